@@ -1,0 +1,348 @@
+"""Which errors can a user meet? This tree, and nothing else, comes out of the engine.
+
+::
+
+    KartError
+    ├── ConfigError(ValueError)            a key, value or file of the configuration is not acceptable
+    ├── PlanError
+    │   ├── CyclicTasks(ValueError)        tasks that require one another in a circle
+    │   └── NotATask(TypeError)            requires() returned something else
+    ├── StoreError
+    │   ├── UnknownScheme(ValueError)      no store for this url
+    │   ├── ObjectMissing(FileNotFoundError)
+    │   └── ObjectCorrupt(ValueError)      bytes that cannot be decoded as the format says
+    ├── CodecError
+    │   ├── UnknownFormat(ValueError)      no codec for this suffix
+    │   └── CannotEncode(TypeError)        the codec does not take this value
+    ├── TaskError                          a task broke a rule of the engine
+    │   ├── NotRequired(ValueError)        load() of something that requires() does not name
+    │   ├── NothingDumped(RuntimeError)    run() ended and the output is not there
+    │   └── EmptyDump(AssertionError)      an empty frame was dumped although that is forbidden
+    ├── LockTimeout(TimeoutError)
+    └── BuildFailed                        task → exceptions; tasks not started → the failed ancestor
+
+Every class keeps its arguments as attributes and survives pickle, because outcomes cross process borders.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name closest to `name`, or None when none is close.
+
+    Parameters
+    ----------
+    name
+        What was written.
+    known
+        What could have been meant.
+    """
+    candidates = list(known)
+    lowered = {candidate.lower(): candidate for candidate in candidates}
+    if name.lower() in lowered:
+        return lowered[name.lower()]
+    found = difflib.get_close_matches(name, candidates, n=1, cutoff=0.6)
+    return found[0] if found else None
+
+
+class KartError(Exception):
+    """Base of all errors that kart raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Rebuild from the attributes: the message is composed, so `args` would not fit the constructor."""
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+def _rebuild(cls: type[KartError], args: tuple[Any, ...], state: dict[str, Any]) -> KartError:
+    error = cls.__new__(cls)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class ConfigError(KartError, ValueError):
+    """A configuration that must not be used: nothing has run.
+
+    Parameters
+    ----------
+    message
+        What is wrong.
+    file
+        Where it was written, as ``path`` or ``path:line``, or "command line".
+    key
+        The full dotted key.
+    expected
+        What would have been acceptable.
+    nearest
+        The known name closest to the one written.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        file: str | None = None,
+        key: str | None = None,
+        expected: str | None = None,
+        nearest: str | None = None,
+    ) -> None:
+        self.message, self.file, self.key, self.expected, self.nearest = message, file, key, expected, nearest
+        where = ": ".join(part for part in (file, key) if part)
+        text = f"{where}: {message}" if where else message
+        if expected:
+            text += f" (expected {expected})"
+        if nearest:
+            text += f". Did you mean '{nearest}'?"
+        super().__init__(text)
+
+
+class PlanError(KartError):
+    """The tasks cannot be put into an order that could run."""
+
+
+class CyclicTasks(PlanError, ValueError):
+    """Tasks require one another in a circle.
+
+    Parameters
+    ----------
+    cycle
+        The tasks of the circle as text, each requiring the next, the last one again the first.
+    """
+
+    def __init__(self, cycle: Sequence[str]) -> None:
+        self.cycle = tuple(cycle)
+        arrows = "\n  requires ".join([*self.cycle, self.cycle[0]]) if self.cycle else "?"
+        super().__init__(f"Tasks require one another in a circle:\n  {arrows}\nChange requires() of one of them.")
+
+
+class NotATask(PlanError, TypeError):
+    """`requires()` returned something that is not a task.
+
+    Parameters
+    ----------
+    task
+        The task whose requirements were asked, as text.
+    found
+        What was found, as text.
+    """
+
+    def __init__(self, task: str, found: str) -> None:
+        self.task, self.found = task, found
+        super().__init__(
+            f"{task}.requires() returned {found}, which is not a task. "
+            "Return a task, or a list, tuple or dict of tasks."
+        )
+
+
+class StoreError(KartError):
+    """The workspace did not do what was asked."""
+
+
+class UnknownScheme(StoreError, ValueError):
+    """There is no store for a url.
+
+    Parameters
+    ----------
+    url
+        The url.
+    known
+        The schemes that are known.
+    hint
+        What to install or write instead.
+    """
+
+    def __init__(self, url: str, known: Sequence[str], hint: str = "") -> None:
+        self.url, self.known, self.hint = url, tuple(known), hint
+        super().__init__(f"No store for '{url}'. Known: {', '.join(self.known)}.{' ' + hint if hint else ''}")
+
+
+class ObjectMissing(StoreError, FileNotFoundError):
+    """Something that should be in the workspace is not.
+
+    Parameters
+    ----------
+    url
+        Where it was looked for.
+    hint
+        How to get it.
+    """
+
+    def __init__(self, url: str, hint: str = "Run the task that makes it.") -> None:
+        self.url, self.hint = url, hint
+        super().__init__(f"{url} does not exist. {hint}")
+
+    def __str__(self) -> str:
+        # FileNotFoundError's own text would be built from errno and filename, which are not set here.
+        return str(self.args[0])
+
+
+class ObjectCorrupt(StoreError, ValueError):
+    """A file of the workspace cannot be decoded.
+
+    Parameters
+    ----------
+    url
+        The file.
+    found
+        What went wrong.
+    """
+
+    def __init__(self, url: str, found: str) -> None:
+        self.url, self.found = url, found
+        super().__init__(f"{url} cannot be read: {found}. Delete it and run again to recompute it.")
+
+
+class CodecError(KartError):
+    """A value and a file format do not fit."""
+
+
+class UnknownFormat(CodecError, ValueError):
+    """There is no codec for a file's suffix.
+
+    Parameters
+    ----------
+    path
+        The file.
+    known
+        The suffixes that are known.
+    """
+
+    def __init__(self, path: str, known: Sequence[str]) -> None:
+        self.path, self.known = path, tuple(known)
+        super().__init__(f"No format for '{path}'. Known suffixes: {', '.join(self.known)}.")
+
+
+class CannotEncode(CodecError, TypeError):
+    """A format does not take a value of this type.
+
+    Parameters
+    ----------
+    format
+        The name of the format.
+    accepted
+        What it takes.
+    found
+        The type that was given.
+    """
+
+    def __init__(self, format: str, accepted: str, found: str) -> None:  # noqa: A002 - the field's word
+        self.format, self.accepted, self.found = format, accepted, found
+        super().__init__(f"{format} stores {accepted}, but {found} was dumped.")
+
+
+class TaskError(KartError):
+    """A task broke a rule of the engine."""
+
+
+class NotRequired(TaskError, ValueError):
+    """`load()` was asked for something that `requires()` does not name.
+
+    Parameters
+    ----------
+    task
+        The task that loads, as text.
+    wanted
+        What it asked for, as text.
+    known
+        What it requires, as text.
+    """
+
+    def __init__(self, task: str, wanted: str, known: Sequence[str]) -> None:
+        self.task, self.wanted, self.known = task, wanted, tuple(known)
+        super().__init__(
+            f"{task} asked for {wanted}, which its requires() does not name. It requires: "
+            f"{', '.join(self.known) or 'nothing'}."
+        )
+
+
+class NothingDumped(TaskError, RuntimeError):
+    """`run()` ended without an error, but the output is not there.
+
+    Parameters
+    ----------
+    task
+        The task, as text.
+    urls
+        The outputs that are missing.
+    """
+
+    def __init__(self, task: str, urls: Sequence[str]) -> None:
+        self.task, self.urls = task, tuple(urls)
+        super().__init__(
+            f"{task}.run() ended, but {', '.join(self.urls) or 'complete()'} "
+            f"{'does not exist' if self.urls else 'is still False'}. Call self.dump(value) for every output."
+        )
+
+
+class EmptyDump(TaskError, AssertionError):
+    """An empty frame was dumped although `fail_on_empty_dump` is set.
+
+    Parameters
+    ----------
+    task
+        The task, as text.
+    """
+
+    def __init__(self, task: str = "") -> None:
+        self.task = task
+        super().__init__(f"{task} dumped an empty DataFrame, and fail_on_empty_dump is set." if task else "")
+
+
+class LockTimeout(KartError, TimeoutError):
+    """A task could not be locked in time.
+
+    Parameters
+    ----------
+    name
+        What was to be locked.
+    waited
+        How long was waited, in seconds.
+    holder
+        Who holds it, as far as is known.
+    """
+
+    def __init__(self, name: str, waited: float, holder: str = "unknown") -> None:
+        self.name, self.waited, self.holder = name, waited, holder
+        super().__init__(f"{name} is locked by {holder}; gave up after {waited:.0f} s.")
+
+
+class BuildFailed(KartError):
+    """Some tasks of a build failed; the others were run as far as they could be.
+
+    Parameters
+    ----------
+    causes
+        Task, as text, to the exception it raised.
+    not_started
+        Task that was not run, as text, to the failed or missing task it waits for.
+    summary
+        The build in one line.
+    raised_exceptions
+        Unique id to the list of exceptions, the form that gokart gives.
+    """
+
+    def __init__(
+        self,
+        causes: Mapping[str, BaseException],
+        not_started: Mapping[str, str] | None = None,
+        summary: str = "",
+        raised_exceptions: Mapping[str, Sequence[BaseException]] | None = None,
+    ) -> None:
+        self.causes = dict(causes)
+        self.not_started = dict(not_started or {})
+        self.summary = summary
+        self.raised_exceptions = {key: list(errors) for key, errors in (raised_exceptions or {}).items()}
+        super().__init__(self._text())
+
+    def _text(self) -> str:
+        lines = [self.summary or f"{len(self.causes)} task(s) failed"]
+        lines += [f"  {task}: {type(error).__name__}: {error}" for task, error in self.causes.items()]
+        shown = list(self.not_started.items())[:20]
+        lines += [f"  {task}: not started, because {ancestor} did not finish" for task, ancestor in shown]
+        if len(self.not_started) > len(shown):
+            lines.append(f"  ... and {len(self.not_started) - len(shown)} more not started")
+        return "\n".join(lines)

@@ -1,0 +1,217 @@
+"""What is a task called? Its unique id, the one that gokart 1.12 gives, so that old workspaces stay valid.
+
+The id is the MD5 of the text of a list: the ids of the required tasks in order, the significant parameters as a dict of
+text, and the class name. It is worked out for a whole graph at once, upstream before downstream and without recursion,
+and kept with each instance. Everything that could change an id stands in this module and in `parameters.kinds`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+import luigi
+
+from kart_runtime.errors import CyclicTasks, NotATask
+
+if TYPE_CHECKING:
+    from kart_runtime.targets import Stored
+
+
+@dataclass(slots=True)
+class State:
+    """What the engine keeps with one task instance; held as `task._kart`.
+
+    Attributes
+    ----------
+    str_params
+        The significant parameters as text.
+    hash
+        The hash of the instance.
+    unique_id
+        The id, once it is known.
+    required
+        What `requires()` returned: a task or nested lists, tuples and dicts of tasks.
+    dependencies
+        The tasks in `required`, flat.
+    serialized, abbreviated
+        The text of the task as somebody's parameter, and whether it holds the id instead of the parameters.
+    stored
+        What the current attempt has dumped.
+    reran
+        Whether a task with `rerun` has been run by this build.
+    """
+
+    str_params: dict[str, str] | None = None
+    hash: int | None = None
+    unique_id: str | None = None
+    required: Any = None
+    dependencies: tuple[luigi.Task, ...] | None = None
+    serialized: str | None = None
+    abbreviated: bool = False
+    stored: list[Stored] = field(default_factory=list)
+    reran: bool = False
+
+
+def state_of(task: luigi.Task) -> State | None:
+    """Return what the engine keeps with a task; None for a luigi task that is not kart's.
+
+    Parameters
+    ----------
+    task
+        Any luigi task.
+    """
+    return cast("State | None", task.__dict__.get("_kart"))
+
+
+def flat(structure: Any) -> Iterator[Any]:
+    """Go through the items of nested lists, tuples, dicts, sets and generators; None is no item, text is one.
+
+    Parameters
+    ----------
+    structure
+        What `requires()` or `output()` returned.
+    """
+    if structure is None:
+        return
+    if isinstance(structure, Mapping):
+        for item in structure.values():
+            yield from flat(item)
+    elif isinstance(structure, str) or not isinstance(structure, Iterable):
+        yield structure
+    else:
+        for item in structure:
+            yield from flat(item)
+
+
+def _settled(structure: Any) -> Any:
+    """Return a structure that can be gone through again and has an order: generators as tuples, sets as sorted ones."""
+    if isinstance(structure, set | frozenset):
+        return tuple(sorted(structure, key=_sorting_key))
+    if isinstance(structure, Iterator):
+        return tuple(structure)
+    return structure
+
+
+def _sorting_key(task: Any) -> str:
+    return str(task.make_unique_id() if hasattr(task, "make_unique_id") else getattr(task, "task_id", repr(task)))
+
+
+def requirements(task: luigi.Task) -> Any:
+    """Return what a task requires, in the form that `requires()` gave it; asked once and kept with the instance.
+
+    Parameters
+    ----------
+    task
+        Any luigi task.
+    """
+    state = state_of(task)
+    if state is None or not task.cache_unique_id:
+        return _settled(task.requires())
+    if state.dependencies is None:
+        _ask(task, state)
+    return state.required
+
+
+def _ask(task: luigi.Task, state: State) -> None:
+    required = _settled(task.requires())
+    dependencies = tuple(flat(required))
+    _check(task, dependencies)
+    state.required, state.dependencies = required, dependencies
+
+
+def _check(task: luigi.Task, dependencies: tuple[Any, ...]) -> None:
+    for found in dependencies:
+        if not isinstance(found, luigi.Task):
+            shown = f"the class {found.__name__}; call it" if isinstance(found, type) else f"{type(found).__name__} {found!r}"
+            raise NotATask(task.get_task_family(), shown)
+
+
+def dependencies(task: luigi.Task) -> tuple[luigi.Task, ...]:
+    """Return the tasks that a task requires, flat, in order.
+
+    Parameters
+    ----------
+    task
+        Any luigi task.
+
+    Raises
+    ------
+    NotATask
+        When `requires()` holds something else.
+    """
+    state = state_of(task)
+    if state is not None and task.cache_unique_id:
+        if state.dependencies is None:
+            _ask(task, state)
+        return cast("tuple[luigi.Task, ...]", state.dependencies)
+    found = tuple(flat(requirements(task)))
+    _check(task, found)
+    return found
+
+
+def unique_id(task: luigi.Task) -> str:
+    """Return the unique id of a task, working out those of all its upstream tasks first where they are not known.
+
+    Parameters
+    ----------
+    task
+        A kart task.
+
+    Raises
+    ------
+    CyclicTasks
+        When the tasks require one another in a circle.
+    """
+    state = state_of(task)
+    if state is not None and state.unique_id is not None:
+        return state.unique_id
+    known: dict[int, str] = {}
+    _assign(task, known)
+    return known[id(task)]
+
+
+def _assign(root: luigi.Task, known: dict[int, str]) -> None:
+    """Work out ids in post-order; `known` maps the identity of an instance to its id."""
+    waiting = [(root, iter(dependencies(root)))]
+    on_path = {id(root): root}
+    while waiting:
+        task, rest = waiting[-1]
+        for upstream in rest:
+            state = state_of(upstream)
+            if state is None or id(upstream) in known:
+                continue
+            if state.unique_id is not None:
+                known[id(upstream)] = state.unique_id
+                continue
+            if id(upstream) in on_path:
+                raise CyclicTasks(_circle(list(on_path.values()), upstream))
+            on_path[id(upstream)] = upstream
+            waiting.append((upstream, iter(dependencies(upstream))))
+            break
+        else:
+            waiting.pop()
+            del on_path[id(task)]
+            known[id(task)] = _hashed(task, known)
+            kept = state_of(task)
+            if kept is not None and task.cache_unique_id:
+                kept.unique_id = known[id(task)]
+
+
+def _circle(path: list[luigi.Task], again: luigi.Task) -> list[str]:
+    first = next(place for place, task in enumerate(path) if task is again)
+    return [task.get_task_family() for task in path[first:]]
+
+
+def _hashed(task: luigi.Task, known: Mapping[int, str]) -> str:
+    parts: list[Any] = []
+    for upstream in dependencies(task):
+        if state_of(upstream) is None:
+            parts.append(upstream.to_str_params(only_significant=True))
+        elif upstream.significant:
+            parts.append(known[id(upstream)])
+    parts.append(task.to_str_params(only_significant=True))
+    parts.append(type(task).__name__)
+    return hashlib.md5(str(parts).encode(), usedforsecurity=False).hexdigest()

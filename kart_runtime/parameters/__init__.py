@@ -1,0 +1,35 @@
+"""What does a task accept? Parameter kinds, the values of one call, overrides, and the check of a YAML value.
+
+Called by `task` (to build an instance), `identity` (to write a value down) and `project` (to check YAML).
+"""
+
+from kart_runtime.parameters.coercion import coerce
+from kart_runtime.parameters.kinds import (
+    ExplicitBoolParameter,
+    ListTaskInstanceParameter,
+    Serializable,
+    SerializableParameter,
+    TaskInstanceParameter,
+    ZonedDateSecondParameter,
+)
+from kart_runtime.parameters.overrides import Override, install, installed, overriding, secret_names
+from kart_runtime.parameters.resolution import Declaration, declaration, forget_declarations, resolve
+
+__all__ = [
+    "Declaration",
+    "ExplicitBoolParameter",
+    "ListTaskInstanceParameter",
+    "Override",
+    "Serializable",
+    "SerializableParameter",
+    "TaskInstanceParameter",
+    "ZonedDateSecondParameter",
+    "coerce",
+    "declaration",
+    "forget_declarations",
+    "install",
+    "installed",
+    "overriding",
+    "resolve",
+    "secret_names",
+]

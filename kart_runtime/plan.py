@@ -1,0 +1,220 @@
+"""What has to be done? The graph below some roots, and a decision with its reason for each task.
+
+Asked by `schedule` before anything runs, again for requirements that a running task yields, and by the command line's
+``plan`` and ``tree``. A plan is a question: it changes nothing.
+
+The graph is walked once without recursion. Then decisions are made downstream before upstream, because what only a
+complete task requires is not needed and does not have to be looked for.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import luigi
+
+from kart_runtime import identity
+from kart_runtime.errors import CyclicTasks, KartError, PlanError
+
+
+class Action(enum.StrEnum):
+    """What happens to a task."""
+
+    RUN = "run"
+    SKIP = "skip"
+    MISSING = "missing"
+    """It is not there, and nobody here can make it: what requires it cannot run."""
+
+
+class Reason(enum.Enum):
+    """Why; the value is the text that users read."""
+
+    OUTPUT_MISSING = "its output does not exist"
+    RERUN = "rerun is set"
+    INCOMPLETE = "complete() says no"
+    EXTERNAL_MISSING = "it comes from outside and does not exist"
+    COMPLETE = "its output exists"
+    NOT_NEEDED = "nothing that runs needs it"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What happens to one task, and why.
+
+    Attributes
+    ----------
+    action, reason
+        See there.
+    detail
+        For example the output that is missing.
+    """
+
+    action: Action
+    reason: Reason
+    detail: str = ""
+
+    @property
+    def text(self) -> str:
+        """Return the reason, with its detail, for people."""
+        return f"{self.reason.value}: {self.detail}" if self.detail else self.reason.value
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The graph below some roots and what happens to each task in it.
+
+    Attributes
+    ----------
+    roots
+        The tasks that were asked for.
+    tasks
+        All tasks, upstream before downstream.
+    requires
+        Task to the tasks that it requires.
+    decisions
+        Task to what happens to it.
+    """
+
+    roots: tuple[luigi.Task, ...]
+    tasks: tuple[luigi.Task, ...]
+    requires: Mapping[luigi.Task, tuple[luigi.Task, ...]]
+    decisions: Mapping[luigi.Task, Decision]
+
+    def with_action(self, action: Action) -> list[luigi.Task]:
+        """Return the tasks to which something happens, upstream before downstream.
+
+        Parameters
+        ----------
+        action
+            What happens.
+        """
+        return [task for task in self.tasks if self.decisions[task].action is action]
+
+
+def plan(roots: Sequence[luigi.Task], *, check_all: bool = False) -> Plan:
+    """Walk the graph below some tasks and decide about each of them.
+
+    Parameters
+    ----------
+    roots
+        The tasks that are wanted.
+    check_all
+        Ask every task whether it is complete, also those that nothing needs.
+
+    Raises
+    ------
+    PlanError
+        When the graph cannot be walked: a circle, a requirement that is no task, a `complete()` that raises.
+    """
+    requires = walk(roots)
+    return Plan(tuple(dict.fromkeys(roots)), tuple(requires), requires, _decide(roots, requires, check_all))
+
+
+def walk(roots: Iterable[luigi.Task]) -> dict[luigi.Task, tuple[luigi.Task, ...]]:
+    """Return each task below some roots with what it requires, upstream before downstream.
+
+    Parameters
+    ----------
+    roots
+        Where to begin.
+
+    Raises
+    ------
+    CyclicTasks
+        When tasks require one another in a circle.
+    """
+    found: dict[luigi.Task, tuple[luigi.Task, ...]] = {}
+    for root in roots:
+        if root in found:
+            continue
+        waiting = [(root, _upstream(root), 0)]
+        on_path = {root: None}
+        while waiting:
+            task, upstream, place = waiting.pop()
+            while place < len(upstream) and upstream[place] in found:
+                place += 1
+            if place == len(upstream):
+                found[task] = upstream
+                del on_path[task]
+                continue
+            following = upstream[place]
+            if following in on_path:
+                path = list(on_path)
+                raise CyclicTasks([one.get_task_family() for one in path[path.index(following) :]])
+            waiting.append((task, upstream, place + 1))
+            waiting.append((following, _upstream(following), 0))
+            on_path[following] = None
+    return found
+
+
+def _upstream(task: luigi.Task) -> tuple[luigi.Task, ...]:
+    if type(task)._requires is not luigi.Task._requires:  # luigi lets template classes add requirements there
+        return tuple(dict.fromkeys(task.deps()))
+    return tuple(dict.fromkeys(identity.dependencies(task)))
+
+
+def _decide(
+    roots: Iterable[luigi.Task], requires: Mapping[luigi.Task, tuple[luigi.Task, ...]], check_all: bool
+) -> dict[luigi.Task, Decision]:
+    decisions: dict[luigi.Task, Decision] = {}
+    needed = set(roots)
+    for task in reversed(requires):
+        if task in needed:
+            decision = _decision(task)
+            if decision.action is Action.RUN:
+                needed.update(requires[task])
+        elif check_all:
+            found = _decision(task)
+            skipped = found.action is Action.SKIP
+            decision = found if skipped else Decision(Action.SKIP, Reason.NOT_NEEDED, found.text)
+        else:
+            decision = _NOT_NEEDED
+        decisions[task] = decision
+    return decisions
+
+
+_COMPLETE = Decision(Action.SKIP, Reason.COMPLETE)
+_NOT_NEEDED = Decision(Action.SKIP, Reason.NOT_NEEDED)
+_RERUN = Decision(Action.RUN, Reason.RERUN)
+
+
+def _decision(task: luigi.Task) -> Decision:
+    if getattr(task, "rerun", False) is True and identity.state_of(task) is not None:
+        return _RERUN
+    if _is_complete(task):
+        return _COMPLETE
+    missing = _first_missing(task)
+    if task.run is None or isinstance(task, luigi.ExternalTask):
+        return Decision(Action.MISSING, Reason.EXTERNAL_MISSING, missing)
+    return Decision(Action.RUN, Reason.OUTPUT_MISSING if missing else Reason.INCOMPLETE, missing)
+
+
+def _is_complete(task: luigi.Task) -> bool:
+    try:
+        return bool(task.complete())
+    except KartError:
+        raise
+    except Exception as error:
+        raise PlanError(f"{task}.complete() raised {type(error).__name__}: {error}") from error
+
+
+def _first_missing(task: luigi.Task) -> str:
+    for target in identity.flat(task.output()):
+        if not target.exists():
+            return str(getattr(target, "path", "") if not callable(getattr(target, "path", "")) else target.path())
+    return ""
+
+
+def describe(task: luigi.Task) -> Any:
+    """Return the name of a task for messages: family and the beginning of its id.
+
+    Parameters
+    ----------
+    task
+        Any luigi task.
+    """
+    unique = task.make_unique_id()[:8] if identity.state_of(task) is not None else task.task_id[-8:]
+    return f"{task.get_task_family()}[{unique}]"

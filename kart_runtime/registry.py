@@ -1,0 +1,95 @@
+"""Where is the code for a suffix or a scheme? Two tables of import paths, so that nothing is loaded before it is used.
+
+A table entry names ``module:attribute``. What needs a library that may be missing says which extra brings it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from kart_runtime.errors import UnknownFormat, UnknownScheme
+
+CODECS: dict[str, str] = {
+    ".pkl": "kart_runtime.codecs.plain:Pickle",
+    ".txt": "kart_runtime.codecs.plain:Text",
+    ".ini": "kart_runtime.codecs.plain:Text",
+    ".json": "kart_runtime.codecs.plain:Json",
+    ".png": "kart_runtime.codecs.plain:Binary",
+    ".jpg": "kart_runtime.codecs.plain:Binary",
+    ".csv": "kart_runtime.codecs.frames:Csv",
+    ".tsv": "kart_runtime.codecs.frames:Tsv",
+    ".parquet": "kart_runtime.codecs.frames:Parquet",
+    ".feather": "kart_runtime.codecs.frames:Feather",
+}
+"""Suffix of a file, lower case, to its codec class."""
+
+STORES: dict[str, str] = {
+    "": "kart_runtime.stores.local:LocalStore",
+    "file": "kart_runtime.stores.local:LocalStore",
+}
+"""Scheme of a url to its store class; a path has the scheme ''."""
+
+_loaded: dict[str, Any] = {}
+
+
+def _load(path: str) -> Any:
+    found = _loaded.get(path)
+    if found is None:
+        module, _, attribute = path.partition(":")
+        found = _loaded[path] = getattr(importlib.import_module(module), attribute)()
+    return found
+
+
+def codec_for(path: str) -> Any:
+    """Return the codec of a file name.
+
+    Parameters
+    ----------
+    path
+        A path or url; its suffix decides.
+
+    Raises
+    ------
+    UnknownFormat
+        When no codec is known for the suffix.
+    """
+    dot = path.rfind(".")
+    suffix = path[dot:].lower() if dot > path.rfind("/") else ""
+    entry = CODECS.get(suffix)
+    if entry is None:
+        raise UnknownFormat(path, sorted(CODECS))
+    return _load(entry)
+
+
+def split_url(url: str) -> tuple[str, str]:
+    """Return the scheme of a url and the rest; a path has the scheme ''.
+
+    Parameters
+    ----------
+    url
+        For example ``./resources/x.pkl``, ``s3://bucket/x.pkl``.
+    """
+    scheme, separator, rest = url.partition("://")
+    return (scheme, rest) if separator else ("", url)
+
+
+def store_for(url: str) -> tuple[Any, str]:
+    """Return the store of a url, and the key inside it.
+
+    Parameters
+    ----------
+    url
+        A path, or a url with a scheme.
+
+    Raises
+    ------
+    UnknownScheme
+        When no store is known for the scheme.
+    """
+    scheme, key = split_url(url)
+    entry = STORES.get(scheme)
+    if entry is None:
+        known = [f"{name}://" if name else "a path" for name in STORES]
+        raise UnknownScheme(url, known, "This version of kart-runtime stores on a file system only.")
+    return _load(entry), key

@@ -1,0 +1,333 @@
+"""In which order do tasks run? A ready set and counters: each task and each edge is touched a constant number of times.
+
+The state of the loop:
+
+- ``waiting``: task to the number of its requirements that have not finished,
+- ``ready``: tasks whose number has come to nought, a heap by priority, then by place in the plan,
+- ``running``: what the executor has, at most ``workers``,
+- ``suspended``: attempts whose `run()` has yielded tasks that are not complete yet,
+- ``ended``: task to how it ended.
+
+A failure blocks what is downstream of it and nothing else. luigi's own scheduler sorts all tasks for each one that it
+hands out; that is why this is not it.
+"""
+
+from __future__ import annotations
+
+import heapq
+import queue
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+
+import luigi
+
+from kart_runtime.attempt import Attempt, Outcome, State, visible_params
+from kart_runtime.identity import state_of
+from kart_runtime.ledger import Ledger, RunRecord
+from kart_runtime.locks import Locks
+from kart_runtime.plan import Action, Plan, Reason, plan
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a build came to.
+
+    Attributes
+    ----------
+    total
+        The number of tasks.
+    ran, complete, not_needed
+        Tasks that were run; whose output was there; that nothing needed.
+    failed
+        Task to its exception.
+    not_started
+        Task to the failed or missing task that it waits for.
+    missing
+        Tasks from outside that are not there.
+    seconds
+        How long it took.
+    interrupted
+        Whether it was ended by Ctrl-C.
+    """
+
+    total: int
+    ran: int
+    complete: int
+    not_needed: int
+    failed: dict[luigi.Task, BaseException] = field(default_factory=dict)
+    not_started: dict[luigi.Task, luigi.Task] = field(default_factory=dict)
+    missing: tuple[luigi.Task, ...] = ()
+    seconds: float = 0.0
+    interrupted: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Return whether everything that was asked for is there."""
+        return not (self.failed or self.not_started or self.missing or self.interrupted)
+
+    def text(self) -> str:
+        """Return the build in one line."""
+        parts = [f"{self.ran} ran", f"{self.complete} already complete"]
+        counted = (
+            (self.not_needed, "not needed"),
+            (len(self.failed), "failed"),
+            (len(self.missing), "missing"),
+            (len(self.not_started), "not started"),
+        )
+        parts += [f"{number} {words}" for number, words in counted if number]
+        plural = "" if self.total == 1 else "s"
+        line = f"{self.total} task{plural}: {', '.join(parts)} ({_duration(self.seconds)})"
+        if self.interrupted:
+            return f"Interrupted: {line}"
+        return line if self.ran or not self.ok else f"Nothing to run: {line}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 90 else f"{minutes} min {rest} s"
+
+
+@dataclass(frozen=True)
+class PlanMade:
+    """The plan is known; nothing has run."""
+
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class TaskStarted:
+    """A task was given to the executor."""
+
+    task: luigi.Task
+
+
+@dataclass(frozen=True)
+class TaskFinished:
+    """An attempt has ended, or is suspended."""
+
+    task: luigi.Task
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class BuildFinished:
+    """Nothing runs any more."""
+
+    summary: Summary
+
+
+Event = PlanMade | TaskStarted | TaskFinished | BuildFinished
+Listener = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a loop works with.
+
+    Attributes
+    ----------
+    executor
+        Where attempts run.
+    workers
+        How many of them at once.
+    locks, lock_wait
+        Who gives turns, and how long to wait for one, in seconds.
+    ledger
+        Where records go.
+    listen
+        Who is told of events.
+    """
+
+    executor: Executor
+    workers: int
+    locks: Locks
+    lock_wait: float
+    ledger: Ledger
+    listen: Listener
+
+
+class Loop:
+    """Runs a plan.
+
+    Parameters
+    ----------
+    made
+        The plan.
+    around
+        What to work with.
+    """
+
+    def __init__(self, made: Plan, around: Surroundings) -> None:
+        self._plan = made
+        self._around = around
+        self._waiting: dict[luigi.Task, int] = {}
+        self._dependents: dict[luigi.Task, list[luigi.Task]] = defaultdict(list)
+        self._ready: list[tuple[float, int, luigi.Task]] = []
+        self._running = 0
+        self._finished: queue.SimpleQueue[tuple[Attempt, Future[Outcome]]] = queue.SimpleQueue()
+        self._suspended: dict[luigi.Task, Attempt] = {}
+        self._ended: dict[luigi.Task, str] = {}
+        self._reasons: dict[luigi.Task, str] = {}
+        self._failed: dict[luigi.Task, BaseException] = {}
+        self._blocked: dict[luigi.Task, luigi.Task] = {}
+        self._missing: list[luigi.Task] = []
+        self._place = 0
+        self._began = time.perf_counter()
+
+    def run(self) -> Summary:
+        """Run everything that can be run; return what it came to. Ctrl-C ends the build and goes through."""
+        self._around.listen(PlanMade(self._plan))
+        self._add(self._plan)
+        try:
+            while self._ready or self._running:
+                self._submit()
+                if self._running:
+                    self._take(*self._finished.get())
+        except KeyboardInterrupt:
+            self._around.listen(BuildFinished(self._summary(interrupted=True)))
+            raise
+        summary = self._summary()
+        self._around.listen(BuildFinished(summary))
+        return summary
+
+    # -- the graph -----------------------------------------------------------------------------------------------
+
+    def _add(self, made: Plan) -> None:
+        """Take in the tasks of a plan that are not known yet, or were not needed until now."""
+        for task in made.tasks:
+            decision = made.decisions[task]
+            if task in self._waiting or self._ended.get(task, Reason.NOT_NEEDED.name) != Reason.NOT_NEEDED.name:
+                continue
+            if decision.action is Action.SKIP:
+                self._ended[task] = decision.reason.name
+            elif decision.action is Action.MISSING:
+                self._ended[task] = decision.reason.name
+                self._missing.append(task)
+            else:
+                self._ended.pop(task, None)
+                self._reasons[task] = decision.text
+                self._wait_for(task, made.requires[task])
+
+    def _wait_for(self, task: luigi.Task, upstream: Sequence[luigi.Task]) -> None:
+        """Count what a task waits for; it is ready when that is nothing, and blocked when something has failed."""
+        self._waiting[task] = 0
+        for one in upstream:
+            if one in self._waiting:
+                self._dependents[one].append(task)
+                self._waiting[task] += 1
+            elif one in self._failed or one in self._missing:
+                self._block(task, one)
+                return
+            elif one in self._blocked:
+                self._block(task, self._blocked[one])
+                return
+        if not self._waiting[task]:
+            self._make_ready(task)
+
+    def _make_ready(self, task: luigi.Task) -> None:
+        self._place += 1
+        heapq.heappush(self._ready, (-task.priority, self._place, task))
+
+    def _block(self, task: luigi.Task, cause: luigi.Task) -> None:
+        """Give up a task, and everything downstream of it, because of one that failed or is missing."""
+        blocked = [task]
+        while blocked:
+            one = blocked.pop()
+            if one in self._blocked or one in self._failed:
+                continue
+            self._blocked[one] = cause
+            self._waiting.pop(one, None)
+            self._suspended.pop(one, None)
+            blocked.extend(self._dependents.pop(one, ()))
+
+    # -- attempts ------------------------------------------------------------------------------------------------
+
+    def _submit(self) -> None:
+        while self._ready and self._running < self._around.workers:
+            _, _, task = heapq.heappop(self._ready)
+            if task not in self._waiting:
+                continue
+            attempt = self._suspended.pop(task, None)
+            if attempt is None:
+                attempt = Attempt(task, self._around.locks, self._around.lock_wait)
+                self._around.listen(TaskStarted(task))
+            self._running += 1
+            future = self._around.executor.submit(attempt.run)
+            future.add_done_callback(lambda done, attempt=attempt: self._finished.put((attempt, done)))
+
+    def _take(self, attempt: Attempt, future: Future[Outcome]) -> None:
+        self._running -= 1
+        task, outcome = attempt.task, future.result()
+        if outcome.state is State.SUSPENDED:
+            self._suspend(attempt, outcome)
+            return
+        self._record(task, outcome)
+        self._around.listen(TaskFinished(task, outcome))
+        if outcome.state is State.FAILED:
+            self._fail(task, outcome.error or RuntimeError("unknown"))
+            return
+        self._ended[task] = outcome.state.name
+        del self._waiting[task]
+        for dependent in self._dependents.pop(task, ()):
+            if dependent in self._waiting:
+                self._waiting[dependent] -= 1
+                if not self._waiting[dependent]:
+                    self._make_ready(dependent)
+
+    def _fail(self, task: luigi.Task, error: BaseException) -> None:
+        self._failed[task] = error
+        self._waiting.pop(task, None)
+        for dependent in self._dependents.pop(task, ()):
+            self._block(dependent, task)
+
+    def _suspend(self, attempt: Attempt, outcome: Outcome) -> None:
+        """Run what a task has yielded; the task is ready again when that is done."""
+        task = attempt.task
+        self._suspended[task] = attempt
+        self._add(plan(outcome.wanted))
+        self._wait_for(task, outcome.wanted)
+
+    # -- what is kept --------------------------------------------------------------------------------------------
+
+    def _record(self, task: luigi.Task, outcome: Outcome) -> None:
+        if state_of(task) is None:
+            return
+        record = RunRecord(
+            task=type(task).__name__,
+            module=type(task).__module__,
+            unique_id=task.make_unique_id(),
+            state=outcome.state.value,
+            started=outcome.started,
+            seconds=round(outcome.seconds, 6),
+            seed=outcome.seed,
+            params=visible_params(task),
+            outputs=outcome.stored,
+            log_files=outcome.log_files,
+            error=f"{type(outcome.error).__name__}: {outcome.error}" if outcome.error is not None else "",
+            reason=self._reasons.get(task, ""),
+        )
+        self._around.ledger.append(task.workspace_directory, record)
+
+    def _summary(self, interrupted: bool = False) -> Summary:
+        counts: dict[str, int] = defaultdict(int)
+        for ending in self._ended.values():
+            counts[ending] += 1
+        ran, complete, not_needed = counts[State.DONE.name], counts[Reason.COMPLETE.name], counts[Reason.NOT_NEEDED.name]
+        left = len(self._waiting) if interrupted else 0
+        others = len(self._failed) + len(self._blocked) + len(self._missing) + left
+        return Summary(
+            total=ran + complete + not_needed + others,
+            ran=ran,
+            complete=complete,
+            not_needed=not_needed,
+            failed=self._failed,
+            not_started=self._blocked,
+            missing=tuple(self._missing),
+            seconds=time.perf_counter() - self._began,
+            interrupted=interrupted,
+        )

@@ -1,0 +1,67 @@
+"""How shall a build behave? One frozen tree of settings, which crosses process borders as it is.
+
+The tree is declared here and filled by `kart_runtime.project` from YAML, the environment and the command line; the
+engine's own calls (`build(...)`) take the same names as arguments.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What a run does and where it writes.
+
+    Attributes
+    ----------
+    task
+        What `run` builds when no task is named: a class name or any dotted suffix of its path.
+    workspace
+        The folder that outputs are written below; reaches each task as `workspace_directory`.
+    seed
+        The seed of every task. None: each task's seed is made from its unique id.
+    executor
+        Where tasks run: "serial".
+    workers
+        How many tasks run at once.
+    locks
+        Who may run a task when several processes share a workspace: "none" or "file".
+    log_files
+        Whether the five log files are written with each output.
+    fail_on_empty_dump
+        Whether dumping an empty DataFrame is an error.
+    """
+
+    task: str | None = None
+    workspace: str = "./resources/"
+    seed: int | None = None
+    executor: str = "serial"
+    workers: int = 1
+    locks: str = "none"
+    log_files: bool = True
+    fail_on_empty_dump: bool = False
+
+
+@dataclass(frozen=True)
+class LoggingSettings:
+    """What is logged, and how.
+
+    Attributes
+    ----------
+    level
+        A level name of the standard library's logging.
+    format
+        A format of the standard library's logging.
+    """
+
+    level: str = "INFO"
+    format: str = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The whole tree."""
+
+    run: RunSettings = field(default_factory=RunSettings)
+    logging: LoggingSettings = field(default_factory=LoggingSettings)

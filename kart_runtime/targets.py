@@ -1,0 +1,206 @@
+"""Where does one value lie? A target is a url with the store that holds its bytes and the codec that reads them.
+
+Made by `TaskOnKart.make_target` and `make_target`; loaded and dumped by tasks, asked by `plan`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, BinaryIO, cast
+
+import luigi
+
+from kart_runtime.codecs import Codec
+from kart_runtime.errors import KartError, ObjectCorrupt
+from kart_runtime.registry import codec_for, store_for
+from kart_runtime.stores import Stat, Store
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What one dump has written.
+
+    Attributes
+    ----------
+    url
+        Where.
+    size
+        Bytes.
+    sha256
+        The checksum of the bytes, as hexadecimal text.
+    """
+
+    url: str
+    size: int
+    sha256: str
+
+
+class _Measured:
+    """A file that counts and checksums what is written to it, so that no byte has to be read back for that."""
+
+    __slots__ = ("_file", "checksum", "size")
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.size = 0
+        self.checksum = hashlib.sha256()
+
+    def write(self, data: Any) -> int:
+        self._file.write(data)
+        self.checksum.update(data)
+        size = data.nbytes if isinstance(data, memoryview) else len(data)
+        self.size += size
+        return size
+
+    def writable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return False
+
+    def seekable(self) -> bool:
+        return False  # a seek would make the checksum a lie
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def tell(self) -> int:
+        return self.size
+
+    @property
+    def closed(self) -> bool:
+        return self._file.closed
+
+    def close(self) -> None:
+        """Leave the file open: the store closes it, and then only it becomes visible."""
+
+
+class Target(luigi.Target):  # type: ignore[misc]
+    """One value in the workspace.
+
+    Parameters
+    ----------
+    url
+        Path or url.
+    codec
+        How the value is written. None: by the suffix of the url.
+    as_type
+        What the task declares to store, for formats that can hold several.
+
+    Raises
+    ------
+    UnknownScheme, UnknownFormat
+        When there is no store or codec for the url.
+    """
+
+    __slots__ = ("_codec", "_key", "_store", "as_type", "url")
+
+    def __init__(self, url: str, codec: Codec | None = None, as_type: Any = None) -> None:
+        self.url = url
+        self.as_type = as_type
+        self._store: Store
+        self._store, self._key = store_for(url)
+        self._codec: Codec = codec_for(url) if codec is None else codec
+
+    def exists(self) -> bool:
+        """Return whether the value is there."""
+        return self._store.stat(self._key) is not None
+
+    def stat(self) -> Stat | None:
+        """Return size and time of the stored bytes, None when there are none."""
+        return self._store.stat(self._key)
+
+    def load(self) -> Any:
+        """Return the value.
+
+        Raises
+        ------
+        ObjectMissing
+            When it is not there.
+        ObjectCorrupt
+            When the bytes are not what the format says; the cause is chained.
+        """
+        with self._store.open(self._key) as file:
+            try:
+                return self._codec.load(file, self.as_type)
+            except (KartError, ImportError, OSError, MemoryError):
+                raise
+            except Exception as error:
+                raise ObjectCorrupt(self.url, f"{type(error).__name__}: {error}") from error
+
+    def dump(self, value: Any) -> Stored:
+        """Store a value, whole or not at all, and return what was written.
+
+        Parameters
+        ----------
+        value
+            What the format takes.
+
+        Raises
+        ------
+        CannotEncode
+            When the format does not take the value.
+        """
+        with self._store.write(self._key) as file:
+            measured = _Measured(file)
+            self._codec.dump(value, cast("BinaryIO", measured))
+        return Stored(self.url, measured.size, measured.checksum.hexdigest())
+
+    def remove(self) -> bool:
+        """Remove the value; return whether there was one."""
+        return self._store.delete(self._key)
+
+    def last_modification_time(self) -> datetime:
+        """Return when the value was stored, in local time.
+
+        Raises
+        ------
+        FileNotFoundError
+            When it is not there.
+        """
+        found = self._store.stat(self._key)
+        if found is None:
+            raise FileNotFoundError(f"{self.url} does not exist.")
+        return datetime.fromtimestamp(found.modified)
+
+    def path(self) -> str:
+        """Return the url."""
+        return self.url
+
+    def __repr__(self) -> str:
+        return f"Target({self.url!r})"
+
+
+def make_target(file_path: str, unique_id: str | None = None, codec: Codec | None = None, as_type: Any = None) -> Target:
+    """Return the target of a file name, with the unique id before its suffix.
+
+    Parameters
+    ----------
+    file_path
+        Path or url.
+    unique_id
+        None: the name stays as it is.
+    codec, as_type
+        As for `Target`.
+    """
+    return Target(with_id(file_path, unique_id) if unique_id else file_path, codec, as_type)
+
+
+def with_id(path: str, unique_id: str) -> str:
+    """Return ``folder/name_<id>.suffix`` for ``folder/name.suffix``.
+
+    Parameters
+    ----------
+    path
+        Path or url; of several suffixes only the last one counts.
+    unique_id
+        The id.
+    """
+    name = path.rfind("/") + 1
+    dot = path.rfind(".")
+    # A name that starts with a dot has no suffix, as in os.path.splitext.
+    if dot <= name:
+        return f"{path}_{unique_id}"
+    return f"{path[:dot]}_{unique_id}{path[dot:]}"

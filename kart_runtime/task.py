@@ -1,0 +1,510 @@
+"""What does a user declare? A task: parameters, requirements, outputs and `run()`.
+
+`TaskOnKart` is a real `luigi.Task`. Building one touches no store and wraps nothing: `__init__` resolves the parameters,
+and everything else is asked later, by `plan` (which decides) and `attempt` (which runs it).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, get_args, get_origin, overload
+
+import luigi
+from luigi import task_register
+from luigi.parameter import ParameterVisibility
+
+from kart_runtime import identity
+from kart_runtime.codecs import Codec
+from kart_runtime.errors import EmptyDump, NotRequired
+from kart_runtime.identity import State
+from kart_runtime.ledger import log_target
+from kart_runtime.parameters import (
+    ExplicitBoolParameter,
+    ListTaskInstanceParameter,
+    TaskInstanceParameter,
+    declaration,
+    forget_declarations,
+    resolve,
+)
+from kart_runtime.targets import Target, make_target
+
+if TYPE_CHECKING:
+    import numpy as np
+
+T = TypeVar("T")
+K = TypeVar("K")
+
+NO_FIXED_SEED = -42497368
+"""The value of `fix_random_seed_value` that stands for "none"; gokart's, since old configurations may hold it."""
+
+
+class TaskMeta(task_register.Register):  # type: ignore[misc]
+    """Builds tasks: parameters are resolved once, and a task already known is returned as the same object."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Return the task with these parameters."""
+        known = task_register.Register._Register__instance_cache  # luigi's own, so that its clearing counts
+        values = resolve(cls, args, kwargs)
+        if known is None:
+            return _instance(cls, args, kwargs, values)
+        # The types belong to the key: 1, 1.0 and True are equal, but not one parameter value.
+        key = (cls, *values.values(), *map(type, values.values()))
+        try:
+            found = known.get(key)
+        except TypeError:  # a value that cannot be hashed
+            return _instance(cls, args, kwargs, values)
+        if found is None:
+            found = known.setdefault(key, _instance(cls, args, kwargs, values))
+        return found
+
+    def __setattr__(cls, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if isinstance(value, luigi.Parameter):  # luigi.util.inherits adds parameters to finished classes
+            forget_declarations()
+
+
+def _instance(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any], values: dict[str, Any]) -> Any:
+    task = cls.__new__(cls)
+    if cls.__init__ is TaskOnKart.__init__:
+        task._adopt(values)
+    else:
+        task.__init__(*args, **kwargs)  # a constructor of the user's own may change the arguments
+    return task
+
+
+def _engine(kind: type[luigi.Parameter[Any]], default: Any, description: str) -> Any:
+    """Return a parameter of the engine: not part of the id, and not filled by a positional argument."""
+    return kind(default=default, description=description, significant=False, positional=False)
+
+
+class TaskOnKart(luigi.Task, Generic[T], metaclass=TaskMeta):  # type: ignore[misc]
+    """A step of a pipeline whose output has the type `T`.
+
+    Subclasses declare luigi parameters, `requires()` where the tasks held as parameters are not all, `output()` where
+    one pickle file will not do, and `run()`, which loads what it needs by `self.load()` and stores its result by
+    `self.dump(value)`.
+
+    Examples
+    --------
+    >>> class Example(TaskOnKart[str]):
+    ...     def run(self):
+    ...         self.dump("Hello, world!")
+    """
+
+    workspace_directory: str = _engine(luigi.Parameter, "./resources/", "The folder that outputs are stored below.")
+    rerun: bool = _engine(luigi.BoolParameter, False, "Run even if all outputs exist.")
+    strict_check: bool = _engine(
+        luigi.BoolParameter, False, "Count as complete only if all requirements and their outputs are there, too."
+    )
+    modification_time_check: bool = _engine(
+        luigi.BoolParameter, False, "Count as complete only if no input is newer than an output."
+    )
+    significant: bool = _engine(
+        luigi.BoolParameter, True, "Whether this task counts in the unique ids of the tasks that require it."
+    )
+    fix_random_seed_methods: tuple[str, ...] = _engine(
+        luigi.ListParameter, ("random.seed", "numpy.random.seed"), "The functions that are given the seed before run()."
+    )
+    fix_random_seed_value: int = _engine(
+        luigi.IntParameter, NO_FIXED_SEED, "The seed; by default it is made from the unique id."
+    )
+    fail_on_empty_dump: bool = _engine(ExplicitBoolParameter, False, "Whether dumping an empty DataFrame is an error.")
+    cache_unique_id: bool = _engine(
+        ExplicitBoolParameter, True, "Work out the id and the requirements once for each task object."
+    )
+    should_dump_supplementary_log_files: bool = _engine(
+        ExplicitBoolParameter, True, "Whether the five log files are stored with the output."
+    )
+
+    task_log: dict[str, Any]
+    """What `run()` wants to be kept in the log file ``task_log``."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._adopt(resolve(type(self), args, kwargs))
+
+    def _adopt(self, values: dict[str, Any]) -> None:
+        self.__dict__.update(values)
+        self.param_kwargs = values
+        self.task_log = {}
+        self._kart = State()
+        # What luigi's worker replaces by functions that report to its scheduler.
+        self.set_tracking_url = self.set_status_message = self.set_progress_percentage = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt, (type(self), self.param_kwargs)
+
+    # -- identity ------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def get_params(cls) -> list[tuple[str, luigi.Parameter[Any]]]:
+        """Return the declared parameters, by name, in the order of declaration."""
+        return list(declaration(cls).params.items())
+
+    @classmethod
+    def get_param_values(cls, params: Any, args: Any, kwargs: Any) -> list[tuple[str, Any]]:  # noqa: ARG003 - luigi's form
+        """Return the value that each parameter gets in a call."""
+        return list(resolve(cls, args, kwargs).items())
+
+    def to_str_params(self, only_significant: bool = False, only_public: bool = False) -> dict[str, str]:
+        """Return the parameters as text; never the private ones.
+
+        Parameters
+        ----------
+        only_significant
+            Only what makes up the unique id.
+        only_public
+            Only what may be shown by luigi's scheduler.
+        """
+        if only_significant and not only_public:
+            if self._kart.str_params is None:
+                values = self.param_kwargs
+                self._kart.str_params = {
+                    name: param.serialize(values[name]) for name, param in declaration(type(self)).significant
+                }
+            return self._kart.str_params
+        return cast("dict[str, str]", super().to_str_params(only_significant, only_public))
+
+    @cached_property
+    def task_id(self) -> str:
+        """Return luigi's id, which its scheduler knows the task by."""
+        params = self.to_str_params(only_significant=True, only_public=True)
+        return cast("str", luigi.task.task_id_str(self.get_task_family(), params))
+
+    def make_unique_id(self) -> str:
+        """Return the id that output files are named by: 32 hexadecimal digits from parameters and dependencies."""
+        return identity.unique_id(self)
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        return (
+            type(self) is type(other)
+            and self.workspace_directory == cast("TaskOnKart[Any]", other).workspace_directory
+            and self._texts() == cast("TaskOnKart[Any]", other)._texts()
+        )
+
+    def _texts(self) -> dict[str, str]:
+        return self.to_str_params(only_significant=True)
+
+    def __hash__(self) -> int:
+        if self._kart.hash is None:
+            self._kart.hash = hash((type(self), self.workspace_directory, tuple(self._texts().values())))
+        return self._kart.hash
+
+    def __repr__(self) -> str:
+        return self._described(only_public=False)
+
+    def __str__(self) -> str:
+        return self._described(only_public=True)
+
+    def _described(self, only_public: bool) -> str:
+        shown = [
+            f"{name}={_shown(param, self.param_kwargs[name])}"
+            for name, param in declaration(type(self)).significant
+            if not only_public or param.visibility == ParameterVisibility.PUBLIC
+        ]
+        return f"{self.get_task_family()}[{self.make_unique_id()}]({', '.join(shown)})"
+
+    # -- graph ---------------------------------------------------------------------------------------------------
+
+    def requires(self) -> Any:
+        """Return the tasks that must be complete first; by default those held as parameters."""
+        return {name: value for name, value in vars(self).items() if _is_tasks(value)} or []
+
+    def output(self) -> Any:
+        """Return where the result lies; by default one pickle file below the module's path."""
+        return self.make_target()
+
+    def input(self) -> Any:
+        """Return the outputs of what is required, in the form of `requires()`."""
+        return _mapped(identity.requirements(self), lambda task: task.output())
+
+    def complete(self) -> bool:
+        """Return whether nothing has to be done; a question, which changes nothing."""
+        if self.rerun and not self._kart.reran:
+            return False
+        outputs = list(identity.flat(self.output()))
+        if not outputs or not all(target.exists() for target in outputs):
+            return False
+        if self.strict_check or self.modification_time_check:
+            inputs = list(identity.flat(self.input()))
+            if not all(task.complete() for task in identity.dependencies(self)):
+                return False
+            if not all(target.exists() for target in inputs):
+                return False
+            return not self.modification_time_check or not _newer(inputs, outputs)
+        return True
+
+    def clone(self, cls: Any = None, **kwargs: Any) -> Any:
+        """Return a task of another class, or this one, with this task's values for the parameters they share.
+
+        Parameters
+        ----------
+        cls
+            The class; by default this task's own.
+        **kwargs
+            Values that shall differ.
+        """
+        own = {} if cls is None or cls is type(self) else {"rerun", "strict_check", "modification_time_check"}
+        cls = cls or type(self)
+        shared = {name: getattr(self, name) for name, _ in cls.get_params() if hasattr(self, name) and name not in own}
+        return cls(**{**shared, **kwargs})
+
+    # -- values --------------------------------------------------------------------------------------------------
+
+    def make_target(
+        self, relative_file_path: str | None = None, use_unique_id: bool = True, processor: Codec | None = None
+    ) -> Target:
+        """Return a target in the workspace.
+
+        Parameters
+        ----------
+        relative_file_path
+            The path below the workspace; its suffix chooses the format. By default a pickle file named after the class,
+            in the folder of its module.
+        use_unique_id
+            Whether the unique id is added to the file's name.
+        processor
+            A codec of one's own.
+        """
+        if relative_file_path is None:
+            relative_file_path = f"{self.__module__.replace('.', '/')}/{type(self).__name__}.pkl"
+        path = os.path.join(self.workspace_directory, relative_file_path)  # noqa: PTH118 - may be a url
+        unique_id = self.make_unique_id() if use_unique_id else None
+        return make_target(path, unique_id, processor, stored_type(type(self)))
+
+    @overload
+    def load(self, target: TaskOnKart[K]) -> K: ...
+
+    @overload
+    def load(self, target: list[TaskOnKart[K]]) -> list[K]: ...
+
+    @overload
+    def load(self, target: str | Target | None = None) -> Any: ...
+
+    def load(self, target: Any = None) -> Any:
+        """Return what required tasks have stored.
+
+        Parameters
+        ----------
+        target
+            A required task, a list of them, a key of `requires()` (or of the outputs of the only required task), or a
+            target. None: everything, in the form of `requires()`, with tuples as lists.
+
+        Raises
+        ------
+        NotRequired
+            When `requires()` does not name it.
+        ObjectMissing
+            When it is not there.
+        """
+        return _loaded(self._input_targets(target))
+
+    def load_generator(self, target: Any = None) -> Iterator[Any]:
+        """Go through what `load` would return, one value after the other, loaded when it is asked for.
+
+        Parameters
+        ----------
+        target
+            As for `load`.
+        """
+        for found in identity.flat(self._input_targets(target)):
+            yield _loaded(found)
+
+    def _input_targets(self, target: Any) -> Any:
+        if target is None:
+            return self.input()
+        if isinstance(target, str):
+            found = self.input()
+            if not isinstance(found, dict) or target not in found:
+                raise NotRequired(str(self), f"'{target}'", [repr(key) for key in found] if isinstance(found, dict) else [])
+            return found[target]
+        if isinstance(target, luigi.Task):
+            if target not in identity.dependencies(self):
+                raise NotRequired(str(self), str(target), [str(task) for task in identity.dependencies(self)])
+            return target.output()
+        if isinstance(target, list | tuple):
+            return [self._input_targets(item) for item in target]
+        return target
+
+    @overload
+    def dump(self, obj: T, target: None = None, custom_labels: dict[Any, Any] | None = None) -> None: ...
+
+    @overload
+    def dump(self, obj: Any, target: str | Target, custom_labels: dict[Any, Any] | None = None) -> None: ...
+
+    def dump(self, obj: Any, target: Any = None, custom_labels: dict[Any, Any] | None = None) -> None:  # noqa: ARG002
+        """Store a result, whole or not at all.
+
+        Parameters
+        ----------
+        obj
+            The value.
+        target
+            The key of the output in `output()`, or a target. None: the only output.
+        custom_labels
+            Labels for the object where the store keeps such (a file system does not).
+
+        Raises
+        ------
+        EmptyDump
+            When the value is an empty frame and `fail_on_empty_dump` is set.
+        CannotEncode
+            When the format does not take the value.
+        """
+        if self.fail_on_empty_dump and _is_empty_frame(obj):
+            raise EmptyDump(str(self))
+        self._kart.stored.append(self._output_target(target).dump(obj))
+
+    def _output_target(self, target: Any) -> Target:
+        found = self.output() if target is None or isinstance(target, str) else target
+        if isinstance(target, str):
+            if not isinstance(found, dict) or target not in found:
+                known = ", ".join(map(repr, found)) if isinstance(found, dict) else "one output without a name"
+                raise KeyError(f"{type(self).__name__}.output() has no '{target}'; it has {known}.")
+            found = found[target]
+        if not hasattr(found, "dump"):
+            raise TypeError(
+                f"{type(self).__name__}.output() is a {type(found).__name__}; "
+                "say which output is meant: self.dump(value, key), or self.dump(value, target)."
+            )
+        return cast("Target", found)
+
+    # -- randomness ----------------------------------------------------------------------------------------------
+
+    @property
+    def seed(self) -> int:
+        """Return the seed of this task: the fixed one, else one made from its unique id."""
+        if self.fix_random_seed_value != NO_FIXED_SEED:
+            return self.fix_random_seed_value
+        return int(self.make_unique_id(), 16) % (2**32 - 1)  # numpy takes 32 bits
+
+    @cached_property
+    def rng(self) -> np.random.Generator:
+        """Return a random generator of this task's own, right under any executor; each run starts it anew."""
+        import numpy as np
+
+        return np.random.default_rng(self.seed)
+
+    # -- what is kept of a run -----------------------------------------------------------------------------------
+
+    def _log_target(self, kind: str) -> Target:
+        return log_target(self.workspace_directory, kind, type(self).__name__, self.make_unique_id())
+
+    def get_task_log(self) -> dict[str, Any]:
+        """Return the task log: of the run in progress, else of the stored one, else an empty one."""
+        return self.task_log or self._logged("task_log", {})
+
+    def get_task_params(self) -> dict[str, str]:
+        """Return the significant parameters as they were stored with the output; empty when they were not."""
+        return cast("dict[str, str]", self._logged("task_params", {}))
+
+    def get_processing_time(self) -> float | str:
+        """Return how long `run()` took, in seconds; "unknown" when it was not stored."""
+        return cast("float | str", self._logged("processing_time", "unknown"))
+
+    def _logged(self, kind: str, otherwise: Any) -> Any:
+        target = self._log_target(kind)
+        return target.load() if target.exists() else otherwise
+
+    @classmethod
+    def restore(cls, unique_id: str) -> Any:
+        """Return the task that has an id, from the parameters stored in the workspace.
+
+        Parameters
+        ----------
+        unique_id
+            The id, as in the names of the output files.
+
+        Raises
+        ------
+        ObjectMissing
+            When the workspace has no such task.
+        """
+        workspace = declaration(cls).values()["workspace_directory"]
+        params = log_target(workspace, "task_params", cls.__name__, unique_id).load()
+        return cls.from_str_params(params)
+
+
+def _rebuilt(cls: Any, values: dict[str, Any]) -> Any:
+    return cls(**values)
+
+
+def _is_tasks(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return bool(value) and all(isinstance(item, luigi.Task) for item in value)
+    return isinstance(value, luigi.Task)
+
+
+def _mapped(structure: Any, function: Callable[[Any], Any]) -> Any:
+    if isinstance(structure, dict):
+        return {key: _mapped(item, function) for key, item in structure.items()}
+    if isinstance(structure, list | tuple):
+        return type(structure)(_mapped(item, function) for item in structure)
+    return function(structure)
+
+
+def _loaded(targets: Any) -> Any:
+    if isinstance(targets, list | tuple):
+        return [_loaded(target) for target in targets]
+    if isinstance(targets, dict):
+        return {key: _loaded(target) for key, target in targets.items()}
+    if not hasattr(targets, "load"):
+        raise TypeError(f"{targets!r} is a target of luigi, which cannot load values; open it by self.input().open().")
+    return targets.load()
+
+
+def _shown(param: Any, value: Any) -> str:
+    if isinstance(param, TaskInstanceParameter):
+        return f"{value.get_task_family()}({value.make_unique_id()})"
+    if isinstance(param, ListTaskInstanceParameter):
+        return f"[{', '.join(f'{task.get_task_family()}({task.make_unique_id()})' for task in value)}]"
+    return str(param.serialize(value))
+
+
+def _newer(inputs: list[Any], outputs: list[Any]) -> bool:
+    """Return whether an input is newer than an output; files that are both do not count."""
+    both = {target.path() for target in inputs} & {target.path() for target in outputs}
+    came = [target.last_modification_time() for target in inputs if target.path() not in both]
+    went = [target.last_modification_time() for target in outputs if target.path() not in both]
+    return bool(came and went) and max(came) > min(went)
+
+
+def _is_empty_frame(value: Any) -> bool:
+    # By names, so that no frame library has to be loaded to look.
+    library = type(value).__module__.partition(".")[0]
+    if library == "pandas":
+        return type(value).__name__ == "DataFrame" and bool(value.empty)
+    return library == "polars" and type(value).__name__ == "DataFrame" and bool(value.is_empty())
+
+
+_stored_types: dict[type, Any] = {}
+
+
+def stored_type(cls: type) -> Any:
+    """Return `T` of ``TaskOnKart[T]``, through generic classes in between; None where it is not declared.
+
+    Parameters
+    ----------
+    cls
+        A task class.
+    """
+    if cls not in _stored_types:
+        _stored_types[cls] = _find_stored_type(cls)
+    return _stored_types[cls]
+
+
+def _find_stored_type(cls: type) -> Any:
+    bound: dict[Any, Any] = {}
+    for base in cls.__mro__:
+        for generic in vars(base).get("__orig_bases__", ()):
+            origin = get_origin(generic)
+            for variable, argument in zip(getattr(origin, "__parameters__", ()), get_args(generic), strict=False):
+                bound.setdefault(variable, argument)
+    found, seen = bound.get(T), set()
+    while isinstance(found, TypeVar) and found not in seen:
+        seen.add(found)
+        found = bound.get(found)
+    return None if found is None or isinstance(found, TypeVar) else found
