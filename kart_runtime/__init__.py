@@ -37,7 +37,20 @@ _HOMES = {
     "make_target": "targets",
 }
 
-__all__ = sorted(_HOMES)
+__all__ = [
+    "BuildFailed",
+    "ConfigError",
+    "ExplicitBoolParameter",
+    "KartError",
+    "ListTaskInstanceParameter",
+    "SerializableParameter",
+    "Target",
+    "TaskInstanceParameter",
+    "TaskOnKart",
+    "ZonedDateSecondParameter",
+    "build",
+    "make_target",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
 
 import luigi
 
@@ -122,7 +122,7 @@ class Attempt:
             if wanted:
                 return Outcome(State.SUSPENDED, self._started, self._seconds, wanted=wanted)
             return self._succeed()
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a task raises is its outcome
             self._seconds += time.perf_counter() - began if began else 0.0
             # As under luigi's worker: the task may add to its own post-mortem, and handlers are told.
             task.on_failure(error)
@@ -133,7 +133,7 @@ class Attempt:
         task = self.task
         if isinstance(task, TaskOnKart):
             task._kart.stored.clear()
-            task.__dict__.pop("rng", None)
+            vars(task).pop("rng", None)
             self._logs = _Logs(task)
             self._logs.at_start()
         _give_reporters(task)
@@ -161,7 +161,8 @@ class Attempt:
     def _succeed(self) -> Outcome:
         task = self.task
         stored: tuple[Stored, ...] = ()
-        seed, log_files = None, ()
+        seed: int | None = None
+        log_files: tuple[str, ...] = ()
         if isinstance(task, TaskOnKart):
             stored = tuple(task._kart.stored)
             _check_dumped(task, stored)
@@ -211,7 +212,7 @@ def _check_dumped(task: TaskOnKart[Any], stored: tuple[Stored, ...]) -> None:
 
 def _flat(yielded: Any) -> list[luigi.Task]:
     if isinstance(yielded, luigi.DynamicRequirements):
-        return list(yielded.flat_requirements)
+        return list(cast("list[luigi.Task]", yielded.flat_requirements))
     found = list(identity.flat(yielded))
     for item in found:
         if not isinstance(item, luigi.Task):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Literal, TypedDict, TypeVar, Unpack, overload
 
 import luigi
 
@@ -19,20 +19,35 @@ from kart_runtime.task import TaskOnKart
 T = TypeVar("T")
 
 
+class BuildOptions(TypedDict, total=False):
+    """The keyword arguments of `build`, described there."""
+
+    executor: str
+    workers: int
+    locks: str
+    lock_wait: float
+    check_all: bool
+    on_event: Listener | None
+
+
 def _nobody(_event: Event) -> None:
     """Listen to nothing."""
 
 
 @overload
-def build(task: TaskOnKart[T], return_value: Literal[True] = True, **options: Any) -> T: ...
+def build(task: TaskOnKart[T], return_value: Literal[True] = True, **options: Unpack[BuildOptions]) -> T: ...
 
 
 @overload
-def build(task: Sequence[luigi.Task], return_value: Literal[True] = True, **options: Any) -> list[Any]: ...
+def build(
+    task: Sequence[luigi.Task], return_value: Literal[True] = True, **options: Unpack[BuildOptions]
+) -> list[Any]: ...
 
 
 @overload
-def build(task: luigi.Task | Sequence[luigi.Task], return_value: bool = True, **options: Any) -> Any: ...
+def build(
+    task: luigi.Task | Sequence[luigi.Task], return_value: bool = True, **options: Unpack[BuildOptions]
+) -> Any: ...
 
 
 def build(
@@ -85,9 +100,7 @@ def build(
     workspace = next((root.workspace_directory for root in roots if isinstance(root, TaskOnKart)), "./resources/")
     run_ledger = Ledger()
     pool = make_executor(executor, workers)
-    around = Surroundings(
-        pool, workers, make_locks(locks, workspace), lock_wait, run_ledger, on_event or _nobody
-    )
+    around = Surroundings(pool, workers, make_locks(locks, workspace), lock_wait, run_ledger, on_event or _nobody)
     try:
         with pool:
             summary = Loop(made, around).run()

@@ -26,7 +26,7 @@ class SerialExecutor(Executor):
         future: Future[R] = Future()
         try:
             future.set_result(fn(*args, **kwargs))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it belongs to the future
             future.set_exception(error)
         return future
 

@@ -108,7 +108,7 @@ def requirements(task: luigi.Task) -> Any:
         Any luigi task.
     """
     state = state_of(task)
-    if state is None or not task.cache_unique_id:
+    if state is None or not _keeps(task):
         return _settled(task.requires())
     if state.dependencies is None:
         _ask(task, state)
@@ -122,10 +122,18 @@ def _ask(task: luigi.Task, state: State) -> None:
     state.required, state.dependencies = required, dependencies
 
 
+def _keeps(task: luigi.Task) -> bool:
+    return bool(cast("Any", task).cache_unique_id)
+
+
 def _check(task: luigi.Task, dependencies: tuple[Any, ...]) -> None:
     for found in dependencies:
         if not isinstance(found, luigi.Task):
-            shown = f"the class {found.__name__}; call it" if isinstance(found, type) else f"{type(found).__name__} {found!r}"
+            shown = (
+                f"the class {found.__name__}; call it"
+                if isinstance(found, type)
+                else f"{type(found).__name__} {found!r}"
+            )
             raise NotATask(task.get_task_family(), shown)
 
 
@@ -143,7 +151,7 @@ def dependencies(task: luigi.Task) -> tuple[luigi.Task, ...]:
         When `requires()` holds something else.
     """
     state = state_of(task)
-    if state is not None and task.cache_unique_id:
+    if state is not None and _keeps(task):
         if state.dependencies is None:
             _ask(task, state)
         return cast("tuple[luigi.Task, ...]", state.dependencies)
@@ -196,7 +204,7 @@ def _assign(root: luigi.Task, known: dict[int, str]) -> None:
             del on_path[id(task)]
             known[id(task)] = _hashed(task, known)
             kept = state_of(task)
-            if kept is not None and task.cache_unique_id:
+            if kept is not None and _keeps(task):
                 kept.unique_id = known[id(task)]
 
 
@@ -210,7 +218,7 @@ def _hashed(task: luigi.Task, known: Mapping[int, str]) -> str:
     for upstream in dependencies(task):
         if state_of(upstream) is None:
             parts.append(upstream.to_str_params(only_significant=True))
-        elif upstream.significant:
+        elif cast("Any", upstream).significant:
             parts.append(known[id(upstream)])
     parts.append(task.to_str_params(only_significant=True))
     parts.append(type(task).__name__)

@@ -12,12 +12,13 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 import luigi
 
 from kart_runtime import identity
 from kart_runtime.errors import CyclicTasks, KartError, PlanError
+from kart_runtime.task import TaskOnKart
 
 
 class Action(enum.StrEnum):
@@ -152,12 +153,12 @@ def walk(roots: Iterable[luigi.Task]) -> dict[luigi.Task, tuple[luigi.Task, ...]
 
 def _upstream(task: luigi.Task) -> tuple[luigi.Task, ...]:
     if type(task)._requires is not luigi.Task._requires:  # luigi lets template classes add requirements there
-        return tuple(dict.fromkeys(task.deps()))
+        return tuple(dict.fromkeys(cast("list[luigi.Task]", task.deps())))
     return tuple(dict.fromkeys(identity.dependencies(task)))
 
 
 def _decide(
-    roots: Iterable[luigi.Task], requires: Mapping[luigi.Task, tuple[luigi.Task, ...]], check_all: bool
+    roots: Iterable[luigi.Task], requires: dict[luigi.Task, tuple[luigi.Task, ...]], check_all: bool
 ) -> dict[luigi.Task, Decision]:
     decisions: dict[luigi.Task, Decision] = {}
     needed = set(roots)
@@ -182,7 +183,7 @@ _RERUN = Decision(Action.RUN, Reason.RERUN)
 
 
 def _decision(task: luigi.Task) -> Decision:
-    if getattr(task, "rerun", False) is True and identity.state_of(task) is not None:
+    if isinstance(task, TaskOnKart) and task.rerun:
         return _RERUN
     if _is_complete(task):
         return _COMPLETE
@@ -208,7 +209,7 @@ def _first_missing(task: luigi.Task) -> str:
     return ""
 
 
-def describe(task: luigi.Task) -> Any:
+def describe(task: luigi.Task) -> str:
     """Return the name of a task for messages: family and the beginning of its id.
 
     Parameters
@@ -216,5 +217,5 @@ def describe(task: luigi.Task) -> Any:
     task
         Any luigi task.
     """
-    unique = task.make_unique_id()[:8] if identity.state_of(task) is not None else task.task_id[-8:]
+    unique = task.make_unique_id()[:8] if isinstance(task, TaskOnKart) else task.task_id[-8:]
     return f"{task.get_task_family()}[{unique}]"

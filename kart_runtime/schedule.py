@@ -21,14 +21,15 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
+from functools import partial
 
 import luigi
 
 from kart_runtime.attempt import Attempt, Outcome, State, visible_params
-from kart_runtime.identity import state_of
 from kart_runtime.ledger import Ledger, RunRecord
 from kart_runtime.locks import Locks
 from kart_runtime.plan import Action, Plan, Reason, plan
+from kart_runtime.task import TaskOnKart
 
 
 @dataclass(frozen=True)
@@ -258,7 +259,10 @@ class Loop:
                 self._around.listen(TaskStarted(task))
             self._running += 1
             future = self._around.executor.submit(attempt.run)
-            future.add_done_callback(lambda done, attempt=attempt: self._finished.put((attempt, done)))
+            future.add_done_callback(partial(self._put, attempt))
+
+    def _put(self, attempt: Attempt, future: Future[Outcome]) -> None:
+        self._finished.put((attempt, future))  # called in whichever thread the executor has
 
     def _take(self, attempt: Attempt, future: Future[Outcome]) -> None:
         self._running -= 1
@@ -295,7 +299,7 @@ class Loop:
     # -- what is kept --------------------------------------------------------------------------------------------
 
     def _record(self, task: luigi.Task, outcome: Outcome) -> None:
-        if state_of(task) is None:
+        if not isinstance(task, TaskOnKart):
             return
         record = RunRecord(
             task=type(task).__name__,
@@ -317,7 +321,9 @@ class Loop:
         counts: dict[str, int] = defaultdict(int)
         for ending in self._ended.values():
             counts[ending] += 1
-        ran, complete, not_needed = counts[State.DONE.name], counts[Reason.COMPLETE.name], counts[Reason.NOT_NEEDED.name]
+        ran = counts[State.DONE.name]
+        complete = counts[Reason.COMPLETE.name]
+        not_needed = counts[Reason.NOT_NEEDED.name]
         left = len(self._waiting) if interrupted else 0
         others = len(self._failed) + len(self._blocked) + len(self._missing) + left
         return Summary(

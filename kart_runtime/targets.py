@@ -41,6 +41,7 @@ class _Measured:
     """A file that counts and checksums what is written to it, so that no byte has to be read back for that."""
 
     __slots__ = ("_file", "checksum", "size")
+    mode = "wb"  # pandas looks here to know that text has to be encoded
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -77,7 +78,7 @@ class _Measured:
         """Leave the file open: the store closes it, and then only it becomes visible."""
 
 
-class Target(luigi.Target):  # type: ignore[misc]
+class Target(luigi.Target):
     """One value in the workspace.
 
     Parameters
@@ -104,7 +105,7 @@ class Target(luigi.Target):  # type: ignore[misc]
         self._store, self._key = store_for(url)
         self._codec: Codec = codec_for(url) if codec is None else codec
 
-    def exists(self) -> bool:
+    def exists(self) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride] - luigi states no type
         """Return whether the value is there."""
         return self._store.stat(self._key) is not None
 
@@ -173,7 +174,9 @@ class Target(luigi.Target):  # type: ignore[misc]
         return f"Target({self.url!r})"
 
 
-def make_target(file_path: str, unique_id: str | None = None, codec: Codec | None = None, as_type: Any = None) -> Target:
+def make_target(
+    file_path: str, unique_id: str | None = None, codec: Codec | None = None, as_type: Any = None
+) -> Target:
     """Return the target of a file name, with the unique id before its suffix.
 
     Parameters

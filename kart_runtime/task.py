@@ -1,7 +1,7 @@
 """What does a user declare? A task: parameters, requirements, outputs and `run()`.
 
-`TaskOnKart` is a real `luigi.Task`. Building one touches no store and wraps nothing: `__init__` resolves the parameters,
-and everything else is asked later, by `plan` (which decides) and `attempt` (which runs it).
+`TaskOnKart` is a real `luigi.Task`. Building one touches no store and wraps nothing: `__init__` resolves the
+parameters, and everything else is asked later, by `plan` (which decides) and `attempt` (which runs it).
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ NO_FIXED_SEED = -42497368
 """The value of `fix_random_seed_value` that stands for "none"; gokart's, since old configurations may hold it."""
 
 
-class TaskMeta(task_register.Register):  # type: ignore[misc]
+class TaskMeta(task_register.Register):
     """Builds tasks: parameters are resolved once, and a task already known is returned as the same object."""
 
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: N805 - a metaclass
         """Return the task with these parameters."""
-        known = task_register.Register._Register__instance_cache  # luigi's own, so that its clearing counts
-        values = resolve(cls, args, kwargs)
+        known = vars(task_register.Register)["_Register__instance_cache"]  # luigi's own, so that its clearing counts
+        values = resolve(cast("type[luigi.Task]", cls), args, kwargs)
         if known is None:
             return _instance(cls, args, kwargs, values)
         # The types belong to the key: 1, 1.0 and True are equal, but not one parameter value.
@@ -59,7 +59,7 @@ class TaskMeta(task_register.Register):  # type: ignore[misc]
             found = known.setdefault(key, _instance(cls, args, kwargs, values))
         return found
 
-    def __setattr__(cls, name: str, value: Any) -> None:
+    def __setattr__(cls, name: str, value: Any) -> None:  # noqa: N805
         super().__setattr__(name, value)
         if isinstance(value, luigi.Parameter):  # luigi.util.inherits adds parameters to finished classes
             forget_declarations()
@@ -79,7 +79,7 @@ def _engine(kind: type[luigi.Parameter[Any]], default: Any, description: str) ->
     return kind(default=default, description=description, significant=False, positional=False)
 
 
-class TaskOnKart(luigi.Task, Generic[T], metaclass=TaskMeta):  # type: ignore[misc]
+class TaskOnKart(luigi.Task, Generic[T], metaclass=TaskMeta):
     """A step of a pipeline whose output has the type `T`.
 
     Subclasses declare luigi parameters, `requires()` where the tasks held as parameters are not all, `output()` where
@@ -125,7 +125,7 @@ class TaskOnKart(luigi.Task, Generic[T], metaclass=TaskMeta):  # type: ignore[mi
         self._adopt(resolve(type(self), args, kwargs))
 
     def _adopt(self, values: dict[str, Any]) -> None:
-        self.__dict__.update(values)
+        vars(self).update(values)
         self.param_kwargs = values
         self.task_log = {}
         self._kart = State()
@@ -319,7 +319,9 @@ class TaskOnKart(luigi.Task, Generic[T], metaclass=TaskMeta):  # type: ignore[mi
         if isinstance(target, str):
             found = self.input()
             if not isinstance(found, dict) or target not in found:
-                raise NotRequired(str(self), f"'{target}'", [repr(key) for key in found] if isinstance(found, dict) else [])
+                raise NotRequired(
+                    str(self), f"'{target}'", [repr(key) for key in found] if isinstance(found, dict) else []
+                )
             return found[target]
         if isinstance(target, luigi.Task):
             if target not in identity.dependencies(self):

@@ -1,7 +1,7 @@
 """Which bytes stand for a value? A codec for each format; `registry` finds the codec of a suffix.
 
-A new format is a class with the two methods of `Codec` and one line in `registry.CODECS`. Codecs know nothing of stores:
-they get an open binary file, which may be unable to seek.
+A new format is a class with the two methods of `Codec` and one line in `registry.CODECS`. Codecs know nothing of
+stores: they get an open binary file, which may be unable to seek.
 """
 
 from __future__ import annotations

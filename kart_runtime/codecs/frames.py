@@ -89,14 +89,16 @@ class Feather:
         Raises
         ------
         CannotEncode
-            When a column already has the reserved name, or the index is called "None".
+            When the index has several levels or is called "None", or a column already has the reserved name.
         """
         frame = _frame(value, "feather")
         column = f"{INDEX_COLUMN}{frame.index.name}"
+        if frame.index.nlevels > 1:
+            raise CannotEncode("feather", "frames with one index level", f"{frame.index.nlevels} levels; reset_index()")
         if frame.index.name == "None" or column in frame.columns:
             raise CannotEncode("feather", "frames whose index is not called 'None'", f"an index '{frame.index.name}'")
         stored = frame.reset_index(drop=True)
-        stored[column] = frame.index.to_numpy() if frame.index.nlevels > 1 else frame.index.array
+        stored[column] = frame.index.array
         stored.to_feather(file)
 
     def load(self, file: BinaryIO, as_type: Any = None) -> Any:  # noqa: ARG002

@@ -16,7 +16,7 @@ from kart_runtime.errors import CannotEncode
 PROTOCOL = 5
 
 
-class _ByValue(Exception):  # noqa: N818 - a signal, not an error
+class _ByValue(Exception):
     """Raised inside plain pickle when it would write a name of `__main__`, which no other program can read."""
 
 

@@ -1,8 +1,8 @@
 """Does a YAML value fit a declared parameter? The strict check, and the value as the task would hold it.
 
-YAML has types of its own, so a value is refused when it has another type than the parameter, instead of being turned
-into text and parsed: ``1`` for a float is 1.0 (one unique id for both), ``"4"`` for an int is an error. What YAML has no
-type for (dates, enums, paths, intervals) is written as text and parsed by the parameter.
+YAML has types of its own, so a value of another type than the parameter is refused, not turned into text and parsed:
+``1`` for a float is 1.0 (one unique id for both), ``"4"`` for an int is an error. What YAML has no type for (dates,
+enums, paths, intervals) is written as text and parsed by the parameter.
 """
 
 from __future__ import annotations

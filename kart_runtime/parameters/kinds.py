@@ -43,7 +43,9 @@ class TaskInstanceParameter(luigi.Parameter[TaskT], Generic[TaskT]):
         When `expected_type` is not a class, and when a task is given another value.
     """
 
-    def __init__(self, expected_type: type[TaskT] | None = None, default: TaskT | Any = _MISSING, **kwargs: Any) -> None:
+    def __init__(
+        self, expected_type: type[TaskT] | None = None, default: TaskT | Any = _MISSING, **kwargs: Any
+    ) -> None:
         self.expected_type = _checked_type(expected_type, "expected_type")
         super().__init__(default=default, **kwargs)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import ClassVar
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ Overrides = Mapping[type, Mapping[str, Override]]
 
 
 class _InForce:
-    overrides: Overrides = {}
-    generation: int = 0
+    overrides: ClassVar[Overrides] = {}
+    generation: ClassVar[int] = 0
 
 
 def install(overrides: Overrides) -> Overrides:

@@ -1,4 +1,4 @@
-"""Which value does each parameter of a new task get? Arguments, else overrides, else luigi's configuration, else defaults.
+"""Which value does each parameter get? Its argument, else an override, else luigi's configuration, else its default.
 
 luigi answers by walking all attributes of the class and asking its configuration for each parameter, twice for each
 task built. Here the parameters of a class are listed once, and the values that do not come from the call are worked out
@@ -112,7 +112,8 @@ def _listed(cls: type[luigi.Task]) -> list[tuple[str, luigi.Parameter[Any]]]:
 
 def _sections() -> Mapping[str, Any]:
     config = luigi.configuration.get_config()
-    return getattr(config, "data", config)  # the toml parser of luigi keeps its sections there
+    found: Mapping[str, Any] = getattr(config, "data", config)  # the toml parser of luigi keeps its sections there
+    return found
 
 
 def _section(name: str) -> Mapping[str, Any]:

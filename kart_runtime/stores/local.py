@@ -44,7 +44,7 @@ class LocalStore:
             When there is none.
         """
         try:
-            return open(key, "rb")  # noqa: SIM115, PTH123 - the caller closes it
+            return open(key, "rb")  # noqa: PTH123 - the caller closes it
         except (FileNotFoundError, NotADirectoryError) as error:
             raise ObjectMissing(key) from error
 
@@ -85,10 +85,10 @@ class _Write:
             folder, f"{TEMPORARY_PREFIX}{_host}-{os.getpid()}-{next(_counter)}-{name[-100:]}"
         )
         try:
-            self._file = open(self._temporary, "xb")  # noqa: PTH123, SIM115 - closed by __exit__
+            self._file = open(self._temporary, "xb")  # noqa: PTH123 - closed by __exit__
         except FileNotFoundError:
             os.makedirs(folder, exist_ok=True)  # noqa: PTH103
-            self._file = open(self._temporary, "xb")  # noqa: PTH123, SIM115
+            self._file = open(self._temporary, "xb")  # noqa: PTH123
         return self._file
 
     def __exit__(

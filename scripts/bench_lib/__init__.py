@@ -1,0 +1,1 @@
+"""The parts of ``scripts/bench``: what is run, by whom, how it is measured, and how the answer is shown."""

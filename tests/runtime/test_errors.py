@@ -1,0 +1,90 @@
+"""Every error survives the way from another process, and is caught as what it is."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+
+import pytest
+
+from kart_runtime import errors
+
+EXAMPLES = [
+    errors.KartError("plain"),
+    errors.ConfigError("bad", file="conf/base/run.yaml:3", key="run.seed", expected="int", nearest="sed"),
+    errors.PlanError("no order"),
+    errors.CyclicTasks(["A", "B"]),
+    errors.NotATask("A", "int 3"),
+    errors.StoreError("no disk"),
+    errors.UnknownScheme("ftp://x", ["a path"], "hint"),
+    errors.ObjectMissing("a/b.pkl"),
+    errors.ObjectCorrupt("a/b.pkl", "EOFError"),
+    errors.CodecError("no"),
+    errors.UnknownFormat("a.xyz", [".pkl"]),
+    errors.CannotEncode("csv", "a DataFrame", "dict"),
+    errors.TaskError("rule"),
+    errors.NotRequired("A", "B", ["C"]),
+    errors.NothingDumped("A", ["a.pkl"]),
+    errors.EmptyDump("A"),
+    errors.LockTimeout("A_1", 3.0, "process 7"),
+    errors.BuildFailed({"A": ValueError("x")}, {"B": "A"}, "2 tasks", {"id": [ValueError("x")]}),
+]
+
+
+def tree():
+    return [cls for _, cls in inspect.getmembers(errors, inspect.isclass) if issubclass(cls, errors.KartError)]
+
+
+def test_there_is_an_example_of_every_error():
+    assert {type(error) for error in EXAMPLES} == set(tree())
+
+
+@pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
+def test_an_error_survives_pickle(error):
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error)
+    assert str(again) == str(error)
+    assert again.__dict__.keys() == error.__dict__.keys()
+
+
+@pytest.mark.parametrize("cls", tree(), ids=lambda cls: cls.__name__)
+def test_every_error_is_drawn_in_the_tree(cls):
+    assert cls.__name__ in (errors.__doc__ or "")
+
+
+@pytest.mark.parametrize(
+    ("error", "builtin"),
+    [
+        (errors.ObjectMissing("x"), FileNotFoundError),
+        (errors.ConfigError("x"), ValueError),
+        (errors.LockTimeout("x", 1.0), TimeoutError),
+        (errors.CannotEncode("a", "b", "c"), TypeError),
+        (errors.EmptyDump("x"), AssertionError),
+    ],
+)
+def test_errors_are_caught_as_the_fitting_builtin(error, builtin):
+    assert isinstance(error, builtin)
+
+
+def test_a_config_error_says_where_what_and_what_was_meant():
+    text = str(EXAMPLES[1])
+    assert text == "conf/base/run.yaml:3: run.seed: bad (expected int). Did you mean 'sed'?"
+
+
+def test_a_failed_build_lists_causes_and_what_was_not_started():
+    text = str(EXAMPLES[-1])
+    assert "A: ValueError: x" in text
+    assert "B: not started, because A did not finish" in text
+
+
+def test_a_failed_build_with_very_many_tasks_stays_readable():
+    error = errors.BuildFailed({"A": ValueError("x")}, {f"B{i}": "A" for i in range(5000)})
+    assert "and 4980 more" in str(error)
+    assert len(error.not_started) == 5000
+
+
+@pytest.mark.parametrize(
+    ("name", "guess"), [("trainmodel", "TrainModel"), ("TrianModel", "TrainModel"), ("zzz", None), ("", None)]
+)
+def test_nearest(name, guess):
+    assert errors.nearest(name, ["TrainModel", "LoadData"]) == guess

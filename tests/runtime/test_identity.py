@@ -1,0 +1,175 @@
+"""The id is the one that gokart gives, whatever the process, and it needs no recursion."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import luigi
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import kart_runtime.gokart as gokart
+from kart_runtime import TaskInstanceParameter, TaskOnKart
+from kart_runtime.errors import CyclicTasks, NotATask
+from kart_runtime.identity import dependencies, flat, unique_id
+from tests.runtime.recorded import gokart_tasks
+
+RECORDED = json.loads((Path(gokart_tasks.__file__).parent / "gokart_ids.json").read_text())
+
+
+class Number(TaskOnKart[int]):
+    value = luigi.IntParameter(default=0)
+
+
+class Chain(TaskOnKart[int]):
+    length = luigi.IntParameter()
+
+    def requires(self):
+        return Chain(length=self.length - 1) if self.length else []
+
+
+class Holder(TaskOnKart[int]):
+    task = TaskInstanceParameter()
+
+
+@pytest.fixture(scope="module")
+def ours():
+    return gokart_tasks.ids(gokart)
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_ids_and_file_names_are_those_that_gokart_recorded(ours, name):
+    assert ours[name] == RECORDED[name]
+
+
+def test_the_recorded_table_is_complete(ours):
+    assert ours.keys() == RECORDED.keys()
+
+
+@pytest.mark.parametrize("seed", ["0", "1", "random"])
+def test_ids_do_not_depend_on_the_process(seed):
+    code = "import kart_runtime.gokart as g; from tests.runtime.recorded.gokart_tasks import ids; print(ids(g))"
+    found = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        env={"PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert eval(found.stdout) == RECORDED
+
+
+def test_a_chain_far_beyond_the_recursion_limit_has_an_id():
+    assert len(unique_id(Chain(length=20 * sys.getrecursionlimit()))) == 32
+
+
+def test_a_chain_of_held_tasks_does_not_grow_without_bound():
+    task = Number()
+    for _ in range(600):
+        task = Holder(task=task)
+    text = task.to_str_params(only_significant=True)["task"]
+    assert len(text) < 300
+    assert unique_id(task) != unique_id(Holder(task=task))
+
+
+def test_requires_is_asked_once():
+    asked = []
+
+    class Asked(TaskOnKart[int]):
+        def requires(self):
+            asked.append(self)
+            return [Number(value=1)]
+
+    task = Asked()
+    task.make_unique_id()
+    task.input()
+    dependencies(task)
+    assert asked == [task]
+
+
+def test_without_caching_an_id_follows_what_requires_says_now():
+    wanted = [1]
+
+    class Changing(TaskOnKart[int]):
+        def requires(self):
+            return Number(value=wanted[0])
+
+    task = Changing(cache_unique_id=False)
+    first = task.make_unique_id()
+    wanted[0] = 2
+    assert task.make_unique_id() != first
+
+
+def test_a_set_of_requirements_has_one_order():
+    class FromSet(TaskOnKart[int]):
+        def requires(self):
+            return {Number(value=value) for value in range(20)}
+
+    class FromList(TaskOnKart[int]):
+        def requires(self):
+            return sorted((Number(value=value) for value in range(20)), key=lambda task: task.make_unique_id())
+
+    assert [task.value for task in dependencies(FromSet())] == [task.value for task in dependencies(FromList())]
+
+
+def test_a_generator_of_requirements_can_be_asked_twice():
+    class Lazy(TaskOnKart[int]):
+        def requires(self):
+            yield Number(value=1)
+            yield Number(value=2)
+
+    assert [task.value for task in dependencies(Lazy())] == [1, 2]
+    assert len(Lazy().input()) == 2
+
+
+def test_a_circle_is_named_task_by_task():
+    class First(TaskOnKart[int]):
+        def requires(self):
+            return Second()
+
+    class Second(TaskOnKart[int]):
+        def requires(self):
+            return [Number(), First()]
+
+    with pytest.raises(CyclicTasks) as caught:
+        unique_id(First())
+    assert caught.value.cycle == ("First", "Second")
+    assert "First\n  requires Second\n  requires First" in str(caught.value)
+
+
+@pytest.mark.parametrize(("wrong", "shown"), [(Number, "the class Number; call it"), (3, "int 3"), ("x", "str 'x'")])
+def test_what_is_no_task_is_named(wrong, shown):
+    class Wrong(TaskOnKart[int]):
+        def requires(self):
+            return {"a": [wrong]}
+
+    with pytest.raises(NotATask, match=r"Wrong.requires\(\) returned") as caught:
+        Wrong().make_unique_id()
+    assert shown in str(caught.value)
+
+
+trees = st.recursive(
+    st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner) | st.tuples(inner, inner)
+)
+
+
+def leaves(tree):
+    if isinstance(tree, int):
+        return [tree]
+    items = tree.values() if isinstance(tree, dict) else tree
+    return [leaf for item in items for leaf in leaves(item)]
+
+
+@given(trees)
+def test_flat_gives_every_item_once_and_in_order(tree):
+    assert list(flat(tree)) == leaves(tree)
+
+
+@given(st.integers(), st.integers())
+@settings(max_examples=50)
+def test_two_values_have_one_id_only_if_they_are_equal(one, other):
+    assert (unique_id(Number(value=one)) == unique_id(Number(value=other))) == (one == other)
