@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, get_args, get_ori
 
 import luigi
 from luigi import task_register
+from luigi.freezing import FrozenOrderedDict
 from luigi.parameter import ParameterVisibility
 
 from kart_runtime import identity
@@ -50,7 +51,7 @@ class TaskMeta(task_register.Register):
         if known is None:
             return _instance(cls, args, kwargs, values)
         # The types belong to the key: 1, 1.0 and True are equal, but not one parameter value.
-        key = (cls, *values.values(), *map(type, values.values()))
+        key = (cls, *values.values(), *map(_kind, values.values()))
         try:
             found = known.get(key)
         except TypeError:  # a value that cannot be hashed
@@ -63,6 +64,16 @@ class TaskMeta(task_register.Register):
         super().__setattr__(name, value)
         if isinstance(value, luigi.Parameter):  # luigi.util.inherits adds parameters to finished classes
             forget_declarations()
+
+
+def _kind(value: Any) -> Any:
+    """Return the types in a value, nested like the value; zeros as text, since 0.0 and -0.0 are equal, too."""
+    kind = type(value)
+    if kind is tuple:
+        return tuple(map(_kind, value))
+    if kind is FrozenOrderedDict:
+        return tuple(map(_kind, value.values()))
+    return str(value) if kind is float and not value else kind
 
 
 def _instance(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any], values: dict[str, Any]) -> Any:

@@ -1,0 +1,274 @@
+"""What a user declares and calls: parameters, load, dump, complete, randomness."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Generic, TypeVar
+
+import luigi
+import pandas as pd
+import pytest
+
+from kart_runtime import ListTaskInstanceParameter, TaskInstanceParameter, TaskOnKart, build
+from kart_runtime.errors import EmptyDump, NotRequired, ObjectMissing
+from kart_runtime.task import stored_type
+
+
+class Number(TaskOnKart[int]):
+    value = luigi.IntParameter(default=0)
+
+    def run(self):
+        self.dump(self.value)
+
+
+class Two(TaskOnKart[dict]):
+    def output(self):
+        return {"a": self.make_target("two/a.json"), "b": self.make_target("two/b.pkl")}
+
+    def run(self):
+        self.dump({"x": 1}, "a")
+        self.dump([1], "b")
+
+
+class Nested(TaskOnKart[list]):
+    def requires(self):
+        return {"one": Number(value=1), "many": [Number(value=2), (Number(value=3),)], "two": Two()}
+
+    def run(self):
+        self.dump(
+            [
+                self.load(),
+                self.load("many"),
+                self.load(Number(value=1)),
+                self.load([Number(value=2), Number(value=3)]),
+                self.load(Two()),
+                list(self.load_generator()),
+                list(self.load_generator("many")),
+            ]
+        )
+
+
+def test_everything_that_load_can_be_asked_for():
+    two = {"a": {"x": 1}, "b": [1]}
+    assert build(Nested()) == [
+        {"one": 1, "many": [2, [3]], "two": two},
+        [2, [3]],
+        1,
+        [2, 3],
+        two,
+        [1, 2, 3, {"x": 1}, [1]],
+        [2, 3],
+    ]
+
+
+def test_keys_of_the_only_required_task():
+    class Reads(TaskOnKart[dict]):
+        def requires(self):
+            return Two()
+
+        def run(self):
+            self.dump(self.load("a"))
+
+    assert build(Reads()) == {"x": 1}
+
+
+@pytest.mark.parametrize("wanted", ["thre", Number(value=9)], ids=["key", "task"])
+def test_loading_what_is_not_required_says_what_is(wanted):
+    with pytest.raises(NotRequired) as caught:
+        Nested().load(wanted)
+    assert "Nested" in str(caught.value)
+    assert "one" in str(caught.value) or "value=1" in str(caught.value)
+
+
+def test_loading_what_is_not_there():
+    with pytest.raises(ObjectMissing, match="Run the task that makes it"):
+        Nested().load("one")
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: Two().dump(1, "c"), KeyError, "has no 'c'; it has 'a', 'b'"),
+        (lambda: Two().dump(1), TypeError, "say which output"),
+        (lambda: Number().dump(1, "a"), KeyError, "one output without a name"),
+    ],
+)
+def test_dumping_to_an_unknown_output(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_tasks_held_as_parameters_are_required():
+    class Holder(TaskOnKart[int]):
+        one = TaskInstanceParameter()
+        many = ListTaskInstanceParameter()
+        none = ListTaskInstanceParameter(default=[])
+
+        def run(self):
+            self.dump([self.load("one"), self.load("many")])
+
+    assert build(Holder(one=Number(value=1), many=[Number(value=2), Number(value=3)])) == [1, [2, 3]]
+
+
+def test_a_task_is_one_object_and_pickles_as_class_and_parameters():
+    task = Number(value=3)
+    assert Number(value=3) is task
+    task.make_unique_id()
+    assert pickle.loads(pickle.dumps(task)) is task
+
+
+def test_tasks_in_different_workspaces_are_different():
+    assert Number(workspace_directory="a") != Number(workspace_directory="b")
+    assert len({Number(workspace_directory="a"), Number(workspace_directory="b"), Number()}) == 3
+
+
+def test_a_constructor_of_ones_own_may_change_arguments():
+    class Doubled(Number):
+        def __init__(self, *args, **kwargs):
+            kwargs["value"] = kwargs["value"] * 2
+            super().__init__(*args, **kwargs)
+            self.note = "kept"
+
+    assert Doubled(value=2).value == 4
+    assert Doubled(value=2).note == "kept"
+
+
+def test_building_a_task_touches_nothing(tmp_path):
+    task = Nested()
+    repr(task), str(task), task.complete(), task.output(), task.input(), hash(task)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_text_shows_family_id_and_parameters_and_hides_what_is_not_public():
+    class Hidden(TaskOnKart[int]):
+        shown = luigi.IntParameter(default=1)
+        secret = luigi.Parameter(default="s", visibility=luigi.parameter.ParameterVisibility.HIDDEN)
+
+    task = Hidden()
+    assert str(task) == f"Hidden[{task.make_unique_id()}](shown=1)"
+    assert repr(task) == f"Hidden[{task.make_unique_id()}](shown=1, secret=s)"
+
+
+def test_complete_is_a_question():
+    task = Number(value=5, rerun=True)
+    build(Number(value=5))
+    assert task.complete() is False
+    assert task.complete() is False
+    assert task.output().exists()
+
+
+def test_strict_check_wants_inputs_too():
+    class After(TaskOnKart[int]):
+        def requires(self):
+            return Number(value=1)
+
+        def run(self):
+            self.dump(self.load())
+
+    build(After())
+    Number(value=1).output().remove()
+    assert After().complete()
+    assert not After(strict_check=True).complete()
+    build(Number(value=1))
+    assert After(strict_check=True).complete()
+
+
+def test_modification_time_check_wants_outputs_newer_than_inputs():
+    import os
+
+    class After(TaskOnKart[int]):
+        def requires(self):
+            return Number(value=1)
+
+        def run(self):
+            self.dump(self.load())
+
+    build(After())
+    os.utime(Number(value=1).output().path(), (2e9, 2e9))
+    assert After().complete()
+    assert not After(modification_time_check=True).complete()
+
+
+def test_a_task_without_outputs_is_never_complete():
+    class Silent(TaskOnKart[None]):
+        def output(self):
+            return []
+
+    assert not Silent().complete()
+
+
+@pytest.mark.parametrize(("frame", "empty"), [(pd.DataFrame({"a": []}), True), (pd.DataFrame({"a": [1]}), False), ([], False)])
+def test_empty_frames_can_be_forbidden(frame, empty):
+    class Frame(TaskOnKart[pd.DataFrame]):
+        pass
+
+    Frame().dump(frame)
+    if empty:
+        with pytest.raises(EmptyDump, match="Frame"):
+            Frame(fail_on_empty_dump=True).dump(frame)
+    else:
+        Frame(fail_on_empty_dump=True).dump(frame)
+
+
+def test_clone_shares_values():
+    class Other(TaskOnKart[int]):
+        value = luigi.IntParameter()
+        extra = luigi.IntParameter(default=1)
+
+    task = Number(value=3, workspace_directory="ws", rerun=True)
+    other = task.clone(Other, extra=5)
+    assert (other.value, other.extra, other.workspace_directory, other.rerun) == (3, 5, "ws", False)
+    assert task.clone(value=4).rerun is True
+
+
+def test_randomness_of_ones_own():
+    assert Number(value=1).rng.random() != Number(value=2).rng.random()
+    assert Number(value=1, fix_random_seed_value=0).seed == 0
+    assert Number(value=1).seed == int(Number(value=1).make_unique_id(), 16) % (2**32 - 1)
+
+
+def test_restore_finds_a_task_by_its_id():
+    task = Number(value=41)
+    build(task)
+    assert Number.restore(task.make_unique_id()) is task
+    with pytest.raises(ObjectMissing):
+        Number.restore("0" * 32)
+
+
+V = TypeVar("V")
+
+
+class Generic1(TaskOnKart[V], Generic[V]):
+    pass
+
+
+class Generic2(Generic1[V]):
+    pass
+
+
+class Frames(Generic2[pd.DataFrame]):
+    pass
+
+
+class Child(Frames):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("cls", "found"),
+    [(TaskOnKart, None), (Number, int), (Generic1, None), (Frames, pd.DataFrame), (Child, pd.DataFrame)],
+)
+def test_the_declared_type_is_found_through_generic_classes(cls, found):
+    assert stored_type(cls) is found
+
+
+def test_a_notebook_may_define_a_class_again():
+    def define(result):
+        class Cell(TaskOnKart[int]):
+            def run(self):
+                self.dump(result)
+
+        return Cell
+
+    assert build(define(1)()) == 1
+    assert build(define(2)(rerun=True)) == 2
