@@ -7,7 +7,7 @@ parameters, and everything else is asked later, by `plan` (which decides) and `a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, get_args, get_origin, overload
 
@@ -44,21 +44,25 @@ NO_FIXED_SEED = -42497368
 class TaskMeta(task_register.Register):
     """Builds tasks: parameters are resolved once, and a task already known is returned as the same object."""
 
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: N805 - a metaclass
-        """Return the task with these parameters."""
-        known = vars(task_register.Register)["_Register__instance_cache"]  # luigi's own, so that its clearing counts
-        values = resolve(cast("type[luigi.Task]", cls), args, kwargs)
-        if known is None:
-            return _instance(cls, args, kwargs, values)
-        # The types belong to the key: 1, 1.0 and True are equal, but not one parameter value.
-        key = (cls, *values.values(), *map(_kind, values.values()))
-        try:
-            found = known.get(key)
-        except TypeError:  # a value that cannot be hashed
-            return _instance(cls, args, kwargs, values)
-        if found is None:
-            found = known.setdefault(key, _instance(cls, args, kwargs, values))
-        return found
+    if not TYPE_CHECKING:  # else type checkers would take its word, and not the fields of the class, for the arguments
+
+        def __call__(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: N805 - a metaclass
+            """Return the task with these parameters."""
+            known = vars(task_register.Register)[
+                "_Register__instance_cache"
+            ]  # luigi's own, so that its clearing counts
+            values = resolve(cast("type[luigi.Task]", cls), args, kwargs)
+            if known is None:
+                return _instance(cls, args, kwargs, values)
+            # The types belong to the key: 1, 1.0 and True are equal, but not one parameter value.
+            key = (cls, *values.values(), *map(_kind, values.values()))
+            try:
+                found = known.get(key)
+            except TypeError:  # a value that cannot be hashed
+                return _instance(cls, args, kwargs, values)
+            if found is None:
+                found = known.setdefault(key, _instance(cls, args, kwargs, values))
+            return found
 
     def __setattr__(cls, name: str, value: Any) -> None:  # noqa: N805
         super().__setattr__(name, value)
@@ -95,7 +99,10 @@ class TaskOnKart(luigi.Task, Generic[T], metaclass=TaskMeta):
 
     Subclasses declare luigi parameters, `requires()` where the tasks held as parameters are not all, `output()` where
     one pickle file will not do, and `run()`, which loads what it needs by `self.load()` and stores its result by
-    `self.dump(value)`.
+    `self.dump(value)`. What `run()` puts into the dict `self.task_log` is kept in the log file of that name.
+
+    With an annotation (``depth: luigi.IntParameter = luigi.IntParameter()``) type checkers know the constructor's
+    arguments and the attribute's type; without one they only know the attribute.
 
     Examples
     --------
@@ -129,16 +136,13 @@ class TaskOnKart(luigi.Task, Generic[T], metaclass=TaskMeta):
         ExplicitBoolParameter, True, "Whether the five log files are stored with the output."
     )
 
-    task_log: dict[str, Any]
-    """What `run()` wants to be kept in the log file ``task_log``."""
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._adopt(resolve(type(self), args, kwargs))
 
     def _adopt(self, values: dict[str, Any]) -> None:
         vars(self).update(values)
         self.param_kwargs = values
-        self.task_log = {}
+        self.task_log: dict[str, Any] = {}
         self._kart = State()
         # What luigi's worker replaces by functions that report to its scheduler.
         self.set_tracking_url = self.set_status_message = self.set_progress_percentage = None
@@ -290,10 +294,10 @@ class TaskOnKart(luigi.Task, Generic[T], metaclass=TaskMeta):
     def load(self, target: TaskOnKart[K]) -> K: ...
 
     @overload
-    def load(self, target: list[TaskOnKart[K]]) -> list[K]: ...
+    def load(self, target: str | Target | None = None) -> Any: ...
 
     @overload
-    def load(self, target: str | Target | None = None) -> Any: ...
+    def load(self, target: Sequence[TaskOnKart[K]]) -> list[K]: ...
 
     def load(self, target: Any = None) -> Any:
         """Return what required tasks have stored.

@@ -43,7 +43,7 @@ def test_the_five_log_files_are_where_gokart_users_look():
     assert f"numpy=={np.__version__}" in versions.splitlines()
     assert task.get_task_params() == {"number": "3"}
     assert task.get_processing_time() == logged(task, "processing_time")
-    assert sorted(outcome.log_files) == sorted(str(p) for p in [*(f"./{p}" for p in Path("resources/log").rglob("*.*"))])
+    assert sorted(outcome.log_files) == sorted(f"./{path}" for path in Path("resources/log").rglob("*.*"))
 
 
 def test_without_log_files_the_seed_is_set_all_the_same():

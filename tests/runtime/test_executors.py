@@ -28,7 +28,9 @@ def test_ctrl_c_goes_to_the_caller():
         make_executor("serial").submit(interrupt)
 
 
-@pytest.mark.parametrize(("kind", "workers", "message"), [("serail", 1, "Did you mean 'serial'"), ("serial", 2, "one worker")])
+@pytest.mark.parametrize(
+    ("kind", "workers", "message"), [("serail", 1, "Did you mean 'serial'"), ("serial", 2, "one worker")]
+)
 def test_what_cannot_be_had_is_refused(kind, workers, message):
     with pytest.raises(ConfigError, match=message):
         make_executor(kind, workers)

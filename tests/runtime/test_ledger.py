@@ -42,7 +42,7 @@ def test_a_run_starts_with_versions_host_and_command(tmp_path, monkeypatch):
 def test_what_is_cut_or_foreign_is_passed_over(tmp_path):
     run_id = write(tmp_path, RECORD, RECORD)
     path = Path(tmp_path, "log", "runs", f"{run_id}.jsonl")
-    path.write_bytes(b"\xff\n[1]\n{\"unique_id\": 1}\n" + path.read_bytes()[:-20])
+    path.write_bytes(b'\xff\n[1]\n{"unique_id": 1}\n' + path.read_bytes()[:-20])
     (path.parent / "other.jsonl").write_text("")
     assert len(list(read_records(str(tmp_path)))) == 1
 

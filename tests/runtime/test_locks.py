@@ -12,7 +12,6 @@ import pytest
 from kart_runtime.errors import ConfigError, LockTimeout
 from kart_runtime.locks import FileLocks, NoLocks, make_locks
 
-
 HOLDER = """
 import sys
 from kart_runtime.locks import FileLocks

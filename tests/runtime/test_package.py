@@ -9,7 +9,19 @@ import pytest
 
 import kart_runtime
 
-HEAVY = ("pandas", "numpy", "pyarrow", "boto3", "google", "redis", "dask", "rich", "omegaconf", "sklearn", "cloudpickle")
+HEAVY = (
+    "pandas",
+    "numpy",
+    "pyarrow",
+    "boto3",
+    "google",
+    "redis",
+    "dask",
+    "rich",
+    "omegaconf",
+    "sklearn",
+    "cloudpickle",
+)
 
 
 def test_nothing_heavy_is_loaded_by_importing_and_building_a_task():

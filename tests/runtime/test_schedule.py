@@ -1,4 +1,4 @@
-"""Everything that can run runs once, after what it requires; a failure stops what is downstream of it and nothing else."""
+"""Everything that can run runs once, after what it requires; a failure stops what is downstream, and nothing else."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ class Node(TaskOnKart[int]):
 def graphs(draw):
     """Numbers to lower numbers, and some that fail."""
     size = draw(st.integers(1, 9))
-    graph = {number: draw(st.lists(st.integers(0, number - 1), unique=True)) if number else [] for number in range(size)}
+    graph = {
+        number: draw(st.lists(st.integers(0, number - 1), unique=True)) if number else [] for number in range(size)
+    }
     return graph, draw(st.sets(st.integers(0, size - 1), max_size=2))
 
 
@@ -217,7 +219,10 @@ def test_a_yielded_task_that_runs_anyway_is_not_run_twice():
         (Summary(7, 5, 2, 0, seconds=3.21), "7 tasks: 5 ran, 2 already complete (3.2 s)"),
         (Summary(7, 0, 7, 0, seconds=0.1), "Nothing to run: 7 tasks: 0 ran, 7 already complete (0.1 s)"),
         (Summary(1, 1, 0, 0, seconds=100), "1 task: 1 ran, 0 already complete (1 min 40 s)"),
-        (Summary(2, 0, 1, 1, seconds=7300), "Nothing to run: 2 tasks: 0 ran, 1 already complete, 1 not needed (2 h 1 min)"),
+        (
+            Summary(2, 1, 0, 1, seconds=7300),
+            "2 tasks: 1 ran, 0 already complete, 1 not needed (2 h 1 min)",
+        ),
     ],
 )
 def test_a_summary_is_one_line(summary, text):

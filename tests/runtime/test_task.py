@@ -197,7 +197,9 @@ def test_a_task_without_outputs_is_never_complete():
     assert not Silent().complete()
 
 
-@pytest.mark.parametrize(("frame", "empty"), [(pd.DataFrame({"a": []}), True), (pd.DataFrame({"a": [1]}), False), ([], False)])
+@pytest.mark.parametrize(
+    ("frame", "empty"), [(pd.DataFrame({"a": []}), True), (pd.DataFrame({"a": [1]}), False), ([], False)]
+)
 def test_empty_frames_can_be_forbidden(frame, empty):
     class Frame(TaskOnKart[pd.DataFrame]):
         pass

@@ -17,7 +17,7 @@ FRAME = pd.DataFrame(
     {
         "whole": [1, 2, 3],
         "real": [0.1, -1e300, np.nan],
-        "text": ["a", "with, \"both\"\nand é", "z"],
+        "text": ["a", 'with, "both"\nand é', "z"],
         "flag": [True, False, True],
     }
 )

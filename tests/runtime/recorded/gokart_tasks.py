@@ -34,7 +34,7 @@ class Money:
         return cls(int(s), "")
 
 
-def build_tasks(gokart: ModuleType) -> dict[str, Any]:  # noqa: PLR0915 - a table
+def build_tasks(gokart: ModuleType) -> dict[str, Any]:
     """Return a name for each task, and the task."""
 
     class Text(gokart.TaskOnKart):
@@ -146,7 +146,7 @@ def build_tasks(gokart: ModuleType) -> dict[str, Any]:  # noqa: PLR0915 - a tabl
     tasks = {
         "text": Text(),
         "text empty": Text(value=""),
-        "text quotes": Text(value="it's \"so\" \\ \n é 😀"),
+        "text quotes": Text(value='it\'s "so" \\ \n é 😀'),
         "int": Whole(),
         "int negative": Whole(value=-(2**70)),
         "float": Real(),

@@ -75,7 +75,11 @@ def test_missing_objects(tmp_path):
 def test_delete_and_list(tmp_path):
     for name in ("b/2", "a/1", "c"):
         put(tmp_path / name, b"x")
-    assert [Path(found.key).relative_to(tmp_path).as_posix() for found in store.list(str(tmp_path))] == ["c", "a/1", "b/2"]
+    assert [Path(found.key).relative_to(tmp_path).as_posix() for found in store.list(str(tmp_path))] == [
+        "c",
+        "a/1",
+        "b/2",
+    ]
     assert store.delete(str(tmp_path / "c")) is True
     assert len(list(store.list(str(tmp_path)))) == 2
     assert list(store.list(str(tmp_path / "nowhere"))) == []

@@ -1,0 +1,44 @@
+"""A user's pipeline, checked by mypy --strict and pyright without a plugin; never run."""
+
+from typing import assert_type
+
+import luigi
+import pandas as pd
+
+from kart_runtime import ListTaskInstanceParameter, TaskInstanceParameter, TaskOnKart, build
+
+
+class Load(TaskOnKart[pd.DataFrame]):
+    """A task with luigi's parameters."""
+
+    rows: luigi.IntParameter = luigi.IntParameter(default=3)
+    name: luigi.OptionalParameter = luigi.OptionalParameter(default=None)
+    plain = luigi.FloatParameter(default=0.5)
+
+    def run(self) -> None:
+        """Dump what the class says that it dumps."""
+        assert_type(self.rows, int)
+        assert_type(self.name, str | None)
+        assert_type(self.plain, float)
+        assert_type(self.workspace_directory, str)
+        self.dump(pd.DataFrame({"a": range(self.rows)}))
+        self.dump(3)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+
+class Count(TaskOnKart[int]):
+    """A task that holds tasks."""
+
+    data: TaskInstanceParameter[Load] = TaskInstanceParameter()
+    many: ListTaskInstanceParameter[Load] = ListTaskInstanceParameter(default=[])
+
+    def run(self) -> None:
+        """Load what the required tasks say that they store."""
+        assert_type(self.load(self.data), pd.DataFrame)
+        assert_type(self.load([Load()]), list[pd.DataFrame])
+        self.dump(len(self.load(self.data)))
+
+
+assert_type(build(Count(data=Load())), int)
+assert_type(build(Load(rows=2)), pd.DataFrame)
+Load(rows="3")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Load(row=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
