@@ -118,7 +118,7 @@ def build(
 def _forget_reruns(tasks: Sequence[luigi.Task]) -> None:
     # `rerun` means once a build; the task objects live on in luigi's registry.
     for task in tasks:
-        state = identity.state_of(task)
+        state = identity.kept_with(task)
         if state is not None:
             state.reran = False
 

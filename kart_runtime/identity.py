@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class State:
+class Kept:
     """What the engine keeps with one task instance; held as `task._kart`.
 
     Attributes
@@ -55,7 +55,7 @@ class State:
     reran: bool = False
 
 
-def state_of(task: luigi.Task) -> State | None:
+def kept_with(task: luigi.Task) -> Kept | None:
     """Return what the engine keeps with a task; None for a luigi task that is not kart's.
 
     Parameters
@@ -63,7 +63,7 @@ def state_of(task: luigi.Task) -> State | None:
     task
         Any luigi task.
     """
-    return cast("State | None", task.__dict__.get("_kart"))
+    return cast("Kept | None", task.__dict__.get("_kart"))
 
 
 def flat(structure: Any) -> Iterator[Any]:
@@ -107,19 +107,19 @@ def requirements(task: luigi.Task) -> Any:
     task
         Any luigi task.
     """
-    state = state_of(task)
-    if state is None or not _keeps(task):
+    kept = kept_with(task)
+    if kept is None or not _keeps(task):
         return _settled(task.requires())
-    if state.dependencies is None:
-        _ask(task, state)
-    return state.required
+    if kept.dependencies is None:
+        _ask(task, kept)
+    return kept.required
 
 
-def _ask(task: luigi.Task, state: State) -> None:
+def _ask(task: luigi.Task, kept: Kept) -> None:
     required = _settled(task.requires())
     dependencies = tuple(flat(required))
     _check(task, dependencies)
-    state.required, state.dependencies = required, dependencies
+    kept.required, kept.dependencies = required, dependencies
 
 
 def _keeps(task: luigi.Task) -> bool:
@@ -150,11 +150,11 @@ def dependencies(task: luigi.Task) -> tuple[luigi.Task, ...]:
     NotATask
         When `requires()` holds something else.
     """
-    state = state_of(task)
-    if state is not None and _keeps(task):
-        if state.dependencies is None:
-            _ask(task, state)
-        return cast("tuple[luigi.Task, ...]", state.dependencies)
+    kept = kept_with(task)
+    if kept is not None and _keeps(task):
+        if kept.dependencies is None:
+            _ask(task, kept)
+        return cast("tuple[luigi.Task, ...]", kept.dependencies)
     found = tuple(flat(requirements(task)))
     _check(task, found)
     return found
@@ -173,9 +173,9 @@ def unique_id(task: luigi.Task) -> str:
     CyclicTasks
         When the tasks require one another in a circle.
     """
-    state = state_of(task)
-    if state is not None and state.unique_id is not None:
-        return state.unique_id
+    kept = kept_with(task)
+    if kept is not None and kept.unique_id is not None:
+        return kept.unique_id
     known: dict[int, str] = {}
     _assign(task, known)
     return known[id(task)]
@@ -188,11 +188,11 @@ def _assign(root: luigi.Task, known: dict[int, str]) -> None:
     while waiting:
         task, rest = waiting[-1]
         for upstream in rest:
-            state = state_of(upstream)
-            if state is None or id(upstream) in known:
+            kept = kept_with(upstream)
+            if kept is None or id(upstream) in known:
                 continue
-            if state.unique_id is not None:
-                known[id(upstream)] = state.unique_id
+            if kept.unique_id is not None:
+                known[id(upstream)] = kept.unique_id
                 continue
             if id(upstream) in on_path:
                 raise CyclicTasks(_circle(list(on_path.values()), upstream))
@@ -203,7 +203,7 @@ def _assign(root: luigi.Task, known: dict[int, str]) -> None:
             waiting.pop()
             del on_path[id(task)]
             known[id(task)] = _hashed(task, known)
-            kept = state_of(task)
+            kept = kept_with(task)
             if kept is not None and _keeps(task):
                 kept.unique_id = known[id(task)]
 
@@ -216,7 +216,7 @@ def _circle(path: list[luigi.Task], again: luigi.Task) -> list[str]:
 def _hashed(task: luigi.Task, known: Mapping[int, str]) -> str:
     parts: list[Any] = []
     for upstream in dependencies(task):
-        if state_of(upstream) is None:
+        if kept_with(upstream) is None:
             parts.append(upstream.to_str_params(only_significant=True))
         elif cast("Any", upstream).significant:
             parts.append(known[id(upstream)])

@@ -20,12 +20,13 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import luigi
 
 from kart_runtime.attempt import Attempt, Outcome, State, visible_params
+from kart_runtime.errors import PlanError
 from kart_runtime.ledger import Ledger, RunRecord
 from kart_runtime.locks import Locks
 from kart_runtime.plan import Action, Plan, Reason, plan
@@ -269,7 +270,10 @@ class Loop:
         task, outcome = attempt.task, future.result()
         if outcome.state is State.SUSPENDED:
             self._suspend(attempt, outcome)
-            return
+        else:
+            self._end(task, outcome)
+
+    def _end(self, task: luigi.Task, outcome: Outcome) -> None:
         self._record(task, outcome)
         self._around.listen(TaskFinished(task, outcome))
         if outcome.state is State.FAILED:
@@ -292,8 +296,13 @@ class Loop:
     def _suspend(self, attempt: Attempt, outcome: Outcome) -> None:
         """Run what a task has yielded; the task is ready again when that is done."""
         task = attempt.task
+        try:
+            made = plan(outcome.wanted)
+        except PlanError as error:  # what it yielded cannot be put into an order: its own fault, and nobody else's
+            self._end(task, replace(outcome, state=State.FAILED, error=error, wanted=()))
+            return
         self._suspended[task] = attempt
-        self._add(plan(outcome.wanted))
+        self._add(made)
         self._wait_for(task, outcome.wanted)
 
     # -- what is kept --------------------------------------------------------------------------------------------

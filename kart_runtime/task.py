@@ -19,7 +19,7 @@ from luigi.parameter import ParameterVisibility
 from kart_runtime import identity
 from kart_runtime.codecs import Codec
 from kart_runtime.errors import EmptyDump, NotRequired
-from kart_runtime.identity import State
+from kart_runtime.identity import Kept
 from kart_runtime.ledger import log_target
 from kart_runtime.parameters import (
     ExplicitBoolParameter,
@@ -143,7 +143,7 @@ class TaskOnKart(luigi.Task, Generic[T], metaclass=TaskMeta):
         vars(self).update(values)
         self.param_kwargs = values
         self.task_log: dict[str, Any] = {}
-        self._kart = State()
+        self._kart = Kept()
         # What luigi's worker replaces by functions that report to its scheduler.
         self.set_tracking_url = self.set_status_message = self.set_progress_percentage = None
 

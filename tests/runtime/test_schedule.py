@@ -179,6 +179,22 @@ def test_a_yielded_task_that_fails_fails_the_one_that_waits():
     assert build(Dynamic(how_many=2)) == 2
 
 
+def test_yielding_what_has_no_order_fails_the_one_that_yields():
+    class Circle(TaskOnKart[int]):
+        def requires(self):
+            return Circle(fail_on_empty_dump=True)
+
+    class Yields(TaskOnKart[int]):
+        def run(self):
+            yield Circle()
+
+    graph(n0=[])
+    with pytest.raises(BuildFailed) as caught:
+        build([Yields(), Node(number=0)])
+    assert [type(error).__name__ for error in caught.value.causes.values()] == ["CyclicTasks"]
+    assert Node(number=0).complete()
+
+
 def test_a_yielded_task_that_was_not_needed_before_is_run():
     class Complete(TaskOnKart[int]):
         def requires(self):
