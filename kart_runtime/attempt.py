@@ -23,7 +23,7 @@ from kart_runtime import identity, ledger
 from kart_runtime.errors import LockTimeout, NothingDumped
 from kart_runtime.locks import Locks, NoLocks
 from kart_runtime.parameters import secret_names
-from kart_runtime.targets import Stored
+from kart_runtime.targets import Stored, path_of
 from kart_runtime.task import TaskOnKart
 
 MASK = "***"
@@ -163,12 +163,12 @@ class Attempt:
         stored: tuple[Stored, ...] = ()
         seed: int | None = None
         log_files: tuple[str, ...] = ()
-        if isinstance(task, TaskOnKart):
+        if isinstance(task, TaskOnKart) and self._logs is not None:
             stored = tuple(task._kart.stored)
-            _check_dumped(task, stored)
+            outputs = list(identity.flat(task.output()))
+            _check_dumped(task, outputs, stored)
             task._kart.reran = True
-        if self._logs is not None:
-            self._logs.at_success(self._seconds)
+            self._logs.at_success(self._seconds, outputs)
             seed, log_files = self._logs.seed, tuple(self._logs.written)
         task.trigger_event(luigi.Event.PROCESSING_TIME, task, self._seconds)
         task.on_success()
@@ -199,15 +199,12 @@ def _ignore(*_args: Any) -> None:
     """Take a report that nobody shows."""
 
 
-def _check_dumped(task: TaskOnKart[Any], stored: tuple[Stored, ...]) -> None:
+def _check_dumped(task: TaskOnKart[Any], outputs: list[Any], stored: tuple[Stored, ...]) -> None:
+    # What was dumped is there: no store has to be asked.
     written = {one.url for one in stored}
-    missing = [
-        target
-        for target in identity.flat(task.output())
-        if getattr(target, "url", None) not in written and not target.exists()
-    ]
+    missing = [target for target in outputs if getattr(target, "url", None) not in written and not target.exists()]
     if missing:
-        raise NothingDumped(str(task), [str(getattr(target, "url", target)) for target in missing])
+        raise NothingDumped(str(task), [path_of(target) for target in missing])
 
 
 def _flat(yielded: Any) -> list[luigi.Task]:
@@ -248,20 +245,16 @@ class _Logs:
             versions = ledger.module_versions()
             self._write("module_versions", "\n".join(f"{name}=={version}" for name, version in versions.items()))
 
-    def at_success(self, seconds: float) -> None:
-        """Write down the time and the task's own log."""
+    def at_success(self, seconds: float, outputs: list[Any]) -> None:
+        """Write down the time and the task's own log, with where the outputs lie, as gokart does."""
         task = self.task
-        task.task_log["file_path"] = [target.path() for target in _targets_with_path(task)]
+        task.task_log["file_path"] = [path_of(target) for target in outputs]
         if self._wanted:
             self._write("processing_time", seconds)
             self._write("task_log", task.task_log)
 
     def _write(self, kind: str, value: Any) -> None:
         self.written.append(self.task._log_target(kind).dump(value).url)
-
-
-def _targets_with_path(task: TaskOnKart[Any]) -> list[Any]:
-    return [target for target in identity.flat(task.output()) if callable(getattr(target, "path", None))]
 
 
 def visible_params(task: TaskOnKart[Any]) -> dict[str, str]:

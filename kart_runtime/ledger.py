@@ -14,14 +14,14 @@ import re
 import socket
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from kart_runtime.registry import codec_for, split_url
-from kart_runtime.targets import Stored, Target, with_id
+from kart_runtime.targets import Stored, Target
 
 LOG_FILES: Mapping[str, str] = {
     "task_log": ".pkl",
@@ -50,8 +50,8 @@ def log_target(workspace: str, kind: str, name: str, unique_id: str) -> Target:
         The id of the task.
     """
     suffix = LOG_FILES[kind]
-    path = os.path.join(workspace, f"log/{kind}/{name}{suffix}")  # noqa: PTH118 - may be a url
-    return Target(with_id(path, unique_id), codec_for(suffix))
+    slash = "" if workspace.endswith("/") or not workspace else "/"
+    return Target(f"{workspace}{slash}log/{kind}/{name}_{unique_id}{suffix}", codec_for(suffix))
 
 
 @lru_cache(maxsize=1)
@@ -156,9 +156,7 @@ class Ledger:
         record
             What happened.
         """
-        line = {name: getattr(record, name) for name in RunRecord.__dataclass_fields__}
-        line["outputs"] = [asdict(stored) for stored in record.outputs]
-        line["run_id"] = self.run_id
+        line = vars(record) | {"outputs": [vars(stored) for stored in record.outputs], "run_id": self.run_id}
         # One write call a line: a reader, or a crash, meets whole lines and at most one cut one at the end.
         os.write(self._file(workspace), json.dumps(line).encode() + b"\n")
 

@@ -18,6 +18,7 @@ import luigi
 
 from kart_runtime import identity
 from kart_runtime.errors import CyclicTasks, KartError, PlanError
+from kart_runtime.targets import path_of
 from kart_runtime.task import TaskOnKart
 
 
@@ -185,28 +186,29 @@ _RERUN = Decision(Action.RUN, Reason.RERUN)
 def _decision(task: luigi.Task) -> Decision:
     if isinstance(task, TaskOnKart) and task.rerun:
         return _RERUN
-    if _is_complete(task):
+    try:
+        by_outputs = _is_judged_by_outputs(task)
+        if not by_outputs and task.complete():
+            return _COMPLETE
+        outputs = list(identity.flat(task.output()))
+        missing = next((path_of(target) for target in outputs if not target.exists()), "")
+    except KartError:
+        raise
+    except Exception as error:
+        raise PlanError(f"{task}: asking whether it is complete raised {type(error).__name__}: {error}") from error
+    if by_outputs and outputs and not missing:
         return _COMPLETE
-    missing = _first_missing(task)
     if task.run is None or isinstance(task, luigi.ExternalTask):
         return Decision(Action.MISSING, Reason.EXTERNAL_MISSING, missing)
     return Decision(Action.RUN, Reason.OUTPUT_MISSING if missing else Reason.INCOMPLETE, missing)
 
 
-def _is_complete(task: luigi.Task) -> bool:
-    try:
-        return bool(task.complete())
-    except KartError:
-        raise
-    except Exception as error:
-        raise PlanError(f"{task}.complete() raised {type(error).__name__}: {error}") from error
-
-
-def _first_missing(task: luigi.Task) -> str:
-    for target in identity.flat(task.output()):
-        if not target.exists():
-            return str(getattr(target, "path", "") if not callable(getattr(target, "path", "")) else target.path())
-    return ""
+def _is_judged_by_outputs(task: luigi.Task) -> bool:
+    # Then the outputs are asked here, once, and the first that is missing is the reason.
+    if type(task).complete is not TaskOnKart.complete:
+        return False
+    kart = cast("TaskOnKart[object]", task)
+    return not (kart.strict_check or kart.modification_time_check)
 
 
 def describe(task: luigi.Task) -> str:

@@ -207,3 +207,15 @@ def with_id(path: str, unique_id: str) -> str:
     if dot <= name:
         return f"{path}_{unique_id}"
     return f"{path[:dot]}_{unique_id}{path[dot:]}"
+
+
+def path_of(target: Any) -> str:
+    """Return where a target lies, for messages and logs; also of luigi's targets, whose `path` is an attribute.
+
+    Parameters
+    ----------
+    target
+        Any target.
+    """
+    path = getattr(target, "path", target)
+    return str(path() if callable(path) else path)
