@@ -24,9 +24,7 @@ from kart_runtime.errors import LockTimeout, NothingDumped
 from kart_runtime.locks import Locks, NoLocks
 from kart_runtime.parameters import secret_names
 from kart_runtime.targets import Stored, path_of
-from kart_runtime.task import TaskOnKart
-
-MASK = "***"
+from kart_runtime.task import MASK, TaskOnKart
 
 
 class State(enum.StrEnum):

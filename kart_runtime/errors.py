@@ -4,6 +4,8 @@
 
     KartError
     ├── ConfigError(ValueError)            a key, value or file of the configuration is not acceptable
+    │   ├── ConfigErrors                   several of them at once
+    │   └── VariableMissing                an environment variable that a value asks for is not set
     ├── PlanError
     │   ├── CyclicTasks(ValueError)        tasks that require one another in a circle
     │   └── NotATask(TypeError)            requires() returned something else
@@ -98,6 +100,40 @@ class ConfigError(KartError, ValueError):
         if nearest:
             text += f". Did you mean '{nearest}'?"
         super().__init__(text)
+
+
+class ConfigErrors(ConfigError):
+    """More than one thing is wrong with the configuration.
+
+    Parameters
+    ----------
+    errors
+        The mistakes, in the order found.
+    """
+
+    def __init__(self, errors: Sequence[ConfigError]) -> None:
+        self.errors = tuple(errors)
+        lines = "".join(f"\n  {error}" for error in self.errors)
+        super().__init__(f"{len(self.errors)} problems in the configuration:{lines}")
+
+
+class VariableMissing(ConfigError):
+    """An environment variable that a value asks for is not set.
+
+    Parameters
+    ----------
+    name
+        The variable.
+    file
+        Where the value was written.
+    key
+        The value's dotted key.
+    """
+
+    def __init__(self, name: str, *, file: str, key: str) -> None:
+        self.name = name
+        message = f"the environment variable {name} is not set; set it, or write a default: ${{oc.env:{name},VALUE}}"
+        super().__init__(message, file=file, key=key)
 
 
 class PlanError(KartError):

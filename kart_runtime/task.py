@@ -28,6 +28,7 @@ from kart_runtime.parameters import (
     declaration,
     forget_declarations,
     resolve,
+    secret_names,
 )
 from kart_runtime.targets import Target, make_target
 
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 K = TypeVar("K")
+
+MASK = "***"
+"""What is shown and written in place of a secret."""
 
 NO_FIXED_SEED = -42497368
 """The value of `fix_random_seed_value` that stands for "none"; gokart's, since old configurations may hold it."""
@@ -215,8 +219,9 @@ class TaskOnKart(luigi.Task, Generic[T], metaclass=TaskMeta):
         return self._described(only_public=True)
 
     def _described(self, only_public: bool) -> str:
+        secrets = secret_names(type(self))
         shown = [
-            f"{name}={_shown(param, self.param_kwargs[name])}"
+            f"{name}={MASK if name in secrets else _shown(param, self.param_kwargs[name])}"
             for name, param in declaration(type(self)).significant
             if not only_public or param.visibility == ParameterVisibility.PUBLIC
         ]

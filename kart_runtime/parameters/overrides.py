@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
 
+from luigi import task_register
+
 
 @dataclass(frozen=True)
 class Override:
@@ -50,6 +52,9 @@ def install(overrides: Overrides) -> Overrides:
     """
     before, _InForce.overrides = _InForce.overrides, overrides
     _InForce.generation += 1
+    # luigi returns the same object for the same arguments, and that object remembers what it requires: a task built
+    # under other overrides must not answer for one built now.
+    task_register.Register.clear_instance_cache()
     return before
 
 

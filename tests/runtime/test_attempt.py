@@ -86,6 +86,7 @@ def test_seed_functions_that_do_not_exist_are_passed_over():
 def test_secrets_are_masked_in_what_is_written():
     with overriding({Draws: {"number": Override(1234567, "x", secret=True)}}):
         Attempt(Draws()).run()
+        assert "1234567" not in f"{Draws()} {Draws()!r}"
     assert not any(b"1234567" in path.read_bytes() for path in Path("resources").rglob("*.*"))
 
 

@@ -12,6 +12,8 @@ from kart_runtime import errors
 EXAMPLES = [
     errors.KartError("plain"),
     errors.ConfigError("bad", file="conf/base/run.yaml:3", key="run.seed", expected="int", nearest="sed"),
+    errors.ConfigErrors([errors.ConfigError("one"), errors.ConfigError("two")]),
+    errors.VariableMissing("HOME", file="a.yaml:1", key="run.seed"),
     errors.PlanError("no order"),
     errors.CyclicTasks(["A", "B"]),
     errors.NotATask("A", "int 3"),

@@ -125,7 +125,7 @@ def test_a_question_that_raises_names_its_task():
         def complete(self):
             raise ZeroDivisionError("oh")
 
-    with pytest.raises(PlanError, match="Broken.*raised ZeroDivisionError: oh") as caught:
+    with pytest.raises(PlanError, match=r"Broken.*raised ZeroDivisionError: oh") as caught:
         plan([Broken()])
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
 

@@ -71,6 +71,19 @@ def test_overrides_come_back_when_a_block_ends_by_an_error():
         assert Base(name="n").depth == 7
 
 
+def test_a_task_built_under_other_overrides_does_not_answer_for_one_built_now():
+    class Root(TaskOnKart[int]):
+        def requires(self):
+            return Base(name="n")
+
+    ids = []
+    for depth in (7, 8):
+        with overriding({Base: {"depth": said(depth)}}):
+            ids.append(Root().make_unique_id())
+            assert Root().requires().depth == depth
+    assert ids[0] != ids[1]
+
+
 def test_luigis_configuration_counts_and_may_change():
     config = luigi.configuration.get_config()
     config.set("Base", "depth", "5")

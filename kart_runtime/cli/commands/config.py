@@ -1,0 +1,98 @@
+"""``kart config``: every value, and where it comes from."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields
+from typing import Any
+
+import luigi
+
+from kart_runtime.cli.exits import Exit
+from kart_runtime.cli.opening import add_words, open_session, resolve_names
+from kart_runtime.cli.values import MASK, plain, shown
+from kart_runtime.parameters import Override
+from kart_runtime.project import Session
+from kart_runtime.project.names import is_wired, own_parameters, parameters
+
+NAME = "config"
+HELP = "print every value, and where it comes from"
+DESCRIPTION = "Print the value of every setting and every task's parameters, and the file and line it comes from."
+EXAMPLES = """\
+examples:
+  kart config
+  kart config TrainModel
+  kart config --env prod
+  kart config TrainModel.max_depth=2    as a run with this override would have it
+"""
+
+_WIDEST = 40
+"""Characters of the widest value that the columns make room for; longer ones push only their own line."""
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add_words(parser, "only this one")
+    parser.add_argument("--all", action="store_true", help="also what the engine gives to every task and nobody set")
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Print the settings and the tasks."""
+    session, names = open_session(arguments)
+    wanted = resolve_names(session, names) or list(session.tasks)
+    sections: list[tuple[str, list[tuple[str, str, str]]]] = []
+    if not names:
+        print(f"environment {session.env}: {' < '.join(session.layers)}")
+        sections += [(section, _settings(session, section)) for section in ("run", "logging")]
+    with session:
+        sections += [(name, _task(session, name, everything=arguments.all)) for name in wanted]
+    names_width, values_width = (
+        max((len(row[place]) for _, rows in sections for row in rows if len(row[place]) <= _WIDEST), default=0)
+        for place in (0, 1)
+    )
+    for title, rows in sections:
+        print(title)
+        for name, value, origin in rows or [("(no parameters)", "", "")]:
+            print(f"  {name:<{names_width}}  {value:<{values_width}}  {origin}".rstrip())
+    return Exit.OK
+
+
+def _settings(session: Session, section: str) -> list[tuple[str, str, str]]:
+    found: Any = getattr(session.settings, section)
+    names = [field.name for field in fields(found)]
+    origins = session.origins
+    return [(name, plain(getattr(found, name)), origins.get(f"{section}.{name}", "default")) for name in names]
+
+
+def _task(session: Session, name: str, *, everything: bool) -> list[tuple[str, str, str]]:
+    task = session.tasks[name]
+    overrides = _overrides(session, task)
+    own = own_parameters(task)
+    declared = {
+        key: param for key, param in parameters(task).items() if everything or key in own or _is_own(session, task, key)
+    }
+    return [(key, *_value(task, key, param, overrides.get(key))) for key, param in declared.items()]
+
+
+def _overrides(session: Session, task: type[luigi.Task]) -> dict[str, Override]:
+    """Return what a task gets from outside: its own, before that of its bases."""
+    found: dict[str, Override] = {}
+    for base in reversed(task.__mro__):
+        found.update(session.overrides.get(base, {}))
+    return found
+
+
+def _is_own(session: Session, task: type[luigi.Task], key: str) -> bool:
+    """Return whether a layer sets an engine's parameter for this task, not for all."""
+    return key in session.overrides.get(task, {})
+
+
+def _value(task: type[luigi.Task], key: str, param: luigi.Parameter[Any], override: Override | None) -> tuple[str, str]:
+    if override is not None:
+        return (MASK if override.secret else shown(param, override.value)), override.origin
+    family = task.get_task_family()
+    if not param.has_task_value(family, key):
+        return "-", "given in Python" if is_wired(param) else "required: no default"
+    value = param.task_value(family, key)
+    default = getattr(param, "_default", None)
+    return shown(param, value), "default" if value == param.normalize(default) else "luigi's configuration"

@@ -1,0 +1,63 @@
+"""``kart list``: the task classes, with their parameters."""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from typing import Any
+
+import luigi
+
+from kart_runtime.cli.exits import Exit
+from kart_runtime.cli.opening import find_project
+from kart_runtime.cli.table import columns
+from kart_runtime.cli.values import kind, shown
+from kart_runtime.project.names import is_wired, own_parameters, parameters
+
+NAME = "list"
+HELP = "list the task classes and their parameters"
+DESCRIPTION = "List the task classes of each module, with the types and defaults of their parameters."
+EXAMPLES = """\
+examples:
+  kart list
+  kart list --all       with the parameters that every task has
+"""
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("--all", action="store_true", help="also the parameters that the engine gives to every task")
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Print each module with its classes."""
+    tasks = find_project(arguments).load_tasks()
+    modules: dict[str, dict[str, type[luigi.Task]]] = defaultdict(dict)
+    for name, task in tasks.items():
+        module, _, cls = name.rpartition(".")
+        modules[module][cls] = task
+    for module, classes in modules.items():
+        print(module)
+        for name, task in classes.items():
+            doc = _first_line(task)
+            print(f"  {name}" + (f": {doc}" if doc else ""))
+            declared = parameters(task) if arguments.all else own_parameters(task)
+            for line in columns(
+                [(key, kind(param), _default(param)) for key, param in declared.items()], indent="      "
+            ):
+                print(line)
+    plural = "" if len(tasks) == 1 else "s"
+    print(f"{len(tasks)} task class{'es' if plural else ''} in {len(modules)} module{'' if len(modules) == 1 else 's'}")
+    return Exit.OK
+
+
+def _first_line(task: type[luigi.Task]) -> str:
+    # Only the class's own text: inherited ones describe the base.
+    return (vars(task).get("__doc__") or "").strip().partition("\n")[0]
+
+
+def _default(param: luigi.Parameter[Any]) -> str:
+    default = getattr(param, "_default", None)
+    if default is luigi.parameter._no_value:
+        return "(from Python)" if is_wired(param) else "(required)"
+    return shown(param, default)

@@ -1,0 +1,119 @@
+"""Does every task module have its configuration and its test, and these their module? The mirror, as a rule.
+
+``src/PKG/tasks/x/y.py`` ↔ ``conf/base/tasks/x/y.yaml`` ↔ ``tests/tasks/x/test_y.py``. Called by ``kart check`` and by a
+project's own ``test_layout.py``; `scaffold` writes the three files that this module asks for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from kart_runtime.project.project import Project
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A file that is missing, or that belongs to nothing.
+
+    Attributes
+    ----------
+    path
+        The file, from the project's root.
+    message
+        What is wrong, and what to do.
+    """
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}"
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """The three files of one task module.
+
+    Attributes
+    ----------
+    module, conf, test
+        The files, whether they exist or not.
+    """
+
+    module: Path
+    conf: Path
+    test: Path
+
+
+def mirror(project: Project, module: str) -> Mirror:
+    """Return the three files of a task module.
+
+    Parameters
+    ----------
+    project
+        The project.
+    module
+        The module below the package, such as ``tasks.features.encode``.
+    """
+    *folders, name = module.split(".")
+    return Mirror(
+        project.package_folder.joinpath(*folders, f"{name}.py"),
+        project.conf.joinpath("base", *folders, f"{name}.yaml"),
+        project.tests.joinpath(*folders, f"test_{name}.py"),
+    )
+
+
+def check_layout(project: Project) -> list[Problem]:
+    """Return what breaks the mirror, sorted by path; an empty list when nothing does.
+
+    A module without task classes needs no YAML. Environments need only the files that they change.
+
+    Parameters
+    ----------
+    project
+        The project; its task modules are imported.
+
+    Raises
+    ------
+    ConfigError
+        A task module cannot be imported.
+    """
+    with_tasks = {name.rpartition(".")[0] for name in project.load_tasks()}
+    modules = project.task_modules()
+    problems = [*_missing(project, modules, with_tasks), *_orphans(project, modules)]
+    return sorted(problems, key=lambda problem: problem.path)
+
+
+def _missing(project: Project, modules: dict[str, Path], with_tasks: set[str]) -> Iterator[Problem]:
+    for module, path in modules.items():
+        name = project.relative(path)
+        if path.name == "__init__.py":
+            if module in with_tasks:
+                yield Problem(name, "task classes belong into a module of their own, not into __init__.py")
+            continue
+        files = mirror(project, module)
+        if module in with_tasks and not files.conf.is_file():
+            yield Problem(project.relative(files.conf), f"missing: {name} has tasks; create it, if only with a comment")
+        if not files.test.is_file():
+            yield Problem(project.relative(files.test), f"missing: the test of {name}")
+
+
+def _orphans(project: Project, modules: Iterable[str]) -> Iterator[Problem]:
+    known = set(modules)
+    for layer in sorted(path for path in project.conf.iterdir() if path.is_dir()):
+        for path in sorted((layer / "tasks").rglob("*.yaml")):
+            module = ".".join(path.relative_to(layer).with_suffix("").parts)
+            if module not in known:
+                yield Problem(project.relative(path), _belongs_to(project, module))
+    for path in sorted((project.tests / "tasks").rglob("test_*.py")):
+        parts = path.relative_to(project.tests).with_suffix("").parts
+        module = ".".join((*parts[:-1], parts[-1].removeprefix("test_")))
+        if module not in known:
+            yield Problem(project.relative(path), _belongs_to(project, module))
+
+
+def _belongs_to(project: Project, module: str) -> str:
+    wanted = project.relative(mirror(project, module).module)
+    return f"belongs to no task module: there is no {wanted}; rename or delete one of them"

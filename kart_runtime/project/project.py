@@ -1,0 +1,249 @@
+"""Which folder is the project, and which task classes does it have? The one whose ``pyproject.toml`` says so.
+
+A project is a folder whose ``pyproject.toml`` has a ``[tool.kart]`` table. Called by `session`, by the command line,
+and by a project's own tests.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import tomllib
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import luigi
+
+from kart_runtime.errors import ConfigError, nearest
+from kart_runtime.project.problems import raise_all
+
+_TABLE = '[tool.kart]\npackage = "NAME_OF_YOUR_PACKAGE"'
+_KEYS = {"package": None, "conf": "conf", "tests": "tests"}
+
+
+@dataclass(frozen=True)
+class Project:
+    """Where the parts of a project lie.
+
+    Attributes
+    ----------
+    root
+        The folder of ``pyproject.toml``.
+    package
+        The importable name, whose folder is ``src/PACKAGE`` or ``PACKAGE``.
+    conf
+        The folder of the configuration.
+    tests
+        The folder of the tests.
+    """
+
+    root: Path
+    package: str
+    conf: Path
+    tests: Path
+
+    @classmethod
+    def find(cls, start: str | Path | None = None) -> Project:
+        """Return the project that a folder belongs to, looking upwards from it.
+
+        Parameters
+        ----------
+        start
+            A folder, or a file in it. None: the current directory.
+
+        Raises
+        ------
+        ConfigError
+            There is none, or its ``[tool.kart]`` table is not acceptable.
+        """
+        begin = Path.cwd() if start is None else Path(start).absolute()
+        if not begin.exists():
+            raise ConfigError("no such folder", file=str(begin))
+        looked: list[Path] = []
+        for folder in (begin, *begin.parents):
+            path = folder / "pyproject.toml"
+            if path.is_file():
+                table = _kart_table(path)
+                if table is not None:
+                    return _from_table(folder, table)
+                looked.append(path)
+        seen = "".join(f"\n  {path} has no [tool.kart] table" for path in looked)
+        raise ConfigError(
+            f"not inside a kart project: no pyproject.toml with a [tool.kart] table in {begin} or above it.{seen}\n"
+            "Change into a project's folder, name it with --project DIR, or make a folder one by adding to its "
+            f"pyproject.toml:\n{_TABLE}"
+        )
+
+    @property
+    def source(self) -> Path:
+        """The folder that goes on ``sys.path``: ``src`` where the package is in it, else the root."""
+        src = self.root / "src"
+        return src if src.joinpath(*self.package.split(".")).is_dir() else self.root
+
+    @property
+    def package_folder(self) -> Path:
+        """The folder of the package."""
+        return self.source.joinpath(*self.package.split("."))
+
+    @property
+    def tasks_folder(self) -> Path:
+        """The folder of the task modules."""
+        return self.package_folder / "tasks"
+
+    def relative(self, path: Path) -> str:
+        """Return a path as messages name it: from the root, with forward slashes."""
+        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
+
+    def task_modules(self) -> dict[str, Path]:
+        """Return the task modules, ``tasks.model.train`` to its file, sorted by name."""
+        found = {}
+        for path in sorted(self.tasks_folder.rglob("*.py")):
+            parts = path.relative_to(self.package_folder).with_suffix("").parts
+            if any(part.startswith(".") or part == "__pycache__" for part in parts):
+                continue
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+        return found
+
+    def load_tasks(self) -> dict[str, type[luigi.Task]]:
+        """Import every task module and return its classes, ``tasks.model.train.TrainModel`` to the class.
+
+        Classes whose name begins with an underscore are bases for others, not tasks of the project.
+
+        Raises
+        ------
+        ConfigError
+            A module cannot be imported; the message names it and the line.
+        """
+        tasks, failed = self.import_tasks()
+        raise_all(distinct_causes(list(failed.values())))
+        return tasks
+
+    def import_tasks(self) -> tuple[dict[str, type[luigi.Task]], dict[str, ConfigError]]:
+        """Import every task module; return the classes, and the modules that cannot be imported with the reason."""
+        self.put_on_path()
+        tasks: dict[str, type[luigi.Task]] = {}
+        failed: dict[str, ConfigError] = {}
+        for name, path in self.task_modules().items():
+            try:
+                module = self._import(name, path)
+            except ConfigError as error:
+                failed[name] = error
+            else:
+                tasks.update(_task_classes(name, module))
+        return tasks, failed
+
+    def put_on_path(self) -> None:
+        """Make the package importable in this process."""
+        source = str(self.source)
+        if source not in sys.path:
+            sys.path.insert(0, source)
+        importlib.invalidate_caches()
+
+    def _import(self, name: str, path: Path) -> ModuleType:
+        full = f"{self.package}.{name}"
+        try:
+            module = importlib.import_module(full)
+        except Exception as error:  # whatever a user's module raises while it is imported
+            where = _line_in(error, self)
+            raise ConfigError(
+                f"{full} cannot be imported: {type(error).__name__}: {error}", file=where or self.relative(path)
+            ) from error
+        if module.__file__ is not None and Path(module.__file__).resolve() != path.resolve():
+            raise ConfigError(
+                f"{full} was imported from {module.__file__}, another package of the same name; "
+                f"uninstall that one, or install this project ('pip install -e .')",
+                file=self.relative(path),
+            )
+        return module
+
+
+def distinct_causes(errors: list[ConfigError]) -> list[ConfigError]:
+    """Return one error for each cause: modules that import a broken one fail for the same reason."""
+    first: dict[tuple[str | None, str], ConfigError] = {}
+    for error in errors:
+        first.setdefault((error.file, repr(error.__cause__)), error)
+    return list(first.values())
+
+
+def _kart_table(path: Path) -> dict[str, Any] | None:
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"not valid TOML: {error}", file=str(path)) from error
+    tool = document.get("tool", {})
+    table = tool.get("kart") if isinstance(tool, dict) else None
+    if table is not None and not isinstance(table, dict):
+        raise ConfigError("is not a table", file=str(path), key="tool.kart", expected=_TABLE.replace("\n", " "))
+    return table
+
+
+def _from_table(root: Path, table: dict[str, Any]) -> Project:
+    file = "pyproject.toml"
+    errors = [
+        ConfigError(
+            "no such key", file=file, key=f"tool.kart.{key}", expected=", ".join(_KEYS), nearest=nearest(key, _KEYS)
+        )
+        for key in table
+        if key not in _KEYS
+    ]
+    values: dict[str, str] = {}
+    for key, default in _KEYS.items():
+        value = table.get(key, default)
+        if isinstance(value, str) and value:
+            values[key] = value
+        else:
+            found = f"is {value!r}" if key in table else "is missing"
+            errors.append(ConfigError(found, file=file, key=f"tool.kart.{key}", expected="a name in quotes"))
+    raise_all(errors)
+    project = Project(root, values["package"], root / values["conf"], root / values["tests"])
+    _check_folders(project)
+    return project
+
+
+def _check_folders(project: Project) -> None:
+    errors = []
+    if not all(part.isidentifier() for part in project.package.split(".")):
+        raise ConfigError(
+            f"{project.package!r} is not a package's name", file="pyproject.toml", key="tool.kart.package"
+        )
+    if not project.package_folder.is_dir():
+        errors.append(
+            ConfigError(
+                f"there is neither src/{project.package} nor {project.package} in {project.root}",
+                file="pyproject.toml",
+                key="tool.kart.package",
+            )
+        )
+    if not (project.conf / "base").is_dir():
+        errors.append(
+            ConfigError(
+                f"there is no folder {project.relative(project.conf / 'base')} in {project.root}",
+                file="pyproject.toml",
+                key="tool.kart.conf",
+            )
+        )
+    raise_all(errors)
+
+
+def _task_classes(name: str, module: ModuleType) -> dict[str, type[luigi.Task]]:
+    return {
+        f"{name}.{value.__name__}": value
+        for value in vars(module).values()
+        if isinstance(value, type)
+        and issubclass(value, luigi.Task)
+        and value.__module__ == module.__name__
+        and not value.__name__.startswith("_")
+    }
+
+
+def _line_in(error: Exception, project: Project) -> str | None:
+    """Return the last line of the project's own code that an import went through."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{project.relative(Path(error.filename))}:{error.lineno}"
+    folder = project.package_folder
+    trace = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in trace if Path(frame.filename).is_relative_to(folder)]
+    return f"{project.relative(Path(own[-1].filename))}:{own[-1].lineno}" if own else None

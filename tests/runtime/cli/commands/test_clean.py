@@ -1,0 +1,111 @@
+"""`kart clean`: what it deletes, and above all what it does not."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from kart_runtime.cli.commands.clean import size_text
+
+
+def outputs(root):
+    return {path for path in (root / "outputs").rglob("*") if path.is_file()}
+
+
+def test_clean_deletes_nothing_until_told(small_project, kart):
+    root = small_project()
+    kart("run")
+    before = outputs(root)
+    typed = kart("clean")
+    assert typed.code == 0
+    assert outputs(root) == before
+    assert [line.split()[0] for line in typed.lines[:-1]] == ["Numbers", "Total", "RunAll"]
+    assert re.fullmatch(
+        r"Would delete 18 files, \d+\.\d kB; nothing was deleted\. Add --yes to do it\.", typed.lines[-1]
+    )
+
+
+def test_clean_deletes_what_the_records_name_and_nothing_else(small_project, kart):
+    root = small_project()
+    kart("run")
+    kart("run", "Total.weight=3")
+    mine = root / "outputs" / "notes.txt"
+    mine.write_text("mine")
+    typed = kart("clean", "--yes")
+    assert typed.code == 0
+    assert typed.lines[-1].startswith("Deleted 30 files, ")
+    left = {path for path in outputs(root) if path.suffix != ".jsonl"}
+    assert left == {mine}
+    assert kart("plan").lines[-1] == "3 tasks: 3 to run, 0 complete"
+    assert kart("clean").lines == ["Nothing to delete."]
+
+
+def test_clean_of_one_task_leaves_the_others(small_project, kart):
+    small_project()
+    kart("run")
+    assert kart("clean", "Total", "--yes").lines[-1].startswith("Deleted 6 files")
+    assert kart("plan").lines[-1] == "3 tasks: 0 to run, 2 complete, 1 not needed"
+    assert kart("clean", "Totl").code == 2
+
+
+def test_clean_never_leaves_the_workspace(small_project, kart, tmp_path_factory):
+    root = small_project()
+    kart("run")
+    outside = tmp_path_factory.mktemp("outside")
+    precious = [root / "conf/base/run.yaml", outside / "a.pkl", outside / "b.pkl", root / "outputs2" / "c.pkl"]
+    for path in precious[1:]:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("precious")
+    (root / "outputs" / "link").symlink_to(outside)
+    urls = ["outputs/../conf/base/run.yaml", str(outside / "a.pkl"), "outputs/link/b.pkl", "outputs2/c.pkl", "outputs"]
+    record = {"task": "Numbers", "module": "x", "unique_id": "0", "state": "done", "started": "", "seconds": 0.0}
+    record["outputs"] = [{"url": url, "size": 1, "sha256": ""} for url in urls]
+    (root / "outputs/log/runs/9.jsonl").write_text(json.dumps(record) + "\n")
+    assert kart("clean", "--yes").lines[-1].startswith("Deleted 18 files")
+    assert all(path.exists() for path in precious)
+
+
+def test_clean_deletes_a_link_and_not_what_it_leads_to(small_project, kart, tmp_path_factory):
+    root = small_project()
+    kart("run")
+    precious = tmp_path_factory.mktemp("outside") / "a.pkl"
+    precious.write_text("precious")
+    output = next(path for path in outputs(root) if "Numbers" in path.name and "tasks" in path.parts)
+    output.unlink()
+    output.symlink_to(precious)
+    assert kart("clean", "--yes").code == 0
+    assert precious.exists()
+    assert not output.is_symlink()
+
+
+def test_clean_goes_on_when_a_file_cannot_be_deleted(small_project, kart, monkeypatch):
+    root = small_project()
+    kart("run")
+    unlink = Path.unlink
+
+    def guarded(self, missing_ok=False):
+        if self.name.startswith("Numbers_") and "tasks" in self.parts:
+            raise PermissionError(13, "Permission denied", str(self))
+        unlink(self, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", guarded)
+    typed = kart("clean", "--yes")
+    assert typed.code == 1
+    assert typed.lines[-1] == "Deleted 17 files of 18."
+    assert "Permission denied" in typed.err
+    assert len([path for path in outputs(root) if path.suffix != ".jsonl"]) == 1
+
+
+def test_clean_without_runs_has_nothing_to_do(small_project, kart):
+    small_project()
+    assert kart("clean").lines == ["Nothing to delete."]
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(0, "0 bytes"), (999, "999 bytes"), (1000, "1.0 kB"), (2_500_000, "2.5 MB"), (10**13, "10.0 TB")]
+)
+def test_sizes_are_for_people(size, text):
+    assert size_text(size) == text

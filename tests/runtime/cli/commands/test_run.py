@@ -1,0 +1,359 @@
+"""`kart run`: what is built, what is printed, and the exit code."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+import pytest
+
+SECONDS = r"\(\d+\.\d s\)"
+
+FAILING = '''
+    import luigi
+    from kart_runtime import TaskOnKart
+    from PKG.tasks.numbers import Numbers
+
+
+    class Bad(TaskOnKart[int]):
+        """Fail."""
+
+        n: int = luigi.IntParameter()
+
+        def run(self):
+            self.helper()
+
+        def helper(self):
+            try:
+                1 / 0
+            except ZeroDivisionError as error:
+                raise ValueError(f"cannot divide {self.n}") from error
+
+
+    class After(TaskOnKart[int]):
+        def requires(self):
+            return [Bad(n=1), Bad(n=2), Numbers()]
+
+        def run(self):
+            self.dump(1)
+'''
+
+
+def without_seconds(lines):
+    return [re.sub(SECONDS, "(S)", line) for line in lines]
+
+
+def test_each_task_has_a_line_when_it_starts_and_when_it_ends(small_project, kart):
+    small_project()
+    typed = kart("run")
+    assert typed.code == 0
+    assert typed.err == ""
+    *lines, where = without_seconds(typed.lines)
+    assert lines == [
+        "[1/3] Numbers ...",
+        "[1/3] Numbers done (S)",
+        "[2/3] Total ...",
+        "[2/3] Total done (S)",
+        "[3/3] RunAll ...",
+        "[3/3] RunAll done (S)",
+        "3 tasks: 3 ran, 0 already complete (S)",
+    ]
+    assert re.fullmatch(r"RunAll -> outputs/\w+/tasks/pipeline/RunAll_[0-9a-f]{32}\.pkl", where)
+
+
+def test_the_output_that_is_named_exists(small_project, kart):
+    root = small_project()
+    where = kart("run").lines[-1].partition(" -> ")[2]
+    assert (root / where).is_file()
+
+
+def test_a_second_run_executes_nothing_and_says_so(small_project, kart):
+    small_project()
+    kart("run")
+    typed = kart("run")
+    assert typed.code == 0
+    assert without_seconds(typed.lines)[0] == "Nothing to run: 3 tasks: 0 ran, 3 already complete (S)"
+
+
+def test_a_changed_parameter_runs_only_what_is_downstream(small_project, kart):
+    small_project()
+    kart("run")
+    lines = without_seconds(kart("run", "Total.weight=3").lines)
+    assert lines[:5] == [
+        "[1/2] Total ...",
+        "[1/2] Total done (S)",
+        "[2/2] RunAll ...",
+        "[2/2] RunAll done (S)",
+        "3 tasks: 2 ran, 1 already complete (S)",
+    ]
+
+
+def test_several_tasks_and_overrides_may_stand_between_options(small_project, kart):
+    small_project()
+    typed = kart("run", "Numbers", "--env", "ci", "Total", "--quiet", "Total.weight=3", "--workers", "1")
+    assert typed.code == 0
+    assert without_seconds(typed.lines) == ["2 tasks: 2 ran, 0 already complete (S)"]
+
+
+def test_options_may_stand_before_the_command(small_project, kart):
+    root = small_project()
+    assert kart("--env", "prd", "run").code == 2
+    assert kart("--project", str(root / "src"), "run", "--env=ci").code == 0
+
+
+def test_the_project_of_another_folder_keeps_its_workspace(small_project, kart, tmp_path_factory, monkeypatch):
+    root = small_project()
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    typed = kart("run", "Numbers", "--project", str(root))
+    assert typed.lines[-1].startswith(f"Numbers -> {root}/outputs/")
+    assert (root / "outputs").is_dir()
+
+
+def test_a_task_that_python_wires_is_built_as_run_task_needs_it(small_project, kart):
+    small_project(
+        {
+            "src/PKG/tasks/models.py": """\
+                import luigi
+                from kart_runtime import TaskInstanceParameter, TaskOnKart
+                from PKG.tasks.numbers import Numbers
+
+                class Model(TaskOnKart[int]):
+                    source = TaskInstanceParameter(Numbers)
+                    depth = luigi.IntParameter()
+
+                    def run(self):
+                        self.dump(self.depth)
+
+                class Compare(TaskOnKart[int]):
+                    def requires(self):
+                        return [Model(source=Numbers(), depth=depth) for depth in (1, 2)]
+
+                    def run(self):
+                        self.dump(0)
+                """
+        }
+    )
+    typed = kart("run", "Model", "run.task=Compare")
+    assert typed.code == 0
+    assert "[3/3] Model(depth=2) ..." in typed.lines
+    assert without_seconds(typed.lines)[-3] == "3 tasks: 3 ran, 0 already complete (S)"
+    assert kart("plan", "run.task=Compare").lines[-1] == "4 tasks: 1 to run, 3 complete"
+    assert kart("run", "Model").code == 2
+
+
+def test_failures_are_shown_with_the_users_own_frames_and_the_exit_code_is_1(small_project, kart):
+    small_project({"src/PKG/tasks/failing.py": FAILING})
+    typed = kart("run", "After")
+    assert typed.code == 1
+    out, err = without_seconds(typed.lines), typed.err
+    assert "[1/4] Bad(n=1) FAILED (S): ValueError: cannot divide 1" in out
+    assert out[-1] == "4 tasks: 1 ran, 0 already complete, 2 failed, 1 not started (S)"
+    assert "Bad(n=1) failed:\nTraceback" in err
+    assert "ZeroDivisionError" in err
+    assert "in helper" in err
+    assert "ValueError: cannot divide 2" in err
+    assert "kart_runtime" not in err
+    assert "After was not started, because Bad(n=1) did not finish" in err
+
+
+def test_a_rule_that_a_task_breaks_is_told_without_a_traceback(small_project, kart):
+    forgets = "from kart_runtime import TaskOnKart\nclass Forgets(TaskOnKart[int]):\n    def run(self): pass\n"
+    small_project({"src/PKG/tasks/forgets.py": forgets})
+    typed = kart("run", "Forgets")
+    assert typed.code == 1
+    assert "Forgets failed:\nNothingDumped: " in typed.err
+    assert "Traceback" not in typed.err
+
+
+def test_every_name_that_is_none_is_told(small_project, kart):
+    small_project()
+    typed = kart("run", "Totl", "Numbers", "RunAl")
+    assert typed.code == 2
+    assert typed.err.count("error: there is no task") == 2
+
+
+def test_quiet_still_shows_what_failed(small_project, kart):
+    small_project({"src/PKG/tasks/failing.py": FAILING})
+    typed = kart("run", "Bad", "Bad.n=3", "--quiet")
+    assert typed.code == 1
+    assert without_seconds(typed.lines)[0] == "[1/1] Bad FAILED (S): ValueError: cannot divide 3"
+    assert "cannot divide 3" in typed.err
+
+
+def test_something_from_outside_that_is_missing_is_a_failure(small_project, kart):
+    small_project(
+        {
+            "src/PKG/tasks/outside.py": """\
+                import luigi
+                from kart_runtime import TaskOnKart
+
+                class Raw(luigi.ExternalTask):
+                    def output(self):
+                        return luigi.LocalTarget("raw.csv")
+
+                class Uses(TaskOnKart[int]):
+                    def requires(self):
+                        return Raw()
+
+                    def run(self):
+                        self.dump(1)
+                """
+        }
+    )
+    typed = kart("run", "Uses")
+    assert typed.code == 1
+    assert "Raw comes from outside and does not exist: raw.csv" in typed.err
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (["Bad"], "error: Bad needs a value for n; write Bad.n=VALUE"),
+        (["Wired"], "Wired cannot be built by itself, because only Python gives its upstream, and run.task does not"),
+        (["Totl"], "error: there is no task Totl\n       did you mean 'Total'?"),
+        (
+            ["Total.weight"],
+            "'Total.weight' has no value, and is no task; write Total.weight=VALUE, or Total.weight=null",
+        ),
+        (["Total.weight="], "'Total.weight=' sets no value; write Total.weight=null for null"),
+        (["run.seed"], "'run.seed' has no value; write run.seed=null for null"),
+        (["Total.weight=deep"], "error: command line: tasks.numbers.Total.weight: expected float, got str 'deep'"),
+        (["--workers", "0"], "run.workers: expected a number from 1 on, got 0"),
+        (["--workers", "2"], "the serial executor has one worker, not 2"),
+        (["--executor", "seral"], "run.executor: expected one of serial, got 'seral'; did you mean 'serial'?"),
+        (["--env", "cj"], "there is no environment 'cj'"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_with_2_and_nothing_runs(small_project, kart, words, wanted):
+    wired = "from kart_runtime import *\nclass Wired(TaskOnKart[int]):\n    upstream = TaskInstanceParameter()\n"
+    root = small_project({"src/PKG/tasks/failing.py": FAILING, "src/PKG/tasks/wired.py": wired})
+    typed = kart("run", *words)
+    assert typed.code == 2
+    assert wanted in typed.err
+    assert typed.err.endswith("1 problem; nothing was run or changed.\n")
+    assert typed.out == ""
+    assert not (root / "outputs").exists()
+
+
+def test_all_mistakes_are_shown_together(small_project, kart):
+    small_project({"conf/base/tasks/numbers.yaml": "Total:\n  weigth: 1\n  label: 3\n"})
+    typed = kart("run", "Numbers.size=x")
+    assert typed.code == 2
+    assert typed.err.splitlines() == [
+        "error: conf/base/tasks/numbers.yaml:2: tasks.numbers.Total.weigth: Total has no parameter 'weigth'",
+        "       did you mean 'weight'?",
+        "       expected: weight, label, options, token",
+        "error: conf/base/tasks/numbers.yaml:3: tasks.numbers.Total.label: expected text (put it into quotes), got int 3",  # noqa: E501
+        "error: command line: tasks.numbers.Numbers.size: expected int, got str 'x'",
+        "3 problems; nothing was run or changed.",
+    ]
+
+
+def test_tasks_in_a_circle_are_refused(small_project, kart):
+    small_project(
+        {
+            "src/PKG/tasks/circle.py": """\
+                from kart_runtime import TaskOnKart
+
+                class A(TaskOnKart[int]):
+                    def requires(self):
+                        return B()
+
+                class B(TaskOnKart[int]):
+                    def requires(self):
+                        return A()
+                """
+        }
+    )
+    typed = kart("run", "A")
+    assert typed.code == 2
+    assert "Tasks require one another in a circle" in typed.err
+
+
+RAISING = """
+    from kart_runtime import TaskOnKart
+    from PKG.tasks.numbers import Numbers
+
+    class Raises(TaskOnKart[int]):
+        def requires(self):
+            return {}["missing"]
+
+    class Refuses(TaskOnKart[int]):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            raise RuntimeError("not today")
+
+    class Yields(TaskOnKart[int]):
+        def requires(self):
+            return Numbers()
+
+        def run(self):
+            yield Raises()
+"""
+
+
+@pytest.mark.parametrize("command", ["run", "plan", "tree"])
+@pytest.mark.parametrize(
+    ("task", "wanted"), [("Raises", "KeyError: 'missing'"), ("Refuses", "RuntimeError: not today")]
+)
+def test_when_the_tasks_own_code_raises_before_the_run_it_is_shown_where(small_project, kart, command, task, wanted):
+    small_project({"src/PKG/tasks/raising.py": RAISING})
+    typed = kart(command, task)
+    assert typed.code == 2
+    assert "error: the tasks cannot be planned, because their code raises:\nTraceback" in typed.err
+    assert "tasks/raising.py" in typed.err
+    assert "kart_runtime" not in typed.err
+    assert wanted in typed.err
+    assert typed.err.endswith("Nothing was run or changed.\n")
+
+
+def test_when_yielded_tasks_cannot_be_planned_the_run_has_failed(small_project, kart):
+    small_project({"src/PKG/tasks/raising.py": RAISING})
+    typed = kart("run", "Yields")
+    assert typed.code == 1
+    assert "KeyError: 'missing'" in typed.err
+    assert "Nothing was run" not in typed.err
+
+
+def test_a_task_that_only_gathers_others_shows_their_outputs(small_project, kart):
+    gathers = """
+        import luigi
+        from PKG.tasks.numbers import Numbers, Total
+
+        class Gathers(luigi.WrapperTask):
+            def requires(self):
+                return [Numbers(), Total()]
+        """
+    small_project({"src/PKG/tasks/gathers.py": gathers})
+    assert [line.partition(" ->")[0] for line in kart("run", "Gathers").lines[-2:]] == ["Numbers", "Total"]
+
+
+def test_logging_follows_the_settings_and_is_put_back(small_project, kart):
+    small_project(
+        {
+            "conf/base/logging.yaml": "level: INFO\nformat: 'LOG %(message)s'\n",
+            "src/PKG/tasks/talking.py": """\
+                import logging
+                from kart_runtime import TaskOnKart
+
+                class Talking(TaskOnKart[int]):
+                    def run(self):
+                        logging.getLogger("mine").info("half way")
+                        self.dump(1)
+                """,
+        }
+    )
+    level, handlers = logging.getLogger().level, list(logging.getLogger().handlers)
+    assert "LOG half way\n" in kart("run", "Talking").err
+    assert "half way" not in kart("run", "Talking", "run.seed=1", "logging.level=ERROR").err
+    assert (logging.getLogger().level, logging.getLogger().handlers) == (level, handlers)
+
+
+def test_a_secret_is_in_no_line_and_no_file(small_project, kart, monkeypatch):
+    monkeypatch.setenv("SMALL_TOKEN", "hunter2secret")
+    root = small_project({"conf/base/tasks/numbers.yaml": "Total:\n  label: ${oc.env:SMALL_TOKEN}\n"})
+    printed = [kart(*words) for words in (["run"], ["plan"], ["tree"], ["config"], ["list"], ["run", "RunAll"])]
+    assert all(typed.code == 0 for typed in printed)
+    assert not any("hunter2secret" in typed.out + typed.err for typed in printed)
+    assert not [path for path in root.rglob("*") if path.is_file() and b"hunter2secret" in path.read_bytes()]
+    assert "***" in printed[3].out

@@ -1,0 +1,115 @@
+"""What a run looks like: in a pipe, in a terminal, when it is interrupted."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+
+SLOW = """
+    import time
+    from pathlib import Path
+    from kart_runtime import TaskOnKart
+    from PKG.tasks.numbers import Numbers
+
+    class Slow(TaskOnKart[int]):
+        def requires(self):
+            return Numbers()
+
+        def run(self):
+            Path("started").touch()
+            time.sleep(60)
+
+    class Quick(TaskOnKart[int]):
+        def requires(self):
+            return [Numbers(size=n) for n in range(30)]
+
+        def run(self):
+            print("said by the task")
+            self.dump(1)
+"""
+
+
+def wait_for(path):
+    for _ in range(600):
+        if path.exists():
+            return
+        time.sleep(0.05)
+    raise TimeoutError(path)
+
+
+def test_a_run_goes_on_when_nobody_reads_any_more(small_project, kart_process):
+    root = small_project({"src/PKG/tasks/slow.py": SLOW})
+    process = kart_process("run", "Quick")
+    process.stdout.readline()
+    process.stdout.close()
+    err = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(timeout=60) == 0
+    assert err == ""
+    assert len(list((root / "outputs").rglob("Quick_*.pkl"))) >= 1
+
+
+def test_ctrl_c_ends_with_130_and_says_what_finished(small_project, kart_process):
+    root = small_project({"src/PKG/tasks/slow.py": SLOW})
+    process = kart_process("run", "Slow")
+    wait_for(root / "started")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert re.search(
+        r"Interrupted: 2 tasks: 1 ran, 0 already complete.* s\)\nWhat has finished is kept; run again", err
+    )
+    assert "Traceback" not in err
+
+
+def in_terminal(*words, **variables):
+    """Return exit code and what a terminal would be sent."""
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", **variables}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kart_runtime", *words], stdin=theirs, stdout=theirs, stderr=theirs, env=environment
+    )
+    os.close(theirs)
+    sent = b""
+    while True:
+        if select.select([ours], [], [], 60)[0]:
+            try:
+                part = os.read(ours, 1 << 16)
+            except OSError:  # how Linux says that the other end is closed
+                break
+            if not part:
+                break
+            sent += part
+    os.close(ours)
+    return process.wait(timeout=60), sent.decode()
+
+
+def test_in_a_terminal_a_bar_moves_and_the_lines_stay(small_project):
+    small_project({"src/PKG/tasks/slow.py": SLOW})
+    code, sent = in_terminal("run", "Quick")
+    assert code == 0
+    assert "31/31 Quick done" in re.sub(r"[\[\]]", "", sent)
+    assert "said by the task" in sent
+    assert "31 tasks: 31 ran, 0 already complete" in sent
+    assert "\x1b[3" in sent
+
+
+def test_no_color_is_respected(small_project):
+    small_project()
+    code, sent = in_terminal("run", NO_COLOR="1")
+    assert code == 0
+    assert not re.search(r"\x1b\[[0-9;]*m", sent.replace("\x1b[0m", ""))
+
+
+def test_a_dumb_terminal_gets_plain_lines(small_project):
+    small_project()
+    code, sent = in_terminal("run", TERM="dumb")
+    assert code == 0
+    assert "\x1b" not in sent
+    assert "[1/3] Numbers ..." in sent

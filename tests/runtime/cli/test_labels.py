@@ -1,0 +1,53 @@
+"""How tasks of one class are told apart."""
+
+from __future__ import annotations
+
+import re
+
+
+def test_tasks_of_one_class_are_told_apart_by_what_differs(small_project, kart, several):
+    small_project({"src/PKG/tasks/several.py": several})
+    out = kart("plan", "Compare").out
+    assert "Model(kind=tree)" in out
+    assert "Model(kind=forest)" in out
+    assert "Compare  " in out
+
+
+def test_tasks_that_differ_by_their_upstream_are_told_apart_by_their_ids(small_project, kart):
+    small_project(
+        {
+            "src/PKG/tasks/wired.py": """\
+                from kart_runtime import TaskInstanceParameter, TaskOnKart
+                from PKG.tasks.numbers import Numbers
+
+                class Uses(TaskOnKart[int]):
+                    source = TaskInstanceParameter(Numbers)
+
+                class Both(TaskOnKart[int]):
+                    def requires(self):
+                        return [Uses(source=Numbers(size=size)) for size in (1, 2)]
+                """
+        }
+    )
+    assert len(set(re.findall(r"Uses\[[0-9a-f]{8}\]", kart("plan", "Both").out))) == 2
+
+
+def test_tasks_that_differ_by_a_secret_are_told_apart_by_their_ids(small_project, kart, monkeypatch):
+    monkeypatch.setenv("SMALL_TOKEN", "hunter2")
+    two = """
+        from kart_runtime import TaskOnKart
+        from PKG.tasks.numbers import Total
+
+        class Two(TaskOnKart[int]):
+            def requires(self):
+                return [Total(), Total(label="other")]
+        """
+    small_project(
+        {
+            "src/PKG/tasks/two.py": two,
+            "conf/base/tasks/numbers.yaml": "Total:\n  label: ${oc.env:SMALL_TOKEN}\n",
+        }
+    )
+    out = kart("plan", "Two").out
+    assert len(re.findall(r"Total\[[0-9a-f]{8}\]", out)) == 2
+    assert "hunter2" not in out

@@ -1,0 +1,71 @@
+"""What `${...}` stands for, and what becomes secret by it."""
+
+from __future__ import annotations
+
+import pytest
+
+from kart_runtime.project import open_project
+
+NUMBERS = "conf/base/tasks/numbers.yaml"
+
+
+def test_interpolations_are_put_in(small_project):
+    small_project(
+        {NUMBERS: "Numbers:\n  size: 5\nTotal:\n  weight: ${tasks.numbers.Numbers.size}\n  label: a-${run.task}\n"}
+    )
+    with open_project() as session:
+        total = session.task("Total")()
+        assert (total.weight, total.label) == (5.0, "a-RunAll")
+
+
+def test_an_interpolation_sees_what_later_layers_say(small_project):
+    small_project({NUMBERS: "Total:\n  label: ${run.task}\n", "conf/dev/run.yaml": "task: Total\n"})
+    with open_project() as session:
+        assert session.task("Total")().label == "Total"
+    with open_project(overrides=["run.task=Numbers"]) as session:
+        assert session.task("Total")().label == "Numbers"
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ("${oc.env:SMALL_TOKEN}", True),
+        ("Bearer ${oc.env:SMALL_TOKEN}", True),
+        ("${oc.env:SMALL_NONE,fallback}", True),
+        ("${tasks.numbers.Total.label}", True),
+        ("${.label}", True),
+        ("${run.task}", False),
+        ("plain", False),
+    ],
+)
+def test_what_reaches_an_environment_variable_is_secret(small_project, monkeypatch, text, secret):
+    monkeypatch.setenv("SMALL_TOKEN", "hunter2")
+    small_project({NUMBERS: f"Total:\n  label: ${{oc.env:SMALL_TOKEN}}\n  token: {text}\n"})
+    with open_project() as session:
+        total = session.task("Total")()
+        assert session.overrides[type(total)]["token"].secret is secret
+        assert "${" not in total.token
+
+
+def test_a_refused_secret_is_not_quoted(small_project, monkeypatch, refused):
+    monkeypatch.setenv("SMALL_TOKEN", "hunter2")
+    small_project({NUMBERS: "Total:\n  weight: ${oc.env:SMALL_TOKEN}\n"})
+    (found,) = refused()
+    assert "hunter2" not in found
+    assert "the value of ${oc.env:SMALL_TOKEN} does not fit" in found
+
+
+def test_a_missing_environment_variable_is_named(small_project, monkeypatch, refused):
+    monkeypatch.delenv("SMALL_TOKEN", raising=False)
+    small_project({NUMBERS: "Total:\n  token: ${oc.env:SMALL_TOKEN}\n"})
+    (found,) = refused()
+    assert f"{NUMBERS}:2: tasks.numbers.Total.token: the environment variable SMALL_TOKEN is not set" in found
+
+
+def test_only_what_is_used_is_resolved(small_project, monkeypatch):
+    monkeypatch.delenv("SMALL_TOKEN", raising=False)
+    small_project(
+        {NUMBERS: "Total:\n  token: ${oc.env:SMALL_TOKEN}\n", "conf/dev/tasks/numbers.yaml": "Total: {token: x}\n"}
+    )
+    with open_project() as session:
+        assert session.task("Total")().token == "x"

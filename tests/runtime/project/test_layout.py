@@ -1,0 +1,69 @@
+"""The mirror: a module, its configuration, its test."""
+
+from __future__ import annotations
+
+import pytest
+
+from kart_runtime.errors import ConfigError
+from kart_runtime.project import Project, check_layout
+
+
+def problems(small_project, files):
+    small_project(files)
+    project = Project.find()
+    return [str(problem).replace(project.package, "PKG") for problem in check_layout(project)]
+
+
+def test_a_mirrored_project_has_no_problems(small_project):
+    assert problems(small_project, {}) == []
+
+
+@pytest.mark.parametrize(
+    ("files", "wanted"),
+    [
+        (
+            {"conf/base/tasks/numbers.yaml": None},
+            "conf/base/tasks/numbers.yaml: missing: src/PKG/tasks/numbers.py has tasks; create it",
+        ),
+        (
+            {"tests/tasks/test_numbers.py": None},
+            "tests/tasks/test_numbers.py: missing: the test of src/PKG/tasks/numbers.py",
+        ),
+        (
+            {"conf/prod/tasks/deep/er.yaml": "# nothing\n"},
+            "conf/prod/tasks/deep/er.yaml: belongs to no task module: there is no src/PKG/tasks/deep/er.py; rename or",
+        ),
+        (
+            {"tests/tasks/deep/test_er.py": ""},
+            "tests/tasks/deep/test_er.py: belongs to no task module: there is no src/PKG/tasks/deep/er.py",
+        ),
+        (
+            {"src/PKG/tasks/deep/__init__.py": "import luigi\nclass A(luigi.Task): pass\n"},
+            "src/PKG/tasks/deep/__init__.py: task classes belong into a module of their own",
+        ),
+    ],
+)
+def test_what_breaks_the_mirror_is_told(small_project, files, wanted):
+    found = problems(small_project, files)
+    assert len(found) == 1
+    assert found[0].startswith(wanted)
+
+
+def test_a_module_without_tasks_needs_a_test_only(small_project):
+    found = problems(small_project, {"src/PKG/tasks/shared.py": "X = 1\n", "src/PKG/tasks/__init__.py": ""})
+    assert found == ["tests/tasks/test_shared.py: missing: the test of src/PKG/tasks/shared.py"]
+
+
+def test_other_tests_and_environments_are_free(small_project):
+    files = {
+        "tests/test_config.py": "",
+        "tests/lib/test_x.py": "",
+        "conf/prod/run.yaml": "seed: 1\n",
+        "conf/README.md": "",
+    }
+    assert problems(small_project, files) == []
+
+
+def test_a_module_that_cannot_be_imported_is_an_error(small_project):
+    with pytest.raises(ConfigError, match="cannot be imported"):
+        problems(small_project, {"src/PKG/tasks/broken.py": "1/0\n"})

@@ -1,0 +1,195 @@
+"""A new task: three files that fit, or none."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kart_runtime import build
+from kart_runtime.errors import ConfigError
+from kart_runtime.project import Project, check_layout, new_task, open_project
+
+
+def everything(root):
+    return {path for path in root.rglob("*") if "__pycache__" not in path.parts}
+
+
+def test_the_three_files_are_written_where_the_mirror_wants_them(small_project):
+    root = small_project()
+    project = Project.find()
+    paths = new_task(project, "features.encode.EncodeColumns")
+    assert [path.relative_to(root).as_posix() for path in paths] == [
+        f"src/{project.package}/tasks/features/encode.py",
+        "conf/base/tasks/features/encode.yaml",
+        "tests/tasks/features/test_encode.py",
+    ]
+    assert check_layout(project) == []
+
+
+def test_the_new_task_runs_with_the_value_of_its_yaml(small_project):
+    small_project()
+    new_task(Project.find(), "features.encode.EncodeColumns")
+    with open_project() as session:
+        task = session.task("EncodeColumns")()
+        assert build(task) == [0, 1, 2]
+        assert session.origins["tasks.features.encode.EncodeColumns.size"] == "conf/base/tasks/features/encode.yaml:2"
+    with open_project(overrides=["EncodeColumns.size=5"]) as session:
+        assert build(session.task("EncodeColumns")()) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.slow
+def test_the_new_test_passes_and_the_new_files_are_clean(small_project):
+    root = small_project(
+        {
+            "src/PKG/base.py": "from kart_runtime import TaskOnKart\n\n__all__ = ['TaskOnKart']\n",
+            "tests/conftest.py": """\
+                import pytest
+                from kart_runtime.project import open_project
+
+                @pytest.fixture(autouse=True)
+                def session(tmp_path):
+                    with open_project(__file__, env="ci", overrides=[f"run.workspace={tmp_path}"]) as session:
+                        yield session
+                """,
+        }
+    )
+    project = Project.find()
+    paths = new_task(project, "features.encode.EncodeColumns")
+    assert f"from {project.package}.base import TaskOnKart" in paths[0].read_text()
+    options = ["--import-mode=importlib", "-q", "-p", "no:cacheprovider", "-o", f"pythonpath={root / 'src'}"]
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, str(paths[2])], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "1 passed" in ran.stdout
+    for command in (["check", "--select", "A,B,C4,E,F,I,N,PIE,PT,PTH,RET,RUF,SIM,UP,W"], ["format", "--check"]):
+        checked = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, "--isolated", "--line-length=120", str(paths[0]), str(paths[2])],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert checked.returncode == 0, checked.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("EncodeColumns", "names no module"),
+        ("tasks.EncodeColumns", "names no module"),
+        ("features.encode.encode", "'encode' in 'features.encode.encode' cannot be the name of a task class"),
+        ("features.encode.None", "cannot be the name of a task class"),
+        ("features.encode.TaskOnKart", "cannot be the name of a task class"),
+        ("features.class.Encode", "'class' in 'features.class.Encode' cannot be the name of a module"),
+        ("Features.encode.Encode", "cannot be the name of a module"),
+        ("features.__init__.Encode", "cannot be the name of a module"),
+        ("features.test_x.Encode", "cannot be the name of a module"),
+        ("features..Encode", "'' in 'features..Encode'"),
+        ("../../etc.Encode", "cannot be the name of a module"),
+        ("features/encode.Encode", "cannot be the name of a module"),
+        ("fеatures.Encode", "cannot be the name of a module"),
+        ("", "names no module"),
+        ("a" * 90 + ".B", "longer than 80 characters"),
+    ],
+)
+def test_a_bad_name_writes_nothing(small_project, name, wanted):
+    root = small_project()
+    before = everything(root)
+    with pytest.raises(ConfigError) as caught:
+        new_task(Project.find(), name)
+    assert wanted in str(caught.value)
+    assert "features.encode.EncodeColumns" in str(caught.value)
+    assert everything(root) == before
+
+
+@pytest.mark.parametrize(
+    ("file", "wanted"),
+    [
+        ("src/PKG/tasks/features/encode.py", "tasks/features/encode.py: exists already; nothing was written"),
+        ("conf/base/tasks/features/encode.yaml", "conf/base/tasks/features/encode.yaml: exists already"),
+        ("tests/tasks/features/test_encode.py", "tests/tasks/features/test_encode.py: exists already"),
+        ("src/PKG/tasks/features.py", "features.py: is a module, so there can be no folder of this name"),
+        ("src/PKG/tasks/features/encode/x.py", "encode: is a folder, so there can be no module of this name"),
+        ("tests/tasks/features", "tests/tasks/features: is a file where a folder is needed"),
+    ],
+)
+def test_when_something_is_in_the_way_nothing_is_written(small_project, file, wanted):
+    root = small_project({file: "# mine\n"})
+    before = everything(root)
+    with pytest.raises(ConfigError) as caught:
+        new_task(Project.find(), "features.encode.EncodeColumns")
+    assert wanted in str(caught.value)
+    assert everything(root) == before
+
+
+def test_a_link_that_leads_nowhere_is_in_the_way_too(small_project):
+    root = small_project({"conf/base/tasks/features/other.yaml": "# x\n"})
+    (root / "conf/base/tasks/features/encode.yaml").symlink_to(root / "nowhere")
+    with pytest.raises(ConfigError, match="exists already"):
+        new_task(Project.find(), "features.encode.EncodeColumns")
+    assert not (root / "nowhere").exists()
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
+def test_when_writing_fails_what_was_written_goes_again(small_project, monkeypatch, error):
+    root = small_project()
+    before = everything(root)
+    opened = Path.open
+
+    def failing(self, *args, **kwargs):
+        if self.name == "test_encode.py":
+            raise error
+        return opened(self, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", failing)
+    with pytest.raises(type(error)):
+        new_task(Project.find(), "features.encode.EncodeColumns")
+    assert everything(root) == before
+
+
+def test_the_full_name_may_be_written(small_project):
+    root = small_project()
+    project = Project.find()
+    new_task(project, f"{project.package}.tasks.features.encode.EncodeColumns")
+    assert (root / "conf/base/tasks/features/encode.yaml").exists()
+
+
+def test_new_folders_are_packages_where_the_others_are(small_project):
+    root = small_project({"src/PKG/tasks/data/__init__.py": ""})
+    project = Project.find()
+    new_task(project, "features.deep.encode.EncodeColumns")
+    assert (project.tasks_folder / "features" / "__init__.py").exists()
+    assert (project.tasks_folder / "features" / "deep" / "__init__.py").exists()
+    assert not (root / "tests/tasks/features/__init__.py").exists()
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.text(max_size=20)
+    | st.from_regex(r"[a-z_]{1,3}(\.[a-zA-Z_0-9]{1,3}){0,3}", fullmatch=True)
+    | st.lists(st.sampled_from(["a", "b", "numbers", "tasks", "A", "..", "/", "class", ""]), max_size=4).map(".".join)
+)
+def test_any_name_gives_three_files_or_nothing(small_project, tmp_path, name):
+    if not (tmp_path / "pyproject.toml").exists():
+        small_project()
+    project = Project.find(tmp_path)
+    before, outside = everything(tmp_path), set(tmp_path.parent.iterdir())
+    try:
+        new_task(project, name)
+    except ConfigError:
+        assert everything(tmp_path) == before
+    else:
+        files = {path for path in everything(tmp_path) - before if path.is_file()}
+        assert {path.suffix for path in files} == {".py", ".yaml"}
+        assert len(files) == 3
+        for path in files:
+            path.unlink()
+        for folder in sorted(everything(tmp_path) - before, reverse=True):
+            folder.rmdir()
+    assert set(tmp_path.parent.iterdir()) == outside
