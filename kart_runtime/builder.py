@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, TypedDict, TypeVar, Unpack, overload
+from typing import Any, Literal, TypedDict, TypeVar, Unpack, cast, overload
 
 import luigi
 
@@ -90,12 +90,16 @@ def build(
     ------
     PlanError
         When the tasks cannot be put into an order; nothing has run.
+    NotATask
+        When something else than tasks is given.
     ConfigError
         When an option is not acceptable; nothing has run.
     BuildFailed
         When tasks failed. The others have been run as far as they could be, and their outputs stay.
     """
-    roots = [task] if isinstance(task, luigi.Task) else list(task)
+    roots = list(task) if isinstance(task, list | tuple) else [cast("luigi.Task", task)]
+    for root in roots:
+        identity.check_task(root, "build()")
     made = plan(roots, check_all=check_all)
     workspace = next((root.workspace_directory for root in roots if isinstance(root, TaskOnKart)), "./resources/")
     run_ledger = Ledger()

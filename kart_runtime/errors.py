@@ -8,7 +8,7 @@
     │   └── VariableMissing                an environment variable that a value asks for is not set
     ├── PlanError
     │   ├── CyclicTasks(ValueError)        tasks that require one another in a circle
-    │   └── NotATask(TypeError)            requires() returned something else
+    │   └── NotATask(TypeError)            something else stands where a task is wanted
     ├── StoreError
     │   ├── UnknownScheme(ValueError)      no store for this url
     │   ├── ObjectMissing(FileNotFoundError)
@@ -156,22 +156,19 @@ class CyclicTasks(PlanError, ValueError):
 
 
 class NotATask(PlanError, TypeError):
-    """`requires()` returned something that is not a task.
+    """Something else stands where a task is wanted.
 
     Parameters
     ----------
-    task
-        The task whose requirements were asked, as text.
+    where
+        Where it stands, for example ``TrainModel.requires()``.
     found
         What was found, as text.
     """
 
-    def __init__(self, task: str, found: str) -> None:
-        self.task, self.found = task, found
-        super().__init__(
-            f"{task}.requires() returned {found}, which is not a task. "
-            "Return a task, or a list, tuple or dict of tasks."
-        )
+    def __init__(self, where: str, found: str) -> None:
+        self.where, self.found = where, found
+        super().__init__(f"{where}: {found} is not a task. Give a task, or a list, tuple or dict of tasks.")
 
 
 class StoreError(KartError):

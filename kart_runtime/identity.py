@@ -128,13 +128,24 @@ def _keeps(task: luigi.Task) -> bool:
 
 def _check(task: luigi.Task, dependencies: tuple[Any, ...]) -> None:
     for found in dependencies:
-        if not isinstance(found, luigi.Task):
-            shown = (
-                f"the class {found.__name__}; call it"
-                if isinstance(found, type)
-                else f"{type(found).__name__} {found!r}"
-            )
-            raise NotATask(task.get_task_family(), shown)
+        check_task(found, f"{task.get_task_family()}.requires()")
+
+
+def check_task(found: Any, where: str) -> None:
+    """Raise `NotATask` when something is no task.
+
+    Parameters
+    ----------
+    found
+        What stands where a task is wanted.
+    where
+        Where that is, for the message.
+    """
+    if isinstance(found, luigi.Task):
+        return
+    if isinstance(found, type):
+        raise NotATask(where, f"the class {found.__name__}, which has to be called,")
+    raise NotATask(where, f"{type(found).__name__} {found!r}")
 
 
 def dependencies(task: luigi.Task) -> tuple[luigi.Task, ...]:

@@ -9,6 +9,7 @@ import luigi
 import pytest
 
 from kart_runtime import BuildFailed, ConfigError, TaskOnKart, build
+from kart_runtime.errors import NotATask
 
 
 class Number(TaskOnKart[int]):
@@ -35,6 +36,12 @@ def test_a_task_gives_its_value_and_several_give_a_list():
     assert build([Sum(values=[1, 2]), Number(value=5)]) == [3, 5]
     assert build([]) == []
     assert build(Number(value=6), return_value=False) is None
+
+
+@pytest.mark.parametrize("wrong", [Number, "Number", [Number(), 3], None, {"a": Number()}], ids=str)
+def test_what_is_no_task_is_refused(wrong):
+    with pytest.raises(NotATask, match=r"build\(\): .* is not a task"):
+        build(wrong)
 
 
 def test_several_outputs_are_returned_in_their_form():
