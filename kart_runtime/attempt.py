@@ -131,7 +131,7 @@ class Attempt:
         task = self.task
         if isinstance(task, TaskOnKart):
             task._kart.stored.clear()
-            vars(task).pop("rng", None)
+            task._kart.rng = None
             self._logs = _Logs(task)
             self._logs.at_start()
         _give_reporters(task)
@@ -230,7 +230,7 @@ class _Logs:
 
     def __init__(self, task: TaskOnKart[Any]) -> None:
         self.task = task
-        self.seed = task.seed
+        self.seed = task.get_random_seed()
         self.written: list[str] = []
         self._wanted = task.should_dump_supplementary_log_files
 

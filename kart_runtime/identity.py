@@ -42,6 +42,8 @@ class Kept:
         What the current attempt has dumped.
     reran
         Whether a task with `rerun` has been run by this build.
+    rng
+        The task's random generator, once it was asked for.
     """
 
     str_params: dict[str, str] | None = None
@@ -53,6 +55,7 @@ class Kept:
     abbreviated: bool = False
     stored: list[Stored] = field(default_factory=list)
     reran: bool = False
+    rng: Any = None
 
 
 def kept_with(task: luigi.Task) -> Kept | None:

@@ -396,19 +396,20 @@ class TaskOnKart(luigi.Task, Generic[T], metaclass=TaskMeta):
 
     # -- randomness ----------------------------------------------------------------------------------------------
 
-    @property
-    def seed(self) -> int:
+    def get_random_seed(self) -> int:
         """Return the seed of this task: the fixed one, else one made from its unique id."""
         if self.fix_random_seed_value != NO_FIXED_SEED:
             return self.fix_random_seed_value
         return int(self.make_unique_id(), 16) % (2**32 - 1)  # numpy takes 32 bits
 
-    @cached_property
+    @property
     def rng(self) -> np.random.Generator:
         """Return a random generator of this task's own, right under any executor; each run starts it anew."""
-        import numpy as np
+        if self._kart.rng is None:
+            import numpy as np
 
-        return np.random.default_rng(self.seed)
+            self._kart.rng = np.random.default_rng(self.get_random_seed())
+        return cast("np.random.Generator", self._kart.rng)
 
     # -- what is kept of a run -----------------------------------------------------------------------------------
 

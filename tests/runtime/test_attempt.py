@@ -36,7 +36,10 @@ def test_the_five_log_files_are_where_gokart_users_look():
     outcome = Attempt(task).run()
     assert outcome.state is State.DONE
     assert logged(task, "task_params") == {"number": "3"}
-    assert logged(task, "random_seed") == {"seed": task.seed, "seed_methods": ["random.seed", "numpy.random.seed"]}
+    assert logged(task, "random_seed") == {
+        "seed": task.get_random_seed(),
+        "seed_methods": ["random.seed", "numpy.random.seed"],
+    }
     assert logged(task, "task_log") == {"note": "drawn", "file_path": [task.output().path()]}
     assert 0 <= logged(task, "processing_time") < 60
     versions = Path("resources/log/module_versions", f"Draws_{task.make_unique_id()}.txt").read_text()
@@ -53,7 +56,7 @@ def test_without_log_files_the_seed_is_set_all_the_same():
     first = task.output().load()
     Attempt(Draws(should_dump_supplementary_log_files=False, rerun=True)).run()
     assert task.output().load() == first
-    assert outcome.seed == task.seed
+    assert outcome.seed == task.get_random_seed()
 
 
 def test_the_same_task_draws_the_same_numbers_and_another_draws_others():
@@ -71,6 +74,19 @@ def test_a_fixed_seed_may_be_nought():
     random.seed(0)
     np.random.seed(0)
     assert Draws().output().load()[:2] == [random.random(), float(np.random.rand())]
+
+
+def test_parameters_of_a_users_own_may_be_called_like_ours():
+    class Seeded(TaskOnKart[list]):
+        seed = luigi.IntParameter(default=7)
+        rng = luigi.Parameter(default="mine")
+
+        def run(self):
+            self.dump([self.seed, self.rng])
+
+    outcome = Attempt(Seeded()).run()
+    assert outcome.seed == int(Seeded().make_unique_id(), 16) % (2**32 - 1)
+    assert Seeded().output().load() == [7, "mine"]
 
 
 def test_seed_functions_that_do_not_exist_are_passed_over():

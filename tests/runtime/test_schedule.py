@@ -131,7 +131,7 @@ def test_a_record_is_kept_of_each_attempt():
     assert records[1].error == "ValueError: node 1"
     assert records[0].outputs[0].url == Node(number=0).output().path()
     assert records[0].reason.startswith("its output does not exist")
-    assert records[0].seed == Node(number=0).seed
+    assert records[0].seed == Node(number=0).get_random_seed()
 
 
 def test_ctrl_c_keeps_what_is_done_and_says_so():

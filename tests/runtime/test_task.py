@@ -225,8 +225,8 @@ def test_clone_shares_values():
 
 def test_randomness_of_ones_own():
     assert Number(value=1).rng.random() != Number(value=2).rng.random()
-    assert Number(value=1, fix_random_seed_value=0).seed == 0
-    assert Number(value=1).seed == int(Number(value=1).make_unique_id(), 16) % (2**32 - 1)
+    assert Number(value=1, fix_random_seed_value=0).get_random_seed() == 0
+    assert Number(value=1).get_random_seed() == int(Number(value=1).make_unique_id(), 16) % (2**32 - 1)
 
 
 def test_restore_finds_a_task_by_its_id():

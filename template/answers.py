@@ -1,0 +1,201 @@
+"""What may a user answer, and how is it written into a file? The checks, the names made from answers, the escapes.
+
+Used by the templates (through `local_extensions.py`) and by the pre_gen hook, which asks `problems` before anything is
+written. Standard library only, and no import of another file of the template: both callers load this file by its path.
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+import sys
+import unicodedata
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+
+CHOICES = {"storage": ("local", "s3", "gcs"), "ci": ("github", "gitlab", "none")}
+TEXTS = ("project_name", "description", "author")
+LONGEST_TEXT = 200
+LONGEST_NAME = 40
+PACKAGE_NAME = re.compile(r"[a-z](?:[a-z0-9_]*[a-z0-9])?")
+MARKUP = ("{{", "{%", "{#")
+
+# A file of these names cannot be made on Windows, whatever its extension.
+DEVICES = {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in range(10)}
+
+# The folders of a generated project and the words that its commands use: `python -m tests` would be ambiguous.
+PROJECT_WORDS = set(
+    """
+    build conf dist docs kart lib notebooks outputs resources src task tasks template test tests vendor
+    """.split()  # noqa: SIM905
+)
+
+# What the project, its tests or its notebooks import or install, directly or through a dependency, by import name and
+# by the name on the package index (`-` written `_`). A package of the same name would shadow it.
+LIBRARIES = set(
+    """
+    annotated_doc annotated_types antlr4 arrow ast_serialize asttokens attr attrs binaryornot boto3 botocore certifi
+    cffi charset_normalizer click cloudpickle comm contourpy cookiecutter coverage cruft cycler daemon dask dateutil
+    debugpy decorator distributed docutils executing fastjsonschema fonttools fsspec gcsfs git gitdb gitpython
+    gokart google hatchling hypothesis idna iniconfig ipykernel ipykernel_launcher ipython ipython_pygments_lexers
+    ipywidgets isort jedi jinja2 jmespath joblib jsonschema jsonschema_specifications jupyter jupyter_client
+    jupyter_core jupyterlab kart_runtime kiwisolver librt lightgbm lockfile luigi markdown_it markdown_it_py
+    markupsafe matplotlib matplotlib_inline mdurl mpl_toolkits mypy mypy_extensions mypyc narwhals nbclient
+    nbconvert nbformat nest_asyncio nest_asyncio2 notebook numpy omegaconf packaging pandas pandas_stubs parso
+    pathspec pexpect pil pillow pip pkg_resources platformdirs pluggy polars pre_commit prompt_toolkit psutil
+    ptyprocess pure_eval py pyarrow pycparser pydantic pydantic_core pygments pylab pyparsing pytest python_daemon
+    python_dateutil python_slugify pytz pyyaml pyzmq redis referencing requests rich rpds rpds_py ruff s3fs
+    s3transfer scikit_learn scipy seaborn setuptools shellingham six sklearn slugify smmap stack_data tenacity
+    text_unidecode threadpoolctl torch tornado tqdm traitlets typer typing_extensions typing_inspection tzdata
+    urllib3 uv virtualenv wcwidth wheel xdist xgboost yaml zmq
+    """.split()  # noqa: SIM905
+)
+
+# What only some of the supported Pythons have: modules that were dropped or are new, and a word that is new.
+OTHER_STDLIB = set(
+    """
+    aifc annotationlib asynchat asyncore audioop cgi cgitb chunk compression crypt distutils imghdr imp lib2to3 mailcap
+    msilib nis nntplib ossaudiodev pipes profiling smtpd sndhdr spwd sunau telnetlib uu xdrlib
+    """.split()  # noqa: SIM905
+)
+SOFT_KEYWORDS = {"case", "lazy", "match", "type"}
+
+# Direction marks that make a line read differently from what it says, and the byte order mark.
+MISLEADING = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
+
+
+def directory_name(project_name: object) -> str:
+    """Return a folder name for the project: lower-case letters, digits and single dashes, never empty.
+
+    cookiecutter makes this folder before any check runs, so it is safe for every input.
+    """
+    name = "-".join(_words(project_name))[:60].strip("-") or "ml-project"
+    return f"{name}-project" if name in DEVICES else name
+
+
+def package_name(project_name: object) -> str:
+    """Return a name that the project's Python package can have, whatever the project is called.
+
+    Examples
+    --------
+    `json` becomes `json_project`, `1abc` becomes `p1abc`, a name without a Latin letter or digit becomes `ml_project`.
+    """
+    name = "_".join(_words(project_name))
+    if name[:1].isdigit():
+        name = f"p{name}"
+    name = name[:LONGEST_NAME].strip("_") or "ml_project"
+    return f"{name}_project" if _taken(name) else name
+
+
+def distribution_name(package: str) -> str:
+    """Return the name of the project in its pyproject.toml."""
+    return re.sub("_+", "-", package)
+
+
+def workflow_directory(ci: str) -> str:
+    """Return where the GitHub workflow goes; for another service a folder that every project has, where it stays away.
+
+    cookiecutter refuses a folder name that renders as nothing, while a file name that does is left out.
+    """
+    return ".github/workflows" if ci == "github" else "vendor"
+
+
+def quoted(text: object) -> str:
+    r"""Return a double-quoted ASCII string that TOML, YAML and Python all read as `text`.
+
+    JSON's way of writing a character beyond the BMP, two surrogates, is an error in TOML: here it is `\UXXXXXXXX`.
+    """
+    return '"' + "".join(_escaped(character) for character in str(text)) + '"'
+
+
+def markdown(text: object) -> str:
+    """Return `text` as Markdown that shows exactly these characters."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", str(text))
+
+
+def problems(answers: Mapping[str, object]) -> list[str]:
+    """Return one line for each answer that cannot be used, with what could be answered instead."""
+    found = [*_text_problems(answers), *_package_problems(answers), *_choice_problems(answers)]
+    return [f"{field}: {problem}" for field, problem in found]
+
+
+FILTERS = ("directory_name", "package_name", "distribution_name", "quoted", "markdown")
+FUNCTIONS = ("directory_name", "workflow_directory")
+
+
+def _words(text: object) -> list[str]:
+    # casefold first: it writes ß as ss, which NFKD does not; then é is e and an accent, and the accent goes
+    decomposed = unicodedata.normalize("NFKD", str(text).casefold())
+    letters = (character for character in decomposed if not unicodedata.combining(character))
+    return re.findall("[a-z0-9]+", "".join(letters))
+
+
+def _escaped(character: str) -> str:
+    if character in '"\\':
+        return f"\\{character}"
+    if " " <= character <= "~":
+        return character
+    return f"\\u{ord(character):04X}" if ord(character) <= 0xFFFF else f"\\U{ord(character):08X}"
+
+
+def _taken(name: str) -> str:
+    """Return why a package cannot have this (well-formed) name, or nothing."""
+    if keyword.iskeyword(name) or name in SOFT_KEYWORDS:
+        return "is a word of the Python language"
+    if name in sys.stdlib_module_names or name in OTHER_STDLIB:
+        return "is a module of Python's standard library"
+    if name in LIBRARIES:
+        return "is a library that the project uses"
+    if name in DEVICES:
+        return "cannot be a file name on Windows"
+    return "has a meaning of its own in the project" if name in PROJECT_WORDS else ""
+
+
+def _shown(value: object) -> str:
+    text = ascii(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _text_problems(answers: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    for field in TEXTS:
+        value = answers.get(field)
+        if not isinstance(value, str) or not value.strip():
+            yield field, f"{_shown(value)} is empty; write a few words"
+            continue
+        bad = sorted({f"U+{ord(character):04X}" for character in value if _unwritable(character)})
+        if bad:
+            yield field, f"holds {', '.join(bad[:5])}, which cannot be seen in a line of text; leave it out"
+        elif value != value.strip():
+            yield field, f"{_shown(value)} begins or ends with a space; try {_shown(value.strip())}"
+        if len(value) > LONGEST_TEXT:
+            yield field, f"has {len(value)} characters, at most {LONGEST_TEXT} fit; shorten it"
+        mark = next((mark for mark in MARKUP if mark in value), None)
+        if mark:
+            yield field, f"holds {mark!r}, which is template code; write it differently"
+
+
+def _unwritable(character: str) -> bool:
+    # control characters, surrogates (not text at all), line and paragraph separators, and the noncharacters
+    code = ord(character)
+    special = unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} or character in MISLEADING
+    return special or code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF
+
+
+def _package_problems(answers: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    value = answers.get("package_name")
+    suggestion = package_name(value if isinstance(value, str) else "")
+    if not isinstance(value, str) or not PACKAGE_NAME.fullmatch(value):
+        rule = "lower-case letters, digits and _, a letter first, no _ last"
+        yield "package_name", f"{_shown(value)} is not a package name ({rule}); try {suggestion!r}"
+    elif len(value) > LONGEST_NAME:
+        yield "package_name", f"has {len(value)} characters, at most {LONGEST_NAME} fit; try {suggestion!r}"
+    elif _taken(value):
+        yield "package_name", f"{value!r} {_taken(value)}; try {suggestion!r}"
+
+
+def _choice_problems(answers: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    for field, choices in CHOICES.items():
+        value = answers.get(field)
+        if value not in choices:
+            near = get_close_matches(str(value), choices, n=1) or choices[:1]
+            yield field, f"{_shown(value)} is none of {', '.join(choices)}; try {near[0]!r}"

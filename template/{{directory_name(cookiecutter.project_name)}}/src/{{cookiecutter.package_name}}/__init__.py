@@ -1,0 +1,1 @@
+"""Tasks in `tasks` read and write; functions in `lib` compute. See the README."""

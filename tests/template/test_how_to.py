@@ -1,0 +1,39 @@
+"""What docs/how-to/use-the-template.md says of questions and refusals is what the template does."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from types import ModuleType
+
+REPOSITORY = Path(__file__).parents[2]
+DOCUMENT = (REPOSITORY / "docs" / "how-to" / "use-the-template.md").read_text(encoding="utf-8")
+
+
+def test_questions() -> None:
+    table = json.loads((REPOSITORY / "template" / "cookiecutter.json").read_text(encoding="utf-8"))
+    rows = re.findall(r"^\| `(\w+)` \|([^|]*)\|", DOCUMENT, re.MULTILINE)
+    assert [name for name, _ in rows] == [name for name in table if not name.startswith("_")]
+    for name, default in rows:
+        first = table[name][0] if isinstance(table[name], list) else table[name]
+        assert default.strip() in {first, "", "made from the project's name"}
+
+
+def test_refusals(answers: ModuleType) -> None:
+    texts = {"project_name": "x", "author": "x", "storage": "local", "ci": "none"}
+    for line in answers.problems({**texts, "package_name": "json", "description": ""}):
+        assert f"\n{line}\n" in DOCUMENT
+
+
+def test_what_an_update_leaves_alone(default_project: Path) -> None:
+    content = (default_project / "pyproject.toml").read_text()
+    skipped = re.search(r"^skip = \[(.*)\]$", content, re.MULTILINE)
+    assert skipped is not None
+    listed = DOCUMENT.partition("It leaves alone what is yours:")[2].partition(". Where")[0]
+    assert {name.strip('"') for name in skipped[1].split(", ")} == set(re.findall(r"`([^`]+)`", listed))
+
+
+def test_files_that_are_named_exist() -> None:
+    for name in re.findall(r"^\| `((?:template|tests)/[\w./]+)` \|", DOCUMENT, re.MULTILINE):
+        assert (REPOSITORY / name).exists(), name
