@@ -37,7 +37,8 @@ LIBRARIES = set(
     annotated_doc annotated_types antlr4 arrow ast_serialize asttokens attr attrs binaryornot boto3 botocore certifi
     cffi charset_normalizer click cloudpickle comm contourpy cookiecutter coverage cruft cycler daemon dask dateutil
     debugpy decorator distributed docutils executing fastjsonschema fonttools fsspec gcsfs git gitdb gitpython
-    gokart google hatchling hypothesis idna iniconfig ipykernel ipykernel_launcher ipython ipython_pygments_lexers
+    gokart google google_cloud_storage hatchling hypothesis idna iniconfig ipykernel ipykernel_launcher ipython
+    ipython_pygments_lexers
     ipywidgets isort jedi jinja2 jmespath joblib jsonschema jsonschema_specifications jupyter jupyter_client
     jupyter_core jupyterlab kart_runtime kiwisolver librt lightgbm lockfile luigi markdown_it markdown_it_py
     markupsafe matplotlib matplotlib_inline mdurl mpl_toolkits mypy mypy_extensions mypyc narwhals nbclient
