@@ -90,6 +90,7 @@ def test_targets_run(default_project: Path, tmp_path: Path, make: Command) -> No
     assert "EvaluateModels" in said["plan"]
     assert "outputs/prod/" in said["config"]
     assert (project / "conf/base/tasks/features/encode.yaml").is_file()
+    make(project, "clean")  # again: the targets after it have compiled the sources
     assert not list((project / "src").rglob("__pycache__"))
     assert not [path for path in (project / "outputs").rglob("*.json*") if path.parent.name != "runs"]
     assert (project / "notebooks/explore.ipynb").read_bytes() == (
