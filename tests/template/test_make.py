@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,6 +80,14 @@ def test_every_target_is_told_without_make_too(default_project: Path, make: Comm
     document = (default_project / "README.md").read_text().partition("## Without make")[2]
     missing = [name for name in listed(make(default_project, "help").stdout) if name not in document]
     assert missing == ["help", "check", "clean"] or set(missing) <= {"help", "check", "clean"}
+
+
+def test_before_setup_a_target_says_what_to_do(default_project: Path, tmp_path: Path) -> None:
+    project = Path(shutil.copytree(default_project, tmp_path / "project"))
+    for target in ("run", "test", "check", "new-task"):
+        done = subprocess.run(["make", target], cwd=project, capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        assert "There is no .venv here yet. Run first: make setup" in done.stderr
 
 
 @pytest.mark.slow
