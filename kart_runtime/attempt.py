@@ -233,6 +233,7 @@ class _Logs:
         self.seed = task.get_random_seed()
         self.written: list[str] = []
         self._wanted = task.should_dump_supplementary_log_files
+        self._files = task._log_files()
 
     def at_start(self) -> None:
         """Seed, and write down seed, parameters and versions."""
@@ -252,7 +253,7 @@ class _Logs:
             self._write("task_log", task.task_log)
 
     def _write(self, kind: str, value: Any) -> None:
-        self.written.append(self.task._log_target(kind).dump(value).url)
+        self.written.append(self._files.write(kind, value))
 
 
 def visible_params(task: TaskOnKart[Any]) -> dict[str, str]:

@@ -20,7 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from kart_runtime.registry import codec_for, split_url
+from kart_runtime.registry import codec_for, split_url, store_for
 from kart_runtime.targets import Stored, Target
 
 LOG_FILES: Mapping[str, str] = {
@@ -35,23 +35,63 @@ LOG_FILES: Mapping[str, str] = {
 RUNS_FOLDER = "log/runs"
 
 
-def log_target(workspace: str, kind: str, name: str, unique_id: str) -> Target:
-    """Return the target of one log file of a task.
+class LogFiles:
+    """The log files of one task.
 
     Parameters
     ----------
     workspace
         The workspace.
-    kind
-        A key of `LOG_FILES`.
     name
         The class name of the task.
     unique_id
         The id of the task.
     """
-    suffix = LOG_FILES[kind]
-    slash = "" if workspace.endswith("/") or not workspace else "/"
-    return Target(f"{workspace}{slash}log/{kind}/{name}_{unique_id}{suffix}", codec_for(suffix))
+
+    __slots__ = ("_folder", "_name")
+
+    def __init__(self, workspace: str, name: str, unique_id: str) -> None:
+        slash = "" if workspace.endswith("/") or not workspace else "/"
+        self._folder = f"{workspace}{slash}log/"
+        self._name = f"/{name}_{unique_id}"
+
+    def url(self, kind: str) -> str:
+        """Return where a log file lies.
+
+        Parameters
+        ----------
+        kind
+            A key of `LOG_FILES`.
+        """
+        return f"{self._folder}{kind}{self._name}{LOG_FILES[kind]}"
+
+    def target(self, kind: str) -> Target:
+        """Return the target of a log file, to look for it and to read it.
+
+        Parameters
+        ----------
+        kind
+            A key of `LOG_FILES`.
+        """
+        return Target(self.url(kind))
+
+    def write(self, kind: str, value: Any) -> str:
+        """Write a log file and return where it lies.
+
+        There are five of them with each output, so they go to the store directly: nobody needs a checksum of them.
+
+        Parameters
+        ----------
+        kind
+            A key of `LOG_FILES`.
+        value
+            What the file's format takes.
+        """
+        url = self.url(kind)
+        store, key = store_for(url)
+        with store.write(key) as file:
+            codec_for(url).dump(value, file)
+        return url
 
 
 @lru_cache(maxsize=1)

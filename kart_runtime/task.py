@@ -20,7 +20,7 @@ from kart_runtime import identity
 from kart_runtime.codecs import Codec
 from kart_runtime.errors import EmptyDump, NotRequired
 from kart_runtime.identity import Kept
-from kart_runtime.ledger import log_target
+from kart_runtime.ledger import LogFiles
 from kart_runtime.parameters import (
     ExplicitBoolParameter,
     ListTaskInstanceParameter,
@@ -70,7 +70,8 @@ class TaskMeta(task_register.Register):
 
     def __setattr__(cls, name: str, value: Any) -> None:  # noqa: N805
         super().__setattr__(name, value)
-        if isinstance(value, luigi.Parameter):  # luigi.util.inherits adds parameters to finished classes
+        # luigi.util.inherits adds parameters to finished classes.
+        if isinstance(value, luigi.Parameter) or name == "task_namespace":
             forget_declarations()
 
 
@@ -413,8 +414,8 @@ class TaskOnKart(luigi.Task, Generic[T], metaclass=TaskMeta):
 
     # -- what is kept of a run -----------------------------------------------------------------------------------
 
-    def _log_target(self, kind: str) -> Target:
-        return log_target(self.workspace_directory, kind, type(self).__name__, self.make_unique_id())
+    def _log_files(self) -> LogFiles:
+        return LogFiles(self.workspace_directory, type(self).__name__, self.make_unique_id())
 
     def get_task_log(self) -> dict[str, Any]:
         """Return the task log: of the run in progress, else of the stored one, else an empty one."""
@@ -429,7 +430,7 @@ class TaskOnKart(luigi.Task, Generic[T], metaclass=TaskMeta):
         return cast("float | str", self._logged("processing_time", "unknown"))
 
     def _logged(self, kind: str, otherwise: Any) -> Any:
-        target = self._log_target(kind)
+        target = self._log_files().target(kind)
         return target.load() if target.exists() else otherwise
 
     @classmethod
@@ -447,7 +448,7 @@ class TaskOnKart(luigi.Task, Generic[T], metaclass=TaskMeta):
             When the workspace has no such task.
         """
         workspace = declaration(cls).values()["workspace_directory"]
-        params = log_target(workspace, "task_params", cls.__name__, unique_id).load()
+        params = LogFiles(workspace, cls.__name__, unique_id).target("task_params").load()
         return cls.from_str_params(params)
 
 

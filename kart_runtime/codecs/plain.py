@@ -16,6 +16,10 @@ from kart_runtime.errors import CannotEncode
 PROTOCOL = 5
 
 
+_ATOMS = frozenset({str, bytes, int, float, bool, type(None)})
+"""Types whose values hold nothing that would need a closer look."""
+
+
 class _ByValue(Exception):
     """Raised inside plain pickle when it would write a name of `__main__`, which no other program can read."""
 
@@ -36,6 +40,9 @@ class Pickle:
 
     def dump(self, value: Any, file: BinaryIO) -> None:
         """Write any value that can be pickled."""
+        if type(value) in _ATOMS:
+            file.write(pickle.dumps(value, PROTOCOL))
+            return
         buffer = io.BytesIO()
         try:
             _PlainPickler(buffer, PROTOCOL).dump(value)

@@ -38,6 +38,8 @@ class Declaration:
 
     Attributes
     ----------
+    family
+        luigi's name of the class: its namespace and its own name.
     params
         Name to parameter, in the order in which they were declared.
     positional
@@ -48,10 +50,11 @@ class Declaration:
         The names that have no value but that of an argument.
     """
 
-    __slots__ = ("_state", "_values", "cls", "params", "positional", "required", "significant")
+    __slots__ = ("_state", "_values", "cls", "family", "params", "positional", "required", "significant")
 
     def __init__(self, cls: type[luigi.Task]) -> None:
         self.cls = cls
+        self.family: str = cls.get_task_family()
         self.params: dict[str, luigi.Parameter[Any]] = dict(_listed(cls))
         self.positional = [name for name, param in self.params.items() if param.positional]
         self.significant = [
@@ -65,7 +68,7 @@ class Declaration:
 
     def values(self) -> dict[str, Any]:
         """Return the value of every parameter when a task is built without arguments; a mark where there is none."""
-        state = _configuration_state(self.cls.get_task_family())
+        state = _configuration_state(self.family)
         if state != self._state:
             self._values = {name: self._default(name, param) for name, param in self.params.items()}
             self.required = tuple(name for name, value in self._values.items() if value is _ABSENT)
@@ -81,7 +84,7 @@ class Declaration:
         if name in shared:
             text = shared[name]
             return frozen(param.normalize(param.parse(text) if isinstance(text, str) else text))
-        family = self.cls.get_task_family()
+        family = self.family
         try:
             if not param.has_task_value(family, name):
                 return _ABSENT
@@ -90,7 +93,7 @@ class Declaration:
             raise ValueError(f"{family}: the configured value of '{name}' cannot be used: {error}") from error
 
     def _warn_of_unconsumed(self) -> None:
-        family = self.cls.get_task_family()
+        family = self.family
         ignored = getattr(self.cls, "ignore_unconsumed", ())
         for key in _section(family):
             name = key.replace("-", "_")
@@ -147,7 +150,7 @@ def declaration(cls: type[luigi.Task]) -> Declaration:
 
 
 def forget_declarations() -> None:
-    """Work the parameters of all classes out again, because one class was given a new one."""
+    """Work the parameters of all classes out again, because one class was given a new one, or another namespace."""
     _declarations.clear()
 
 
@@ -177,18 +180,18 @@ def resolve(cls: type[luigi.Task], args: Sequence[Any], kwargs: Mapping[str, Any
     for name, value in kwargs.items():
         param = declared.params.get(name)
         if param is None:
-            raise UnknownParameterException(_unknown(cls, name, declared))
+            raise UnknownParameterException(_unknown(name, declared))
         value = frozen(param.normalize(value))  # noqa: PLW2901 - the name stands for the same thing
         param._warn_on_wrong_param_type(name, value)
         values[name] = value
     missing = ", ".join(f"'{name}'" for name in declared.required if values[name] is _ABSENT)
     if missing:
-        raise MissingParameterException(f"{cls.get_task_family()} requires a value for {missing}")
+        raise MissingParameterException(f"{declared.family} requires a value for {missing}")
     return values
 
 
 def _with_names(declared: Declaration, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    family = declared.cls.get_task_family()
+    family = declared.family
     if len(args) > len(declared.positional):
         raise UnknownParameterException(
             f"{family} takes at most {len(declared.positional)} positional parameters, {len(args)} were given"
@@ -200,7 +203,7 @@ def _with_names(declared: Declaration, args: Sequence[Any], kwargs: Mapping[str,
     return {**named, **kwargs}
 
 
-def _unknown(cls: type[luigi.Task], name: str, declared: Declaration) -> str:
+def _unknown(name: str, declared: Declaration) -> str:
     guess = nearest(name, declared.params)
     hint = f" Did you mean '{guess}'?" if guess else f" It has: {', '.join(declared.params)}."
-    return f"{cls.get_task_family()} has no parameter '{name}'.{hint}"
+    return f"{declared.family} has no parameter '{name}'.{hint}"
