@@ -19,10 +19,11 @@ from typing import Any, cast
 
 import luigi
 
-from kart_runtime import identity, ledger
+from kart_runtime import ledger
 from kart_runtime.errors import LockTimeout, NothingDumped
 from kart_runtime.locks import Locks, NoLocks
 from kart_runtime.parameters import secret_names
+from kart_runtime.structures import flat
 from kart_runtime.targets import Stored, path_of
 from kart_runtime.task import MASK, TaskOnKart
 
@@ -163,7 +164,7 @@ class Attempt:
         log_files: tuple[str, ...] = ()
         if isinstance(task, TaskOnKart) and self._logs is not None:
             stored = tuple(task._kart.stored)
-            outputs = list(identity.flat(task.output()))
+            outputs = list(flat(task.output()))
             _check_dumped(task, outputs, stored)
             task._kart.reran = True
             self._logs.at_success(self._seconds, outputs)
@@ -208,7 +209,7 @@ def _check_dumped(task: TaskOnKart[Any], outputs: list[Any], stored: tuple[Store
 def _flat(yielded: Any) -> list[luigi.Task]:
     if isinstance(yielded, luigi.DynamicRequirements):
         return list(cast("list[luigi.Task]", yielded.flat_requirements))
-    found = list(identity.flat(yielded))
+    found = list(flat(yielded))
     for item in found:
         if not isinstance(item, luigi.Task):
             raise TypeError(f"run() yielded {item!r}; it may yield tasks only")

@@ -14,6 +14,7 @@ from kart_runtime.ledger import Ledger
 from kart_runtime.locks import make_locks
 from kart_runtime.plan import describe, plan
 from kart_runtime.schedule import Event, Listener, Loop, Summary, Surroundings
+from kart_runtime.structures import mapped
 from kart_runtime.task import TaskOnKart
 
 T = TypeVar("T")
@@ -141,12 +142,5 @@ def _failure(summary: Summary) -> BuildFailed:
 
 
 def _value(task: luigi.Task) -> Any:
-    return _loaded(task.output())
-
-
-def _loaded(output: Any) -> Any:
-    if isinstance(output, dict):
-        return {key: _loaded(target) for key, target in output.items()}
-    if isinstance(output, list | tuple):
-        return [_loaded(target) for target in output]
-    return output.load() if hasattr(output, "load") else None
+    # Of a target of luigi's there is no value to give, which is no reason to fail after everything has run.
+    return mapped(task.output(), lambda target: target.load() if hasattr(target, "load") else None, tuples_as=list)

@@ -8,13 +8,14 @@ and kept with each instance. Everything that could change an id stands in this m
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 import luigi
 
 from kart_runtime.errors import CyclicTasks, NotATask
+from kart_runtime.structures import flat
 
 if TYPE_CHECKING:
     from kart_runtime.targets import Stored
@@ -67,26 +68,6 @@ def kept_with(task: luigi.Task) -> Kept | None:
         Any luigi task.
     """
     return cast("Kept | None", task.__dict__.get("_kart"))
-
-
-def flat(structure: Any) -> Iterator[Any]:
-    """Go through the items of nested lists, tuples, dicts, sets and generators; None is no item, text is one.
-
-    Parameters
-    ----------
-    structure
-        What `requires()` or `output()` returned.
-    """
-    if structure is None:
-        return
-    if isinstance(structure, Mapping):
-        for item in structure.values():
-            yield from flat(item)
-    elif isinstance(structure, str) or not isinstance(structure, Iterable):
-        yield structure
-    else:
-        for item in structure:
-            yield from flat(item)
 
 
 def _settled(structure: Any) -> Any:

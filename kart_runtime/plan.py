@@ -18,6 +18,7 @@ import luigi
 
 from kart_runtime import identity
 from kart_runtime.errors import CyclicTasks, KartError, PlanError
+from kart_runtime.structures import flat
 from kart_runtime.targets import path_of
 from kart_runtime.task import TaskOnKart
 
@@ -190,7 +191,7 @@ def _decision(task: luigi.Task) -> Decision:
         by_outputs = _is_judged_by_outputs(task)
         if not by_outputs and task.complete():
             return _COMPLETE
-        outputs = list(identity.flat(task.output()))
+        outputs = list(flat(task.output()))
         missing = next((path_of(target) for target in outputs if not target.exists()), "")
     except KartError:
         raise

@@ -7,29 +7,29 @@ parameters, and everything else is asked later, by `plan` (which decides) and `a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, get_args, get_origin, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
 import luigi
-from luigi import task_register
-from luigi.freezing import FrozenOrderedDict
 from luigi.parameter import ParameterVisibility
 
 from kart_runtime import identity
 from kart_runtime.codecs import Codec
+from kart_runtime.declared_type import declared_type
 from kart_runtime.errors import EmptyDump, NotRequired
 from kart_runtime.identity import Kept
+from kart_runtime.instances import TaskMeta
 from kart_runtime.ledger import LogFiles
 from kart_runtime.parameters import (
     ExplicitBoolParameter,
     ListTaskInstanceParameter,
     TaskInstanceParameter,
     declaration,
-    forget_declarations,
     resolve,
     secret_names,
 )
+from kart_runtime.structures import flat, mapped
 from kart_runtime.targets import Target, make_target
 
 if TYPE_CHECKING:
@@ -43,55 +43,6 @@ MASK = "***"
 
 NO_FIXED_SEED = -42497368
 """The value of `fix_random_seed_value` that stands for "none"; gokart's, since old configurations may hold it."""
-
-
-class TaskMeta(task_register.Register):
-    """Builds tasks: parameters are resolved once, and a task already known is returned as the same object."""
-
-    if not TYPE_CHECKING:  # else type checkers would take its word, and not the fields of the class, for the arguments
-
-        def __call__(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: N805 - a metaclass
-            """Return the task with these parameters."""
-            known = vars(task_register.Register)[
-                "_Register__instance_cache"
-            ]  # luigi's own, so that its clearing counts
-            values = resolve(cast("type[luigi.Task]", cls), args, kwargs)
-            if known is None:
-                return _instance(cls, args, kwargs, values)
-            # The types belong to the key: 1, 1.0 and True are equal, but not one parameter value.
-            key = (cls, *values.values(), *map(_kind, values.values()))
-            try:
-                found = known.get(key)
-            except TypeError:  # a value that cannot be hashed
-                return _instance(cls, args, kwargs, values)
-            if found is None:
-                found = known.setdefault(key, _instance(cls, args, kwargs, values))
-            return found
-
-    def __setattr__(cls, name: str, value: Any) -> None:  # noqa: N805
-        super().__setattr__(name, value)
-        # luigi.util.inherits adds parameters to finished classes.
-        if isinstance(value, luigi.Parameter) or name == "task_namespace":
-            forget_declarations()
-
-
-def _kind(value: Any) -> Any:
-    """Return the types in a value, nested like the value; zeros as text, since 0.0 and -0.0 are equal, too."""
-    kind = type(value)
-    if kind is tuple:
-        return tuple(map(_kind, value))
-    if kind is FrozenOrderedDict:
-        return tuple(map(_kind, value.values()))
-    return str(value) if kind is float and not value else kind
-
-
-def _instance(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any], values: dict[str, Any]) -> Any:
-    task = cls.__new__(cls)
-    if cls.__init__ is TaskOnKart.__init__:
-        task._adopt(values)
-    else:
-        task.__init__(*args, **kwargs)  # a constructor of the user's own may change the arguments
-    return task
 
 
 def _engine(kind: type[luigi.Parameter[Any]], default: Any, description: str) -> Any:
@@ -143,6 +94,8 @@ class TaskOnKart(luigi.Task, Generic[T], metaclass=TaskMeta):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._adopt(resolve(type(self), args, kwargs))
+
+    _plain_init = __init__
 
     def _adopt(self, values: dict[str, Any]) -> None:
         vars(self).update(values)
@@ -240,17 +193,17 @@ class TaskOnKart(luigi.Task, Generic[T], metaclass=TaskMeta):
 
     def input(self) -> Any:
         """Return the outputs of what is required, in the form of `requires()`."""
-        return _mapped(identity.requirements(self), lambda task: task.output())
+        return mapped(identity.requirements(self), lambda task: task.output())
 
     def complete(self) -> bool:
         """Return whether nothing has to be done; a question, which changes nothing."""
         if self.rerun and not self._kart.reran:
             return False
-        outputs = list(identity.flat(self.output()))
+        outputs = list(flat(self.output()))
         if not outputs or not all(target.exists() for target in outputs):
             return False
         if self.strict_check or self.modification_time_check:
-            inputs = list(identity.flat(self.input()))
+            inputs = list(flat(self.input()))
             if not all(task.complete() for task in identity.dependencies(self)):
                 return False
             if not all(target.exists() for target in inputs):
@@ -294,7 +247,7 @@ class TaskOnKart(luigi.Task, Generic[T], metaclass=TaskMeta):
             relative_file_path = f"{self.__module__.replace('.', '/')}/{type(self).__name__}.pkl"
         path = os.path.join(self.workspace_directory, relative_file_path)  # noqa: PTH118 - may be a url
         unique_id = self.make_unique_id() if use_unique_id else None
-        return make_target(path, unique_id, processor, stored_type(type(self)))
+        return make_target(path, unique_id, processor, declared_type(type(self), TaskOnKart))
 
     @overload
     def load(self, target: TaskOnKart[K]) -> K: ...
@@ -321,7 +274,7 @@ class TaskOnKart(luigi.Task, Generic[T], metaclass=TaskMeta):
         ObjectMissing
             When it is not there.
         """
-        return _loaded(self._input_targets(target))
+        return mapped(self._input_targets(target), _value, tuples_as=list)
 
     def load_generator(self, target: Any = None) -> Iterator[Any]:
         """Go through what `load` would return, one value after the other, loaded when it is asked for.
@@ -331,8 +284,8 @@ class TaskOnKart(luigi.Task, Generic[T], metaclass=TaskMeta):
         target
             As for `load`.
         """
-        for found in identity.flat(self._input_targets(target)):
-            yield _loaded(found)
+        for found in flat(self._input_targets(target)):
+            yield _value(found)
 
     def _input_targets(self, target: Any) -> Any:
         if target is None:
@@ -462,22 +415,10 @@ def _is_tasks(value: Any) -> bool:
     return isinstance(value, luigi.Task)
 
 
-def _mapped(structure: Any, function: Callable[[Any], Any]) -> Any:
-    if isinstance(structure, dict):
-        return {key: _mapped(item, function) for key, item in structure.items()}
-    if isinstance(structure, list | tuple):
-        return type(structure)(_mapped(item, function) for item in structure)
-    return function(structure)
-
-
-def _loaded(targets: Any) -> Any:
-    if isinstance(targets, list | tuple):
-        return [_loaded(target) for target in targets]
-    if isinstance(targets, dict):
-        return {key: _loaded(target) for key, target in targets.items()}
-    if not hasattr(targets, "load"):
-        raise TypeError(f"{targets!r} is a target of luigi, which cannot load values; open it by self.input().open().")
-    return targets.load()
+def _value(target: Any) -> Any:
+    if not hasattr(target, "load"):
+        raise TypeError(f"{target!r} is a target of luigi, which cannot load values; open it by self.input().open().")
+    return target.load()
 
 
 def _shown(param: Any, value: Any) -> str:
@@ -502,33 +443,3 @@ def _is_empty_frame(value: Any) -> bool:
     if library == "pandas":
         return type(value).__name__ == "DataFrame" and bool(value.empty)
     return library == "polars" and type(value).__name__ == "DataFrame" and bool(value.is_empty())
-
-
-_stored_types: dict[type, Any] = {}
-
-
-def stored_type(cls: type) -> Any:
-    """Return `T` of ``TaskOnKart[T]``, through generic classes in between; None where it is not declared.
-
-    Parameters
-    ----------
-    cls
-        A task class.
-    """
-    if cls not in _stored_types:
-        _stored_types[cls] = _find_stored_type(cls)
-    return _stored_types[cls]
-
-
-def _find_stored_type(cls: type) -> Any:
-    bound: dict[Any, Any] = {}
-    for base in cls.__mro__:
-        for generic in vars(base).get("__orig_bases__", ()):
-            origin = get_origin(generic)
-            for variable, argument in zip(getattr(origin, "__parameters__", ()), get_args(generic), strict=False):
-                bound.setdefault(variable, argument)
-    found, seen = bound.get(T), set()
-    while isinstance(found, TypeVar) and found not in seen:
-        seen.add(found)
-        found = bound.get(found)
-    return None if found is None or isinstance(found, TypeVar) else found

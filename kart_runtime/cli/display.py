@@ -16,9 +16,9 @@ from typing import Any
 from kart_runtime.attempt import Outcome, State
 from kart_runtime.cli.failures import own_trace
 from kart_runtime.cli.labels import Labels
-from kart_runtime.identity import flat
 from kart_runtime.plan import Action
 from kart_runtime.schedule import BuildFinished, Event, PlanMade, Summary, TaskFinished, TaskStarted
+from kart_runtime.structures import flat
 
 _MOST = 20
 """Tasks not started that are shown; the first few explain as much as a thousand."""

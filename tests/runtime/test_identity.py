@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import kart_runtime.gokart as gokart
 from kart_runtime import TaskInstanceParameter, TaskOnKart
 from kart_runtime.errors import CyclicTasks, NotATask
-from kart_runtime.identity import dependencies, flat, unique_id
+from kart_runtime.identity import dependencies, unique_id
 from tests.runtime.recorded import gokart_tasks
 
 RECORDED = json.loads((Path(gokart_tasks.__file__).parent / "gokart_ids.json").read_text())
@@ -152,23 +152,6 @@ def test_what_is_no_task_is_named(wrong, shown):
     with pytest.raises(NotATask, match=r"Wrong.requires\(\): .* is not a task") as caught:
         Wrong().make_unique_id()
     assert shown in str(caught.value)
-
-
-trees = st.recursive(
-    st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner) | st.tuples(inner, inner)
-)
-
-
-def leaves(tree):
-    if isinstance(tree, int):
-        return [tree]
-    items = tree.values() if isinstance(tree, dict) else tree
-    return [leaf for item in items for leaf in leaves(item)]
-
-
-@given(trees)
-def test_flat_gives_every_item_once_and_in_order(tree):
-    assert list(flat(tree)) == leaves(tree)
 
 
 @given(st.integers(), st.integers())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from typing import Generic, TypeVar
 
 import luigi
 import pandas as pd
@@ -11,7 +10,6 @@ import pytest
 
 from kart_runtime import ListTaskInstanceParameter, TaskInstanceParameter, TaskOnKart, build
 from kart_runtime.errors import EmptyDump, NotRequired, ObjectMissing
-from kart_runtime.task import stored_type
 
 
 class Number(TaskOnKart[int]):
@@ -235,33 +233,6 @@ def test_restore_finds_a_task_by_its_id():
     assert Number.restore(task.make_unique_id()) is task
     with pytest.raises(ObjectMissing):
         Number.restore("0" * 32)
-
-
-V = TypeVar("V")
-
-
-class Generic1(TaskOnKart[V], Generic[V]):
-    pass
-
-
-class Generic2(Generic1[V]):
-    pass
-
-
-class Frames(Generic2[pd.DataFrame]):
-    pass
-
-
-class Child(Frames):
-    pass
-
-
-@pytest.mark.parametrize(
-    ("cls", "found"),
-    [(TaskOnKart, None), (Number, int), (Generic1, None), (Frames, pd.DataFrame), (Child, pd.DataFrame)],
-)
-def test_the_declared_type_is_found_through_generic_classes(cls, found):
-    assert stored_type(cls) is found
 
 
 def test_a_notebook_may_define_a_class_again():

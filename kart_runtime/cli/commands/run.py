@@ -15,7 +15,7 @@ from kart_runtime.cli.exits import Exit
 from kart_runtime.cli.logs import logging_as
 from kart_runtime.cli.opening import add_words, make_roots, open_session, planning, unplannable
 from kart_runtime.errors import BuildFailed
-from kart_runtime.identity import flat
+from kart_runtime.structures import flat
 
 NAME = "run"
 HELP = "build tasks, and what they need"

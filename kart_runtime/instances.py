@@ -1,0 +1,66 @@
+"""Which object is the task with these parameters? The one that exists already, else a new one.
+
+`TaskMeta` is the class of task classes, in place of luigi's: parameters are resolved once for each call, and luigi's
+own registry of objects is used, so that clearing or disabling it counts here, too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import luigi
+from luigi import task_register
+from luigi.freezing import FrozenOrderedDict
+
+from kart_runtime.parameters import forget_declarations, resolve
+
+
+class TaskMeta(task_register.Register):
+    """Builds tasks: a task already known is returned as the same object.
+
+    A class whose constructor is the engine's own (`_plain_init`) is given the values that were resolved; a constructor
+    of the user's own is called as Python would, since it may change the arguments.
+    """
+
+    if not TYPE_CHECKING:  # else type checkers would take its word, and not the fields of the class, for the arguments
+
+        def __call__(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: N805 - a metaclass
+            """Return the task with these parameters."""
+            known = vars(task_register.Register)["_Register__instance_cache"]
+            values = resolve(cast("type[luigi.Task]", cls), args, kwargs)
+            if known is None:
+                return _instance(cls, args, kwargs, values)
+            # The types belong to the key: 1, 1.0 and True are equal, but not one parameter value.
+            key = (cls, *values.values(), *map(_kind, values.values()))
+            try:
+                found = known.get(key)
+            except TypeError:  # a value that cannot be hashed
+                return _instance(cls, args, kwargs, values)
+            if found is None:
+                found = known.setdefault(key, _instance(cls, args, kwargs, values))
+            return found
+
+    def __setattr__(cls, name: str, value: Any) -> None:  # noqa: N805
+        super().__setattr__(name, value)
+        # luigi.util.inherits adds parameters to finished classes.
+        if isinstance(value, luigi.Parameter) or name == "task_namespace":
+            forget_declarations()
+
+
+def _kind(value: Any) -> Any:
+    """Return the types in a value, nested like the value; zeros as text, since 0.0 and -0.0 are equal, too."""
+    kind = type(value)
+    if kind is tuple:
+        return tuple(map(_kind, value))
+    if kind is FrozenOrderedDict:
+        return tuple(map(_kind, value.values()))
+    return str(value) if kind is float and not value else kind
+
+
+def _instance(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any], values: dict[str, Any]) -> Any:
+    task = cls.__new__(cls)
+    if cls.__init__ is cls._plain_init:
+        task._adopt(values)
+    else:
+        task.__init__(*args, **kwargs)
+    return task

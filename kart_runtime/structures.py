@@ -1,0 +1,49 @@
+"""How are nested lists, tuples and dicts gone through? `requires()` and `output()` may return any of them, as in luigi.
+
+Called by everything that asks a task for its requirements or outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+
+def flat(structure: Any) -> Iterator[Any]:
+    """Go through the items of nested lists, tuples, dicts, sets and generators; None is no item, text is one.
+
+    Parameters
+    ----------
+    structure
+        What `requires()` or `output()` returned.
+    """
+    if structure is None:
+        return
+    if isinstance(structure, Mapping):
+        for item in structure.values():
+            yield from flat(item)
+    elif isinstance(structure, str) or not isinstance(structure, Iterable):
+        yield structure
+    else:
+        for item in structure:
+            yield from flat(item)
+
+
+def mapped(structure: Any, function: Callable[[Any], Any], *, tuples_as: type = tuple) -> Any:
+    """Return a structure of the same form with each item replaced.
+
+    Parameters
+    ----------
+    structure
+        Nested dicts, lists and tuples.
+    function
+        Called with each item.
+    tuples_as
+        What tuples become; `list` where values are loaded, as gokart does.
+    """
+    if isinstance(structure, dict):
+        return {key: mapped(item, function, tuples_as=tuples_as) for key, item in structure.items()}
+    if isinstance(structure, list | tuple):
+        kind = list if isinstance(structure, list) else tuples_as
+        return kind(mapped(item, function, tuples_as=tuples_as) for item in structure)
+    return function(structure)
