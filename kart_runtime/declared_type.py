@@ -8,7 +8,7 @@ from typing import Any, TypeVar, get_args, get_origin
 
 @cache
 def declared_type(cls: type, base: Any) -> Any:
-    """Return what the type variable of a generic base stands for in a class, through generic classes between; None where it is open.
+    """Return what the type variable of a generic base stands for in a class; None where it is left open.
 
     Parameters
     ----------
