@@ -50,7 +50,7 @@ class Csv:
             raise CannotEncode(self.name, "a pandas DataFrame or Series", type(value).__name__)
         value.to_csv(file, index=False, sep=self.separator, encoding="utf-8")
 
-    def load(self, file: BinaryIO, as_type: Any = None) -> Any:  # noqa: ARG002 - issue of other frame libraries
+    def load(self, file: BinaryIO, as_type: Any = None) -> Any:  # noqa: ARG002
         """Read a DataFrame; an empty file gives an empty one."""
         pd = _pandas(self.name)
         try:
