@@ -20,7 +20,7 @@ from typing import Any, cast
 import luigi
 
 from kart_runtime import ledger
-from kart_runtime.errors import LockTimeout, NothingDumped
+from kart_runtime.errors import NothingDumped
 from kart_runtime.locks import Locks, NoLocks
 from kart_runtime.parameters import secret_names
 from kart_runtime.structures import flat
@@ -106,8 +106,8 @@ class Attempt:
                 if self.locks.shared and self._generator is None and self.task.complete():
                     return Outcome(State.COMPLETE, self._started)
                 return self._run()
-        except LockTimeout as error:
-            return self._failed(error)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - no lock, or no answer from complete()
+            return self.failed(error)
 
     def _run(self) -> Outcome:
         task = self.task
@@ -123,10 +123,8 @@ class Attempt:
             return self._succeed()
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a task raises is its outcome
             self._seconds += time.perf_counter() - began if began else 0.0
-            # As under luigi's worker: the task may add to its own post-mortem, and handlers are told.
-            task.on_failure(error)
-            task.trigger_event(luigi.Event.FAILURE, task, error)
-            return self._failed(error)
+            _post_mortem(task, error)
+            return self.failed(error)
 
     def _start(self) -> None:
         task = self.task
@@ -174,12 +172,28 @@ class Attempt:
         task.trigger_event(luigi.Event.SUCCESS, task)
         return Outcome(State.DONE, self._started, self._seconds, seed, stored, log_files)
 
-    def _failed(self, error: BaseException) -> Outcome:
+    def failed(self, error: BaseException) -> Outcome:
+        """Return the outcome of this attempt when an error has ended it.
+
+        Parameters
+        ----------
+        error
+            What went wrong, in the attempt or with what it waits for.
+        """
         stored = tuple(self.task._kart.stored) if isinstance(self.task, TaskOnKart) else ()
         log_files = tuple(self._logs.written) if self._logs is not None else ()
         seed = self._logs.seed if self._logs is not None else None
         text = "".join(traceback.format_exception(error))
         return Outcome(State.FAILED, self._started, self._seconds, seed, stored, log_files, error, text)
+
+
+def _post_mortem(task: luigi.Task, error: BaseException) -> None:
+    """Tell the task and luigi's handlers, as luigi's worker does; what goes wrong there is noted with the error."""
+    try:
+        task.on_failure(error)
+    except Exception as second:  # noqa: BLE001 - it must not hide the first
+        error.add_note(f"Its on_failure() raised as well: {type(second).__name__}: {second}")
+    task.trigger_event(luigi.Event.FAILURE, task, error)
 
 
 def _lock_name(task: luigi.Task) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any, Literal, TypedDict, TypeVar, Unpack, cast, overload
 
@@ -129,16 +130,29 @@ def _forget_reruns(tasks: Sequence[luigi.Task]) -> None:
 
 
 def _failure(summary: Summary) -> BuildFailed:
-    causes = {describe(task): error for task, error in summary.failed.items()}
-    causes |= {
-        describe(task): FileNotFoundError(f"it comes from outside, and its output does not exist: {task}")
-        for task in summary.missing
-    }
-    raised = {task.make_unique_id(): [error] for task, error in summary.failed.items() if isinstance(task, TaskOnKart)}
-    not_started = {describe(task): describe(cause) for task, cause in summary.not_started.items()}
+    errors: dict[luigi.Task, BaseException] = dict(summary.failed)
+    for task in summary.missing:
+        errors[task] = FileNotFoundError(f"it comes from outside, and its output does not exist: {task}")
+    names = _names([*errors, *summary.not_started])
+    raised: dict[str, list[BaseException]] = defaultdict(list)
+    for task, error in summary.failed.items():
+        if isinstance(task, TaskOnKart):
+            raised[task.make_unique_id()].append(error)
+    causes = {names[task]: error for task, error in errors.items()}
+    not_started = {names[task]: names[cause] for task, cause in summary.not_started.items()}
     failure = BuildFailed(causes, not_started, summary.text(), raised)
     failure.__cause__ = next(iter(causes.values()), None)
     return failure
+
+
+def _names(tasks: Sequence[luigi.Task]) -> dict[luigi.Task, str]:
+    """Return a name for each task; where one task runs in several workspaces, with the workspace."""
+    names = {task: describe(task) for task in tasks}
+    counts = Counter(names.values())
+    for task, name in names.items():
+        if counts[name] > 1 and isinstance(task, TaskOnKart):
+            names[task] = f"{name} in {task.workspace_directory}"
+    return names
 
 
 def _value(task: luigi.Task) -> Any:

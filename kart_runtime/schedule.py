@@ -20,16 +20,16 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 
 import luigi
 
 from kart_runtime.attempt import Attempt, Outcome, State, visible_params
-from kart_runtime.errors import PlanError
+from kart_runtime.errors import CyclicTasks, PlanError
 from kart_runtime.ledger import Ledger, RunRecord
 from kart_runtime.locks import Locks
-from kart_runtime.plan import Action, Plan, Reason, plan
+from kart_runtime.plan import Action, Plan, Reason, describe, plan
 from kart_runtime.task import TaskOnKart
 
 
@@ -190,6 +190,7 @@ class Loop:
                 self._submit()
                 if self._running:
                     self._take(*self._finished.get())
+            self._fail_circles()
         except KeyboardInterrupt:
             self._around.listen(BuildFinished(self._summary(interrupted=True)))
             raise
@@ -299,11 +300,38 @@ class Loop:
         try:
             made = plan(outcome.wanted)
         except PlanError as error:  # what it yielded cannot be put into an order: its own fault, and nobody else's
-            self._end(task, replace(outcome, state=State.FAILED, error=error, wanted=()))
+            self._end(task, attempt.failed(error))
             return
         self._suspended[task] = attempt
         self._add(made)
         self._wait_for(task, outcome.wanted)
+
+    def _fail_circles(self) -> None:
+        """Give up suspended tasks that wait, directly or not, for themselves: nothing else is left waiting at the end.
+
+        No plan can see such a circle, because one of its requirements was yielded by a task that already ran.
+        """
+        for task, attempt in list(self._suspended.items()):
+            circle = self._circle(task)
+            if circle:
+                self._end(task, attempt.failed(CyclicTasks([describe(one) for one in circle])))
+
+    def _circle(self, task: luigi.Task) -> list[luigi.Task]:
+        """Return the tasks of a circle through `task`, each waiting for the next; empty when there is none."""
+        waits_for: dict[luigi.Task, luigi.Task] = {}
+        following = [task]
+        while following:
+            one = following.pop()
+            for dependent in self._dependents.get(one, ()):
+                if dependent not in waits_for:
+                    waits_for[dependent] = one
+                    following.append(dependent)
+        if task not in waits_for:
+            return []
+        circle = [task]
+        while waits_for[circle[-1]] != task:
+            circle.append(waits_for[circle[-1]])
+        return circle
 
     # -- what is kept --------------------------------------------------------------------------------------------
 

@@ -131,12 +131,7 @@ class TaskOnKart(luigi.Task, Generic[T], metaclass=TaskMeta):
             Only what may be shown by luigi's scheduler.
         """
         if only_significant and not only_public:
-            if self._kart.str_params is None:
-                values = self.param_kwargs
-                self._kart.str_params = {
-                    name: param.serialize(values[name]) for name, param in declaration(type(self)).significant
-                }
-            return self._kart.str_params
+            return self._texts().copy()
         return cast("dict[str, str]", super().to_str_params(only_significant, only_public))
 
     @cached_property
@@ -159,7 +154,12 @@ class TaskOnKart(luigi.Task, Generic[T], metaclass=TaskMeta):
         )
 
     def _texts(self) -> dict[str, str]:
-        return self.to_str_params(only_significant=True)
+        if self._kart.str_params is None:
+            values = self.param_kwargs
+            self._kart.str_params = {
+                name: param.serialize(values[name]) for name, param in declaration(type(self)).significant
+            }
+        return self._kart.str_params
 
     def __hash__(self) -> int:
         if self._kart.hash is None:

@@ -19,6 +19,7 @@ from kart_runtime.cli.labels import Labels
 from kart_runtime.plan import Action
 from kart_runtime.schedule import BuildFinished, Event, PlanMade, Summary, TaskFinished, TaskStarted
 from kart_runtime.structures import flat
+from kart_runtime.targets import path_of
 
 _MOST = 20
 """Tasks not started that are shown; the first few explain as much as a thousand."""
@@ -81,7 +82,7 @@ class Display:
         for task, error in summary.failed.items():
             self._error(f"\n{self._labels(task)} failed:\n{own_trace(error, self._source).rstrip()}")
         for task in summary.missing:
-            places = ", ".join(str(getattr(target, "path", target)) for target in flat(task.output()))
+            places = ", ".join(path_of(target) for target in flat(task.output()))
             self._error(f"\n{self._labels(task)} comes from outside and does not exist: {places}")
         for place, (task, cause) in enumerate(summary.not_started.items()):
             if place == _MOST:

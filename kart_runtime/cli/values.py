@@ -14,7 +14,6 @@ import luigi
 from kart_runtime.parameters import ListTaskInstanceParameter, TaskInstanceParameter
 from kart_runtime.project.names import is_wired
 
-MASK = "***"
 _WORDS: dict[type, str] = {
     luigi.BoolParameter: "bool",
     luigi.IntParameter: "int",

@@ -3,7 +3,7 @@
 Called by `task` (to build an instance), `identity` (to write a value down) and `project` (to check YAML).
 """
 
-from kart_runtime.parameters.coercion import coerce
+from kart_runtime.parameters.coercion import as_found, coerce
 from kart_runtime.parameters.kinds import (
     ExplicitBoolParameter,
     ListTaskInstanceParameter,
@@ -24,6 +24,7 @@ __all__ = [
     "SerializableParameter",
     "TaskInstanceParameter",
     "ZonedDateSecondParameter",
+    "as_found",
     "coerce",
     "declaration",
     "forget_declarations",

@@ -100,7 +100,7 @@ def _choice(param: Any, value: Any, text: str | None) -> Any:
     listed = sorted(map(str, param._choices))
     guess = nearest(str(choice), listed)
     hint = f"; did you mean '{guess}'?" if guess else ""
-    raise ValueError(f"expected one of {', '.join(listed)}, got {_shown(choice)}{hint}")
+    raise ValueError(f"expected one of {', '.join(listed)}, got {as_found(choice)}{hint}")
 
 
 def _choices(param: Any, value: Any, text: str | None) -> Any:
@@ -129,7 +129,7 @@ def _enum(param: Any, value: Any, text: str | None) -> Any:
     if name not in names:
         guess = nearest(str(value), names)
         hint = f"; did you mean '{guess}'?" if guess else ""
-        raise ValueError(f"expected one of {', '.join(names)}, got {_shown(value)}{hint}")
+        raise ValueError(f"expected one of {', '.join(names)}, got {as_found(value)}{hint}")
     return param._enum[name]
 
 
@@ -155,7 +155,7 @@ def _parsed(param: Any, value: Any, text: str | None) -> Any:
     try:
         return param.parse(written)
     except (ValueError, KeyError, TypeError, AttributeError, luigi.parameter.ParameterException) as error:
-        raise ValueError(f"expected {_expected(param)}, got {_shown(written)}: {error}") from error
+        raise ValueError(f"expected {_expected(param)}, got {as_found(written)}: {error}") from error
 
 
 # From the most special kind to the most general: the first that fits counts.
@@ -205,9 +205,16 @@ def _expected(param: luigi.Parameter[Any]) -> str:
 
 
 def _mismatch(expected: str, value: object) -> str:
-    return f"expected {expected}, got {_shown(value)}"
+    return f"expected {expected}, got {as_found(value)}"
 
 
-def _shown(value: object) -> str:
+def as_found(value: object) -> str:
+    """Return a value that was not acceptable as messages show it: its kind in YAML's words, and itself.
+
+    Parameters
+    ----------
+    value
+        What YAML made of the text.
+    """
     kind = _JSON_NAMES.get(type(value), type(value).__name__)
     return kind if value is None else f"{kind} {value!r}"

@@ -16,7 +16,7 @@ from kart_runtime.errors import ConfigError, nearest
 from kart_runtime.parameters import Override, coerce
 from kart_runtime.project.interpolation import Interpolation
 from kart_runtime.project.names import TaskNames, is_wired, own_parameters, parameters
-from kart_runtime.project.nodes import Branch, Leaf, Node, origin_of
+from kart_runtime.project.nodes import Branch, Leaf, Node, origin_of, plain
 from kart_runtime.project.sections import SECTIONS, TO_TASKS, check, field_names
 from kart_runtime.settings import LoggingSettings, RunSettings, Settings
 from kart_runtime.task import TaskOnKart
@@ -188,22 +188,24 @@ class _Binder:
         origin = origin_of(node)
         try:
             found = self._value(path, node)
-            secret = self.interpolation.is_secret(path, _raw(node))
-            value = coerce(parameter, found, text=node.text if isinstance(node, Leaf) and found is _raw(node) else None)
+            secret = self.interpolation.is_secret(path, plain(node))
+            # What an interpolation gave is a value already; only what was typed may be taken as text.
+            text = node.text if isinstance(node, Leaf) and found is node.value else None
+            value = coerce(parameter, found, text=text)
         except ConfigError as error:
             self.errors.append(error)
         except ValueError as error:
-            text = str(error)
-            if self.interpolation.is_secret(path, _raw(node)):
-                # The message would quote the value.
-                text = f"the value of {_raw(node)} does not fit this {type(parameter).__name__}"
-            self.errors.append(ConfigError(text, file=origin, key=".".join(path)))
+            message = str(error)
+            if self.interpolation.is_secret(path, plain(node)):
+                # It would quote the value.
+                message = f"the value of {plain(node)} does not fit this {type(parameter).__name__}"
+            self.errors.append(ConfigError(message, file=origin, key=".".join(path)))
         else:
             self.bound.overrides.setdefault(task, {})[path[-1]] = Override(value, origin, secret)
             self.bound.origins[".".join(path)] = origin
 
     def _value(self, path: tuple[str, ...], node: Node) -> object:
-        return self.interpolation.value(path, _raw(node), origin=origin_of(node))
+        return self.interpolation.value(path, plain(node), origin=origin_of(node))
 
     def _refuse(
         self,
@@ -218,14 +220,6 @@ class _Binder:
         # The name of a map stands on the line above its content.
         origin = node.origin or origin_of(node)
         self.errors.append(ConfigError(message, file=origin, key=".".join(path), expected=expected, nearest=guess))
-
-
-def _raw(node: Node) -> object:
-    return node.value if isinstance(node, Leaf) else _plain(node)
-
-
-def _plain(node: Branch) -> dict[str, object]:
-    return {name: _raw(child) for name, child in node.children.items()}
 
 
 def local_folder(workspace: str, root: Path) -> str:

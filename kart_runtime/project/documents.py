@@ -1,7 +1,7 @@
 """What does one YAML file, or one ``KEY=VALUE``, say? A tree of nodes with line numbers, or a list of mistakes.
 
 The scalars are those of YAML 1.2: only ``true`` and ``false`` are booleans and ``no`` is a country, ``010`` is text and
-``12:30`` is not a number of seconds. Called by `compose` and by `overrides`.
+``12:30`` is not a number of seconds. Called by `compose` and `dotlist`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from kart_runtime.errors import ConfigError
-from kart_runtime.project.nodes import COMMAND_LINE, Branch, Leaf, Node, nested
+from kart_runtime.project.nodes import COMMAND_LINE, Branch, Leaf, Node, nested, plain
 
 if TYPE_CHECKING:
     _Base = yaml.SafeLoader
@@ -119,7 +119,7 @@ class _Reading:
             return _REFUSED
         if isinstance(node, yaml.MappingNode):
             branch = self._branch(node, path, "")
-            return _REFUSED if branch is None else {name: _bare(child) for name, child in branch.children.items()}
+            return _REFUSED if branch is None else plain(branch)
         if isinstance(node, yaml.SequenceNode):
             return self._list(node, path)
         if node.tag == _TAG + "null" and not node.value:
@@ -155,13 +155,6 @@ class _Reading:
 
 
 _REFUSED = object()
-
-
-def _bare(node: Node) -> object:
-    """Return the value of a node inside a list, where origins are not kept."""
-    if isinstance(node, Leaf):
-        return node.value
-    return {name: _bare(child) for name, child in node.children.items()}
 
 
 def read_document(text: str, *, name: str, prefix: tuple[str, ...], errors: list[ConfigError]) -> Branch:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import dataclasses
 import logging
 import types
-from collections.abc import Mapping
 from typing import Any, get_args, get_type_hints
 
+from kart_runtime import executors, locks
 from kart_runtime.errors import nearest
-from kart_runtime.executors import KINDS
+from kart_runtime.parameters import as_found
 from kart_runtime.settings import LoggingSettings, RunSettings
 
 SECTIONS: dict[str, dict[str, Any]] = {"run": get_type_hints(RunSettings), "logging": get_type_hints(LoggingSettings)}
@@ -34,8 +34,8 @@ _WORDS = {
     type(None): "null",
 }
 _CHOICES = {
-    "run.executor": KINDS,
-    "run.locks": ("none", "file"),
+    "run.executor": executors.KINDS,
+    "run.locks": locks.KINDS,
     "logging.level": tuple(logging.getLevelNamesMapping()),
 }
 
@@ -63,7 +63,7 @@ def check(section: str, name: str, value: object, text: str | None = None) -> ob
         value = text
     if type(value) not in kinds:
         expected = " or ".join(_WORDS[kind] for kind in kinds)
-        raise ValueError(f"expected {expected}, got {_shown(value)}")
+        raise ValueError(f"expected {expected}, got {as_found(value)}")
     _check_choice(f"{section}.{name}", value)
     return value
 
@@ -78,14 +78,6 @@ def _check_choice(key: str, value: object) -> None:
         raise ValueError(f"expected a number from 1 on, got {value}")
     if key == "run.workspace" and value == "":
         raise ValueError("expected a folder, got empty text")
-
-
-def _shown(value: object) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, Mapping):
-        return "a map"
-    return "a list" if isinstance(value, list) else f"{type(value).__name__} {value!r}"
 
 
 def field_names(section: str) -> list[str]:

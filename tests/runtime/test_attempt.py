@@ -129,6 +129,28 @@ def test_an_exception_is_the_outcome():
     assert [stored.url for stored in outcome.stored] == [Fails().output().path()]
 
 
+def test_a_post_mortem_that_fails_does_not_hide_the_failure():
+    class Clumsy(TaskOnKart[int]):
+        def run(self):
+            raise ValueError("first")
+
+        def on_failure(self, exception):
+            raise ZeroDivisionError("second")
+
+    outcome = Attempt(Clumsy()).run()
+    assert str(outcome.error) == "first"
+    assert "second" in outcome.error.__notes__[0]
+
+
+def test_a_question_under_a_lock_that_raises_is_a_failure(tmp_path):
+    class Broken(TaskOnKart[int]):
+        def complete(self):
+            raise PermissionError("no")
+
+    outcome = Attempt(Broken(), FileLocks(str(tmp_path / "locks"))).run()
+    assert (outcome.state, str(outcome.error)) == (State.FAILED, "no")
+
+
 def test_a_task_that_exits_has_failed():
     class Exits(TaskOnKart[int]):
         def run(self):

@@ -71,6 +71,13 @@ def test_a_failure_names_every_cause_and_everything_not_started():
     assert Number(value=1).complete()
 
 
+def test_the_same_task_in_two_workspaces_fails_twice():
+    with pytest.raises(BuildFailed) as caught:
+        build([Number(value=-1, workspace_directory="one"), Number(value=-1, workspace_directory="two")])
+    assert len(caught.value.causes) == 2
+    assert len(caught.value.raised_exceptions[Number(value=-1).make_unique_id()]) == 2
+
+
 def test_what_comes_from_outside_and_is_missing_is_a_cause():
     class Outside(luigi.ExternalTask):
         def output(self):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import luigi
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kart_runtime import BuildFailed, TaskOnKart, build
+from kart_runtime.errors import CyclicTasks
 from kart_runtime.ledger import read_records
 from kart_runtime.schedule import BuildFinished, PlanMade, Summary, TaskFinished, TaskStarted
 
@@ -243,3 +246,68 @@ def test_a_yielded_task_that_runs_anyway_is_not_run_twice():
 )
 def test_a_summary_is_one_line(summary, text):
     assert summary.text() == text
+
+
+class Selfish(TaskOnKart[int]):
+    """Yields itself."""
+
+    def run(self):
+        yield Selfish()
+
+
+class Needs(TaskOnKart[int]):
+    """Requires the task that yields it."""
+
+    def requires(self):
+        return Yields()
+
+    def run(self):
+        self.dump(1)
+
+
+class Yields(TaskOnKart[int]):
+    def run(self):
+        yield Needs()
+
+
+@pytest.mark.parametrize(("task", "circle"), [(Selfish, {"Selfish"}), (Yields, {"Yields", "Needs"})])
+def test_a_circle_through_a_yield_is_a_failure_that_names_it(task, circle):
+    events = []
+    with pytest.raises(BuildFailed) as caught:
+        build(task(), return_value=False, on_event=events.append)
+    [error] = caught.value.causes.values()
+    assert isinstance(error, CyclicTasks)
+    assert {name.partition("[")[0] for name in error.cycle} == circle
+    assert not events[-1].summary.ok
+    assert next(read_records("resources")).state == "failed"
+
+
+DYNAMIC: dict[int, list[int]] = {}
+
+
+class Wild(Node):
+    """A node that also yields others, whichever they are."""
+
+    def run(self):
+        for number in DYNAMIC[self.number]:
+            yield self.clone(number=number)
+        self.dump(1)
+
+
+@given(graphs(), st.data())
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_is_yielded_a_build_ends_and_only_claims_what_is_there(tmp_path, case, data):
+    GRAPH.clear()
+    GRAPH.update(case[0])
+    root = max(GRAPH)
+    yields = st.lists(st.sampled_from(sorted(GRAPH)), max_size=2)
+    DYNAMIC.clear()
+    DYNAMIC.update({number: data.draw(yields) for number in GRAPH})
+    task = Wild(number=root, example=next(counter), workspace_directory=str(tmp_path))
+    events = []
+    with contextlib.suppress(BuildFailed):
+        build(task, return_value=False, on_event=events.append)
+    summary = events[-1].summary
+    assert summary.ok == task.complete()
+    assert all(isinstance(error, CyclicTasks) for error in summary.failed.values())
+    assert summary.total == summary.ran + len(summary.failed) + len(summary.not_started)

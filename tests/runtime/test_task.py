@@ -131,6 +131,13 @@ def test_a_constructor_of_ones_own_may_change_arguments():
     assert Doubled(value=2).note == "kept"
 
 
+def test_the_text_of_the_parameters_is_the_callers_to_change():
+    task = Number(value=3)
+    task.to_str_params(only_significant=True)["value"] = "4"
+    assert task.to_str_params(only_significant=True) == {"value": "3"}
+    assert task.make_unique_id() != Number(value=4).make_unique_id()
+
+
 def test_building_a_task_touches_nothing(tmp_path):
     task = Nested()
     repr(task), str(task), task.complete(), task.output(), task.input(), hash(task)
@@ -155,14 +162,15 @@ def test_complete_is_a_question():
     assert task.output().exists()
 
 
+class After(TaskOnKart[int]):
+    def requires(self):
+        return Number(value=1)
+
+    def run(self):
+        self.dump(self.load())
+
+
 def test_strict_check_wants_inputs_too():
-    class After(TaskOnKart[int]):
-        def requires(self):
-            return Number(value=1)
-
-        def run(self):
-            self.dump(self.load())
-
     build(After())
     Number(value=1).output().remove()
     assert After().complete()
@@ -173,13 +181,6 @@ def test_strict_check_wants_inputs_too():
 
 def test_modification_time_check_wants_outputs_newer_than_inputs():
     import os
-
-    class After(TaskOnKart[int]):
-        def requires(self):
-            return Number(value=1)
-
-        def run(self):
-            self.dump(self.load())
 
     build(After())
     os.utime(Number(value=1).output().path(), (2e9, 2e9))

@@ -16,6 +16,7 @@ from kart_runtime.cli.logs import logging_as
 from kart_runtime.cli.opening import add_words, make_roots, open_session, planning, unplannable
 from kart_runtime.errors import BuildFailed
 from kart_runtime.structures import flat
+from kart_runtime.targets import path_of
 
 NAME = "run"
 HELP = "build tasks, and what they need"
@@ -87,8 +88,7 @@ def _print_outputs(roots: Sequence[luigi.Task]) -> None:
     shown = {owner: list(flat(owner.output())) for root in roots for owner in _owners(root)}
     for owner, targets in shown.items():
         for target in targets:
-            url = getattr(target, "url", None) or getattr(target, "path", target)
-            print(f"{type(owner).__name__} -> {_from_here(str(url))}")
+            print(f"{type(owner).__name__} -> {_from_here(path_of(target))}")
 
 
 def _owners(root: luigi.Task) -> list[luigi.Task]:
