@@ -185,11 +185,11 @@ def test_something_from_outside_that_is_missing_is_a_failure(small_project, kart
         {
             "src/PKG/tasks/outside.py": """\
                 import luigi
-                from kart_runtime import TaskOnKart
+                from kart_runtime import TaskOnKart, make_target
 
                 class Raw(luigi.ExternalTask):
                     def output(self):
-                        return luigi.LocalTarget("raw.csv")
+                        return [luigi.LocalTarget("raw.csv"), make_target("more.pkl")]
 
                 class Uses(TaskOnKart[int]):
                     def requires(self):
@@ -202,7 +202,7 @@ def test_something_from_outside_that_is_missing_is_a_failure(small_project, kart
     )
     typed = kart("run", "Uses")
     assert typed.code == 1
-    assert "Raw comes from outside and does not exist: raw.csv" in typed.err
+    assert "Raw comes from outside and does not exist: raw.csv, more.pkl" in typed.err
 
 
 @pytest.mark.parametrize(
