@@ -10,11 +10,12 @@ import luigi
 
 from kart_runtime import identity
 from kart_runtime.errors import BuildFailed
+from kart_runtime.events import Event, Listener, Summary
 from kart_runtime.executors import make_executor
 from kart_runtime.ledger import Ledger
 from kart_runtime.locks import make_locks
 from kart_runtime.plan import describe, plan
-from kart_runtime.schedule import Event, Listener, Loop, Summary, Surroundings
+from kart_runtime.schedule import Loop, Surroundings
 from kart_runtime.structures import mapped
 from kart_runtime.task import TaskOnKart
 

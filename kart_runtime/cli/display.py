@@ -16,8 +16,8 @@ from typing import Any
 from kart_runtime.attempt import Outcome, State
 from kart_runtime.cli.failures import own_trace
 from kart_runtime.cli.labels import Labels
+from kart_runtime.events import BuildFinished, Event, PlanMade, Summary, TaskFinished, TaskStarted
 from kart_runtime.plan import Action
-from kart_runtime.schedule import BuildFinished, Event, PlanMade, Summary, TaskFinished, TaskStarted
 from kart_runtime.structures import flat
 from kart_runtime.targets import path_of
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from kart_runtime import BuildFailed, TaskOnKart, build
 from kart_runtime.errors import CyclicTasks
+from kart_runtime.events import BuildFinished, PlanMade, TaskFinished, TaskStarted
 from kart_runtime.ledger import read_records
-from kart_runtime.schedule import BuildFinished, PlanMade, Summary, TaskFinished, TaskStarted
 
 GRAPH: dict[int, list[int]] = {}
 FAILING: set[int] = set()
@@ -230,22 +230,6 @@ def test_a_yielded_task_that_runs_anyway_is_not_run_twice():
     graph(n0=[], n1=[0])
     build(Root())
     assert sorted(RAN) == [-1, 0, 1]
-
-
-@pytest.mark.parametrize(
-    ("summary", "text"),
-    [
-        (Summary(7, 5, 2, 0, seconds=3.21), "7 tasks: 5 ran, 2 already complete (3.2 s)"),
-        (Summary(7, 0, 7, 0, seconds=0.1), "Nothing to run: 7 tasks: 0 ran, 7 already complete (0.1 s)"),
-        (Summary(1, 1, 0, 0, seconds=100), "1 task: 1 ran, 0 already complete (1 min 40 s)"),
-        (
-            Summary(2, 1, 0, 1, seconds=7300),
-            "2 tasks: 1 ran, 0 already complete, 1 not needed (2 h 1 min)",
-        ),
-    ],
-)
-def test_a_summary_is_one_line(summary, text):
-    assert summary.text() == text
 
 
 class Selfish(TaskOnKart[int]):
