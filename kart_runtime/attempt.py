@@ -8,24 +8,25 @@ goes on where the generator stopped.
 from __future__ import annotations
 
 import enum
+import os
+import pickle
 import time
 import traceback
-from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from collections.abc import Generator
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import lru_cache
-from importlib import import_module
 from typing import Any, cast
 
 import luigi
 
-from kart_runtime import ledger
 from kart_runtime.errors import NothingDumped
+from kart_runtime.identity import kept_with
 from kart_runtime.locks import Locks, NoLocks
-from kart_runtime.parameters import secret_names
+from kart_runtime.redis_locks import redis_locks_of
+from kart_runtime.run_logs import RunLogs
 from kart_runtime.structures import flat
 from kart_runtime.targets import Stored, path_of
-from kart_runtime.task import MASK, TaskOnKart
+from kart_runtime.task import TaskOnKart
 
 
 class State(enum.StrEnum):
@@ -91,23 +92,47 @@ class Attempt:
     task: luigi.Task
     locks: Locks = field(default_factory=NoLocks)
     wait: float = 600.0
+    fulfilled: tuple[luigi.Task, ...] = ()
+    """What `run()` has yielded and the loop has run."""
     _generator: Generator[Any, Any, None] | None = None
     _yielded: Any = None
     _started: str = ""
     _seconds: float = 0.0
-    _logs: _Logs | None = None
+    _logs: RunLogs | None = None
+    _away: bool = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what cannot go to another process; there `run()` starts from its beginning."""
+        return vars(self) | {"_generator": None, "_yielded": None, "_logs": None, "_away": True}
 
     def run(self) -> Outcome:
         """Run the task, or go on with it after a suspension, and say what it came to. Ctrl-C goes through."""
+        outcome = self._attempted()
+        return replace(outcome, error=_portable(outcome)) if self._away and outcome.error is not None else outcome
+
+    def _attempted(self) -> Outcome:
         self._started = self._started or datetime.now(UTC).isoformat(timespec="milliseconds")
+        kept = kept_with(self.task)
+        if kept is not None:
+            kept.by_attempt = True
         try:
-            with self.locks.hold(_lock_name(self.task), self.wait):
+            locks = self._locks_of_task()
+            with locks.hold(_lock_name(self.task), self.wait):
                 # Only another process can have changed the answer since the plan asked.
-                if self.locks.shared and self._generator is None and self.task.complete():
+                if locks.shared and self._generator is None and self._is_complete():
                     return Outcome(State.COMPLETE, self._started)
                 return self._run()
         except (Exception, SystemExit) as error:  # noqa: BLE001 - no lock, or no answer from complete()
             return self.failed(error)
+        finally:
+            if kept is not None:
+                kept.by_attempt = False
+
+    def _locks_of_task(self) -> Locks:
+        return (redis_locks_of(self.task) if isinstance(self.task, TaskOnKart) else None) or self.locks
+
+    def _is_complete(self) -> bool:
+        return bool(getattr(self.task, "complete_check_at_run", True) and self.task.complete())
 
     def _run(self) -> Outcome:
         task = self.task
@@ -131,7 +156,7 @@ class Attempt:
         if isinstance(task, TaskOnKart):
             task._kart.stored.clear()
             task._kart.rng = None
-            self._logs = _Logs(task)
+            self._logs = RunLogs(task)
             self._logs.at_start()
         _give_reporters(task)
         task.trigger_event(luigi.Event.START, task)
@@ -150,7 +175,8 @@ class Attempt:
                 self._yielded = self._generator.send(send)
             except StopIteration:
                 return ()
-            wanted = tuple(task for task in _flat(self._yielded) if not task.complete())
+            yielded = _flat(self._yielded)
+            wanted = tuple(task for task in yielded if task not in self.fulfilled and not task.complete())
             if wanted:
                 return wanted
             send = _paths(self._yielded)
@@ -185,6 +211,17 @@ class Attempt:
         seed = self._logs.seed if self._logs is not None else None
         text = "".join(traceback.format_exception(error))
         return Outcome(State.FAILED, self._started, self._seconds, seed, stored, log_files, error, text)
+
+
+def _portable(outcome: Outcome) -> BaseException:
+    """Return the error if it arrives whole in another process, else one that says the same."""
+    error = cast("BaseException", outcome.error)
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # noqa: BLE001 - whatever its class does in __reduce__ or __init__
+        return RuntimeError(f"{type(error).__name__}: {error}\n{outcome.trace}")
+    error.add_note(f"In process {os.getpid()}:\n{outcome.trace}")
+    return error
 
 
 def _post_mortem(task: luigi.Task, error: BaseException) -> None:
@@ -235,81 +272,3 @@ def _paths(yielded: Any) -> Any:
     if isinstance(yielded, luigi.DynamicRequirements):
         return yielded.paths
     return luigi.task.getpaths(yielded)
-
-
-class _Logs:
-    """The log files of one attempt, written beside the output and never instead of it.
-
-    Seeding is done here, too, because the file says what was seeded; it is done whether files are written or not.
-    """
-
-    def __init__(self, task: TaskOnKart[Any]) -> None:
-        self.task = task
-        self.seed = task.get_random_seed()
-        self.written: list[str] = []
-        self._wanted = task.should_dump_supplementary_log_files
-        self._files = task._log_files()
-
-    def at_start(self) -> None:
-        """Seed, and write down seed, parameters and versions."""
-        methods = set_seed(self.task.fix_random_seed_methods, self.seed)
-        if self._wanted:
-            self._write("random_seed", {"seed": self.seed, "seed_methods": methods})
-            self._write("task_params", visible_params(self.task))
-            versions = ledger.module_versions()
-            self._write("module_versions", "\n".join(f"{name}=={version}" for name, version in versions.items()))
-
-    def at_success(self, seconds: float, outputs: list[Any]) -> None:
-        """Write down the time and the task's own log, with where the outputs lie, as gokart does."""
-        task = self.task
-        task.task_log["file_path"] = [path_of(target) for target in outputs]
-        if self._wanted:
-            self._write("processing_time", seconds)
-            self._write("task_log", task.task_log)
-
-    def _write(self, kind: str, value: Any) -> None:
-        self.written.append(self._files.write(kind, value))
-
-
-def visible_params(task: TaskOnKart[Any]) -> dict[str, str]:
-    """Return the significant parameters as text, with secrets masked.
-
-    Parameters
-    ----------
-    task
-        The task.
-    """
-    secrets = secret_names(type(task))
-    params = task.to_str_params(only_significant=True)
-    return {name: MASK if name in secrets else text for name, text in params.items()}
-
-
-@lru_cache(maxsize=64)
-def _seed_method(name: str) -> Callable[[int], Any] | None:
-    module, _, rest = name.partition(".")
-    try:
-        found: Any = import_module(module)
-        for part in rest.split("."):
-            found = getattr(found, part)
-    except (ModuleNotFoundError, AttributeError):
-        return None
-    return found if callable(found) else None
-
-
-def set_seed(methods: tuple[str, ...], seed: int) -> list[str]:
-    """Give a seed to functions named by their dotted paths; return the names of those that exist.
-
-    Parameters
-    ----------
-    methods
-        For example ``numpy.random.seed``.
-    seed
-        The seed.
-    """
-    done = []
-    for name in methods:
-        method = _seed_method(name)
-        if method is not None:
-            method(seed)
-            done.append(name)
-    return done

@@ -9,15 +9,18 @@ from typing import Any, Literal, TypedDict, TypeVar, Unpack, cast, overload
 import luigi
 
 from kart_runtime import identity
-from kart_runtime.errors import BuildFailed
-from kart_runtime.events import Event, Listener, Summary
+from kart_runtime.build_log import logged
+from kart_runtime.errors import BuildFailed, ConfigError
+from kart_runtime.events import Listener, Summary
 from kart_runtime.executors import make_executor
+from kart_runtime.instances import forget_classes
 from kart_runtime.ledger import Ledger
 from kart_runtime.locks import make_locks
 from kart_runtime.plan import describe, plan
 from kart_runtime.schedule import Loop, Surroundings
 from kart_runtime.structures import mapped
 from kart_runtime.task import TaskOnKart
+from kart_runtime.task_info import TaskDumpConfig, process_task_info
 
 T = TypeVar("T")
 
@@ -25,16 +28,22 @@ T = TypeVar("T")
 class BuildOptions(TypedDict, total=False):
     """The keyword arguments of `build`, described there."""
 
-    executor: str
+    executor: str | None
     workers: int
     locks: str
     lock_wait: float
     check_all: bool
     on_event: Listener | None
+    reset_register: bool
+    log_level: int | None
+    task_lock_exception_max_tries: int
+    task_lock_exception_max_wait_seconds: float | None
+    task_dump_config: TaskDumpConfig
+    local_scheduler: bool
+    detailed_summary: bool
 
 
-def _nobody(_event: Event) -> None:
-    """Listen to nothing."""
+NO_DUMP = TaskDumpConfig()
 
 
 @overload
@@ -53,16 +62,23 @@ def build(
 ) -> Any: ...
 
 
-def build(
+def build(  # noqa: PLR0917 - gokart's form
     task: luigi.Task | Sequence[luigi.Task],
     return_value: bool = True,
+    reset_register: bool = False,
+    log_level: int | None = None,
+    task_lock_exception_max_tries: int = 10,
+    task_lock_exception_max_wait_seconds: float | None = None,
+    task_dump_config: TaskDumpConfig = NO_DUMP,
     *,
-    executor: str = "serial",
+    executor: str | None = None,
     workers: int = 1,
     locks: str = "none",
     lock_wait: float = 600.0,
     check_all: bool = False,
     on_event: Listener | None = None,
+    local_scheduler: bool = True,
+    detailed_summary: bool = True,  # noqa: ARG001 - an argument of luigi's; the summary has one form
 ) -> Any:
     """Run a task, and first whatever it requires that is not complete, and return what it has stored.
 
@@ -72,8 +88,20 @@ def build(
         The task, or several, which are run as one plan.
     return_value
         Whether the stored values are loaded and returned; else None is.
+    reset_register
+        Whether luigi forgets the task classes of other modules than its own and kart's before it begins. Nothing in
+        kart needs it; it is there for programs that define classes of one name again and again.
+    log_level
+        The level from which messages of the build, of luigi and of tasks are shown on standard error, as in
+        `logging.DEBUG`. None: logging stays as it is.
+    task_lock_exception_max_tries
+        gokart's; locks are waited for up to a time, so that a number of tries does not count.
+    task_lock_exception_max_wait_seconds
+        gokart's name of `lock_wait`.
+    task_dump_config
+        Whether a tree or table of the tasks is printed or stored first.
     executor
-        Where tasks run: "serial".
+        Where tasks run: "serial", "threads" or "processes". None: serial for one worker, else processes.
     workers
         How many run at once.
     locks
@@ -84,6 +112,9 @@ def build(
         Ask every task whether it is complete, also those that nothing needs; only the summary differs.
     on_event
         Is told of `PlanMade`, `TaskStarted`, `TaskFinished` and `BuildFinished`.
+    local_scheduler, detailed_summary
+        Arguments of `luigi.build` that gokart passes on. To use luigi's central scheduler, run the tasks by
+        `luigi.build(..., local_scheduler=False)`.
 
     Returns
     -------
@@ -103,23 +134,48 @@ def build(
     roots = list(task) if isinstance(task, list | tuple) else [cast("luigi.Task", task)]
     for root in roots:
         identity.check_task(root, "build()")
-    made = plan(roots, check_all=check_all)
-    workspace = next((root.workspace_directory for root in roots if isinstance(root, TaskOnKart)), "./resources/")
-    run_ledger = Ledger()
-    pool = make_executor(executor, workers)
-    around = Surroundings(pool, workers, make_locks(locks, workspace), lock_wait, run_ledger, on_event or _nobody)
-    try:
-        with pool:
-            summary = Loop(made, around).run()
-    finally:
-        run_ledger.close()
-        _forget_reruns(made.tasks)
+    if not local_scheduler:
+        raise ConfigError("build() orders tasks itself; luigi's central scheduler is used by luigi.build(tasks)")
+    if task_lock_exception_max_tries < 1:
+        raise ConfigError("at least one try is needed", key="task_lock_exception_max_tries", expected="at least 1")
+    if reset_register:
+        forget_classes()
+    if task_lock_exception_max_wait_seconds is not None:
+        lock_wait = task_lock_exception_max_wait_seconds
+    with logged(log_level, on_event) as listen:
+        _dump_information(roots, task_dump_config)
+        summary = _run(roots, (executor, workers), (locks, lock_wait), check_all, listen)
     if not summary.ok:
         raise _failure(summary)
     if not return_value:
         return None
     values = [_value(root) for root in roots]
     return values[0] if isinstance(task, luigi.Task) else values
+
+
+def _dump_information(roots: Sequence[luigi.Task], wanted: TaskDumpConfig) -> None:
+    for root in roots:
+        process_task_info(cast("TaskOnKart[Any]", root), wanted)
+
+
+def _run(
+    roots: Sequence[luigi.Task],
+    pool: tuple[str | None, int],
+    turns: tuple[str, float],
+    check_all: bool,
+    listen: Listener,
+) -> Summary:
+    made = plan(roots, check_all=check_all)
+    workspace = next((root.workspace_directory for root in roots if isinstance(root, TaskOnKart)), "./resources/")
+    run_ledger = Ledger()
+    executor = make_executor(*pool)
+    around = Surroundings(executor, pool[1], make_locks(turns[0], workspace), turns[1], run_ledger, listen)
+    try:
+        with executor:
+            return Loop(made, around).run()
+    finally:
+        run_ledger.close()
+        _forget_reruns(made.tasks)
 
 
 def _forget_reruns(tasks: Sequence[luigi.Task]) -> None:

@@ -8,7 +8,9 @@
     │   └── VariableMissing                an environment variable that a value asks for is not set
     ├── PlanError
     │   ├── CyclicTasks(ValueError)        tasks that require one another in a circle
-    │   └── NotATask(TypeError)            something else stands where a task is wanted
+    │   ├── NotATask(TypeError)            something else stands where a task is wanted
+    │   ├── UnstableValue(ValueError)      a parameter's value has another text in each process
+    │   └── OutputClash(ValueError)        two tasks would write one file
     ├── StoreError
     │   ├── UnknownScheme(ValueError)      no store for this url
     │   ├── ObjectMissing(FileNotFoundError)
@@ -169,6 +171,47 @@ class NotATask(PlanError, TypeError):
     def __init__(self, where: str, found: str) -> None:
         self.where, self.found = where, found
         super().__init__(f"{where}: {found} is not a task. Give a task, or a list, tuple or dict of tasks.")
+
+
+class UnstableValue(PlanError, ValueError):
+    """A parameter holds a value whose text differs from process to process, so that it can have no unique id.
+
+    Parameters
+    ----------
+    family
+        The task.
+    name
+        The parameter.
+    text
+        The text of the value.
+    """
+
+    def __init__(self, family: str, name: str, text: str) -> None:
+        self.family, self.name, self.text = family, name, text
+        shown = text if len(text) <= 200 else f"{text[:200]}..."
+        super().__init__(
+            f"{family}.{name}: {shown} is written differently in each process, so its unique id would be, too. Use a "
+            "value with a fixed text, a SerializableParameter, or significant=False."
+        )
+
+
+class OutputClash(PlanError, ValueError):
+    """Two different tasks would write one file.
+
+    Parameters
+    ----------
+    url
+        The file.
+    tasks
+        The two tasks, as text.
+    """
+
+    def __init__(self, url: str, tasks: Sequence[str]) -> None:
+        self.url, self.tasks = url, tuple(tasks)
+        super().__init__(
+            f"{' and '.join(self.tasks)} would both write {url}. Give one of them another name in output(), or let the "
+            "unique id be part of the name."
+        )
 
 
 class StoreError(KartError):

@@ -6,16 +6,17 @@ enough.
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
-from typing import Any, ParamSpec, TypeVar
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
 
 from kart_runtime.errors import ConfigError, nearest
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-KINDS = ("serial",)
+KINDS = ("serial", "threads", "processes")
 
 
 class SerialExecutor(Executor):
@@ -31,13 +32,13 @@ class SerialExecutor(Executor):
         return future
 
 
-def make_executor(kind: str, workers: int = 1) -> Executor:
+def make_executor(kind: str | None, workers: int = 1) -> Executor:
     """Return the executor of a kind.
 
     Parameters
     ----------
     kind
-        "serial".
+        "serial", "threads" or "processes". None: serial for one worker, processes for more, as gokart's users expect.
     workers
         How many attempts run at once.
 
@@ -46,12 +47,17 @@ def make_executor(kind: str, workers: int = 1) -> Executor:
     ConfigError
         For another kind, and for a number of workers that the kind cannot have.
     """
-    options: dict[str, Any] = {"serial": SerialExecutor}
-    if kind not in options:
+    kind = kind or ("serial" if workers == 1 else "processes")
+    if kind not in KINDS:
         raise ConfigError(
             f"unknown executor '{kind}'", key="run.executor", expected=", ".join(KINDS), nearest=nearest(kind, KINDS)
         )
-    if workers != 1:
-        raise ConfigError(f"the serial executor has one worker, not {workers}", key="run.workers", expected="1")
-    executor: Executor = options[kind]()
-    return executor
+    if workers < 1 or (kind == "serial" and workers != 1):
+        expected = "1" if kind == "serial" else "at least 1"
+        raise ConfigError(f"the {kind} executor cannot have {workers} workers", key="run.workers", expected=expected)
+    if kind == "threads":
+        return ThreadPoolExecutor(workers, thread_name_prefix="kart")
+    if kind == "processes":
+        # Forked, so that tasks of a script or notebook exist in the workers, too.
+        return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("fork"))
+    return SerialExecutor()

@@ -8,13 +8,16 @@ and kept with each instance. Everything that could change an id stands in this m
 from __future__ import annotations
 
 import hashlib
+import inspect
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 import luigi
 
-from kart_runtime.errors import CyclicTasks, NotATask
+from kart_runtime.errors import CyclicTasks, NotATask, PlanError, UnstableValue
 from kart_runtime.structures import flat
 
 if TYPE_CHECKING:
@@ -43,6 +46,8 @@ class Kept:
         What the current attempt has dumped.
     reran
         Whether a task with `rerun` has been run by this build.
+    by_attempt
+        Whether an attempt of ours runs the task, and not luigi's worker.
     rng
         The task's random generator, once it was asked for.
     """
@@ -56,6 +61,7 @@ class Kept:
     abbreviated: bool = False
     stored: list[Stored] = field(default_factory=list)
     reran: bool = False
+    by_attempt: bool = False
     rng: Any = None
 
 
@@ -217,4 +223,69 @@ def _hashed(task: luigi.Task, known: Mapping[int, str]) -> str:
             parts.append(known[id(upstream)])
     parts.append(task.to_str_params(only_significant=True))
     parts.append(type(task).__name__)
+    if getattr(task, "serialized_task_definition_check", False):
+        parts.append(cast("Any", task).get_own_code())
     return hashlib.md5(str(parts).encode(), usedforsecurity=False).hexdigest()
+
+
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+>")
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+
+
+def stable_text(family: str, name: str, param: luigi.Parameter[Any], value: Any) -> str:
+    """Return the text of a parameter's value in the unique id, which must be the same in every process.
+
+    Parameters
+    ----------
+    family
+        The task's family, for the message.
+    name, param, value
+        The parameter and its value.
+
+    Raises
+    ------
+    UnstableValue
+        When the text holds an address in memory, or the order of a set.
+    """
+    text = param.serialize(value)
+    if type(value) not in _PLAIN and (_ADDRESS.search(text) or _holds_set(value)):
+        raise UnstableValue(family, name, text)
+    return cast("str", text)
+
+
+def _holds_set(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_holds_set, value.values()))
+    if isinstance(value, tuple | list):
+        return any(map(_holds_set, value))
+    return isinstance(value, set | frozenset)
+
+
+@cache
+def own_code(cls: type, base: type) -> str:
+    """Return the source of the methods that a class has and its base has not, sorted and joined, as gokart does.
+
+    Parameters
+    ----------
+    cls
+        A task class.
+    base
+        The class of the engine whose methods do not count.
+
+    Raises
+    ------
+    PlanError
+        When the source cannot be found: code typed at a prompt, or run by `exec`.
+    """
+    try:
+        return "".join(sorted(_sources(cls) - _sources(base)))
+    except OSError as error:
+        raise PlanError(
+            f"{cls.__name__}: serialized_task_definition_check needs the source of its methods, and there is none "
+            f"({error}). Define the task in a file or a notebook cell, or switch the check off."
+        ) from error
+
+
+def _sources(cls: type) -> set[str]:
+    methods = inspect.getmembers(cls, lambda found: inspect.isfunction(found) or inspect.ismethod(found))
+    return {inspect.getsource(method) for _, method in methods}

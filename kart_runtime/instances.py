@@ -40,11 +40,35 @@ class TaskMeta(task_register.Register):
                 found = known.setdefault(key, _instance(cls, args, kwargs, values))
             return found
 
+    def __init__(cls, name: str, bases: tuple[type, ...], members: dict[str, Any]) -> None:  # noqa: N805
+        super().__init__(name, bases, members)
+        # A notebook cell that is run again defines its class again: the new one counts where a task is found by name.
+        known = task_register.Register._reg
+        known[:] = [other for other in known if other is cls or not _is_earlier(other, cls)]
+
     def __setattr__(cls, name: str, value: Any) -> None:  # noqa: N805
         super().__setattr__(name, value)
         # luigi.util.inherits adds parameters to finished classes.
         if isinstance(value, luigi.Parameter) or name == "task_namespace":
             forget_declarations()
+
+
+def _is_earlier(other: Any, cls: Any) -> bool:
+    return (
+        other.__name__ == cls.__name__
+        and other.__module__ == cls.__module__
+        and other.__qualname__ == cls.__qualname__
+        and other.get_task_family() == cls.get_task_family()
+        and cls not in other.__subclasses__()
+        and other not in cls.__mro__
+    )
+
+
+def forget_classes() -> None:
+    """Let luigi forget every task class that a user's module defines, and the task objects; the classes still work."""
+    keep = ("luigi", "kart_runtime")
+    known = task_register.Register._reg
+    known[:] = [cls for cls in known if cls.__module__.partition(".")[0] in keep or issubclass(cls, luigi.Config)]
 
 
 def _kind(value: Any) -> Any:

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, field
+from typing import Any, cast
 
 import luigi
 
 from kart_runtime import identity
-from kart_runtime.errors import CyclicTasks, KartError, PlanError
+from kart_runtime.errors import CyclicTasks, KartError, OutputClash, PlanError
 from kart_runtime.structures import flat
 from kart_runtime.targets import path_of
 from kart_runtime.task import TaskOnKart
@@ -79,12 +79,15 @@ class Plan:
         Task to the tasks that it requires.
     decisions
         Task to what happens to it.
+    writers
+        Place of an output to the tasks that will write it: one, or several of which one requires another.
     """
 
     roots: tuple[luigi.Task, ...]
     tasks: tuple[luigi.Task, ...]
     requires: Mapping[luigi.Task, tuple[luigi.Task, ...]]
     decisions: Mapping[luigi.Task, Decision]
+    writers: Mapping[str, list[luigi.Task]] = field(default_factory=dict)
 
     def with_action(self, action: Action) -> list[luigi.Task]:
         """Return the tasks to which something happens, upstream before downstream.
@@ -111,9 +114,13 @@ def plan(roots: Sequence[luigi.Task], *, check_all: bool = False) -> Plan:
     ------
     PlanError
         When the graph cannot be walked: a circle, a requirement that is no task, a `complete()` that raises.
+    OutputClash
+        When two different tasks would write one file.
     """
     requires = walk(roots)
-    return Plan(tuple(dict.fromkeys(roots)), tuple(requires), requires, _decide(roots, requires, check_all))
+    deciding = _Deciding(requires)
+    decisions = deciding.decide(roots, check_all)
+    return Plan(tuple(dict.fromkeys(roots)), tuple(requires), requires, decisions, deciding.writers)
 
 
 def walk(roots: Iterable[luigi.Task]) -> dict[luigi.Task, tuple[luigi.Task, ...]]:
@@ -159,38 +166,74 @@ def _upstream(task: luigi.Task) -> tuple[luigi.Task, ...]:
     return tuple(dict.fromkeys(identity.dependencies(task)))
 
 
-def _decide(
-    roots: Iterable[luigi.Task], requires: dict[luigi.Task, tuple[luigi.Task, ...]], check_all: bool
-) -> dict[luigi.Task, Decision]:
-    decisions: dict[luigi.Task, Decision] = {}
-    needed = set(roots)
-    for task in reversed(requires):
-        if task in needed:
-            decision = _decision(task)
-            if decision.action is Action.RUN:
-                needed.update(requires[task])
-        elif check_all:
-            found = _decision(task)
-            skipped = found.action is Action.SKIP
-            decision = found if skipped else Decision(Action.SKIP, Reason.NOT_NEEDED, found.text)
-        else:
-            decision = _NOT_NEEDED
-        decisions[task] = decision
-    return decisions
-
-
 _COMPLETE = Decision(Action.SKIP, Reason.COMPLETE)
 _NOT_NEEDED = Decision(Action.SKIP, Reason.NOT_NEEDED)
 _RERUN = Decision(Action.RUN, Reason.RERUN)
 
 
-def _decision(task: luigi.Task) -> Decision:
-    if isinstance(task, TaskOnKart) and task.rerun:
-        return _RERUN
+class _Deciding:
+    """Decides about the tasks of one graph, and sees who would write what."""
+
+    def __init__(self, requires: dict[luigi.Task, tuple[luigi.Task, ...]]) -> None:
+        self._requires = requires
+        self.writers: dict[str, list[luigi.Task]] = {}
+
+    def decide(self, roots: Iterable[luigi.Task], check_all: bool) -> dict[luigi.Task, Decision]:
+        decisions: dict[luigi.Task, Decision] = {}
+        needed = set(roots)
+        for task in reversed(self._requires):
+            if task in needed:
+                decision, outputs = _decision(task)
+                if decision.action is Action.RUN:
+                    needed.update(self._requires[task])
+                    self._note(task, outputs)
+            elif check_all:
+                found, _ = _decision(task)
+                skipped = found.action is Action.SKIP
+                decision = found if skipped else Decision(Action.SKIP, Reason.NOT_NEEDED, found.text)
+            else:
+                decision = _NOT_NEEDED
+            decisions[task] = decision
+        return decisions
+
+    def _note(self, task: luigi.Task, outputs: list[Any]) -> None:
+        for target in outputs:
+            writers = self.writers.setdefault(path_of(target), [])
+            if writers:
+                check_writers(path_of(target), task, writers, self._requires)
+            writers.append(task)
+
+
+def check_writers(
+    url: str,
+    task: luigi.Task,
+    others: Sequence[luigi.Task],
+    requires: Mapping[luigi.Task, tuple[luigi.Task, ...]],
+) -> None:
+    """Raise `OutputClash` when a task would write what others write, unless it passes on what it requires.
+
+    Parameters
+    ----------
+    url
+        The file.
+    task, others
+        The task, and the others that write the file.
+    requires
+        Task to the tasks that it requires.
+    """
+    if any(other in requires.get(task, ()) or task in requires.get(other, ()) for other in others):
+        return
+    raise OutputClash(url, [str(others[0]), str(task)])
+
+
+def _decision(task: luigi.Task) -> tuple[Decision, list[Any]]:
+    """Return what happens to a task, and its outputs as far as they were asked for."""
     try:
+        if isinstance(task, TaskOnKart) and task.rerun:
+            return _RERUN, list(flat(task.output()))
         by_outputs = _is_judged_by_outputs(task)
         if not by_outputs and task.complete():
-            return _COMPLETE
+            return _COMPLETE, []
         outputs = list(flat(task.output()))
         missing = next((path_of(target) for target in outputs if not target.exists()), "")
     except KartError:
@@ -198,10 +241,10 @@ def _decision(task: luigi.Task) -> Decision:
     except Exception as error:
         raise PlanError(f"{task}: asking whether it is complete raised {type(error).__name__}: {error}") from error
     if by_outputs and outputs and not missing:
-        return _COMPLETE
-    if task.run is None or isinstance(task, luigi.ExternalTask):
-        return Decision(Action.MISSING, Reason.EXTERNAL_MISSING, missing)
-    return Decision(Action.RUN, Reason.OUTPUT_MISSING if missing else Reason.INCOMPLETE, missing)
+        return _COMPLETE, outputs
+    if task.run is None or task.run == NotImplemented or isinstance(task, luigi.ExternalTask):
+        return Decision(Action.MISSING, Reason.EXTERNAL_MISSING, missing), outputs
+    return Decision(Action.RUN, Reason.OUTPUT_MISSING if missing else Reason.INCOMPLETE, missing), outputs
 
 
 def _is_judged_by_outputs(task: luigi.Task) -> bool:

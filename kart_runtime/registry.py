@@ -12,11 +12,15 @@ from kart_runtime.errors import UnknownFormat, UnknownScheme
 
 CODECS: dict[str, str] = {
     ".pkl": "kart_runtime.codecs.plain:Pickle",
-    ".txt": "kart_runtime.codecs.plain:Text",
-    ".ini": "kart_runtime.codecs.plain:Text",
-    ".json": "kart_runtime.codecs.plain:Json",
-    ".png": "kart_runtime.codecs.plain:Binary",
-    ".jpg": "kart_runtime.codecs.plain:Binary",
+    ".txt": "kart_runtime.codecs.texts:Text",
+    ".ini": "kart_runtime.codecs.texts:Text",
+    ".gz": "kart_runtime.codecs.texts:Gzip",
+    ".xml": "kart_runtime.codecs.texts:Xml",
+    ".png": "kart_runtime.codecs.texts:Binary",
+    ".jpg": "kart_runtime.codecs.texts:Binary",
+    ".json": "kart_runtime.codecs.json_values:Json",
+    ".ndjson": "kart_runtime.codecs.json_values:JsonLines",
+    ".npz": "kart_runtime.codecs.arrays:Npz",
     ".csv": "kart_runtime.codecs.frames:Csv",
     ".tsv": "kart_runtime.codecs.frames:Tsv",
     ".parquet": "kart_runtime.codecs.frames:Parquet",
@@ -33,11 +37,15 @@ STORES: dict[str, str] = {
 _loaded: dict[str, Any] = {}
 
 
+def _class(path: str) -> Any:
+    module, _, attribute = path.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
 def _load(path: str) -> Any:
     found = _loaded.get(path)
     if found is None:
-        module, _, attribute = path.partition(":")
-        found = _loaded[path] = getattr(importlib.import_module(module), attribute)()
+        found = _loaded[path] = _class(path)()
     return found
 
 
@@ -54,12 +62,33 @@ def codec_for(path: str) -> Any:
     UnknownFormat
         When no codec is known for the suffix.
     """
+    return _load(_codec_entry(path))
+
+
+def codec_class(path: str) -> type[Any]:
+    """Return the class of a file name's codec, for who gives it options.
+
+    Parameters
+    ----------
+    path
+        A path or url; its suffix decides.
+
+    Raises
+    ------
+    UnknownFormat
+        When no codec is known for the suffix.
+    """
+    found: type[Any] = _class(_codec_entry(path))
+    return found
+
+
+def _codec_entry(path: str) -> str:
     dot = path.rfind(".")
     suffix = path[dot:].lower() if dot > path.rfind("/") else ""
     entry = CODECS.get(suffix)
     if entry is None:
         raise UnknownFormat(path, sorted(CODECS))
-    return _load(entry)
+    return entry
 
 
 def split_url(url: str) -> tuple[str, str]:

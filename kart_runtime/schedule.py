@@ -17,7 +17,7 @@ from __future__ import annotations
 import heapq
 import queue
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
@@ -25,12 +25,14 @@ from functools import partial
 
 import luigi
 
-from kart_runtime.attempt import Attempt, Outcome, State, visible_params
+from kart_runtime.attempt import Attempt, Outcome, State
 from kart_runtime.errors import CyclicTasks, PlanError
 from kart_runtime.events import BuildFinished, Listener, PlanMade, Summary, TaskFinished, TaskStarted
+from kart_runtime.identity import kept_with
 from kart_runtime.ledger import Ledger, RunRecord
 from kart_runtime.locks import Locks
-from kart_runtime.plan import Action, Plan, Reason, describe, plan
+from kart_runtime.plan import Action, Plan, Reason, check_writers, describe, plan
+from kart_runtime.run_logs import visible_params
 from kart_runtime.task import TaskOnKart
 
 
@@ -85,6 +87,8 @@ class Loop:
         self._failed: dict[luigi.Task, BaseException] = {}
         self._blocked: dict[luigi.Task, luigi.Task] = {}
         self._missing: list[luigi.Task] = []
+        self._writers = {url: list(tasks) for url, tasks in made.writers.items()}
+        self._failures: Counter[luigi.Task] = Counter()
         self._place = 0
         self._began = time.perf_counter()
 
@@ -175,11 +179,20 @@ class Loop:
 
     def _take(self, attempt: Attempt, future: Future[Outcome]) -> None:
         self._running -= 1
-        task, outcome = attempt.task, future.result()
+        task, outcome = attempt.task, _outcome(attempt, future)
         if outcome.state is State.SUSPENDED:
             self._suspend(attempt, outcome)
+        elif outcome.state is State.FAILED and self._may_retry(task):
+            self._record(task, outcome)
+            self._around.listen(TaskFinished(task, outcome))
+            self._make_ready(task)
         else:
             self._end(task, outcome)
+
+    def _may_retry(self, task: luigi.Task) -> bool:
+        """Count a failure; return whether the task declares (luigi's `retry_count`) that it may fail more often."""
+        self._failures[task] += 1
+        return self._failures[task] < (task.retry_count or 1)
 
     def _end(self, task: luigi.Task, outcome: Outcome) -> None:
         self._record(task, outcome)
@@ -188,6 +201,9 @@ class Loop:
             self._fail(task, outcome.error or RuntimeError("unknown"))
             return
         self._ended[task] = outcome.state.name
+        kept = kept_with(task)
+        if kept is not None:
+            kept.reran = True  # it may have run in another process
         del self._waiting[task]
         for dependent in self._dependents.pop(task, ()):
             if dependent in self._waiting:
@@ -206,12 +222,22 @@ class Loop:
         task = attempt.task
         try:
             made = plan(outcome.wanted)
+            self._check_writers(made)
         except PlanError as error:  # what it yielded cannot be put into an order: its own fault, and nobody else's
             self._end(task, attempt.failed(error))
             return
         self._suspended[task] = attempt
+        attempt.fulfilled += outcome.wanted
         self._add(made)
         self._wait_for(task, outcome.wanted)
+
+    def _check_writers(self, made: Plan) -> None:
+        """Refuse what a task has yielded when it would write what another task of this build writes."""
+        for url, tasks in made.writers.items():
+            others = [other for other in self._writers.get(url, ()) if other not in tasks]
+            if others:
+                check_writers(url, tasks[0], others, made.requires)
+            self._writers.setdefault(url, []).extend(tasks)
 
     def _fail_circles(self) -> None:
         """Give up suspended tasks that wait, directly or not, for themselves: nothing else is left waiting at the end.
@@ -281,3 +307,9 @@ class Loop:
             seconds=time.perf_counter() - self._began,
             interrupted=interrupted,
         )
+
+
+def _outcome(attempt: Attempt, future: Future[Outcome]) -> Outcome:
+    error = future.exception()
+    # An attempt states its outcome; an error here is the executor's: a worker that died, a task that cannot be pickled.
+    return future.result() if error is None else attempt.failed(error)

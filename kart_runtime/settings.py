@@ -22,7 +22,7 @@ class RunSettings:
     seed
         The seed of every task. None: each task's seed is made from its unique id.
     executor
-        Where tasks run: "serial".
+        Where tasks run: "serial", "threads" or "processes". None: serial for one worker, else processes.
     workers
         How many tasks run at once.
     locks
@@ -36,7 +36,7 @@ class RunSettings:
     task: str | None = None
     workspace: str = "./resources/"
     seed: int | None = None
-    executor: str = "serial"
+    executor: str | None = None
     workers: int = 1
     locks: str = "none"
     log_files: bool = True

@@ -6,7 +6,15 @@ Called by everything that asks a task for its requirements or outputs.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
+
+T = TypeVar("T")
+K = TypeVar("K")
+
+FlattenableItems: TypeAlias = (
+    T | list["FlattenableItems[T]"] | tuple["FlattenableItems[T]", ...] | dict[str, "FlattenableItems[T]"]
+)
+"""One item, or nested lists, tuples and dicts of items."""
 
 
 def flat(structure: Any) -> Iterator[Any]:
@@ -47,3 +55,27 @@ def mapped(structure: Any, function: Callable[[Any], Any], *, tuples_as: type = 
         kind = list if isinstance(structure, list) else tuples_as
         return kind(mapped(item, function, tuples_as=tuples_as) for item in structure)
     return function(structure)
+
+
+def flatten(targets: Any) -> list[Any]:
+    """Return the items of a structure as a list, in order.
+
+    Parameters
+    ----------
+    targets
+        As for `flat`.
+    """
+    return list(flat(targets))
+
+
+def map_flattenable_items(func: Callable[[Any], Any], items: Any) -> Any:
+    """Return a structure of the same form with each item replaced.
+
+    Parameters
+    ----------
+    func
+        Called with each item.
+    items
+        As for `mapped`.
+    """
+    return mapped(items, func)

@@ -6,6 +6,7 @@ Made by `TaskOnKart.make_target` and `make_target`; loaded and dumped by tasks, 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, BinaryIO, cast
@@ -13,6 +14,9 @@ from typing import Any, BinaryIO, cast
 import luigi
 
 from kart_runtime.codecs import Codec
+from kart_runtime.codecs.archive import Archive
+from kart_runtime.codecs.foreign import as_codec
+from kart_runtime.codecs.frames import Feather
 from kart_runtime.errors import KartError, ObjectCorrupt
 from kart_runtime.registry import codec_for, store_for
 from kart_runtime.stores import Stat, Store
@@ -90,17 +94,23 @@ class Target(luigi.Target):
     as_type
         What the task declares to store, for formats that can hold several.
 
+    Attributes
+    ----------
+    check
+        Called with each value that is dumped or loaded, and which of the two; raises when the value must not pass.
+
     Raises
     ------
     UnknownScheme, UnknownFormat
         When there is no store or codec for the url.
     """
 
-    __slots__ = ("_codec", "_key", "_store", "as_type", "url")
+    __slots__ = ("_codec", "_key", "_store", "as_type", "check", "url")
 
     def __init__(self, url: str, codec: Codec | None = None, as_type: Any = None) -> None:
         self.url = url
         self.as_type = as_type
+        self.check: Callable[[Any, str], None] | None = None
         self._store: Store
         self._store, self._key = store_for(url)
         self._codec: Codec = codec_for(url) if codec is None else codec
@@ -125,11 +135,14 @@ class Target(luigi.Target):
         """
         with self._store.open(self._key) as file:
             try:
-                return self._codec.load(file, self.as_type)
+                value = self._codec.load(file, self.as_type)
             except (KartError, ImportError, OSError, MemoryError):
                 raise
             except Exception as error:
                 raise ObjectCorrupt(self.url, f"{type(error).__name__}: {error}") from error
+        if self.check is not None:
+            self.check(value, "load")
+        return value
 
     def dump(self, value: Any) -> Stored:
         """Store a value, whole or not at all, and return what was written.
@@ -144,6 +157,8 @@ class Target(luigi.Target):
         CannotEncode
             When the format does not take the value.
         """
+        if self.check is not None:
+            self.check(value, "dump")
         with self._store.write(self._key) as file:
             measured = _Measured(file)
             self._codec.dump(value, cast("BinaryIO", measured))
@@ -174,8 +189,13 @@ class Target(luigi.Target):
         return f"Target({self.url!r})"
 
 
-def make_target(
-    file_path: str, unique_id: str | None = None, codec: Codec | None = None, as_type: Any = None
+def make_target(  # noqa: PLR0917 - gokart's form
+    file_path: str,
+    unique_id: str | None = None,
+    processor: Any = None,
+    task_lock_params: Any = None,  # noqa: ARG001 - gokart's
+    store_index_in_feather: bool = True,
+    as_type: Any = None,
 ) -> Target:
     """Return the target of a file name, with the unique id before its suffix.
 
@@ -185,10 +205,42 @@ def make_target(
         Path or url.
     unique_id
         None: the name stays as it is.
-    codec, as_type
+    processor
+        A codec, or a file processor in gokart's form. None: by the suffix.
+    task_lock_params
+        gokart's: writes are whole or absent, so that a single target needs no lock.
+    store_index_in_feather
+        Whether a feather file keeps the index of a pandas DataFrame.
+    as_type
         As for `Target`.
     """
+    if processor is None and not store_index_in_feather and file_path.endswith(".feather"):
+        processor = Feather(store_index_in_feather=False)
+    codec = None if processor is None else as_codec(processor)
     return Target(with_id(file_path, unique_id) if unique_id else file_path, codec, as_type)
+
+
+def make_model_target(
+    file_path: str,
+    temporary_directory: str,
+    save_function: Callable[[Any, str], Any],
+    load_function: Callable[[str], Any] | None,
+    unique_id: str | None = None,
+) -> Target:
+    """Return the target of a zip file that holds what a value saves of itself.
+
+    Parameters
+    ----------
+    file_path
+        Path or url, ending in ``.zip``.
+    temporary_directory
+        The local folder below which the value is packed and unpacked.
+    save_function, load_function
+        As for `codecs.archive.Archive`.
+    unique_id
+        None: the name stays as it is.
+    """
+    return make_target(file_path, unique_id, Archive(save_function, load_function, temporary_directory))
 
 
 def with_id(path: str, unique_id: str) -> str:

@@ -7,17 +7,20 @@ parameters, and everything else is asked later, by `plan` (which decides) and `a
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast, overload
 
 import luigi
 from luigi.parameter import ParameterVisibility
 
-from kart_runtime import identity
-from kart_runtime.codecs import Codec
+from kart_runtime import frame_checks, frame_schemas, identity, loading
+from kart_runtime.codecs import DataFrameType
+from kart_runtime.codecs.archive import Archive
+from kart_runtime.codecs.large_frames import LargeDataFrameProcessor
+from kart_runtime.codecs.libraries import library_of
 from kart_runtime.declared_type import declared_type
-from kart_runtime.errors import EmptyDump, NotRequired
+from kart_runtime.errors import EmptyDump, UnknownFormat
 from kart_runtime.identity import Kept
 from kart_runtime.instances import TaskMeta
 from kart_runtime.ledger import LogFiles
@@ -30,7 +33,7 @@ from kart_runtime.parameters import (
     secret_names,
 )
 from kart_runtime.structures import flat, mapped
-from kart_runtime.targets import Target, make_target
+from kart_runtime.targets import Target, make_target, path_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,6 +71,9 @@ class TaskOnKart(luigi.Task, Generic[T], metaclass=TaskMeta):
     """
 
     workspace_directory: str = _engine(luigi.Parameter, "./resources/", "The folder that outputs are stored below.")
+    local_temporary_directory: str = _engine(
+        luigi.Parameter, "./resources/tmp/", "The local folder below which models are packed and unpacked."
+    )
     rerun: bool = _engine(luigi.BoolParameter, False, "Run even if all outputs exist.")
     strict_check: bool = _engine(
         luigi.BoolParameter, False, "Count as complete only if all requirements and their outputs are there, too."
@@ -75,22 +81,44 @@ class TaskOnKart(luigi.Task, Generic[T], metaclass=TaskMeta):
     modification_time_check: bool = _engine(
         luigi.BoolParameter, False, "Count as complete only if no input is newer than an output."
     )
+    serialized_task_definition_check: bool = _engine(
+        luigi.BoolParameter, False, "Make the code of the task's methods a part of its unique id."
+    )
+    delete_unnecessary_output_files: bool = _engine(
+        luigi.BoolParameter, False, "On luigi's command line: delete outputs of no task in the graph, and end."
+    )
     significant: bool = _engine(
         luigi.BoolParameter, True, "Whether this task counts in the unique ids of the tasks that require it."
     )
     fix_random_seed_methods: tuple[str, ...] = _engine(
         luigi.ListParameter, ("random.seed", "numpy.random.seed"), "The functions that are given the seed before run()."
     )
+    FIX_RANDOM_SEED_VALUE_NONE_MAGIC_NUMBER: ClassVar[int] = NO_FIXED_SEED
     fix_random_seed_value: int = _engine(
         luigi.IntParameter, NO_FIXED_SEED, "The seed; by default it is made from the unique id."
     )
+    redis_host: str | None = _engine(luigi.OptionalParameter, None, "The redis server that locks tasks; none: no lock.")
+    redis_port: int | None = _engine(luigi.OptionalIntParameter, None, "The port of the redis server.")
+    redis_timeout: int = _engine(luigi.IntParameter, 180, "Seconds after which a lock that nobody renews ends.")
     fail_on_empty_dump: bool = _engine(ExplicitBoolParameter, False, "Whether dumping an empty DataFrame is an error.")
+    store_index_in_feather: bool = _engine(
+        ExplicitBoolParameter, True, "Whether feather files keep the index of a pandas DataFrame."
+    )
     cache_unique_id: bool = _engine(
         ExplicitBoolParameter, True, "Work out the id and the requirements once for each task object."
     )
     should_dump_supplementary_log_files: bool = _engine(
         ExplicitBoolParameter, True, "Whether the five log files are stored with the output."
     )
+    complete_check_at_run: bool = _engine(
+        ExplicitBoolParameter, True, "Ask again whether the task is complete when its turn comes and others share it."
+    )
+    should_lock_run: bool = _engine(
+        ExplicitBoolParameter, False, "Whether the task is locked by redis while it runs; then others go first."
+    )
+
+    schema: ClassVar[Any] = None
+    """A pandera schema that the task's frames must fit, or a dict of them by the key of the output."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._adopt(resolve(type(self), args, kwargs))
@@ -155,9 +183,10 @@ class TaskOnKart(luigi.Task, Generic[T], metaclass=TaskMeta):
 
     def _texts(self) -> dict[str, str]:
         if self._kart.str_params is None:
-            values = self.param_kwargs
+            values, declared = self.param_kwargs, declaration(type(self))
             self._kart.str_params = {
-                name: param.serialize(values[name]) for name, param in declaration(type(self)).significant
+                name: identity.stable_text(declared.family, name, param, values[name])
+                for name, param in declared.significant
             }
         return self._kart.str_params
 
@@ -185,7 +214,7 @@ class TaskOnKart(luigi.Task, Generic[T], metaclass=TaskMeta):
 
     def requires(self) -> Any:
         """Return the tasks that must be complete first; by default those held as parameters."""
-        return {name: value for name, value in vars(self).items() if _is_tasks(value)} or []
+        return self.make_task_instance_dictionary() or []
 
     def output(self) -> Any:
         """Return where the result lies; by default one pickle file below the module's path."""
@@ -229,7 +258,7 @@ class TaskOnKart(luigi.Task, Generic[T], metaclass=TaskMeta):
     # -- values --------------------------------------------------------------------------------------------------
 
     def make_target(
-        self, relative_file_path: str | None = None, use_unique_id: bool = True, processor: Codec | None = None
+        self, relative_file_path: str | None = None, use_unique_id: bool = True, processor: Any = None
     ) -> Target:
         """Return a target in the workspace.
 
@@ -241,13 +270,83 @@ class TaskOnKart(luigi.Task, Generic[T], metaclass=TaskMeta):
         use_unique_id
             Whether the unique id is added to the file's name.
         processor
-            A codec of one's own.
+            A codec, or a file processor in gokart's form.
         """
-        if relative_file_path is None:
-            relative_file_path = f"{self.__module__.replace('.', '/')}/{type(self).__name__}.pkl"
-        path = os.path.join(self.workspace_directory, relative_file_path)  # noqa: PTH118 - may be a url
+        path = relative_file_path if relative_file_path is not None else self._default_path(".pkl")
+        return self._target(path, use_unique_id, processor)
+
+    def make_model_target(
+        self,
+        relative_file_path: str,
+        save_function: Callable[[Any, str], Any],
+        load_function: Callable[[str], Any],
+        use_unique_id: bool = True,
+    ) -> Target:
+        """Return a target for a value that saves itself as files of its own, kept together in one zip file.
+
+        Parameters
+        ----------
+        relative_file_path
+            The path below the workspace; it ends in ``.zip``.
+        save_function
+            Called with the value and a path; writes to that path, or beside it.
+        load_function
+            Called with that path; returns the value. It is kept in the zip file, too.
+        use_unique_id
+            Whether the unique id is added to the file's name.
+
+        Raises
+        ------
+        UnknownFormat
+            When the path does not end in ``.zip``.
+        """
+        if not relative_file_path.endswith(".zip"):
+            raise UnknownFormat(relative_file_path, [".zip"])
+        archive = Archive(save_function, load_function, self.local_temporary_directory)
+        return self._target(relative_file_path, use_unique_id, archive)
+
+    def make_large_data_frame_target(
+        self, relative_file_path: str | None = None, use_unique_id: bool = True, max_byte: int = 2**26
+    ) -> Target:
+        """Return a target for a pandas DataFrame that is stored in parts, in one zip file; the rows keep their order.
+
+        Parameters
+        ----------
+        relative_file_path
+            The path below the workspace; it ends in ``.zip``. By default a file named after the class.
+        use_unique_id
+            Whether the unique id is added to the file's name.
+        max_byte
+            The size of a part, in bytes.
+        """
+        processor = LargeDataFrameProcessor(max_byte=max_byte)
+        path = relative_file_path if relative_file_path is not None else self._default_path(".zip")
+        return self.make_model_target(path, processor.save, LargeDataFrameProcessor.load, use_unique_id)
+
+    def _default_path(self, suffix: str) -> str:
+        return f"{self.__module__.replace('.', '/')}/{type(self).__name__}{suffix}"
+
+    def _target(self, relative: str, use_unique_id: bool, processor: Any) -> Target:
+        path = os.path.join(self.workspace_directory, relative)  # noqa: PTH118 - may be a url
         unique_id = self.make_unique_id() if use_unique_id else None
-        return make_target(path, unique_id, processor, declared_type(type(self), TaskOnKart))
+        target = make_target(
+            path,
+            unique_id,
+            processor,
+            store_index_in_feather=self.store_index_in_feather,
+            as_type=declared_type(type(self), TaskOnKart),
+        )
+        if self.schema is not None:
+            target.check = partial(self._check_schema, target.url)
+        return target
+
+    def _check_schema(self, url: str, value: Any, when: str) -> None:
+        schema = self.schema
+        if isinstance(schema, Mapping):  # one for each output
+            outputs = cast("Mapping[str, Any]", self.output())
+            schema = next((schema.get(key) for key, target in outputs.items() if path_of(target) == url), None)
+        if schema is not None:
+            frame_schemas.check_schema(str(self), schema, value, when)
 
     @overload
     def load(self, target: TaskOnKart[K]) -> K: ...
@@ -274,36 +373,17 @@ class TaskOnKart(luigi.Task, Generic[T], metaclass=TaskMeta):
         ObjectMissing
             When it is not there.
         """
-        return mapped(self._input_targets(target), _value, tuples_as=list)
+        return loading.load_values(self, target)
 
     def load_generator(self, target: Any = None) -> Iterator[Any]:
-        """Go through what `load` would return, one value after the other, loaded when it is asked for.
+        """Go through what `load` would return, each value loaded when it is asked for; those of a dict as (key, value).
 
         Parameters
         ----------
         target
             As for `load`.
         """
-        for found in flat(self._input_targets(target)):
-            yield _value(found)
-
-    def _input_targets(self, target: Any) -> Any:
-        if target is None:
-            return self.input()
-        if isinstance(target, str):
-            found = self.input()
-            if not isinstance(found, dict) or target not in found:
-                raise NotRequired(
-                    str(self), f"'{target}'", [repr(key) for key in found] if isinstance(found, dict) else []
-                )
-            return found[target]
-        if isinstance(target, luigi.Task):
-            if target not in identity.dependencies(self):
-                raise NotRequired(str(self), str(target), [str(task) for task in identity.dependencies(self)])
-            return target.output()
-        if isinstance(target, list | tuple):
-            return [self._input_targets(item) for item in target]
-        return target
+        return loading.generate_values(self, target)
 
     @overload
     def dump(self, obj: T, target: None = None, custom_labels: dict[Any, Any] | None = None) -> None: ...
@@ -330,23 +410,10 @@ class TaskOnKart(luigi.Task, Generic[T], metaclass=TaskMeta):
         CannotEncode
             When the format does not take the value.
         """
-        if self.fail_on_empty_dump and _is_empty_frame(obj):
+        frame_checks.check_types(self.task_namespace, obj, type(self).__name__)
+        if self.fail_on_empty_dump and frame_checks.is_empty_frame(obj):
             raise EmptyDump(str(self))
-        self._kart.stored.append(self._output_target(target).dump(obj))
-
-    def _output_target(self, target: Any) -> Target:
-        found = self.output() if target is None or isinstance(target, str) else target
-        if isinstance(target, str):
-            if not isinstance(found, dict) or target not in found:
-                known = ", ".join(map(repr, found)) if isinstance(found, dict) else "one output without a name"
-                raise KeyError(f"{type(self).__name__}.output() has no '{target}'; it has {known}.")
-            found = found[target]
-        if not hasattr(found, "dump"):
-            raise TypeError(
-                f"{type(self).__name__}.output() is a {type(found).__name__}; "
-                "say which output is meant: self.dump(value, key), or self.dump(value, target)."
-            )
-        return cast("Target", found)
+        self._kart.stored.append(loading.output_target(self, target).dump(obj))
 
     # -- randomness ----------------------------------------------------------------------------------------------
 
@@ -366,6 +433,46 @@ class TaskOnKart(luigi.Task, Generic[T], metaclass=TaskMeta):
         return cast("np.random.Generator", self._kart.rng)
 
     # -- what is kept of a run -----------------------------------------------------------------------------------
+
+    def get_info(self, only_significant: bool = False) -> dict[str, str]:
+        """Return the parameters as text for people; a task-valued one as its class name and unique id.
+
+        Parameters
+        ----------
+        only_significant
+            Only what makes up the unique id.
+        """
+        secrets, params = secret_names(type(self)), declaration(type(self)).params
+        return {
+            name: MASK if name in secrets else _informed(params[name], value)
+            for name, value in self.param_kwargs.items()
+            if not only_significant or params[name].significant
+        }
+
+    def get_own_code(self) -> str:
+        """Return the source of the methods that the task's class and its bases add to the engine's, sorted.
+
+        Raises
+        ------
+        PlanError
+            When the source cannot be found.
+        """
+        return identity.own_code(type(self), TaskOnKart)
+
+    @staticmethod
+    def is_task_on_kart(value: Any) -> bool:
+        """Return whether something is a task, or a tuple of tasks: what a task requires by default.
+
+        Parameters
+        ----------
+        value
+            An attribute of a task.
+        """
+        return _is_tasks(value)
+
+    def make_task_instance_dictionary(self) -> dict[str, Any]:
+        """Return the tasks held as parameters, by name."""
+        return {name: value for name, value in vars(self).items() if _is_tasks(value)}
 
     def _log_files(self) -> LogFiles:
         return LogFiles(self.workspace_directory, type(self).__name__, self.make_unique_id())
@@ -415,10 +522,10 @@ def _is_tasks(value: Any) -> bool:
     return isinstance(value, luigi.Task)
 
 
-def _value(target: Any) -> Any:
-    if not hasattr(target, "load"):
-        raise TypeError(f"{target!r} is a target of luigi, which cannot load values; open it by self.input().open().")
-    return target.load()
+def _informed(param: Any, value: Any) -> str:
+    if isinstance(param, TaskInstanceParameter):
+        return f"{type(value).__name__}-{value.make_unique_id()}"
+    return str(param.serialize(value))
 
 
 def _shown(param: Any, value: Any) -> str:
@@ -437,9 +544,13 @@ def _newer(inputs: list[Any], outputs: list[Any]) -> bool:
     return bool(came and went) and max(came) > min(went)
 
 
-def _is_empty_frame(value: Any) -> bool:
-    # By names, so that no frame library has to be loaded to look.
-    library = type(value).__module__.partition(".")[0]
-    if library == "pandas":
-        return type(value).__name__ == "DataFrame" and bool(value.empty)
-    return library == "polars" and type(value).__name__ == "DataFrame" and bool(value.is_empty())
+def get_dataframe_type_from_task(task: TaskOnKart[Any] | type[TaskOnKart[Any]]) -> DataFrameType:
+    """Return the library whose frames a task stores, "pandas" where it does not say.
+
+    Parameters
+    ----------
+    task
+        A task or its class.
+    """
+    cls = task if isinstance(task, type) else type(task)
+    return library_of(declared_type(cls, TaskOnKart)) or "pandas"

@@ -1,12 +1,17 @@
 """Which bytes stand for a value? A codec for each format; `registry` finds the codec of a suffix.
 
 A new format is a class with the two methods of `Codec` and one line in `registry.CODECS`. Codecs know nothing of
-stores: they get an open binary file, which may be unable to seek.
+stores: they get an open binary file, which may be unable to seek. `foreign` turns what was written for gokart into one.
 """
 
 from __future__ import annotations
 
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Literal, Protocol
+
+import luigi.format
+
+DataFrameType = Literal["pandas", "polars", "polars-lazy"]
+"""What a table is read as: a pandas DataFrame, a polars DataFrame, a polars LazyFrame."""
 
 
 class Codec(Protocol):
@@ -19,3 +24,22 @@ class Codec(Protocol):
     def load(self, file: BinaryIO, as_type: Any = None) -> Any:
         """Read a value; `as_type` is what the task declares to store, None when it declares nothing."""
         ...
+
+
+class FileProcessor:
+    """What a class that was written for gokart overrides; kart's own codecs are such classes too.
+
+    Give one to a task as ``processor=``. Which file `load` and `dump` get is what `format` says.
+    """
+
+    def format(self) -> Any:
+        """Return the luigi format of the file: ``luigi.format.Nop`` for bytes, None for text."""
+        return luigi.format.Nop
+
+    def load(self, file: Any, /) -> Any:
+        """Read a value from an open file."""
+        raise NotImplementedError(f"{type(self).__name__} has no load(self, file)")
+
+    def dump(self, obj: Any, file: Any, /) -> None:
+        """Write a value to an open file."""
+        raise NotImplementedError(f"{type(self).__name__} has no dump(self, obj, file)")

@@ -1,20 +1,21 @@
-"""How are Python values written? Pickle, text, JSON, and bytes as they are.
+"""How is any Python value written? As a pickle; reading takes also what gokart's dill and old pandas wrote.
 
-No library is loaded here but the standard one; cloudpickle comes in when plain pickle cannot do it.
+No library is loaded here but the standard one; cloudpickle, dill and pandas come in when plain pickle cannot do it.
 """
 
 from __future__ import annotations
 
 import io
-import json
 import pickle
 from types import FunctionType
 from typing import Any, BinaryIO
 
+from kart_runtime.codecs import FileProcessor
+from kart_runtime.codecs.files import seekable
+from kart_runtime.codecs.libraries import optional
 from kart_runtime.errors import CannotEncode
 
 PROTOCOL = 5
-
 
 _ATOMS = frozenset({str, bytes, int, float, bool, type(None)})
 """Types whose values hold nothing that would need a closer look."""
@@ -31,7 +32,7 @@ class _PlainPickler(pickle.Pickler):
         return NotImplemented
 
 
-class Pickle:
+class Pickle(FileProcessor):
     """Any Python value.
 
     Written by plain pickle where that will do. Lambdas, local classes and what a script or notebook defines go through
@@ -61,66 +62,48 @@ class Pickle:
         return buffer
 
     def load(self, file: BinaryIO, as_type: Any = None) -> Any:  # noqa: ARG002 - a pickle knows its type
-        """Read a pickled value. Only read files that you trust: a pickle can run code."""
-        return pickle.load(file)
+        """Read a pickled value, as `load_pickle` does. Only read files that you trust: a pickle can run code."""
+        return load_pickle(file)
 
 
-class Text:
-    """Text; a list is written as lines. Reading gives the list of lines, as gokart does."""
+def load_pickle(file: BinaryIO) -> Any:
+    """Return the value of a pickle that was written by pickle, cloudpickle, dill or an older pandas.
 
-    def dump(self, value: Any, file: BinaryIO) -> None:
-        """Write text, or each element of a list on a line of its own."""
-        text = "".join(f"{line}\n" for line in value) if isinstance(value, list) else str(value)
-        file.write(text.encode())
+    Parameters
+    ----------
+    file
+        A binary file. Only one that is trusted: a pickle can run code.
 
-    def load(self, file: BinaryIO, as_type: Any = None) -> Any:
-        """Read the lines without their line ends and trailing blanks; the whole text when the task stores `str`."""
-        text = file.read().decode()
-        if as_type is str:
-            return text
-        return [line.rstrip() for line in io.StringIO(text)]
-
-
-class Json:
-    """JSON: a plain value, or a pandas frame or series when that is what the task stores."""
-
-    def dump(self, value: Any, file: BinaryIO) -> None:
-        """Write a value of dicts, lists, text, numbers, booleans and None; or a pandas frame or series."""
-        if hasattr(value, "to_json"):
-            value.to_json(file)
-            return
-        try:
-            text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=_number_of_numpy)
-        except (TypeError, ValueError) as error:
-            raise CannotEncode("json", "dicts, lists, text, finite numbers, booleans and None", str(error)) from error
-        file.write(text.encode())
-
-    def load(self, file: BinaryIO, as_type: Any = None) -> Any:
-        """Read the value; as a frame or series where the task stores that."""
-        if getattr(as_type, "__module__", "").partition(".")[0] == "pandas":
-            import pandas as pd
-
-            return pd.read_json(file, typ="series" if as_type is pd.Series else "frame")
-        return json.load(file)
+    Raises
+    ------
+    ImportError
+        When a library that the value belongs to is missing; the message names dill where dill wrote the file.
+    """
+    source = seekable(file)
+    start = source.tell()
+    try:
+        return pickle.load(source)
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001 - a pickle can raise anything; the error goes on when nothing helps
+        return _load_otherwise(source, start, error)
 
 
-def _number_of_numpy(value: Any) -> Any:
-    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
-        return value.item()
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    raise TypeError(f"a {type(value).__name__} inside the value")
+load_dill_with_pandas_backward_compatibility = load_pickle
+"""gokart's name of `load_pickle`."""
 
 
-class Binary:
-    """Bytes as they are: images, archives, anything already encoded."""
-
-    def dump(self, value: Any, file: BinaryIO) -> None:
-        """Write bytes."""
-        if not isinstance(value, bytes | bytearray | memoryview):
-            raise CannotEncode("a binary file", "bytes", type(value).__name__)
-        file.write(value)
-
-    def load(self, file: BinaryIO, as_type: Any = None) -> bytes:  # noqa: ARG002 - bytes are bytes
-        """Read all bytes."""
-        return file.read()
+def _load_otherwise(source: BinaryIO, start: int, error: Exception) -> Any:
+    """Read by dill, then by pandas, which knows where classes of old versions have gone."""
+    dill = optional("dill")
+    if dill is None and isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == "dill":
+        raise ImportError("The pickle was written by dill, as gokart does: pip install dill") from error
+    pandas = optional("pandas")
+    for read in (dill and dill.load, pandas and pandas.read_pickle):
+        if read is not None:
+            source.seek(start)
+            try:
+                return read(source)
+            except Exception:  # noqa: BLE001, S112 - what plain pickle said is the better message
+                continue
+    raise error

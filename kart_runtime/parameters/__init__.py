@@ -4,6 +4,7 @@ Called by `task` (to build an instance), `identity` (to write a value down) and 
 """
 
 from kart_runtime.parameters.coercion import as_found, coerce
+from kart_runtime.parameters.inheritance import inherits_config_params
 from kart_runtime.parameters.kinds import (
     ExplicitBoolParameter,
     ListTaskInstanceParameter,
@@ -28,6 +29,7 @@ __all__ = [
     "coerce",
     "declaration",
     "forget_declarations",
+    "inherits_config_params",
     "install",
     "installed",
     "overriding",

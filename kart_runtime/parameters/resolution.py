@@ -1,4 +1,5 @@
-"""Which value does each parameter get? Its argument, else an override, else luigi's configuration, else its default.
+"""Which value does each parameter get? Its argument, else an override, else what the class inherits from a configuration
+class, else luigi's configuration, else its default.
 
 luigi answers by walking all attributes of the class and asking its configuration for each parameter, twice for each
 task built. Here the parameters of a class are listed once, and the values that do not come from the call are worked out
@@ -24,6 +25,7 @@ from luigi.parameter import (
 )
 
 from kart_runtime.errors import nearest
+from kart_runtime.parameters.inheritance import inherited_values
 from kart_runtime.parameters.kinds import frozen
 from kart_runtime.parameters.overrides import generation, overrides_for
 
@@ -50,7 +52,7 @@ class Declaration:
         The names that have no value but that of an argument.
     """
 
-    __slots__ = ("_state", "_values", "cls", "family", "params", "positional", "required", "significant")
+    __slots__ = ("_inherited", "_state", "_values", "cls", "family", "params", "positional", "required", "significant")
 
     def __init__(self, cls: type[luigi.Task]) -> None:
         self.cls = cls
@@ -62,14 +64,17 @@ class Declaration:
             for name, param in self.params.items()
             if param.significant and param.visibility != ParameterVisibility.PRIVATE
         ]
+        self._inherited: dict[str, Any] = {}
         self._state: tuple[Any, ...] | None = None
         self._values: dict[str, Any] = {}
         self.required: tuple[str, ...] = ()
 
     def values(self) -> dict[str, Any]:
         """Return the value of every parameter when a task is built without arguments; a mark where there is none."""
-        state = _configuration_state(self.family)
+        inherited = inherited_values(self.cls)
+        state = (*_configuration_state(self.family), inherited)
         if state != self._state:
+            self._inherited = inherited
             self._values = {name: self._default(name, param) for name, param in self.params.items()}
             self.required = tuple(name for name, value in self._values.items() if value is _ABSENT)
             self._state = state
@@ -80,6 +85,8 @@ class Declaration:
         override = overrides_for(self.cls).get(name)
         if override is not None:
             return frozen(override.value)
+        if name in self._inherited:
+            return frozen(param.normalize(self._inherited[name]))
         shared = _section(SHARED_SECTION)
         if name in shared:
             text = shared[name]

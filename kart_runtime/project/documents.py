@@ -223,6 +223,8 @@ def _parse(text: str, name: str, errors: list[ConfigError]) -> tuple[yaml.Node, 
 def _broken(text: str, name: str, error: Exception) -> ConfigError:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
+    if "nesting depth" in problem:  # newer versions of PyYAML stop before Python's own limit
+        return ConfigError(_TOO_DEEP, file=name)
     if mark is None:
         return ConfigError(f"not valid YAML: {problem}", file=name)
     lines = text.splitlines()

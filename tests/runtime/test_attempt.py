@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from kart_runtime import TaskOnKart
-from kart_runtime.attempt import Attempt, State, set_seed
+from kart_runtime.attempt import Attempt, State
 from kart_runtime.errors import LockTimeout, NothingDumped
 from kart_runtime.locks import FileLocks
 from kart_runtime.parameters import Override, overriding
+from kart_runtime.run_logs import set_seed
 
 
 class Draws(TaskOnKart[list]):

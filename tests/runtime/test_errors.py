@@ -17,6 +17,8 @@ EXAMPLES = [
     errors.PlanError("no order"),
     errors.CyclicTasks(["A", "B"]),
     errors.NotATask("A", "int 3"),
+    errors.UnstableValue("A", "x", "<A at 0x1>"),
+    errors.OutputClash("a.pkl", ["A", "B"]),
     errors.StoreError("no disk"),
     errors.UnknownScheme("ftp://x", ["a path"], "hint"),
     errors.ObjectMissing("a/b.pkl"),

@@ -54,7 +54,7 @@ def test_everything_that_load_can_be_asked_for():
         1,
         [2, 3],
         two,
-        [1, 2, 3, {"x": 1}, [1]],
+        [("one", 1), ("many", [2, [3]]), ("two", two)],
         [2, 3],
     ]
 

@@ -11,7 +11,7 @@ def test_settings_have_their_values_and_defaults(small_project):
     small_project()
     session = open_project(env="ci")
     run = session.settings.run
-    assert (run.task, run.workspace, run.seed, run.executor) == ("RunAll", "outputs/", 1, "serial")
+    assert (run.task, run.workspace, run.seed, run.executor) == ("RunAll", "outputs/", 1, None)
     assert session.settings.logging.level == "WARNING"
     assert session.layers == ("conf/base", "conf/ci")
 

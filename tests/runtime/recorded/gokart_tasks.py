@@ -143,7 +143,85 @@ def build_tasks(gokart: ModuleType) -> dict[str, Any]:
         middle = luigi.IntParameter(default=3)
         zebra = luigi.IntParameter(default=4)
 
+    class Minute(gokart.TaskOnKart):
+        value = luigi.DateMinuteParameter(default=datetime.datetime(2026, 1, 31, 7, 8), interval=2)
+
+    class Year(gokart.TaskOnKart):
+        value = luigi.YearParameter(default=datetime.date(2026, 1, 1))
+
+    class Interval(gokart.TaskOnKart):
+        value = luigi.DateIntervalParameter(default=luigi.date_interval.Week(2026, 5))
+
+    class Choices(gokart.TaskOnKart):
+        value = luigi.ChoiceListParameter(choices=["a", "b", "c"], default=("c", "a"))
+
+    class Optionals(gokart.TaskOnKart):
+        text = luigi.OptionalStrParameter(default=None)
+        flag = luigi.OptionalBoolParameter(default=None)
+        real = luigi.OptionalFloatParameter(default=0.5)
+        many = luigi.OptionalListParameter(default=None)
+        fixed = luigi.OptionalTupleParameter(default=(1, 2))
+        table = luigi.OptionalDictParameter(default=None)
+        path = luigi.OptionalPathParameter(default="p")
+        number = luigi.OptionalNumericalParameter(var_type=int, min_value=0, max_value=9, default=None)
+        choice = luigi.OptionalChoiceParameter(choices=["x", "y"], default=None)
+
+    class Untyped(gokart.TaskOnKart):
+        value = luigi.Parameter(default=(1, "two", None))
+
+    class Checked(gokart.TaskOnKart):
+        value = luigi.IntParameter(default=1)
+
+        def requires(self) -> Any:
+            return {"a": Text(), "b": Whole(value=3)}
+
+        def output(self) -> Any:
+            return self.make_target("checked.pkl")
+
+        def run(self) -> None:
+            self.dump(self._helped(self.load("b")))
+
+        def _helped(self, number: int) -> int:
+            # A comment is code, too: gokart takes the source as it stands.
+            return number + self.value
+
+        @staticmethod
+        def doubled(number: int) -> int:
+            return 2 * number
+
+        @classmethod
+        def named(cls) -> str:
+            return cls.__name__
+
+    class CheckedBelow(Checked):
+        def run(self) -> None:
+            self.dump(self.doubled(self.load("b")))
+
+    class OnChecked(gokart.TaskOnKart):
+        def requires(self) -> Any:
+            return [Checked(serialized_task_definition_check=True), CheckedBelow()]
+
+    class Branches(gokart.TaskOnKart):
+        left = gokart.TaskInstanceParameter()
+        right = gokart.ListTaskInstanceParameter()
+        note = luigi.Parameter(default="n", significant=False)
+
     tasks = {
+        "minute": Minute(),
+        "year": Year(),
+        "date interval": Interval(),
+        "choice list": Choices(),
+        "optionals": Optionals(),
+        "optionals set": Optionals(text="t", flag=True, many=[1], table={"k": 1}, number=3, choice="y"),
+        "untyped tuple": Untyped(),
+        "untyped dict": Untyped(value={"b": 1, "a": [2.5]}),
+        "untyped number": Untyped(value=1.0),
+        "code not checked": Checked(),
+        "code checked": Checked(serialized_task_definition_check=True),
+        "code checked below": CheckedBelow(serialized_task_definition_check=True),
+        "on code checked": OnChecked(),
+        "branches": Branches(left=OnChecked(), right=[Holds(task=Text()), Nested()]),
+        "branches other note": Branches(left=OnChecked(), right=[Holds(task=Text()), Nested()], note="m"),
         "text": Text(),
         "text empty": Text(value=""),
         "text quotes": Text(value='it\'s "so" \\ \n é 😀'),

@@ -219,8 +219,8 @@ def test_something_from_outside_that_is_missing_is_a_failure(small_project, kart
         (["run.seed"], "'run.seed' has no value; write run.seed=null for null"),
         (["Total.weight=deep"], "error: command line: tasks.numbers.Total.weight: expected float, got str 'deep'"),
         (["--workers", "0"], "run.workers: expected a number from 1 on, got 0"),
-        (["--workers", "2"], "the serial executor has one worker, not 2"),
-        (["--executor", "seral"], "run.executor: expected one of serial, got 'seral'; did you mean 'serial'?"),
+        (["--executor", "serial", "--workers", "2"], "the serial executor cannot have 2 workers"),
+        (["--executor", "seral"], "run.executor: expected one of serial, threads, processes, got 'seral'; did you mean 'serial'?"),
         (["--env", "cj"], "there is no environment 'cj'"),
     ],
 )

@@ -1,0 +1,159 @@
+"""Does a frame fit the pandera schema that its task declares? If not, everything that does not fit is named.
+
+`TaskOnKart.dump` asks before it stores, `load` after it has read. pandera is loaded only where a task has a schema.
+"""
+
+from __future__ import annotations
+
+import copy
+import reprlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from kart_runtime.errors import TaskError
+
+SHOWN = 5
+"""How many bad rows an error names for each check."""
+
+_INSTALL = "pip install 'kart-runtime[pandera]'"
+
+
+@dataclass(frozen=True)
+class SchemaFailure:
+    """One check of a schema that failed: its column (or None), its name, how often, and the first bad rows as text."""
+
+    column: str | None
+    check: str
+    count: int
+    rows: tuple[tuple[str, str], ...]
+
+    def __str__(self) -> str:
+        where = f"column '{self.column}'" if self.column is not None else "the frame"
+        return f"{where}: {self.check} failed for {self.count}: {_rows_text(self.rows)}"
+
+
+class SchemaMismatch(TaskError, ValueError):
+    """A value is not what the task's `schema` says.
+
+    Parameters
+    ----------
+    task
+        The task, as text.
+    when
+        ``"dump"`` or ``"load"``.
+    failures
+        What failed. The attributes `column`, `check`, `count` and `rows` are those of the first.
+    """
+
+    def __init__(self, task: str, when: str, failures: Iterable[SchemaFailure]) -> None:
+        self.task, self.when, self.failures = task, when, tuple(failures)
+        first = self.failures[0]
+        self.column, self.check, self.count, self.rows = first.column, first.check, first.count, first.rows
+        lines = "".join(f"\n  {failure}" for failure in self.failures)
+        advice = "Change run(), or the schema." if when == "dump" else "Delete the output and run again, or change it."
+        super().__init__(f"{task}: the value does not fit the schema at {when}:{lines}\n{advice}")
+
+
+def _rows_text(rows: Iterable[tuple[str, str]]) -> str:
+    return ", ".join(f"row {label}: {value}" if label else value for label, value in rows)
+
+
+def schema_for(schema: Any, key: str | None) -> Any:
+    """Return the schema of one output: the entry of its key where the task has a dict of schemas, which may lack it.
+
+    Parameters
+    ----------
+    schema
+        The attribute of the task's class.
+    key
+        The key in `output()`; None when the task has one output only.
+    """
+    if isinstance(schema, Mapping) and key is not None:
+        return schema.get(key)
+    return schema
+
+
+def check_schema(task_name: str, schema: Any, value: Any, when: Literal["dump", "load"]) -> None:
+    """Check a value against a pandera schema, and leave it as it is: nothing is coerced, filled in or dropped.
+
+    Parameters
+    ----------
+    task_name
+        The task as text, for the error.
+    schema
+        A pandera DataFrameSchema or DataFrameModel for pandas or polars, a dict of such by the keys of `output()`
+        (then the value is a dict, too), or None: no check.
+    value
+        The frame. Of a polars LazyFrame pandera looks only at the columns and their types, unless
+        ``PANDERA_VALIDATION_DEPTH`` says otherwise, because it would have to be computed.
+    when
+        Whether it is dumped or was loaded.
+
+    Raises
+    ------
+    SchemaMismatch
+        When the value does not fit, with everything that does not.
+    TaskError
+        When `schema` is no schema, or pandera is not installed.
+    """
+    if schema is None:
+        return
+    if isinstance(schema, Mapping):
+        if not isinstance(value, Mapping):
+            raise TaskError(
+                f"{task_name}: schema is a dict by output key ({', '.join(map(repr, schema))}), but the value is a "
+                f"{type(value).__name__}. Give the key: self.dump(value, key)."
+            )
+        for key in schema.keys() & value.keys():
+            check_schema(f"{task_name}[{key!r}]", schema[key], value[key], when)
+        return
+    _validate(task_name, schema, value, when)
+
+
+def _validate(task_name: str, schema: Any, value: Any, when: str) -> None:
+    try:
+        from pandera import errors
+    except ImportError as error:
+        raise TaskError(f"{task_name}: a schema needs pandera: {_INSTALL}") from error
+    if not hasattr(schema, "validate"):
+        raise TaskError(f"{task_name}: schema should be a pandera schema or model, not {reprlib.repr(schema)}.")
+    try:
+        _as_stored(schema).validate(value, lazy=True)
+    except errors.SchemaErrors as error:
+        raise SchemaMismatch(task_name, when, _failures(error.failure_cases)) from error
+    except (TypeError, errors.BackendNotFoundError) as error:  # which is how pandera says "no frame of mine"
+        kind = f"{type(value).__module__}.{type(value).__name__}"
+        failure = SchemaFailure(None, f"a frame for {type(_as_stored(schema)).__module__}", 1, (("", kind),))
+        raise SchemaMismatch(task_name, when, [failure]) from error
+
+
+def _as_stored(schema: Any) -> Any:
+    """Return the schema without what changes the value: it would pass as changed, and be stored as it is."""
+    plain: Any = copy.deepcopy(schema.to_schema() if hasattr(schema, "to_schema") else schema)
+    for part in (plain, plain.index, *getattr(plain.index, "indexes", ()), *plain.columns.values()):
+        for name in ("_coerce", "coerce", "drop_invalid_rows", "add_missing_columns"):
+            if name in getattr(part, "__dict__", ()):
+                setattr(part, name, False)
+    return plain
+
+
+def _failures(cases: Any) -> list[SchemaFailure]:
+    """Return what pandera's table says, one entry for each column and check."""
+    records = cases.to_dicts() if hasattr(cases, "to_dicts") else cases.to_dict("records")
+    groups: dict[tuple[str | None, str], list[dict[str, Any]]] = {}
+    for record in records:
+        groups.setdefault((_text(record["column"]), str(record["check"])), []).append(record)
+    return [
+        SchemaFailure(column, check, len(found), tuple(map(_row, found[:SHOWN])))
+        for (column, check), found in groups.items()
+    ]
+
+
+def _row(record: dict[str, Any]) -> tuple[str, str]:
+    return _text(record["index"]) or "", reprlib.repr(record["failure_case"])
+
+
+def _text(value: Any) -> str | None:
+    # pandera's tables hold None or nan where there is no column or row.
+    return None if value is None or value != value else str(value)  # noqa: PLR0124

@@ -1,0 +1,20 @@
+"""gokart's names of the file formats that are no tables; what they do is written in `kart_runtime.codecs`."""
+
+from kart_runtime.codecs import DataFrameType, FileProcessor
+from kart_runtime.codecs.arrays import Npz as NpzFileProcessor
+from kart_runtime.codecs.plain import Pickle as PickleFileProcessor
+from kart_runtime.codecs.texts import Binary as BinaryFileProcessor
+from kart_runtime.codecs.texts import Gzip as GzipFileProcessor
+from kart_runtime.codecs.texts import Text as TextFileProcessor
+from kart_runtime.codecs.texts import Xml as XmlFileProcessor
+
+__all__ = [
+    "BinaryFileProcessor",
+    "DataFrameType",
+    "FileProcessor",
+    "GzipFileProcessor",
+    "NpzFileProcessor",
+    "PickleFileProcessor",
+    "TextFileProcessor",
+    "XmlFileProcessor",
+]

@@ -1,0 +1,19 @@
+"""gokart's names of its parameters."""
+
+from kart_runtime.parameters import (
+    ExplicitBoolParameter,
+    ListTaskInstanceParameter,
+    Serializable,
+    SerializableParameter,
+    TaskInstanceParameter,
+    ZonedDateSecondParameter,
+)
+
+__all__ = [
+    "ExplicitBoolParameter",
+    "ListTaskInstanceParameter",
+    "Serializable",
+    "SerializableParameter",
+    "TaskInstanceParameter",
+    "ZonedDateSecondParameter",
+]

@@ -1,0 +1,16 @@
+"""gokart's names of targets."""
+
+from kart_runtime.codecs.large_frames import LargeDataFrameProcessor
+from kart_runtime.targets import Target as ModelTarget
+from kart_runtime.targets import Target as SingleFileTarget
+from kart_runtime.targets import Target as TargetOnKart
+from kart_runtime.targets import make_model_target, make_target
+
+__all__ = [
+    "LargeDataFrameProcessor",
+    "ModelTarget",
+    "SingleFileTarget",
+    "TargetOnKart",
+    "make_model_target",
+    "make_target",
+]

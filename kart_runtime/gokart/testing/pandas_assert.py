@@ -1,0 +1,5 @@
+"""gokart's name of the comparison of frames."""
+
+from kart_runtime.testing import assert_frame_contents_equal
+
+__all__ = ["assert_frame_contents_equal"]

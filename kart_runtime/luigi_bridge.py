@@ -1,0 +1,192 @@
+"""How do kart's tasks run under luigi's own worker? Handlers of luigi's events do there what an attempt does here.
+
+luigi's worker, its command line and its workers at `luigid` call `run()` themselves and tell the task by events. The
+handlers below, registered when this module is imported, seed before `run()`, write the five log files, and keep
+`rerun` to once. Our own `attempt` sends the same events and marks the task (`_kart.by_attempt`), which is then left
+alone. Nothing of luigi is changed, and there is no line for the run in the ledger: luigi has a history of its own.
+
+Called by luigi. `WorkerSchedulerFactory` is called by `luigi_command` and by programs that call `luigi.build`.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Literal, cast
+
+import luigi
+from luigi import rpc, scheduler
+from luigi.worker import TaskProcess, Worker, worker
+
+from kart_runtime.run_logs import RunLogs
+from kart_runtime.structures import flat
+from kart_runtime.task import TaskOnKart
+
+_log = logging.getLogger(__name__)
+
+CLOCK_TICK = 0.004
+"""How far the times of files may lag behind the clock, in seconds: Linux takes the last tick for them."""
+
+_running: dict[int, RunLogs] = {}
+"""The log files of the tasks that luigi runs in this process, by the identity of the task object."""
+
+
+class _RerunSince:
+    """True once every output has been written after a time: a process that did not run the task can see that, too."""
+
+    def __init__(self, task: TaskOnKart[Any], since: float) -> None:
+        self._task, self._since = task, datetime.fromtimestamp(since - CLOCK_TICK, UTC)
+
+    def __bool__(self) -> bool:
+        outputs = list(flat(self._task.output()))
+        return bool(outputs) and all(target.exists() and self._is_new(target) for target in outputs)
+
+    def _is_new(self, target: Any) -> bool:
+        if not hasattr(target, "last_modification_time"):
+            return True
+        changed: datetime = target.last_modification_time()
+        return changed.astimezone(UTC) >= self._since
+
+
+def _rerun_from_now(task: luigi.Task) -> None:
+    if isinstance(task, TaskOnKart) and task.rerun:
+        # complete() asks only whether it is true. A plain True would not reach the worker's other processes.
+        task._kart.reran = cast("bool", _RerunSince(task, time.time()))
+
+
+def _discovered(_task: luigi.Task, dependency: luigi.Task) -> None:
+    """Note, before luigi asks whether a dependency is complete, that only outputs from now on count as rerun."""
+    _rerun_from_now(dependency)
+
+
+def _started(task: TaskOnKart[Any]) -> None:
+    if task._kart.by_attempt or _is_external(task) or _is_skipped(task):
+        return
+    if getattr(task, "complete_check_at_run", False) and _skip_if_complete(task):
+        return
+    task._kart.stored.clear()
+    task._kart.rng = None
+    _rerun_from_now(task)
+    # A run() that yielded starts again from its beginning under luigi, and so do its log files.
+    logs = _running[id(task)] = RunLogs(task)
+    logs.at_start()
+
+
+def _succeeded(task: TaskOnKart[Any], seconds: float) -> None:
+    logs = _running.pop(id(task), None)
+    if logs is not None:
+        logs.at_success(seconds, list(flat(task.output())))
+    _run_again(task)
+
+
+def _failed(task: TaskOnKart[Any], _error: BaseException) -> None:
+    _running.pop(id(task), None)
+    _run_again(task)
+
+
+def _is_external(task: luigi.Task) -> bool:
+    run = cast("Any", task).run
+    return run is None or run == NotImplemented
+
+
+def _is_skipped(task: luigi.Task) -> bool:
+    return vars(task).get("run") is _skipped
+
+
+def _skipped() -> None:
+    """Stand in for the `run()` of a task that is complete already."""
+
+
+def _skip_if_complete(task: luigi.Task) -> bool:
+    try:
+        complete = bool(task.complete())
+    except Exception:  # noqa: BLE001 - whatever it is, it is logged
+        # run() goes on, and tells the worker, if the workspace cannot be reached; here it would end the worker.
+        _log.exception("%s could not be asked whether it is complete; it is run.", task)
+        return False
+    if complete:
+        _log.warning("%s is skipped: it has become complete since it was scheduled.", task)
+        vars(task)["run"] = _skipped
+    return complete
+
+
+def _run_again(task: luigi.Task) -> None:
+    if _is_skipped(task):
+        del vars(task)["run"]
+
+
+class SkipWhenComplete:
+    """A `task_process_context` of luigi's worker: does not run what somebody else has completed in the meantime.
+
+    Switched off by ``task_completion_check_at_run = false`` in the section ``[worker]`` of luigi's configuration. To
+    have it with luigi's own command line, write ``task_process_context = kart_runtime.luigi_bridge.SkipWhenComplete``
+    there.
+
+    Parameters
+    ----------
+    process
+        What luigi's worker runs one task in.
+    """
+
+    def __init__(self, process: TaskProcess) -> None:
+        self._task: luigi.Task = process.task
+
+    def __enter__(self) -> None:
+        wanted = luigi.configuration.get_config().getboolean("worker", "task_completion_check_at_run", True)
+        if wanted and not _is_external(self._task):
+            _skip_if_complete(self._task)
+
+    def __exit__(self, _kind: type[BaseException] | None, _error: Any, _trace: TracebackType | None) -> Literal[False]:
+        _run_again(self._task)
+        return False
+
+
+class WorkerSchedulerFactory:
+    """Makes what `luigi.build(..., worker_scheduler_factory=...)` works with: luigi's own worker and schedulers."""
+
+    def create_local_scheduler(self) -> scheduler.Scheduler:
+        """Return a scheduler for this process alone."""
+        return scheduler.Scheduler(prune_on_get_work=True, record_task_history=False)
+
+    def create_remote_scheduler(self, url: str) -> rpc.RemoteScheduler:
+        """Return the client of a `luigid`.
+
+        Parameters
+        ----------
+        url
+            Its address, for example ``http://localhost:8082``.
+        """
+        return rpc.RemoteScheduler(url)
+
+    def create_worker(self, scheduler: Any, worker_processes: int, assistant: bool = False) -> Worker:
+        """Return luigi's worker, which skips a task that has become complete since it was scheduled.
+
+        Parameters
+        ----------
+        scheduler
+            One of the schedulers above.
+        worker_processes
+            How many tasks run at once.
+        assistant
+            Whether it also runs tasks that others have scheduled.
+        """
+        options: dict[str, Any] = {}
+        if not worker().task_process_context:
+            options["task_process_context"] = f"{__name__}.{SkipWhenComplete.__name__}"
+        return Worker(scheduler=scheduler, worker_processes=worker_processes, assistant=assistant, **options)
+
+
+def install() -> None:
+    """Register the handlers with luigi; once is enough, and more does no harm."""
+    luigi.Task.event_handler(luigi.Event.DEPENDENCY_DISCOVERED)(_discovered)
+    for event, handler in (
+        (luigi.Event.START, _started),
+        (luigi.Event.PROCESSING_TIME, _succeeded),
+        (luigi.Event.FAILURE, _failed),
+    ):
+        TaskOnKart.event_handler(event)(handler)
+
+
+install()
