@@ -65,12 +65,16 @@ def _inputs(task: luigi.Task, wanted: Any) -> Any:
         return found[wanted]
     if isinstance(wanted, luigi.Task):
         required = identity.dependencies(task)
-        if wanted not in required:
+        if wanted not in required and _id(wanted) not in map(_id, required):
             raise NotRequired(str(task), str(wanted), [str(one) for one in required])
         return wanted.output()
     if isinstance(wanted, Iterable):
         return [_inputs(task, item) for item in wanted]
     return wanted
+
+
+def _id(task: Any) -> str:
+    return str(task.make_unique_id() if hasattr(task, "make_unique_id") else task.task_id)
 
 
 def _value(target: Any) -> Any:

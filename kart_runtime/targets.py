@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, Literal, cast
 
 import luigi
 
@@ -110,7 +110,7 @@ class Target(luigi.Target):
     def __init__(self, url: str, codec: Codec | None = None, as_type: Any = None) -> None:
         self.url = url
         self.as_type = as_type
-        self.check: Callable[[Any, str], None] | None = None
+        self.check: Callable[[Any, Literal["dump", "load"]], None] | None = None
         self._store: Store
         self._store, self._key = store_for(url)
         self._codec: Codec = codec_for(url) if codec is None else codec

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, cast, overload
 
 import luigi
 from luigi.parameter import ParameterVisibility
@@ -243,6 +243,8 @@ class TaskOnKart(luigi.Task, Generic[T], metaclass=TaskMeta):
     def clone(self, cls: Any = None, **kwargs: Any) -> Any:
         """Return a task of another class, or this one, with this task's values for the parameters they share.
 
+        `rerun` and the checks of completeness are this task's own and are not taken over.
+
         Parameters
         ----------
         cls
@@ -250,7 +252,7 @@ class TaskOnKart(luigi.Task, Generic[T], metaclass=TaskMeta):
         **kwargs
             Values that shall differ.
         """
-        own = {} if cls is None or cls is type(self) else {"rerun", "strict_check", "modification_time_check"}
+        own = {"rerun", "strict_check", "modification_time_check"}
         cls = cls or type(self)
         shared = {name: getattr(self, name) for name, _ in cls.get_params() if hasattr(self, name) and name not in own}
         return cls(**{**shared, **kwargs})
@@ -340,7 +342,7 @@ class TaskOnKart(luigi.Task, Generic[T], metaclass=TaskMeta):
             target.check = partial(self._check_schema, target.url)
         return target
 
-    def _check_schema(self, url: str, value: Any, when: str) -> None:
+    def _check_schema(self, url: str, value: Any, when: Literal["dump", "load"]) -> None:
         schema = self.schema
         if isinstance(schema, Mapping):  # one for each output
             outputs = cast("Mapping[str, Any]", self.output())

@@ -1,7 +1,7 @@
 """gokart's names for what the engine provides, so that a project comes over by changing its import.
 
-``import kart_runtime.gokart as gokart`` in place of ``import gokart``, and ``from kart_runtime.gokart.x import y``. Only
-names are given here; what they do is written where they come from.
+``import kart_runtime.gokart as gokart`` in place of ``import gokart``, and ``from kart_runtime.gokart.x import y``.
+Only names are given here; what they do is written where they come from.
 """
 
 from kart_runtime.gokart.build import WorkerSchedulerFactory, build

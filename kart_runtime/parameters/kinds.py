@@ -176,6 +176,10 @@ class ExplicitBoolParameter(luigi.BoolParameter):
         # luigi's own constructor would put False where no default is given; an explicit flag may be required.
         super(luigi.BoolParameter, self).__init__(*args, **kwargs)
 
+    def _parser_kwargs(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
+        # luigi's own would take a bare ``--flag`` for true.
+        return cast("dict[str, Any]", super(luigi.BoolParameter, self)._parser_kwargs(*args, **kwargs))
+
 
 class Serializable(Protocol):
     """What a value must offer to be held by a `SerializableParameter`."""

@@ -1,5 +1,5 @@
-"""Which value does each parameter get? Its argument, else an override, else what the class inherits from a configuration
-class, else luigi's configuration, else its default.
+"""Which value does each parameter get? Its argument, else an override, else that of a configuration class it inherits
+from, else luigi's configuration, else its default.
 
 luigi answers by walking all attributes of the class and asking its configuration for each parameter, twice for each
 task built. Here the parameters of a class are listed once, and the values that do not come from the call are worked out

@@ -29,7 +29,12 @@ def test_ctrl_c_goes_to_the_caller():
 
 
 @pytest.mark.parametrize(
-    ("kind", "workers", "message"), [("serail", 1, "Did you mean 'serial'"), ("serial", 2, "the serial executor cannot have 2 workers"), ("threads", 0, "at least 1")]
+    ("kind", "workers", "message"),
+    [
+        ("serail", 1, "Did you mean 'serial'"),
+        ("serial", 2, "the serial executor cannot have 2 workers"),
+        ("threads", 0, "at least 1"),
+    ],
 )
 def test_what_cannot_be_had_is_refused(kind, workers, message):
     with pytest.raises(ConfigError, match=message):

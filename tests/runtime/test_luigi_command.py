@@ -99,6 +99,8 @@ def test_luigis_own_exit_codes():
 
 
 def test_no_scheduler_answers_is_an_error_inside_luigi(caplog):
+    caplog.set_level(logging.ERROR, "luigi-interface")
+    luigi.configuration.get_config().set("core", "rpc_retry_wait", "0")
     with pytest.raises(SystemExit) as end:
         run(["Main", "--no-lock", "--scheduler-url", "ftp://nowhere"])
     assert end.value.code == 4

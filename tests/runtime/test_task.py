@@ -219,7 +219,7 @@ def test_clone_shares_values():
     task = Number(value=3, workspace_directory="ws", rerun=True)
     other = task.clone(Other, extra=5)
     assert (other.value, other.extra, other.workspace_directory, other.rerun) == (3, 5, "ws", False)
-    assert task.clone(value=4).rerun is True
+    assert task.clone(value=4).rerun is False
 
 
 def test_randomness_of_ones_own():

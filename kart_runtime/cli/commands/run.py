@@ -33,7 +33,7 @@ examples:
 def add(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_words(parser, "what to build")
-    parser.add_argument("--executor", metavar="KIND", help="where tasks run: serial, threads, processes (else run.executor)")
+    parser.add_argument("--executor", metavar="KIND", help="serial, threads or processes (else run.executor)")
     parser.add_argument("--workers", metavar="N", type=int, help="how many tasks run at once (else run.workers)")
     parser.add_argument("--quiet", action="store_true", help="print the last line only, and what failed")
 
