@@ -98,6 +98,8 @@ def test_luigis_own_exit_codes():
     assert code_of("Main", "--fails") == 30
 
 
+# luigi reads this key, and says of it that nobody does.
+@pytest.mark.filterwarnings("ignore::luigi.parameter.UnconsumedParameterWarning")
 def test_no_scheduler_answers_is_an_error_inside_luigi(caplog):
     caplog.set_level(logging.ERROR, "luigi-interface")
     luigi.configuration.get_config().set("core", "rpc_retry_wait", "0")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import luigi
 import pytest
 
 from kart_runtime import TaskOnKart, build
-from kart_runtime.errors import CyclicTasks, PlanError
+from kart_runtime.errors import BuildFailed, CyclicTasks, OutputClash, PlanError
 from kart_runtime.plan import Action, Reason, describe, plan
 
 
@@ -148,3 +150,50 @@ def test_a_task_whose_complete_is_its_own():
 def test_tasks_are_described_by_family_and_id():
     assert describe(Step(number=1)) == f"Step[{Step(number=1).make_unique_id()[:8]}]"
     assert describe(Outside()).startswith("Outside[")
+
+
+class Fixed(TaskOnKart[int]):
+    value = luigi.IntParameter()
+
+    def output(self):
+        return self.make_target("fixed.pkl", use_unique_id=False)
+
+    def run(self):
+        self.dump(self.value)
+
+
+class PassesOn(TaskOnKart[int]):
+    def requires(self):
+        return Fixed(value=1)
+
+    def output(self):
+        return self.input()
+
+    def run(self):
+        pass
+
+
+def test_two_tasks_that_would_write_one_file_are_refused():
+    with pytest.raises(OutputClash, match=r"Fixed\[.*value=2.* and .*Fixed\[.*value=1.*fixed\.pkl") as caught:
+        plan([Fixed(value=1), Fixed(value=2)])
+    assert caught.value.url == "./resources/fixed.pkl"
+    with pytest.raises(OutputClash):
+        build([Fixed(value=1), Fixed(value=2)])
+    assert not Path("resources/fixed.pkl").exists()
+
+
+def test_a_task_may_pass_on_what_it_requires():
+    assert build(PassesOn()) == 1
+
+
+def test_what_a_run_yields_must_not_write_the_file_of_another():
+    class Yields(TaskOnKart[int]):
+        def requires(self):
+            return Fixed(value=1)
+
+        def run(self):
+            Fixed(value=1).output().remove()
+            yield Fixed(value=2)
+
+    with pytest.raises(BuildFailed, match="would both write"):
+        build(Yields())

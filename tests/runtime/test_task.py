@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import luigi
 import pandas as pd
+import pandera.pandas as pa
 import pytest
 
 from kart_runtime import ListTaskInstanceParameter, TaskInstanceParameter, TaskOnKart, build
-from kart_runtime.errors import EmptyDump, NotRequired, ObjectMissing
+from kart_runtime.errors import BuildFailed, EmptyDump, NotRequired, ObjectMissing, UnknownFormat
+from kart_runtime.frame_schemas import SchemaMismatch
 
 
 class Number(TaskOnKart[int]):
@@ -246,3 +249,113 @@ def test_a_notebook_may_define_a_class_again():
 
     assert build(define(1)()) == 1
     assert build(define(2)(rerun=True)) == 2
+
+
+def save_lines(value, path):
+    Path(path).write_text("\n".join(value))
+    Path(path).with_name("count.txt").write_text(str(len(value)))
+
+
+def load_lines(path):
+    lines = Path(path).read_text().split("\n")
+    assert int(Path(path).with_name("count.txt").read_text()) == len(lines)
+    return lines
+
+
+class Model(TaskOnKart[list]):
+    def output(self):
+        return self.make_model_target("models/lines.zip", save_lines, load_lines)
+
+    def run(self):
+        self.dump(["a", "b"])
+
+
+def test_a_model_saves_and_loads_itself():
+    assert build(Model(local_temporary_directory="tmp")) == ["a", "b"]
+    assert Model().output().path() == f"./resources/models/lines_{Model().make_unique_id()}.zip"
+    assert list(Path("tmp").rglob("*")) == []
+
+
+def test_a_model_lies_in_a_zip_file():
+    with pytest.raises(UnknownFormat, match=r"\.zip"):
+        Model().make_model_target("lines.pkl", save_lines, load_lines)
+
+
+class Large(TaskOnKart[pd.DataFrame]):
+    def output(self):
+        return self.make_large_data_frame_target(max_byte=100)
+
+    def run(self):
+        self.dump(pd.DataFrame({"a": range(200), "b": [str(number) for number in range(200)]}))
+
+
+def test_a_large_frame_keeps_its_rows_in_order():
+    frame = build(Large())
+    assert frame["a"].tolist() == list(range(200))
+    assert frame.index.tolist() == list(range(200))
+    assert Large().output().path().endswith(f"/test_task/Large_{Large().make_unique_id()}.zip")
+
+
+def test_parameters_can_be_read_as_text():
+    class Holds(TaskOnKart[int]):
+        task = TaskInstanceParameter()
+        quiet = luigi.Parameter(default="q", significant=False)
+
+    task = Holds(task=Number(value=3))
+    assert task.get_info(only_significant=True) == {"task": f"Number-{Number(value=3).make_unique_id()}"}
+    assert task.get_info()["quiet"] == "q"
+    assert task.get_info()["workspace_directory"] == "./resources/"
+
+
+def test_the_index_of_a_feather_file_can_be_left_out():
+    class Frame(TaskOnKart[pd.DataFrame]):
+        def output(self):
+            return self.make_target("frame.feather")
+
+        def run(self):
+            self.dump(pd.DataFrame({"a": [1, 2]}))
+
+    def columns(**settings):
+        build(Frame(**settings))
+        return list(pd.read_feather(Frame(**settings).output().path()).columns)
+
+    assert columns() == ["a", "__feather_gokart_index__None"]
+    assert columns(store_index_in_feather=False, workspace_directory="other") == ["a"]
+
+
+class Positive(TaskOnKart[pd.DataFrame]):
+    schema = pa.DataFrameSchema({"a": pa.Column(int, pa.Check.gt(0))})
+    first = luigi.IntParameter()
+
+    def output(self):
+        return self.make_target("positive.parquet")
+
+    def run(self):
+        self.dump(pd.DataFrame({"a": [self.first, 2]}))
+
+
+def test_a_frame_that_does_not_fit_the_schema_is_neither_stored_nor_given_out():
+    assert build(Positive(first=1))["a"].tolist() == [1, 2]
+    with pytest.raises(BuildFailed, match=r"(?s)Positive.*column 'a': greater_than\(0\)"):
+        build(Positive(first=0))
+    assert not Positive(first=0).complete()
+    pd.DataFrame({"a": [-1]}).to_parquet(Positive(first=1).output().path())
+    with pytest.raises(SchemaMismatch, match="-1"):
+        Positive(first=1).output().load()
+
+
+def test_each_output_may_have_a_schema():
+    class TwoFrames(TaskOnKart[pd.DataFrame]):
+        schema = {"a": Positive.schema}  # noqa: RUF012
+
+        def output(self):
+            return {"a": self.make_target("a.parquet"), "b": self.make_target("b.parquet")}
+
+        def run(self):
+            self.dump(pd.DataFrame({"a": [-1]}), "b")
+            self.dump(pd.DataFrame({"a": [-1]}), "a")
+
+    with pytest.raises(BuildFailed, match="greater_than"):
+        build(TwoFrames())
+    assert TwoFrames().output()["b"].exists()
+    assert not TwoFrames().output()["a"].exists()
