@@ -113,4 +113,6 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'kart_runtime' has no attribute '{name}'")
+    if name == "TaskOnKart":
+        import_module("kart_runtime.luigi_bridge")  # luigi's own worker may run the tasks: it is told what that takes
     return getattr(import_module(f"kart_runtime.{_HOMES[name]}"), name)

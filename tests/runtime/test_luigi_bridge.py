@@ -379,7 +379,6 @@ PIPELINE = """
 import os, time
 import luigi
 from kart_runtime import TaskOnKart
-import kart_runtime.luigi_bridge
 
 class Part(TaskOnKart[int]):
     number = luigi.IntParameter()
