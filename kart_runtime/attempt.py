@@ -19,7 +19,7 @@ from typing import Any, cast
 
 import luigi
 
-from kart_runtime.errors import NothingDumped
+from kart_runtime.errors import LockTimeout, NothingDumped
 from kart_runtime.identity import kept_with
 from kart_runtime.locks import Locks, NoLocks
 from kart_runtime.redis_locks import redis_locks_of
@@ -36,6 +36,8 @@ class State(enum.StrEnum):
     FAILED = "failed"
     COMPLETE = "complete"
     """Another process was faster."""
+    LOCKED = "locked"
+    """Another process runs it at this moment; other tasks go first, and then it is tried again."""
     SUSPENDED = "suspended"
     """`run()` yielded tasks that have to be complete before it goes on."""
 
@@ -117,12 +119,16 @@ class Attempt:
             kept.by_attempt = True
         try:
             locks = self._locks_of_task()
-            with locks.hold(_lock_name(self.task), self.wait):
+            wait = 0.0 if getattr(self.task, "should_lock_run", False) else self.wait
+            with locks.hold(lock_name(self.task), wait):
                 # Only another process can have changed the answer since the plan asked.
                 if locks.shared and self._generator is None and self._is_complete():
                     return Outcome(State.COMPLETE, self._started)
                 return self._run()
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - no lock, or no answer from complete()
+        except LockTimeout as error:
+            gives_way = getattr(self.task, "should_lock_run", False)
+            return Outcome(State.LOCKED, self._started, error=error) if gives_way else self.failed(error)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - no answer from complete(), no connection
             return self.failed(error)
         finally:
             if kept is not None:
@@ -233,7 +239,14 @@ def _post_mortem(task: luigi.Task, error: BaseException) -> None:
     task.trigger_event(luigi.Event.FAILURE, task, error)
 
 
-def _lock_name(task: luigi.Task) -> str:
+def lock_name(task: luigi.Task) -> str:
+    """Return what a task's lock is called.
+
+    Parameters
+    ----------
+    task
+        Any luigi task.
+    """
     unique = task.make_unique_id() if isinstance(task, TaskOnKart) else task.task_id
     return f"{type(task).__name__}_{unique}"
 

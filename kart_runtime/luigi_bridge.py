@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Generator
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Literal, cast
@@ -20,6 +21,8 @@ import luigi
 from luigi import rpc, scheduler
 from luigi.worker import TaskProcess, Worker, worker
 
+from kart_runtime.attempt import lock_name
+from kart_runtime.redis_locks import RedisLocks, redis_locks_of
 from kart_runtime.run_logs import RunLogs
 from kart_runtime.structures import flat
 from kart_runtime.task import TaskOnKart
@@ -70,6 +73,8 @@ def _started(task: TaskOnKart[Any]) -> None:
     task._kart.rng = None
     _rerun_from_now(task)
     # A run() that yielded starts again from its beginning under luigi, and so do its log files.
+    if task.should_lock_run or task.redis_host is not None or task.redis_port is not None:
+        vars(task)["run"] = _Locked(task)
     logs = _running[id(task)] = RunLogs(task)
     logs.at_start()
 
@@ -89,6 +94,34 @@ def _failed(task: TaskOnKart[Any], _error: BaseException) -> None:
 def _is_external(task: luigi.Task) -> bool:
     run = cast("Any", task).run
     return run is None or run == NotImplemented
+
+
+class _Locked:
+    """The `run()` of a task that redis locks: luigi swallows what a handler raises, but not what this raises.
+
+    A task that another process runs fails, and luigi's worker tries it again as its settings for retries say.
+    """
+
+    def __init__(self, task: TaskOnKart[Any]) -> None:
+        self._task, self._run = task, type(task).run
+
+    def __call__(self) -> Any:
+        locks = redis_locks_of(self._task)
+        if locks is None:  # the settings are all there, or this has raised
+            return self._run(self._task)
+        with locks.hold(lock_name(self._task), 0.0 if self._task.should_lock_run else _LOCK_WAIT):
+            if self._task.complete_check_at_run and self._task.complete():
+                return None
+            result = self._run(self._task)
+            return self._drained(locks, result) if isinstance(result, Generator) else result
+
+    def _drained(self, locks: RedisLocks, steps: Generator[Any, Any, Any]) -> Generator[Any, Any, None]:
+        with locks.hold(lock_name(self._task), _LOCK_WAIT):
+            yield from steps
+
+
+_LOCK_WAIT = 600.0
+"""Seconds that a task without `should_lock_run` waits for its lock, as in `build`."""
 
 
 def _is_skipped(task: luigi.Task) -> bool:
@@ -113,7 +146,7 @@ def _skip_if_complete(task: luigi.Task) -> bool:
 
 
 def _run_again(task: luigi.Task) -> None:
-    if _is_skipped(task):
+    if _is_skipped(task) or isinstance(vars(task).get("run"), _Locked):
         del vars(task)["run"]
 
 

@@ -5,6 +5,7 @@ The state of the loop:
 - ``waiting``: task to the number of its requirements that have not finished,
 - ``ready``: tasks whose number has come to nought, a heap by priority, then by place in the plan,
 - ``running``: what the executor has, at most ``workers``,
+- ``locked``: attempts that gave way to another process,
 - ``suspended``: attempts whose `run()` has yielded tasks that are not complete yet,
 - ``ended``: task to how it ended.
 
@@ -25,8 +26,8 @@ from functools import partial
 
 import luigi
 
-from kart_runtime.attempt import Attempt, Outcome, State
-from kart_runtime.errors import CyclicTasks, PlanError
+from kart_runtime.attempt import Attempt, Outcome, State, lock_name
+from kart_runtime.errors import CyclicTasks, LockTimeout, PlanError
 from kart_runtime.events import BuildFinished, Listener, PlanMade, Summary, TaskFinished, TaskStarted
 from kart_runtime.identity import kept_with
 from kart_runtime.ledger import Ledger, RunRecord
@@ -34,6 +35,9 @@ from kart_runtime.locks import Locks
 from kart_runtime.plan import Action, Plan, Reason, check_writers, describe, plan
 from kart_runtime.run_logs import visible_params
 from kart_runtime.task import TaskOnKart
+
+_FIRST_PAUSE, _LAST_PAUSE = 0.05, 1.0
+"""Seconds between two tries at a task that another process runs."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,9 @@ class Loop:
         self._running = 0
         self._finished: queue.SimpleQueue[tuple[Attempt, Future[Outcome]]] = queue.SimpleQueue()
         self._suspended: dict[luigi.Task, Attempt] = {}
+        self._locked: dict[luigi.Task, tuple[Attempt, Outcome]] = {}
+        self._locked_since: dict[luigi.Task, float] = {}
+        self._pause = _FIRST_PAUSE
         self._ended: dict[luigi.Task, str] = {}
         self._reasons: dict[luigi.Task, str] = {}
         self._failed: dict[luigi.Task, BaseException] = {}
@@ -97,10 +104,9 @@ class Loop:
         self._around.listen(PlanMade(self._plan))
         self._add(self._plan)
         try:
-            while self._ready or self._running:
+            while self._ready or self._running or self._locked:
                 self._submit()
-                if self._running:
-                    self._take(*self._finished.get())
+                self._wait()
             self._fail_circles()
         except KeyboardInterrupt:
             self._around.listen(BuildFinished(self._summary(interrupted=True)))
@@ -174,6 +180,29 @@ class Loop:
             future = self._around.executor.submit(attempt.run)
             future.add_done_callback(partial(self._put, attempt))
 
+    def _wait(self) -> None:
+        """Take what ends next; locked tasks are tried again when nothing else can go on, or after a pause."""
+        if self._running:
+            try:
+                self._take(*self._finished.get(timeout=self._pause if self._locked else None))
+            except queue.Empty:
+                self._try_locked()
+        elif self._locked and not self._ready:
+            time.sleep(self._pause)
+            self._try_locked()
+
+    def _try_locked(self) -> None:
+        self._pause = min(self._pause * 1.5, _LAST_PAUSE)
+        locked, self._locked = self._locked, {}
+        for task, (attempt, outcome) in locked.items():
+            waited = time.monotonic() - self._locked_since[task]
+            if waited >= self._around.lock_wait:
+                holder = getattr(outcome.error, "holder", "another process")
+                self._end(task, attempt.failed(LockTimeout(lock_name(task), waited, holder)))
+            else:
+                self._suspended[task] = attempt
+                self._make_ready(task)
+
     def _put(self, attempt: Attempt, future: Future[Outcome]) -> None:
         self._finished.put((attempt, future))  # called in whichever thread the executor has
 
@@ -182,6 +211,9 @@ class Loop:
         task, outcome = attempt.task, _outcome(attempt, future)
         if outcome.state is State.SUSPENDED:
             self._suspend(attempt, outcome)
+        elif outcome.state is State.LOCKED:
+            self._locked_since.setdefault(task, time.monotonic())
+            self._locked[task] = attempt, outcome
         elif outcome.state is State.FAILED and self._may_retry(task):
             self._record(task, outcome)
             self._around.listen(TaskFinished(task, outcome))

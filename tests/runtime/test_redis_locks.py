@@ -7,12 +7,15 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
+from pathlib import Path
 
 import luigi
 import pytest
 import redis
 
 from kart_runtime import TaskOnKart, build
+from kart_runtime.attempt import lock_name
 from kart_runtime.errors import BuildFailed, ConfigError, LockTimeout
 from kart_runtime.redis_locks import RedisLocks, redis_locks_of
 
@@ -117,6 +120,7 @@ import sys, time
 from pathlib import Path
 import luigi
 from kart_runtime import TaskOnKart, build
+from kart_runtime.attempt import lock_name
 
 class Slow(TaskOnKart):
     number = luigi.IntParameter()
@@ -144,3 +148,64 @@ def test_the_parameters_come_from_luigis_configuration(port):
     luigi.configuration.get_config().read_dict({"TaskOnKart": {"redis_host": "127.0.0.1", "redis_port": str(port)}})
     locks = redis_locks_of(Plain())
     assert (locks.host, locks.port, locks.timeout) == ("127.0.0.1", port, 180)
+
+
+class Marks(TaskOnKart[int]):
+    number = luigi.IntParameter()
+
+    def run(self):
+        with open("order.txt", "a") as file:
+            file.write(f"{self.number} ")
+        self.dump(self.number)
+
+
+@contextmanager
+def held(task, port, seconds):
+    """Hold a task's lock as another process would, for some seconds."""
+    locks = RedisLocks("127.0.0.1", port, 30, task.workspace_directory)
+    taken = threading.Event()
+
+    def hold():
+        with locks.hold(lock_name(task), 5):
+            taken.set()
+            time.sleep(seconds)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    taken.wait(10)
+    yield
+    thread.join()
+
+
+@pytest.mark.parametrize("options", [{}, {"workers": 2, "executor": "threads"}, {"workers": 2}])
+def test_a_task_that_somebody_else_runs_lets_the_others_go_first(port, options):
+    settings = {"redis_host": "127.0.0.1", "redis_port": port, "should_lock_run": True}
+    tasks = [Marks(number=number, **settings) for number in (1, 2, 3)]
+    with held(tasks[0], port, 0.7):
+        assert build(tasks, **options) == [1, 2, 3]
+    order = Path("order.txt").read_text().split()
+    assert (sorted(order), order[-1]) == (["1", "2", "3"], "1")
+
+
+def test_after_the_waiting_limit_the_holder_is_named(port):
+    task = Marks(number=1, redis_host="127.0.0.1", redis_port=port, should_lock_run=True)
+    with (
+        held(task, port, 1.0),
+        pytest.raises(BuildFailed, match=f"Marks_.* is locked by {socket.gethostname()}, process"),
+    ):
+        build(task, lock_wait=0.2)
+    assert not Path("order.txt").exists()
+
+
+def test_luigis_worker_locks_too(port):
+    task = Marks(number=1, redis_host="127.0.0.1", redis_port=port, should_lock_run=True)
+    with held(task, port, 0.5):
+        assert not luigi.build([task], local_scheduler=True, log_level="CRITICAL", no_lock=True)
+        assert not Path("order.txt").exists()
+    assert luigi.build([task], local_scheduler=True, log_level="CRITICAL", no_lock=True)
+    assert Path("order.txt").read_text() == "1 "
+
+
+def test_luigis_worker_refuses_half_a_setting(port):
+    assert not luigi.build([Marks(number=1, redis_host="h")], local_scheduler=True, log_level="CRITICAL", no_lock=True)
+    assert not Path("order.txt").exists()

@@ -14,7 +14,7 @@ def test_config_shows_every_value_and_where_it_comes_from(small_project, kart):
         " task RunAll conf/base/run.yaml:1\n",
         " workspace outputs/ conf/base/run.yaml:2\n",
         " seed 5 command line\n",
-        " executor serial default\n",
+        " executor null default\n",
         " level WARNING conf/base/logging.yaml:1\n",
         "tasks.numbers.Numbers\n size 4 conf/base/tasks/numbers.yaml:3\n",
         " numbers Numbers default\n",
