@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import pickle
+import pkgutil
 
 import pytest
 
+import kart_runtime
 from kart_runtime import errors
 
 EXAMPLES = [
@@ -54,6 +57,18 @@ def test_an_error_survives_pickle(error):
 @pytest.mark.parametrize("cls", tree(), ids=lambda cls: cls.__name__)
 def test_every_error_is_drawn_in_the_tree(cls):
     assert cls.__name__ in (errors.__doc__ or "")
+
+
+def descendants(cls):
+    return {cls}.union(*map(descendants, cls.__subclasses__()))
+
+
+def test_the_errors_of_other_modules_are_named_beside_the_tree():
+    for module in pkgutil.walk_packages(kart_runtime.__path__, "kart_runtime."):
+        if "__main__" not in module.name and not module.name.startswith("kart_runtime.gokart.mypy"):
+            importlib.import_module(module.name)
+    ours = {cls.__name__ for cls in descendants(errors.KartError) if cls.__module__.startswith("kart_runtime")}
+    assert {name for name in ours if name not in (errors.__doc__ or "")} == set()
 
 
 @pytest.mark.parametrize(
