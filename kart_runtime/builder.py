@@ -183,7 +183,7 @@ def _forget_reruns(tasks: Sequence[luigi.Task]) -> None:
     for task in tasks:
         state = identity.kept_with(task)
         if state is not None:
-            state.reran = False
+            state.reran = None
 
 
 def _failure(summary: Summary) -> BuildFailed:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Generator
-from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Literal, cast
 
@@ -23,40 +22,21 @@ from luigi.worker import TaskProcess, Worker, worker
 
 from kart_runtime.attempt import lock_name
 from kart_runtime.redis_locks import RedisLocks, redis_locks_of
+from kart_runtime.reruns import WrittenSince
 from kart_runtime.run_logs import RunLogs
 from kart_runtime.structures import flat
 from kart_runtime.task import TaskOnKart
 
 _log = logging.getLogger(__name__)
 
-CLOCK_TICK = 0.004
-"""How far the times of files may lag behind the clock, in seconds: Linux takes the last tick for them."""
-
 _running: dict[int, RunLogs] = {}
 """The log files of the tasks that luigi runs in this process, by the identity of the task object."""
 
 
-class _RerunSince:
-    """True once every output has been written after a time: a process that did not run the task can see that, too."""
-
-    def __init__(self, task: TaskOnKart[Any], since: float) -> None:
-        self._task, self._since = task, datetime.fromtimestamp(since - CLOCK_TICK, UTC)
-
-    def __bool__(self) -> bool:
-        outputs = list(flat(self._task.output()))
-        return bool(outputs) and all(target.exists() and self._is_new(target) for target in outputs)
-
-    def _is_new(self, target: Any) -> bool:
-        if not hasattr(target, "last_modification_time"):
-            return True
-        changed: datetime = target.last_modification_time()
-        return changed.astimezone(UTC) >= self._since
-
-
 def _rerun_from_now(task: luigi.Task) -> None:
     if isinstance(task, TaskOnKart) and task.rerun:
-        # complete() asks only whether it is true. A plain True would not reach the worker's other processes.
-        task._kart.reran = cast("bool", _RerunSince(task, time.time()))
+        # A plain True would not reach the worker's other processes.
+        task._kart.reran = WrittenSince(task, time.time())
 
 
 def _discovered(_task: luigi.Task, dependency: luigi.Task) -> None:

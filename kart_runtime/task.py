@@ -7,6 +7,7 @@ parameters, and everything else is asked later, by `plan` (which decides) and `a
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, cast, overload
@@ -32,6 +33,7 @@ from kart_runtime.parameters import (
     resolve,
     secret_names,
 )
+from kart_runtime.reruns import WrittenSince
 from kart_runtime.structures import flat, mapped
 from kart_runtime.targets import Target, make_target, path_of
 
@@ -226,8 +228,11 @@ class TaskOnKart(luigi.Task, Generic[T], metaclass=TaskMeta):
 
     def complete(self) -> bool:
         """Return whether nothing has to be done; a question, which changes nothing."""
-        if self.rerun and not self._kart.reran:
-            return False
+        if self.rerun:
+            if self._kart.reran is None:
+                self._kart.reran = WrittenSince(self, time.time())
+            if not self._kart.reran:
+                return False
         outputs = list(flat(self.output()))
         if not outputs or not all(target.exists() for target in outputs):
             return False

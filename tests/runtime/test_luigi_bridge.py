@@ -300,6 +300,21 @@ def test_rerun_means_once_also_where_another_process_runs_it(workers):
     assert times("again") == 3
 
 
+class YieldsAgain(TaskOnKart[int]):
+    def run(self):
+        target = yield Again(rerun=True)
+        self.dump(target.load())
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_a_run_yields_is_run_again_once(workers):
+    by_luigi(Again())
+    time.sleep(0.05)
+    assert by_luigi(YieldsAgain(), workers=workers).status is luigi.LuigiStatusCode.SUCCESS
+    assert times("again") == 2
+    assert YieldsAgain().output().load() == 2
+
+
 def test_rerun_passes_luigis_check_after_running(monkeypatch):
     luigi.configuration.get_config().set("worker", "check_complete_on_run", "true")
     by_luigi(Again())
