@@ -36,14 +36,14 @@ LIBRARIES = set(
     """
     annotated_doc annotated_types antlr4 arrow ast_serialize asttokens attr attrs binaryornot boto3 botocore certifi
     cffi charset_normalizer click cloudpickle comm contourpy cookiecutter coverage cruft cycler daemon dask dateutil
-    debugpy decorator distributed docutils executing fastjsonschema fonttools fsspec gcsfs git gitdb gitpython
+    debugpy decorator dill distributed docutils executing fastjsonschema fonttools fsspec gcsfs git gitdb gitpython
     gokart google google_cloud_storage hatchling hypothesis idna iniconfig ipykernel ipykernel_launcher ipython
     ipython_pygments_lexers
     ipywidgets isort jedi jinja2 jmespath joblib jsonschema jsonschema_specifications jupyter jupyter_client
-    jupyter_core jupyterlab kart_runtime kiwisolver librt lightgbm lockfile luigi markdown_it markdown_it_py
+    jupyter_core jupyterlab kart_runtime kiwisolver libcst librt lightgbm lockfile luigi markdown_it markdown_it_py
     markupsafe matplotlib matplotlib_inline mdurl mpl_toolkits mypy mypy_extensions mypyc narwhals nbclient
-    nbconvert nbformat nest_asyncio nest_asyncio2 notebook numpy omegaconf packaging pandas pandas_stubs parso
-    pathspec pexpect pil pillow pip pkg_resources platformdirs pluggy polars pre_commit prompt_toolkit psutil
+    nbconvert nbformat nest_asyncio nest_asyncio2 notebook numpy omegaconf packaging pandas pandas_stubs
+    pandera parso pathspec pexpect pil pillow pip pkg_resources platformdirs pluggy polars pre_commit prompt_toolkit psutil
     ptyprocess pure_eval py pyarrow pycparser pydantic pydantic_core pygments pylab pyparsing pytest python_daemon
     python_dateutil python_slugify pytz pyyaml pyzmq redis referencing requests rich rpds rpds_py ruff s3fs
     s3transfer scikit_learn scipy seaborn setuptools shellingham six sklearn slugify smmap stack_data tenacity
