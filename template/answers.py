@@ -43,7 +43,8 @@ LIBRARIES = set(
     jupyter_core jupyterlab kart_runtime kiwisolver libcst librt lightgbm lockfile luigi markdown_it markdown_it_py
     markupsafe matplotlib matplotlib_inline mdurl mpl_toolkits mypy mypy_extensions mypyc narwhals nbclient
     nbconvert nbformat nest_asyncio nest_asyncio2 notebook numpy omegaconf packaging pandas pandas_stubs
-    pandera parso pathspec pexpect pil pillow pip pkg_resources platformdirs pluggy polars pre_commit prompt_toolkit psutil
+    pandera parso
+    pathspec pexpect pil pillow pip pkg_resources platformdirs pluggy polars pre_commit prompt_toolkit psutil
     ptyprocess pure_eval py pyarrow pycparser pydantic pydantic_core pygments pylab pyparsing pytest python_daemon
     python_dateutil python_slugify pytz pyyaml pyzmq redis referencing requests rich rpds rpds_py ruff s3fs
     s3transfer scikit_learn scipy seaborn setuptools shellingham six sklearn slugify smmap stack_data tenacity
