@@ -170,12 +170,13 @@ def _run(
     run_ledger = Ledger()
     executor = make_executor(*pool)
     around = Surroundings(executor, pool[1], make_locks(turns[0], workspace), turns[1], run_ledger, listen)
+    loop = Loop(made, around)
     try:
         with executor:
-            return Loop(made, around).run()
+            return loop.run()
     finally:
         run_ledger.close()
-        _forget_reruns(made.tasks)
+        _forget_reruns(loop.tasks)
 
 
 def _forget_reruns(tasks: Sequence[luigi.Task]) -> None:

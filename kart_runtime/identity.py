@@ -21,7 +21,6 @@ from kart_runtime.errors import CyclicTasks, NotATask, PlanError, UnstableValue
 from kart_runtime.structures import flat
 
 if TYPE_CHECKING:
-    from kart_runtime.reruns import WrittenSince
     from kart_runtime.targets import Stored
 
 
@@ -46,7 +45,7 @@ class Kept:
     stored
         What the current attempt has dumped.
     reran
-        Whether a task with `rerun` has been run again. None: nobody has asked yet.
+        Whether a task with `rerun` has been run again, a bool or a `reruns.WrittenAnew`. None: nobody has asked yet.
     by_attempt
         Whether an attempt of ours runs the task, and not luigi's worker.
     rng
@@ -61,7 +60,7 @@ class Kept:
     serialized: str | None = None
     abbreviated: bool = False
     stored: list[Stored] = field(default_factory=list)
-    reran: bool | WrittenSince | None = None
+    reran: Any = None
     by_attempt: bool = False
     rng: Any = None
 

@@ -11,7 +11,6 @@ Called by luigi. `WorkerSchedulerFactory` is called by `luigi_command` and by pr
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Generator
 from types import TracebackType
 from typing import Any, Literal, cast
@@ -22,7 +21,7 @@ from luigi.worker import TaskProcess, Worker, worker
 
 from kart_runtime.attempt import lock_name
 from kart_runtime.redis_locks import RedisLocks, redis_locks_of
-from kart_runtime.reruns import WrittenSince
+from kart_runtime.reruns import WrittenAnew
 from kart_runtime.run_logs import RunLogs
 from kart_runtime.structures import flat
 from kart_runtime.task import TaskOnKart
@@ -36,7 +35,7 @@ _running: dict[int, RunLogs] = {}
 def _rerun_from_now(task: luigi.Task) -> None:
     if isinstance(task, TaskOnKart) and task.rerun:
         # A plain True would not reach the worker's other processes.
-        task._kart.reran = WrittenSince(task, time.time())
+        task._kart.reran = WrittenAnew(task)
 
 
 def _discovered(_task: luigi.Task, dependency: luigi.Task) -> None:

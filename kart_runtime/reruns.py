@@ -1,4 +1,4 @@
-"""When has a task with `rerun` been run again? Once all its outputs have been written after somebody first asked.
+"""When has a task with `rerun` been run again? Once each of its outputs is another one than when somebody first asked.
 
 Where our own attempt runs a task, that says so. Under luigi's worker a task may run in another process, which leaves no
 trace but its outputs. Called by `task` and `luigi_bridge`.
@@ -6,37 +6,49 @@ trace but its outputs. Called by `task` and `luigi_bridge`.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import os
+from datetime import datetime
 from typing import Any
 
 import luigi
 
 from kart_runtime.structures import flat
-
-CLOCK_TICK = 0.004
-"""How far the times of files may lag behind the clock, in seconds: Linux takes the last tick for them."""
+from kart_runtime.targets import path_of
 
 
-class WrittenSince:
-    """True once every output of a task has been written after a time.
+class WrittenAnew:
+    """True once every output of a task exists and was written after this object was made.
+
+    The times of the outputs are compared with each other and not with the clock, behind which those of files may lag by
+    some milliseconds.
 
     Parameters
     ----------
     task
         The task.
-    since
-        The time, in seconds since the epoch.
     """
 
-    def __init__(self, task: luigi.Task, since: float) -> None:
-        self._task, self._since = task, datetime.fromtimestamp(since - CLOCK_TICK, UTC)
+    def __init__(self, task: luigi.Task) -> None:
+        self._task = task
+        self._before = _times(task)
 
     def __bool__(self) -> bool:
-        outputs = list(flat(self._task.output()))
-        return bool(outputs) and all(target.exists() and self._is_new(target) for target in outputs)
+        now = _times(self._task)
+        return bool(now) and all(time is not None and time != self._before.get(path) for path, time in now.items())
 
-    def _is_new(self, target: Any) -> bool:
-        if not hasattr(target, "last_modification_time"):
-            return True
-        changed: datetime = target.last_modification_time()
-        return changed.astimezone(UTC) >= self._since
+
+def _times(task: luigi.Task) -> dict[str, datetime | int | None]:
+    return {path_of(target): _time(target) for target in flat(task.output())}
+
+
+def _time(target: Any) -> datetime | int | None:
+    """Return when an output was written; None when it does not exist."""
+    try:
+        if not target.exists():
+            return None
+        if hasattr(target, "last_modification_time"):
+            found: datetime = target.last_modification_time()
+            return found
+        return os.stat(path_of(target)).st_mtime_ns  # noqa: PTH116 - a target of luigi's, which does not say
+    except FileNotFoundError:  # removed between the two questions
+        return None

@@ -75,10 +75,16 @@ class Loop:
         The plan.
     around
         What to work with.
+
+    Attributes
+    ----------
+    tasks
+        All tasks of the build, also those that a `run()` has yielded.
     """
 
     def __init__(self, made: Plan, around: Surroundings) -> None:
         self._plan = made
+        self.tasks: list[luigi.Task] = []
         self._around = around
         self._waiting: dict[luigi.Task, int] = {}
         self._dependents: dict[luigi.Task, list[luigi.Task]] = defaultdict(list)
@@ -119,6 +125,7 @@ class Loop:
 
     def _add(self, made: Plan) -> None:
         """Take in the tasks of a plan that are not known yet, or were not needed until now."""
+        self.tasks.extend(made.tasks)
         for task in made.tasks:
             decision = made.decisions[task]
             if task in self._waiting or self._ended.get(task, Reason.NOT_NEEDED.name) != Reason.NOT_NEEDED.name:

@@ -7,7 +7,6 @@ parameters, and everything else is asked later, by `plan` (which decides) and `a
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, cast, overload
@@ -33,7 +32,7 @@ from kart_runtime.parameters import (
     resolve,
     secret_names,
 )
-from kart_runtime.reruns import WrittenSince
+from kart_runtime.reruns import WrittenAnew
 from kart_runtime.structures import flat, mapped
 from kart_runtime.targets import Target, make_target, path_of
 
@@ -230,7 +229,7 @@ class TaskOnKart(luigi.Task, Generic[T], metaclass=TaskMeta):
         """Return whether nothing has to be done; a question, which changes nothing."""
         if self.rerun:
             if self._kart.reran is None:
-                self._kart.reran = WrittenSince(self, time.time())
+                self._kart.reran = WrittenAnew(self)
             if not self._kart.reran:
                 return False
         outputs = list(flat(self.output()))
