@@ -59,7 +59,6 @@ def _is_earlier(other: Any, cls: Any) -> bool:
         and other.__module__ == cls.__module__
         and other.__qualname__ == cls.__qualname__
         and other.get_task_family() == cls.get_task_family()
-        and cls not in other.__subclasses__()
         and other not in cls.__mro__
     )
 

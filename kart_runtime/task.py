@@ -7,7 +7,7 @@ parameters, and everything else is asked later, by `plan` (which decides) and `a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, cast, overload
 
@@ -347,12 +347,10 @@ class TaskOnKart(luigi.Task, Generic[T], metaclass=TaskMeta):
         return target
 
     def _check_schema(self, url: str, value: Any, when: Literal["dump", "load"]) -> None:
-        schema = self.schema
-        if isinstance(schema, Mapping):  # one for each output
-            outputs = cast("Mapping[str, Any]", self.output())
-            schema = next((schema.get(key) for key, target in outputs.items() if path_of(target) == url), None)
-        if schema is not None:
-            frame_schemas.check_schema(str(self), schema, value, when)
+        outputs = self.output()
+        named = outputs.items() if isinstance(outputs, dict) else ()
+        key = next((key for key, target in named if path_of(target) == url), None)
+        frame_schemas.check_schema(str(self), frame_schemas.schema_for(self.schema, key), value, when)
 
     @overload
     def load(self, target: TaskOnKart[K]) -> K: ...

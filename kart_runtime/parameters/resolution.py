@@ -212,5 +212,7 @@ def _with_names(declared: Declaration, args: Sequence[Any], kwargs: Mapping[str,
 
 def _unknown(name: str, declared: Declaration) -> str:
     guess = nearest(name, declared.params)
-    hint = f" Did you mean '{guess}'?" if guess else f" It has: {', '.join(declared.params)}."
+    # The task's own come first; those of the engine take no positional arguments.
+    known = sorted(declared.params, key=lambda one: one not in declared.positional)
+    hint = f" Did you mean '{guess}'?" if guess else f" It has: {', '.join(known)}."
     return f"{declared.family} has no parameter '{name}'.{hint}"

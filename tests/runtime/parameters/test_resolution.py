@@ -153,3 +153,11 @@ def test_equal_values_of_different_types_are_different_tasks():
         plain = luigi.ListParameter(default=())
 
     assert Anything(value=(1,)).make_unique_id() != Anything(value=(True,)).make_unique_id()
+
+
+def test_an_unknown_parameter_is_answered_with_the_tasks_own_first():
+    class Own(TaskOnKart[int]):
+        depth = luigi.IntParameter(default=1)
+
+    with pytest.raises(UnknownParameterException, match=r"no parameter 'zzz'\. It has: depth, workspace_directory"):
+        Own(zzz=1)
