@@ -13,20 +13,22 @@ import pickle
 import time
 import traceback
 from collections.abc import Generator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, cast
+from functools import lru_cache
+from typing import Any, NamedTuple, cast
 
 import luigi
 
 from kart_runtime.errors import LockTimeout, NothingDumped
-from kart_runtime.identity import kept_with
+from kart_runtime.identity import Kept, kept_with
+from kart_runtime.loading import output_of
 from kart_runtime.locks import Locks, NoLocks
 from kart_runtime.redis_locks import redis_locks_of
 from kart_runtime.run_logs import RunLogs
-from kart_runtime.structures import flat
+from kart_runtime.structures import flat, flatten
 from kart_runtime.targets import Stored, path_of
-from kart_runtime.task import TaskOnKart
+from kart_runtime.task import TaskOnKart, ignore
 
 
 class State(enum.StrEnum):
@@ -42,8 +44,7 @@ class State(enum.StrEnum):
     """`run()` yielded tasks that have to be complete before it goes on."""
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What one attempt came to.
 
     Attributes
@@ -59,7 +60,7 @@ class Outcome:
     stored
         What was dumped.
     log_files
-        The urls of the log files.
+        The kinds of log files that were written.
     error, trace
         The exception and its traceback as text.
     wanted
@@ -94,7 +95,7 @@ class Attempt:
     task: luigi.Task
     locks: Locks = field(default_factory=NoLocks)
     wait: float = 600.0
-    fulfilled: tuple[luigi.Task, ...] = ()
+    fulfilled: set[luigi.Task] = field(default_factory=set)
     """What `run()` has yielded and the loop has run."""
     _generator: Generator[Any, Any, None] | None = None
     _yielded: Any = None
@@ -110,21 +111,23 @@ class Attempt:
     def run(self) -> Outcome:
         """Run the task, or go on with it after a suspension, and say what it came to. Ctrl-C goes through."""
         outcome = self._attempted()
-        return replace(outcome, error=_portable(outcome)) if self._away and outcome.error is not None else outcome
+        return outcome._replace(error=_portable(outcome)) if self._away and outcome.error is not None else outcome
 
     def _attempted(self) -> Outcome:
-        self._started = self._started or datetime.now(UTC).isoformat(timespec="milliseconds")
+        self._started = self._started or _now()
         kept = kept_with(self.task)
         if kept is not None:
             kept.by_attempt = True
         try:
-            locks = self._locks_of_task()
+            locks = (redis_locks_of(self.task) if kept is not None else None) or self.locks
+            if not locks.shared:
+                return self._run(kept)
             wait = 0.0 if getattr(self.task, "should_lock_run", False) else self.wait
             with locks.hold(lock_name(self.task), wait):
                 # Only another process can have changed the answer since the plan asked.
-                if locks.shared and self._generator is None and self._is_complete():
+                if self._generator is None and self._is_complete():
                     return Outcome(State.COMPLETE, self._started)
-                return self._run()
+                return self._run(kept)
         except LockTimeout as error:
             gives_way = getattr(self.task, "should_lock_run", False)
             return Outcome(State.LOCKED, self._started, error=error) if gives_way else self.failed(error)
@@ -133,45 +136,42 @@ class Attempt:
         finally:
             if kept is not None:
                 kept.by_attempt = False
-
-    def _locks_of_task(self) -> Locks:
-        return (redis_locks_of(self.task) if isinstance(self.task, TaskOnKart) else None) or self.locks
+                kept.output = None
 
     def _is_complete(self) -> bool:
         return bool(getattr(self.task, "complete_check_at_run", True) and self.task.complete())
 
-    def _run(self) -> Outcome:
+    def _run(self, kept: Kept | None) -> Outcome:
         task = self.task
         began = None
         try:
             if self._generator is None:
-                self._start()
+                self._start(kept)
             began = time.perf_counter()
             wanted = self._advance()
             self._seconds, began = self._seconds + time.perf_counter() - began, None
             if wanted:
                 return Outcome(State.SUSPENDED, self._started, self._seconds, wanted=wanted)
-            return self._succeed()
+            return self._succeed(kept)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a task raises is its outcome
             self._seconds += time.perf_counter() - began if began else 0.0
             _post_mortem(task, error)
             return self.failed(error)
 
-    def _start(self) -> None:
+    def _start(self, kept: Kept | None) -> None:
         task = self.task
-        if isinstance(task, TaskOnKart):
-            task._kart.stored.clear()
-            task._kart.rng = None
-            self._logs = RunLogs(task)
+        if kept is not None:
+            kept.stored, kept.rng = (), None
+            self._logs = RunLogs(cast("TaskOnKart[Any]", task))
             self._logs.at_start()
         _give_reporters(task)
-        task.trigger_event(luigi.Event.START, task)
+        _tell(task, luigi.Event.START)
 
     def _advance(self) -> tuple[luigi.Task, ...]:
         """Run to the end, or to the first yield whose tasks are not complete; return those."""
         if self._generator is None:
             result = self.task.run()
-            if not isinstance(result, Generator):
+            if result is None or not isinstance(result, Generator):
                 return ()
             self._generator, send = result, None
         else:
@@ -187,21 +187,21 @@ class Attempt:
                 return wanted
             send = _paths(self._yielded)
 
-    def _succeed(self) -> Outcome:
+    def _succeed(self, kept: Kept | None) -> Outcome:
         task = self.task
         stored: tuple[Stored, ...] = ()
         seed: int | None = None
         log_files: tuple[str, ...] = ()
-        if isinstance(task, TaskOnKart) and self._logs is not None:
-            stored = tuple(task._kart.stored)
-            outputs = list(flat(task.output()))
+        if kept is not None and self._logs is not None:
+            stored = kept.stored
+            outputs = flatten(output_of(task))
             _check_dumped(task, outputs, stored)
-            task._kart.reran = True
+            kept.reran = True
             self._logs.at_success(self._seconds, outputs)
-            seed, log_files = self._logs.seed, tuple(self._logs.written)
-        task.trigger_event(luigi.Event.PROCESSING_TIME, task, self._seconds)
+            seed, log_files = self._logs.seed, self._logs.written
+        _tell(task, luigi.Event.PROCESSING_TIME, self._seconds)
         task.on_success()
-        task.trigger_event(luigi.Event.SUCCESS, task)
+        _tell(task, luigi.Event.SUCCESS)
         return Outcome(State.DONE, self._started, self._seconds, seed, stored, log_files)
 
     def failed(self, error: BaseException) -> Outcome:
@@ -212,22 +212,46 @@ class Attempt:
         error
             What went wrong, in the attempt or with what it waits for.
         """
-        stored = tuple(self.task._kart.stored) if isinstance(self.task, TaskOnKart) else ()
-        log_files = tuple(self._logs.written) if self._logs is not None else ()
+        kept = kept_with(self.task)
+        stored = kept.stored if kept is not None else ()
+        log_files = self._logs.written if self._logs is not None else ()
         seed = self._logs.seed if self._logs is not None else None
         text = "".join(traceback.format_exception(error))
         return Outcome(State.FAILED, self._started, self._seconds, seed, stored, log_files, error, text)
 
 
+def _now() -> str:
+    """Return the time, ISO 8601 in UTC, with milliseconds."""
+    seconds, milliseconds = divmod(time.time_ns() // 1_000_000, 1000)
+    return f"{_to_the_second(seconds)}.{milliseconds:03d}+00:00"
+
+
+@lru_cache(maxsize=1)
+def _to_the_second(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
+
+
 def _portable(outcome: Outcome) -> BaseException:
     """Return the error if it arrives whole in another process, else one that says the same."""
     error = cast("BaseException", outcome.error)
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:  # noqa: BLE001 - whatever its class does in __reduce__ or __init__
+    if not _survives(error):
         return RuntimeError(f"{type(error).__name__}: {error}\n{outcome.trace}")
     error.add_note(f"In process {os.getpid()}:\n{outcome.trace}")
     return error
+
+
+def _survives(error: BaseException) -> bool:
+    """Return whether an error is the same after a journey, whatever its class does in `__reduce__` or `__init__`."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # noqa: BLE001
+        import cloudpickle  # for an error that a script or notebook defines
+
+        try:
+            pickle.loads(cloudpickle.dumps(error))
+        except Exception:  # noqa: BLE001
+            return False
+    return True
 
 
 def _post_mortem(task: luigi.Task, error: BaseException) -> None:
@@ -236,7 +260,20 @@ def _post_mortem(task: luigi.Task, error: BaseException) -> None:
         task.on_failure(error)
     except Exception as second:  # noqa: BLE001 - it must not hide the first
         error.add_note(f"Its on_failure() raised as well: {type(second).__name__}: {second}")
-    task.trigger_event(luigi.Event.FAILURE, task, error)
+    _tell(task, luigi.Event.FAILURE, error)
+
+
+FOR_LUIGI: set[Any] = set()
+"""The handlers of events that do for luigi's worker what an attempt does itself; `luigi_bridge` names them."""
+
+
+def _tell(task: luigi.Task, event: str, *details: Any) -> None:
+    """Tell luigi's handlers of an event, if there are any but those that have nothing to do here."""
+    for handlers in task._event_callbacks.values():
+        found = handlers.get(event)
+        if found and not found <= FOR_LUIGI:
+            task.trigger_event(event, task, *details)
+            return
 
 
 def lock_name(task: luigi.Task) -> str:
@@ -255,15 +292,13 @@ def _give_reporters(task: luigi.Task) -> None:
     # luigi's worker puts these in; a run() written for it may call them.
     for name in ("set_tracking_url", "set_status_message", "set_progress_percentage"):
         if getattr(task, name, None) is None:
-            setattr(task, name, _ignore)
+            setattr(task, name, ignore)
 
 
-def _ignore(*_args: Any) -> None:
-    """Take a report that nobody shows."""
-
-
-def _check_dumped(task: TaskOnKart[Any], outputs: list[Any], stored: tuple[Stored, ...]) -> None:
+def _check_dumped(task: luigi.Task, outputs: list[Any], stored: tuple[Stored, ...]) -> None:
     # What was dumped is there: no store has to be asked.
+    if len(outputs) == len(stored) == 1 and getattr(outputs[0], "url", None) == stored[0].url:
+        return
     written = {one.url for one in stored}
     missing = [target for target in outputs if getattr(target, "url", None) not in written and not target.exists()]
     if missing:

@@ -16,7 +16,7 @@ logger = logging.getLogger("kart_runtime.build")
 
 
 @contextmanager
-def logged(level: int | None, listener: Listener | None) -> Iterator[Listener]:
+def logged(level: int | None, listener: Listener | None) -> Iterator[Listener | None]:
     """Give the listener of a build, which also writes messages from a level on; logging is as before afterwards.
 
     Parameters
@@ -26,9 +26,8 @@ def logged(level: int | None, listener: Listener | None) -> Iterator[Listener]:
     listener
         Who else is told of the build's events.
     """
-    listen = listener or _nobody
     if level is None:
-        yield listen
+        yield listener
         return
     disabled, own_level = logging.root.manager.disable, logger.level
     handler = logging.StreamHandler()
@@ -38,7 +37,8 @@ def logged(level: int | None, listener: Listener | None) -> Iterator[Listener]:
 
     def both(event: Event) -> None:
         _log(event)
-        listen(event)
+        if listener is not None:
+            listener(event)
 
     try:
         yield both
@@ -46,10 +46,6 @@ def logged(level: int | None, listener: Listener | None) -> Iterator[Listener]:
         logger.removeHandler(handler)
         logger.setLevel(own_level)
         logging.disable(disabled)
-
-
-def _nobody(_event: Event) -> None:
-    """Listen to nothing."""
 
 
 def _log(event: Event) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, TypedDict, TypeVar, Unpack, cast, overload
 
 import luigi
@@ -12,11 +12,12 @@ from kart_runtime import identity
 from kart_runtime.build_log import logged
 from kart_runtime.errors import BuildFailed, ConfigError
 from kart_runtime.events import Listener, Summary
-from kart_runtime.executors import make_executor
+from kart_runtime.executors import Executors
 from kart_runtime.instances import forget_classes
-from kart_runtime.ledger import Ledger
+from kart_runtime.ledger import Ledger, typical_seconds
 from kart_runtime.locks import make_locks
 from kart_runtime.plan import describe, plan
+from kart_runtime.resources import Limits
 from kart_runtime.schedule import Loop, Surroundings
 from kart_runtime.structures import mapped
 from kart_runtime.task import TaskOnKart
@@ -30,6 +31,7 @@ class BuildOptions(TypedDict, total=False):
 
     executor: str | None
     workers: int
+    resources: Mapping[str, float]
     locks: str
     lock_wait: float
     check_all: bool
@@ -44,6 +46,7 @@ class BuildOptions(TypedDict, total=False):
 
 
 NO_DUMP = TaskDumpConfig()
+NO_LIMITS: Mapping[str, float] = {}
 
 
 @overload
@@ -73,6 +76,7 @@ def build(  # noqa: PLR0917 - gokart's form
     *,
     executor: str | None = None,
     workers: int = 1,
+    resources: Mapping[str, float] = NO_LIMITS,
     locks: str = "none",
     lock_wait: float = 600.0,
     check_all: bool = False,
@@ -101,9 +105,13 @@ def build(  # noqa: PLR0917 - gokart's form
     task_dump_config
         Whether a tree or table of the tasks is printed or stored first.
     executor
-        Where tasks run: "serial", "threads" or "processes". None: serial for one worker, else processes.
+        Where tasks run: "serial", "threads" or "processes". None: serial for one worker, else processes. A task class
+        that has an attribute `executor` runs there.
     workers
         How many run at once.
+    resources
+        How much there is of what tasks declare that they need, for example ``{"gpu": 1}``. Of a resource that is not
+        named here or in luigi's configuration there is 1.
     locks
         "none", or "file" where several processes of one machine share the workspace.
     lock_wait
@@ -142,9 +150,20 @@ def build(  # noqa: PLR0917 - gokart's form
         forget_classes()
     if task_lock_exception_max_wait_seconds is not None:
         lock_wait = task_lock_exception_max_wait_seconds
-    with logged(log_level, on_event) as listen:
-        _dump_information(roots, task_dump_config)
-        summary = _run(roots, (executor, workers), (locks, lock_wait), check_all, listen)
+    with logged(log_level, on_event) as listen, Executors(executor, workers) as executors, Ledger() as ledger:
+        for root in roots:
+            process_task_info(cast("TaskOnKart[Any]", root), task_dump_config)
+        around = Surroundings(
+            executors=executors,
+            workers=workers,
+            locks=make_locks(locks, _workspace(roots)),
+            lock_wait=lock_wait,
+            ledger=ledger,
+            listen=listen,
+            limits=Limits(resources),
+            seconds=typical_seconds(_workspace(roots)) if workers > 1 else {},
+        )
+        summary = _run(roots, check_all, around)
     if not summary.ok:
         raise _failure(summary)
     if not return_value:
@@ -153,33 +172,19 @@ def build(  # noqa: PLR0917 - gokart's form
     return values[0] if isinstance(task, luigi.Task) else values
 
 
-def _dump_information(roots: Sequence[luigi.Task], wanted: TaskDumpConfig) -> None:
-    for root in roots:
-        process_task_info(cast("TaskOnKart[Any]", root), wanted)
+def _workspace(roots: Sequence[luigi.Task]) -> str:
+    return next((root.workspace_directory for root in roots if isinstance(root, TaskOnKart)), "./resources/")
 
 
-def _run(
-    roots: Sequence[luigi.Task],
-    pool: tuple[str | None, int],
-    turns: tuple[str, float],
-    check_all: bool,
-    listen: Listener,
-) -> Summary:
-    made = plan(roots, check_all=check_all)
-    workspace = next((root.workspace_directory for root in roots if isinstance(root, TaskOnKart)), "./resources/")
-    run_ledger = Ledger()
-    executor = make_executor(*pool)
-    around = Surroundings(executor, pool[1], make_locks(turns[0], workspace), turns[1], run_ledger, listen)
-    loop = Loop(made, around)
+def _run(roots: Sequence[luigi.Task], check_all: bool, around: Surroundings) -> Summary:
+    loop = Loop(plan(roots, check_all=check_all), around)
     try:
-        with executor:
-            return loop.run()
+        return loop.run()
     finally:
-        run_ledger.close()
         _forget_reruns(loop.tasks)
 
 
-def _forget_reruns(tasks: Sequence[luigi.Task]) -> None:
+def _forget_reruns(tasks: Iterable[luigi.Task]) -> None:
     # `rerun` means once a build; the task objects live on in luigi's registry.
     for task in tasks:
         state = identity.kept_with(task)

@@ -23,6 +23,10 @@
     │   ├── NothingDumped(RuntimeError)    run() ended and the output is not there
     │   └── EmptyDump(AssertionError)      an empty frame was dumped although that is forbidden
     ├── LockTimeout(TimeoutError)
+    ├── ExecutorError                      a worker process, and not the work, is at fault
+    │   ├── WorkerDied(RuntimeError)       it ended while it ran something
+    │   ├── CannotSend(TypeError)          the work or its result cannot be pickled
+    │   └── NotImportable(ImportError)     a module of the work is not to be found there
     └── BuildFailed                        task → exceptions; tasks not started → the failed ancestor
 
 Leaves that one room alone raises stand in that room: `BadArchive` (`codecs.archive`), `PandasTypeError`
@@ -35,7 +39,7 @@ Every class keeps its arguments as attributes and survives pickle, because outco
 
 from __future__ import annotations
 
-import difflib
+import signal
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -50,6 +54,8 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     known
         What could have been meant.
     """
+    import difflib  # needed only where something is wrong
+
     candidates = list(known)
     lowered = {candidate.lower(): candidate for candidate in candidates}
     if name.lower() in lowered:
@@ -427,3 +433,91 @@ class BuildFailed(KartError):
         if len(self.not_started) > len(shown):
             lines.append(f"  ... and {len(self.not_started) - len(shown)} more not started")
         return "\n".join(lines)
+
+
+class ExecutorError(KartError):
+    """A worker process did not get its work, or did not bring it back; the work itself is not at fault."""
+
+
+class WorkerDied(ExecutorError, RuntimeError):
+    """A worker process ended while it ran something; nothing else was lost with it.
+
+    Parameters
+    ----------
+    pid
+        The process.
+    exit_code
+        As `subprocess` gives it: negative for the signal that killed it. None when it is not known.
+    task
+        What it ran, as text.
+    """
+
+    def __init__(self, pid: int, exit_code: int | None, task: str = "") -> None:
+        self.pid, self.exit_code, self.task = pid, exit_code, task
+        running = f" while it ran {task}" if task else ""
+        super().__init__(f"Worker process {pid} {_ending(exit_code)}{running}.")
+
+    def running(self, task: str) -> WorkerDied:
+        """Return this error with the name of the task in its message.
+
+        Parameters
+        ----------
+        task
+            The task, as text.
+        """
+        return WorkerDied(self.pid, self.exit_code, task)
+
+
+_HINTS: dict[int, str] = {signal.SIGKILL: " (perhaps out of memory)", signal.SIGSEGV: " (a fault in compiled code)"}
+
+
+def _ending(exit_code: int | None) -> str:
+    if exit_code is None:
+        return "closed its connection"
+    if exit_code >= 0:
+        return f"ended with exit code {exit_code}"
+    try:
+        name = signal.Signals(-exit_code).name
+    except ValueError:  # a real-time signal has no name
+        name = f"signal {-exit_code}"
+    return f"was killed by {name}{_HINTS.get(-exit_code, '')}"
+
+
+class CannotSend(ExecutorError, TypeError):
+    """Something cannot go to or from a worker process, because it cannot be pickled.
+
+    Parameters
+    ----------
+    what
+        What was to be sent, as text.
+    found
+        Its type, or the type inside it that is in the way.
+    why
+        What pickling said.
+    """
+
+    def __init__(self, what: str, found: str, why: str) -> None:
+        self.what, self.found, self.why = what, found, why
+        super().__init__(
+            f"{what} ({found}) cannot be pickled, which is the way between processes: {why}. Leave that value out, "
+            "make it inside run(), or run the task by executor 'threads' or 'serial'."
+        )
+
+
+class NotImportable(ExecutorError, ImportError):
+    """A worker process cannot import what it needs for its work.
+
+    Parameters
+    ----------
+    module
+        The module, and the name in it, as far as that is known.
+    why
+        What the import said.
+    """
+
+    def __init__(self, module: str, why: str) -> None:
+        self.module, self.why = module, why
+        super().__init__(
+            f"A worker process cannot import {module}: {why}. Workers are fresh interpreters: the module has to be "
+            "installed, or its folder on sys.path (or PYTHONPATH) when the build begins."
+        )

@@ -11,14 +11,14 @@ import hashlib
 import inspect
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 import luigi
 
 from kart_runtime.errors import CyclicTasks, NotATask, PlanError, UnstableValue
-from kart_runtime.structures import flat
+from kart_runtime.structures import flat, flatten
 
 if TYPE_CHECKING:
     from kart_runtime.targets import Stored
@@ -48,6 +48,8 @@ class Kept:
         Whether a task with `rerun` has been run again, a bool or a `reruns.WrittenAnew`. None: nobody has asked yet.
     by_attempt
         Whether an attempt of ours runs the task, and not luigi's worker.
+    output
+        What `output()` returned to the plan, or else to the current attempt; forgotten when the attempt ends.
     rng
         The task's random generator, once it was asked for.
     """
@@ -59,9 +61,10 @@ class Kept:
     dependencies: tuple[luigi.Task, ...] | None = None
     serialized: str | None = None
     abbreviated: bool = False
-    stored: list[Stored] = field(default_factory=list)
+    stored: tuple[Stored, ...] = ()
     reran: Any = None
     by_attempt: bool = False
+    output: Any = None
     rng: Any = None
 
 
@@ -73,7 +76,8 @@ def kept_with(task: luigi.Task) -> Kept | None:
     task
         Any luigi task.
     """
-    return cast("Kept | None", task.__dict__.get("_kart"))
+    found: Kept | None = task.__dict__.get("_kart")
+    return found
 
 
 def _settled(structure: Any) -> Any:
@@ -98,27 +102,29 @@ def requirements(task: luigi.Task) -> Any:
         Any luigi task.
     """
     kept = kept_with(task)
-    if kept is None or not _keeps(task):
+    if kept is None or (kept.dependencies is None and not _keeps(task)):
         return _settled(task.requires())
     if kept.dependencies is None:
         _ask(task, kept)
     return kept.required
 
 
-def _ask(task: luigi.Task, kept: Kept) -> None:
+def _ask(task: luigi.Task, kept: Kept) -> tuple[luigi.Task, ...]:
     required = _settled(task.requires())
-    dependencies = tuple(flat(required))
+    dependencies = tuple(flatten(required))
     _check(task, dependencies)
     kept.required, kept.dependencies = required, dependencies
+    return dependencies
 
 
 def _keeps(task: luigi.Task) -> bool:
-    return bool(cast("Any", task).cache_unique_id)
+    return bool(task.cache_unique_id)  # type: ignore[attr-defined]  # asked of kart's tasks only
 
 
 def _check(task: luigi.Task, dependencies: tuple[Any, ...]) -> None:
     for found in dependencies:
-        check_task(found, f"{task.get_task_family()}.requires()")
+        if not hasattr(found, "_kart"):  # isinstance() is slow here, since luigi's classes are abstract ones
+            check_task(found, f"{task.get_task_family()}.requires()")
 
 
 def check_task(found: Any, where: str) -> None:
@@ -151,11 +157,11 @@ def dependencies(task: luigi.Task) -> tuple[luigi.Task, ...]:
     NotATask
         When `requires()` holds something else.
     """
-    kept = kept_with(task)
+    kept: Kept | None = getattr(task, "_kart", None)
+    if kept is not None and kept.dependencies is not None:
+        return kept.dependencies
     if kept is not None and _keeps(task):
-        if kept.dependencies is None:
-            _ask(task, kept)
-        return cast("tuple[luigi.Task, ...]", kept.dependencies)
+        return _ask(task, kept)
     found = tuple(flat(requirements(task)))
     _check(task, found)
     return found
@@ -189,11 +195,8 @@ def _assign(root: luigi.Task, known: dict[int, str]) -> None:
     while waiting:
         task, rest = waiting[-1]
         for upstream in rest:
-            kept = kept_with(upstream)
-            if kept is None or id(upstream) in known:
-                continue
-            if kept.unique_id is not None:
-                known[id(upstream)] = kept.unique_id
+            kept: Kept | None = getattr(upstream, "_kart", None)
+            if kept is None or kept.unique_id is not None or id(upstream) in known:
                 continue
             if id(upstream) in on_path:
                 raise CyclicTasks(_circle(list(on_path.values()), upstream))
@@ -204,7 +207,7 @@ def _assign(root: luigi.Task, known: dict[int, str]) -> None:
             waiting.pop()
             del on_path[id(task)]
             known[id(task)] = _hashed(task, known)
-            kept = kept_with(task)
+            kept = getattr(task, "_kart", None)
             if kept is not None and _keeps(task):
                 kept.unique_id = known[id(task)]
 
@@ -217,10 +220,11 @@ def _circle(path: list[luigi.Task], again: luigi.Task) -> list[str]:
 def _hashed(task: luigi.Task, known: Mapping[int, str]) -> str:
     parts: list[Any] = []
     for upstream in dependencies(task):
-        if kept_with(upstream) is None:
+        kept: Kept | None = getattr(upstream, "_kart", None)
+        if kept is None:
             parts.append(upstream.to_str_params(only_significant=True))
-        elif cast("Any", upstream).significant:
-            parts.append(known[id(upstream)])
+        elif upstream.significant:  # type: ignore[attr-defined]  # kart's own, since something is kept with it
+            parts.append(kept.unique_id or known[id(upstream)])
     parts.append(task.to_str_params(only_significant=True))
     parts.append(type(task).__name__)
     if getattr(task, "serialized_task_definition_check", False):

@@ -6,13 +6,14 @@ own registry of objects is used, so that clearing or disabling it counts here, t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import luigi
 from luigi import task_register
 from luigi.freezing import FrozenOrderedDict
 
-from kart_runtime.parameters import forget_declarations, resolve
+from kart_runtime.parameters import accepted, completed, declaration, forget_declarations
+from kart_runtime.parameters.inheritance import ATTRIBUTE as SOURCES
 
 
 class TaskMeta(task_register.Register):
@@ -26,18 +27,19 @@ class TaskMeta(task_register.Register):
 
         def __call__(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: N805 - a metaclass
             """Return the task with these parameters."""
-            known = vars(task_register.Register)["_Register__instance_cache"]
-            values = resolve(cast("type[luigi.Task]", cls), args, kwargs)
-            if known is None:
-                return _instance(cls, args, kwargs, values)
-            # The types belong to the key: 1, 1.0 and True are equal, but not one parameter value.
-            key = (cls, *values.values(), *map(_kind, values.values()))
+            known: dict[Any, Any] | None = task_register.Register._Register__instance_cache  # type: ignore[attr-defined]
+            declared = declaration(cls)
+            defaults = declared.values()
+            given = accepted(declared, args, kwargs)
             try:
-                found = known.get(key)
+                key = _key(cls, declared.version, defaults, given)
+                found = known.get(key) if known is not None else None
             except TypeError:  # a value that cannot be hashed
-                return _instance(cls, args, kwargs, values)
+                known = found = None
             if found is None:
-                found = known.setdefault(key, _instance(cls, args, kwargs, values))
+                found = _instance(cls, args, kwargs, completed(declared, defaults, given))
+                if known is not None:
+                    found = known.setdefault(key, found)
             return found
 
     def __init__(cls, name: str, bases: tuple[type, ...], members: dict[str, Any]) -> None:  # noqa: N805
@@ -49,7 +51,7 @@ class TaskMeta(task_register.Register):
     def __setattr__(cls, name: str, value: Any) -> None:  # noqa: N805
         super().__setattr__(name, value)
         # luigi.util.inherits adds parameters to finished classes.
-        if isinstance(value, luigi.Parameter) or name == "task_namespace":
+        if isinstance(value, luigi.Parameter) or name in ("task_namespace", SOURCES):
             forget_declarations()
 
 
@@ -68,6 +70,22 @@ def forget_classes() -> None:
     keep = ("luigi", "kart_runtime")
     known = task_register.Register._reg
     known[:] = [cls for cls in known if cls.__module__.partition(".")[0] in keep or issubclass(cls, luigi.Config)]
+
+
+def _key(cls: type, version: int, defaults: dict[str, Any], given: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what a task is known by: its class, and the values in which it differs from the class's defaults.
+
+    The types belong to it: 1, 1.0 and True are equal, but not one parameter value.
+    """
+    parts: list[Any] = [cls, version]
+    for name in given if len(given) < 2 else sorted(given):
+        value, default = given[name], defaults[name]
+        hash(value)  # what has no hash may answer == by something that is no bool, as arrays do
+        if value is not default:
+            kind = _kind(value)
+            if type(value) is not type(default) or value != default or kind != _kind(default):
+                parts += (name, value, kind)
+    return tuple(parts)
 
 
 def _kind(value: Any) -> Any:

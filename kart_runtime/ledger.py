@@ -16,11 +16,12 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from kart_runtime.registry import codec_for, split_url, store_for
+from kart_runtime.registry import split_url, store_for
+from kart_runtime.stores import put
 from kart_runtime.targets import Stored, Target
 
 LOG_FILES: Mapping[str, str] = {
@@ -31,6 +32,8 @@ LOG_FILES: Mapping[str, str] = {
     "module_versions": ".txt",
 }
 """The kinds of log files and their suffixes."""
+
+_quoted = json.encoder.encode_basestring_ascii
 
 RUNS_FOLDER = "log/runs"
 
@@ -48,12 +51,14 @@ class LogFiles:
         The id of the task.
     """
 
-    __slots__ = ("_folder", "_name")
+    __slots__ = ("_folder", "_key", "_name", "_put")
 
     def __init__(self, workspace: str, name: str, unique_id: str) -> None:
         slash = "" if workspace.endswith("/") or not workspace else "/"
         self._folder = f"{workspace}{slash}log/"
         self._name = f"/{name}_{unique_id}"
+        store, self._key = store_for(self._folder)
+        self._put = getattr(store, "put", None) or partial(put, store)
 
     def url(self, kind: str) -> str:
         """Return where a log file lies.
@@ -75,23 +80,32 @@ class LogFiles:
         """
         return Target(self.url(kind))
 
-    def write(self, kind: str, value: Any) -> str:
-        """Write a log file and return where it lies.
+    def write(self, kind: str, data: bytes) -> None:
+        """Write a log file.
 
-        There are five of them with each output, so they go to the store directly: nobody needs a checksum of them.
+        There are five of them with each output, so they go to their place in one write each, without a checksum and
+        without the rename that makes an output whole or absent: nobody takes one for a result.
 
         Parameters
         ----------
         kind
             A key of `LOG_FILES`.
-        value
-            What the file's format takes.
+        data
+            Its bytes.
         """
-        url = self.url(kind)
-        store, key = store_for(url)
-        with store.write(key) as file:
-            codec_for(url).dump(value, file)
-        return url
+        self._put(f"{self._key}{kind}{self._name}{LOG_FILES[kind]}", data)
+
+    def read(self, kind: str) -> Any:
+        """Return what a log file holds, None when there is none; an empty one was begun by a process that died.
+
+        Parameters
+        ----------
+        kind
+            A key of `LOG_FILES`.
+        """
+        target = Target(self.url(kind))
+        found = target.stat()
+        return target.load() if found is not None and found.size else None
 
 
 @lru_cache(maxsize=1)
@@ -107,6 +121,16 @@ def _versions_of(number_of_modules: int) -> dict[str, str]:  # noqa: ARG001 - th
 def module_versions() -> dict[str, str]:
     """Return the version of each imported library that states one, and Python's."""
     return _versions_of(len(sys.modules))
+
+
+def versions_text() -> bytes:
+    """Return what `module_versions` returns as text, a line for each library."""
+    return _text_of(len(sys.modules))
+
+
+@lru_cache(maxsize=1)
+def _text_of(number_of_modules: int) -> bytes:
+    return "\n".join(f"{name}=={version}" for name, version in _versions_of(number_of_modules).items()).encode()
 
 
 @dataclass(frozen=True)
@@ -130,7 +154,7 @@ class RunRecord:
     outputs
         What it stored.
     log_files
-        The urls of its log files.
+        The kinds of log files that were written, of `LOG_FILES`; `LogFiles` says where they lie.
     error
         What went wrong, "" when nothing did.
     reason
@@ -186,7 +210,7 @@ class Ledger:
         self.run_id = run_id or new_run_id()
         self._files: dict[str, int] = {}
 
-    def append(self, workspace: str, record: RunRecord) -> None:
+    def append(self, workspace: str, record: Mapping[str, Any]) -> None:
         """Add the record of one attempt.
 
         Parameters
@@ -194,11 +218,25 @@ class Ledger:
         workspace
             The workspace of the task.
         record
-            What happened.
+            What happened: the fields of `RunRecord`, without the run.
         """
-        line = vars(record) | {"outputs": [vars(stored) for stored in record.outputs], "run_id": self.run_id}
         # One write call a line: a reader, or a crash, meets whole lines and at most one cut one at the end.
-        os.write(self._file(workspace), json.dumps(line).encode() + b"\n")
+        os.write(self._file(workspace), self._line(record).encode())
+
+    def _line(self, record: Mapping[str, Any]) -> str:
+        """Return the record as JSON, put together by hand: json.dumps would take twice as long for the same text."""
+        params = ", ".join([f"{_quoted(name)}: {_quoted(text)}" for name, text in record["params"].items()])
+        outputs = ", ".join(
+            [f'{{"url": {_quoted(url)}, "size": {size}, "sha256": "{sha}"}}' for url, size, sha in record["outputs"]]
+        )
+        seed = record["seed"]
+        return (
+            f'{{"task": {_quoted(record["task"])}, "module": {_quoted(record["module"])}, '
+            f'"unique_id": "{record["unique_id"]}", "state": "{record["state"]}", "started": "{record["started"]}", '
+            f'"seconds": {record["seconds"]:.6f}, "seed": {"null" if seed is None else seed}, '
+            f'"params": {{{params}}}, "outputs": [{outputs}], "log_files": {_list_of(record["log_files"])}, '
+            f'"error": {_quoted(record["error"])}, "reason": {_quoted(record["reason"])}, "run_id": "{self.run_id}"}}\n'
+        )
 
     def _file(self, workspace: str) -> int:
         descriptor = self._files.get(workspace)
@@ -210,10 +248,21 @@ class Ledger:
             os.write(descriptor, json.dumps(_header(self.run_id)).encode() + b"\n")
         return descriptor
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Close the files."""
         while self._files:
             os.close(self._files.popitem()[1])
+
+
+@lru_cache(maxsize=16)
+def _list_of(kinds: tuple[str, ...]) -> str:
+    return json.dumps(kinds)
 
 
 def _header(run_id: str) -> dict[str, Any]:
@@ -240,12 +289,50 @@ def read_records(workspace: str) -> Iterator[RunRecord]:
     workspace
         The workspace. Cut and foreign lines are passed over.
     """
-    folder = Path(split_url(workspace)[1]) / RUNS_FOLDER
-    for path in sorted(folder.glob("*.jsonl")):
-        for line in path.read_text(errors="replace").splitlines():
-            try:
-                found = json.loads(line)
-                if "unique_id" in found:
-                    yield RunRecord.from_json(found)
-            except (ValueError, TypeError):
-                continue
+    for path in _run_files(workspace):
+        yield from _records_in(path.read_text(errors="replace"))
+
+
+def _run_files(workspace: str) -> list[Path]:
+    """Return the files of the runs, oldest first."""
+    return sorted((Path(split_url(workspace)[1]) / RUNS_FOLDER).glob("*.jsonl"))
+
+
+def _records_in(text: str) -> Iterator[RunRecord]:
+    for line in text.splitlines():
+        try:
+            found = json.loads(line)
+            if "unique_id" in found:
+                yield RunRecord.from_json(found)
+        except (ValueError, TypeError):
+            continue
+
+
+_LOOK_BACK = 1 << 20
+"""Bytes of records, newest first, that are read to learn how long tasks take."""
+
+
+def typical_seconds(workspace: str) -> dict[tuple[str, str], float]:
+    """Return how long the tasks of each class took lately, by module and name: the mean in the newest run that ran any.
+
+    Parameters
+    ----------
+    workspace
+        The workspace. Only the end of its history is read, so that a long one costs no more than a short one.
+    """
+    means: dict[tuple[str, str], float] = {}
+    left = _LOOK_BACK
+    for path in reversed(_run_files(workspace)):
+        with path.open("rb") as file:
+            file.seek(-min(left, path.stat().st_size), os.SEEK_END)
+            text = file.read(left).decode(errors="replace")
+        left -= len(text)
+        times: dict[tuple[str, str], list[float]] = {}
+        for record in _records_in(text):
+            if record.state == "done":
+                times.setdefault((record.module, record.task), []).append(record.seconds)
+        for cls, seconds in times.items():
+            means.setdefault(cls, sum(seconds) / len(seconds))
+        if left <= 0:
+            break
+    return means

@@ -83,6 +83,22 @@ def _value(target: Any) -> Any:
     return target.load()
 
 
+def output_of(task: luigi.Task) -> Any:
+    """Return what `output()` returns; asked once in each attempt.
+
+    Parameters
+    ----------
+    task
+        Any luigi task.
+    """
+    kept = identity.kept_with(task)
+    if kept is None or not kept.by_attempt:
+        return task.output()
+    if kept.output is None:
+        kept.output = task.output()
+    return kept.output
+
+
 def output_target(task: luigi.Task, wanted: Any) -> Target:
     """Return the target that a value is dumped to.
 
@@ -101,7 +117,7 @@ def output_target(task: luigi.Task, wanted: Any) -> Target:
         When it is not said which of several outputs is meant.
     """
     name = type(task).__name__
-    found = task.output() if wanted is None or isinstance(wanted, str) else wanted
+    found = output_of(task) if wanted is None or isinstance(wanted, str) else wanted
     if isinstance(wanted, str):
         if not isinstance(found, dict) or wanted not in found:
             known = ", ".join(map(repr, found)) if isinstance(found, dict) else "one output without a name"

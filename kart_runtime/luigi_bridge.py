@@ -19,7 +19,7 @@ import luigi
 from luigi import rpc, scheduler
 from luigi.worker import TaskProcess, Worker, worker
 
-from kart_runtime.attempt import lock_name
+from kart_runtime.attempt import FOR_LUIGI, lock_name
 from kart_runtime.redis_locks import RedisLocks, redis_locks_of
 from kart_runtime.reruns import WrittenAnew
 from kart_runtime.run_logs import RunLogs
@@ -48,7 +48,7 @@ def _started(task: TaskOnKart[Any]) -> None:
         return
     if getattr(task, "complete_check_at_run", False) and _skip_if_complete(task):
         return
-    task._kart.stored.clear()
+    task._kart.stored = ()
     task._kart.rng = None
     _rerun_from_now(task)
     # A run() that yielded starts again from its beginning under luigi, and so do its log files.
@@ -199,6 +199,7 @@ def install() -> None:
         (luigi.Event.FAILURE, _failed),
     ):
         TaskOnKart.event_handler(event)(handler)
+        FOR_LUIGI.add(handler)
 
 
 install()

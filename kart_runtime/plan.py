@@ -4,21 +4,23 @@ Asked by `schedule` before anything runs, again for requirements that a running 
 ``plan`` and ``tree``. A plan is a question: it changes nothing.
 
 The graph is walked once without recursion. Then decisions are made downstream before upstream, because what only a
-complete task requires is not needed and does not have to be looked for.
+complete task requires is not needed and does not have to be looked for. Tasks are numbered by the walk, so that an edge
+costs one look-up of a task, and after that only numbers.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from functools import cached_property
+from typing import Any, NamedTuple, cast
 
 import luigi
 
 from kart_runtime import identity
 from kart_runtime.errors import CyclicTasks, KartError, OutputClash, PlanError
-from kart_runtime.structures import flat
+from kart_runtime.structures import flat, flatten
 from kart_runtime.targets import path_of
 from kart_runtime.task import TaskOnKart
 
@@ -43,8 +45,7 @@ class Reason(enum.Enum):
     NOT_NEEDED = "nothing that runs needs it"
 
 
-@dataclass(frozen=True)
-class Decision:
+class Decision(NamedTuple):
     """What happens to one task, and why.
 
     Attributes
@@ -62,7 +63,36 @@ class Decision:
     @property
     def text(self) -> str:
         """Return the reason, with its detail, for people."""
-        return f"{self.reason.value}: {self.detail}" if self.detail else self.reason.value
+        return f"{self.reason._value_}: {self.detail}" if self.detail else self.reason._value_
+
+
+class Graph:
+    """Tasks with what they require.
+
+    Attributes
+    ----------
+    tasks
+        The tasks, upstream before downstream; the place in this list is a task's number.
+    upstream
+        By number: the numbers of the tasks that the task requires, each once, in their order.
+    numbers
+        Task to number.
+    """
+
+    __slots__ = ("numbers", "tasks", "upstream")
+
+    def __init__(self) -> None:
+        self.tasks: list[luigi.Task] = []
+        self.upstream: list[tuple[int, ...]] = []
+        self.numbers: dict[luigi.Task, int] = {}
+
+    def by_task(self) -> dict[luigi.Task, tuple[luigi.Task, ...]]:
+        """Return each task with the tasks that it requires, upstream before downstream."""
+        tasks = self.tasks
+        return {
+            task: tuple(tasks[number] for number in upstream)
+            for task, upstream in zip(tasks, self.upstream, strict=True)
+        }
 
 
 @dataclass(frozen=True)
@@ -73,21 +103,33 @@ class Plan:
     ----------
     roots
         The tasks that were asked for.
-    tasks
-        All tasks, upstream before downstream.
-    requires
-        Task to the tasks that it requires.
-    decisions
-        Task to what happens to it.
+    graph
+        All tasks, upstream before downstream, and which requires which.
+    verdicts
+        What happens to each task, in the order of `graph.tasks`.
     writers
         Place of an output to the tasks that will write it: one, or several of which one requires another.
     """
 
     roots: tuple[luigi.Task, ...]
-    tasks: tuple[luigi.Task, ...]
-    requires: Mapping[luigi.Task, tuple[luigi.Task, ...]]
-    decisions: Mapping[luigi.Task, Decision]
+    graph: Graph
+    verdicts: Sequence[Decision]
     writers: Mapping[str, list[luigi.Task]] = field(default_factory=dict)
+
+    @property
+    def tasks(self) -> Sequence[luigi.Task]:
+        """Return all tasks, upstream before downstream."""
+        return self.graph.tasks
+
+    @cached_property
+    def requires(self) -> Mapping[luigi.Task, tuple[luigi.Task, ...]]:
+        """Return the tasks that each task requires."""
+        return self.graph.by_task()
+
+    @cached_property
+    def decisions(self) -> Mapping[luigi.Task, Decision]:
+        """Return what happens to each task."""
+        return dict(zip(self.graph.tasks, self.verdicts, strict=True))
 
     def with_action(self, action: Action) -> list[luigi.Task]:
         """Return the tasks to which something happens, upstream before downstream.
@@ -97,7 +139,7 @@ class Plan:
         action
             What happens.
         """
-        return [task for task in self.tasks if self.decisions[task].action is action]
+        return [task for task, verdict in zip(self.tasks, self.verdicts, strict=True) if verdict.action is action]
 
 
 def plan(roots: Sequence[luigi.Task], *, check_all: bool = False) -> Plan:
@@ -117,14 +159,18 @@ def plan(roots: Sequence[luigi.Task], *, check_all: bool = False) -> Plan:
     OutputClash
         When two different tasks would write one file.
     """
-    requires = walk(roots)
-    deciding = _Deciding(requires)
-    decisions = deciding.decide(roots, check_all)
-    return Plan(tuple(dict.fromkeys(roots)), tuple(requires), requires, decisions, deciding.writers)
+    graph = walk(roots)
+    deciding = _Deciding(graph)
+    verdicts = deciding.decide(roots, check_all)
+    return Plan(tuple(dict.fromkeys(roots)), graph, verdicts, deciding.writers)
 
 
-def walk(roots: Iterable[luigi.Task]) -> dict[luigi.Task, tuple[luigi.Task, ...]]:
-    """Return each task below some roots with what it requires, upstream before downstream.
+_OPEN = -1
+"""The number of a task whose requirements are being walked."""
+
+
+def walk(roots: Iterable[luigi.Task]) -> Graph:
+    """Return the graph below some tasks.
 
     Parameters
     ----------
@@ -136,34 +182,42 @@ def walk(roots: Iterable[luigi.Task]) -> dict[luigi.Task, tuple[luigi.Task, ...]
     CyclicTasks
         When tasks require one another in a circle.
     """
-    found: dict[luigi.Task, tuple[luigi.Task, ...]] = {}
+    graph = Graph()
+    numbers = graph.numbers
     for root in roots:
-        if root in found:
+        if root in numbers:
             continue
-        waiting = [(root, _upstream(root), 0)]
-        on_path = {root: None}
-        while waiting:
-            task, upstream, place = waiting.pop()
-            while place < len(upstream) and upstream[place] in found:
-                place += 1
-            if place == len(upstream):
-                found[task] = upstream
-                del on_path[task]
-                continue
-            following = upstream[place]
-            if following in on_path:
-                path = list(on_path)
-                raise CyclicTasks([one.get_task_family() for one in path[path.index(following) :]])
-            waiting.append((task, upstream, place + 1))
-            waiting.append((following, _upstream(following), 0))
-            on_path[following] = None
-    return found
+        numbers[root] = _OPEN
+        path: list[tuple[luigi.Task, Iterator[luigi.Task], list[int]]] = [(root, iter(_upstream(root)), [])]
+        while path:
+            task, rest, found = path[-1]
+            for following in rest:
+                number = numbers.get(following)
+                if number is None:
+                    numbers[following] = _OPEN
+                    path.append((following, iter(_upstream(following)), []))
+                    break
+                if number == _OPEN:
+                    raise CyclicTasks(_circle([one for one, _, _ in path], following))
+                found.append(number)
+            else:
+                path.pop()
+                number = numbers[task] = len(graph.tasks)
+                graph.tasks.append(task)
+                graph.upstream.append(tuple(dict.fromkeys(found)))
+                if path:
+                    path[-1][2].append(number)
+    return graph
+
+
+def _circle(path: list[luigi.Task], again: luigi.Task) -> list[str]:
+    return [one.get_task_family() for one in path[path.index(again) :]]
 
 
 def _upstream(task: luigi.Task) -> tuple[luigi.Task, ...]:
     if type(task)._requires is not luigi.Task._requires:  # luigi lets template classes add requirements there
-        return tuple(dict.fromkeys(cast("list[luigi.Task]", task.deps())))
-    return tuple(dict.fromkeys(identity.dependencies(task)))
+        return tuple(cast("list[luigi.Task]", task.deps()))
+    return identity.dependencies(task)
 
 
 _COMPLETE = Decision(Action.SKIP, Reason.COMPLETE)
@@ -174,41 +228,47 @@ _RERUN = Decision(Action.RUN, Reason.RERUN)
 class _Deciding:
     """Decides about the tasks of one graph, and sees who would write what."""
 
-    def __init__(self, requires: dict[luigi.Task, tuple[luigi.Task, ...]]) -> None:
-        self._requires = requires
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
         self.writers: dict[str, list[luigi.Task]] = {}
 
-    def decide(self, roots: Iterable[luigi.Task], check_all: bool) -> dict[luigi.Task, Decision]:
-        decisions: dict[luigi.Task, Decision] = {}
-        needed = set(roots)
-        for task in reversed(self._requires):
-            if task in needed:
-                decision, outputs = _decision(task)
-                if decision.action is Action.RUN:
-                    needed.update(self._requires[task])
+    def decide(self, roots: Iterable[luigi.Task], check_all: bool) -> list[Decision]:
+        tasks, upstream = self._graph.tasks, self._graph.upstream
+        verdicts = [_NOT_NEEDED] * len(tasks)
+        needed = bytearray(len(tasks))
+        for root in roots:
+            needed[self._graph.numbers[root]] = True
+        for number in range(len(tasks) - 1, -1, -1):
+            task = tasks[number]
+            if needed[number]:
+                verdict, outputs = _decision(task)
+                verdicts[number] = verdict
+                if verdict.action is Action.RUN:
+                    for one in upstream[number]:
+                        needed[one] = True
                     self._note(task, outputs)
             elif check_all:
                 found, _ = _decision(task)
                 skipped = found.action is Action.SKIP
-                decision = found if skipped else Decision(Action.SKIP, Reason.NOT_NEEDED, found.text)
-            else:
-                decision = _NOT_NEEDED
-            decisions[task] = decision
-        return decisions
+                verdicts[number] = found if skipped else Decision(Action.SKIP, Reason.NOT_NEEDED, found.text)
+        return verdicts
 
     def _note(self, task: luigi.Task, outputs: list[Any]) -> None:
         for target in outputs:
-            writers = self.writers.setdefault(path_of(target), [])
-            if writers:
-                check_writers(path_of(target), task, writers, self._requires)
-            writers.append(task)
+            url = path_of(target)
+            others = self.writers.get(url)
+            if others is None:
+                self.writers[url] = [task]
+                continue
+            check_writers(url, task, others, self._graph)
+            others.append(task)
 
 
 def check_writers(
     url: str,
     task: luigi.Task,
     others: Sequence[luigi.Task],
-    requires: Mapping[luigi.Task, tuple[luigi.Task, ...]],
+    graph: Graph,
 ) -> None:
     """Raise `OutputClash` when a task would write what others write, unless it passes on what it requires.
 
@@ -218,12 +278,17 @@ def check_writers(
         The file.
     task, others
         The task, and the others that write the file.
-    requires
-        Task to the tasks that it requires.
+    graph
+        Which task requires which.
     """
-    if any(other in requires.get(task, ()) or task in requires.get(other, ()) for other in others):
+    if any(_requires(graph, task, other) or _requires(graph, other, task) for other in others):
         return
     raise OutputClash(url, [str(others[0]), str(task)])
+
+
+def _requires(graph: Graph, task: luigi.Task, other: luigi.Task) -> bool:
+    number, wanted = graph.numbers.get(task), graph.numbers.get(other)
+    return number is not None and wanted is not None and wanted in graph.upstream[number]
 
 
 def _decision(task: luigi.Task) -> tuple[Decision, list[Any]]:
@@ -234,7 +299,8 @@ def _decision(task: luigi.Task) -> tuple[Decision, list[Any]]:
         by_outputs = _is_judged_by_outputs(task)
         if not by_outputs and task.complete():
             return _COMPLETE, []
-        outputs = list(flat(task.output()))
+        output = task.output()
+        outputs = flatten(output)
         missing = next((path_of(target) for target in outputs if not target.exists()), "")
     except KartError:
         raise
@@ -244,6 +310,9 @@ def _decision(task: luigi.Task) -> tuple[Decision, list[Any]]:
         return _COMPLETE, outputs
     if task.run is None or task.run == NotImplemented or isinstance(task, luigi.ExternalTask):
         return Decision(Action.MISSING, Reason.EXTERNAL_MISSING, missing), outputs
+    kept = identity.kept_with(task)
+    if kept is not None:
+        kept.output = output  # the attempt will want it
     return Decision(Action.RUN, Reason.OUTPUT_MISSING if missing else Reason.INCOMPLETE, missing), outputs
 
 

@@ -102,9 +102,9 @@ def redis_locks_of(task: Any) -> RedisLocks | None:
         When host or port is missing, or the time-out is not positive: a task is never silently left unlocked.
     """
     host, port = task.redis_host, task.redis_port
-    family = task.get_task_family()
     if host is None and port is None and not task.should_lock_run:
         return None
+    family = task.get_task_family()
     if host is None or port is None:
         missing = "redis_host" if host is None else "redis_port"
         raise ConfigError("locking needs redis_host and redis_port", key=f"{family}.{missing}", expected="both")

@@ -62,7 +62,8 @@ def codec_for(path: str) -> Any:
     UnknownFormat
         When no codec is known for the suffix.
     """
-    return _load(_codec_entry(path))
+    entry = CODECS.get(path[path.rfind(".") :]) or _codec_entry(path)
+    return _loaded.get(entry) or _load(entry)
 
 
 def codec_class(path: str) -> type[Any]:
@@ -116,9 +117,9 @@ def store_for(url: str) -> tuple[Any, str]:
     UnknownScheme
         When no store is known for the scheme.
     """
-    scheme, key = split_url(url)
+    scheme, key = split_url(url) if "://" in url else ("", url)
     entry = STORES.get(scheme)
     if entry is None:
         known = [f"{name}://" if name else "a path" for name in STORES]
         raise UnknownScheme(url, known, "This version of kart-runtime stores on a file system only.")
-    return _load(entry), key
+    return _loaded.get(entry) or _load(entry), key

@@ -5,15 +5,17 @@ Called by `attempt`, and by `luigi_bridge` where luigi's own worker runs the tas
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
-from importlib import import_module
+from io import BytesIO
+from pickle import dumps
 from typing import Any
 
 from kart_runtime import ledger
+from kart_runtime.codecs.plain import PROTOCOL, Pickle
+from kart_runtime.kept_of_runs import MASK
 from kart_runtime.parameters import secret_names
+from kart_runtime.seeds import set_seed
 from kart_runtime.targets import path_of
-from kart_runtime.task import MASK, TaskOnKart
+from kart_runtime.task import TaskOnKart
 
 
 class RunLogs:
@@ -25,34 +27,50 @@ class RunLogs:
     ----------
     task
         The task.
+
+    Attributes
+    ----------
+    seed
+        The seed of the run.
+    written
+        The kinds of the log files that have been written, of `ledger.LOG_FILES`.
     """
+
+    __slots__ = ("_files", "_wanted", "seed", "task", "written")
 
     def __init__(self, task: TaskOnKart[Any]) -> None:
         self.task = task
         self.seed = task.get_random_seed()
-        self.written: list[str] = []
+        self.written: tuple[str, ...] = ()
         self._wanted = task.should_dump_supplementary_log_files
         self._files = task._log_files()
 
     def at_start(self) -> None:
         """Seed, and write down seed, parameters and versions."""
-        methods = set_seed(self.task.fix_random_seed_methods, self.seed)
+        task, files = self.task, self._files
+        methods = set_seed(task.fix_random_seed_methods, self.seed)
         if self._wanted:
-            self._write("random_seed", {"seed": self.seed, "seed_methods": methods})
-            self._write("task_params", visible_params(self.task))
-            versions = ledger.module_versions()
-            self._write("module_versions", "\n".join(f"{name}=={version}" for name, version in versions.items()))
+            files.write("random_seed", dumps({"seed": self.seed, "seed_methods": methods}, PROTOCOL))
+            files.write("task_params", dumps(visible_params(task), PROTOCOL))
+            files.write("module_versions", ledger.versions_text())
+            self.written = ("random_seed", "task_params", "module_versions")
 
     def at_success(self, seconds: float, outputs: list[Any]) -> None:
         """Write down the time and the task's own log, with where the outputs lie, as gokart does."""
-        task = self.task
-        task.task_log["file_path"] = [path_of(target) for target in outputs]
+        task, files = self.task, self._files
+        task.task_log["file_path"] = list(map(path_of, outputs))
         if self._wanted:
-            self._write("processing_time", seconds)
-            self._write("task_log", task.task_log)
+            files.write("processing_time", dumps(seconds, PROTOCOL))
+            files.write("task_log", _pickled(task.task_log))
+            self.written = tuple(ledger.LOG_FILES)
 
-    def _write(self, kind: str, value: Any) -> None:
-        self.written.append(self._files.write(kind, value))
+
+def _pickled(task_log: dict[str, Any]) -> bytes:
+    if len(task_log) == 1:  # only what kart puts there
+        return dumps(task_log, PROTOCOL)
+    buffer = BytesIO()
+    Pickle().dump(task_log, buffer)
+    return buffer.getvalue()
 
 
 def visible_params(task: TaskOnKart[Any]) -> dict[str, str]:
@@ -63,37 +81,5 @@ def visible_params(task: TaskOnKart[Any]) -> dict[str, str]:
     task
         The task.
     """
-    secrets = secret_names(type(task))
-    params = task.to_str_params(only_significant=True)
-    return {name: MASK if name in secrets else text for name, text in params.items()}
-
-
-@lru_cache(maxsize=64)
-def _seed_method(name: str) -> Callable[[int], Any] | None:
-    module, _, rest = name.partition(".")
-    try:
-        found: Any = import_module(module)
-        for part in rest.split("."):
-            found = getattr(found, part)
-    except (ModuleNotFoundError, AttributeError):
-        return None
-    return found if callable(found) else None
-
-
-def set_seed(methods: tuple[str, ...], seed: int) -> list[str]:
-    """Give a seed to functions named by their dotted paths; return the names of those that exist.
-
-    Parameters
-    ----------
-    methods
-        For example ``numpy.random.seed``.
-    seed
-        The seed.
-    """
-    done = []
-    for name in methods:
-        method = _seed_method(name)
-        if method is not None:
-            method(seed)
-            done.append(name)
-    return done
+    params, secrets = task._texts(), secret_names(type(task))
+    return {name: MASK if name in secrets else text for name, text in params.items()} if secrets else params

@@ -1,40 +1,48 @@
 """In which order do tasks run? A ready set and counters: each task and each edge is touched a constant number of times.
 
-The state of the loop:
+Each task of the build is a node of the loop. Its state:
 
-- ``waiting``: task to the number of its requirements that have not finished,
-- ``ready``: tasks whose number has come to nought, a heap by priority, then by place in the plan,
-- ``running``: what the executor has, at most ``workers``,
-- ``locked``: attempts that gave way to another process,
-- ``suspended``: attempts whose `run()` has yielded tasks that are not complete yet,
-- ``ended``: task to how it ended.
+- ``IDLE``: nothing needs it, as far as is known,
+- ``WAITING``: it will run. `waits` counts what it requires that has not finished; at nought it lies in one of the ready
+  heaps (one for each set of resources that tasks need), then it is in flight (at most ``workers`` are), and it may be
+  suspended, when its `run()` has yielded tasks, or locked, when it gave way to another process,
+- ``ENDED``, ``FAILED``, ``MISSING``, ``BLOCKED`` (by one that failed or is missing): nothing happens to it any more.
 
-A failure blocks what is downstream of it and nothing else. luigi's own scheduler sorts all tasks for each one that it
-hands out; that is why this is not it.
+Of the ready ones the first is the one with the highest `priority`, then the one with the longest way before it, then
+the first in the plan. A failure blocks what is downstream of it and nothing else. luigi's own scheduler sorts all tasks for
+each one that it hands out; that is why this is not it.
 """
 
 from __future__ import annotations
 
+import enum
 import heapq
+import logging
 import queue
 import time
-from collections import Counter, defaultdict
-from collections.abc import Sequence
-from concurrent.futures import Executor, Future
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from functools import partial
+from typing import cast
 
 import luigi
 
 from kart_runtime.attempt import Attempt, Outcome, State, lock_name
-from kart_runtime.errors import CyclicTasks, LockTimeout, PlanError
-from kart_runtime.events import BuildFinished, Listener, PlanMade, Summary, TaskFinished, TaskStarted
+from kart_runtime.errors import ConfigError, CyclicTasks, KartError, LockTimeout, WorkerDied, nearest
+from kart_runtime.events import BuildFinished, Event, Listener, PlanMade, Summary, TaskFinished, TaskStarted
+from kart_runtime.executors import KINDS, Executors, SerialExecutor
 from kart_runtime.identity import kept_with
-from kart_runtime.ledger import Ledger, RunRecord
+from kart_runtime.ledger import Ledger
 from kart_runtime.locks import Locks
-from kart_runtime.plan import Action, Plan, Reason, check_writers, describe, plan
+from kart_runtime.longest_paths import TaskClass, longest_paths
+from kart_runtime.plan import Action, Decision, Plan, Reason, check_writers, describe, plan
+from kart_runtime.resources import Limits, Needs
 from kart_runtime.run_logs import visible_params
 from kart_runtime.task import TaskOnKart
+
+logger = logging.getLogger(__name__)
 
 _FIRST_PAUSE, _LAST_PAUSE = 0.05, 1.0
 """Seconds between two tries at a task that another process runs."""
@@ -46,7 +54,7 @@ class Surroundings:
 
     Attributes
     ----------
-    executor
+    executors
         Where attempts run.
     workers
         How many of them at once.
@@ -55,15 +63,62 @@ class Surroundings:
     ledger
         Where records go.
     listen
-        Who is told of events.
+        Who is told of events; None: nobody.
+    limits
+        How much there is of what tasks share.
+    seconds
+        How long tasks of a class took before, by module and name.
     """
 
-    executor: Executor
+    executors: Executors
     workers: int
     locks: Locks
     lock_wait: float
     ledger: Ledger
-    listen: Listener
+    listen: Listener | None
+    limits: Limits
+    seconds: Mapping[TaskClass, float] = field(default_factory=dict)
+
+
+class _Is(enum.Enum):
+    IDLE = enum.auto()
+    WAITING = enum.auto()
+    ENDED = enum.auto()
+    FAILED = enum.auto()
+    MISSING = enum.auto()
+    BLOCKED = enum.auto()
+
+
+class _Node:
+    """A task in the loop; what is not said here stands in the module's docstring."""
+
+    __slots__ = (
+        "attempt",
+        "decision",
+        "dependents",
+        "failures",
+        "kept",
+        "length",
+        "locked_since",
+        "needs",
+        "state",
+        "task",
+        "waits",
+    )
+
+    def __init__(self, task: luigi.Task) -> None:
+        self.task = task
+        self.kept = kept_with(task)
+        self.state = _Is.IDLE
+        self.waits = 0
+        self.dependents: list[_Node] = []
+        self.length = 0.0
+        self.needs: Needs = ()
+        self.decision: Decision | None = None
+        self.attempt: Attempt | None = None
+        """The attempt that is in flight, suspended or locked."""
+        self.failures = 0
+        self.locked_since: float | None = None
 
 
 class Loop:
@@ -76,206 +131,264 @@ class Loop:
     around
         What to work with.
 
-    Attributes
-    ----------
-    tasks
-        All tasks of the build, also those that a `run()` has yielded.
+    Raises
+    ------
+    ConfigError
+        When a task needs more of a resource than there is.
     """
 
     def __init__(self, made: Plan, around: Surroundings) -> None:
         self._plan = made
-        self.tasks: list[luigi.Task] = []
         self._around = around
-        self._waiting: dict[luigi.Task, int] = {}
-        self._dependents: dict[luigi.Task, list[luigi.Task]] = defaultdict(list)
-        self._ready: list[tuple[float, int, luigi.Task]] = []
-        self._running = 0
-        self._finished: queue.SimpleQueue[tuple[Attempt, Future[Outcome]]] = queue.SimpleQueue()
-        self._suspended: dict[luigi.Task, Attempt] = {}
-        self._locked: dict[luigi.Task, tuple[Attempt, Outcome]] = {}
-        self._locked_since: dict[luigi.Task, float] = {}
+        self._nodes: dict[luigi.Task, _Node] = {}
+        self._ready: dict[Needs, list[tuple[float, float, int, _Node]]] = {(): []}
+        self._in_flight = 0
+        self._finished: queue.SimpleQueue[tuple[_Node, Future[Outcome]]] = queue.SimpleQueue()
+        self._locked: dict[_Node, Outcome] = {}
         self._pause = _FIRST_PAUSE
-        self._ended: dict[luigi.Task, str] = {}
-        self._reasons: dict[luigi.Task, str] = {}
+        self._counts: Counter[State | Reason] = Counter()
         self._failed: dict[luigi.Task, BaseException] = {}
         self._blocked: dict[luigi.Task, luigi.Task] = {}
-        self._missing: list[luigi.Task] = []
         self._writers = {url: list(tasks) for url, tasks in made.writers.items()}
-        self._failures: Counter[luigi.Task] = Counter()
         self._place = 0
         self._began = time.perf_counter()
+        self._add(made)
+
+    @property
+    def tasks(self) -> Iterable[luigi.Task]:
+        """Return all tasks of the build, also those that a `run()` has yielded."""
+        return self._nodes
 
     def run(self) -> Summary:
         """Run everything that can be run; return what it came to. Ctrl-C ends the build and goes through."""
-        self._around.listen(PlanMade(self._plan))
-        self._add(self._plan)
+        self._tell(PlanMade(self._plan))
         try:
-            while self._ready or self._running or self._locked:
-                self._submit()
+            while self._submit() or self._in_flight or self._locked:
                 self._wait()
             self._fail_circles()
         except KeyboardInterrupt:
-            self._around.listen(BuildFinished(self._summary(interrupted=True)))
+            self._tell(BuildFinished(self._summary(interrupted=True)))
             raise
         summary = self._summary()
-        self._around.listen(BuildFinished(summary))
+        self._tell(BuildFinished(summary))
         return summary
+
+    def _tell(self, event: Event) -> None:
+        if self._around.listen is not None:
+            self._around.listen(event)
 
     # -- the graph -----------------------------------------------------------------------------------------------
 
-    def _add(self, made: Plan) -> None:
-        """Take in the tasks of a plan that are not known yet, or were not needed until now."""
-        self.tasks.extend(made.tasks)
-        for task in made.tasks:
-            decision = made.decisions[task]
-            if task in self._waiting or self._ended.get(task, Reason.NOT_NEEDED.name) != Reason.NOT_NEEDED.name:
+    def _add(self, made: Plan, after: float = 0.0) -> None:
+        """Take in the tasks of a plan that are not known yet, or were not needed until now.
+
+        `after` is the length of the way that follows the plan's last tasks.
+        """
+        lengths = longest_paths(made, self._around.seconds) if self._around.workers > 1 else None
+        # Before anything is changed, because these may raise.
+        needs = {task: found for task in made.with_action(Action.RUN) if (found := self._around.limits.needs_of(task))}
+        for cls in {type(task) for task in made.with_action(Action.RUN)}:
+            _check_hint(cls)
+        nodes: list[_Node] = []
+        for number, task in enumerate(made.tasks):
+            node = self._nodes.get(task)
+            if node is None:
+                node = self._nodes[task] = _Node(task)
+            nodes.append(node)
+            if node.state is not _Is.IDLE:
                 continue
-            if decision.action is Action.SKIP:
-                self._ended[task] = decision.reason.name
+            decision = made.verdicts[number]
+            if decision.action is Action.RUN:
+                node.decision = decision
+                node.length = lengths[number] + after if lengths else 0.0
+                node.needs = needs.get(task, ())
+                node.state = _Is.WAITING
+                self._wait_for(node, [nodes[one] for one in made.graph.upstream[number]])
             elif decision.action is Action.MISSING:
-                self._ended[task] = decision.reason.name
-                self._missing.append(task)
-            else:
-                self._ended.pop(task, None)
-                self._reasons[task] = decision.text
-                self._wait_for(task, made.requires[task])
+                node.state = _Is.MISSING
+            elif decision.reason is Reason.COMPLETE:
+                node.state = _Is.ENDED
+                self._counts[Reason.COMPLETE] += 1
 
-    def _wait_for(self, task: luigi.Task, upstream: Sequence[luigi.Task]) -> None:
+    def _wait_for(self, node: _Node, upstream: Sequence[_Node]) -> None:
         """Count what a task waits for; it is ready when that is nothing, and blocked when something has failed."""
-        self._waiting[task] = 0
+        node.waits = 0
         for one in upstream:
-            if one in self._waiting:
-                self._dependents[one].append(task)
-                self._waiting[task] += 1
-            elif one in self._failed or one in self._missing:
-                self._block(task, one)
+            if one.state is _Is.WAITING:
+                one.dependents.append(node)
+                node.waits += 1
+            elif one.state is _Is.FAILED or one.state is _Is.MISSING:
+                self._block(node, one.task)
                 return
-            elif one in self._blocked:
-                self._block(task, self._blocked[one])
+            elif one.state is _Is.BLOCKED:
+                self._block(node, self._blocked[one.task])
                 return
-        if not self._waiting[task]:
-            self._make_ready(task)
+        if not node.waits:
+            self._make_ready(node)
 
-    def _make_ready(self, task: luigi.Task) -> None:
+    def _make_ready(self, node: _Node) -> None:
         self._place += 1
-        heapq.heappush(self._ready, (-task.priority, self._place, task))
+        heap = self._ready.get(node.needs)
+        if heap is None:
+            heap = self._ready[node.needs] = []
+        heapq.heappush(heap, (-node.task.priority, -node.length, self._place, node))
 
-    def _block(self, task: luigi.Task, cause: luigi.Task) -> None:
+    def _block(self, node: _Node, cause: luigi.Task) -> None:
         """Give up a task, and everything downstream of it, because of one that failed or is missing."""
-        blocked = [task]
+        blocked = [node]
         while blocked:
             one = blocked.pop()
-            if one in self._blocked or one in self._failed:
+            if one.state is not _Is.WAITING:
                 continue
-            self._blocked[one] = cause
-            self._waiting.pop(one, None)
-            self._suspended.pop(one, None)
-            blocked.extend(self._dependents.pop(one, ()))
+            one.state, one.attempt = _Is.BLOCKED, None
+            self._blocked[one.task] = cause
+            blocked += one.dependents
 
     # -- attempts ------------------------------------------------------------------------------------------------
 
-    def _submit(self) -> None:
-        while self._ready and self._running < self._around.workers:
-            _, _, task = heapq.heappop(self._ready)
-            if task not in self._waiting:
-                continue
-            attempt = self._suspended.pop(task, None)
-            if attempt is None:
-                attempt = Attempt(task, self._around.locks, self._around.lock_wait)
-                self._around.listen(TaskStarted(task))
-            self._running += 1
-            future = self._around.executor.submit(attempt.run)
-            future.add_done_callback(partial(self._put, attempt))
+    def _submit(self) -> bool:
+        """Start what may start; return whether something did that is over already."""
+        over = False
+        while self._in_flight < self._around.workers:
+            node = self._next()
+            if node is None:
+                break
+            over = self._start(node) or over
+        return over
+
+    def _next(self) -> _Node | None:
+        """Take the first ready task that what it needs is free for."""
+        found: list[tuple[float, float, int, _Node]] | None = None
+        for needs, heap in self._ready.items():
+            if heap and (found is None or heap[0] < found[0]) and self._around.limits.fits(needs):
+                found = heap
+        return heapq.heappop(found)[-1] if found else None
+
+    def _start(self, node: _Node) -> bool:
+        if node.attempt is None:
+            node.attempt = Attempt(node.task, self._around.locks, self._around.lock_wait)
+            if self._around.listen is not None:
+                self._around.listen(TaskStarted(node.task))
+        attempt, executor = node.attempt, self._around.executors.of(_hint(type(node.task)))
+        self._in_flight += 1
+        self._around.limits.take(node.needs)
+        if isinstance(executor, SerialExecutor):  # a future that is done at once would cost more than a small task
+            self._take(node, attempt.run())
+            return True
+        executor.submit(attempt.run).add_done_callback(partial(self._put, node))
+        return False
 
     def _wait(self) -> None:
         """Take what ends next; locked tasks are tried again when nothing else can go on, or after a pause."""
-        if self._running:
+        if self._in_flight:
             try:
-                self._take(*self._finished.get(timeout=self._pause if self._locked else None))
+                node, future = self._finished.get(timeout=self._pause if self._locked else None)
             except queue.Empty:
                 self._try_locked()
-        elif self._locked and not self._ready:
+            else:
+                self._take_future(node, future)
+        elif self._locked and not any(self._ready.values()):
             time.sleep(self._pause)
             self._try_locked()
 
     def _try_locked(self) -> None:
         self._pause = min(self._pause * 1.5, _LAST_PAUSE)
         locked, self._locked = self._locked, {}
-        for task, (attempt, outcome) in locked.items():
-            waited = time.monotonic() - self._locked_since[task]
+        for node, outcome in locked.items():
+            waited = time.monotonic() - (node.locked_since or 0.0)
             if waited >= self._around.lock_wait:
                 holder = getattr(outcome.error, "holder", "another process")
-                self._end(task, attempt.failed(LockTimeout(lock_name(task), waited, holder)))
+                self._fail(node, LockTimeout(lock_name(node.task), waited, holder))
             else:
-                self._suspended[task] = attempt
-                self._make_ready(task)
+                self._make_ready(node)
 
-    def _put(self, attempt: Attempt, future: Future[Outcome]) -> None:
-        self._finished.put((attempt, future))  # called in whichever thread the executor has
+    def _put(self, node: _Node, future: Future[Outcome]) -> None:
+        self._finished.put((node, future))  # called in whichever thread the executor has
 
-    def _take(self, attempt: Attempt, future: Future[Outcome]) -> None:
-        self._running -= 1
-        task, outcome = attempt.task, _outcome(attempt, future)
-        if outcome.state is State.SUSPENDED:
-            self._suspend(attempt, outcome)
-        elif outcome.state is State.LOCKED:
-            self._locked_since.setdefault(task, time.monotonic())
-            self._locked[task] = attempt, outcome
-        elif outcome.state is State.FAILED and self._may_retry(task):
-            self._record(task, outcome)
-            self._around.listen(TaskFinished(task, outcome))
-            self._make_ready(task)
-        else:
-            self._end(task, outcome)
-
-    def _may_retry(self, task: luigi.Task) -> bool:
-        """Count a failure; return whether the task declares (luigi's `retry_count`) that it may fail more often."""
-        self._failures[task] += 1
-        return self._failures[task] < (task.retry_count or 1)
-
-    def _end(self, task: luigi.Task, outcome: Outcome) -> None:
-        self._record(task, outcome)
-        self._around.listen(TaskFinished(task, outcome))
-        if outcome.state is State.FAILED:
-            self._fail(task, outcome.error or RuntimeError("unknown"))
+    def _take_future(self, node: _Node, future: Future[Outcome]) -> None:
+        error = future.exception()
+        if error is None:
+            self._take(node, future.result())
             return
-        self._ended[task] = outcome.state.name
-        kept = kept_with(task)
-        if kept is not None:
-            kept.reran = True  # it may have run in another process
-        del self._waiting[task]
-        for dependent in self._dependents.pop(task, ()):
-            if dependent in self._waiting:
-                self._waiting[dependent] -= 1
-                if not self._waiting[dependent]:
+        # An attempt states its outcome; an error here is the executor's: a worker died, or the task cannot go there.
+        if not isinstance(error, WorkerDied):
+            self._take(node, _attempt(node).failed(error))
+            return
+        outcome = _attempt(node).failed(error.running(describe(node.task)))
+        if node.failures:
+            self._take(node, outcome)
+        else:
+            logger.warning("%s The task is tried once more.", outcome.error)
+            self._release(node)
+            self._try_again(node, outcome)
+
+    def _take(self, node: _Node, outcome: Outcome) -> None:
+        self._release(node)
+        if outcome.state is State.SUSPENDED:
+            self._suspend(node, outcome)
+        elif outcome.state is State.LOCKED:
+            node.locked_since = node.locked_since or time.monotonic()
+            self._locked[node] = outcome
+        elif outcome.state is State.FAILED and node.failures + 1 < (node.task.retry_count or 1):  # luigi's retry_count
+            self._try_again(node, outcome)
+        else:
+            self._end(node, outcome)
+
+    def _release(self, node: _Node) -> None:
+        self._in_flight -= 1
+        self._around.limits.give_back(node.needs)
+
+    def _try_again(self, node: _Node, outcome: Outcome) -> None:
+        node.failures += 1
+        node.attempt = None
+        self._record(node, outcome)
+        if self._around.listen is not None:
+            self._around.listen(TaskFinished(node.task, outcome))
+        self._make_ready(node)
+
+    def _end(self, node: _Node, outcome: Outcome) -> None:
+        self._record(node, outcome)
+        if self._around.listen is not None:
+            self._around.listen(TaskFinished(node.task, outcome))
+        node.attempt = None
+        if outcome.state is State.FAILED:
+            node.state = _Is.FAILED
+            self._failed[node.task] = outcome.error or RuntimeError("unknown")
+            for dependent in node.dependents:
+                self._block(dependent, node.task)
+            return
+        node.state = _Is.ENDED
+        self._counts[outcome.state] += 1
+        if node.kept is not None:
+            node.kept.reran = True  # it may have run in another process
+        for dependent in node.dependents:
+            if dependent.state is _Is.WAITING:
+                dependent.waits -= 1
+                if not dependent.waits:
                     self._make_ready(dependent)
+        node.dependents = []
 
-    def _fail(self, task: luigi.Task, error: BaseException) -> None:
-        self._failed[task] = error
-        self._waiting.pop(task, None)
-        for dependent in self._dependents.pop(task, ()):
-            self._block(dependent, task)
+    def _fail(self, node: _Node, error: BaseException) -> None:
+        self._end(node, _attempt(node).failed(error))
 
-    def _suspend(self, attempt: Attempt, outcome: Outcome) -> None:
+    def _suspend(self, node: _Node, outcome: Outcome) -> None:
         """Run what a task has yielded; the task is ready again when that is done."""
-        task = attempt.task
         try:
             made = plan(outcome.wanted)
             self._check_writers(made)
-        except PlanError as error:  # what it yielded cannot be put into an order: its own fault, and nobody else's
-            self._end(task, attempt.failed(error))
+            self._add(made, after=node.length)
+        except KartError as error:  # what it yielded cannot be run: its own fault, and nobody else's
+            self._fail(node, error)
             return
-        self._suspended[task] = attempt
-        attempt.fulfilled += outcome.wanted
-        self._add(made)
-        self._wait_for(task, outcome.wanted)
+        _attempt(node).fulfilled.update(outcome.wanted)
+        self._wait_for(node, [self._nodes[one] for one in dict.fromkeys(outcome.wanted)])
 
     def _check_writers(self, made: Plan) -> None:
         """Refuse what a task has yielded when it would write what another task of this build writes."""
         for url, tasks in made.writers.items():
             others = [other for other in self._writers.get(url, ()) if other not in tasks]
             if others:
-                check_writers(url, tasks[0], others, made.requires)
+                check_writers(url, tasks[0], others, made.graph)
             self._writers.setdefault(url, []).extend(tasks)
 
     def _fail_circles(self) -> None:
@@ -283,72 +396,83 @@ class Loop:
 
         No plan can see such a circle, because one of its requirements was yielded by a task that already ran.
         """
-        for task, attempt in list(self._suspended.items()):
-            circle = self._circle(task)
-            if circle:
-                self._end(task, attempt.failed(CyclicTasks([describe(one) for one in circle])))
-
-    def _circle(self, task: luigi.Task) -> list[luigi.Task]:
-        """Return the tasks of a circle through `task`, each waiting for the next; empty when there is none."""
-        waits_for: dict[luigi.Task, luigi.Task] = {}
-        following = [task]
-        while following:
-            one = following.pop()
-            for dependent in self._dependents.get(one, ()):
-                if dependent not in waits_for:
-                    waits_for[dependent] = one
-                    following.append(dependent)
-        if task not in waits_for:
-            return []
-        circle = [task]
-        while waits_for[circle[-1]] != task:
-            circle.append(waits_for[circle[-1]])
-        return circle
+        for node in list(self._nodes.values()):
+            if node.state is _Is.WAITING and node.attempt is not None:
+                circle = _circle(node)
+                if circle:
+                    self._fail(node, CyclicTasks([describe(one.task) for one in circle]))
 
     # -- what is kept --------------------------------------------------------------------------------------------
 
-    def _record(self, task: luigi.Task, outcome: Outcome) -> None:
-        if not isinstance(task, TaskOnKart):
+    def _record(self, node: _Node, outcome: Outcome) -> None:
+        task, error = node.task, outcome.error
+        if node.kept is None:  # luigi's own: it has no workspace to keep a record in
             return
-        record = RunRecord(
-            task=type(task).__name__,
-            module=type(task).__module__,
-            unique_id=task.make_unique_id(),
-            state=outcome.state.value,
-            started=outcome.started,
-            seconds=round(outcome.seconds, 6),
-            seed=outcome.seed,
-            params=visible_params(task),
-            outputs=outcome.stored,
-            log_files=outcome.log_files,
-            error=f"{type(outcome.error).__name__}: {outcome.error}" if outcome.error is not None else "",
-            reason=self._reasons.get(task, ""),
-        )
-        self._around.ledger.append(task.workspace_directory, record)
+        kart = cast("TaskOnKart[object]", task)
+        record = {
+            "task": type(task).__name__,
+            "module": type(task).__module__,
+            "unique_id": kart.make_unique_id(),
+            "state": outcome.state,
+            "started": outcome.started,
+            "seconds": outcome.seconds,
+            "seed": outcome.seed,
+            "params": visible_params(kart),
+            "outputs": outcome.stored,
+            "log_files": outcome.log_files,
+            "error": f"{type(error).__name__}: {error}" if error is not None else "",
+            "reason": node.decision.text if node.decision is not None else "",
+        }
+        self._around.ledger.append(kart.workspace_directory, record)
 
     def _summary(self, interrupted: bool = False) -> Summary:
-        counts: dict[str, int] = defaultdict(int)
-        for ending in self._ended.values():
-            counts[ending] += 1
-        ran = counts[State.DONE.name]
-        complete = counts[Reason.COMPLETE.name]
-        not_needed = counts[Reason.NOT_NEEDED.name]
-        left = len(self._waiting) if interrupted else 0
-        others = len(self._failed) + len(self._blocked) + len(self._missing) + left
+        states = Counter(node.state for node in self._nodes.values())
+        missing = [node.task for node in self._nodes.values() if node.state is _Is.MISSING]
         return Summary(
-            total=ran + complete + not_needed + others,
-            ran=ran,
-            complete=complete,
-            not_needed=not_needed,
+            total=len(self._nodes) - (0 if interrupted else states[_Is.WAITING]),
+            ran=self._counts[State.DONE],
+            complete=self._counts[Reason.COMPLETE] + self._counts[State.COMPLETE],
+            not_needed=states[_Is.IDLE],
             failed=self._failed,
             not_started=self._blocked,
-            missing=tuple(self._missing),
+            missing=tuple(missing),
             seconds=time.perf_counter() - self._began,
             interrupted=interrupted,
         )
 
 
-def _outcome(attempt: Attempt, future: Future[Outcome]) -> Outcome:
-    error = future.exception()
-    # An attempt states its outcome; an error here is the executor's: a worker that died, a task that cannot be pickled.
-    return future.result() if error is None else attempt.failed(error)
+def _hint(cls: type[luigi.Task]) -> str | None:
+    # Of the class: a parameter of that name is the user's own.
+    hint = getattr(cls, "executor", None)
+    return hint if isinstance(hint, str) else None
+
+
+def _check_hint(cls: type[luigi.Task]) -> None:
+    hint = _hint(cls)
+    if hint is not None and hint not in KINDS:
+        key = f"{cls.get_task_family()}.executor"
+        raise ConfigError(
+            f"unknown executor '{hint}'", key=key, expected=", ".join(KINDS), nearest=nearest(hint, KINDS)
+        )
+
+
+def _attempt(node: _Node) -> Attempt:
+    return node.attempt or Attempt(node.task)
+
+
+def _circle(node: _Node) -> list[_Node]:
+    """Return the tasks of a circle through one, each waiting for the next; empty when there is none."""
+    waits_for: dict[_Node, _Node] = {}
+    following = [node]
+    while following:
+        one = following.pop()
+        for dependent in one.dependents:
+            if dependent not in waits_for:
+                waits_for[dependent] = one
+                following.append(dependent)
+    if node not in waits_for:
+        return []
+    circle = [node]
+    while waits_for[circle[-1]] is not node:
+        circle.append(waits_for[circle[-1]])
+    return circle

@@ -6,6 +6,7 @@ engine's own calls (`build(...)`) take the same names as arguments.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
@@ -25,6 +26,8 @@ class RunSettings:
         Where tasks run: "serial", "threads" or "processes". None: serial for one worker, else processes.
     workers
         How many tasks run at once.
+    resources
+        How much there is of what tasks declare that they need, by name. 1 of what is not named.
     locks
         Who may run a task when several processes share a workspace: "none" or "file".
     log_files
@@ -38,6 +41,7 @@ class RunSettings:
     seed: int | None = None
     executor: str | None = None
     workers: int = 1
+    resources: Mapping[str, float] = field(default_factory=dict)
     locks: str = "none"
     log_files: bool = True
     fail_on_empty_dump: bool = False

@@ -5,7 +5,7 @@ Called by everything that asks a task for its requirements or outputs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias, TypeVar
 
 T = TypeVar("T")
@@ -27,13 +27,20 @@ def flat(structure: Any) -> Iterator[Any]:
     """
     if structure is None:
         return
-    if isinstance(structure, Mapping):
-        for item in structure.values():
-            yield from flat(item)
-    elif isinstance(structure, str) or not isinstance(structure, Iterable):
+    kind = type(structure)
+    if kind is str or not hasattr(kind, "__iter__"):
         yield structure
-    else:
-        for item in structure:
+        return
+    if kind is not list and kind is not tuple:  # asking an abstract class costs more than all the rest
+        if isinstance(structure, str):
+            yield structure
+            return
+        if isinstance(structure, Mapping):
+            structure = structure.values()
+    for item in structure:
+        if item is not None and not hasattr(type(item), "__iter__"):
+            yield item
+        else:
             yield from flat(item)
 
 
@@ -65,6 +72,9 @@ def flatten(targets: Any) -> list[Any]:
     targets
         As for `flat`.
     """
+    kind = type(targets)
+    if kind is not str and targets is not None and not hasattr(kind, "__iter__"):
+        return [targets]  # the usual case, which needs no generator
     return list(flat(targets))
 
 

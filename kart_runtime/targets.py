@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, BinaryIO, Literal, cast
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 import luigi
 
-from kart_runtime.codecs import Codec
+from kart_runtime.codecs import Codec, StartAgain
 from kart_runtime.codecs.archive import Archive
 from kart_runtime.codecs.foreign import as_codec
 from kart_runtime.codecs.frames import Feather
@@ -22,8 +21,7 @@ from kart_runtime.registry import codec_for, store_for
 from kart_runtime.stores import Stat, Store
 
 
-@dataclass(frozen=True)
-class Stored:
+class Stored(NamedTuple):
     """What one dump has written.
 
     Attributes
@@ -159,9 +157,15 @@ class Target(luigi.Target):
         """
         if self.check is not None:
             self.check(value, "dump")
+        try:
+            return self._written(value, self._codec)
+        except StartAgain as again:  # what had been written went with the temporary file
+            return self._written(value, again.codec)
+
+    def _written(self, value: Any, codec: Any) -> Stored:
         with self._store.write(self._key) as file:
             measured = _Measured(file)
-            self._codec.dump(value, cast("BinaryIO", measured))
+            codec.dump(value, measured)
         return Stored(self.url, measured.size, measured.checksum.hexdigest())
 
     def remove(self) -> bool:
@@ -269,5 +273,7 @@ def path_of(target: Any) -> str:
     target
         Any target.
     """
+    if type(target) is Target:
+        return target.url
     path = getattr(target, "path", target)
     return str(path() if callable(path) else path)

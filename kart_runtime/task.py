@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, cast, overload
 
 import luigi
@@ -23,7 +23,7 @@ from kart_runtime.declared_type import declared_type
 from kart_runtime.errors import EmptyDump, UnknownFormat
 from kart_runtime.identity import Kept
 from kart_runtime.instances import TaskMeta
-from kart_runtime.ledger import LogFiles
+from kart_runtime.kept_of_runs import MASK, WhatIsKept
 from kart_runtime.parameters import (
     ExplicitBoolParameter,
     ListTaskInstanceParameter,
@@ -42,9 +42,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 K = TypeVar("K")
 
-MASK = "***"
-"""What is shown and written in place of a secret."""
-
 NO_FIXED_SEED = -42497368
 """The value of `fix_random_seed_value` that stands for "none"; gokart's, since old configurations may hold it."""
 
@@ -54,7 +51,11 @@ def _engine(kind: type[luigi.Parameter[Any]], default: Any, description: str) ->
     return kind(default=default, description=description, significant=False, positional=False)
 
 
-class TaskOnKart(luigi.Task, Generic[T], metaclass=TaskMeta):
+def ignore(*_report: Any) -> None:
+    """Take a report of a task's progress that nobody shows."""
+
+
+class TaskOnKart(WhatIsKept, luigi.Task, Generic[T], metaclass=TaskMeta):
     """A step of a pipeline whose output has the type `T`.
 
     Subclasses declare luigi parameters, `requires()` where the tasks held as parameters are not all, `output()` where
@@ -118,6 +119,12 @@ class TaskOnKart(luigi.Task, Generic[T], metaclass=TaskMeta):
         ExplicitBoolParameter, False, "Whether the task is locked by redis while it runs; then others go first."
     )
 
+    # luigi's worker puts functions here that report to its scheduler.
+    set_tracking_url = set_status_message = set_progress_percentage = staticmethod(ignore)
+
+    executor: ClassVar[str | None] = None
+    """Where tasks of this class run, "serial", "threads" or "processes", whatever the build says; None: as it says."""
+
     schema: ClassVar[Any] = None
     """A pandera schema that the task's frames must fit, or a dict of them by the key of the output."""
 
@@ -131,8 +138,6 @@ class TaskOnKart(luigi.Task, Generic[T], metaclass=TaskMeta):
         self.param_kwargs = values
         self.task_log: dict[str, Any] = {}
         self._kart = Kept()
-        # What luigi's worker replaces by functions that report to its scheduler.
-        self.set_tracking_url = self.set_status_message = self.set_progress_percentage = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuilt, (type(self), self.param_kwargs)
@@ -171,7 +176,7 @@ class TaskOnKart(luigi.Task, Generic[T], metaclass=TaskMeta):
 
     def make_unique_id(self) -> str:
         """Return the id that output files are named by: 32 hexadecimal digits from parameters and dependencies."""
-        return identity.unique_id(self)
+        return self._kart.unique_id or identity.unique_id(self)
 
     def __eq__(self, other: object) -> bool:
         if self is other:
@@ -333,7 +338,7 @@ class TaskOnKart(luigi.Task, Generic[T], metaclass=TaskMeta):
         return f"{self.__module__.replace('.', '/')}/{type(self).__name__}{suffix}"
 
     def _target(self, relative: str, use_unique_id: bool, processor: Any) -> Target:
-        path = os.path.join(self.workspace_directory, relative)  # noqa: PTH118 - may be a url
+        path = _joined(self.workspace_directory, relative)
         unique_id = self.make_unique_id() if use_unique_id else None
         target = make_target(
             path,
@@ -417,7 +422,7 @@ class TaskOnKart(luigi.Task, Generic[T], metaclass=TaskMeta):
         frame_checks.check_types(self.task_namespace, obj, type(self).__name__)
         if self.fail_on_empty_dump and frame_checks.is_empty_frame(obj):
             raise EmptyDump(str(self))
-        self._kart.stored.append(loading.output_target(self, target).dump(obj))
+        self._kart.stored += (loading.output_target(self, target).dump(obj),)
 
     # -- randomness ----------------------------------------------------------------------------------------------
 
@@ -436,22 +441,7 @@ class TaskOnKart(luigi.Task, Generic[T], metaclass=TaskMeta):
             self._kart.rng = np.random.default_rng(self.get_random_seed())
         return cast("np.random.Generator", self._kart.rng)
 
-    # -- what is kept of a run -----------------------------------------------------------------------------------
-
-    def get_info(self, only_significant: bool = False) -> dict[str, str]:
-        """Return the parameters as text for people; a task-valued one as its class name and unique id.
-
-        Parameters
-        ----------
-        only_significant
-            Only what makes up the unique id.
-        """
-        secrets, params = secret_names(type(self)), declaration(type(self)).params
-        return {
-            name: MASK if name in secrets else _informed(params[name], value)
-            for name, value in self.param_kwargs.items()
-            if not only_significant or params[name].significant
-        }
+    # -- as gokart ----------------------------------------------------------------------------------------------
 
     def get_own_code(self) -> str:
         """Return the source of the methods that the task's class and its bases add to the engine's, sorted.
@@ -478,42 +468,10 @@ class TaskOnKart(luigi.Task, Generic[T], metaclass=TaskMeta):
         """Return the tasks held as parameters, by name."""
         return {name: value for name, value in vars(self).items() if _is_tasks(value)}
 
-    def _log_files(self) -> LogFiles:
-        return LogFiles(self.workspace_directory, type(self).__name__, self.make_unique_id())
 
-    def get_task_log(self) -> dict[str, Any]:
-        """Return the task log: of the run in progress, else of the stored one, else an empty one."""
-        return self.task_log or self._logged("task_log", {})
-
-    def get_task_params(self) -> dict[str, str]:
-        """Return the significant parameters as they were stored with the output; empty when they were not."""
-        return cast("dict[str, str]", self._logged("task_params", {}))
-
-    def get_processing_time(self) -> float | str:
-        """Return how long `run()` took, in seconds; "unknown" when it was not stored."""
-        return cast("float | str", self._logged("processing_time", "unknown"))
-
-    def _logged(self, kind: str, otherwise: Any) -> Any:
-        target = self._log_files().target(kind)
-        return target.load() if target.exists() else otherwise
-
-    @classmethod
-    def restore(cls, unique_id: str) -> Any:
-        """Return the task that has an id, from the parameters stored in the workspace.
-
-        Parameters
-        ----------
-        unique_id
-            The id, as in the names of the output files.
-
-        Raises
-        ------
-        ObjectMissing
-            When the workspace has no such task.
-        """
-        workspace = declaration(cls).values()["workspace_directory"]
-        params = LogFiles(workspace, cls.__name__, unique_id).target("task_params").load()
-        return cls.from_str_params(params)
+@lru_cache(maxsize=256)
+def _joined(workspace: str, relative: str) -> str:
+    return os.path.join(workspace, relative)  # noqa: PTH118 - may be a url
 
 
 def _rebuilt(cls: Any, values: dict[str, Any]) -> Any:
@@ -524,12 +482,6 @@ def _is_tasks(value: Any) -> bool:
     if isinstance(value, tuple):
         return bool(value) and all(isinstance(item, luigi.Task) for item in value)
     return isinstance(value, luigi.Task)
-
-
-def _informed(param: Any, value: Any) -> str:
-    if isinstance(param, TaskInstanceParameter):
-        return f"{type(value).__name__}-{value.make_unique_id()}"
-    return str(param.serialize(value))
 
 
 def _shown(param: Any, value: Any) -> str:

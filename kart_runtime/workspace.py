@@ -80,7 +80,7 @@ def delete_unnecessary_outputs(task: TaskOnKart[Any], dry_run: bool = False) -> 
         the folder that the program runs in, or one above these.
     """
     root = _checked(task.workspace_directory)
-    tasks = walk([task])
+    tasks = walk([task]).tasks
     needed = {path for path in map(_real, _outputs(tasks)) if path}
     needed |= {os.path.join(folder, LOG_FOLDER) for folder in map(_real, _workspaces(tasks)) if folder}  # noqa: PTH118
     found = sorted(_unneeded(root, frozenset(needed)))

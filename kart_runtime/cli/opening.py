@@ -184,7 +184,7 @@ def _required_by_default(session: Session, task: type[luigi.Task]) -> list[luigi
         root = session.task()()
     except luigi.parameter.MissingParameterException:
         return []
-    return [found for found in walk([root]) if type(found) is task]
+    return [found for found in walk([root]).tasks if type(found) is task]
 
 
 def _lacking(session: Session, task: type[luigi.Task]) -> list[str]:

@@ -26,6 +26,25 @@ class Codec(Protocol):
         ...
 
 
+class StartAgain(Exception):
+    """Raised by a `dump` that has written to a file that cannot go back, and finds that another codec must do it.
+
+    Whoever opened the file throws it away, opens a new one and calls ``codec.dump(value, file)`` on that, as `targets`
+    does.
+
+    Parameters
+    ----------
+    codec
+        Writes the value, from the first byte on.
+    """
+
+    def __init__(self, codec: Codec) -> None:
+        self.codec = codec
+        super().__init__(
+            f"The file must be begun anew, for {type(codec).__name__} to write it. Open one that can seek."
+        )
+
+
 class FileProcessor:
     """What a class that was written for gokart overrides; kart's own codecs are such classes too.
 

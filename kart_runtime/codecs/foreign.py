@@ -16,10 +16,11 @@ from typing import Any, BinaryIO, cast
 import luigi
 from luigi.format import get_default_format
 
-from kart_runtime.codecs import Codec, DataFrameType, FileProcessor
+from kart_runtime.codecs import Codec, DataFrameType, FileProcessor, StartAgain
 from kart_runtime.codecs.files import local_path
 from kart_runtime.codecs.frames import Csv, Feather, Parquet
 from kart_runtime.codecs.json_values import Json
+from kart_runtime.errors import CannotEncode
 from kart_runtime.registry import codec_class
 
 
@@ -43,7 +44,10 @@ class FileProcessorCodec:
             # Not through LocalTarget, whose temporary name would draw from the task's seeded `random`.
             plain = io.BufferedWriter(io.FileIO(path.as_posix(), "w"))
             with self._format().pipe_writer(plain) as opened:
-                self.processor.dump(value, opened)
+                try:
+                    self.processor.dump(value, opened)
+                except StartAgain as error:  # raised for what the processor has made of the value, which is not known
+                    raise CannotEncode("pickle", "values of plain pickle in a format of luigi's", str(error)) from error
             with path.open("rb") as written:
                 shutil.copyfileobj(written, file)
 

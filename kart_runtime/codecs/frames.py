@@ -11,8 +11,8 @@ from typing import Any, BinaryIO
 
 from luigi.format import TextFormat
 
-from kart_runtime.codecs import DataFrameType, FileProcessor, polars_frames
-from kart_runtime.codecs.files import as_binary, seekable
+from kart_runtime.codecs import DataFrameType, FileProcessor, csv_lines, polars_frames
+from kart_runtime.codecs.files import as_binary, for_arrow, seekable, whole_path
 from kart_runtime.codecs.libraries import library_of, pandas_for
 from kart_runtime.errors import CannotEncode
 
@@ -74,7 +74,11 @@ class Csv(_Table):
         pd = pandas_for(self.name)
         if not isinstance(value, pd.DataFrame | pd.Series):
             raise CannotEncode(self.name, f"{_ACCEPTED} or a Series", type(value).__name__)
-        value.to_csv(file, index=False, sep=self.sep, encoding=self.encoding)
+        frame = value.to_frame() if isinstance(value, pd.Series) else value
+        if csv_lines.can_write(frame, self.sep, self.encoding):
+            csv_lines.write_csv(frame, file, self.sep)
+        else:
+            value.to_csv(file, index=False, sep=self.sep, encoding=self.encoding)
 
     def load(self, file: BinaryIO, as_type: Any = None) -> Any:
         """Read a frame; an empty file gives an empty one."""
@@ -83,7 +87,8 @@ class Csv(_Table):
             return polars_frames.load_csv(file, self.sep, self.encoding, library == "polars-lazy")
         pd = pandas_for(self.name)
         try:
-            return pd.read_csv(file, sep=self.sep, encoding=self.encoding)
+            # By the path, because pandas reads a large file in several threads only when it opens it itself.
+            return pd.read_csv(whole_path(file) or file, sep=self.sep, encoding=self.encoding, compression=None)
         except pd.errors.EmptyDataError:
             return pd.DataFrame()
 
@@ -138,7 +143,11 @@ class Parquet(_Table):
         library = self._library(as_type)
         if library != "pandas":
             return polars_frames.load_arrow(file, "parquet", library == "polars-lazy")
-        return pandas_for("parquet", arrow=True).read_parquet(seekable(file), engine=self.engine)
+        pd = pandas_for("parquet", arrow=True)
+        if self.engine != "pyarrow":
+            return pd.read_parquet(seekable(file), engine=self.engine)
+        with for_arrow(file) as source:
+            return pd.read_parquet(source, engine=self.engine)
 
 
 class Feather(_Table):
@@ -181,7 +190,8 @@ class Feather(_Table):
         library = self._library(as_type)
         if library != "pandas":
             return polars_frames.load_arrow(file, "feather", library == "polars-lazy")
-        frame = pandas_for("feather", arrow=True).read_feather(seekable(file))
+        with for_arrow(file) as source:
+            frame = pandas_for("feather", arrow=True).read_feather(source)
         return _column_as_index(frame) if self.store_index_in_feather else frame
 
 

@@ -8,17 +8,25 @@ from __future__ import annotations
 import io
 import pickle
 from types import FunctionType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
-from kart_runtime.codecs import FileProcessor
+from kart_runtime.codecs import FileProcessor, StartAgain
 from kart_runtime.codecs.files import seekable
 from kart_runtime.codecs.libraries import optional
 from kart_runtime.errors import CannotEncode
 
 PROTOCOL = 5
 
-_ATOMS = frozenset({str, bytes, int, float, bool, type(None)})
+_NUMBERS = frozenset({int, float, bool, type(None)})
 """Types whose values hold nothing that would need a closer look."""
+
+_TEXTS = frozenset({str, bytes})
+
+_SHORT = 1 << 16
+"""Up to this length a text is pickled in memory; what is longer would be there twice."""
+
+_CANNOT = (pickle.PicklingError, AttributeError, TypeError)
+"""What picklers raise for values that they cannot write."""
 
 
 class _ByValue(Exception):
@@ -26,10 +34,40 @@ class _ByValue(Exception):
 
 
 class _PlainPickler(pickle.Pickler):
+    __slots__ = ()
+
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, type | FunctionType) and obj.__module__ == "__main__":
             raise _ByValue
         return NotImplemented
+
+
+class _Sink:
+    """The file below a pickler: it takes each array and long text as it lies in memory, and knows how much has gone."""
+
+    __slots__ = ("_file", "written")
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.written = 0
+
+    def write(self, data: Any) -> int:
+        if type(data) is pickle.PickleBuffer:
+            data = data.raw()  # flat bytes, whatever shape and order the array has
+        self.written += len(data)
+        return self._file.write(data)
+
+    def rewind(self) -> bool:
+        """Take back what has been written; return whether the file is as it was."""
+        if not self.written:
+            return True
+        able = getattr(self._file, "seekable", None)
+        if able is None or not able():
+            return False
+        self._file.seek(-self.written, io.SEEK_CUR)
+        self._file.truncate()
+        self.written = 0
+        return True
 
 
 class Pickle(FileProcessor):
@@ -37,33 +75,51 @@ class Pickle(FileProcessor):
 
     Written by plain pickle where that will do. Lambdas, local classes and what a script or notebook defines go through
     cloudpickle, which stores their code and not only their name; reading needs nothing but pickle and cloudpickle.
+    The pickle goes straight into the file: a large array is not in memory twice.
     """
 
     def dump(self, value: Any, file: BinaryIO) -> None:
-        """Write any value that can be pickled."""
-        if type(value) in _ATOMS:
+        """Write any value that can be pickled.
+
+        Raises
+        ------
+        StartAgain
+            When cloudpickle must do it, and plain pickle has already written to a file that cannot seek.
+        CannotEncode
+            When neither can.
+        """
+        kind = type(value)
+        if kind in _NUMBERS or (kind in _TEXTS and len(value) < _SHORT):
             file.write(pickle.dumps(value, PROTOCOL))
             return
-        buffer = io.BytesIO()
+        sink = _Sink(file)
         try:
-            _PlainPickler(buffer, PROTOCOL).dump(value)
-        except (_ByValue, pickle.PicklingError, AttributeError, TypeError):
-            buffer = self._by_value(value)
-        file.write(buffer.getbuffer())
-
-    def _by_value(self, value: Any) -> io.BytesIO:
-        import cloudpickle
-
-        buffer = io.BytesIO()
-        try:
-            cloudpickle.Pickler(buffer, PROTOCOL).dump(value)
-        except (pickle.PicklingError, AttributeError, TypeError) as error:
-            raise CannotEncode("pickle", "values that can be pickled", f"{type(value).__name__} ({error})") from error
-        return buffer
+            _PlainPickler(cast("BinaryIO", sink), PROTOCOL).dump(value)
+        except (_ByValue, *_CANNOT) as error:
+            if not sink.rewind():
+                raise StartAgain(PickleByValue()) from error
+        else:
+            return
+        PickleByValue().dump(value, file)
 
     def load(self, file: BinaryIO, as_type: Any = None) -> Any:  # noqa: ARG002 - a pickle knows its type
         """Read a pickled value, as `load_pickle` does. Only read files that you trust: a pickle can run code."""
         return load_pickle(file)
+
+
+class PickleByValue(Pickle):
+    """Any Python value, by cloudpickle throughout; `Pickle` comes here when plain pickle has failed."""
+
+    def dump(self, value: Any, file: BinaryIO) -> None:
+        """Write any value that cloudpickle takes; `CannotEncode` when it does not."""
+        import cloudpickle
+
+        sink = _Sink(file)
+        try:
+            cloudpickle.Pickler(sink, PROTOCOL).dump(value)
+        except _CANNOT as error:
+            sink.rewind()
+            raise CannotEncode("pickle", "values that can be pickled", f"{type(value).__name__} ({error})") from error
 
 
 def load_pickle(file: BinaryIO) -> Any:

@@ -14,7 +14,14 @@ from kart_runtime.parameters.kinds import (
     ZonedDateSecondParameter,
 )
 from kart_runtime.parameters.overrides import Override, install, installed, overriding, secret_names
-from kart_runtime.parameters.resolution import Declaration, declaration, forget_declarations, resolve
+from kart_runtime.parameters.resolution import (
+    Declaration,
+    accepted,
+    completed,
+    declaration,
+    forget_declarations,
+    resolve,
+)
 
 __all__ = [
     "Declaration",
@@ -25,8 +32,10 @@ __all__ = [
     "SerializableParameter",
     "TaskInstanceParameter",
     "ZonedDateSecondParameter",
+    "accepted",
     "as_found",
     "coerce",
+    "completed",
     "declaration",
     "forget_declarations",
     "inherits_config_params",

@@ -22,6 +22,9 @@ NESTING_LIMIT = 1 << 17
 """Characters of a serialized task from which on the nested parameters are written as the unique id."""
 
 TaskT = TypeVar("TaskT", bound=luigi.Task)
+PLAIN = frozenset({str, int, float, bool, type(None)})
+"""Types whose values are what they are: nothing to freeze, to look into or to take apart."""
+
 _MISSING: Any = luigi.parameter._no_value  # luigi's own mark for "no default"
 
 

@@ -2,7 +2,7 @@
 
 `project` installs what YAML and the command line say; `resolution` reads it when a task is built without a value.
 Overrides are process-wide, like luigi's configuration, so that a task built anywhere in a run gets the same values;
-`generation` tells caches that they changed.
+`InForce.generation` tells caches that they changed.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 from luigi import task_register
@@ -37,7 +38,17 @@ class Override:
 Overrides = Mapping[type, Mapping[str, Override]]
 
 
-class _InForce:
+class InForce:
+    """The overrides of this process; the parameters of tasks are resolved so often that a call would be seen.
+
+    Attributes
+    ----------
+    overrides
+        See `install`.
+    generation
+        A number that changes whenever they do.
+    """
+
     overrides: ClassVar[Overrides] = {}
     generation: ClassVar[int] = 0
 
@@ -50,8 +61,8 @@ def install(overrides: Overrides) -> Overrides:
     overrides
         Task class to parameter name to override. A subclass inherits the overrides of its bases.
     """
-    before, _InForce.overrides = _InForce.overrides, overrides
-    _InForce.generation += 1
+    before, InForce.overrides = InForce.overrides, overrides
+    InForce.generation += 1
     # luigi returns the same object for the same arguments, and that object remembers what it requires: a task built
     # under other overrides must not answer for one built now.
     task_register.Register.clear_instance_cache()
@@ -60,12 +71,7 @@ def install(overrides: Overrides) -> Overrides:
 
 def installed() -> Overrides:
     """Return the overrides in force."""
-    return _InForce.overrides
-
-
-def generation() -> int:
-    """Return a number that changes whenever the overrides do."""
-    return _InForce.generation
+    return InForce.overrides
 
 
 @contextmanager
@@ -94,7 +100,7 @@ def overrides_for(cls: type) -> dict[str, Override]:
     """
     merged: dict[str, Override] = {}
     for base in reversed(cls.__mro__):
-        merged.update(_InForce.overrides.get(base, {}))
+        merged.update(InForce.overrides.get(base, {}))
     return merged
 
 
@@ -106,4 +112,9 @@ def secret_names(cls: type) -> frozenset[str]:
     cls
         A task class.
     """
+    return _secret_names(cls, InForce.generation) if InForce.overrides else frozenset()
+
+
+@lru_cache(maxsize=1024)
+def _secret_names(cls: type, generation: int) -> frozenset[str]:  # noqa: ARG001 - a part of the key
     return frozenset(name for name, override in overrides_for(cls).items() if override.secret)

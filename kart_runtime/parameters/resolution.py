@@ -3,19 +3,22 @@ from, else luigi's configuration, else its default.
 
 luigi answers by walking all attributes of the class and asking its configuration for each parameter, twice for each
 task built. Here the parameters of a class are listed once, and the values that do not come from the call are worked out
-once for each state of the configuration: building a task costs one dict copy and its own arguments.
+once for each state of the configuration: building a task costs one dict copy and its own arguments, and a task that
+exists already not even that.
 
 The state of the configuration is (overrides' generation, luigi's command line, luigi's sections for this class).
 """
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import luigi
 from luigi.cmdline_parser import CmdlineParser
+from luigi.configuration import LuigiConfigParser, LuigiTomlParser
 from luigi.parameter import (
     DuplicateParameterException,
     MissingParameterException,
@@ -25,14 +28,17 @@ from luigi.parameter import (
 )
 
 from kart_runtime.errors import nearest
+from kart_runtime.parameters.inheritance import ATTRIBUTE as SOURCES
 from kart_runtime.parameters.inheritance import inherited_values
-from kart_runtime.parameters.kinds import frozen
-from kart_runtime.parameters.overrides import generation, overrides_for
+from kart_runtime.parameters.kinds import PLAIN, frozen
+from kart_runtime.parameters.overrides import InForce, overrides_for
 
 SHARED_SECTION = "TaskOnKart"
 """The section of luigi's configuration whose values count for every task, as in gokart."""
 
 _ABSENT: Any = object()
+
+_versions = itertools.count()
 
 
 class Declaration:
@@ -50,9 +56,23 @@ class Declaration:
         The parameters that make up the unique id: significant and not private.
     required
         The names that have no value but that of an argument.
+    version
+        A number that changes whenever the values that do not come from a call do.
     """
 
-    __slots__ = ("_inherited", "_state", "_values", "cls", "family", "params", "positional", "required", "significant")
+    __slots__ = (
+        "_inherited",
+        "_inherits",
+        "_state",
+        "_values",
+        "cls",
+        "family",
+        "params",
+        "positional",
+        "required",
+        "significant",
+        "version",
+    )
 
     def __init__(self, cls: type[luigi.Task]) -> None:
         self.cls = cls
@@ -64,19 +84,21 @@ class Declaration:
             for name, param in self.params.items()
             if param.significant and param.visibility != ParameterVisibility.PRIVATE
         ]
+        self._inherits = cls if hasattr(cls, SOURCES) else None
         self._inherited: dict[str, Any] = {}
         self._state: tuple[Any, ...] | None = None
         self._values: dict[str, Any] = {}
         self.required: tuple[str, ...] = ()
+        self.version = next(_versions)
 
     def values(self) -> dict[str, Any]:
         """Return the value of every parameter when a task is built without arguments; a mark where there is none."""
-        inherited = inherited_values(self.cls)
-        state = (*_configuration_state(self.family), inherited)
+        state = _configuration_state(self.family, self._inherits)
         if state != self._state:
-            self._inherited = inherited
+            self._inherited = state[-1] or {}
             self._values = {name: self._default(name, param) for name, param in self.params.items()}
             self.required = tuple(name for name, value in self._values.items() if value is _ABSENT)
+            self.version = next(_versions)
             self._state = state
             self._warn_of_unconsumed()
         return self._values
@@ -120,23 +142,26 @@ def _listed(cls: type[luigi.Task]) -> list[tuple[str, luigi.Parameter[Any]]]:
     return sorted(params, key=lambda item: item[1]._counter)
 
 
-def _sections() -> Mapping[str, Any]:
+def _all_sections() -> Mapping[str, Any]:
     config = luigi.configuration.get_config()
     found: Mapping[str, Any] = getattr(config, "data", config)  # the toml parser of luigi keeps its sections there
     return found
 
 
 def _section(name: str) -> Mapping[str, Any]:
-    sections = _sections()
+    sections = _all_sections()
     return dict(sections[name]) if name in sections else {}
 
 
-def _configuration_state(family: str) -> tuple[Any, ...]:
-    sections = _sections()
-    # In a project that is configured by YAML these are two look-ups that find nothing.
-    own = dict(sections[family]) if family in sections else None
-    shared = dict(sections[SHARED_SECTION]) if SHARED_SECTION in sections else None
-    return generation(), CmdlineParser.get_instance(), own, shared
+def _configuration_state(family: str, inherits: type[luigi.Task] | None) -> tuple[Any, ...]:
+    # Asked for each task that is built; in a project that is configured by YAML it comes to look-ups that find nothing.
+    # luigi's get_config() would read the environment each time; its toml parser exists only where it is in use.
+    config: Any = LuigiConfigParser._instance if LuigiTomlParser._instance is None else None
+    named = config._sections if config is not None else _all_sections()
+    own = _section(family) if family in named else None
+    shared = _section(SHARED_SECTION) if SHARED_SECTION in named else None
+    inherited = inherited_values(inherits) if inherits is not None else None
+    return InForce.generation, CmdlineParser._instance, own, shared, inherited
 
 
 _declarations: dict[type, Declaration] = {}
@@ -181,19 +206,50 @@ def resolve(cls: type[luigi.Task], args: Sequence[Any], kwargs: Mapping[str, Any
         For a parameter that has neither an argument nor a default.
     """
     declared = declaration(cls)
-    values = declared.values().copy()
+    return completed(declared, declared.values(), accepted(declared, args, kwargs))
+
+
+def accepted(declared: Declaration, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a call by name, checked and normalised; raises as `resolve` does.
+
+    Parameters
+    ----------
+    declared
+        The parameters of the class.
+    args, kwargs
+        The arguments.
+    """
     if args:
         kwargs = _with_names(declared, args, kwargs)
+    given: dict[str, Any] = {}
     for name, value in kwargs.items():
         param = declared.params.get(name)
         if param is None:
             raise UnknownParameterException(_unknown(name, declared))
-        value = frozen(param.normalize(value))  # noqa: PLW2901 - the name stands for the same thing
+        value = param.normalize(value)  # noqa: PLW2901 - the name stands for the same thing
+        given[name] = value = value if type(value) in PLAIN else frozen(value)  # noqa: PLW2901
         param._warn_on_wrong_param_type(name, value)
-        values[name] = value
-    missing = ", ".join(f"'{name}'" for name in declared.required if values[name] is _ABSENT)
-    if missing:
-        raise MissingParameterException(f"{declared.family} requires a value for {missing}")
+    return given
+
+
+def completed(declared: Declaration, defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Return the value of every parameter; raises as `resolve` does where one has none.
+
+    Parameters
+    ----------
+    declared
+        The parameters of the class.
+    defaults
+        What `declared.values()` returned.
+    given
+        What `accepted` returned.
+    """
+    values = defaults.copy()
+    values.update(given)
+    if declared.required:
+        missing = ", ".join(f"'{name}'" for name in declared.required if values[name] is _ABSENT)
+        if missing:
+            raise MissingParameterException(f"{declared.family} requires a value for {missing}")
     return values
 
 

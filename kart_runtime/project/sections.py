@@ -8,7 +8,8 @@ from __future__ import annotations
 import dataclasses
 import logging
 import types
-from typing import Any, get_args, get_type_hints
+from collections.abc import Mapping
+from typing import Any, get_args, get_origin, get_type_hints
 
 from kart_runtime import executors, locks
 from kart_runtime.errors import nearest
@@ -58,6 +59,8 @@ def check(section: str, name: str, value: object, text: str | None = None) -> ob
         The value does not fit; the message says what was expected and what was found.
     """
     declared = SECTIONS[section][name]
+    if get_origin(declared) is Mapping:
+        return _amounts(value)
     kinds = get_args(declared) if isinstance(declared, types.UnionType) else (declared,)
     if str in kinds and text is not None and value is not None:
         value = text
@@ -66,6 +69,16 @@ def check(section: str, name: str, value: object, text: str | None = None) -> ob
         raise ValueError(f"expected {expected}, got {as_found(value)}")
     _check_choice(f"{section}.{name}", value)
     return value
+
+
+def _amounts(value: object) -> dict[str, float]:
+    expected = "a map of names and numbers, for example {gpu: 1}"
+    if not isinstance(value, Mapping):
+        raise ValueError(f"expected {expected}, got {as_found(value)}")
+    for name, amount in value.items():
+        if isinstance(amount, bool) or not isinstance(amount, int | float) or amount < 0:
+            raise ValueError(f"expected {expected}, got {as_found(amount)} for '{name}'")
+    return dict(value)
 
 
 def _check_choice(key: str, value: object) -> None:

@@ -1,18 +1,17 @@
 """Where do bytes lie? A store keeps bytes under keys; `registry` finds the store of a url.
 
-A new store is a class with the five methods of `Store` and one line in `registry.STORES`.
+A new store is a class with the five methods of `Store` and one line in `registry.STORES`. It may have a sixth,
+``put(key, data)``, where small objects can be stored with less effort than by `write`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 
-@dataclass(frozen=True)
-class Stat:
+class Stat(NamedTuple):
     """What a store knows of one object.
 
     Attributes
@@ -52,3 +51,21 @@ class Store(Protocol):
     def list(self, prefix: str) -> Iterator[Stat]:
         """Go through the objects whose keys lie below a folder."""
         ...
+
+
+def put(store: Store, key: str, data: bytes) -> None:
+    """Store a small object that nobody takes for a result: a log file.
+
+    Parameters
+    ----------
+    store, key
+        Where.
+    data
+        The bytes. Where the process dies in between, the object may be there and empty.
+    """
+    directly = getattr(store, "put", None)
+    if directly is not None:
+        directly(key, data)
+        return
+    with store.write(key) as file:
+        file.write(data)

@@ -173,7 +173,7 @@ def make_task_info_tree(
 
 def _without_ignored(root: luigi.Task, ignored: frozenset[str]) -> dict[luigi.Task, list[luigi.Task]]:
     """Return each task that is shown with those shown below it, upstream before downstream."""
-    graph = walk([root])
+    graph = walk([root]).by_task()
     wanted, shown = {root}, {}
     for task in reversed(graph):
         if task in wanted:

@@ -1,4 +1,4 @@
-"""Who is measured: each peer's program and the environment that it needs, made on first use."""
+"""Who is measured? Each peer's program and the environment that it needs, made on first use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent.parent
 
 @dataclass(frozen=True)
 class Peer:
-    """A row of the table.
+    """A row of the tables.
 
     ``files`` is how many files it leaves per task (checked after every first run); ``instead_of`` names the peer that
     this one stands in for where that one recurses too deep.
@@ -34,22 +34,28 @@ class Peer:
 
 BARE = Peer("bare loop", "kart", ("bare",), 6)
 KART = Peer("kart_runtime", "kart", ("on_kart", "kart_runtime"), 6)
+JOBLIB = Peer("joblib.Memory", "joblib", ("joblib_memory",), 2)
+HAMILTON = Peer("hamilton 1.90.0, cache", "hamilton", ("hamilton_cache",), 1)
+KEDRO = Peer("kedro 1.7.0", "kedro", ("kedro_run",), 1)
+LUIGI = Peer("luigi 3.8.1", "luigi", ("luigi_build",), 1)
 GOKART = Peer("gokart 1.12.2", "gokart", ("on_kart", "gokart"), 6)
-PEERS = (
-    BARE,
-    KART,
-    Peer("joblib.Memory", "joblib", ("joblib_memory",), 2),
-    Peer("luigi 3.8.1", "luigi", ("luigi_build",), 1),
-    GOKART,
-    Peer("gokart, recursion limit raised", "gokart", ("on_kart", "gokart", "1000000"), 6, instead_of=GOKART.name),
+DEEP_GOKART = Peer(
+    "gokart, recursion limit raised", "gokart", ("on_kart", "gokart", "1000000"), 6, instead_of=GOKART.name
 )
+PEERS = (BARE, KART, JOBLIB, HAMILTON, KEDRO, LUIGI, GOKART, DEEP_GOKART)
+
+FRAMES = ("pandas==3.1.1", "pyarrow==26.0.1")
 # numpy and pandas are installed beside kart_runtime, so that not importing them is a choice.
 REQUIREMENTS = {
-    "kart": ("--editable", f"{REPOSITORY}[pandas,cli]"),
-    "gokart": ("gokart==1.12.2", "luigi==3.8.1"),
+    "kart": ("--editable", f"{REPOSITORY}[pandas,cli]", *FRAMES, "luigi==3.8.1"),
+    "gokart": ("gokart==1.12.2", "luigi==3.8.1", *FRAMES),
     "luigi": ("luigi==3.8.1",),
     "joblib": ("joblib==1.6.0", "numpy"),
+    "hamilton": ("sf-hamilton==1.90.0", "apache-hamilton==1.90.0"),
+    "kedro": ("kedro==1.7.0", "kedro-datasets==9.6.0"),
 }
+# The packages whose versions are told beside the tables.
+NAMED = ("kart-runtime", "gokart", "luigi", "joblib", "apache-hamilton", "kedro", "numpy", "pandas", "pyarrow")
 
 
 def interpreter(root: Path, name: str) -> Path:

@@ -13,9 +13,10 @@ import pytest
 from kart_runtime import TaskOnKart
 from kart_runtime.attempt import Attempt, State
 from kart_runtime.errors import LockTimeout, NothingDumped
+from kart_runtime.ledger import LogFiles
 from kart_runtime.locks import FileLocks
 from kart_runtime.parameters import Override, overriding
-from kart_runtime.run_logs import set_seed
+from kart_runtime.seeds import set_seed
 
 
 class Draws(TaskOnKart[list]):
@@ -47,7 +48,8 @@ def test_the_five_log_files_are_where_gokart_users_look():
     assert f"numpy=={np.__version__}" in versions.splitlines()
     assert task.get_task_params() == {"number": "3"}
     assert task.get_processing_time() == logged(task, "processing_time")
-    assert sorted(outcome.log_files) == sorted(f"./{path}" for path in Path("resources/log").rglob("*.*"))
+    written = LogFiles("resources", "Draws", task.make_unique_id())
+    assert sorted(map(written.url, outcome.log_files)) == sorted(map(str, Path("resources/log").rglob("*.*")))
 
 
 def test_without_log_files_the_seed_is_set_all_the_same():

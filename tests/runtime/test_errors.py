@@ -34,6 +34,10 @@ EXAMPLES = [
     errors.NothingDumped("A", ["a.pkl"]),
     errors.EmptyDump("A"),
     errors.LockTimeout("A_1", 3.0, "process 7"),
+    errors.ExecutorError("no process"),
+    errors.WorkerDied(7, -9, "A"),
+    errors.CannotSend("the result", "socket", "no"),
+    errors.NotImportable("tasks", "No module named 'tasks'"),
     errors.BuildFailed({"A": ValueError("x")}, {"B": "A"}, "2 tasks", {"id": [ValueError("x")]}),
 ]
 

@@ -5,7 +5,18 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from kart_runtime.ledger import Ledger, RunRecord, module_versions, new_run_id, read_records
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kart_runtime.ledger import (
+    Ledger,
+    LogFiles,
+    RunRecord,
+    module_versions,
+    new_run_id,
+    read_records,
+    typical_seconds,
+)
 from kart_runtime.targets import Stored
 
 RECORD = RunRecord(
@@ -16,7 +27,7 @@ RECORD = RunRecord(
 def write(workspace, *records):
     ledger = Ledger()
     for record in records:
-        ledger.append(str(workspace), record)
+        ledger.append(str(workspace), vars(record))
     ledger.close()
     return ledger.run_id
 
@@ -27,6 +38,51 @@ def test_records_come_back(tmp_path):
     assert [record.run_id for record in found] == [run_id, run_id]
     assert found[0].outputs == RECORD.outputs
     assert found[0].log_files == ("l",)
+
+
+@given(
+    texts=st.lists(st.text(), min_size=5, max_size=5),
+    params=st.dictionaries(st.text(), st.text(), max_size=4),
+    outputs=st.lists(st.builds(Stored, st.text(), st.integers(0), st.text("0123456789abcdef")), max_size=3),
+    seed=st.none() | st.integers(),
+    seconds=st.floats(0, 1e9),
+)
+def test_a_line_is_the_record_as_json(texts, params, outputs, seed, seconds):
+    task, module, reason, error, _ = texts
+    record = RunRecord(task, module, "0" * 32, "done", "2026", seconds, seed, params, tuple(outputs), ("task_log",))
+    line = Ledger("run")._line({**vars(record), "error": error, "reason": reason})
+    assert line.count("\n") == 1
+    found = RunRecord.from_json(json.loads(line))
+    assert (found.error, found.reason, found.run_id) == (error, reason, "run")
+    assert (found.task, found.module, found.seed, found.params, found.outputs) == (
+        task,
+        module,
+        seed,
+        params,
+        tuple(outputs),
+    )
+    assert abs(found.seconds - seconds) <= 1e-6
+    assert found.log_files == ("task_log",)
+
+
+def test_an_empty_log_file_was_begun_by_a_process_that_died(tmp_path):
+    files = LogFiles(str(tmp_path), "Task", "0" * 32)
+    assert files.read("task_log") is None
+    files.write("task_log", b"")
+    assert files.read("task_log") is None
+
+
+def test_how_long_tasks_take_is_what_the_newest_run_says(tmp_path):
+    for run_id, seconds in (("20260101T000000Z-a", 9.0), ("20260102T000000Z-a", 2.0)):
+        ledger = Ledger(run_id)
+        for task, state, took in (("A", "done", seconds), ("A", "done", seconds + 2), ("A", "failed", 100.0)):
+            ledger.append(str(tmp_path), {**vars(RECORD), "task": task, "state": state, "seconds": took})
+        ledger.close()
+    old = Ledger("20250101T000000Z-a")
+    old.append(str(tmp_path), {**vars(RECORD), "task": "B", "seconds": 1.5})
+    old.close()
+    assert typical_seconds(str(tmp_path)) == {("module", "A"): 3.0, ("module", "B"): 1.5}
+    assert typical_seconds(str(tmp_path / "nowhere")) == {}
 
 
 def test_a_run_starts_with_versions_host_and_command(tmp_path, monkeypatch):

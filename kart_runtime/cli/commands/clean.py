@@ -13,7 +13,7 @@ import luigi
 from kart_runtime.cli.exits import Exit
 from kart_runtime.cli.opening import open_session, resolve_names
 from kart_runtime.cli.table import columns
-from kart_runtime.ledger import read_records
+from kart_runtime.ledger import LogFiles, read_records
 from kart_runtime.parameters import declaration
 from kart_runtime.project import Session
 from kart_runtime.registry import split_url
@@ -97,7 +97,8 @@ def _recorded(workspace: str, root: Path, wanted: set[tuple[str, str]]) -> Itera
     for record in read_records(workspace):
         if wanted and (record.module, record.task) not in wanted:
             continue
-        for url in (*(stored.url for stored in record.outputs), *record.log_files):
+        logs = LogFiles(workspace, record.task, record.unique_id)
+        for url in (*(stored.url for stored in record.outputs), *map(logs.url, record.log_files)):
             path = root / split_url(url)[1]
             # The folder is resolved and not the file: of a link only the link itself is deleted.
             place = path.parent.resolve() / path.name

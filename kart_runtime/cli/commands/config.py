@@ -11,10 +11,10 @@ import luigi
 from kart_runtime.cli.exits import Exit
 from kart_runtime.cli.opening import add_words, open_session, resolve_names
 from kart_runtime.cli.values import plain, shown
+from kart_runtime.kept_of_runs import MASK
 from kart_runtime.parameters import Override
 from kart_runtime.project import Session
 from kart_runtime.project.names import is_wired, own_parameters, parameters
-from kart_runtime.task import MASK
 
 NAME = "config"
 HELP = "print every value, and where it comes from"

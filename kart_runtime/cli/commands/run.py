@@ -54,6 +54,7 @@ def execute(arguments: argparse.Namespace) -> int:
                     return_value=False,
                     executor=settings.run.executor,
                     workers=settings.run.workers,
+                    resources=settings.run.resources,
                     locks=settings.run.locks,
                     check_all=True,  # the summary counts every complete task
                     on_event=display.show,

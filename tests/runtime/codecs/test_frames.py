@@ -74,6 +74,21 @@ def test_feather_refuses_an_index_that_would_come_back_otherwise(name):
         through(Feather(), FRAME.rename_axis(name))
 
 
+@pytest.mark.parametrize("codec", [Parquet(), Feather()], ids=lambda codec: type(codec).__name__)
+def test_a_local_file_is_read_as_one_in_memory(codec, tmp_path):
+    (tmp_path / "date=2026").mkdir()  # the folder's name must not become a column
+    path = tmp_path / "date=2026" / "x"
+    frame = FRAME.set_axis(pd.RangeIndex(3), axis=0)
+    with path.open("wb") as file:
+        codec.dump(frame, file)
+    with path.open("rb") as file:
+        read = codec.load(file)
+        assert not file.closed
+    path.write_bytes(b"")
+    pd.testing.assert_frame_equal(read, frame)
+    pd.testing.assert_frame_equal(read, through(codec, frame))
+
+
 def test_feather_refuses_several_index_levels():
     with pytest.raises(CannotEncode, match="levels"):
         through(Feather(), FRAME.set_index(["whole", "text"]))

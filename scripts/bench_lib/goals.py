@@ -1,0 +1,171 @@
+"""Are the goals reached? Each goal with the value of this run; what was not measured is neither reached nor missed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from bench_lib import figures, tables
+from bench_lib.bench import Cells
+from bench_lib.peers import BARE, GOKART, JOBLIB, KART, KEDRO, LUIGI
+from bench_lib.sections import dynamic, frames, parallel
+from bench_lib.sections.graphs import GROWING, column, growing_sizes
+from bench_lib.sections.processes import IMPORTS
+from bench_lib.sizes import Sizes
+
+Values = Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A goal, what was found, and whether it is reached (None: not measured)."""
+
+    work: str
+    limit: str
+    found: str
+    reached: bool | None
+
+
+def judged(work: str, limit: float, values: Values, *, least: bool = False, unit: str = "×", places: int = 2) -> Goal:
+    """Return a goal of which no value may be above the limit (``least``: below it)."""
+    known = {name: value for name, value in values.items() if value is not None}
+    missed = any(value < limit if least else value > limit for value in known.values())
+    complete = len(known) == len(values) and bool(values)
+    reached = False if missed else True if complete else None
+    shown = " · ".join(
+        f"{name} {tables.number(value, places, f' {unit}' if unit.isalpha() else unit)}".strip()
+        for name, value in values.items()
+    )
+    return Goal(work, f"{'≥' if least else '≤'} {limit:g} {unit}".rstrip(), shown if known else "-", reached)
+
+
+def goals(cells: Cells, sizes: Sizes, shapes: Sequence[str], heavy: Sequence[str] | None) -> list[Goal]:
+    """Return all goals of the engine's speed."""
+    return [
+        *graph_goals(cells, sizes, shapes),
+        *growth_goals(cells, sizes),
+        *memory_goals(cells, sizes),
+        *process_goals(cells, heavy),
+        *frame_goals(cells),
+        *parallel_goals(cells),
+        *dynamic_goals(cells, sizes),
+    ]
+
+
+def graph_goals(cells: Cells, sizes: Sizes, shapes: Sequence[str]) -> Iterator[Goal]:
+    """Yield the goals of first runs against the bare loop and of no-ops against the peers."""
+    for count in sizes.tasks:
+        values = {shape: against(cells, "first run", shape, count, BARE.name) for shape in shapes}
+        yield judged(f"first run of {count:,}: CPU × the bare loop", 1.5, values)
+    for count in sizes.tasks:
+        own = {shape: figures.per_task(cells, "no-op", shape, count, KART.name) for shape in shapes}
+        gokart = {shape: figures.gokart_per_task(cells, "no-op", shape, count) for shape in shapes}
+        values = {shape: figures.ratio(gokart[shape], own[shape]) for shape in shapes}
+        yield judged(f"no-op of {count:,}: gokart's CPU × kart's", 20, values, least=True, places=0)
+        for peer in (JOBLIB, KEDRO):
+            values = {shape: against(cells, "no-op", shape, count, peer.name) for shape in shapes}
+            yield judged(f"no-op of {count:,}: CPU × {peer.name}", 1, values)
+
+
+def against(cells: Cells, section: str, shape: str, count: int, row: str) -> float | None:
+    """Return kart_runtime's CPU per task over a peer's."""
+    own, other = (figures.per_task(cells, section, shape, count, name) for name in (KART.name, row))
+    return figures.ratio(own if own is None else max(own, 0.0), other)  # below 0: less than the noise
+
+
+def growth_goals(cells: Cells, sizes: Sizes) -> Iterator[Goal]:
+    """Yield the goals of linear growth and of the deep chain."""
+    counts = growing_sizes(sizes)
+    for section in ("first run", "no-op"):
+        values = {shape: figures.exponent(cells, section, shape, counts, KART.name) for shape in GROWING}
+        done = [count for count in counts if figures.per_task(cells, section, "chain", count, KART.name) is not None]
+        most = max(done or counts)
+        yield judged(f"{section}: exponent of growth up to {most:,} tasks", 1.05, values, unit="", places=3)
+    cell = cells.get(("first run", column("chain", sizes.deep), KART.name))
+    found = "-" if cell is None else cell.failure or "works"
+    work = f"a chain of {sizes.deep:,} tasks, default recursion limit"
+    yield Goal(work, "works", found, None if cell is None else cell.failure is None)
+
+
+def memory_goals(cells: Cells, sizes: Sizes) -> Iterator[Goal]:
+    """Yield the goals of memory."""
+    count = max(sizes.tasks)
+    own, other = (figures.memory_per_task(cells, count, peer.name) for peer in (KART, LUIGI))
+    yield judged(f"memory, grid of {count:,}: KiB per task above the import", 8, {"": own}, unit="KiB", places=1)
+    yield judged(f"memory, grid of {count:,}: × luigi's", 1, {"": figures.ratio(own, other)})
+
+
+def process_goals(cells: Cells, heavy: Sequence[str] | None) -> Iterator[Goal]:
+    """Yield the goals of imports and of one task."""
+    for row in [row for row, _, _ in IMPORTS if "kart_runtime" in row]:
+        pairs = ((what, figures.process(cells, "imports", row, what)) for what in ("cpu", "wall"))
+        luigi = {what: figures.process(cells, "imports", "import luigi", what) for what in ("cpu", "wall")}
+        yield judged(f"`{row}` × `import luigi`", 1.3, {what: figures.ratio(own, luigi[what]) for what, own in pairs})
+    yield Goal(
+        "heavy libraries loaded by it", "none", "-" if heavy is None else ", ".join(heavy) or "none",
+        None if heavy is None else not heavy,
+    )  # fmt: skip
+    values = {
+        what: figures.ratio(
+            figures.process(cells, "hello world", KART.name, what),
+            figures.process(cells, "hello world", GOKART.name, what),
+        )
+        for what in ("cpu", "wall")
+    }
+    yield judged("hello world, process start to end: × gokart's", round(1 / 3, 3), values)
+
+
+def frame_goals(cells: Cells) -> Iterator[Goal]:
+    """Yield the goals of data frames."""
+    walls = {
+        row: {kind: figures.said(cells, "frames", kind, row, "wall") for kind in frames.FORMATS}
+        for row in (KART.name, GOKART.name, frames.RAW, frames.HANDED)
+    }
+    own = walls[KART.name]
+    yield judged(
+        "data frame: gokart's wall × kart's", 2,
+        {kind: figures.ratio(walls[GOKART.name][kind], own[kind]) for kind in frames.FORMATS}, least=True,
+    )  # fmt: skip
+    files = ("parquet", "feather")
+    raw = walls[frames.RAW]
+    yield judged(
+        "data frame: × pyarrow's own write + read", 1.1, {kind: figures.ratio(own[kind], raw[kind]) for kind in files}
+    )
+    handed = walls[frames.HANDED]
+    values = {kind: figures.ratio(handed[kind], raw[kind]) for kind in files}
+    yield judged("data frame, handed on in memory: × pyarrow's own", 1, values)
+
+
+def parallel_goals(cells: Cells) -> Iterator[Goal]:
+    """Yield the goals of several workers."""
+    for kind, executor, workers, least in (
+        ("compute", "processes", 2, 1.9),
+        ("sleep", "threads", 2, 1.95),
+        ("sleep", "threads", 8, 7.5),
+    ):
+        name = f"{kind}, {parallel.way(executor, workers)}"
+        turns = ("first", "second")
+        values = {f"{turn} build": tables.speed_up(cells, kind, name, KART.name, turn) for turn in turns}
+        yield judged(f"eight tasks that {name}: × faster", least, values, least=True)
+
+
+def dynamic_goals(cells: Cells, sizes: Sizes) -> Iterator[Goal]:
+    """Yield the goals of dynamic requirements."""
+    values = {
+        f"{executor}, {mode}": figures.said(cells, "dynamic", mode, dynamic.row(KART.name, executor), "entered")
+        for executor in ("serial", "threads")
+        for mode in dynamic.MODES
+    }
+    yield judged(f"{sizes.dynamic:,} requirements yielded: run() entered", 1, values, unit="", places=0)
+
+
+def shown(found: Sequence[Goal], note: str) -> str:
+    """Return the goals as a table."""
+    words = {True: "yes", False: "**no**", None: "not measured"}
+    body = [[goal.work, goal.limit, goal.found, words[goal.reached]] for goal in found]
+    return tables.titled("Goals", note, ["work", "goal", "in this run", "reached"], body)
+
+
+def as_data(found: Sequence[Goal]) -> list[dict[str, object]]:
+    """Return the goals for JSON."""
+    return [asdict(goal) for goal in found]

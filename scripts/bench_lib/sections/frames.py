@@ -1,0 +1,22 @@
+"""What does a large value cost? A data frame through five tasks, in each format, beside the raw writes and reads."""
+
+from __future__ import annotations
+
+from bench_lib.bench import Bench
+from bench_lib.peers import BARE, GOKART, KART
+
+FORMATS = ("pkl", "parquet", "feather", "csv")
+RAW = "raw write + read"
+HANDED = "kart_runtime, handed on in memory"
+ENGINES = {BARE: (RAW, "frames_raw"), KART: (KART.name, "frames"), GOKART: (GOKART.name, "frames")}
+
+
+def frames(bench: Bench) -> None:
+    """Measure each format; the programs time themselves, since making the frame is no part of it."""
+    for peers in bench.each_round("frames", bench.chosen(*ENGINES)):
+        for kind in FORMATS:
+            for peer in peers:
+                row, worker = ENGINES[peer]
+                if bench.wants("frames", kind, row):
+                    sample = bench.work(peer.environment, worker, kind, bench.sizes.rows, *peer.worker[1:])
+                    bench.cells.add("frames", kind, row, 5, sample)

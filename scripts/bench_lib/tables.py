@@ -1,0 +1,220 @@
+"""How does each section look? A function per section, from cells to a markdown table; "" where nothing was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from bench_lib import figures
+from bench_lib.bench import Cells
+from bench_lib.peers import BARE, GOKART, KART, PEERS
+from bench_lib.sections import dynamic, frames, parallel
+from bench_lib.sections.graphs import COMPARED, GROWING, column, growing_sizes
+from bench_lib.sizes import Sizes
+
+ORDER = [peer.name for peer in PEERS]
+GRAPHS = (
+    ("first run", "First run: output and log files of every task"),
+    ("no-op", "No-op: the same again in a new process, everything complete"),
+)
+
+
+def table(header: Sequence[str], body: Iterable[Sequence[str]]) -> str:
+    """Return a markdown table, padded so that it can be read as it is; all columns but the first to the right."""
+    rows = [list(header), *(list(row) for row in body)]
+    widths = [max(len(row[index]) for row in rows) for index in range(len(header))]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    rows.insert(1, rule)
+    return "\n".join("| " + " | ".join(pad(row, widths)) + " |" for row in rows)
+
+
+def pad(row: Sequence[str], widths: Sequence[int]) -> list[str]:
+    """Return the cells of a row at the widths of their columns."""
+    return [row[0].ljust(widths[0]), *(text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True))]
+
+
+def number(value: float | None, places: int = 2, unit: str = "") -> str:
+    """Return a number as text, or a dash."""
+    return "-" if value is None else f"{value:,.{places}f}{unit}"
+
+
+def titled(title: str, note: str, header: Sequence[str], body: Iterable[Sequence[str]]) -> str:
+    """Return a table below its title and a note, or nothing for no rows."""
+    rows = list(body)
+    return "\n\n".join(part for part in (f"### {title}", note, table(header, rows)) if part) if rows else ""
+
+
+def rows_of(cells: Cells, section: str, columns: Sequence[str] = ()) -> list[str]:
+    """Return the rows of a section in the order of their first appearance; only those with one of the columns."""
+    return list(dict.fromkeys(row for (name, col, row) in cells if name == section and (not columns or col in columns)))
+
+
+def failure(cells: Cells, section: str, name: str, row: str) -> str | None:
+    """Return why a cell has no number; "" if it was not measured, None if it has one."""
+    cell = cells.get((section, name, row))
+    return "" if cell is None else cell.failure
+
+
+def graphs(cells: Cells, sizes: Sizes, shapes: Sequence[str]) -> str:
+    """Return a table for each size, first runs before no-ops: rows of peers, columns of shapes."""
+    return "\n\n".join(
+        text
+        for section, title in GRAPHS
+        for count in sizes.tasks
+        if (text := graph(cells, (section, title), count, shapes))
+    )
+
+
+def graph(cells: Cells, of: tuple[str, str], count: int, shapes: Sequence[str]) -> str:
+    """Return CPU ms per task: whole process / less the imports / ratio to the bare loop."""
+    section, title = of
+    columns = [column(shape, count) for shape in shapes]
+    rows = sorted(rows_of(cells, section, columns), key=ORDER.index)
+    body = [[row, *(graph_cell(cells, section, shape, count, row) for shape in shapes)] for row in rows]
+    note = f"{count:,} tasks; each cell: whole process · less the imports · × the bare loop (both less the imports)"
+    return titled(f"{title} ({count:,} tasks)", note, ["CPU ms per task", *shapes], body)
+
+
+def graph_cell(cells: Cells, section: str, shape: str, count: int, row: str) -> str:
+    """Return one cell's three numbers, or its failure."""
+    why = failure(cells, section, column(shape, count), row)
+    if why is not None:
+        return why
+    cell = cells[section, column(shape, count), row]
+    own = figures.per_task(cells, section, shape, count, row)
+    text = f"{1000 * figures.median_of(cell, 'cpu') / count:.3f} · {number(own, 3)}"
+    floor = figures.per_task(cells, section, shape, count, BARE.name)
+    times = figures.ratio(own, floor, figures.MEASURABLE)
+    return f"{text} · {times:.2f}×" if times is not None and times > 0 else text
+
+
+def growth(cells: Cells, counts: Sequence[int]) -> str:
+    """Return cost per task over N, with the exponent."""
+    body = []
+    for section, _ in GRAPHS:
+        for shape in GROWING:
+            for row in (BARE.name, KART.name):
+                costs = [figures.per_task(cells, section, shape, count, row) for count in counts]
+                if sum(cost is not None for cost in costs) > 1:
+                    slope = figures.exponent(cells, section, shape, counts, row)
+                    body.append([f"{row}, {section}, {shape}", *(number(cost, 4) for cost in costs), number(slope, 3)])
+    note = (
+        "CPU ms per task less the imports; the exponent is the slope of log cost over log N (1: linear, 2: quadratic); "
+        "runs of less than 50 ms do not count for it"
+    )
+    return titled("Growth", note, ["", *(f"{count:,}" for count in counts), "exponent"], body)
+
+
+def memory(cells: Cells, sizes: Sizes) -> str:
+    """Return peak memory per task of the largest grid."""
+    count = max(sizes.tasks)
+    header = ["KiB per task", "above the import", "above a run of one task", "peak MB"]
+    body = []
+    for peer in COMPARED:
+        cell = figures.sound(cells, "first run", column("grid", count), peer.name)
+        if cell:
+            kib = [figures.memory_per_task(cells, count, peer.name, than) for than in ("import", "one task")]
+            peak = figures.median_of(cell, "memory") / 1e6
+            body.append([peer.name, *(number(value, 1) for value in kib), number(peak, 0)])
+    return titled("Memory", f"Peak resident memory of a first run, grid of {count:,}", header, body)
+
+
+def processes(cells: Cells, section: str, title: str, reference: str) -> str:
+    """Return whole processes: CPU and wall milliseconds, memory, and the ratio of CPU and wall to a reference."""
+    body = []
+    for row in rows_of(cells, section):
+        why = failure(cells, section, "process", row)
+        values = [figures.process(cells, section, row, what) for what in ("cpu", "wall", "memory")]
+        others = [figures.process(cells, section, reference, what) for what in ("cpu", "wall")]
+        times = [figures.ratio(value, other) for value, other in zip(values, others, strict=False)]
+        shown = [number(value and value * by, 0) for value, by in zip(values, (1e3, 1e3, 1e-6), strict=True)]
+        shown += [number(value, 2, "×") for value in times]
+        body.append([row, *([why, *[""] * 4] if why else shown)])
+    return titled(title, "", ["", "CPU ms", "wall ms", "memory MB", f"CPU × {reference}", f"wall × {reference}"], body)
+
+
+def data_frames(cells: Cells, sizes: Sizes) -> str:
+    """Return wall and CPU seconds of each format, with the ratio to the raw writes and reads."""
+    body = [
+        [row, *(frame_cell(cells, kind, row) for kind in frames.FORMATS)]
+        for row in rows_of(cells, "frames")
+    ]  # fmt: skip
+    note = "Each cell: wall seconds · CPU seconds · × the raw write + read (wall); five writes, four reads"
+    return titled(f"A data frame of {sizes.rows:,} × 8 through five tasks", note, ["", *frames.FORMATS], body)
+
+
+def frame_cell(cells: Cells, kind: str, row: str) -> str:
+    """Return one cell's three numbers, or its failure."""
+    why = failure(cells, "frames", kind, row)
+    if why is not None:
+        return why
+    wall, cpu = (figures.said(cells, "frames", kind, row, what) for what in ("wall", "cpu"))
+    times = figures.ratio(wall, figures.said(cells, "frames", kind, frames.RAW, "wall"))
+    return f"{number(wall, 3)} · {number(cpu, 3)} · {number(times, 2, '×')}"
+
+
+def workers(cells: Cells, sizes: Sizes) -> str:
+    """Return wall seconds of eight tasks in each way, with the ratio to one worker."""
+    body = []
+    for kind, executor, count in parallel.WAYS:
+        name = f"{kind}, {parallel.way(executor, count)}"
+        for row in rows_of(cells, "parallel", [name]):
+            why = failure(cells, "parallel", name, row)
+            body.append([f"{name}: {row}", *([why, "", "", ""] if why else worker_cells(cells, (kind, name), row))])
+    note = (
+        f"Wall seconds of a build of eight tasks, each {sizes.seconds:g} s; × faster than one worker. The second build "
+        "is in the same process. The bare loop is the same work without an engine: what the machine gives."
+    )
+    return titled("Several workers", note, ["", "first build", "×", "second build", "×"], body)
+
+
+def worker_cells(cells: Cells, names: tuple[str, str], row: str) -> list[str]:
+    """Return both builds' seconds and ratios."""
+    kind, name = names
+    shown = []
+    for turn in ("first", "second"):
+        shown += [
+            number(figures.said(cells, "parallel", name, row, turn)),
+            number(speed_up(cells, kind, name, row, turn)),
+        ]
+    return shown
+
+
+def speed_up(cells: Cells, kind: str, name: str, row: str, turn: str) -> float | None:
+    """Return how many times faster a way is than one worker of the same engine."""
+    serial = figures.said(cells, "parallel", f"{kind}, serial", row, "first")
+    return figures.ratio(serial, figures.said(cells, "parallel", name, row, turn))
+
+
+def dynamic_requirements(cells: Cells, sizes: Sizes) -> str:
+    """Return how often ``run`` was entered, and the build's CPU seconds."""
+    body = [
+        [row, *(dynamic_cell(cells, mode, row) for mode in dynamic.MODES)]
+        for row in rows_of(cells, "dynamic")
+    ]  # fmt: skip
+    note = "Each cell: how often run() of the task that yields was entered · CPU seconds of the build"
+    title = f"{sizes.dynamic:,} dynamic requirements yielded by one task"
+    return titled(title, note, ["yielded", *dynamic.MODES], body)
+
+
+def dynamic_cell(cells: Cells, mode: str, row: str) -> str:
+    """Return one cell's two numbers, or its failure."""
+    why = failure(cells, "dynamic", mode, row)
+    if why is not None:
+        return why
+    entered, cpu = (figures.said(cells, "dynamic", mode, row, what) for what in ("entered", "cpu"))
+    return f"{number(entered, 0)} · {number(cpu, 3)}"
+
+
+def every_table(cells: Cells, sizes: Sizes, shapes: Sequence[str]) -> list[str]:
+    """Return the tables of all that was measured."""
+    drawn = (
+        graphs(cells, sizes, shapes),
+        growth(cells, growing_sizes(sizes)),
+        memory(cells, sizes),
+        processes(cells, "imports", "Imports, in a new process", "import luigi"),
+        processes(cells, "hello world", "Hello world: one task, process start to end", GOKART.name),
+        data_frames(cells, sizes),
+        workers(cells, sizes),
+        dynamic_requirements(cells, sizes),
+    )
+    return [text for text in drawn if text]

@@ -1,0 +1,61 @@
+"""The floor for data frames: what a library needs for the same five writes and four reads, ``frames_raw FORMAT ROWS``.
+
+Parquet with zstd and feather with lz4 by pyarrow, pickle protocol 5 straight to the file, csv by pandas.
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+import time
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.parquet
+
+from bench_lib.child import say
+from bench_lib.workers import a_frame
+
+
+def write(frame: pd.DataFrame, path: str, kind: str) -> None:
+    """Write the frame as this format's own library does."""
+    if kind == "pkl":
+        with open(path, "wb") as file:  # noqa: PTH123  # as short as it can be
+            pickle.dump(frame, file, protocol=5)
+    elif kind == "csv":
+        frame.to_csv(path, index=False)
+    elif kind == "parquet":
+        pa.parquet.write_table(pa.Table.from_pandas(frame), path, compression="zstd")
+    else:
+        pa.feather.write_feather(pa.Table.from_pandas(frame), path, compression="lz4")
+
+
+def read(path: str, kind: str) -> pd.DataFrame:
+    """Read it back."""
+    frame: pd.DataFrame
+    if kind == "pkl":
+        with open(path, "rb") as file:  # noqa: PTH123
+            frame = pickle.load(file)
+        return frame
+    if kind == "csv":
+        return pd.read_csv(path)
+    table = pa.parquet.read_table(path) if kind == "parquet" else pa.feather.read_table(path)
+    frame = table.to_pandas()
+    return frame
+
+
+def main(kind: str, rows: int) -> None:
+    """Time the writes and reads."""
+    frame = a_frame.make(rows)
+    total = int(frame["count"].sum())
+    wall, cpu = time.perf_counter(), time.process_time()
+    write(frame, f"0.{kind}", kind)
+    for index in range(a_frame.STEPS):
+        write(a_frame.step(read(f"{index}.{kind}", kind)), f"{index + 1}.{kind}", kind)
+    say(wall=time.perf_counter() - wall, cpu=time.process_time() - cpu)
+    a_frame.check(total, read(f"{a_frame.STEPS}.{kind}", kind))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))
