@@ -13,6 +13,7 @@ from kart_runtime.build_log import logged
 from kart_runtime.errors import BuildFailed, ConfigError
 from kart_runtime.events import Listener, Summary
 from kart_runtime.executors import Executors
+from kart_runtime.hand_off import handing_off
 from kart_runtime.instances import forget_classes
 from kart_runtime.ledger import Ledger, typical_seconds
 from kart_runtime.locks import make_locks
@@ -34,6 +35,7 @@ class BuildOptions(TypedDict, total=False):
     resources: Mapping[str, float]
     locks: str
     lock_wait: float
+    hand_off: int
     check_all: bool
     on_event: Listener | None
     reset_register: bool
@@ -47,6 +49,7 @@ class BuildOptions(TypedDict, total=False):
 
 NO_DUMP = TaskDumpConfig()
 NO_LIMITS: Mapping[str, float] = {}
+HAND_OFF = 256_000_000
 
 
 @overload
@@ -79,6 +82,7 @@ def build(  # noqa: PLR0917 - gokart's form
     resources: Mapping[str, float] = NO_LIMITS,
     locks: str = "none",
     lock_wait: float = 600.0,
+    hand_off: int = HAND_OFF,
     check_all: bool = False,
     on_event: Listener | None = None,
     local_scheduler: bool = True,
@@ -116,6 +120,9 @@ def build(  # noqa: PLR0917 - gokart's form
         "none", or "file" where several processes of one machine share the workspace.
     lock_wait
         How long to wait for another process that runs the same task, in seconds.
+    hand_off
+        How many bytes of dumped values may be kept in memory, so that tasks of this process, and the end of the build,
+        need not read them. They get what reading gives, and copies of their own. 0: everything is read.
     check_all
         Ask every task whether it is complete, also those that nothing needs; only the summary differs.
     on_event
@@ -146,11 +153,18 @@ def build(  # noqa: PLR0917 - gokart's form
         raise ConfigError("build() orders tasks itself; luigi's central scheduler is used by luigi.build(tasks)")
     if task_lock_exception_max_tries < 1:
         raise ConfigError("at least one try is needed", key="task_lock_exception_max_tries", expected="at least 1")
+    if hand_off < 0:
+        raise ConfigError("a negative number of bytes cannot be kept", key="hand_off", expected="at least 0")
     if reset_register:
         forget_classes()
     if task_lock_exception_max_wait_seconds is not None:
         lock_wait = task_lock_exception_max_wait_seconds
-    with logged(log_level, on_event) as listen, Executors(executor, workers) as executors, Ledger() as ledger:
+    with (
+        handing_off(hand_off),
+        logged(log_level, on_event) as listen,
+        Executors(executor, workers) as executors,
+        Ledger() as ledger,
+    ):
         for root in roots:
             process_task_info(cast("TaskOnKart[Any]", root), task_dump_config)
         around = Surroundings(
@@ -164,11 +178,11 @@ def build(  # noqa: PLR0917 - gokart's form
             seconds=typical_seconds(_workspace(roots)) if workers > 1 else {},
         )
         summary = _run(roots, check_all, around)
+        values = [_value(root) for root in roots] if summary.ok and return_value else []
     if not summary.ok:
         raise _failure(summary)
     if not return_value:
         return None
-    values = [_value(root) for root in roots]
     return values[0] if isinstance(task, luigi.Task) else values
 
 
@@ -181,15 +195,15 @@ def _run(roots: Sequence[luigi.Task], check_all: bool, around: Surroundings) -> 
     try:
         return loop.run()
     finally:
-        _forget_reruns(loop.tasks)
+        _forget_build(loop.tasks)
 
 
-def _forget_reruns(tasks: Iterable[luigi.Task]) -> None:
-    # `rerun` means once a build; the task objects live on in luigi's registry.
+def _forget_build(tasks: Iterable[luigi.Task]) -> None:
+    # The task objects live on: `rerun` means once a build, and the next one asks for outputs anew.
     for task in tasks:
         state = identity.kept_with(task)
         if state is not None:
-            state.reran = None
+            state.reran = state.output = None
 
 
 def _failure(summary: Summary) -> BuildFailed:

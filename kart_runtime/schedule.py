@@ -1,28 +1,18 @@
 """In which order do tasks run? A ready set and counters: each task and each edge is touched a constant number of times.
 
-Each task of the build is a node of the loop. Its state:
-
-- ``IDLE``: nothing needs it, as far as is known,
-- ``WAITING``: it will run. `waits` counts what it requires that has not finished; at nought it lies in one of the ready
-  heaps (one for each set of resources that tasks need), then it is in flight (at most ``workers`` are), and it may be
-  suspended, when its `run()` has yielded tasks, or locked, when it gave way to another process,
-- ``ENDED``, ``FAILED``, ``MISSING``, ``BLOCKED`` (by one that failed or is missing): nothing happens to it any more.
-
-Of the ready ones the first is the one with the highest `priority`, then the one with the longest way before it, then
-the first in the plan. A failure blocks what is downstream of it and nothing else. luigi's own scheduler sorts all tasks for
-each one that it hands out; that is why this is not it.
+The loop submits what is ready to the executors, at most ``workers`` at once, and takes what they have finished; `nodes`
+says what is known of each task meanwhile. A failure blocks what is downstream of it and nothing else. luigi's own
+scheduler sorts all tasks for each one that it hands out; that is why this is not it.
 """
 
 from __future__ import annotations
 
-import enum
-import heapq
 import logging
 import queue
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from functools import partial
 from typing import cast
@@ -33,12 +23,12 @@ from kart_runtime.attempt import Attempt, Outcome, State, lock_name
 from kart_runtime.errors import ConfigError, CyclicTasks, KartError, LockTimeout, WorkerDied, nearest
 from kart_runtime.events import BuildFinished, Event, Listener, PlanMade, Summary, TaskFinished, TaskStarted
 from kart_runtime.executors import KINDS, Executors, SerialExecutor
-from kart_runtime.identity import kept_with
 from kart_runtime.ledger import Ledger
 from kart_runtime.locks import Locks
 from kart_runtime.longest_paths import TaskClass, longest_paths
-from kart_runtime.plan import Action, Decision, Plan, Reason, check_writers, describe, plan
-from kart_runtime.resources import Limits, Needs
+from kart_runtime.nodes import Is, Node, Ready, circle_through
+from kart_runtime.plan import Action, Plan, Reason, check_writers, describe, plan
+from kart_runtime.resources import Limits
 from kart_runtime.run_logs import visible_params
 from kart_runtime.task import TaskOnKart
 
@@ -80,47 +70,6 @@ class Surroundings:
     seconds: Mapping[TaskClass, float] = field(default_factory=dict)
 
 
-class _Is(enum.Enum):
-    IDLE = enum.auto()
-    WAITING = enum.auto()
-    ENDED = enum.auto()
-    FAILED = enum.auto()
-    MISSING = enum.auto()
-    BLOCKED = enum.auto()
-
-
-class _Node:
-    """A task in the loop; what is not said here stands in the module's docstring."""
-
-    __slots__ = (
-        "attempt",
-        "decision",
-        "dependents",
-        "failures",
-        "kept",
-        "length",
-        "locked_since",
-        "needs",
-        "state",
-        "task",
-        "waits",
-    )
-
-    def __init__(self, task: luigi.Task) -> None:
-        self.task = task
-        self.kept = kept_with(task)
-        self.state = _Is.IDLE
-        self.waits = 0
-        self.dependents: list[_Node] = []
-        self.length = 0.0
-        self.needs: Needs = ()
-        self.decision: Decision | None = None
-        self.attempt: Attempt | None = None
-        """The attempt that is in flight, suspended or locked."""
-        self.failures = 0
-        self.locked_since: float | None = None
-
-
 class Loop:
     """Runs a plan.
 
@@ -140,17 +89,18 @@ class Loop:
     def __init__(self, made: Plan, around: Surroundings) -> None:
         self._plan = made
         self._around = around
-        self._nodes: dict[luigi.Task, _Node] = {}
-        self._ready: dict[Needs, list[tuple[float, float, int, _Node]]] = {(): []}
+        self._nodes: dict[luigi.Task, Node] = {}
+        self._ready = Ready(around.limits)
+        self._homes: dict[type, Executor] = {}
+        """Task class to where its tasks run."""
         self._in_flight = 0
-        self._finished: queue.SimpleQueue[tuple[_Node, Future[Outcome]]] = queue.SimpleQueue()
-        self._locked: dict[_Node, Outcome] = {}
+        self._finished: queue.SimpleQueue[tuple[Node, Future[Outcome]]] = queue.SimpleQueue()
+        self._locked: dict[Node, Outcome] = {}
         self._pause = _FIRST_PAUSE
         self._counts: Counter[State | Reason] = Counter()
         self._failed: dict[luigi.Task, BaseException] = {}
         self._blocked: dict[luigi.Task, luigi.Task] = {}
         self._writers = {url: list(tasks) for url, tasks in made.writers.items()}
-        self._place = 0
         self._began = time.perf_counter()
         self._add(made)
 
@@ -189,58 +139,51 @@ class Loop:
         needs = {task: found for task in made.with_action(Action.RUN) if (found := self._around.limits.needs_of(task))}
         for cls in {type(task) for task in made.with_action(Action.RUN)}:
             _check_hint(cls)
-        nodes: list[_Node] = []
+        nodes: list[Node] = []
         for number, task in enumerate(made.tasks):
             node = self._nodes.get(task)
             if node is None:
-                node = self._nodes[task] = _Node(task)
+                node = self._nodes[task] = Node(task)
             nodes.append(node)
-            if node.state is not _Is.IDLE:
+            if node.state is not Is.IDLE:
                 continue
             decision = made.verdicts[number]
             if decision.action is Action.RUN:
                 node.decision = decision
                 node.length = lengths[number] + after if lengths else 0.0
                 node.needs = needs.get(task, ())
-                node.state = _Is.WAITING
+                node.state = Is.WAITING
                 self._wait_for(node, [nodes[one] for one in made.graph.upstream[number]])
             elif decision.action is Action.MISSING:
-                node.state = _Is.MISSING
+                node.state = Is.MISSING
             elif decision.reason is Reason.COMPLETE:
-                node.state = _Is.ENDED
+                node.state = Is.ENDED
                 self._counts[Reason.COMPLETE] += 1
 
-    def _wait_for(self, node: _Node, upstream: Sequence[_Node]) -> None:
+    def _wait_for(self, node: Node, upstream: Sequence[Node]) -> None:
         """Count what a task waits for; it is ready when that is nothing, and blocked when something has failed."""
         node.waits = 0
         for one in upstream:
-            if one.state is _Is.WAITING:
+            if one.state is Is.WAITING:
                 one.dependents.append(node)
                 node.waits += 1
-            elif one.state is _Is.FAILED or one.state is _Is.MISSING:
+            elif one.state is Is.FAILED or one.state is Is.MISSING:
                 self._block(node, one.task)
                 return
-            elif one.state is _Is.BLOCKED:
+            elif one.state is Is.BLOCKED:
                 self._block(node, self._blocked[one.task])
                 return
         if not node.waits:
-            self._make_ready(node)
+            self._ready.add(node)
 
-    def _make_ready(self, node: _Node) -> None:
-        self._place += 1
-        heap = self._ready.get(node.needs)
-        if heap is None:
-            heap = self._ready[node.needs] = []
-        heapq.heappush(heap, (-node.task.priority, -node.length, self._place, node))
-
-    def _block(self, node: _Node, cause: luigi.Task) -> None:
+    def _block(self, node: Node, cause: luigi.Task) -> None:
         """Give up a task, and everything downstream of it, because of one that failed or is missing."""
         blocked = [node]
         while blocked:
             one = blocked.pop()
-            if one.state is not _Is.WAITING:
+            if one.state is not Is.WAITING:
                 continue
-            one.state, one.attempt = _Is.BLOCKED, None
+            one.state, one.attempt = Is.BLOCKED, None
             self._blocked[one.task] = cause
             blocked += one.dependents
 
@@ -250,26 +193,21 @@ class Loop:
         """Start what may start; return whether something did that is over already."""
         over = False
         while self._in_flight < self._around.workers:
-            node = self._next()
+            node = self._ready.next()
             if node is None:
                 break
             over = self._start(node) or over
         return over
 
-    def _next(self) -> _Node | None:
-        """Take the first ready task that what it needs is free for."""
-        found: list[tuple[float, float, int, _Node]] | None = None
-        for needs, heap in self._ready.items():
-            if heap and (found is None or heap[0] < found[0]) and self._around.limits.fits(needs):
-                found = heap
-        return heapq.heappop(found)[-1] if found else None
-
-    def _start(self, node: _Node) -> bool:
+    def _start(self, node: Node) -> bool:
         if node.attempt is None:
             node.attempt = Attempt(node.task, self._around.locks, self._around.lock_wait)
             if self._around.listen is not None:
                 self._around.listen(TaskStarted(node.task))
-        attempt, executor = node.attempt, self._around.executors.of(_hint(type(node.task)))
+        attempt, cls = node.attempt, type(node.task)
+        executor = self._homes.get(cls)
+        if executor is None:
+            executor = self._homes[cls] = self._around.executors.of(_hint(cls))
         self._in_flight += 1
         self._around.limits.take(node.needs)
         if isinstance(executor, SerialExecutor):  # a future that is done at once would cost more than a small task
@@ -287,7 +225,7 @@ class Loop:
                 self._try_locked()
             else:
                 self._take_future(node, future)
-        elif self._locked and not any(self._ready.values()):
+        elif self._locked and not self._ready:
             time.sleep(self._pause)
             self._try_locked()
 
@@ -300,12 +238,12 @@ class Loop:
                 holder = getattr(outcome.error, "holder", "another process")
                 self._fail(node, LockTimeout(lock_name(node.task), waited, holder))
             else:
-                self._make_ready(node)
+                self._ready.add(node)
 
-    def _put(self, node: _Node, future: Future[Outcome]) -> None:
+    def _put(self, node: Node, future: Future[Outcome]) -> None:
         self._finished.put((node, future))  # called in whichever thread the executor has
 
-    def _take_future(self, node: _Node, future: Future[Outcome]) -> None:
+    def _take_future(self, node: Node, future: Future[Outcome]) -> None:
         error = future.exception()
         if error is None:
             self._take(node, future.result())
@@ -322,7 +260,7 @@ class Loop:
             self._release(node)
             self._try_again(node, outcome)
 
-    def _take(self, node: _Node, outcome: Outcome) -> None:
+    def _take(self, node: Node, outcome: Outcome) -> None:
         self._release(node)
         if outcome.state is State.SUSPENDED:
             self._suspend(node, outcome)
@@ -334,44 +272,44 @@ class Loop:
         else:
             self._end(node, outcome)
 
-    def _release(self, node: _Node) -> None:
+    def _release(self, node: Node) -> None:
         self._in_flight -= 1
         self._around.limits.give_back(node.needs)
 
-    def _try_again(self, node: _Node, outcome: Outcome) -> None:
+    def _try_again(self, node: Node, outcome: Outcome) -> None:
         node.failures += 1
         node.attempt = None
         self._record(node, outcome)
         if self._around.listen is not None:
             self._around.listen(TaskFinished(node.task, outcome))
-        self._make_ready(node)
+        self._ready.add(node)
 
-    def _end(self, node: _Node, outcome: Outcome) -> None:
+    def _end(self, node: Node, outcome: Outcome) -> None:
         self._record(node, outcome)
         if self._around.listen is not None:
             self._around.listen(TaskFinished(node.task, outcome))
         node.attempt = None
         if outcome.state is State.FAILED:
-            node.state = _Is.FAILED
+            node.state = Is.FAILED
             self._failed[node.task] = outcome.error or RuntimeError("unknown")
             for dependent in node.dependents:
                 self._block(dependent, node.task)
             return
-        node.state = _Is.ENDED
+        node.state = Is.ENDED
         self._counts[outcome.state] += 1
         if node.kept is not None:
             node.kept.reran = True  # it may have run in another process
         for dependent in node.dependents:
-            if dependent.state is _Is.WAITING:
+            if dependent.state is Is.WAITING:
                 dependent.waits -= 1
                 if not dependent.waits:
-                    self._make_ready(dependent)
+                    self._ready.add(dependent)
         node.dependents = []
 
-    def _fail(self, node: _Node, error: BaseException) -> None:
+    def _fail(self, node: Node, error: BaseException) -> None:
         self._end(node, _attempt(node).failed(error))
 
-    def _suspend(self, node: _Node, outcome: Outcome) -> None:
+    def _suspend(self, node: Node, outcome: Outcome) -> None:
         """Run what a task has yielded; the task is ready again when that is done."""
         try:
             made = plan(outcome.wanted)
@@ -397,14 +335,14 @@ class Loop:
         No plan can see such a circle, because one of its requirements was yielded by a task that already ran.
         """
         for node in list(self._nodes.values()):
-            if node.state is _Is.WAITING and node.attempt is not None:
-                circle = _circle(node)
+            if node.state is Is.WAITING and node.attempt is not None:
+                circle = circle_through(node)
                 if circle:
                     self._fail(node, CyclicTasks([describe(one.task) for one in circle]))
 
     # -- what is kept --------------------------------------------------------------------------------------------
 
-    def _record(self, node: _Node, outcome: Outcome) -> None:
+    def _record(self, node: Node, outcome: Outcome) -> None:
         task, error = node.task, outcome.error
         if node.kept is None:  # luigi's own: it has no workspace to keep a record in
             return
@@ -427,12 +365,12 @@ class Loop:
 
     def _summary(self, interrupted: bool = False) -> Summary:
         states = Counter(node.state for node in self._nodes.values())
-        missing = [node.task for node in self._nodes.values() if node.state is _Is.MISSING]
+        missing = [node.task for node in self._nodes.values() if node.state is Is.MISSING]
         return Summary(
-            total=len(self._nodes) - (0 if interrupted else states[_Is.WAITING]),
+            total=len(self._nodes) - (0 if interrupted else states[Is.WAITING]),
             ran=self._counts[State.DONE],
             complete=self._counts[Reason.COMPLETE] + self._counts[State.COMPLETE],
-            not_needed=states[_Is.IDLE],
+            not_needed=states[Is.IDLE],
             failed=self._failed,
             not_started=self._blocked,
             missing=tuple(missing),
@@ -456,23 +394,5 @@ def _check_hint(cls: type[luigi.Task]) -> None:
         )
 
 
-def _attempt(node: _Node) -> Attempt:
+def _attempt(node: Node) -> Attempt:
     return node.attempt or Attempt(node.task)
-
-
-def _circle(node: _Node) -> list[_Node]:
-    """Return the tasks of a circle through one, each waiting for the next; empty when there is none."""
-    waits_for: dict[_Node, _Node] = {}
-    following = [node]
-    while following:
-        one = following.pop()
-        for dependent in one.dependents:
-            if dependent not in waits_for:
-                waits_for[dependent] = one
-                following.append(dependent)
-    if node not in waits_for:
-        return []
-    circle = [node]
-    while waits_for[circle[-1]] is not node:
-        circle.append(waits_for[circle[-1]])
-    return circle

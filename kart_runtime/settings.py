@@ -30,6 +30,8 @@ class RunSettings:
         How much there is of what tasks declare that they need, by name. 1 of what is not named.
     locks
         Who may run a task when several processes share a workspace: "none" or "file".
+    hand_off_mb
+        How many megabytes of dumped values may be kept in memory, for tasks of the same process. 0: none.
     log_files
         Whether the five log files are written with each output.
     fail_on_empty_dump
@@ -43,6 +45,7 @@ class RunSettings:
     workers: int = 1
     resources: Mapping[str, float] = field(default_factory=dict)
     locks: str = "none"
+    hand_off_mb: int = 256
     log_files: bool = True
     fail_on_empty_dump: bool = False
 

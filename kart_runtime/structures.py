@@ -72,10 +72,14 @@ def flatten(targets: Any) -> list[Any]:
     targets
         As for `flat`.
     """
+    # The usual cases need no generator: one item, or a list of items.
     kind = type(targets)
-    if kind is not str and targets is not None and not hasattr(kind, "__iter__"):
-        return [targets]  # the usual case, which needs no generator
-    return list(flat(targets))
+    if kind is list or kind is tuple:
+        for item in targets:
+            if item is None or hasattr(type(item), "__iter__"):
+                return list(flat(targets))
+        return list(targets)
+    return list(flat(targets)) if targets is None or hasattr(kind, "__iter__") else [targets]
 
 
 def map_flattenable_items(func: Callable[[Any], Any], items: Any) -> Any:

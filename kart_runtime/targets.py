@@ -5,18 +5,20 @@ Made by `TaskOnKart.make_target` and `make_target`; loaded and dumped by tasks, 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, BinaryIO, Literal, NamedTuple
 
 import luigi
 
+from kart_runtime import hand_off
 from kart_runtime.codecs import Codec, StartAgain
 from kart_runtime.codecs.archive import Archive
 from kart_runtime.codecs.foreign import as_codec
 from kart_runtime.codecs.frames import Feather
 from kart_runtime.errors import KartError, ObjectCorrupt
+from kart_runtime.hand_off import ABSENT
+from kart_runtime.measured import Measured
 from kart_runtime.registry import codec_for, store_for
 from kart_runtime.stores import Stat, Store
 
@@ -37,47 +39,6 @@ class Stored(NamedTuple):
     url: str
     size: int
     sha256: str
-
-
-class _Measured:
-    """A file that counts and checksums what is written to it, so that no byte has to be read back for that."""
-
-    __slots__ = ("_file", "checksum", "size")
-    mode = "wb"  # pandas looks here to know that text has to be encoded
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.size = 0
-        self.checksum = hashlib.sha256()
-
-    def write(self, data: Any) -> int:
-        self._file.write(data)
-        self.checksum.update(data)
-        size = data.nbytes if isinstance(data, memoryview) else len(data)
-        self.size += size
-        return size
-
-    def writable(self) -> bool:
-        return True
-
-    def readable(self) -> bool:
-        return False
-
-    def seekable(self) -> bool:
-        return False  # a seek would make the checksum a lie
-
-    def flush(self) -> None:
-        self._file.flush()
-
-    def tell(self) -> int:
-        return self.size
-
-    @property
-    def closed(self) -> bool:
-        return self._file.closed
-
-    def close(self) -> None:
-        """Leave the file open: the store closes it, and then only it becomes visible."""
 
 
 class Target(luigi.Target):
@@ -131,16 +92,22 @@ class Target(luigi.Target):
         ObjectCorrupt
             When the bytes are not what the format says; the cause is chained.
         """
+        values = hand_off.in_force
         with self._store.open(self._key) as file:
-            try:
-                value = self._codec.load(file, self.as_type)
-            except (KartError, ImportError, OSError, MemoryError):
-                raise
-            except Exception as error:
-                raise ObjectCorrupt(self.url, f"{type(error).__name__}: {error}") from error
+            value = ABSENT if values is None else values.give(self.url, self._codec, self.as_type, file)
+            if value is ABSENT:
+                value = self._read(file)
         if self.check is not None:
             self.check(value, "load")
         return value
+
+    def _read(self, file: BinaryIO) -> Any:
+        try:
+            return self._codec.load(file, self.as_type)
+        except (KartError, ImportError, OSError, MemoryError):
+            raise
+        except Exception as error:
+            raise ObjectCorrupt(self.url, f"{type(error).__name__}: {error}") from error
 
     def dump(self, value: Any) -> Stored:
         """Store a value, whole or not at all, and return what was written.
@@ -164,9 +131,16 @@ class Target(luigi.Target):
 
     def _written(self, value: Any, codec: Any) -> Stored:
         with self._store.write(self._key) as file:
-            measured = _Measured(file)
-            codec.dump(value, measured)
-        return Stored(self.url, measured.size, measured.checksum.hexdigest())
+            measured = Measured(file)
+            try:
+                codec.dump(value, measured)
+                checksum = measured.checksum()
+            finally:
+                measured.release()
+            values = hand_off.in_force
+            if values is not None and measured.size >= values.smallest:
+                values.keep(self.url, value, self._codec, self.as_type, file)
+        return Stored(self.url, measured.size, checksum)
 
     def remove(self) -> bool:
         """Remove the value; return whether there was one."""

@@ -246,9 +246,9 @@ def completed(declared: Declaration, defaults: dict[str, Any], given: dict[str, 
     """
     values = defaults.copy()
     values.update(given)
-    if declared.required:
-        missing = ", ".join(f"'{name}'" for name in declared.required if values[name] is _ABSENT)
-        if missing:
+    for name in declared.required:
+        if values[name] is _ABSENT:
+            missing = ", ".join(f"'{one}'" for one in declared.required if values[one] is _ABSENT)
             raise MissingParameterException(f"{declared.family} requires a value for {missing}")
     return values
 

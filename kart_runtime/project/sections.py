@@ -89,6 +89,8 @@ def _check_choice(key: str, value: object) -> None:
         raise ValueError(f"expected one of {', '.join(known)}, got '{value}'{hint}")
     if key == "run.workers" and isinstance(value, int) and value < 1:
         raise ValueError(f"expected a number from 1 on, got {value}")
+    if key == "run.hand_off_mb" and isinstance(value, int) and value < 0:
+        raise ValueError(f"expected a number of megabytes from 0 on, got {value}")
     if key == "run.workspace" and value == "":
         raise ValueError("expected a folder, got empty text")
 

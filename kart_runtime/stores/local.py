@@ -139,6 +139,10 @@ class _Write:
     def flush(self) -> None:
         """Do nothing: nothing is held back."""
 
+    def fileno(self) -> int:
+        """Return the number by which the system knows the file."""
+        return self._descriptor
+
     @property
     def closed(self) -> bool:
         """Whether the block has ended."""

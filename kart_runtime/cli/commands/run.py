@@ -56,6 +56,7 @@ def execute(arguments: argparse.Namespace) -> int:
                     workers=settings.run.workers,
                     resources=settings.run.resources,
                     locks=settings.run.locks,
+                    hand_off=settings.run.hand_off_mb * 1_000_000,
                     check_all=True,  # the summary counts every complete task
                     on_event=display.show,
                 )
