@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, TypedDict, TypeVar, Unpack, cast, overload
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack, cast, overload
 
 import luigi
 
@@ -22,7 +23,9 @@ from kart_runtime.resources import Limits
 from kart_runtime.schedule import Loop, Surroundings
 from kart_runtime.structures import mapped
 from kart_runtime.task import TaskOnKart
-from kart_runtime.task_info import TaskDumpConfig, process_task_info
+
+if TYPE_CHECKING:
+    from kart_runtime.task_info import TaskDumpConfig
 
 T = TypeVar("T")
 
@@ -42,12 +45,11 @@ class BuildOptions(TypedDict, total=False):
     log_level: int | None
     task_lock_exception_max_tries: int
     task_lock_exception_max_wait_seconds: float | None
-    task_dump_config: TaskDumpConfig
+    task_dump_config: TaskDumpConfig | None
     local_scheduler: bool
     detailed_summary: bool
 
 
-NO_DUMP = TaskDumpConfig()
 NO_LIMITS: Mapping[str, float] = {}
 HAND_OFF = 256_000_000
 
@@ -75,7 +77,7 @@ def build(  # noqa: PLR0917 - gokart's form
     log_level: int | None = None,
     task_lock_exception_max_tries: int = 10,
     task_lock_exception_max_wait_seconds: float | None = None,
-    task_dump_config: TaskDumpConfig = NO_DUMP,
+    task_dump_config: TaskDumpConfig | None = None,
     *,
     executor: str | None = None,
     workers: int = 1,
@@ -107,7 +109,7 @@ def build(  # noqa: PLR0917 - gokart's form
     task_lock_exception_max_wait_seconds
         gokart's name of `lock_wait`.
     task_dump_config
-        Whether a tree or table of the tasks is printed or stored first.
+        Whether a tree or table of the tasks is printed or stored first. None: neither.
     executor
         Where tasks run: "serial", "threads" or "processes". None: serial for one worker, else processes. A task class
         that has an attribute `executor` runs there.
@@ -165,8 +167,8 @@ def build(  # noqa: PLR0917 - gokart's form
         Executors(executor, workers) as executors,
         Ledger() as ledger,
     ):
-        for root in roots:
-            process_task_info(cast("TaskOnKart[Any]", root), task_dump_config)
+        if task_dump_config is not None:
+            _dump_information(roots, task_dump_config)
         around = Surroundings(
             executors=executors,
             workers=workers,
@@ -184,6 +186,13 @@ def build(  # noqa: PLR0917 - gokart's form
     if not return_value:
         return None
     return values[0] if isinstance(task, luigi.Task) else values
+
+
+def _dump_information(roots: Sequence[luigi.Task], wanted: TaskDumpConfig) -> None:
+    # Few builds want it, and every program would wait for it to be loaded.
+    task_info = import_module("kart_runtime.task_info")
+    for root in roots:
+        task_info.process_task_info(root, wanted)
 
 
 def _workspace(roots: Sequence[luigi.Task]) -> str:

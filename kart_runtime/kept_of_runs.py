@@ -22,11 +22,13 @@ class WhatIsKept:
         param_kwargs: Any
         task_log: Any
 
-        def make_unique_id(self) -> str:  # noqa: D102 - the task has it
+        def make_unique_id(self) -> str:
+            """Return the unique id; the task has it."""
             ...
 
         @classmethod
-        def from_str_params(cls, params_str: Any) -> Any:  # noqa: D102
+        def from_str_params(cls, params_str: Any) -> Any:
+            """Return a task; luigi's has it."""
             ...
 
     def get_info(self, only_significant: bool = False) -> dict[str, str]:

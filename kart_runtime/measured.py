@@ -11,10 +11,10 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, BinaryIO
 
-LARGE = 1 << 20
+LARGE = 1 << 18
 """Bytes from which on a piece is worth a thread."""
 
-_MOST_WAITING = 4
+_MOST_WAITING = 8
 """Pieces that may wait for their checksum; more would only fill the memory."""
 
 
@@ -60,8 +60,7 @@ class Measured:
             self._thread, self._waiting = ThreadPoolExecutor(1, "kart-checksum"), deque()
         self._waiting.append(self._thread.submit(self._checksum.update, data))
         self._file.write(data)
-        # Bytes never change; whoever passed anything else may do so as soon as this returns.
-        self._catch_up(_MOST_WAITING if type(data) is bytes else 0)
+        self._catch_up(_MOST_WAITING if _lasts(data) else 0)
 
     def _catch_up(self, left: int) -> None:
         while self._waiting and len(self._waiting) > left:
@@ -104,3 +103,11 @@ class Measured:
 
     def close(self) -> None:
         """Leave the file open: the store closes it, and then only it becomes visible."""
+
+
+def _lasts(data: Any) -> bool:
+    """Return whether data stays as it is for as long as somebody holds it.
+
+    Bytes do, and pyarrow's buffers; the memory of anything else may be used again as soon as it is written.
+    """
+    return type(data) is bytes or type(data).__module__ == "pyarrow.lib"

@@ -90,8 +90,8 @@ class Ready:
     """The tasks that may start, in order.
 
     The first is the one with the highest `priority`, then the one with the longest way before it, then the one that
-    became ready first. There is a heap for each set of resources that tasks need, so that those that wait for a resource are not looked at
-    one by one.
+    became ready first. There is a heap for each set of resources that tasks need, so that those that wait for a
+    resource are not looked at one by one.
 
     Parameters
     ----------

@@ -174,7 +174,7 @@ def _pandas_frame(value: pd.DataFrame, limit: int, index: Literal["dropped", "ke
     if any(column is None for column in columns.values()):
         return None
     labels = None
-    if index == "kept":
+    if index == "kept" and not (columns and value.index.identical(pd.RangeIndex(len(value)))):
         labels = _labels(value.index, text)
         if labels is None:
             return None

@@ -196,6 +196,8 @@ class Feather(_Table):
 
 
 def _index_as_column(frame: Any) -> Any:
+    if _is_row_numbers(frame):
+        return frame  # reading gives the same index, and gokart takes a file without the column
     column = f"{INDEX_COLUMN}{frame.index.name}"
     if frame.index.nlevels > 1:
         raise CannotEncode("feather", "frames with one index level", f"{frame.index.nlevels} levels; reset_index()")
@@ -204,6 +206,17 @@ def _index_as_column(frame: Any) -> Any:
     stored = frame.reset_index(drop=True)
     stored[column] = frame.index.array
     return stored
+
+
+def _is_row_numbers(frame: Any) -> bool:
+    """Return whether a frame has the index that reading gives where none is stored."""
+    index = frame.index
+    plain = isinstance(index, pandas_for("feather").RangeIndex) and index.name is None
+    numbers = plain and (index.start, index.step) == (0, 1)
+    # Without columns nothing would say how many rows there are.
+    return bool(numbers and len(frame.columns)) and not any(
+        str(name).startswith(INDEX_COLUMN) for name in frame.columns
+    )
 
 
 def _column_as_index(frame: Any) -> Any:

@@ -100,8 +100,9 @@ class Executors:
             waited for.
         """
         for executor in self._made.values():
-            if kill and hasattr(executor, "close"):  # one whose work can be ended
-                executor.close(kill)
+            end_work = getattr(executor, "close", None)  # only processes can be ended in the middle of their work
+            if kill and end_work is not None:
+                end_work(kill)
             else:
                 executor.shutdown(wait=not kill, cancel_futures=kill)
 

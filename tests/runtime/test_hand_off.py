@@ -140,9 +140,9 @@ def test_a_dump_that_fails_changes_nothing():
 
 def test_what_is_read_in_another_way_is_read():
     with handing_off(LIMIT):
-        make_target("x.feather").dump(numbers())
+        make_target("x.feather").dump(numbers().rename_axis("row"))
         without = make_target("x.feather", store_index_in_feather=False)
-        assert list(without.load().columns) == ["x", "__feather_gokart_index__None"]
+        assert list(without.load().columns) == ["x", "__feather_gokart_index__row"]
         assert isinstance(Target("x.feather", as_type=pl.DataFrame).load(), pl.DataFrame)
 
 

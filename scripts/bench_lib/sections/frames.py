@@ -8,7 +8,12 @@ from bench_lib.peers import BARE, GOKART, KART
 FORMATS = ("pkl", "parquet", "feather", "csv")
 RAW = "raw write + read"
 HANDED = "kart_runtime, handed on in memory"
-ENGINES = {BARE: (RAW, "frames_raw"), KART: (KART.name, "frames"), GOKART: (GOKART.name, "frames")}
+ENGINES = {
+    BARE: ((RAW, "frames_raw", ()),),
+    KART: ((KART.name, "frames", ("kart_runtime", "0")), (HANDED, "frames", ("kart_runtime",))),
+    GOKART: ((GOKART.name, "frames", ("gokart",)),),
+}
+"""Peer to its rows, each with a program and its arguments."""
 
 
 def frames(bench: Bench) -> None:
@@ -16,7 +21,7 @@ def frames(bench: Bench) -> None:
     for peers in bench.each_round("frames", bench.chosen(*ENGINES)):
         for kind in FORMATS:
             for peer in peers:
-                row, worker = ENGINES[peer]
-                if bench.wants("frames", kind, row):
-                    sample = bench.work(peer.environment, worker, kind, bench.sizes.rows, *peer.worker[1:])
-                    bench.cells.add("frames", kind, row, 5, sample)
+                for row, worker, arguments in ENGINES[peer]:
+                    if bench.wants("frames", kind, row):
+                        sample = bench.work(peer.environment, worker, kind, bench.sizes.rows, *arguments)
+                        bench.cells.add("frames", kind, row, 5, sample)

@@ -1,4 +1,6 @@
-"""kart_runtime and gokart: a data frame through five tasks, ``frames FORMAT ROWS ENGINE``; only the import differs.
+"""kart_runtime and gokart: a data frame through five tasks; only the import differs.
+
+``frames FORMAT ROWS ENGINE [BYTES]``; BYTES is how much kart_runtime may hand on in memory, else its default.
 
 Says CPU and wall seconds of the build. The frame is made before, and all libraries are loaded.
 """
@@ -59,6 +61,6 @@ if __name__ == "__main__":
     total = int(made[0]["count"].sum())
     last = Next(i=a_frame.STEPS)
     wall, cpu = time.perf_counter(), time.process_time()
-    build(last, return_value=False)
+    build(last, return_value=False, **({"hand_off": int(sys.argv[4])} if len(sys.argv) > 4 else {}))
     say(wall=time.perf_counter() - wall, cpu=time.process_time() - cpu)
     a_frame.check(total, last.output().load())

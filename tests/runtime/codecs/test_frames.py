@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from kart_runtime.codecs.frames import Csv, Feather, Parquet, Tsv
 from kart_runtime.errors import CannotEncode
+from kart_runtime.targets import Target
 
 FRAME = pd.DataFrame(
     {
@@ -121,3 +122,32 @@ def test_whole_and_real_numbers_survive_every_format(whole, data):
     for codec in (Parquet(), Feather()):
         pd.testing.assert_frame_equal(through(codec, frame), frame, check_exact=True)
     pd.testing.assert_frame_equal(through(Csv(), frame), frame, rtol=1e-12)
+
+
+def _feather(frame):
+    target = Target("rows.feather")
+    target.dump(frame)
+    return pd.read_feather("rows.feather"), target.load()
+
+
+def test_feather_stores_no_index_that_reading_gives_anyway():
+    stored, loaded = _feather(pd.DataFrame({"a": [1, 2]}))
+    assert list(stored.columns) == ["a"]
+    assert loaded.index.identical(pd.RangeIndex(2))
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pd.DataFrame({"a": [1, 2]}, index=pd.RangeIndex(1, 3)),
+        pd.DataFrame({"a": [1, 2]}, index=pd.RangeIndex(2, name="row")),
+        pd.DataFrame({"a": [1, 2], "__feather_gokart_index__own": [3, 4]}),
+        pd.DataFrame(index=pd.RangeIndex(3)),
+    ],
+    ids=["another start", "a name", "a column with the reserved beginning", "no columns"],
+)
+def test_feather_stores_every_other_index(frame):
+    stored, loaded = _feather(frame)
+    assert any(name == f"__feather_gokart_index__{frame.index.name}" for name in stored.columns)
+    assert loaded.index.equals(frame.index)
+    assert (loaded.index.name, list(loaded.columns)) == (frame.index.name, list(frame.columns))
