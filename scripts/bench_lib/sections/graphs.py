@@ -16,8 +16,8 @@ from bench_lib.peers import BARE, GOKART, KART, LUIGI, Peer
 from bench_lib.sizes import Sizes
 
 GROWING = ("chain", "grid")
-ALONE, SOON = 4, 1.0
-"""How often a program is measured with no task, if that takes less than so many seconds."""
+SOON = 1.0
+"""A program that takes fewer seconds with no task is measured so before each of its runs."""
 COMPARED = (BARE, KART, LUIGI, GOKART)  # in memory
 
 
@@ -72,19 +72,18 @@ def stands_in_for_nothing(bench: Bench, peer: Peer, shape: str, count: int) -> b
 
 
 def alone(bench: Bench, peer: Peer) -> None:
-    """Measure a peer's program with no task, once a round; the very first time once before, to warm the caches.
+    """Measure a peer's program with no task: before each of its runs where that is quick, since it is taken from them.
 
-    Those whose memory is compared are also measured with one task: what is loaded only then does not grow with N.
+    The very first time once before, to warm the caches. Those whose memory is compared are also measured with one task:
+    what is loaded only then does not grow with N.
     """
-    if not bench.wants("import", "process", peer.name):
-        return
-    if ("import", "process", peer.name) not in bench.cells:
+    cell = bench.cells.get(("import", "process", peer.name))
+    if cell is None:
         bench.run(peer, "chain", 0, bench.fresh())
-    for _ in range(ALONE):  # it is taken from every other number of the peer's
-        sample = bench.cells.add("import", "process", peer.name, 0, bench.run(peer, "chain", 0, bench.fresh()))
-        if sample.wall > SOON:
-            break
-    if peer in COMPARED:
+    elif cell.samples[-1].wall > SOON and not bench.wants("import", "process", peer.name):
+        return
+    bench.cells.add("import", "process", peer.name, 0, bench.run(peer, "chain", 0, bench.fresh()))
+    if peer in COMPARED and bench.wants("one task", "process", peer.name):
         bench.cells.add("one task", "process", peer.name, 1, bench.run(peer, "chain", 1, bench.fresh()))
 
 
