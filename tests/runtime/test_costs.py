@@ -132,8 +132,12 @@ def test_the_system_is_asked_for_nothing_more():
     Path("program.py").write_text(PROGRAM)
     small, large = system_calls(50), system_calls(450)
     found = {name: round((large[name] - small.get(name, 0)) / 400, 1) for name in large}
-    files = {name: found[name] for name in ("openat", "write", "close", "rename")}
-    assert files == {"openat": 6.0, "write": 7.0, "close": 6.0, "rename": 1.0}  # and the line in the run's record
-    assert 1.0 <= found["newfstatat"] <= 1.1
-    # What is left is memory, and the garbage of a thousand tasks.
-    assert sum(found.values()) < sum(files.values()) + 1.5
+
+    def calls(*names):  # the same question has other names on other machines
+        return sum(found.get(name, 0.0) for name in names)
+
+    opened, closed, renamed = calls("open", "openat"), calls("close"), calls("rename", "renameat", "renameat2")
+    assert (opened, calls("write"), closed, renamed) == (6.0, 7.0, 6.0, 1.0)  # and the line in the run's record
+    assert 1.0 <= calls("stat", "newfstatat", "fstatat", "statx") <= 1.1
+    # What is left is memory, and the garbage of some hundred tasks.
+    assert sum(found.values()) < 22.5
