@@ -323,9 +323,12 @@ def typical_seconds(workspace: str) -> dict[tuple[str, str], float]:
     means: dict[tuple[str, str], float] = {}
     left = _LOOK_BACK
     for path in reversed(_run_files(workspace)):
-        with path.open("rb") as file:
-            file.seek(-min(left, path.stat().st_size), os.SEEK_END)
-            text = file.read(left).decode(errors="replace")
+        try:
+            with path.open("rb") as file:
+                file.seek(-min(left, path.stat().st_size), os.SEEK_END)
+                text = file.read(left).decode(errors="replace")
+        except OSError:  # removed by somebody, or not ours to read: an order of tasks is no reason to fail
+            continue
         left -= len(text)
         times: dict[tuple[str, str], list[float]] = {}
         for record in _records_in(text):

@@ -12,6 +12,7 @@ from typing import Any
 import luigi
 
 from kart_runtime.errors import ConfigError
+from kart_runtime.parameters import luigi_section
 
 Needs = tuple[tuple[str, float], ...]
 """Name and amount, sorted by name."""
@@ -91,5 +92,18 @@ class Limits:
 
 
 def _configured() -> dict[str, float]:
-    found: dict[str, float] = luigi.configuration.get_config().getintdict("resources")
+    """Return what luigi's configuration says; luigi itself takes whole numbers only."""
+    config: Any = luigi.configuration.get_config()
+    found: dict[str, float] = {}
+    for name, text in luigi_section("resources").items():
+        if name in config.defaults():  # of the section [DEFAULT], which stands in for every other
+            continue
+        try:
+            found[name] = float(text)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(
+                f"luigi's configuration says '{name}' is {text!r}, which is no amount",
+                key=f"resources.{name}",
+                expected="a number",
+            ) from error
     return found

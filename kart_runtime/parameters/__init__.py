@@ -20,6 +20,7 @@ from kart_runtime.parameters.resolution import (
     completed,
     declaration,
     forget_declarations,
+    luigi_section,
     resolve,
 )
 
@@ -41,6 +42,7 @@ __all__ = [
     "inherits_config_params",
     "install",
     "installed",
+    "luigi_section",
     "overriding",
     "resolve",
     "secret_names",

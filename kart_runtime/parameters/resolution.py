@@ -109,7 +109,7 @@ class Declaration:
             return frozen(override.value)
         if name in self._inherited:
             return frozen(param.normalize(self._inherited[name]))
-        shared = _section(SHARED_SECTION)
+        shared = luigi_section(SHARED_SECTION)
         if name in shared:
             text = shared[name]
             return frozen(param.normalize(param.parse(text) if isinstance(text, str) else text))
@@ -124,7 +124,7 @@ class Declaration:
     def _warn_of_unconsumed(self) -> None:
         family = self.family
         ignored = getattr(self.cls, "ignore_unconsumed", ())
-        for key in _section(family):
+        for key in luigi_section(family):
             name = key.replace("-", "_")
             if name not in self.params and name not in ignored:
                 warnings.warn(
@@ -148,7 +148,14 @@ def _all_sections() -> Mapping[str, Any]:
     return found
 
 
-def _section(name: str) -> Mapping[str, Any]:
+def luigi_section(name: str) -> Mapping[str, Any]:
+    """Return a section of luigi's configuration, empty when there is none.
+
+    Parameters
+    ----------
+    name
+        The section.
+    """
     sections = _all_sections()
     return dict(sections[name]) if name in sections else {}
 
@@ -158,8 +165,8 @@ def _configuration_state(family: str, inherits: type[luigi.Task] | None) -> tupl
     # luigi's get_config() would read the environment each time; its toml parser exists only where it is in use.
     config: Any = LuigiConfigParser._instance if LuigiTomlParser._instance is None else None
     named = config._sections if config is not None else _all_sections()
-    own = _section(family) if family in named else None
-    shared = _section(SHARED_SECTION) if SHARED_SECTION in named else None
+    own = luigi_section(family) if family in named else None
+    shared = luigi_section(SHARED_SECTION) if SHARED_SECTION in named else None
     inherited = inherited_values(inherits) if inherits is not None else None
     return InForce.generation, CmdlineParser._instance, own, shared, inherited
 

@@ -83,6 +83,8 @@ def test_how_long_tasks_take_is_what_the_newest_run_says(tmp_path):
     old.close()
     assert typical_seconds(str(tmp_path)) == {("module", "A"): 3.0, ("module", "B"): 1.5}
     assert typical_seconds(str(tmp_path / "nowhere")) == {}
+    (tmp_path / "log" / "runs" / "20260103T000000Z-a.jsonl").symlink_to("gone")
+    assert len(typical_seconds(str(tmp_path))) == 2
 
 
 def test_a_run_starts_with_versions_host_and_command(tmp_path, monkeypatch):

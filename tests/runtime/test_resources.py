@@ -67,6 +67,19 @@ def test_a_limit_of_luigis_configuration_counts():
         luigi.configuration.get_config().remove_section("resources")
 
 
+def test_a_limit_of_luigis_configuration_that_is_no_number_is_named():
+    config = luigi.configuration.get_config()
+    config.set("resources", "memory_gb", "1.5")
+    try:
+        assert Limits({}).fits((("memory_gb", 1.5),))
+        config.set("resources", "gpu", "two")
+        with pytest.raises(ConfigError, match=r"resources\.gpu.*'two'"):
+            build(Uses(number=1))
+    finally:
+        config.remove_section("resources")
+    assert not Path("seen.txt").exists()
+
+
 @pytest.mark.parametrize(("amount", "message"), [(2.0, "could never run"), (-1.0, "no amount")])
 def test_what_could_never_run_is_refused_before_anything_runs(amount, message):
     with pytest.raises(ConfigError, match=message):
