@@ -23,9 +23,10 @@ import luigi
 from kart_runtime.errors import LockTimeout, NothingDumped
 from kart_runtime.identity import Kept, kept_with
 from kart_runtime.loading import output_of
-from kart_runtime.locks import Locks, NoLocks
+from kart_runtime.locks import Locks, NoLocks, Turn
 from kart_runtime.redis_locks import redis_locks_of
 from kart_runtime.run_logs import RunLogs
+from kart_runtime.stores import background
 from kart_runtime.structures import flat, flatten
 from kart_runtime.targets import Stored, path_of
 from kart_runtime.task import TaskOnKart, ignore
@@ -39,7 +40,7 @@ class State(enum.StrEnum):
     COMPLETE = "complete"
     """Another process was faster."""
     LOCKED = "locked"
-    """Another process runs it at this moment; other tasks go first, and then it is tried again."""
+    """Another process runs it at this moment; its error, a `LockTimeout`, says which one."""
     SUSPENDED = "suspended"
     """`run()` yielded tasks that have to be complete before it goes on."""
 
@@ -87,14 +88,11 @@ class Attempt:
     task
         The task.
     locks
-        Who gives the turn.
-    wait
-        How long to wait for it, in seconds.
+        Who gives the turn. It is not waited for: other tasks may run meanwhile.
     """
 
     task: luigi.Task
     locks: Locks = field(default_factory=NoLocks)
-    wait: float = 600.0
     fulfilled: set[luigi.Task] = field(default_factory=set)
     """What `run()` has yielded and the loop has run."""
     _generator: Generator[Any, Any, None] | None = None
@@ -102,16 +100,20 @@ class Attempt:
     _started: str = ""
     _seconds: float = 0.0
     _logs: RunLogs | None = None
+    _turn: Turn | None = None
     _away: bool = False
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what cannot go to another process; there `run()` starts from its beginning."""
-        return vars(self) | {"_generator": None, "_yielded": None, "_logs": None, "_away": True}
+        return vars(self) | {"_generator": None, "_yielded": None, "_logs": None, "_turn": None, "_away": True}
 
     def run(self) -> Outcome:
         """Run the task, or go on with it after a suspension, and say what it came to. Ctrl-C goes through."""
-        outcome = self._attempted()
-        return outcome._replace(error=_portable(outcome)) if self._away and outcome.error is not None else outcome
+        if not self._away:
+            return self._attempted()
+        with background.storing():  # who waits for this outcome may end the process
+            outcome = self._attempted()
+        return outcome if outcome.error is None else outcome._replace(error=_portable(outcome))
 
     def _attempted(self) -> Outcome:
         self._started = self._started or _now()
@@ -119,24 +121,37 @@ class Attempt:
         if kept is not None:
             kept.by_attempt = True
         try:
-            locks = (redis_locks_of(self.task) if kept is not None else None) or self.locks
-            if not locks.shared:
-                return self._run(kept)
-            wait = 0.0 if getattr(self.task, "should_lock_run", False) else self.wait
-            with locks.hold(lock_name(self.task), wait):
-                # Only another process can have changed the answer since the plan asked.
-                if self._generator is None and self._is_complete():
-                    return Outcome(State.COMPLETE, self._started)
-                return self._run(kept)
+            locks = self._locks(kept)
+            return self._in_turn(kept, locks) if locks.shared else self._run(kept)
         except LockTimeout as error:
-            gives_way = getattr(self.task, "should_lock_run", False)
-            return Outcome(State.LOCKED, self._started, error=error) if gives_way else self.failed(error)
+            return Outcome(State.LOCKED, self._started, error=error)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - no answer from complete(), no connection
             return self.failed(error)
         finally:
             if kept is not None:
                 kept.by_attempt = False
                 kept.output = None
+
+    def _locks(self, kept: Kept | None) -> Locks:
+        own = redis_locks_of(self.task, self.locks) if kept is not None else None
+        return own or self.locks
+
+    def _in_turn(self, kept: Kept | None, locks: Locks) -> Outcome:
+        workspace = cast("TaskOnKart[Any]", self.task).workspace_directory if kept is not None else None
+        with locks.hold(lock_name(self.task), workspace, 0.0) as turn:
+            # Only another process can have changed the answer since the plan asked.
+            if self._generator is None and self._is_complete():
+                return Outcome(State.COMPLETE, self._started)
+            self._keep(kept, turn)
+            try:
+                return self._run(kept)
+            finally:
+                self._keep(kept, None)
+
+    def _keep(self, kept: Kept | None, turn: Turn | None) -> None:
+        self._turn = turn
+        if kept is not None:
+            kept.turn = turn
 
     def _is_complete(self) -> bool:
         return bool(getattr(self.task, "complete_check_at_run", True) and self.task.complete())
@@ -192,6 +207,8 @@ class Attempt:
         stored: tuple[Stored, ...] = ()
         seed: int | None = None
         log_files: tuple[str, ...] = ()
+        if self._turn is not None:
+            self._turn.check()  # another process may have stored the output since, and writes these files
         if kept is not None and self._logs is not None:
             stored = kept.stored
             outputs = flatten(output_of(task))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack, cast, overload
 
@@ -16,11 +17,13 @@ from kart_runtime.events import Listener, Summary
 from kart_runtime.executors import Executors
 from kart_runtime.hand_off import handing_off
 from kart_runtime.instances import forget_classes
-from kart_runtime.ledger import Ledger, typical_seconds
+from kart_runtime.ledger import Ledger
 from kart_runtime.locks import make_locks
-from kart_runtime.plan import describe, plan
+from kart_runtime.past_runs import typical_seconds
+from kart_runtime.plan import Action, describe, plan
 from kart_runtime.resources import Limits
 from kart_runtime.schedule import Loop, Surroundings
+from kart_runtime.stores import background
 from kart_runtime.structures import mapped
 from kart_runtime.task import TaskOnKart
 
@@ -34,7 +37,8 @@ class BuildOptions(TypedDict, total=False):
     """The keyword arguments of `build`, described there."""
 
     executor: str | None
-    workers: int
+    workers: int | None
+    address: str | None
     resources: Mapping[str, float]
     locks: str
     lock_wait: float
@@ -80,7 +84,8 @@ def build(  # noqa: PLR0917 - gokart's form
     task_dump_config: TaskDumpConfig | None = None,
     *,
     executor: str | None = None,
-    workers: int = 1,
+    workers: int | None = None,
+    address: str | None = None,
     resources: Mapping[str, float] = NO_LIMITS,
     locks: str = "none",
     lock_wait: float = 600.0,
@@ -111,17 +116,22 @@ def build(  # noqa: PLR0917 - gokart's form
     task_dump_config
         Whether a tree or table of the tasks is printed or stored first. None: neither.
     executor
-        Where tasks run: "serial", "threads" or "processes". None: serial for one worker, else processes. A task class
-        that has an attribute `executor` runs there.
+        Where tasks run: "serial", "threads", "processes" or "dask". None: dask where there is an address, else serial
+        for one worker, else processes. A task class that has an attribute `executor` runs there.
     workers
-        How many run at once.
+        How many run at once. None: 1; on a Dask cluster, what the cluster can.
+    address
+        Of the scheduler of a Dask cluster, such as ``tcp://HOST:8786``. None, with the executor "dask": the program's
+        current `distributed.Client`, else the cluster that Dask's configuration names.
     resources
         How much there is of what tasks declare that they need, for example ``{"gpu": 1}``. Of a resource that is not
         named here or in luigi's configuration there is 1.
     locks
-        "none", or "file" where several processes of one machine share the workspace.
+        Whether processes that share the workspace keep from running the same task: "none"; "file", for processes of one
+        machine; "workspace", for machines that share an object store (or a disk); "redis://HOST:PORT", by a server.
+        A task that another process runs lets others go first.
     lock_wait
-        How long to wait for another process that runs the same task, in seconds.
+        How long to wait for another process that runs the same task, in seconds, when nothing else can be started.
     hand_off
         How many bytes of dumped values may be kept in memory, so that tasks of this process, and the end of the build,
         need not read them. They get what reading gives, and copies of their own. 0: everything is read.
@@ -164,20 +174,20 @@ def build(  # noqa: PLR0917 - gokart's form
     with (
         handing_off(hand_off),
         logged(log_level, on_event) as listen,
-        Executors(executor, workers) as executors,
+        background.storing(),
+        Executors(executor, workers, address) as executors,
         Ledger() as ledger,
     ):
         if task_dump_config is not None:
             _dump_information(roots, task_dump_config)
         around = Surroundings(
             executors=executors,
-            workers=workers,
+            workers=executors.workers,
             locks=make_locks(locks, _workspace(roots)),
             lock_wait=lock_wait,
             ledger=ledger,
             listen=listen,
             limits=Limits(resources),
-            seconds=typical_seconds(_workspace(roots)) if workers > 1 else {},
         )
         summary = _run(roots, check_all, around)
         values = [_value(root) for root in roots] if summary.ok and return_value else []
@@ -200,11 +210,28 @@ def _workspace(roots: Sequence[luigi.Task]) -> str:
 
 
 def _run(roots: Sequence[luigi.Task], check_all: bool, around: Surroundings) -> Summary:
-    loop = Loop(plan(roots, check_all=check_all), around)
+    made = plan(roots, check_all=check_all)
+    if around.workers > 1 and len(made.with_action(Action.RUN)) > 1:
+        around = replace(around, seconds=typical_seconds(_workspace(roots)))
+    loop = Loop(made, around)
+    around.executors.open(made.with_action(Action.RUN))
     try:
         return loop.run()
     finally:
+        _refer(around.ledger, loop.tasks)
         _forget_build(loop.tasks)
+
+
+def _refer(ledger: Ledger, tasks: Iterable[luigi.Task]) -> None:
+    """Note which tasks this build is about, for whoever asks what may be removed."""
+    found: dict[str, dict[str, dict[str, list[str]]]] = {}
+    for task in tasks:
+        if isinstance(task, TaskOnKart):
+            cls = type(task)
+            names = found.setdefault(task.workspace_directory, {}).setdefault(cls.__module__, {})
+            names.setdefault(cls.__name__, []).append(task.make_unique_id())
+    for workspace, classes in found.items():
+        ledger.refer(workspace, classes)
 
 
 def _forget_build(tasks: Iterable[luigi.Task]) -> None:

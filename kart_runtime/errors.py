@@ -14,7 +14,9 @@
     ├── StoreError
     │   ├── UnknownScheme(ValueError)      no store for this url
     │   ├── ObjectMissing(FileNotFoundError)
-    │   └── ObjectCorrupt(ValueError)      bytes that cannot be decoded as the format says
+    │   ├── ObjectCorrupt(ValueError)      bytes that cannot be decoded as the format says
+    │   ├── RequestFailed(OSError)         a service refused a request, or did not answer
+    │   └── ObjectsLost(OSError)           log files or records could not be stored
     ├── CodecError
     │   ├── UnknownFormat(ValueError)      no codec for this suffix
     │   └── CannotEncode(TypeError)        the codec does not take this value
@@ -22,9 +24,11 @@
     │   ├── NotRequired(ValueError)        load() of something that requires() does not name
     │   ├── NothingDumped(RuntimeError)    run() ended and the output is not there
     │   └── EmptyDump(AssertionError)      an empty frame was dumped although that is forbidden
-    ├── LockTimeout(TimeoutError)
+    ├── LockTimeout(TimeoutError)          another process held a task's lock all the time
+    ├── LockLost(RuntimeError)             a lock ended while its task ran: it writes nothing more
     ├── ExecutorError                      a worker process, and not the work, is at fault
     │   ├── WorkerDied(RuntimeError)       it ended while it ran something
+    │   ├── WorkersKilled(RuntimeError)    several workers of a cluster did, all with the same task
     │   ├── CannotSend(TypeError)          the work or its result cannot be pickled
     │   └── NotImportable(ImportError)     a module of the work is not to be found there
     └── BuildFailed                        task → exceptions; tasks not started → the failed ancestor
@@ -283,6 +287,54 @@ class ObjectCorrupt(StoreError, ValueError):
         super().__init__(f"{url} cannot be read: {found}. Delete it and run again to recompute it.")
 
 
+class RequestFailed(StoreError, OSError):
+    """A service that keeps objects refused a request, or did not answer.
+
+    Parameters
+    ----------
+    url
+        The object.
+    what
+        What was asked for, as a verb.
+    found
+        What the service or its client said.
+    hint
+        What to do.
+    """
+
+    def __init__(self, url: str, what: str, found: str, hint: str = "") -> None:
+        self.url, self.what, self.found, self.hint = url, what, found, hint
+        super().__init__(f"{url}: could not {what} it: {found.rstrip('.')}.{' ' + hint if hint else ''}")
+
+    def __str__(self) -> str:
+        # OSError's own text would be built from errno and filename, which are not set here.
+        return str(self.args[0])
+
+
+class ObjectsLost(StoreError, OSError):
+    """Log files or records of a build could not be stored; the outputs of its tasks are.
+
+    Parameters
+    ----------
+    key
+        One of them.
+    number
+        How many there are.
+    found
+        What went wrong with that one.
+    """
+
+    def __init__(self, key: str, number: int, found: str) -> None:
+        self.key, self.number, self.found = key, number, found
+        super().__init__(
+            f"{number} log files or records could not be stored, among them {key}: {found} The outputs are stored."
+        )
+
+    def __str__(self) -> str:
+        # OSError's own text would be built from errno and filename, which are not set here.
+        return str(self.args[0])
+
+
 class CodecError(KartError):
     """A value and a file format do not fit."""
 
@@ -394,7 +446,29 @@ class LockTimeout(KartError, TimeoutError):
 
     def __init__(self, name: str, waited: float, holder: str = "unknown") -> None:
         self.name, self.waited, self.holder = name, waited, holder
-        super().__init__(f"{name} is locked by {holder}; gave up after {waited:.0f} s.")
+        super().__init__(
+            f"{name} is locked by {holder}; gave up after {waited:.0f} s. Run again when that process has ended, or "
+            "wait longer (lock_wait)."
+        )
+
+
+class LockLost(KartError, RuntimeError):
+    """A task's lock may be another process's by now, so it writes nothing more.
+
+    Parameters
+    ----------
+    name
+        What was locked.
+    why
+        What happened.
+    """
+
+    def __init__(self, name: str, why: str) -> None:
+        self.name, self.why = name, why
+        super().__init__(
+            f"{name} has lost its lock: {why}. It writes nothing more. A build tries such a task again; run it again "
+            "where that does not help."
+        )
 
 
 class BuildFailed(KartError):
@@ -483,6 +557,37 @@ def _ending(exit_code: int | None) -> str:
     return f"was killed by {name}{_HINTS.get(-exit_code, '')}"
 
 
+class WorkersKilled(ExecutorError, RuntimeError):
+    """Several workers of a Dask cluster ended while they ran one task, so that it is not tried again.
+
+    Parameters
+    ----------
+    workers
+        How many.
+    last
+        The address of the last one.
+    task
+        What they ran, as text.
+    """
+
+    def __init__(self, workers: int, last: str, task: str = "a task") -> None:
+        self.workers, self.last, self.task = workers, last, task
+        super().__init__(
+            f"{task} is given up: {workers} workers of the Dask cluster ended while they ran it, the last one {last}. "
+            "Their logs may say why; most often a task needs more memory than a worker has."
+        )
+
+    def running(self, task: str) -> WorkersKilled:
+        """Return this error with the name of the task in its message.
+
+        Parameters
+        ----------
+        task
+            The task, as text.
+        """
+        return WorkersKilled(self.workers, self.last, task)
+
+
 class CannotSend(ExecutorError, TypeError):
     """Something cannot go to or from a worker process, because it cannot be pickled.
 
@@ -513,11 +618,22 @@ class NotImportable(ExecutorError, ImportError):
         The module, and the name in it, as far as that is known.
     why
         What the import said.
+    worker
+        The address of the worker, when it is one of a Dask cluster.
     """
 
-    def __init__(self, module: str, why: str) -> None:
-        self.module, self.why = module, why
-        super().__init__(
-            f"A worker process cannot import {module}: {why}. Workers are fresh interpreters: the module has to be "
-            "installed, or its folder on sys.path (or PYTHONPATH) when the build begins."
-        )
+    def __init__(self, module: str, why: str, worker: str = "") -> None:
+        self.module, self.why, self.worker = module, why, worker
+        if worker:
+            who = f"The Dask worker {worker}"
+            advice = (
+                "Install what is missing where the workers run: they are sent the program's own packages, and nothing "
+                "that is installed."
+            )
+        else:
+            who = "A worker process"
+            advice = (
+                "Workers are fresh interpreters: the module has to be installed, or its folder on sys.path (or "
+                "PYTHONPATH) when the build begins."
+            )
+        super().__init__(f"{who} cannot import {module}: {why}. {advice}")

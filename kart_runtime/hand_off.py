@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO, NamedTuple
 
 from kart_runtime.codecs import Codec
-from kart_runtime.snapshots import Snapshot, snapshot
+from kart_runtime.snapshots import Snapshot, snapshot, stored_bytes
 
 ABSENT: Any = object()
 """What `Values.give` returns when the file has to be read."""
@@ -24,6 +24,10 @@ SMALLEST = 1 << 15
 """Files of fewer bytes are read: that takes no longer than to make sure that nothing has changed."""
 
 Version = tuple[int, int, int, int]
+
+OURS: Version = (0, 0, 0, 0)
+"""Stands for what this process has stored on a remote store, where it is not asked whether that is still the same: it
+would cost a request for each value, and another process that stores the same task's output stores the same value."""
 
 
 def version_of(file: BinaryIO) -> Version | None:
@@ -75,7 +79,15 @@ class Values:
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._lock = threading.Lock()
 
-    def keep(self, url: str, value: Any, codec: Codec, as_type: Any, file: BinaryIO) -> None:
+    def keep(  # noqa: PLR0917
+        self,
+        url: str,
+        value: Any,
+        codec: Codec,
+        as_type: Any,
+        version: Version | None,
+        content: bytes | bytearray | None = None,
+    ) -> None:
         """Keep what has been dumped, if it may be given out instead of being read.
 
         Parameters
@@ -86,12 +98,16 @@ class Values:
             The value; the caller may go on changing it.
         codec, as_type
             How it was written, and will be read.
-        file
-            The file, still open, with everything in it.
+        version
+            Of the file that was written. None: it is not known, and nothing is kept.
+        content
+            What was written, as far as it is at hand: it stands for values that are in no other way known to come back
+            equal.
         """
-        version = version_of(file)
         try:
             made = snapshot(value, codec, as_type, self.limit) if version is not None else None
+            if made is None and content is not None and len(content) <= self.limit:
+                made = stored_bytes(bytes(content), codec, as_type)
         except MemoryError:
             made = None  # the value is stored all the same
         with self._lock:
@@ -101,7 +117,7 @@ class Values:
                 self.size += made.size
                 self._shrink()
 
-    def give(self, url: str, codec: Codec, as_type: Any, file: BinaryIO) -> Any:
+    def give(self, url: str, codec: Codec, as_type: Any, version: Version | None) -> Any:
         """Return the value that reading a file would give; `ABSENT` when that is not known.
 
         Parameters
@@ -110,11 +126,11 @@ class Values:
             Where it lies.
         codec, as_type
             How it would be read.
-        file
-            The file, open. It is not read.
+        version
+            Of the file that is there.
         """
         kept = self._kept.get(url)
-        if kept is None or not kept.fits(version_of(file), codec, as_type):
+        if kept is None or not kept.fits(version, codec, as_type):
             return ABSENT
         with self._lock:
             if self._kept.get(url) is kept:  # another thread may have dropped it
@@ -133,6 +149,17 @@ class Values:
             self.limit = limit
             self._shrink()
 
+    def forget(self, url: str) -> None:
+        """Keep a value no longer.
+
+        Parameters
+        ----------
+        url
+            Where it lies.
+        """
+        with self._lock:
+            self._drop(url)
+
     def _shrink(self) -> None:
         while self.size > self.limit:
             self._drop(next(iter(self._kept)))
@@ -144,6 +171,9 @@ class Values:
 
     def __len__(self) -> int:
         return len(self._kept)
+
+    def __contains__(self, url: str) -> bool:
+        return url in self._kept
 
 
 in_force: Values | None = None

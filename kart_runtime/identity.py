@@ -21,6 +21,7 @@ from kart_runtime.errors import CyclicTasks, NotATask, PlanError, UnstableValue
 from kart_runtime.structures import flat, flatten
 
 if TYPE_CHECKING:
+    from kart_runtime.locks import Turn
     from kart_runtime.targets import Stored
 
 
@@ -52,6 +53,8 @@ class Kept:
         What `output()` returned to the plan, or else to the current attempt; forgotten when the attempt ends.
     rng
         The task's random generator, once it was asked for.
+    turn
+        The lock that is held while the current attempt runs; None where nothing is locked.
     """
 
     str_params: dict[str, str] | None = None
@@ -66,6 +69,7 @@ class Kept:
     by_attempt: bool = False
     output: Any = None
     rng: Any = None
+    turn: Turn | None = None
 
 
 def kept_with(task: luigi.Task) -> Kept | None:

@@ -2,27 +2,32 @@
 
 The log files are gokart's, under gokart's names, so that its users and tools find them. The run's file
 ``log/runs/<run id>.jsonl`` begins with a header (versions, host, command) and grows by one line an attempt: a line
-costs a fraction of a file of its own. *Existence of outputs decides what to do; the ledger only explains it.*
+costs a fraction of a file of its own. Its last line says which tasks the run refers to, for whoever tidies up.
+*Existence of outputs decides what to do; the ledger only explains it.*
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
 import re
 import socket
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Self
 
-from kart_runtime.registry import split_url, store_for
-from kart_runtime.stores import put
-from kart_runtime.targets import Stored, Target
+from kart_runtime.registry import store_for
+from kart_runtime.stores import background, is_remote, put
+from kart_runtime.stores.local import LocalStore
+from kart_runtime.targets import Target
+
+logger = logging.getLogger(__name__)
 
 LOG_FILES: Mapping[str, str] = {
     "task_log": ".pkl",
@@ -58,7 +63,7 @@ class LogFiles:
         self._folder = f"{workspace}{slash}log/"
         self._name = f"/{name}_{unique_id}"
         store, self._key = store_for(self._folder)
-        self._put = getattr(store, "put", None) or partial(put, store)
+        self._put = _putting(store)
 
     def url(self, kind: str) -> str:
         """Return where a log file lies.
@@ -133,65 +138,6 @@ def _text_of(number_of_modules: int) -> bytes:
     return "\n".join(f"{name}=={version}" for name, version in _versions_of(number_of_modules).items()).encode()
 
 
-@dataclass(frozen=True)
-class RunRecord:
-    """What is kept of one attempt at one task.
-
-    Attributes
-    ----------
-    task, module, unique_id
-        Class name, module and id of the task.
-    state
-        How the attempt ended: "done", "failed", "complete" (somebody else was faster).
-    started
-        When it started, ISO 8601 in UTC.
-    seconds
-        How long it took.
-    seed
-        The seed that it ran with.
-    params
-        The significant parameters as text, secrets masked.
-    outputs
-        What it stored.
-    log_files
-        The kinds of log files that were written, of `LOG_FILES`; `LogFiles` says where they lie.
-    error
-        What went wrong, "" when nothing did.
-    reason
-        Why the task was run.
-    run_id
-        The run that the attempt belongs to.
-    """
-
-    task: str
-    module: str
-    unique_id: str
-    state: str
-    started: str
-    seconds: float
-    seed: int | None = None
-    params: Mapping[str, str] = field(default_factory=dict)
-    outputs: tuple[Stored, ...] = ()
-    log_files: tuple[str, ...] = ()
-    error: str = ""
-    reason: str = ""
-    run_id: str = ""
-
-    @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> RunRecord:
-        """Return the record of a decoded line; what a later version added is left out.
-
-        Parameters
-        ----------
-        found
-            The decoded line.
-        """
-        known = {name: found[name] for name in cls.__dataclass_fields__ if name in found}
-        known["outputs"] = tuple(Stored(**stored) for stored in known.get("outputs", ()))
-        known["log_files"] = tuple(known.get("log_files", ()))
-        return cls(**known)
-
-
 def new_run_id() -> str:
     """Return an id for a run: its time in UTC, which sorts, and a random part from the system."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.urandom(4).hex()}"
@@ -199,6 +145,9 @@ def new_run_id() -> str:
 
 class Ledger:
     """The writer of one run's file, in each workspace that the run touches.
+
+    On a file system the file grows by a line an attempt. A remote store cannot append: there lines are collected, and
+    stored as an object of their own when some time has passed, and at the end.
 
     Parameters
     ----------
@@ -208,7 +157,7 @@ class Ledger:
 
     def __init__(self, run_id: str | None = None) -> None:
         self.run_id = run_id or new_run_id()
-        self._files: dict[str, int] = {}
+        self._files: dict[str, _File] = {}
 
     def append(self, workspace: str, record: Mapping[str, Any]) -> None:
         """Add the record of one attempt.
@@ -220,8 +169,30 @@ class Ledger:
         record
             What happened: the fields of `RunRecord`, without the run.
         """
-        # One write call a line: a reader, or a crash, meets whole lines and at most one cut one at the end.
-        os.write(self._file(workspace), self._line(record).encode())
+        self._file(workspace).append(self._line(record))
+
+    def refer(self, workspace: str, tasks: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
+        """Add which tasks the run refers to, also those that had nothing to do: what they have stored is in use.
+
+        A workspace that cannot be written to, and to which nothing has been written, is no reason to fail.
+
+        Parameters
+        ----------
+        workspace
+            The workspace of the tasks.
+        tasks
+            Module to class name to unique ids.
+        """
+        began = workspace in self._files
+        line = json.dumps({"run_id": self.run_id, "tasks": tasks}) + "\n"
+        try:
+            self._file(workspace).append(line)
+            if not began:
+                self._files.pop(workspace).close(at_once=True)
+        except OSError as error:
+            if began:
+                raise
+            logger.warning("That this run has used %s could not be noted there: %s", workspace, error)
 
     def _line(self, record: Mapping[str, Any]) -> str:
         """Return the record as JSON, put together by hand: json.dumps would take twice as long for the same text."""
@@ -238,15 +209,15 @@ class Ledger:
             f'"error": {_quoted(record["error"])}, "reason": {_quoted(record["reason"])}, "run_id": "{self.run_id}"}}\n'
         )
 
-    def _file(self, workspace: str) -> int:
-        descriptor = self._files.get(workspace)
-        if descriptor is None:
-            path = Path(split_url(workspace)[1]) / RUNS_FOLDER / f"{self.run_id}.jsonl"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-            self._files[workspace] = descriptor
-            os.write(descriptor, json.dumps(_header(self.run_id)).encode() + b"\n")
-        return descriptor
+    def _file(self, workspace: str) -> _File:
+        found = self._files.get(workspace)
+        if found is None:
+            slash = "" if workspace.endswith("/") or not workspace else "/"
+            store, key = store_for(f"{workspace}{slash}{RUNS_FOLDER}/{self.run_id}")
+            header = json.dumps(_header(self.run_id)) + "\n"
+            found = _Lines(key, header) if isinstance(store, LocalStore) else _Objects(store, key, header)
+            self._files[workspace] = found
+        return found
 
     def __enter__(self) -> Self:
         return self
@@ -257,7 +228,60 @@ class Ledger:
     def close(self) -> None:
         """Close the files."""
         while self._files:
-            os.close(self._files.popitem()[1])
+            self._files.popitem()[1].close()
+
+
+class _Lines:
+    """A file of this machine, which grows by one line at a time."""
+
+    def __init__(self, key: str, header: str) -> None:
+        path = Path(f"{key}.jsonl")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        self.append(header)
+
+    def append(self, line: str) -> None:
+        # One write call a line: a reader, or a crash, meets whole lines and at most one cut one at the end.
+        os.write(self._descriptor, line.encode())
+
+    def close(self, at_once: bool = False) -> None:  # noqa: ARG002 - it is stored already
+        os.close(self._descriptor)
+
+
+_FLUSH_SECONDS = 30.0
+"""How much of a long run's records a crash may take on a remote store."""
+
+
+class _Objects:
+    """Objects of a remote store: ``<run>.jsonl``, and for a long run ``<run>.part0001.jsonl`` and so on."""
+
+    def __init__(self, store: Any, key: str, header: str) -> None:
+        self._store, self._key = store, key
+        self._lines = [header]
+        self._parts = 0
+        self._flushed = time.monotonic()
+
+    def append(self, line: str) -> None:
+        self._lines.append(line)
+        if time.monotonic() - self._flushed > _FLUSH_SECONDS:
+            self.close()
+
+    def close(self, at_once: bool = False) -> None:
+        if self._lines:
+            part = f".part{self._parts:04}" if self._parts else ""
+            store = put if at_once else background.put
+            store(self._store, f"{self._key}{part}.jsonl", "".join(self._lines).encode())
+            self._lines, self._parts, self._flushed = [], self._parts + 1, time.monotonic()
+
+
+_File = _Lines | _Objects
+
+
+def _putting(store: Any) -> Callable[[str, bytes], None]:
+    """Return how log files are stored."""
+    if is_remote(store):
+        return partial(background.put, store)
+    return getattr(store, "put", None) or partial(put, store)
 
 
 @lru_cache(maxsize=16)
@@ -279,63 +303,3 @@ def _header(run_id: str) -> dict[str, Any]:
 def _without_values(argv: list[str]) -> list[str]:
     # An override on the command line may hold a secret that somebody typed; its name is enough to explain the run.
     return [re.sub(r"=.*", "=...", word, flags=re.DOTALL) for word in argv]
-
-
-def read_records(workspace: str) -> Iterator[RunRecord]:
-    """Go through the records of a workspace, oldest run first.
-
-    Parameters
-    ----------
-    workspace
-        The workspace. Cut and foreign lines are passed over.
-    """
-    for path in _run_files(workspace):
-        yield from _records_in(path.read_text(errors="replace"))
-
-
-def _run_files(workspace: str) -> list[Path]:
-    """Return the files of the runs, oldest first."""
-    return sorted((Path(split_url(workspace)[1]) / RUNS_FOLDER).glob("*.jsonl"))
-
-
-def _records_in(text: str) -> Iterator[RunRecord]:
-    for line in text.splitlines():
-        try:
-            found = json.loads(line)
-            if "unique_id" in found:
-                yield RunRecord.from_json(found)
-        except (ValueError, TypeError):
-            continue
-
-
-_LOOK_BACK = 1 << 20
-"""Bytes of records, newest first, that are read to learn how long tasks take."""
-
-
-def typical_seconds(workspace: str) -> dict[tuple[str, str], float]:
-    """Return how long the tasks of each class took lately, by module and name: the mean in the newest run that ran any.
-
-    Parameters
-    ----------
-    workspace
-        The workspace. Only the end of its history is read, so that a long one costs no more than a short one.
-    """
-    means: dict[tuple[str, str], float] = {}
-    left = _LOOK_BACK
-    for path in reversed(_run_files(workspace)):
-        try:
-            with path.open("rb") as file:
-                file.seek(-min(left, path.stat().st_size), os.SEEK_END)
-                text = file.read(left).decode(errors="replace")
-        except OSError:  # removed by somebody, or not ours to read: an order of tasks is no reason to fail
-            continue
-        left -= len(text)
-        times: dict[tuple[str, str], list[float]] = {}
-        for record in _records_in(text):
-            if record.state == "done":
-                times.setdefault((record.module, record.task), []).append(record.seconds)
-        for cls, seconds in times.items():
-            means.setdefault(cls, sum(seconds) / len(seconds))
-        if left <= 0:
-            break
-    return means

@@ -11,7 +11,8 @@ Called by luigi. `WorkerSchedulerFactory` is called by `luigi_command` and by pr
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Literal, cast
 
@@ -88,15 +89,26 @@ class _Locked:
         locks = redis_locks_of(self._task)
         if locks is None:  # the settings are all there, or this has raised
             return self._run(self._task)
-        with locks.hold(lock_name(self._task), 0.0 if self._task.should_lock_run else _LOCK_WAIT):
+        with self._turn(locks, 0.0 if self._task.should_lock_run else _LOCK_WAIT):
             if self._task.complete_check_at_run and self._task.complete():
                 return None
             result = self._run(self._task)
             return self._drained(locks, result) if isinstance(result, Generator) else result
 
     def _drained(self, locks: RedisLocks, steps: Generator[Any, Any, Any]) -> Generator[Any, Any, None]:
-        with locks.hold(lock_name(self._task), _LOCK_WAIT):
+        with self._turn(locks, _LOCK_WAIT):
             yield from steps
+
+    @contextmanager
+    def _turn(self, locks: RedisLocks, wait: float) -> Iterator[None]:
+        """Hold the lock; what `run()` dumps asks it before it is stored, and it is asked at the end, too."""
+        with locks.hold(lock_name(self._task), self._task.workspace_directory, wait) as turn:
+            self._task._kart.turn = turn
+            try:
+                yield
+                turn.check()
+            finally:
+                self._task._kart.turn = None
 
 
 _LOCK_WAIT = 600.0

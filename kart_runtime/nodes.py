@@ -55,7 +55,7 @@ class Node:
     failures
         How often it has failed.
     locked_since
-        When it first gave way to another process; seconds of a clock that never goes back.
+        When it first gave way to another process, in the seconds that the loop has waited for such tasks.
     """
 
     __slots__ = (

@@ -20,6 +20,7 @@ import luigi
 
 from kart_runtime import identity
 from kart_runtime.errors import CyclicTasks, KartError, OutputClash, PlanError
+from kart_runtime.stores.listings import listing
 from kart_runtime.structures import flat, flatten
 from kart_runtime.targets import path_of
 from kart_runtime.task import TaskOnKart
@@ -161,7 +162,8 @@ def plan(roots: Sequence[luigi.Task], *, check_all: bool = False) -> Plan:
     """
     graph = walk(roots)
     deciding = _Deciding(graph)
-    verdicts = deciding.decide(roots, check_all)
+    with listing():
+        verdicts = deciding.decide(roots, check_all)
     return Plan(tuple(dict.fromkeys(roots)), graph, verdicts, deciding.writers)
 
 

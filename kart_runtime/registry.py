@@ -6,6 +6,7 @@ A table entry names ``module:attribute``. What needs a library that may be missi
 from __future__ import annotations
 
 import importlib
+import re
 from typing import Any
 
 from kart_runtime.errors import UnknownFormat, UnknownScheme
@@ -31,8 +32,35 @@ CODECS: dict[str, str] = {
 STORES: dict[str, str] = {
     "": "kart_runtime.stores.local:LocalStore",
     "file": "kart_runtime.stores.local:LocalStore",
+    "s3": "kart_runtime.stores.s3:S3Store",
+    "gs": "kart_runtime.stores.gcs:GCSStore",
+    "memory": "kart_runtime.stores.memory:MemoryStore",
 }
 """Scheme of a url to its store class; a path has the scheme ''."""
+
+
+def register_store(scheme: str, store: str) -> None:
+    """Make a store known, in this process and in worker processes.
+
+    Parameters
+    ----------
+    scheme
+        What its urls begin with, without ``://``.
+    store
+        Where its class lies, as ``package.module:Class``; it is imported when it is needed, and called without
+        arguments.
+
+    Raises
+    ------
+    ValueError
+        When one of the two cannot be right.
+    """
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme) or scheme == "file":
+        raise ValueError(f"'{scheme}' cannot be the scheme of a store's urls; use a word such as 'hdfs'")
+    module, _, attribute = store.partition(":")
+    if not module or not attribute:
+        raise ValueError(f"'{store}' does not say where a class lies; write 'package.module:Class'")
+    STORES[scheme] = store
 
 _loaded: dict[str, Any] = {}
 
@@ -121,5 +149,5 @@ def store_for(url: str) -> tuple[Any, str]:
     entry = STORES.get(scheme)
     if entry is None:
         known = [f"{name}://" if name else "a path" for name in STORES]
-        raise UnknownScheme(url, known, "This version of kart-runtime stores on a file system only.")
+        raise UnknownScheme(url, known, "Another store is made known by kart_runtime.registry.register_store().")
     return _loaded.get(entry) or _load(entry), key

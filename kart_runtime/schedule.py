@@ -19,10 +19,10 @@ from typing import cast
 
 import luigi
 
-from kart_runtime.attempt import Attempt, Outcome, State, lock_name
-from kart_runtime.errors import ConfigError, CyclicTasks, KartError, LockTimeout, WorkerDied, nearest
+from kart_runtime.attempt import Attempt, Outcome, State
+from kart_runtime.errors import CyclicTasks, KartError, LockLost, LockTimeout, WorkerDied, WorkersKilled
 from kart_runtime.events import BuildFinished, Event, Listener, PlanMade, Summary, TaskFinished, TaskStarted
-from kart_runtime.executors import KINDS, Executors, SerialExecutor
+from kart_runtime.executors import Executors, SerialExecutor, hint_of
 from kart_runtime.ledger import Ledger
 from kart_runtime.locks import Locks
 from kart_runtime.longest_paths import TaskClass, longest_paths
@@ -35,7 +35,10 @@ from kart_runtime.task import TaskOnKart
 logger = logging.getLogger(__name__)
 
 _FIRST_PAUSE, _LAST_PAUSE = 0.05, 1.0
-"""Seconds between two tries at a task that another process runs."""
+"""Seconds between two tries at tasks that other processes run; the first again after one of them has ended."""
+
+_TRIES_WITH_A_LOCK = 3
+"""How often a task is tried that loses its lock each time."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,10 @@ class Loop:
         """Task class to where its tasks run."""
         self._in_flight = 0
         self._finished: queue.SimpleQueue[tuple[Node, Future[Outcome]]] = queue.SimpleQueue()
-        self._locked: dict[Node, Outcome] = {}
+        self._locked: list[Node] = []
         self._pause = _FIRST_PAUSE
+        self._waited = 0.0
+        """Seconds in which nothing else could be started than what is locked."""
         self._counts: Counter[State | Reason] = Counter()
         self._failed: dict[luigi.Task, BaseException] = {}
         self._blocked: dict[luigi.Task, luigi.Task] = {}
@@ -138,7 +143,7 @@ class Loop:
         # Before anything is changed, because these may raise.
         needs = {task: found for task in made.with_action(Action.RUN) if (found := self._around.limits.needs_of(task))}
         for cls in {type(task) for task in made.with_action(Action.RUN)}:
-            _check_hint(cls)
+            self._around.executors.check_hint(cls)
         nodes: list[Node] = []
         for number, task in enumerate(made.tasks):
             node = self._nodes.get(task)
@@ -201,19 +206,22 @@ class Loop:
 
     def _start(self, node: Node) -> bool:
         if node.attempt is None:
-            node.attempt = Attempt(node.task, self._around.locks, self._around.lock_wait)
+            node.attempt = Attempt(node.task, self._around.locks)
             if self._around.listen is not None:
                 self._around.listen(TaskStarted(node.task))
         attempt, cls = node.attempt, type(node.task)
         executor = self._homes.get(cls)
         if executor is None:
-            executor = self._homes[cls] = self._around.executors.of(_hint(cls))
+            executor = self._homes[cls] = self._around.executors.of(hint_of(cls))
         self._in_flight += 1
         self._around.limits.take(node.needs)
         if isinstance(executor, SerialExecutor):  # a future that is done at once would cost more than a small task
             self._take(node, attempt.run())
             return True
-        executor.submit(attempt.run).add_done_callback(partial(self._put, node))
+        ranked = getattr(executor, "submit_ranked", None)  # a cluster has a queue of its own
+        rank = (node.task.priority, node.length)
+        future = executor.submit(attempt.run) if ranked is None else ranked(rank, attempt.run)
+        future.add_done_callback(partial(self._put, node))
         return False
 
     def _wait(self) -> None:
@@ -230,15 +238,22 @@ class Loop:
             self._try_locked()
 
     def _try_locked(self) -> None:
+        self._waited += self._pause
         self._pause = min(self._pause * 1.5, _LAST_PAUSE)
-        locked, self._locked = self._locked, {}
-        for node, outcome in locked.items():
-            waited = time.monotonic() - (node.locked_since or 0.0)
-            if waited >= self._around.lock_wait:
-                holder = getattr(outcome.error, "holder", "another process")
-                self._fail(node, LockTimeout(lock_name(node.task), waited, holder))
-            else:
-                self._ready.add(node)
+        locked, self._locked = self._locked, []
+        for node in locked:
+            self._ready.add(node)
+
+    def _give_way(self, node: Node, outcome: Outcome) -> None:
+        """Let other tasks go before one that another process runs; give it up when that takes too long."""
+        if node.locked_since is None:
+            node.locked_since = self._waited
+        waited = self._waited - node.locked_since
+        if waited >= self._around.lock_wait:
+            holder = getattr(outcome.error, "holder", "another process")
+            self._fail(node, LockTimeout(describe(node.task), waited, holder))
+        else:
+            self._locked.append(node)
 
     def _put(self, node: Node, future: Future[Outcome]) -> None:
         self._finished.put((node, future))  # called in whichever thread the executor has
@@ -249,6 +264,10 @@ class Loop:
             self._take(node, future.result())
             return
         # An attempt states its outcome; an error here is the executor's: a worker died, or the task cannot go there.
+        if isinstance(error, WorkersKilled):  # has been tried often enough
+            self._release(node)
+            self._end(node, _attempt(node).failed(error.running(describe(node.task))))
+            return
         if not isinstance(error, WorkerDied):
             self._take(node, _attempt(node).failed(error))
             return
@@ -262,11 +281,16 @@ class Loop:
 
     def _take(self, node: Node, outcome: Outcome) -> None:
         self._release(node)
+        if node.locked_since is not None and outcome.state is not State.LOCKED:
+            node.locked_since, self._pause = None, _FIRST_PAUSE
         if outcome.state is State.SUSPENDED:
             self._suspend(node, outcome)
         elif outcome.state is State.LOCKED:
-            node.locked_since = node.locked_since or time.monotonic()
-            self._locked[node] = outcome
+            self._give_way(node, outcome)
+        elif isinstance(outcome.error, LockLost) and node.failures + 1 < _TRIES_WITH_A_LOCK:
+            # Whoever has the lock now may have stored the output: the next try waits for that, and looks.
+            logger.warning("%s The task is tried again.", outcome.error)
+            self._try_again(node, outcome)
         elif outcome.state is State.FAILED and node.failures + 1 < (node.task.retry_count or 1):  # luigi's retry_count
             self._try_again(node, outcome)
         else:
@@ -376,21 +400,6 @@ class Loop:
             missing=tuple(missing),
             seconds=time.perf_counter() - self._began,
             interrupted=interrupted,
-        )
-
-
-def _hint(cls: type[luigi.Task]) -> str | None:
-    # Of the class: a parameter of that name is the user's own.
-    hint = getattr(cls, "executor", None)
-    return hint if isinstance(hint, str) else None
-
-
-def _check_hint(cls: type[luigi.Task]) -> None:
-    hint = _hint(cls)
-    if hint is not None and hint not in KINDS:
-        key = f"{cls.get_task_family()}.executor"
-        raise ConfigError(
-            f"unknown executor '{hint}'", key=key, expected=", ".join(KINDS), nearest=nearest(hint, KINDS)
         )
 
 

@@ -23,13 +23,18 @@ class RunSettings:
     seed
         The seed of every task. None: each task's seed is made from its unique id.
     executor
-        Where tasks run: "serial", "threads" or "processes". None: serial for one worker, else processes.
+        Where tasks run: "serial", "threads", "processes" or "dask". None: dask where there is an address, else serial
+        for one worker, else processes.
     workers
-        How many tasks run at once.
+        How many tasks run at once. None: 1; on a Dask cluster, what the cluster can.
+    address
+        Of the scheduler of a Dask cluster, such as ``tcp://HOST:8786``.
     resources
         How much there is of what tasks declare that they need, by name. 1 of what is not named.
     locks
-        Who may run a task when several processes share a workspace: "none" or "file".
+        Who may run a task when several processes share a workspace: "none" (anybody); "file", for processes of one
+        machine; "workspace", for machines that share an object store (or a disk); or the url of a redis server,
+        "redis://HOST:PORT".
     hand_off_mb
         How many megabytes of dumped values may be kept in memory, for tasks of the same process. 0: none.
     log_files
@@ -42,7 +47,8 @@ class RunSettings:
     workspace: str = "./resources/"
     seed: int | None = None
     executor: str | None = None
-    workers: int = 1
+    workers: int | None = None
+    address: str | None = None
     resources: Mapping[str, float] = field(default_factory=dict)
     locks: str = "none"
     hand_off_mb: int = 256

@@ -5,7 +5,7 @@ Made by `TaskOnKart.make_target` and `make_target`; loaded and dumped by tasks, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, BinaryIO, Literal, NamedTuple
 
@@ -17,10 +17,10 @@ from kart_runtime.codecs.archive import Archive
 from kart_runtime.codecs.foreign import as_codec
 from kart_runtime.codecs.frames import Feather
 from kart_runtime.errors import KartError, ObjectCorrupt
-from kart_runtime.hand_off import ABSENT
+from kart_runtime.hand_off import ABSENT, OURS, version_of
 from kart_runtime.measured import Measured
 from kart_runtime.registry import codec_for, store_for
-from kart_runtime.stores import Stat, Store
+from kart_runtime.stores import Stat, Store, is_remote
 
 
 class Stored(NamedTuple):
@@ -92,14 +92,25 @@ class Target(luigi.Target):
         ObjectCorrupt
             When the bytes are not what the format says; the cause is chained.
         """
-        values = hand_off.in_force
-        with self._store.open(self._key) as file:
-            value = ABSENT if values is None else values.give(self.url, self._codec, self.as_type, file)
-            if value is ABSENT:
-                value = self._read(file)
+        value = self._handed() if is_remote(self._store) else ABSENT
+        if value is ABSENT:
+            value = self._opened()
         if self.check is not None:
             self.check(value, "load")
         return value
+
+    def _handed(self) -> Any:
+        """Return what this process has dumped, without asking the store."""
+        values = hand_off.in_force
+        return ABSENT if values is None else values.give(self.url, self._codec, self.as_type, OURS)
+
+    def _opened(self) -> Any:
+        values = hand_off.in_force
+        with self._store.open(self._key) as file:
+            value = ABSENT
+            if values is not None and self.url in values:
+                value = values.give(self.url, self._codec, self.as_type, version_of(file))
+            return self._read(file) if value is ABSENT else value
 
     def _read(self, file: BinaryIO) -> Any:
         try:
@@ -109,13 +120,27 @@ class Target(luigi.Target):
         except Exception as error:
             raise ObjectCorrupt(self.url, f"{type(error).__name__}: {error}") from error
 
-    def dump(self, value: Any) -> Stored:
+    @property
+    def keeps_labels(self) -> bool:
+        """Return whether the store keeps texts with an object."""
+        return getattr(self._store, "keeps_labels", False)
+
+    def dump(
+        self,
+        value: Any,
+        labels: Mapping[str, str] | None = None,
+        may_commit: Callable[[], None] | None = None,
+    ) -> Stored:
         """Store a value, whole or not at all, and return what was written.
 
         Parameters
         ----------
         value
             What the format takes.
+        labels
+            Texts to keep with the object; only for a store that `keeps_labels`.
+        may_commit
+            Called when all is written, just before it can be seen; nothing is stored when it raises.
 
         Raises
         ------
@@ -125,25 +150,36 @@ class Target(luigi.Target):
         if self.check is not None:
             self.check(value, "dump")
         try:
-            return self._written(value, self._codec)
+            return self._written(value, self._codec, labels, may_commit)
         except StartAgain as again:  # what had been written went with the temporary file
-            return self._written(value, again.codec)
+            return self._written(value, again.codec, labels, may_commit)
 
-    def _written(self, value: Any, codec: Any) -> Stored:
-        with self._store.write(self._key) as file:
+    def _written(
+        self, value: Any, codec: Any, labels: Mapping[str, str] | None, may_commit: Callable[[], None] | None
+    ) -> Stored:
+        store: Any = self._store
+        remote = is_remote(store)
+        with store.write(self._key, labels) if labels else store.write(self._key) as file:
             measured = Measured(file)
             try:
                 codec.dump(value, measured)
                 checksum = measured.checksum()
             finally:
                 measured.release()
+            if may_commit is not None:
+                may_commit()
             values = hand_off.in_force
-            if values is not None and measured.size >= values.smallest:
-                values.keep(self.url, value, self._codec, self.as_type, file)
+            if values is not None and not remote and measured.size >= values.smallest:
+                values.keep(self.url, value, self._codec, self.as_type, version_of(file))
+            content = file.content() if remote and values is not None and hasattr(file, "content") else None
+        if remote and values is not None:  # only now is it certain that it is there
+            values.keep(self.url, value, self._codec, self.as_type, OURS, content)
         return Stored(self.url, measured.size, checksum)
 
     def remove(self) -> bool:
         """Remove the value; return whether there was one."""
+        if hand_off.in_force is not None:
+            hand_off.in_force.forget(self.url)
         return self._store.delete(self._key)
 
     def last_modification_time(self) -> datetime:

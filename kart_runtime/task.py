@@ -24,6 +24,7 @@ from kart_runtime.errors import EmptyDump, UnknownFormat
 from kart_runtime.identity import Kept
 from kart_runtime.instances import TaskMeta
 from kart_runtime.kept_of_runs import MASK, WhatIsKept
+from kart_runtime.labels import labels_of
 from kart_runtime.parameters import (
     ExplicitBoolParameter,
     ListTaskInstanceParameter,
@@ -400,7 +401,7 @@ class TaskOnKart(WhatIsKept, luigi.Task, Generic[T], metaclass=TaskMeta):
     @overload
     def dump(self, obj: Any, target: str | Target, custom_labels: dict[Any, Any] | None = None) -> None: ...
 
-    def dump(self, obj: Any, target: Any = None, custom_labels: dict[Any, Any] | None = None) -> None:  # noqa: ARG002
+    def dump(self, obj: Any, target: Any = None, custom_labels: dict[Any, Any] | None = None) -> None:
         """Store a result, whole or not at all.
 
         Parameters
@@ -410,7 +411,8 @@ class TaskOnKart(WhatIsKept, luigi.Task, Generic[T], metaclass=TaskMeta):
         target
             The key of the output in `output()`, or a target. None: the only output.
         custom_labels
-            Labels for the object where the store keeps such (a file system does not).
+            Labels for the object where the store keeps such: GCS; folders and S3 do not. They come before those of the
+            engine, which are `labels.labels_of`.
 
         Raises
         ------
@@ -418,11 +420,20 @@ class TaskOnKart(WhatIsKept, luigi.Task, Generic[T], metaclass=TaskMeta):
             When the value is an empty frame and `fail_on_empty_dump` is set.
         CannotEncode
             When the format does not take the value.
+        LockLost
+            When the task is locked and may have lost its lock: nothing is stored.
         """
         frame_checks.check_types(self.task_namespace, obj, type(self).__name__)
         if self.fail_on_empty_dump and frame_checks.is_empty_frame(obj):
             raise EmptyDump(str(self))
-        self._kart.stored += (loading.output_target(self, target).dump(obj),)
+        found = loading.output_target(self, target)
+        # targets in memory, and those of users, take the value only
+        labels = labels_of(self, custom_labels) if getattr(found, "keeps_labels", False) else None
+        turn = self._kart.turn
+        if turn is not None and isinstance(found, Target):
+            self._kart.stored += (found.dump(obj, labels, turn.check),)
+        else:
+            self._kart.stored += (found.dump(obj) if labels is None else found.dump(obj, labels),)
 
     # -- randomness ----------------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """How is a workspace tidied up? By removing the files that no task of a pipeline has as its output.
 
-Called by `project` and by users. Removing cannot be taken back, so whatever is in doubt stays: other places than a
-folder of this machine, links, hidden files, logs.
+Called by `luigi_command` and by users. Removing cannot be taken back, so whatever is in doubt stays: other places than
+a folder of this machine, links, hidden files, logs. `garbage` removes by another rule, on any store.
 """
 
 from __future__ import annotations
@@ -150,13 +150,33 @@ def _is_regular(path: str) -> bool:
         return False
 
 
+def abandoned_files(root: str) -> Iterator[str]:
+    """Go through the temporary files that processes of this machine have left behind, in folders that are not hidden.
+
+    Parameters
+    ----------
+    root
+        The workspace's folder, without links.
+    """
+    for folder, folders, files in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            path = os.path.join(folder, name)  # noqa: PTH118 - once for each file of the workspace
+            if name.startswith(TEMPORARY_PREFIX) and _is_abandoned(path, name):
+                yield path
+
+
 def _is_abandoned(path: str, name: str) -> bool:
     """Return whether a temporary file was left behind by a process of this machine that has ended."""
     host = re.escape(socket.gethostname()[:60])
     parts = re.fullmatch(rf"{re.escape(TEMPORARY_PREFIX)}{host}-(\d+)-\d+", name)
-    if not parts or _runs(int(parts[1])) or not _is_regular(path):
+    if not parts or _runs(int(parts[1])):
         return False
-    return time.time() - os.lstat(path).st_mtime > ABANDONED_AFTER
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:  # removed since the listing
+        return False
+    return stat.S_ISREG(found.st_mode) and time.time() - found.st_mtime > ABANDONED_AFTER
 
 
 def _runs(process: int) -> bool:

@@ -35,21 +35,21 @@ PROJECT_WORDS = set(
 LIBRARIES = set(
     """
     annotated_doc annotated_types antlr4 arrow ast_serialize asttokens attr attrs binaryornot boto3 botocore certifi
-    cffi charset_normalizer click cloudpickle comm contourpy cookiecutter coverage cruft cycler daemon dask dateutil
-    debugpy decorator dill distributed docutils executing fastjsonschema fonttools fsspec gcsfs git gitdb gitpython
-    gokart google google_cloud_storage hatchling hypothesis idna iniconfig ipykernel ipykernel_launcher ipython
-    ipython_pygments_lexers
-    ipywidgets isort jedi jinja2 jmespath joblib jsonschema jsonschema_specifications jupyter jupyter_client
-    jupyter_core jupyterlab kart_runtime kiwisolver libcst librt lightgbm lockfile luigi markdown_it markdown_it_py
-    markupsafe matplotlib matplotlib_inline mdurl mpl_toolkits mypy mypy_extensions mypyc narwhals nbclient
-    nbconvert nbformat nest_asyncio nest_asyncio2 notebook numpy omegaconf packaging pandas pandas_stubs
-    pandera parso
-    pathspec pexpect pil pillow pip pkg_resources platformdirs pluggy polars pre_commit prompt_toolkit psutil
-    ptyprocess pure_eval py pyarrow pycparser pydantic pydantic_core pygments pylab pyparsing pytest python_daemon
-    python_dateutil python_slugify pytz pyyaml pyzmq redis referencing requests rich rpds rpds_py ruff s3fs
-    s3transfer scikit_learn scipy seaborn setuptools shellingham six sklearn slugify smmap stack_data tenacity
-    text_unidecode threadpoolctl torch tornado tqdm traitlets typer typing_extensions typing_inspection tzdata
-    urllib3 uv virtualenv wcwidth wheel xdist xgboost yaml zmq
+    cffi charset_normalizer click cloudpickle comm contourpy cookiecutter coverage cruft cryptography cycler daemon dask
+    dateutil debugpy decorator dill distributed docutils executing fastjsonschema fonttools fsspec gcsfs git gitdb
+    gitpython gokart google google_api_core google_auth google_cloud_core google_cloud_storage google_crc32c
+    google_resumable_media googleapis_common_protos hatchling hypothesis idna importlib_metadata iniconfig ipykernel
+    ipykernel_launcher ipython ipython_pygments_lexers ipywidgets isort jedi jinja2 jmespath joblib jsonschema
+    jsonschema_specifications jupyter jupyter_client jupyter_core jupyterlab kart_runtime kiwisolver libcst librt
+    lightgbm locket lockfile luigi markdown_it markdown_it_py markupsafe matplotlib matplotlib_inline mdurl mpl_toolkits
+    msgpack mypy mypy_extensions mypyc narwhals nbclient nbconvert nbformat nest_asyncio nest_asyncio2 notebook numpy
+    omegaconf opentelemetry opentelemetry_api packaging pandas pandas_stubs pandera parso partd pathspec pexpect pil
+    pillow pip pkg_resources platformdirs pluggy polars pre_commit prompt_toolkit proto proto_plus protobuf psutil
+    ptyprocess pure_eval py pyarrow pyasn1 pyasn1_modules pycparser pydantic pydantic_core pygments pylab pyparsing
+    pytest python_daemon python_dateutil python_slugify pytz pyyaml pyzmq redis referencing requests rich rpds rpds_py
+    ruff s3fs s3transfer scikit_learn scipy seaborn setuptools shellingham six sklearn slugify smmap sortedcontainers
+    stack_data tblib tenacity text_unidecode threadpoolctl tlz toolz torch tornado tqdm traitlets typer
+    typing_extensions typing_inspection tzdata urllib3 uv virtualenv wcwidth wheel xdist xgboost yaml zict zipp zmq
     """.split()  # noqa: SIM905
 )
 

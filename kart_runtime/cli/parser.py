@@ -11,10 +11,10 @@ import sys
 from importlib.metadata import version
 from typing import Any, NoReturn
 
-from kart_runtime.cli.commands import check, clean, config, list_tasks, migrate, new_task, plan, run, tree
+from kart_runtime.cli.commands import check, clean, config, gc, list_tasks, migrate, new_task, plan, run, tree
 from kart_runtime.errors import nearest
 
-_COMMANDS = (run, plan, tree, list_tasks, config, check, new_task, clean, migrate)
+_COMMANDS = (run, plan, tree, list_tasks, config, check, new_task, clean, gc, migrate)
 
 _EXAMPLES = """\
 examples:

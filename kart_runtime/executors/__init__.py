@@ -5,6 +5,7 @@ enough. From the choice down to the other process::
 
     choice         Executors, make_executor      which one
     serial         SerialExecutor                in this thread
+    dask_cluster   DaskExecutor                  on other machines
     processes      ProcessExecutor               the queue, and who runs what
     work           Work                          one call, and what becomes of its future
     kept           forget_kept_workers           workers that wait for the next build
@@ -13,6 +14,8 @@ enough. From the choice down to the other process::
     program_state  Settings, Choices             what it is told of this program
     wire           Vocabulary, loads             how anything gets there and back
     by_name        importable                    what need not be sent because it can be imported
+
+and, where the other process is on a cluster, from `dask_cluster` to `dask_worker`, which draws that way itself.
 """
 
 from __future__ import annotations
@@ -20,24 +23,27 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from kart_runtime.executors.choice import KINDS, Executors, ThreadExecutor, make_executor
+from kart_runtime.executors.choice import KINDS, Executors, ThreadExecutor, hint_of, make_executor
 from kart_runtime.executors.serial import SerialExecutor
 
 if TYPE_CHECKING:
+    from kart_runtime.executors.dask_cluster import DaskExecutor
     from kart_runtime.executors.kept import forget_kept_workers
     from kart_runtime.executors.processes import ProcessExecutor
 
 __all__ = [
     "KINDS",
+    "DaskExecutor",
     "Executors",
     "ProcessExecutor",
     "SerialExecutor",
     "ThreadExecutor",
     "forget_kept_workers",
+    "hint_of",
     "make_executor",
 ]
 
-_HOMES = {"ProcessExecutor": "processes", "forget_kept_workers": "kept"}
+_HOMES = {"DaskExecutor": "dask_cluster", "ProcessExecutor": "processes", "forget_kept_workers": "kept"}
 """What is loaded when it is first used, since most builds need no other process."""
 
 

@@ -20,6 +20,7 @@ from luigi.cmdline_parser import CmdlineParser
 
 from kart_runtime.parameters import install, installed
 from kart_runtime.parameters.overrides import Overrides
+from kart_runtime.registry import STORES
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,8 @@ class Settings:
         What the root logger shows.
     luigi
         luigi's configuration.
+    stores
+        Which stores are known, by scheme.
     """
 
     path: list[str]
@@ -139,6 +142,7 @@ class Settings:
     argv: list[str]
     logging: Logging
     luigi: LuigiConfiguration
+    stores: dict[str, str]
 
     @classmethod
     def gather(cls) -> Settings:
@@ -148,7 +152,13 @@ class Settings:
         except FileNotFoundError:
             folder = None
         return cls(
-            search_path(), folder, dict(os.environ), list(sys.argv), Logging.gather(), LuigiConfiguration.gather()
+            search_path(),
+            folder,
+            dict(os.environ),
+            list(sys.argv),
+            Logging.gather(),
+            LuigiConfiguration.gather(),
+            dict(STORES),
         )
 
     def apply(self) -> None:
@@ -162,6 +172,7 @@ class Settings:
         os.environ.update(self.environ)
         self.luigi.apply()
         self.logging.apply()
+        STORES.update(self.stores)
 
 
 def search_path() -> list[str]:

@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _PLUGIN = re.compile(r"\bgokart\.mypy\b")
-_DEPENDENCY = re.compile(r"""(?:^\s*|["'])gokart(?:\[[^\]]*\])?["']?\s*(?:[=<>~!;@,"'\]#]|$)""")
+_DEPENDENCY = re.compile(r"""(?:^\s*|["'])gokart(?:\[([^\]]*)\])?["']?\s*(?:[=<>~!;@,"'\]#]|$)""")
+_EXTRAS = {"all": ("gcs", "s3"), "gcs": ("gcs",), "polars": ("polars",), "s3": ("s3",)}
+"""gokart's extras, and those of kart that bring the same."""
+
 _CELL = re.compile(rb"(?:\bimport|\bfrom) gokart\b")
 
 _WITH_PLUGIN = frozenset({"mypy.ini", ".mypy.ini", "setup.cfg", "pyproject.toml"})
@@ -36,8 +39,13 @@ def hints(path: Path, data: bytes) -> Iterator[str]:
     for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1):
         if path.name in _WITH_PLUGIN and _PLUGIN.search(line) and "kart_runtime.gokart" not in line:
             yield f"{path}:{number}: {line.strip()}: the plugin is kart_runtime.gokart.mypy"
-        elif _names_dependencies(path) and _DEPENDENCY.search(line):
-            yield f"{path}:{number}: {line.strip()}: the dependency is kart-runtime"
+        elif _names_dependencies(path) and (found := _DEPENDENCY.search(line)):
+            yield f"{path}:{number}: {line.strip()}: the dependency is {_distribution(found[1] or '')}"
+
+
+def _distribution(extras: str) -> str:
+    wanted = sorted({ours for extra in extras.split(",") for ours in _EXTRAS.get(extra.strip().lower(), ())})
+    return f"kart-runtime[{','.join(wanted)}]" if wanted else "kart-runtime"
 
 
 def is_configuration(path: Path) -> bool:

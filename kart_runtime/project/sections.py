@@ -36,7 +36,6 @@ _WORDS = {
 }
 _CHOICES = {
     "run.executor": executors.KINDS,
-    "run.locks": locks.KINDS,
     "logging.level": tuple(logging.getLevelNamesMapping()),
 }
 
@@ -87,6 +86,8 @@ def _check_choice(key: str, value: object) -> None:
         guess = nearest(str(value), known)
         hint = f"; did you mean '{guess}'?" if guess else ""
         raise ValueError(f"expected one of {', '.join(known)}, got '{value}'{hint}")
+    if key == "run.locks":
+        locks.checked_kind(str(value))
     if key == "run.workers" and isinstance(value, int) and value < 1:
         raise ValueError(f"expected a number from 1 on, got {value}")
     if key == "run.hand_off_mb" and isinstance(value, int) and value < 0:

@@ -1,14 +1,26 @@
 """Where do bytes lie? A store keeps bytes under keys; `registry` finds the store of a url.
 
-A new store is a class with the five methods of `Store` and one line in `registry.STORES`. It may have a sixth,
-``put(key, data)``, where small objects can be stored with less effort than by `write`.
+A new store is a class with the five methods of `Store`, made known by `registry.register_store`. What else it can do is
+asked for by the attributes and methods below, each of which it may leave out:
+
+``remote``
+    True where each question crosses a network. Then plans list folders instead of asking for each object, small files
+    go in the background, and values are handed over in memory without asking whether the file is still the same.
+``put(key, data)``
+    Stores a small object with less effort than `write`.
+``keeps_labels`` and ``write(key, labels)``
+    True where texts are kept with an object.
+the methods of `Conditional`
+    For stores that can give turns, so that tasks are locked without a server for that.
+``discard_unfinished(prefix, before)``
+    Removes what writes have left that never ended.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import Any, BinaryIO, NamedTuple, Protocol, runtime_checkable
 
 
 class Stat(NamedTuple):
@@ -51,6 +63,59 @@ class Store(Protocol):
     def list(self, prefix: str) -> Iterator[Stat]:
         """Go through the objects whose keys lie below a folder."""
         ...
+
+
+class Versioned(NamedTuple):
+    """An object as it was at one moment.
+
+    Attributes
+    ----------
+    data
+        The bytes.
+    version
+        Changes whenever the object does.
+    age
+        Seconds since it was written, by the store's own clock.
+    """
+
+    data: bytes
+    version: str
+    age: float
+
+
+@runtime_checkable
+class Conditional(Protocol):
+    """A store that changes an object only if it is as the caller believes; of several callers one succeeds."""
+
+    def create(self, key: str, data: bytes) -> str | None:
+        """Store an object that is not there yet and return its version; None when it is there."""
+        ...
+
+    def replace(self, key: str, data: bytes, version: str) -> str | None:
+        """Replace an object that still has a version and return the new one; None when it has not."""
+        ...
+
+    def read(self, key: str) -> Versioned | None:
+        """Return a small object with its version, None when there is none."""
+        ...
+
+    def delete_version(self, key: str, version: str) -> bool:
+        """Remove an object that still has a version; return whether it was removed.
+
+        A store that cannot do that in one step does it in two, and says so.
+        """
+        ...
+
+
+def is_remote(store: Any) -> bool:
+    """Return whether each question to a store crosses a network.
+
+    Parameters
+    ----------
+    store
+        Any store.
+    """
+    return getattr(store, "remote", False)
 
 
 def put(store: Store, key: str, data: bytes) -> None:

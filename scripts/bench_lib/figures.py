@@ -67,6 +67,15 @@ def memory_per_task(cells: Cells, count: int, row: str, than: str = "import") ->
     return (median_of(cell, "memory") - alone) / count / KIB if cell and alone is not None else None
 
 
+def value_memory(cells: Cells, name: str, row: str) -> tuple[float | None, float | None]:
+    """Return the MB of peak memory that a large value takes, and how much of it a little one does not."""
+    whole, floor = (sound(cells, "remote value", where, row) for where in (name, f"{name}, floor"))
+    if whole is None or floor is None:
+        return None, None
+    peak = median_of(whole, "memory") / 1e6
+    return peak, peak - median_of(floor, "memory") / 1e6
+
+
 def exponent(cells: Cells, section: str, shape: str, counts: Sequence[int], row: str) -> float | None:
     """Return the slope of log cost over log N (least squares): 1 is linear, 2 is quadratic.
 

@@ -47,15 +47,19 @@ PEERS = (BARE, KART, JOBLIB, HAMILTON, KEDRO, LUIGI, GOKART, DEEP_GOKART)
 FRAMES = ("pandas==3.1.1", "pyarrow==26.0.1")
 # numpy and pandas are installed beside kart_runtime, so that not importing them is a choice.
 REQUIREMENTS = {
-    "kart": ("--editable", f"{REPOSITORY}[pandas,cli]", *FRAMES, "luigi==3.8.1"),
-    "gokart": ("gokart==1.12.2", "luigi==3.8.1", *FRAMES),
+    "kart": ("--editable", f"{REPOSITORY}[pandas,cli,s3,gcs]", *FRAMES, "luigi==3.8.1"),
+    "gokart": ("gokart[s3,gcs]==1.12.2", "luigi==3.8.1", *FRAMES),
     "luigi": ("luigi==3.8.1",),
     "joblib": ("joblib==1.6.0", "numpy"),
     "hamilton": ("sf-hamilton==1.90.0", "apache-hamilton==1.90.0"),
     "kedro": ("kedro==1.7.0", "kedro-datasets==9.6.0"),
+    "servers": ("moto[server]==5.2.5", "gcp-storage-emulator==2026.7.19"),
 }
 # The packages whose versions are told beside the tables.
-NAMED = ("kart-runtime", "gokart", "luigi", "joblib", "apache-hamilton", "kedro", "numpy", "pandas", "pyarrow")
+NAMED = (
+    *("kart-runtime", "gokart", "luigi", "joblib", "apache-hamilton", "kedro", "numpy", "pandas", "pyarrow"),
+    *("boto3", "google-cloud-storage", "google-api-python-client", "moto", "gcp-storage-emulator"),
+)
 
 
 def interpreter(root: Path, name: str) -> Path:

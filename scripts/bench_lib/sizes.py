@@ -23,6 +23,10 @@ class Sizes:
         How long each of the eight tasks computes or sleeps.
     dynamic
         How many requirements one task yields.
+    remote
+        The numbers of tasks whose outputs are stored elsewhere.
+    megabytes
+        The size of the large value that is stored elsewhere.
     rounds
         How often everything is repeated.
     timeout
@@ -39,6 +43,8 @@ class Sizes:
     rows: int
     seconds: float
     dynamic: int
+    remote: tuple[int, ...]
+    megabytes: int
     rounds: int
     timeout: float
     repeats: int
@@ -52,6 +58,8 @@ FULL = Sizes(
     rows=2_000_000,
     seconds=1.0,
     dynamic=500,
+    remote=(50, 1_000),
+    megabytes=2_000,
     rounds=3,
     timeout=300,
     repeats=3,
@@ -64,6 +72,8 @@ QUICK = Sizes(
     rows=100_000,
     seconds=0.25,
     dynamic=25,
+    remote=(50,),
+    megabytes=200,
     rounds=2,
     timeout=30,
     repeats=1,
@@ -76,6 +86,8 @@ SMOKE = Sizes(
     rows=1_000,
     seconds=0.01,
     dynamic=5,
+    remote=(5,),
+    megabytes=20,
     rounds=1,
     timeout=60,
     repeats=1,

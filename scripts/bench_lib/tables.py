@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from bench_lib import figures
 from bench_lib.bench import Cells
 from bench_lib.peers import BARE, GOKART, KART, PEERS
-from bench_lib.sections import dynamic, frames, parallel
+from bench_lib.sections import dynamic, frames, parallel, remote
 from bench_lib.sections.graphs import COMPARED, GROWING, column, growing_sizes
+from bench_lib.services import SERVICES
 from bench_lib.sizes import Sizes
 
 ORDER = [peer.name for peer in PEERS]
@@ -205,6 +206,60 @@ def dynamic_cell(cells: Cells, mode: str, row: str) -> str:
     return f"{number(entered, 0)} · {number(cpu, 3)}"
 
 
+def requests(cells: Cells, name: str, count: int) -> str:
+    """Return the requests per task of a graph on a service, by kind, and the builds' seconds with and without a delay."""
+    kinds = remote.kinds(cells, name, count)
+    body = []
+    for turn in remote.TURNS:
+        of = [remote.column(name, turn, count, delay) for delay in remote.DELAYS]
+        for row in rows_of(cells, "remote", of[:1]):
+            why = failure(cells, "remote", of[0], row)
+            counted = [why, *[""] * len(kinds)] if why else request_cells(cells, of[0], row, kinds, count)
+            seconds = [
+                failure(cells, "remote", where, row) or number(figures.said(cells, "remote", where, row, "wall"), 1)
+                for where in of
+            ]
+            body.append([f"{turn}: {row}", *counted, *seconds])
+    rates = [number(figures.said(cells, "remote", name, "proxy", what), 0) for what in ("direct", "through")]
+    note = (
+        f"Requests per task, all requests, and seconds of the build. One client gets {rates[0]} answers a second from "
+        f"the server, and {rates[1]} through the proxy. > is not run: so long the delays alone take."
+    )
+    header = ["", *kinds, "all", *("s" if not delay else f"s, {delay} ms a request" for delay in remote.DELAYS)]
+    return titled(f"{name}, {count:,} tasks, a fan-in whose root reads the others", note, header, body)
+
+
+def request_cells(cells: Cells, name: str, row: str, kinds: Sequence[str], count: int) -> list[str]:
+    """Return the requests per task of each kind, and how many there were of all kinds."""
+    found = [figures.said(cells, "remote", name, row, f"{remote.REQUESTS}{kind}") or 0.0 for kind in kinds]
+    return [*(f"{value / count:.3g}" for value in found), number(sum(found), 0)]
+
+
+def large_value(cells: Cells, sizes: Sizes) -> str:
+    """Return the memory that a large value takes on its way, above that of a little one; the whole peak; and seconds."""
+    of = [(name, form) for form in remote.FORMS for name in SERVICES]
+    body = [
+        [row, *(value_cell(cells, f"{name}, {form}", row) for name, form in of)]
+        for row in rows_of(cells, "remote value", [f"{name}, {form}, floor" for name, form in of])
+    ]
+    note = (
+        f"Each cell: peak memory in MB above the same program with {remote.LITTLE} MB · all of it · seconds of the "
+        "build. A file is a format of one's own that writes and reads 1 MB at a time; a model is packed into a zip file."
+    )
+    title = f"A value of {sizes.megabytes:,} MB from one task to the next"
+    return titled(title, note, ["", *(f"{name}, {form}" for name, form in of)], body)
+
+
+def value_cell(cells: Cells, name: str, row: str) -> str:
+    """Return one cell's three numbers, or its failure."""
+    why = failure(cells, "remote value", name, row)
+    if why is not None:
+        return why or failure(cells, "remote value", f"{name}, floor", row) or ""
+    peak, above = figures.value_memory(cells, name, row)
+    wall = figures.said(cells, "remote value", name, row, "wall")
+    return f"{number(above, 0)} · {number(peak, 0)} · {number(wall, 1)}"
+
+
 def every_table(cells: Cells, sizes: Sizes, shapes: Sequence[str]) -> list[str]:
     """Return the tables of all that was measured."""
     drawn = (
@@ -216,5 +271,7 @@ def every_table(cells: Cells, sizes: Sizes, shapes: Sequence[str]) -> list[str]:
         data_frames(cells, sizes),
         workers(cells, sizes),
         dynamic_requirements(cells, sizes),
+        *(requests(cells, name, count) for name in SERVICES for count in sizes.remote),
+        large_value(cells, sizes),
     )
     return [text for text in drawn if text]

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
+from typing import NamedTuple
+
 import luigi
 import pytest
 from luigi import task_register
 
 from kart_runtime.parameters import install
+from tests.runtime.servers import Proxy, environment, gcs_server, make_bucket, redis_server, s3_server
 
 
 @pytest.fixture(autouse=True)
 def _clean(tmp_path, monkeypatch, request):
     """Work in an empty folder, with an empty registry of task objects and no overrides."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KART_CACHE_DIR", f"{tmp_path}-cache")
     before = install({})
     classes = list(task_register.Register._reg)
     # Other test modules have classes of the same names, which would be ambiguous where a task is found by its name.
@@ -23,3 +28,75 @@ def _clean(tmp_path, monkeypatch, request):
     install(before)
     task_register.Register._reg[:] = classes
     luigi.configuration.LuigiConfigParser._instance = None
+
+
+# -- services: each process of the tests has its own, and each test its own bucket -----------------------------------
+
+
+class Bucket(NamedTuple):
+    """An empty bucket that the environment variables lead to.
+
+    Attributes
+    ----------
+    proxy
+        What stands before its server: it counts requests, slows them down, and lets them fail.
+    name
+        Its name.
+    url
+        Its url, without a slash at the end.
+    """
+
+    proxy: Proxy
+    name: str
+    url: str
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def _s3():
+    with s3_server() as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="session")
+def _gcs():
+    with gcs_server() as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="session")
+def redis_port():
+    """The port of a redis server; what lies in it is shared by all tests."""
+    with redis_server() as port:
+        yield port
+
+
+@pytest.fixture
+def s3_bucket(_s3, monkeypatch):
+    """A bucket of moto's S3."""
+    return _bucket("s3", _s3, monkeypatch)
+
+
+@pytest.fixture
+def gcs_bucket(_gcs, monkeypatch):
+    """A bucket of a GCS that keeps its promises."""
+    return _bucket("gs", _gcs, monkeypatch)
+
+
+@pytest.fixture(params=["s3", "gcs"])
+def bucket(request):
+    """A bucket of either service."""
+    return request.getfixturevalue(f"{request.param}_bucket")
+
+
+def _bucket(scheme, proxy, monkeypatch):
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "GOOGLE_APPLICATION_CREDENTIALS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment(proxy).items():
+        monkeypatch.setenv(name, value)
+    name = f"bucket-{next(_numbers)}"
+    make_bucket(proxy, name)
+    proxy.reset()
+    return Bucket(proxy, name, f"{scheme}://{name}")

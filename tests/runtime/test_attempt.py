@@ -12,9 +12,10 @@ import pytest
 
 from kart_runtime import TaskOnKart
 from kart_runtime.attempt import Attempt, State
-from kart_runtime.errors import LockTimeout, NothingDumped
+from kart_runtime.errors import LockLost, LockTimeout, NothingDumped
 from kart_runtime.ledger import LogFiles
 from kart_runtime.locks import FileLocks
+from kart_runtime.memory_targets import make_in_memory_target
 from kart_runtime.parameters import Override, overriding
 from kart_runtime.seeds import set_seed
 
@@ -145,12 +146,12 @@ def test_a_post_mortem_that_fails_does_not_hide_the_failure():
     assert "second" in outcome.error.__notes__[0]
 
 
-def test_a_question_under_a_lock_that_raises_is_a_failure(tmp_path):
+def test_a_question_under_a_lock_that_raises_is_a_failure():
     class Broken(TaskOnKart[int]):
         def complete(self):
             raise PermissionError("no")
 
-    outcome = Attempt(Broken(), FileLocks(str(tmp_path / "locks"))).run()
+    outcome = Attempt(Broken(), FileLocks("resources")).run()
     assert (outcome.state, str(outcome.error)) == (State.FAILED, "no")
 
 
@@ -225,19 +226,92 @@ def test_a_plain_luigi_task_runs_without_log_files():
     assert not Path("resources").exists()
 
 
-def test_under_a_lock_the_attempt_looks_again(tmp_path):
-    locks = FileLocks(str(tmp_path / "locks"))
+def test_under_a_lock_the_attempt_looks_again():
+    locks = FileLocks("resources")
     assert Attempt(Draws(), locks).run().state is State.DONE
     assert Attempt(Draws(), locks).run().state is State.COMPLETE
 
 
-def test_a_lock_that_is_not_to_be_had_is_a_failure_that_names_it(tmp_path):
-    locks = FileLocks(str(tmp_path / "locks"))
+def test_a_lock_that_is_not_to_be_had_is_named_and_not_waited_for():
+    locks = FileLocks("resources")
     task = Draws()
-    with locks.hold(f"Draws_{task.make_unique_id()}", 0):
-        outcome = Attempt(task, locks, wait=0.05).run()
+    with locks.hold(f"Draws_{task.make_unique_id()}", None, 0):
+        outcome = Attempt(task, locks).run()
+    assert outcome.state is State.LOCKED
     assert isinstance(outcome.error, LockTimeout)
     assert "Draws_" in str(outcome.error)
+
+
+def test_a_task_is_locked_in_its_own_workspace():
+    task = Draws(workspace_directory="elsewhere")
+    Attempt(task, FileLocks("resources")).run()
+    assert Path(f"elsewhere/log/locks/Draws_{task.make_unique_id()}.lock").exists()
+    assert not Path("resources").exists()
+
+
+class Robbed(TaskOnKart[int]):
+    """A task whose lock is removed while it runs."""
+
+    when = luigi.Parameter()
+    swallows = luigi.BoolParameter()
+
+    def lose(self):
+        Path(f"resources/log/locks/Robbed_{self.make_unique_id()}.lock").unlink()
+
+    def run(self):
+        if self.when == "before":
+            self.lose()
+        try:
+            self.dump(1)
+        except LockLost:
+            if not self.swallows:
+                raise
+        if self.when == "after":
+            self.lose()
+
+
+def test_who_has_lost_the_lock_stores_nothing():
+    task = Robbed(when="before")
+    outcome = Attempt(task, FileLocks("resources")).run()
+    assert outcome.state is State.FAILED
+    assert isinstance(outcome.error, LockLost)
+    assert not task.complete()
+    assert "processing_time" not in outcome.log_files
+    assert not [path for path in Path("resources").rglob("*.*") if "/log/" not in str(path)]
+    assert task._kart.turn is None
+
+
+@pytest.mark.parametrize("task", [Robbed(when="after"), Robbed(when="before", swallows=True)], ids=str)
+def test_who_loses_the_lock_later_or_without_telling_writes_no_log_of_success(task):
+    outcome = Attempt(task, FileLocks("resources")).run()
+    assert isinstance(outcome.error, LockLost)
+    assert not Path(f"resources/log/task_log/Robbed_{task.make_unique_id()}.pkl").exists()
+
+
+def test_a_plain_luigi_task_is_locked_in_the_workspace_of_the_build():
+    class Plain(luigi.Task):
+        def output(self):
+            return luigi.LocalTarget("plain.txt")
+
+        def run(self):
+            names.extend(path.name for path in Path("resources/log/locks").iterdir())
+            with self.output().open("w") as file:
+                file.write("x")
+
+    names: list[str] = []
+    assert Attempt(Plain(), FileLocks("resources")).run().state is State.DONE
+    assert names == [f"Plain_{Plain().task_id}.lock"]
+
+
+def test_other_targets_than_kart_s_are_dumped_to_without_a_check():
+    class InMemory(TaskOnKart[int]):
+        def output(self):
+            return make_in_memory_target("key")
+
+        def run(self):
+            self.dump(1)
+
+    assert Attempt(InMemory(), FileLocks("resources")).run().state is State.DONE
 
 
 def test_a_run_that_yields_is_suspended_and_goes_on_where_it_was():

@@ -16,16 +16,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kart_runtime import BuildFailed, ConfigError, TaskOnKart, build, hand_off
+from kart_runtime import BuildFailed, ConfigError, TaskOnKart, build, hand_off, registry
 from kart_runtime.errors import ObjectCorrupt, ObjectMissing
-from kart_runtime.hand_off import Values, handing_off
+from kart_runtime.hand_off import Values, handing_off, version_of
 from kart_runtime.project.sections import check
 from kart_runtime.targets import Target, make_target
+from tests.runtime.far_store import FarStore
 
 ROWS = 20_000
 """Enough for a file that is not too small to be kept."""
 
 LIMIT = 10**8
+
+
+@pytest.fixture(autouse=True)
+def far(monkeypatch):
+    """Make the store of ``far://`` known, and return it."""
+    store = FarStore()
+    entry = "tests.runtime.far_store:FarStore"
+    monkeypatch.setitem(registry.STORES, "far", entry)
+    monkeypatch.setitem(registry._loaded, entry, store)
+    return store
 
 
 def numbers():
@@ -167,8 +178,96 @@ def test_what_does_not_lie_on_a_disk_is_not_kept():
     reading, writing = os.pipe()
     values = Values(LIMIT)
     with open(reading, "rb") as file, open(writing, "wb"):
-        values.keep("x.pkl", "a", Target("x.pkl")._codec, None, file)
+        values.keep("x.pkl", "a", Target("x.pkl")._codec, None, version_of(file))
     assert len(values) == 0
+
+
+# -- far away -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [1, [1, {"a": 2}], "text", None])
+def test_far_away_every_value_is_handed_off_without_a_question(far, value):
+    target = Target("far://w/x.pkl")
+    with handing_off(LIMIT):
+        target.dump(value)
+        assert target.load() == value
+        assert make_target("far://w/x.pkl").load() == value
+        assert far.asked == {"write": 1}
+    assert target.load() == value
+    assert far.asked["open"] == 1
+
+
+def test_a_model_is_handed_off_too(far):
+    task = Model(workspace_directory="far://w/")
+    assert build(task) == {"weights": [1, 2]}
+    assert far.asked["open"] == 0
+
+
+class Model(TaskOnKart[dict]):
+    def output(self):
+        return self.make_model_target("model.zip", save_model, load_model)
+
+    def run(self):
+        self.dump({"weights": [1, 2]})
+
+
+def save_model(value, path):
+    Path(path).write_text(repr(value["weights"]))
+
+
+def load_model(path):
+    return {"weights": [int(number) for number in Path(path).read_text().strip("[]").split(",")]}
+
+
+def test_far_away_a_changed_value_of_one_reader_reaches_no_other(far):
+    target = Target("far://w/x.pkl")
+    value = [1]
+    with handing_off(LIMIT):
+        target.dump(value)
+        value.append("after the dump")
+        target.load().append("by a reader")
+        assert target.load() == [1]
+
+
+def test_far_away_what_was_removed_or_replaced_here_is_not_handed_off(far):
+    target = Target("far://w/x.pkl")
+    with handing_off(LIMIT):
+        target.dump(1)
+        target.dump(2)
+        assert target.load() == 2
+        target.remove()
+        with pytest.raises(ObjectMissing):
+            target.load()
+
+
+def test_far_away_what_could_not_be_stored_is_not_handed_off(far):
+    target = Target("far://w/x.pkl")
+
+    def refuse():
+        raise RuntimeError("the lock is lost")
+
+    with handing_off(LIMIT):
+        target.dump("stored before")
+        with pytest.raises(RuntimeError, match="lost"):
+            target.dump("refused", may_commit=refuse)
+        assert target.load() == "stored before"
+
+
+def test_far_away_a_task_asks_for_nothing_after_its_dump(far):
+    class Numbers(TaskOnKart[list]):
+        def run(self):
+            self.dump([1, 2])
+
+    class Sum(TaskOnKart[int]):
+        def requires(self):
+            return Numbers(workspace_directory=self.workspace_directory)
+
+        def run(self):
+            self.dump(sum(self.load()))
+
+    assert build(Sum(workspace_directory="far://w/")) == 3
+    assert far.asked["open"] == 0
+    assert far.asked["stat"] == 2  # by the plan, since this store lists no folders for it
 
 
 # -- the limit ------------------------------------------------------------------------------------------------------
@@ -439,12 +538,13 @@ def content(value):
 
 class Producer(TaskOnKart[object]):
     kind = luigi.Parameter()
+    where = luigi.Parameter(default="./resources")
     seed = luigi.IntParameter()
     changes = luigi.ListParameter()
 
     def output(self):
         as_type = pl.DataFrame if self.kind.startswith("polars") else None
-        return make_target(f"./resources/{self.make_unique_id()}.{self.kind}", as_type=as_type)
+        return make_target(f"{self.where}/{self.make_unique_id()}.{self.kind}", as_type=as_type)
 
     def run(self):
         array = np.asfortranarray(np.random.default_rng(self.seed).normal(size=(4, 2)))
@@ -455,13 +555,14 @@ class Producer(TaskOnKart[object]):
 
 class Consumer(TaskOnKart[list]):
     kind = luigi.Parameter()
+    where = luigi.Parameter(default="./resources")
     seed = luigi.IntParameter()
     made_with = luigi.ListParameter()
     number = luigi.IntParameter()
     changes = luigi.ListParameter()
 
     def requires(self):
-        return Producer(kind=self.kind, seed=self.seed, changes=self.made_with)
+        return Producer(kind=self.kind, where=self.where, seed=self.seed, changes=self.made_with)
 
     def run(self):
         value = self.load()
@@ -476,17 +577,18 @@ def changes_of(kind):
 
 @pytest.mark.filterwarnings("ignore:.*deprecated")  # some ways of changing a frame are, and people use them
 @pytest.mark.parametrize("options", [{}, {"executor": "threads", "workers": 3}], ids=["serial", "threads"])
+@pytest.mark.parametrize("where", ["./resources", "far://w"])
 @pytest.mark.parametrize("kind", sorted(MAKE))
 @settings(max_examples=15, deadline=None)
 @given(data=st.data())
-def test_what_one_task_changes_no_other_sees(kind, options, data):
+def test_what_one_task_changes_no_other_sees(kind, where, options, data):
     seed = time.monotonic_ns()  # a workspace without outputs
     made_with = data.draw(changes_of(kind))
     of_consumers = data.draw(st.lists(changes_of(kind), min_size=2, max_size=4))
 
     def consumers(start):
         return [
-            Consumer(kind=kind, seed=seed, made_with=made_with, number=start + number, changes=changes)
+            Consumer(kind=kind, where=where, seed=seed, made_with=made_with, number=start + number, changes=changes)
             for number, changes in enumerate(of_consumers)
         ]
 

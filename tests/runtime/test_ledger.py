@@ -1,22 +1,14 @@
-"""Records come back, and a cut or foreign line takes nothing with it."""
+"""What is written of a run and of its tasks comes back."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kart_runtime.ledger import (
-    Ledger,
-    LogFiles,
-    RunRecord,
-    module_versions,
-    new_run_id,
-    read_records,
-    typical_seconds,
-)
+from kart_runtime.ledger import Ledger, LogFiles, module_versions, new_run_id
+from kart_runtime.past_runs import RunRecord, read_records
 from kart_runtime.targets import Stored
 
 RECORD = RunRecord(
@@ -72,21 +64,6 @@ def test_an_empty_log_file_was_begun_by_a_process_that_died(tmp_path):
     assert files.read("task_log") is None
 
 
-def test_how_long_tasks_take_is_what_the_newest_run_says(tmp_path):
-    for run_id, seconds in (("20260101T000000Z-a", 9.0), ("20260102T000000Z-a", 2.0)):
-        ledger = Ledger(run_id)
-        for task, state, took in (("A", "done", seconds), ("A", "done", seconds + 2), ("A", "failed", 100.0)):
-            ledger.append(str(tmp_path), {**vars(RECORD), "task": task, "state": state, "seconds": took})
-        ledger.close()
-    old = Ledger("20250101T000000Z-a")
-    old.append(str(tmp_path), {**vars(RECORD), "task": "B", "seconds": 1.5})
-    old.close()
-    assert typical_seconds(str(tmp_path)) == {("module", "A"): 3.0, ("module", "B"): 1.5}
-    assert typical_seconds(str(tmp_path / "nowhere")) == {}
-    (tmp_path / "log" / "runs" / "20260103T000000Z-a.jsonl").symlink_to("gone")
-    assert len(typical_seconds(str(tmp_path))) == 2
-
-
 def test_a_run_starts_with_versions_host_and_command(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", ["run", "Task.password=hunter2", "--env=prod"])
     run_id = write(tmp_path, RECORD)
@@ -95,25 +72,6 @@ def test_a_run_starts_with_versions_host_and_command(tmp_path, monkeypatch):
     assert header["versions"]["luigi"]
     assert header["command"] == ["run", "Task.password=...", "--env=..."]
     assert "hunter2" not in text
-
-
-def test_what_is_cut_or_foreign_is_passed_over(tmp_path):
-    run_id = write(tmp_path, RECORD, RECORD)
-    path = Path(tmp_path, "log", "runs", f"{run_id}.jsonl")
-    path.write_bytes(b'\xff\n[1]\n{"unique_id": 1}\n' + path.read_bytes()[:-20])
-    (path.parent / "other.jsonl").write_text("")
-    assert len(list(read_records(str(tmp_path)))) == 1
-
-
-def test_a_later_version_may_add_fields(tmp_path):
-    run_id = write(tmp_path, RECORD)
-    path = Path(tmp_path, "log", "runs", f"{run_id}.jsonl")
-    path.write_text(path.read_text().replace('"seed"', '"novelty": 1, "seed"'))
-    assert len(list(read_records(str(tmp_path)))) == 1
-
-
-def test_no_records(tmp_path):
-    assert list(read_records(str(tmp_path / "nowhere"))) == []
 
 
 def test_a_run_that_does_nothing_leaves_nothing(tmp_path):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import random
 import socket
 import subprocess
 import sys
@@ -14,29 +17,28 @@ import luigi
 import pytest
 import redis
 
-from kart_runtime import TaskOnKart, build
+from kart_runtime import TaskOnKart, build, redis_locks
 from kart_runtime.attempt import lock_name
-from kart_runtime.errors import BuildFailed, ConfigError, LockTimeout
+from kart_runtime.errors import BuildFailed, ConfigError, LockLost, LockTimeout
+from kart_runtime.locks import FileLocks
 from kart_runtime.redis_locks import RedisLocks, redis_locks_of
+from tests.runtime.servers import redis_server
 
 
 @pytest.fixture(scope="module")
 def port():
+    with redis_server() as number:
+        yield number
+
+
+def locks_at(port, workspace="w", timeout=30.0):
+    return RedisLocks(f"redis://127.0.0.1:{port}", workspace, timeout)
+
+
+def free_port():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        number = free.getsockname()[1]
-    command = ["redis-server", "--port", str(number), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
-        client = redis.Redis(host="127.0.0.1", port=number)
-        for _ in range(100):
-            try:
-                client.ping()
-                break
-            except redis.ConnectionError:
-                time.sleep(0.05)
-        yield number
-        client.close()
-        server.terminate()
+        return free.getsockname()[1]
 
 
 class Plain(TaskOnKart[int]):
@@ -46,15 +48,14 @@ class Plain(TaskOnKart[int]):
 
 def test_one_name_is_held_by_one_at_a_time(port):
     order = []
-    locks = RedisLocks("127.0.0.1", port, 30, "w")
 
     def hold(number):
-        with RedisLocks("127.0.0.1", port, 30, "w").hold("name", 10):
+        with locks_at(port).hold("name", None, 10):
             order.append(("in", number))
             time.sleep(0.1)
             order.append(("out", number))
 
-    with locks.hold("other", 0):
+    with locks_at(port).hold("other", None, 0):
         threads = [threading.Thread(target=hold, args=(number,)) for number in range(3)]
         for thread in threads:
             thread.start()
@@ -65,31 +66,111 @@ def test_one_name_is_held_by_one_at_a_time(port):
 
 
 def test_who_waits_in_vain_is_told_who_holds_it(port):
-    locks = RedisLocks("127.0.0.1", port, 30, "w")
-    holder = f"held is locked by {socket.gethostname()}, process"
-    with locks.hold("held", 1), pytest.raises(LockTimeout, match=holder), locks.hold("held", 0.2):
-        pass
+    since = r"since 20\d\d-\d\d-\d\dT\S+[+-]\d{4};"
+    holder = f"held is locked by host {socket.gethostname()}, process {os.getpid()}, {since}"
+    with (
+        locks_at(port).hold("held", None, 1),
+        pytest.raises(LockTimeout, match=holder),
+        locks_at(port).hold("held", None, 0.2),
+    ):
+        pytest.fail("the lock is held")
 
 
 def test_a_held_name_is_renewed_and_free_afterwards(port):
-    locks = RedisLocks("127.0.0.1", port, 0.3, "w")
-    with locks.hold("long", 0):
-        time.sleep(1)
-        with pytest.raises(LockTimeout), locks.hold("long", 0):
-            pass
-    with locks.hold("long", 0):
+    locks = locks_at(port, timeout=1.0)
+    with locks.hold("long", None, 0) as turn:
+        time.sleep(1.5)
+        turn.check()
+        with pytest.raises(LockTimeout), locks.hold("long", None, 0):
+            pytest.fail("the lock is held")
+    with locks.hold("long", None, 0):
         pass
 
 
 def test_workspaces_do_not_wait_for_one_another(port):
-    with RedisLocks("127.0.0.1", port, 30, "a").hold("x", 0), RedisLocks("127.0.0.1", port, 30, "b").hold("x", 0):
-        pass
+    with locks_at(port, "a").hold("x", None, 0), locks_at(port, "b").hold("x", None, 0):
+        with locks_at(port, "a").hold("x", "c", 0):
+            pass
+        with pytest.raises(LockTimeout), locks_at(port).hold("x", "./a/", 0):  # another spelling of a held one
+            pytest.fail("the lock is held")
+
+
+def test_a_holder_that_was_paused_is_told_before_it_writes(port):
+    with locks_at(port, timeout=0.5).hold("paused", None, 0) as turn:
+        redis_locks._renewals.remove(turn)
+        time.sleep(0.6)
+        with locks_at(port).hold("paused", None, 0), pytest.raises(LockLost, match="paused has lost its lock"):
+            turn.check()
+        with locks_at(port).hold("paused", None, 0), pytest.raises(LockLost):  # once lost is lost
+            turn.check()
+
+
+def test_it_is_told_also_when_nobody_else_has_come(port):
+    with locks_at(port, timeout=0.2).hold("alone", None, 0) as turn:
+        redis_locks._renewals.remove(turn)
+        time.sleep(0.4)
+        with pytest.raises(LockLost):
+            turn.check()
+
+
+def test_a_server_that_goes_away_is_waited_for_as_long_as_the_lock_lasts():
+    with redis_server() as port:
+        locks = locks_at(port, timeout=0.5)
+        with contextlib.ExitStack() as held:
+            turn = held.enter_context(locks.hold("x", None, 0))
+            with redis.Redis(host="127.0.0.1", port=port) as client, contextlib.suppress(redis.RedisError):
+                client.shutdown(nosave=True)
+            with pytest.raises(LockLost, match=r"it could not be renewed for .*ConnectionError"):
+                turn.check()
+
+
+def test_an_answer_that_was_lost_does_not_lock_its_holder_out(port, monkeypatch):
+    def acquired_unheard(lock, token):
+        assert lock.redis.set(lock.name, token, nx=True)
+
+    monkeypatch.setattr(redis.lock.Lock, "do_acquire", acquired_unheard)
+    with locks_at(port).hold("lost", None, 0) as turn:
+        turn.check()
+    with redis.Redis(host="127.0.0.1", port=port) as client:
+        assert client.get("kart:w:lost") is None
+
+
+def test_the_pauses_of_a_task_are_not_drawn_from_its_random_numbers(port):
+    before = random.getstate()
+    with locks_at(port).hold("x", None, 0), pytest.raises(LockTimeout), locks_at(port).hold("x", None, 0.3):
+        pytest.fail("the lock is held")
+    with pytest.raises(ConfigError), RedisLocks(f"redis://127.0.0.1:{free_port()}", "w").hold("x", None, 0):
+        pytest.fail("there is no server")
+    assert random.getstate() == before
+
+
+def test_a_password_and_a_database():
+    with redis_server() as port:
+        with redis.Redis(host="127.0.0.1", port=port) as client:
+            client.config_set("requirepass", "secret")
+        with (
+            RedisLocks(f"redis://:secret@127.0.0.1:{port}/3", "w").hold("x", None, 0),
+            redis.Redis(host="127.0.0.1", port=port, db=3, password="secret") as client,
+        ):
+            assert client.get("kart:w:x")
+        with pytest.raises(BuildFailed, match=rf"the redis server \*\*\*@127.0.0.1:{port} cannot be used") as caught:
+            build(Plain(), locks=f"redis://:wrong@127.0.0.1:{port}")
+    assert "wrong@" not in str(caught.value)
+    assert not Plain().complete()
+
+
+def test_a_build_may_name_the_server(port):
+    task = Marks(number=7)
+    with (
+        locks_at(port).hold(lock_name(task), task.workspace_directory, 0),
+        pytest.raises(BuildFailed, match=rf"Marks\[{task.make_unique_id()[:8]}\] is locked by host"),
+    ):
+        build(task, locks=f"redis://127.0.0.1:{port}", lock_wait=0.2)
+    assert build(task, locks=f"redis://127.0.0.1:{port}") == 7
 
 
 def test_a_server_that_is_away_is_an_error_and_nothing_runs_unlocked():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        unused = free.getsockname()[1]
+    unused = free_port()
     with pytest.raises(BuildFailed, match=f"the redis server 127.0.0.1:{unused} cannot be used"):
         build(Plain(redis_host="127.0.0.1", redis_port=unused))
     assert not Plain().complete()
@@ -113,6 +194,12 @@ def test_half_a_setting_is_refused(settings):
 
 def test_no_setting_is_no_lock():
     assert redis_locks_of(Plain()) is None
+
+
+def test_a_build_that_locks_is_enough_for_should_lock_run():
+    assert redis_locks_of(Plain(should_lock_run=True), FileLocks(".")) is None
+    assert build(Plain(should_lock_run=True), locks="file") == 1
+    assert Path(f"resources/log/locks/{lock_name(Plain())}.lock").exists()
 
 
 PROGRAM = """
@@ -147,7 +234,7 @@ def test_two_programs_run_each_task_once(port, tmp_path):
 def test_the_parameters_come_from_luigis_configuration(port):
     luigi.configuration.get_config().read_dict({"TaskOnKart": {"redis_host": "127.0.0.1", "redis_port": str(port)}})
     locks = redis_locks_of(Plain())
-    assert (locks.host, locks.port, locks.timeout) == ("127.0.0.1", port, 180)
+    assert (locks.url, locks.timeout) == (f"redis://127.0.0.1:{port}", 180)
 
 
 class Marks(TaskOnKart[int]):
@@ -159,29 +246,37 @@ class Marks(TaskOnKart[int]):
         self.dump(self.number)
 
 
+def have_run(number):
+    """Return whether so many tasks have run."""
+    return Path("order.txt").exists() and len(Path("order.txt").read_text().split()) >= number
+
+
 @contextmanager
-def held(task, port, seconds):
-    """Hold a task's lock as another process would, for some seconds."""
-    locks = RedisLocks("127.0.0.1", port, 30, task.workspace_directory)
-    taken = threading.Event()
+def held(task, port, until=lambda: False):
+    """Hold a task's lock as another process would, until something is true, or the block ends."""
+    over, taken = threading.Event(), threading.Event()
 
     def hold():
-        with locks.hold(lock_name(task), 5):
+        with locks_at(port, task.workspace_directory).hold(lock_name(task), None, 5):
             taken.set()
-            time.sleep(seconds)
+            while not (over.wait(0.02) or until()):
+                pass
 
     thread = threading.Thread(target=hold)
     thread.start()
-    taken.wait(10)
-    yield
-    thread.join()
+    assert taken.wait(10)
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 @pytest.mark.parametrize("options", [{}, {"workers": 2, "executor": "threads"}, {"workers": 2}])
 def test_a_task_that_somebody_else_runs_lets_the_others_go_first(port, options):
     settings = {"redis_host": "127.0.0.1", "redis_port": port, "should_lock_run": True}
     tasks = [Marks(number=number, **settings) for number in (1, 2, 3)]
-    with held(tasks[0], port, 3.0):  # longer than worker processes take to start
+    with held(tasks[0], port, until=lambda: have_run(2)):
         assert build(tasks, **options) == [1, 2, 3]
     order = Path("order.txt").read_text().split()
     assert (sorted(order), order[-1]) == (["1", "2", "3"], "1")
@@ -189,21 +284,32 @@ def test_a_task_that_somebody_else_runs_lets_the_others_go_first(port, options):
 
 def test_after_the_waiting_limit_the_holder_is_named(port):
     task = Marks(number=1, redis_host="127.0.0.1", redis_port=port, should_lock_run=True)
-    with (
-        held(task, port, 1.0),
-        pytest.raises(BuildFailed, match=f"Marks_.* is locked by {socket.gethostname()}, process"),
-    ):
+    holder = f"host {socket.gethostname()}, process {os.getpid()}, since 20"
+    with held(task, port), pytest.raises(BuildFailed, match=rf"Marks\[.* is locked by {holder}"):
         build(task, lock_wait=0.2)
     assert not Path("order.txt").exists()
 
 
 def test_luigis_worker_locks_too(port):
     task = Marks(number=1, redis_host="127.0.0.1", redis_port=port, should_lock_run=True)
-    with held(task, port, 0.5):
+    with held(task, port):
         assert not luigi.build([task], local_scheduler=True, log_level="CRITICAL", no_lock=True)
         assert not Path("order.txt").exists()
     assert luigi.build([task], local_scheduler=True, log_level="CRITICAL", no_lock=True)
     assert Path("order.txt").read_text() == "1 "
+
+
+class Robbed(TaskOnKart[int]):
+    def run(self):
+        with redis.Redis(host=self.redis_host, port=self.redis_port) as client:
+            client.delete(f"kart:resources:{lock_name(self)}")
+        self.dump(1)
+
+
+def test_luigis_worker_stores_nothing_without_the_lock(port):
+    task = Robbed(redis_host="127.0.0.1", redis_port=port)
+    assert not luigi.build([task], local_scheduler=True, log_level="CRITICAL", no_lock=True)
+    assert not task.complete()
 
 
 def test_luigis_worker_refuses_half_a_setting(port):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kart_runtime import BuildFailed, TaskOnKart, build
 from kart_runtime.errors import CyclicTasks
 from kart_runtime.events import BuildFinished, PlanMade, TaskFinished, TaskStarted
-from kart_runtime.ledger import read_records
+from kart_runtime.past_runs import read_records
 
 GRAPH: dict[int, list[int]] = {}
 FAILING: set[int] = set()

@@ -47,6 +47,27 @@ def test_a_value_that_does_not_fit_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("value", [b"small", b"x" * 10_000_000])
+def test_what_may_not_be_committed_leaves_what_was_there(tmp_path, value):
+    target = Target(str(tmp_path / "x.pkl"))
+    seen = []
+
+    def refuse():
+        seen.append(target.exists())
+        raise RuntimeError("not any more")
+
+    with pytest.raises(RuntimeError, match="not any more"):
+        target.dump(value, may_commit=refuse)
+    assert list(tmp_path.iterdir()) == []
+    target.dump("before")
+    with pytest.raises(RuntimeError, match="not any more"):
+        target.dump(value, may_commit=refuse)
+    assert target.load() == "before"
+    assert seen == [False, True]  # nothing was to be seen yet
+    target.dump(value, may_commit=lambda: None)
+    assert target.load() == value
+
+
 def test_the_life_of_a_target(tmp_path):
     target = make_target(str(tmp_path / "x.pkl"), unique_id="abc")
     assert target.path().endswith("x_abc.pkl")

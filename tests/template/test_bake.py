@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 REPOSITORY = Path(__file__).parents[2]
 STORAGE = ("local", "s3", "gcs")
 CI = {"github": {".github/workflows/ci.yml"}, "gitlab": {".gitlab-ci.yml"}, "none": set[str]()}
+PRODUCTION = {
+    "local": {"workspace": "${oc.env:KART_WORKSPACE,outputs/prod/}"},
+    "s3": {"workspace": "s3://${oc.env:KART_BUCKET}/my-pipeline/", "locks": "workspace"},
+    "gcs": {"workspace": "gs://${oc.env:KART_BUCKET}/my-pipeline/", "locks": "workspace"},
+}
 COMBINATIONS = list(itertools.product(STORAGE, CI))
 
 FILES = set(
@@ -64,9 +69,8 @@ def test_combination(world: World, wheel: ModuleType, storage: str, ci: str) -> 
 
     requirement = tomllib.loads((project / "pyproject.toml").read_text())["project"]["dependencies"][0]
     assert requirement == wheel.runtime_requirement(REPOSITORY, storage)
-    assert yaml.safe_load((project / "conf/prod/run.yaml").read_text()) == {
-        "workspace": "${oc.env:KART_WORKSPACE,outputs/prod/}"
-    }
+    assert yaml.safe_load((project / "conf/prod/run.yaml").read_text()) == PRODUCTION[storage]
+    assert ("KART_BUCKET" in (project / "Makefile").read_text()) == (storage != "local")
     assert ("s3://" in _texts(project)) == (storage == "s3")
     assert ("gs://" in _texts(project)) == (storage == "gcs")
 

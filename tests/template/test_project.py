@@ -77,16 +77,6 @@ def test_changed_parameter_runs_only_what_is_downstream(project: Path, make: Com
     assert "0 ran, 6 already complete" in make(project, "run").stdout
 
 
-@pytest.mark.parametrize("storage", ["local", "s3", "gcs"])
-def test_every_storage_runs(world: World, make: Command, storage: str) -> None:
-    project = world.bake({"storage": storage})
-    workspace = world.root / "workspace"
-    said = make(project, "run", "ARGS=--env prod", KART_WORKSPACE=str(workspace)).stdout
-    assert "6 tasks: 6 ran" in said
-    assert len(list(workspace.glob("ranking_*.json"))) == 1
-    assert not (project / "outputs").exists()
-
-
 def test_prod_without_a_named_folder_keeps_to_its_own(project: Path, command: Command) -> None:
     said = command(project, sys.executable, "-m", "my_pipeline", "config", "--env", "prod").stdout
     assert re.search(r"workspace +outputs/prod/ +conf/prod/run.yaml:\d", said)

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import luigi
 
 from kart_runtime.cli.exits import Exit
 from kart_runtime.cli.opening import open_session, resolve_names
-from kart_runtime.cli.table import columns
-from kart_runtime.ledger import LogFiles, read_records
-from kart_runtime.parameters import declaration
-from kart_runtime.project import Session
-from kart_runtime.registry import split_url
+from kart_runtime.cli.removals import size_lines, told_deleted, workspaces, would_delete
+from kart_runtime.past_runs import read_records
+from kart_runtime.workspace_files import WorkspaceFiles, absolute, files_of, named_urls, url_of
 
 NAME = "clean"
 HELP = "delete the outputs that runs have made"
@@ -42,79 +41,68 @@ def execute(arguments: argparse.Namespace) -> int:
     """Print what is or would be deleted, by task, and how much it is."""
     session, names = open_session(arguments)
     wanted = {_identity(session.tasks[name]) for name in resolve_names(session, names)}
-    found: dict[str, dict[Path, int]] = defaultdict(dict)
     with session:
-        for workspace in _workspaces(session):
-            for task, path in _recorded(workspace, session.project.root, wanted):
-                found[task][path] = path.lstat().st_size
-    sizes = {path: size for files in found.values() for path, size in files.items()}
+        found = [_recorded(workspace, session.project.root, wanted) for workspace in workspaces(session)]
+    by_task: dict[str, dict[str, int]] = defaultdict(dict)
+    for one in found:
+        for task, sizes in one.by_task.items():
+            by_task[task] |= sizes
+    sizes = {url: size for group in by_task.values() for url, size in group.items()}
+    for line in size_lines(by_task):
+        print(line)
     if not sizes:
         print("Nothing to delete.")
-        return Exit.OK
-    for line in columns(
-        [(task, _counted(len(files)), size_text(sum(files.values()))) for task, files in found.items()]
-    ):
-        print(line)
-    total = f"{_counted(len(sizes))}, {size_text(sum(sizes.values()))}"
-    if not arguments.yes:
-        print(f"Would delete {total}; nothing was deleted. Add --yes to do it.")
-        return Exit.OK
-    kept = _delete(sizes)
-    for path, error in kept.items():
-        print(f"error: {path}: {error.strerror}", file=sys.stderr)
-    print(f"Deleted {total}." if not kept else f"Deleted {_counted(len(sizes) - len(kept))} of {len(sizes)}.")
-    return Exit.FAILED if kept else Exit.OK
-
-
-def _delete(paths: Iterable[Path]) -> dict[Path, OSError]:
-    """Delete files and return those that could not be deleted; one that has gone meanwhile is no failure."""
-    kept = {}
-    for path in paths:
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            kept[path] = error
-    return kept
+    elif not arguments.yes:
+        print(would_delete(sizes.values()))
+    else:
+        kept = dict(chain.from_iterable(one.delete() for one in found))
+        return told_deleted([size for url, size in sizes.items() if url not in kept], kept)
+    return Exit.OK
 
 
 def _identity(task: type[luigi.Task]) -> tuple[str, str]:
     return task.__module__, task.__name__
 
 
-def _workspaces(session: Session) -> list[str]:
-    """Return every workspace that a task of the project writes to."""
-    found: dict[str, None] = {}
-    for task in session.tasks.values():
-        workspace = declaration(task).values().get("workspace_directory")
-        if isinstance(workspace, str):
-            found[workspace] = None
-    return list(found)
+@dataclass(frozen=True)
+class _Recorded:
+    """The files of one workspace that records name.
+
+    Attributes
+    ----------
+    workspace, files
+        The workspace, and its files.
+    places
+        Url to place.
+    by_task
+        Name of a task class to url to bytes.
+    """
+
+    workspace: str
+    files: WorkspaceFiles
+    places: dict[str, str]
+    by_task: dict[str, dict[str, int]]
+
+    def delete(self) -> Iterator[tuple[str, str]]:
+        """Delete the files; go through the urls of those that are still there, and why."""
+        for place, why in self.files.delete(list(self.places.values())).items():
+            yield url_of(self.workspace, place), why
 
 
-def _recorded(workspace: str, root: Path, wanted: set[tuple[str, str]]) -> Iterator[tuple[str, Path]]:
-    """Yield the files that records name, as far as they exist and lie in the workspace."""
-    folder = (root / split_url(workspace)[1]).resolve()
+def _recorded(workspace: str, root: Path, wanted: set[tuple[str, str]]) -> _Recorded:
+    """Return the files that records name, as far as they exist and lie in the workspace."""
+    workspace = absolute(workspace, root)
+    files = files_of(workspace, root)
+    tasks: dict[str, str] = {}
     for record in read_records(workspace):
-        if wanted and (record.module, record.task) not in wanted:
-            continue
-        logs = LogFiles(workspace, record.task, record.unique_id)
-        for url in (*(stored.url for stored in record.outputs), *map(logs.url, record.log_files)):
-            path = root / split_url(url)[1]
-            # The folder is resolved and not the file: of a link only the link itself is deleted.
-            place = path.parent.resolve() / path.name
-            if place.is_relative_to(folder) and (place.is_file() or place.is_symlink()):
-                yield record.task, place
-
-
-def _counted(number: int) -> str:
-    return "1 file" if number == 1 else f"{number} files"
-
-
-def size_text(size: int) -> str:
-    """Return a number of bytes for people."""
-    amount = float(size)
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if amount < 1000:
-            return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
-        amount /= 1000
-    return f"{amount:.1f} TB"
+        if not wanted or (record.module, record.task) in wanted:
+            places = map(files.place, named_urls(workspace, record))
+            tasks |= {place: record.task for place in places if place is not None}
+    known = files.found(tasks)
+    found = _Recorded(workspace, files, {}, {})
+    for place, task in tasks.items():
+        if place in known:
+            url = url_of(workspace, place)
+            found.places[url] = place
+            found.by_task.setdefault(task, {})[url] = known[place].size
+    return found

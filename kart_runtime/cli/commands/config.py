@@ -15,6 +15,7 @@ from kart_runtime.kept_of_runs import MASK
 from kart_runtime.parameters import Override
 from kart_runtime.project import Session
 from kart_runtime.project.names import is_wired, own_parameters, parameters
+from kart_runtime.redis_locks import without_password
 
 NAME = "config"
 HELP = "print every value, and where it comes from"
@@ -60,9 +61,10 @@ def execute(arguments: argparse.Namespace) -> int:
 
 def _settings(session: Session, section: str) -> list[tuple[str, str, str]]:
     found: Any = getattr(session.settings, section)
-    names = [field.name for field in fields(found)]
-    origins = session.origins
-    return [(name, plain(getattr(found, name)), origins.get(f"{section}.{name}", "default")) for name in names]
+    values = {field.name: plain(getattr(found, field.name)) for field in fields(found)}
+    if "locks" in values:
+        values["locks"] = without_password(values["locks"])
+    return [(name, value, session.origins.get(f"{section}.{name}", "default")) for name, value in values.items()]
 
 
 def _task(session: Session, name: str, *, everything: bool) -> list[tuple[str, str, str]]:

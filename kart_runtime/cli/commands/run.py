@@ -33,8 +33,9 @@ examples:
 def add(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_words(parser, "what to build")
-    parser.add_argument("--executor", metavar="KIND", help="serial, threads or processes (else run.executor)")
+    parser.add_argument("--executor", metavar="KIND", help="serial, threads, processes or dask (else run.executor)")
     parser.add_argument("--workers", metavar="N", type=int, help="how many tasks run at once (else run.workers)")
+    parser.add_argument("--address", metavar="URL", help="of a Dask scheduler, tcp://HOST:8786 (else run.address)")
     parser.add_argument("--quiet", action="store_true", help="print the last line only, and what failed")
 
 
@@ -54,6 +55,7 @@ def execute(arguments: argparse.Namespace) -> int:
                     return_value=False,
                     executor=settings.run.executor,
                     workers=settings.run.workers,
+                    address=settings.run.address,
                     resources=settings.run.resources,
                     locks=settings.run.locks,
                     hand_off=settings.run.hand_off_mb * 1_000_000,
@@ -79,7 +81,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
 def _options_as_words(arguments: argparse.Namespace) -> None:
     """Let the options be overrides, so that they are checked, and shown by errors, like these."""
-    for option in ("executor", "workers"):
+    for option in ("executor", "workers", "address"):
         value: Any = getattr(arguments, option)
         if value is not None:
             arguments.words.append(f"run.{option}={value}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bench_lib.bench import Bench
-from bench_lib.sections import dynamic, frames, graphs, parallel, processes
+from bench_lib.sections import dynamic, frames, graphs, parallel, processes, remote
 
 SECTIONS: dict[str, Callable[[Bench], None]] = {
     "graphs": graphs.graphs,
@@ -19,4 +19,5 @@ SECTIONS: dict[str, Callable[[Bench], None]] = {
     "frames": frames.frames,
     "parallel": parallel.parallel,
     "dynamic": dynamic.dynamic,
+    "remote": remote.remote,
 }

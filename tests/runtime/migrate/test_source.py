@@ -7,7 +7,7 @@ import sys
 import types
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kart_runtime.migrate import CannotMigrate, LibcstMissing, migrate_source
@@ -152,6 +152,7 @@ def test_without_libcst_the_error_says_what_to_install(monkeypatch):
 statements = st.sampled_from([written.rstrip("\n") for written, _ in FORMS] + ["x = 1", "# gokart", "", "'gokart.x'"])
 
 
+@settings(deadline=None)
 @given(st.lists(statements, max_size=8), st.sampled_from(["\n", "\r\n"]), st.booleans())
 def test_a_second_time_nothing_changes_and_the_rest_is_kept(parts, ending, nested):
     text = "\n".join(parts) + "\n"

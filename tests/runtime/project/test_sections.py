@@ -24,7 +24,12 @@ def test_settings_have_their_values_and_defaults(small_project):
         ("conf/base/run.yaml", "workers: 0\n", "expected a number from 1 on, got 0"),
         ("conf/base/run.yaml", "seed: true\n", "expected int or null, got bool True"),
         ("conf/base/run.yaml", "log_files: yes\n", "expected bool (true or false), got str 'yes'"),
-        ("conf/base/run.yaml", "locks: flie\n", "expected one of none, file, got 'flie'; did you mean 'file'?"),
+        (
+            "conf/base/run.yaml",
+            "locks: flie\n",
+            "expected one of none, file, workspace, redis://HOST:PORT, got 'flie'; did you mean 'file'?",
+        ),
+        ("conf/base/run.yaml", "locks: redis://:secret@h\n", "got 'redis://***@h', which names no port"),
         ("conf/base/run.yaml", "executor: dusk\n", "expected one of serial"),
         ("conf/base/run.yaml", "workspace: ''\n", "expected a folder, got empty text"),
         ("conf/base/run.yaml", "workspace: [a]\n", "expected text (put it into quotes), got a list"),

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from kart_runtime.cli.commands.clean import size_text
+from kart_runtime.cli.removals import size_text
+from kart_runtime.registry import store_for
+from tests.runtime.servers import environment, make_bucket, s3_server
 
 
 def outputs(root):
@@ -102,6 +104,73 @@ def test_clean_goes_on_when_a_file_cannot_be_deleted(small_project, kart, monkey
 def test_clean_without_runs_has_nothing_to_do(small_project, kart):
     small_project()
     assert kart("clean").lines == ["Nothing to delete."]
+
+
+@pytest.fixture
+def s3(tmp_path, monkeypatch):
+    """Run a server with a bucket, which the client finds."""
+    with s3_server() as proxy:
+        make_bucket(proxy, "bucket")
+        for name, value in environment(proxy).items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("KART_CACHE_DIR", str(tmp_path / "cache"))
+        yield proxy
+
+
+def keys(workspace):
+    store, key = store_for(workspace)
+    return {stat.key for stat in store.list(key)}
+
+
+def put(url, text):
+    store, key = store_for(url)
+    with store.write(key) as file:
+        file.write(text.encode())
+    return key
+
+
+@pytest.mark.parametrize("workspace", ["s3://bucket/w/", "memory://of_clean"])
+def test_clean_deletes_what_records_name_in_a_remote_workspace(small_project, kart, workspace, request):
+    if workspace.startswith("s3:"):
+        request.getfixturevalue("s3")
+    small_project({"conf/base/run.yaml": f"task: RunAll\nworkspace: {workspace}\n"})
+    kart("run")
+    kart("run", "Total.weight=3")
+    base = workspace.rstrip("/")
+    outside = [f"{base}2/x.pkl", f"{base}/../x.pkl", f"{base}/a//x.pkl", f"{base}/./x.pkl", f"{base}/log/runs/x.pkl"]
+    precious = {put(url, "precious") for url in outside}
+    mine = put(f"{base}/mine.pkl", "mine")
+    record = {"task": "Numbers", "module": "x", "unique_id": "0", "state": "done", "started": "", "seconds": 0.0}
+    record["outputs"] = [{"url": url, "size": 1, "sha256": ""} for url in outside]
+    put(f"{base}/log/runs/9.jsonl", json.dumps(record))
+    before = keys(base)
+    typed = kart("clean")
+    assert typed.lines[-1].startswith("Would delete 30 files, ")
+    assert [line.split()[0] for line in typed.lines[:-1]] == ["Numbers", "Total", "RunAll"]
+    assert keys(base) == before
+    assert kart("clean", "Numbers", "--yes").lines[-1].startswith("Deleted 6 files, ")
+    assert kart("clean", "--yes").lines[-1].startswith("Deleted 24 files, ")
+    runs = {key for key in keys(base) if key.endswith(".jsonl")}
+    assert len(runs) == 3
+    assert keys(base) == runs | {mine} | {key for key in precious if key in before}
+    assert all(store_for(url)[0].stat(store_for(url)[1]) is not None for url in outside)
+    assert kart("clean").lines == ["Nothing to delete."]
+
+
+def test_clean_passes_over_a_run_that_cannot_be_read(small_project, kart, caplog):
+    root = small_project()
+    kart("run")
+    (root / "outputs/log/runs/20260101T000000Z-a.jsonl").mkdir()
+    assert kart("clean", "--yes").lines[-1].startswith("Deleted 18 files")
+    assert "20260101T000000Z-a.jsonl" in caplog.text
+
+
+def test_clean_works_from_any_folder_of_the_project(small_project, kart, monkeypatch):
+    root = small_project()
+    kart("run")
+    monkeypatch.chdir(root / "src")
+    assert kart("clean", "--yes").lines[-1].startswith("Deleted 18 files")
+    assert len(outputs(root)) == 1
 
 
 @pytest.mark.parametrize(

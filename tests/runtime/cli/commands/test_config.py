@@ -28,6 +28,13 @@ def test_config_shows_every_value_and_where_it_comes_from(small_project, kart):
     assert len(set(origins)) == 1
 
 
+def test_config_shows_no_password_of_a_redis_server(small_project, kart):
+    small_project()
+    typed = kart("config", "run.locks=redis://:secret@cache:6379/1")
+    assert re.search(r"locks +redis://\*\*\*@cache:6379/1 +command line", typed.out)
+    assert "secret" not in typed.out
+
+
 def test_config_of_one_task_shows_it_alone(small_project, kart):
     small_project()
     typed = kart("config", "Numbers")

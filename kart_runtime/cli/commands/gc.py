@@ -1,0 +1,95 @@
+"""``kart gc``: delete what earlier runs have stored and no kept run refers to."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+
+from kart_runtime.cli.exits import Exit
+from kart_runtime.cli.opening import open_session
+from kart_runtime.cli.removals import size_lines, told_deleted, workspaces, would_delete
+from kart_runtime.garbage import Garbage, Keep, find_garbage, remove
+
+NAME = "gc"
+HELP = "delete outputs that no run of late refers to"
+DESCRIPTION = (
+    "Delete the outputs and log files of earlier runs that no kept run refers to, the files of these runs, and what\n"
+    "killed processes have left behind. A run is kept when it is one of the last --keep-runs, when it began within\n"
+    "--keep-days, and when it may still be running. Without --yes it only says what it would delete."
+)
+EXAMPLES = """\
+examples:
+  kart gc                               say what would be deleted
+  kart gc --yes                         delete what no run of the last 30 days refers to
+  kart gc --keep-days 7 --keep-runs 20  keep the last 20 runs, and all of a week
+"""
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    keep = Keep()
+    parser.add_argument(
+        "--keep-runs", type=_runs, default=keep.runs, metavar="N", help="keep the last N runs, however old (default 1)"
+    )
+    parser.add_argument(
+        "--keep-days", type=_days, default=keep.days, metavar="D", help="keep the runs of the last D days (default 30)"
+    )
+    parser.add_argument("--yes", action="store_true", help="delete, instead of saying what would be deleted")
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Print what is or would be deleted, by task, and how much it is."""
+    session, _ = open_session(arguments)
+    with session:
+        keep = Keep(arguments.keep_runs, arguments.keep_days)
+        found = find_garbage(workspaces(session), session.project.root, keep)
+    groups = _groups(found)
+    for line in size_lines(groups):
+        print(line)
+    print(f"{sum(one.kept_runs for one in found)} of {sum(one.all_runs for one in found)} runs are kept.")
+    sizes = [size for one in found for size in one.sizes().values()]
+    if arguments.yes:
+        return _remove(found)
+    print(would_delete(sizes) if sizes else "Nothing to delete.")
+    return Exit.OK
+
+
+def _groups(found: Sequence[Garbage]) -> dict[str, dict[str, int]]:
+    groups: dict[str, dict[str, int]] = defaultdict(dict)
+    for one in found:
+        for task, sizes in one.by_task.items():
+            groups[task] |= sizes
+    for one in found:
+        groups["(files of runs)"] |= one.runs
+        groups["(left behind)"] |= one.temporary
+    return groups
+
+
+def _remove(found: Sequence[Garbage]) -> Exit:
+    removed = remove(found)
+    for warning in removed.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    if removed.uploads:
+        print(f"Threw away {removed.uploads} unfinished uploads.")
+    if not removed.gone and not removed.kept:
+        print("Nothing to delete.")
+        return Exit.OK
+    return told_deleted(removed.gone.values(), removed.kept)
+
+
+def _runs(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of runs; expected 1 or more")
+    return int(text)
+
+
+def _days(text: str) -> float:
+    try:
+        days = float(text)
+    except ValueError:
+        days = -1.0
+    if not days >= 0:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of days")
+    return days

@@ -1,0 +1,50 @@
+"""What does ``[S3Config]`` of luigi's configuration name? The variables that hold the keys; and luigi's client of S3.
+
+kart's own store reads the same section (`kart_runtime.stores.s3`) and needs neither this class nor luigi's client.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import luigi
+
+if TYPE_CHECKING:
+    import luigi.contrib.s3
+
+
+class S3Config(luigi.Config):
+    """Which environment variables hold the two keys; where they hold none, boto3 looks where it always does."""
+
+    aws_access_key_id_name: luigi.Parameter[str] = luigi.Parameter(
+        default="AWS_ACCESS_KEY_ID", description="The environment variable that holds the id of the access key."
+    )
+    aws_secret_access_key_name: luigi.Parameter[str] = luigi.Parameter(
+        default="AWS_SECRET_ACCESS_KEY", description="The environment variable that holds the secret access key."
+    )
+
+    _client: luigi.contrib.s3.S3Client | None = None
+
+    def get_s3_client(self) -> luigi.contrib.s3.S3Client:
+        """Return luigi's client of S3, for programs that use it by themselves; made once.
+
+        Raises
+        ------
+        ImportError
+            When boto3 is not installed.
+        """
+        if self._client is None:
+            if find_spec("boto3") is None:
+                raise ImportError("luigi's client of S3 needs boto3: pip install 'kart-runtime[s3]'")
+            import luigi.contrib.s3 as contrib
+
+            self._client = contrib.S3Client(
+                aws_access_key_id=os.environ.get(self.aws_access_key_id_name),
+                aws_secret_access_key=os.environ.get(self.aws_secret_access_key_name),
+            )
+        return self._client
+
+
+__all__ = ["S3Config"]

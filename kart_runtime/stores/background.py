@@ -1,0 +1,162 @@
+"""How are small objects stored without anybody waiting for each? By threads, and all of them before a build returns.
+
+For log files and records on remote stores: a task has five of them, and none is needed to go on. `builder` puts a
+`Background` in force; an attempt in a worker process has one of its own, so that its outcome is told when everything is
+stored. Without one, `put` stores at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+
+from kart_runtime.errors import ObjectsLost
+from kart_runtime.stores import Store
+from kart_runtime.stores import put as put_now
+
+logger = logging.getLogger(__name__)
+
+_AT_ONCE = 16
+_MOST_WAITING = 1024
+"""Objects that may wait to be sent; then whoever brings more waits, or they would only fill the memory."""
+
+_LAST_SECONDS = 10.0
+"""How long an interrupted build waits for what is on its way."""
+
+
+class Background:
+    """Objects on their way."""
+
+    def __init__(self) -> None:
+        self._threads: ThreadPoolExecutor | None = None
+        self._lock = threading.Lock()
+        self._room = threading.BoundedSemaphore(_MOST_WAITING)
+        self._pending: set[Future[None]] = set()
+        self._failed: list[tuple[str, Exception]] = []
+        self._lost = 0
+
+    def put(self, store: Store, key: str, data: bytes) -> None:
+        """Have a small object stored.
+
+        Parameters
+        ----------
+        store, key, data
+            As for `stores.put`.
+        """
+        self._room.acquire()
+        with self._lock:
+            if self._threads is None:
+                self._threads = ThreadPoolExecutor(_AT_ONCE, "kart-background")
+            future = self._threads.submit(self._store, store, key, data)
+            self._pending.add(future)
+        future.add_done_callback(self._done)
+
+    def _store(self, store: Store, key: str, data: bytes) -> None:
+        try:
+            put_now(store, key, data)
+        except Exception as error:  # noqa: BLE001 - told at the end
+            with self._lock:
+                self._lost += 1
+                if len(self._failed) < 20:
+                    self._failed.append((key, error))
+
+    def _done(self, future: Future[None]) -> None:
+        self._room.release()
+        with self._lock:
+            self._pending.discard(future)
+
+    def finish(self, seconds: float | None = None) -> None:
+        """Wait until everything is stored.
+
+        Parameters
+        ----------
+        seconds
+            How long at most; what has not been sent then is dropped. None: as long as it takes.
+
+        Raises
+        ------
+        ObjectsLost
+            When something could not be stored.
+        """
+        deadline = None if seconds is None else time.monotonic() + seconds
+        while True:  # what is stored may bring more with it
+            with self._lock:
+                pending = set(self._pending)
+            if not pending:
+                break
+            left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
+            if wait(pending, left).not_done:
+                logger.warning("%d log files were on their way, and are not stored.", len(pending))
+                break
+        if self._threads is not None:
+            self._threads.shutdown(wait=seconds is None, cancel_futures=True)
+            self._threads = None
+        failed, self._failed = self._failed, []
+        lost, self._lost = self._lost, 0
+        if lost:
+            raise ObjectsLost(failed[0][0], lost, str(failed[0][1])) from failed[0][1]
+
+
+_in_force: list[Background] = []
+_lock = threading.Lock()
+
+
+def put(store: Store, key: str, data: bytes) -> None:
+    """Store a small object in the background, if there is one in force, else now.
+
+    Parameters
+    ----------
+    store, key, data
+        As for `stores.put`.
+    """
+    behind = next(iter(_in_force), None)
+    (put_now if behind is None else behind.put)(store, key, data)
+
+
+@contextmanager
+def storing() -> Iterator[None]:
+    """Let small objects go in the background until the block ends; then wait for them.
+
+    Builds in several threads, and builds inside tasks, share what is in force; each waits for everything.
+
+    Raises
+    ------
+    ObjectsLost
+        When something could not be stored, and nothing else is wrong.
+    """
+    with _lock:
+        ours = _in_force[0] if _in_force else Background()
+        _in_force.append(ours)
+    try:
+        yield
+    except BaseException as error:
+        interrupted = not isinstance(error, Exception)
+        try:
+            _end(ours, _LAST_SECONDS if interrupted else None)
+        except ObjectsLost as lost:
+            error.add_note(str(lost))
+        raise
+    _end(ours, None)
+
+
+def _end(ours: Background, seconds: float | None) -> None:
+    try:
+        ours.finish(seconds)
+    finally:
+        with _lock:
+            _in_force.remove(ours)
+
+
+def _begin_in_child() -> None:
+    """Forget in a forked process what the threads of the other one store."""
+    global _lock
+    _in_force.clear()
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_begin_in_child)

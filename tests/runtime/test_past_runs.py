@@ -1,0 +1,233 @@
+"""What earlier runs have written is read from every store, and what is cut, foreign or gone takes nothing with it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kart_runtime.ledger import Ledger
+from kart_runtime.past_runs import RunFiles, RunRecord, TaskName, list_runs, read_records, read_runs, typical_seconds
+from kart_runtime.registry import store_for
+from kart_runtime.stores import Stat
+from kart_runtime.targets import Stored
+from tests.runtime.servers import environment, make_bucket, s3_server
+
+RECORD = RunRecord(
+    "Task", "module", "id", "done", "2026-01-01T00:00:00+00:00", 0.5, 7, {"a": "1"}, (Stored("u", 1, "c"),), ("l",)
+)
+AS_JSON = {**vars(RECORD), "outputs": [{"url": "u", "size": 1, "sha256": "c"}]}
+NEVER = {"run_id": "r", "tasks": {"module": {"Task": ["other", "id"], "Never": ["x"]}}}
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def s3():
+    with s3_server() as proxy:
+        make_bucket(proxy, "bucket")
+        yield proxy
+
+
+@pytest.fixture(params=["local", "memory", "s3"])
+def workspace(request, tmp_path, monkeypatch):
+    """Return an empty workspace of each kind of store."""
+    name = f"w{os.getpid()}_{next(_numbers)}"
+    if request.param == "local":
+        return str(tmp_path / "workspace")
+    if request.param == "memory":
+        return f"memory://{name}"
+    proxy = request.getfixturevalue("s3")
+    for variable, value in environment(proxy).items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("KART_CACHE_DIR", str(tmp_path / "cache"))
+    return f"s3://bucket/{name}/"
+
+
+def write(workspace, *records, run_id=None):
+    with Ledger(run_id) as ledger:
+        for record in records:
+            ledger.append(str(workspace), vars(record))
+    return ledger.run_id
+
+
+def put(workspace, name, text):
+    store, key = store_for(f"{workspace.rstrip('/')}/log/runs/{name}")
+    with store.write(key) as file:
+        file.write(text.encode() if isinstance(text, str) else text)
+
+
+def read(workspace):
+    return list(read_runs(workspace, list_runs(workspace)))
+
+
+def test_a_run_comes_back_with_its_records_and_the_tasks_that_it_refers_to(workspace):
+    with Ledger() as ledger:
+        ledger.append(workspace, vars(RECORD))
+        ledger.refer(workspace, {"module": {"Task": ["id", "other"], "Never": ["x"]}})
+    (run,) = read(workspace)
+    assert (run.id, run.has_told, run.unread, run.cut) == (ledger.run_id, True, "", "")
+    assert [record.outputs for record in run.records] == [RECORD.outputs]
+    assert run.tasks == {
+        TaskName("module", "Task", "id"),
+        TaskName("module", "Task", "other"),
+        ("module", "Never", "x"),
+    }
+    assert run.started is not None
+    assert abs(run.written - run.started) < 60
+    assert list(read_records(workspace)) == list(run.records)
+
+
+def test_runs_come_oldest_first_and_one_in_several_parts_is_one(workspace):
+    line = json.dumps(AS_JSON) + "\n"
+    ids = [f"202601{day:02}T000000Z-a" for day in (3, 1, 2)]
+    for run in ids:
+        put(workspace, f"{run}.jsonl", json.dumps({"run": run}) + "\n" + line)
+    put(workspace, f"{ids[0]}.part0001.jsonl", line * 2)
+    put(workspace, f"{ids[0]}.part0002.jsonl", json.dumps(NEVER))
+    put(workspace, "deeper/20260105T000000Z-a.jsonl", line)
+    put(workspace, "notes.txt", "mine")
+    found = read(workspace)
+    assert [(run.id, len(run.files), len(run.records)) for run in found] == [
+        (ids[1], 1, 1),
+        (ids[2], 1, 1),
+        (ids[0], 3, 3),
+    ]
+    assert [run.has_told for run in found] == [False, False, True]
+    assert found[2].tasks == {("module", "Task", "id"), ("module", "Task", "other"), ("module", "Never", "x")}
+    assert found[0].tasks == {("module", "Task", "id")}
+    assert len(list(read_records(workspace))) == 5
+
+
+def test_a_file_that_is_not_named_like_a_run_has_no_time(workspace):
+    for name in ("notes.jsonl", "20261399T000000Z-a.jsonl"):
+        put(workspace, name, json.dumps(AS_JSON))
+    assert [(run.started, len(run.records)) for run in read(workspace)] == [(None, 1), (None, 1)]
+
+
+def test_what_is_cut_or_foreign_is_passed_over(workspace):
+    line = json.dumps(AS_JSON)
+    records = [{**AS_JSON, field: 5} for field in ("task", "module", "unique_id", "outputs", "log_files")]
+    records += [{"unique_id": 1}, {**AS_JSON, "seconds": "long"}, {**AS_JSON, "outputs": [{"url": 5}, "u"]}]
+    foreign = "\n".join(["[1]", '"unique_id"', "7", *map(json.dumps, records), ""])
+    put(workspace, "20260101T000000Z-a.jsonl", f"{foreign}{line}\n{line[:-20]}")
+    put(workspace, "20260102T000000Z-a.jsonl", b"\xff\n" + b"[" * 100_000 + b"\n" + line.encode())
+    put(workspace, "other.jsonl", "")
+    found = read(workspace)
+    assert [len(run.records) for run in found] == [1, 1, 0]
+    assert [bool(run.cut) for run in found] == [False, True, False]  # a cut attempt hides no task of the graph
+    assert list(read_records(workspace)) == [*found[0].records, *found[1].records]
+    assert typical_seconds(workspace) == {("module", "Task"): 0.5}
+
+
+@pytest.mark.parametrize(
+    "tasks", ["x", [1], {"module": ["Task"]}, {"module": {"Task": 5}}, {"module": {"T": [{}]}}, None]
+)
+def test_a_line_that_should_name_tasks_and_does_not_is_told(tmp_path, tasks):
+    put(str(tmp_path), "20260101T000000Z-a.jsonl", json.dumps({"run_id": "x", "tasks": tasks}))
+    (run,) = read(str(tmp_path))
+    assert "should name tasks" in run.cut
+    assert not run.has_told
+
+
+def test_a_later_version_may_add_fields(workspace):
+    line = {**AS_JSON, "novelty": 1, "outputs": [{"url": "u", "size": 1, "sha256": "c", "novelty": 2}]}
+    put(workspace, "20260101T000000Z-a.jsonl", json.dumps({"novelty": 1}) + "\n" + json.dumps(line))
+    assert [record.outputs for record in read_records(workspace)] == [RECORD.outputs]
+
+
+def test_no_runs(workspace):
+    assert list_runs(workspace) == []
+    assert list(read_records(workspace)) == []
+    assert typical_seconds(workspace) == {}
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_the_workspace_ends_in_a_slash_or_not(workspace, slash):
+    run_id = write(workspace, RECORD)
+    assert [run.id for run in list_runs(workspace.rstrip("/") + slash)] == [run_id]
+
+
+def test_a_file_that_cannot_be_read_is_told(tmp_path, caplog):
+    readable = write(tmp_path, RECORD)
+    Path(tmp_path, "log", "runs", "20260101T000000Z-a.jsonl").mkdir()
+    Path(tmp_path, "log", "runs", "20260102T000000Z-a.jsonl").symlink_to("gone")
+    with caplog.at_level(logging.WARNING, "kart_runtime.past_runs"):
+        found = read(str(tmp_path))
+    assert [bool(run.unread) for run in found] == [True, True, False]
+    assert "20260101T000000Z-a.jsonl" in found[0].unread
+    assert len([text for text in caplog.messages if "passed over" in text]) == 2
+    assert [record.run_id for record in read_records(str(tmp_path))] == [readable]
+
+
+def test_a_file_that_vanishes_is_told(workspace):
+    write(workspace, RECORD)
+    gone = write(workspace, RECORD)
+    listed = list_runs(workspace)
+    store, key = store_for(f"{workspace.rstrip('/')}/log/runs/{gone}.jsonl")
+    store.delete(key)
+    assert sorted(bool(run.unread) for run in read_runs(workspace, listed)) == [False, True]
+
+
+def test_one_that_a_service_refuses_is_told(s3, monkeypatch):
+    for variable, value in environment(s3).items():
+        monkeypatch.setenv(variable, value)
+    listed = RunFiles("20260101T000000Z-a", (Stat("nowhere/w/log/runs/20260101T000000Z-a.jsonl", 1, 0.0),))
+    (run,) = read_runs("s3://nowhere/w", [listed])
+    assert "NoSuchBucket" in run.unread
+    assert "s3://nowhere/w/log/runs/20260101T000000Z-a.jsonl" in run.unread
+
+
+# -- how long tasks take ---------------------------------------------------------------------------------------------
+
+
+def test_how_long_tasks_take_is_what_the_newest_run_says(workspace):
+    write(workspace, *(RunRecord("B", "module", "id", "done", "2025", 1.5),), run_id="20250101T000000Z-a")
+    for run_id, seconds in (("20260101T000000Z-a", 9.0), ("20260102T000000Z-a", 2.0)):
+        attempts = [("done", seconds), ("done", seconds + 2), ("failed", 100.0)]
+        write(workspace, *(RunRecord("A", "module", "id", state, "", took) for state, took in attempts), run_id=run_id)
+    assert typical_seconds(workspace) == {("module", "A"): 3.0, ("module", "B"): 1.5}
+    assert typical_seconds(f"{workspace}/nowhere") == {}
+
+
+def test_a_file_that_cannot_be_read_is_no_reason_to_fail(tmp_path):
+    write(tmp_path, RECORD)
+    Path(tmp_path, "log", "runs", "20990103T000000Z-a.jsonl").symlink_to("gone")
+    assert typical_seconds(str(tmp_path)) == {("module", "Task"): 0.5}
+
+
+def test_a_long_history_on_a_remote_store_costs_one_list_and_three_reads(s3, tmp_path, monkeypatch):
+    for variable, value in environment(s3).items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("KART_CACHE_DIR", str(tmp_path))
+    workspace = f"s3://bucket/long{os.getpid()}"
+    for day in range(1, 8):
+        record = RunRecord("A", "module", "id", "done", "", float(day))
+        write(
+            workspace, record, RunRecord(f"Of{day}", "module", "id", "done", "", 1.0), run_id=f"2026010{day}T000000Z-a"
+        )
+    s3.reset()
+    found = typical_seconds(workspace)
+    assert s3.count() == Counter(list=1, get=3)
+    assert found == {("module", name): took for name, took in (("A", 7.0), ("Of7", 1.0), ("Of6", 1.0), ("Of5", 1.0))}
+
+
+def test_a_bucket_that_is_not_there_is_no_reason_to_fail(s3, monkeypatch):
+    for variable, value in environment(s3).items():
+        monkeypatch.setenv(variable, value)
+    assert typical_seconds("s3://nowhere/x") == {}
+
+
+@settings(deadline=None)
+@given(st.lists(st.binary(max_size=60), max_size=8))
+def test_any_bytes_can_be_read(tmp_path_factory, lines):
+    folder = tmp_path_factory.mktemp("any")
+    put(str(folder), "20260101T000000Z-a.jsonl", b"\n".join(lines))
+    assert len(read(str(folder))) == 1
