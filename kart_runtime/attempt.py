@@ -13,6 +13,7 @@ import pickle
 import time
 import traceback
 from collections.abc import Generator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -27,6 +28,7 @@ from kart_runtime.locks import Locks, NoLocks, Turn
 from kart_runtime.redis_locks import redis_locks_of
 from kart_runtime.run_logs import RunLogs
 from kart_runtime.stores import background
+from kart_runtime.stores.listings import listing
 from kart_runtime.structures import flat, flatten
 from kart_runtime.targets import Stored, path_of
 from kart_runtime.task import TaskOnKart, ignore
@@ -197,7 +199,9 @@ class Attempt:
             except StopIteration:
                 return ()
             yielded = _flat(self._yielded)
-            wanted = tuple(task for task in yielded if task not in self.fulfilled and not task.complete())
+            asked = [task for task in yielded if task not in self.fulfilled]
+            with listing() if len(asked) > 1 else nullcontext():  # many are looked for by few requests
+                wanted = tuple(task for task in asked if not task.complete())
             if wanted:
                 return wanted
             send = _paths(self._yielded)

@@ -211,18 +211,20 @@ def _workspace(roots: Sequence[luigi.Task]) -> str:
 
 def _run(roots: Sequence[luigi.Task], check_all: bool, around: Surroundings) -> Summary:
     made = plan(roots, check_all=check_all)
-    if around.workers > 1 and len(made.with_action(Action.RUN)) > 1:
+    wanted = made.with_action(Action.RUN)
+    if around.workers > 1 and len(wanted) > 1:
         around = replace(around, seconds=typical_seconds(_workspace(roots)))
     loop = Loop(made, around)
-    around.executors.open(made.with_action(Action.RUN))
+    around.executors.open(wanted)
+    _refer(around.ledger, made.tasks, optional=not wanted)
     try:
         return loop.run()
     finally:
-        _refer(around.ledger, loop.tasks)
+        _refer(around.ledger, [task for task in loop.tasks if task not in made.graph.numbers])
         _forget_build(loop.tasks)
 
 
-def _refer(ledger: Ledger, tasks: Iterable[luigi.Task]) -> None:
+def _refer(ledger: Ledger, tasks: Iterable[luigi.Task], optional: bool = False) -> None:
     """Note which tasks this build is about, for whoever asks what may be removed."""
     found: dict[str, dict[str, dict[str, list[str]]]] = {}
     for task in tasks:
@@ -231,7 +233,7 @@ def _refer(ledger: Ledger, tasks: Iterable[luigi.Task]) -> None:
             names = found.setdefault(task.workspace_directory, {}).setdefault(cls.__module__, {})
             names.setdefault(cls.__name__, []).append(task.make_unique_id())
     for workspace, classes in found.items():
-        ledger.refer(workspace, classes)
+        ledger.refer(workspace, classes, optional)
 
 
 def _forget_build(tasks: Iterable[luigi.Task]) -> None:

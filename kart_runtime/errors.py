@@ -36,7 +36,7 @@
 Leaves that one room alone raises stand in that room: `BadArchive` (`codecs.archive`), `PandasTypeError`
 (`frame_checks`), `SchemaMismatch` (`frame_schemas`), `WorkspaceRefused` (`workspace`), `NotAPickleFile` (`task_info`),
 `SlackError` with `ChannelListNotLoadedError`, `ChannelNotFoundError` and `FileNotUploadedError` (`slack`),
-`CannotMigrate` and `LibcstMissing` (`migrate`).
+`CannotMigrate` and `LibcstMissing` (`migrate`), `ObjectReplaced` (`stores.downloads`).
 
 Every class keeps its arguments as attributes and survives pickle, because outcomes cross process borders.
 """

@@ -2,7 +2,7 @@
 
 The log files are gokart's, under gokart's names, so that its users and tools find them. The run's file
 ``log/runs/<run id>.jsonl`` begins with a header (versions, host, command) and grows by one line an attempt: a line
-costs a fraction of a file of its own. Its last line says which tasks the run refers to, for whoever tidies up.
+costs a fraction of a file of its own. Another line says which tasks the run refers to, for whoever tidies up.
 *Existence of outputs decides what to do; the ledger only explains it.*
 """
 
@@ -171,10 +171,10 @@ class Ledger:
         """
         self._file(workspace).append(self._line(record))
 
-    def refer(self, workspace: str, tasks: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
-        """Add which tasks the run refers to, also those that had nothing to do: what they have stored is in use.
+    def refer(self, workspace: str, tasks: Mapping[str, Mapping[str, Sequence[str]]], optional: bool = False) -> None:
+        """Add which tasks the run refers to, also those that have nothing to do: what they have stored is in use.
 
-        A workspace that cannot be written to, and to which nothing has been written, is no reason to fail.
+        It is stored at once, or in the background: whoever tidies up has to know of a run that goes on.
 
         Parameters
         ----------
@@ -182,15 +182,16 @@ class Ledger:
             The workspace of the tasks.
         tasks
             Module to class name to unique ids.
+        optional
+            Whether a workspace that cannot be written to is no reason to fail, because the run has nothing to store.
         """
-        began = workspace in self._files
         line = json.dumps({"run_id": self.run_id, "tasks": tasks}) + "\n"
         try:
-            self._file(workspace).append(line)
-            if not began:
-                self._files.pop(workspace).close(at_once=True)
+            file = self._file(workspace)
+            file.append(line)
+            file.flush(at_once=optional)
         except OSError as error:
-            if began:
+            if not optional:
                 raise
             logger.warning("That this run has used %s could not be noted there: %s", workspace, error)
 
@@ -210,13 +211,13 @@ class Ledger:
         )
 
     def _file(self, workspace: str) -> _File:
-        found = self._files.get(workspace)
+        folder = workspace if workspace.endswith("/") or not workspace else f"{workspace}/"
+        found = self._files.get(folder)
         if found is None:
-            slash = "" if workspace.endswith("/") or not workspace else "/"
-            store, key = store_for(f"{workspace}{slash}{RUNS_FOLDER}/{self.run_id}")
+            store, key = store_for(f"{folder}{RUNS_FOLDER}/{self.run_id}")
             header = json.dumps(_header(self.run_id)) + "\n"
             found = _Lines(key, header) if isinstance(store, LocalStore) else _Objects(store, key, header)
-            self._files[workspace] = found
+            self._files[folder] = found
         return found
 
     def __enter__(self) -> Self:
@@ -244,7 +245,10 @@ class _Lines:
         # One write call a line: a reader, or a crash, meets whole lines and at most one cut one at the end.
         os.write(self._descriptor, line.encode())
 
-    def close(self, at_once: bool = False) -> None:  # noqa: ARG002 - it is stored already
+    def flush(self, at_once: bool = False) -> None:
+        """Do nothing: it is stored already."""
+
+    def close(self) -> None:
         os.close(self._descriptor)
 
 
@@ -264,9 +268,12 @@ class _Objects:
     def append(self, line: str) -> None:
         self._lines.append(line)
         if time.monotonic() - self._flushed > _FLUSH_SECONDS:
-            self.close()
+            self.flush()
 
-    def close(self, at_once: bool = False) -> None:
+    def close(self) -> None:
+        self.flush()
+
+    def flush(self, at_once: bool = False) -> None:
         if self._lines:
             part = f".part{self._parts:04}" if self._parts else ""
             store = put if at_once else background.put

@@ -35,6 +35,8 @@ class RunSettings:
         Who may run a task when several processes share a workspace: "none" (anybody); "file", for processes of one
         machine; "workspace", for machines that share an object store (or a disk); or the url of a redis server,
         "redis://HOST:PORT".
+    lock_wait
+        How long to wait for tasks that other processes run, in seconds in which nothing else can be started.
     hand_off_mb
         How many megabytes of dumped values may be kept in memory, for tasks of the same process. 0: none.
     log_files
@@ -51,6 +53,7 @@ class RunSettings:
     address: str | None = None
     resources: Mapping[str, float] = field(default_factory=dict)
     locks: str = "none"
+    lock_wait: int = 600
     hand_off_mb: int = 256
     log_files: bool = True
     fail_on_empty_dump: bool = False

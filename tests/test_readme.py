@@ -24,7 +24,8 @@ def test_the_example_runs_as_pasted_and_reads_the_second_time(tmp_path):
     for _ in range(2):
         found = subprocess.run([sys.executable, "example.py"], cwd=tmp_path, capture_output=True, text=True, check=True)
         assert found.stdout == "45\n"
-    assert len(list((tmp_path / "resources" / "log" / "runs").iterdir())) == 1
+    runs = [path.read_text() for path in (tmp_path / "resources" / "log" / "runs").iterdir()]
+    assert sum(text.count('"unique_id"') for text in runs) == 2  # each task once
 
 
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\((?!http)([^)]+)\)", README))))

@@ -11,12 +11,15 @@ from collections.abc import Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from importlib import import_module
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self, cast
 
 import luigi
 
 from kart_runtime.errors import ConfigError, nearest
 from kart_runtime.executors.serial import SerialExecutor
+
+if TYPE_CHECKING:
+    from kart_runtime.executors.dask_cluster import DaskExecutor
 
 KINDS = ("serial", "threads", "processes", "dask")
 
@@ -118,9 +121,7 @@ class Executors:
         away = [task for task in tasks if hint_of(type(task)) in {None, "dask"}]
         if away:
             workspaces = {getattr(task, "workspace_directory", None) for task in away}
-            cluster = import_module("kart_runtime.executors.dask_cluster")
-            executor = self.of(None)
-            assert isinstance(executor, cluster.DaskExecutor)
+            executor = cast("DaskExecutor", self.of(None))
             executor.open({type(task) for task in away}, {one for one in workspaces if isinstance(one, str)})
 
     def check_hint(self, cls: type[luigi.Task]) -> None:

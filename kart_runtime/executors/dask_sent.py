@@ -76,6 +76,7 @@ def make_look(marks: Sequence[str]) -> Look:
     find_version = make_version()
 
     async def look() -> tuple[str | None, list[str]]:
+        """Return the version of kart, and the files that are not seen."""
         import asyncio
         import os
 
@@ -101,6 +102,8 @@ def make_part(**content: Any) -> Any:
     from distributed.diagnostics.plugin import WorkerPlugin
 
     class KartPart(WorkerPlugin):
+        """What a worker keeps, as attributes."""
+
         def __init__(self, content: dict[str, Any]) -> None:
             self.__dict__.update(content)
 
@@ -125,6 +128,8 @@ def make_referee(prefix: str, deaths: int) -> Any:  # noqa: C901 - the sum of th
     from distributed.diagnostics.plugin import SchedulerPlugin
 
     class KartReferee(SchedulerPlugin):
+        """Keeps the counts."""
+
         idempotent = True  # it is asked for by every build, and keeps the counts of all
 
         def __init__(self) -> None:
@@ -133,16 +138,19 @@ def make_referee(prefix: str, deaths: int) -> Any:  # noqa: C901 - the sum of th
             self.begun: set[str] = set()
 
         async def start(self, scheduler: Any) -> None:
+            """Have workers heard when an attempt begins."""
             self.scheduler = scheduler
             scheduler.handlers[BEGAN] = self.began
 
         def update_graph(self, scheduler: Any, *, tasks: Sequence[Any] = (), **_: Any) -> None:
+            """Give new attempts their first count."""
             for key in tasks:
                 if isinstance(key, str) and key.startswith(prefix) and key not in self.waiting:
                     self.waiting[key] = scheduler.allowed_failures - deaths
                     scheduler.tasks[key].suspicious = self.waiting[key]
 
         async def began(self, key: str, worker: str) -> None:
+            """Count an attempt as one that runs, if the scheduler still has it on that worker."""
             task = self.scheduler.tasks.get(key)
             if key in self.waiting and key not in self.begun and task is not None:
                 on = task.processing_on
@@ -151,6 +159,7 @@ def make_referee(prefix: str, deaths: int) -> Any:  # noqa: C901 - the sum of th
                     self.begun.add(key)
 
         def transition(self, key: Any, start: str, finish: str, *_: Any, **__: Any) -> None:
+            """Count an attempt that is on no worker any more as one that waits."""
             if key not in self.waiting:
                 return
             if finish == "forgotten":

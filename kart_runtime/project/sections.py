@@ -80,18 +80,26 @@ def _amounts(value: object) -> dict[str, float]:
     return dict(value)
 
 
+_LEAST = {
+    "run.workers": ("a number", 1),
+    "run.lock_wait": ("a number of seconds", 0),
+    "run.hand_off_mb": ("a number of megabytes", 0),
+}
+
+
 def _check_choice(key: str, value: object) -> None:
     known = _CHOICES.get(key)
-    if known is not None and value not in known:
+    if known is not None and value is not None and value not in known:
         guess = nearest(str(value), known)
         hint = f"; did you mean '{guess}'?" if guess else ""
         raise ValueError(f"expected one of {', '.join(known)}, got '{value}'{hint}")
     if key == "run.locks":
         locks.checked_kind(str(value))
-    if key == "run.workers" and isinstance(value, int) and value < 1:
-        raise ValueError(f"expected a number from 1 on, got {value}")
-    if key == "run.hand_off_mb" and isinstance(value, int) and value < 0:
-        raise ValueError(f"expected a number of megabytes from 0 on, got {value}")
+    what, least = _LEAST.get(key, ("", 0))
+    if what and isinstance(value, int) and value < least:
+        raise ValueError(f"expected {what} from {least} on, got {value}")
+    if key == "run.address" and value == "":
+        raise ValueError("expected an address such as tcp://HOST:8786, got empty text")
     if key == "run.workspace" and value == "":
         raise ValueError("expected a folder, got empty text")
 

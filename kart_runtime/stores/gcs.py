@@ -167,7 +167,7 @@ class GCSStore(ObjectStore):
         said = answer.said()
         if answer.status in accepted and not (answer.status == _MISSING and "bucket does not exist" in said):
             return answer
-        raise RequestFailed(self.url(key), what, f"{answer.status} {said}", _HINTS.get(answer.status, ""))
+        raise RequestFailed(self.url(key), what, f"{answer.status} {said}".rstrip(), _HINTS.get(answer.status, ""))
 
 
 class _Resumable:
@@ -202,6 +202,8 @@ class _Resumable:
     def _sent(self, rest: bytes, end: int, size: str) -> Answer:
         """Send bytes, once; where that goes wrong, ask how many have arrived."""
         headers = {"Content-Type": _BYTES, "Content-Range": f"bytes {self._arrived}-{end - 1}/{size}"}
+        if size != "*":
+            headers["X-Goog-Hash"] = f"crc32c={_text(self._checksum)}"
         with suppress(RequestFailed):  # if it is to stay, the question meets it, too
             return self._put(rest, headers, tries=1)
         return self._put(b"", {"Content-Range": f"bytes */{size}"})

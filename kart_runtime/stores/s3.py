@@ -35,6 +35,7 @@ _NOT_KNOWN = frozenset({"NotImplemented", "501", "ParamValidationError"})
 _READS = 3
 """How often bytes are asked for whose connection ends before all of them are here; boto3 leaves that to us."""
 
+_REACH = "See whether AWS_ENDPOINT_URL is right and the service runs."
 _HINTS = {
     "NoSuchBucket": "Create the bucket, or correct the workspace's url.",
     "AccessDenied": "Allow these credentials to list, read, write and delete there.",
@@ -44,7 +45,10 @@ _HINTS = {
     "ExpiredToken": "Get new credentials.",
     "NoCredentialsError": "Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
     "NoRegionError": "Set AWS_DEFAULT_REGION.",
-    "EndpointConnectionError": "See whether AWS_ENDPOINT_URL is right and the service runs.",
+    "EndpointConnectionError": _REACH,
+    "ConnectTimeoutError": _REACH,
+    "ConnectionClosedError": _REACH,
+    "ReadTimeoutError": _REACH,
 }
 
 
@@ -260,7 +264,7 @@ class _Multipart:
         except ValueError:  # encrypted, so that they are no checksums
             return False
         with self._store._asking(self._key, "look for"):
-            found = _client().head_object(Bucket=self._bucket, Key=self._name)["ETag"]
+            found = str(_client().head_object(Bucket=self._bucket, Key=self._name)["ETag"])
         return found == f'"{hashlib.md5(sums, usedforsecurity=False).hexdigest()}-{len(self._etags)}"'
 
     def abort(self) -> None:

@@ -11,6 +11,7 @@ from statistics import median
 
 from bench_lib.bench import Cells, Measurement
 from bench_lib.peers import DEEP_GOKART, GOKART
+from bench_lib.sections import remote
 from bench_lib.sections.graphs import column
 
 MEASURABLE = 0.01  # CPU ms per task: below it the difference of two processes is noise, and a ratio would mean nothing
@@ -65,6 +66,13 @@ def memory_per_task(cells: Cells, count: int, row: str, than: str = "import") ->
     cell = sound(cells, "first run", column("grid", count), row)
     alone = process(cells, than, row, "memory")
     return (median_of(cell, "memory") - alone) / count / KIB if cell and alone is not None else None
+
+
+def requests(cells: Cells, name: str, kinds: Sequence[str], row: str) -> list[float] | None:
+    """Return how many requests a graph on a service has sent of each kind."""
+    if sound(cells, "remote", name, row) is None:
+        return None
+    return [said(cells, "remote", name, row, f"{remote.REQUESTS}{kind}") or 0.0 for kind in kinds]
 
 
 def value_memory(cells: Cells, name: str, row: str) -> tuple[float | None, float | None]:

@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass
 from bench_lib import figures, tables
 from bench_lib.bench import Cells
 from bench_lib.peers import BARE, GOKART, JOBLIB, KART, KEDRO, LUIGI
-from bench_lib.sections import dynamic, frames, parallel
+from bench_lib.sections import dynamic, frames, parallel, remote
 from bench_lib.sections.graphs import GROWING, column, growing_sizes
 from bench_lib.sections.processes import IMPORTS
+from bench_lib.services import SERVICES
 from bench_lib.sizes import Sizes
 
 Values = Mapping[str, float | None]
@@ -49,6 +50,7 @@ def goals(cells: Cells, sizes: Sizes, shapes: Sequence[str], heavy: Sequence[str
         *frame_goals(cells),
         *parallel_goals(cells),
         *dynamic_goals(cells, sizes),
+        *remote_goals(cells, sizes),
     ]
 
 
@@ -160,6 +162,32 @@ def dynamic_goals(cells: Cells, sizes: Sizes) -> Iterator[Goal]:
         for mode in dynamic.MODES
     }
     yield judged(f"{sizes.dynamic:,} requirements yielded: run() entered", 1, values, unit="", places=0)
+
+
+def remote_goals(cells: Cells, sizes: Sizes) -> Iterator[Goal]:
+    """Yield the goals of a workspace elsewhere.
+
+    A task sends its output and five log files; a build lists what is there, 1,000 objects by one request, and stores
+    its record. Nothing else: nobody asks whether something is there before, between or after.
+    """
+    for count in sizes.remote:
+        lists = -(-count // 1000)
+        for turn, own, least in (("first run", KART.files, lists + 2), ("no-op", 0, lists + 1)):
+            values = {name: beyond(cells, name, turn, count, own * count) for name in SERVICES}
+            besides = f" besides {own} a task" if own else ""
+            yield judged(f"elsewhere, {turn} of {count:,}: requests{besides}", least, values, unit="", places=0)
+    values = {
+        f"{name}, {form}": figures.value_memory(cells, f"{name}, {form}", KART.name)[1]
+        for form in remote.FORMS
+        for name in SERVICES
+    }
+    yield judged(f"elsewhere, a value of {sizes.megabytes:,} MB: memory", 128, values, unit="MB", places=0)
+
+
+def beyond(cells: Cells, name: str, turn: str, count: int, own: int) -> float | None:
+    """Return how many more requests kart_runtime has sent than its tasks need."""
+    found = figures.requests(cells, remote.column(name, turn, count, 0), remote.kinds(cells, name, count), KART.name)
+    return None if found is None else sum(found) - own
 
 
 def shown(found: Sequence[Goal], note: str) -> str:

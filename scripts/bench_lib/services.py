@@ -33,7 +33,7 @@ class Listener:
     """A process that says lines, and answers lines."""
 
     def __init__(self, command: tuple[str | Path, ...], log: Path) -> None:
-        self._log = log
+        self._name, self._log = " ".join(map(str, command[2:])), log
         with log.open("wb") as errors:
             self._process = subprocess.Popen(
                 [str(part) for part in command], env=environment() | {"PYTHONPATH": f"{SCRIPTS}:{SCRIPTS.parent}"},
@@ -47,7 +47,7 @@ class Listener:
             selector.register(self._process.stdout, selectors.EVENT_READ)
             line = self._process.stdout.readline() if selector.select(PATIENCE) else ""
         if not line:
-            raise RuntimeError(f"{self._process.args} says nothing: {self._log.read_text(errors='replace')[-2000:]}")
+            raise RuntimeError(f"{self._name} says nothing: {self._log.read_text(errors='replace')[-2000:]}")
         return line.strip()
 
     def ask(self, line: str) -> str:
@@ -59,22 +59,22 @@ class Listener:
     def end(self) -> None:
         """Let the process end, and see that it does."""
         assert self._process.stdin is not None
-        self._process.stdin.close()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        with self._process:  # closes the pipes, and waits
+            self._process.stdin.close()
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
 
 
 class Service:
     """A server and its proxy, which run.
 
-    ``address`` is what programs are told.
+    ``address`` is what programs are told; ``name`` and ``scheme`` are of `SERVICES`.
     """
 
-    def __init__(self, scheme: str, port: int, proxy: Listener) -> None:
-        self.scheme = scheme
+    def __init__(self, name: str, port: int, proxy: Listener) -> None:
+        self.name, self.scheme = name, SERVICES[name]
         self._port, self._proxy = port, proxy
         self._proxy_port = int(proxy.hear())
         self.address = f"http://127.0.0.1:{self._proxy_port}"
@@ -94,17 +94,20 @@ class Service:
 
     def rates(self) -> tuple[float, float]:
         """Return how many requests a second one client gets answered: by the server, and through the proxy."""
-        method, path = MISSING[self.scheme]
-        answered = []
-        for port in (self._port, self._proxy_port):
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
-            started = time.perf_counter()
-            for _ in range(PROBES):
-                connection.request(method, path)
-                connection.getresponse().read()
-            answered.append(PROBES / (time.perf_counter() - started))
-            connection.close()
-        return answered[0], answered[1]
+        self.empty()
+        rate(self._port, self.scheme)  # the first requests load what the server needs
+        return rate(self._port, self.scheme), rate(self._proxy_port, self.scheme)
+
+
+def rate(port: int, scheme: str) -> float:
+    """Return how often in a second a client is told that something is not there."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    started = time.perf_counter()
+    for _ in range(PROBES):
+        connection.request(*MISSING[scheme])
+        connection.getresponse().read()
+    connection.close()
+    return PROBES / (time.perf_counter() - started)
 
 
 def ask(port: int, method: str, path: str) -> None:
@@ -119,8 +122,12 @@ def ask(port: int, method: str, path: str) -> None:
 
 
 @contextmanager
-def service(bench: Bench, scheme: str) -> Iterator[Service]:
-    """Run a server and its proxy until the block ends."""
+def service(bench: Bench, name: str) -> Iterator[Service]:
+    """Run a server and its proxy until the block ends.
+
+    The server is of the environment ``servers``; the proxy is the tests', which needs nothing but Python.
+    """
+    scheme = SERVICES[name]
     with ExitStack() as running:
 
         def begun(python: Path, worker: str, *arguments: object) -> Listener:
@@ -130,4 +137,4 @@ def service(bench: Bench, scheme: str) -> Iterator[Service]:
             return listener
 
         port = int(begun(bench.python("servers"), "remote_server", scheme).hear())
-        yield Service(scheme, port, begun(Path(sys.executable), "remote_proxy", scheme, port))
+        yield Service(name, port, begun(Path(sys.executable), "remote_proxy", scheme, port))

@@ -207,7 +207,7 @@ def dynamic_cell(cells: Cells, mode: str, row: str) -> str:
 
 
 def requests(cells: Cells, name: str, count: int) -> str:
-    """Return the requests per task of a graph on a service, by kind, and the builds' seconds with and without a delay."""
+    """Return a graph's requests per task on a service, by kind, and the seconds with and without a delay."""
     kinds = remote.kinds(cells, name, count)
     body = []
     for turn in remote.TURNS:
@@ -231,12 +231,12 @@ def requests(cells: Cells, name: str, count: int) -> str:
 
 def request_cells(cells: Cells, name: str, row: str, kinds: Sequence[str], count: int) -> list[str]:
     """Return the requests per task of each kind, and how many there were of all kinds."""
-    found = [figures.said(cells, "remote", name, row, f"{remote.REQUESTS}{kind}") or 0.0 for kind in kinds]
+    found = figures.requests(cells, name, kinds, row) or []
     return [*(f"{value / count:.3g}" for value in found), number(sum(found), 0)]
 
 
 def large_value(cells: Cells, sizes: Sizes) -> str:
-    """Return the memory that a large value takes on its way, above that of a little one; the whole peak; and seconds."""
+    """Return the memory that a large value takes above a little one, the whole peak, and seconds."""
     of = [(name, form) for form in remote.FORMS for name in SERVICES]
     body = [
         [row, *(value_cell(cells, f"{name}, {form}", row) for name, form in of)]
@@ -244,7 +244,7 @@ def large_value(cells: Cells, sizes: Sizes) -> str:
     ]
     note = (
         f"Each cell: peak memory in MB above the same program with {remote.LITTLE} MB · all of it · seconds of the "
-        "build. A file is a format of one's own that writes and reads 1 MB at a time; a model is packed into a zip file."
+        "build. A file is of a format that writes and reads 1 MB at a time; a model is packed into a zip file."
     )
     title = f"A value of {sizes.megabytes:,} MB from one task to the next"
     return titled(title, note, ["", *(f"{name}, {form}" for name, form in of)], body)

@@ -400,10 +400,10 @@ def _error(status: int, message: str) -> Given:
 # -- servers ---------------------------------------------------------------------------------------------------------
 
 _S3 = """
-import sys
-from moto.s3 import models
+import os, sys
+# So that a few small parts make a large object, and objects are kept in memory as far as they usually are.
+os.environ |= {"S3_UPLOAD_PART_MIN_SIZE": "1", "MOTO_S3_DEFAULT_KEY_BUFFER_SIZE": "5000000"}
 from moto.server import main
-models.S3_UPLOAD_PART_MIN_SIZE = 1  # so that a few small parts make a large object
 main(["-H", "127.0.0.1", "-p", sys.argv[1]])
 """
 

@@ -509,7 +509,8 @@ def test_tasks_of_kept_runs_load_and_others_run_again(workspace):
     store.delete(f"{key}/{last}.jsonl")
     gone = collect(workspace, now=now)
     assert {Path(url).name.partition("_")[0] for url in gone if "/log/" not in url} == {"Number", "Double"}
-    assert len(gone) == 2 + 2 * 5 + 1
+    files_of_the_run = 2 if "://" in workspace else 1  # what cannot be appended to is written in parts
+    assert len(gone) == 2 + 2 * 5 + files_of_the_run
     kept, lost = Double(number=2, workspace_directory=workspace), Double(number=1, workspace_directory=workspace)
     assert kept.complete()
     assert kept.requires().output().load() == 2

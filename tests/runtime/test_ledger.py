@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kart_runtime import BuildFailed, TaskOnKart, build, registry
 from kart_runtime.ledger import Ledger, LogFiles, module_versions, new_run_id
 from kart_runtime.past_runs import RunRecord, read_records
 from kart_runtime.targets import Stored
+from tests.runtime.far_store import FarStore
 
 RECORD = RunRecord(
     "Task", "module", "id", "done", "2026-01-01T00:00:00+00:00", 0.5, 7, {"a": "1"}, (Stored("u", 1, "c"),), ("l",)
@@ -90,3 +95,79 @@ def test_versions_are_those_of_the_imported_libraries():
 
     assert module_versions()["luigi"] == luigi.__version__
     assert "json" not in module_versions()
+
+
+def test_a_run_says_which_tasks_it_is_about_also_when_none_of_them_runs(tmp_path):
+    class One(TaskOnKart[int]):
+        def run(self):
+            self.dump(1)
+
+    class Two(TaskOnKart[int]):
+        def requires(self):
+            return One()
+
+        def run(self):
+            if self.fails:
+                raise RuntimeError("while it runs the file is there")
+            self.dump(2)
+
+        fails = True
+
+    def runs():
+        files = sorted(Path("resources/log/runs").iterdir())
+        lines = [[json.loads(line) for line in file.read_text().splitlines()] for file in files]
+        return [[line["tasks"][__name__] for line in run if "tasks" in line] for run in lines]
+
+    ids = {"One": [One().make_unique_id()], "Two": [Two().make_unique_id()]}
+    with pytest.raises(BuildFailed):
+        build(Two())
+    assert runs() == [[ids]]
+    Two.fails = False
+    build(Two())
+    build(Two())  # nothing runs
+    assert runs() == [[ids], [ids], [ids]]
+
+
+def test_a_run_says_what_it_has_yielded(tmp_path):
+    class Yielded(TaskOnKart[int]):
+        def run(self):
+            self.dump(1)
+
+    class Yields(TaskOnKart[int]):
+        def run(self):
+            yield Yielded()
+            self.dump(2)
+
+    build(Yields())
+    (file,) = Path("resources/log/runs").iterdir()
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [set(line["tasks"][__name__]) for line in lines if "tasks" in line] == [{"Yields"}, {"Yielded"}]
+
+
+def test_where_a_run_cannot_be_noted_a_build_without_work_goes_on(caplog):
+    class One(TaskOnKart[int]):
+        def run(self):
+            self.dump(1)
+
+    build(One())
+    shutil.rmtree("resources/log/runs")
+    Path("resources/log/runs").write_text("in the way")
+    assert build(One()) == 1
+    assert "could not be noted" in caplog.text
+    with pytest.raises(OSError, match="resources/log/runs"):
+        build(One(rerun=True))
+
+
+def test_a_store_that_cannot_append_gets_parts(monkeypatch):
+    store = FarStore()
+    monkeypatch.setitem(registry.STORES, "far", "tests.runtime.far_store:FarStore")
+    monkeypatch.setitem(registry._loaded, "tests.runtime.far_store:FarStore", store)
+    with Ledger("run") as ledger:
+        ledger.refer("far://w", {"module": {"Task": ["id"]}})
+        ledger.append("far://w/", vars(RECORD))
+        monkeypatch.setattr("kart_runtime.ledger._FLUSH_SECONDS", -1.0)
+        ledger.append("far://w/", vars(RECORD))
+        ledger.append("far://w/", vars(RECORD))
+    found = {stat.key: store.open(stat.key).read().decode().splitlines() for stat in store.list("w")}
+    lengths = {key.removeprefix("w/log/runs/"): len(lines) for key, lines in found.items()}
+    assert lengths == {"run.jsonl": 2, "run.part0001.jsonl": 2, "run.part0002.jsonl": 1}

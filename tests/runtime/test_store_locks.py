@@ -375,5 +375,5 @@ class AnyOrder(RuleBasedStateMachine):
         assert self.service.read("k") == (None if owned else before)
 
 
-AnyOrder.TestCase.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+AnyOrder.TestCase.settings = settings(max_examples=100, stateful_step_count=25, deadline=None)
 TestAnyOrder = AnyOrder.TestCase

@@ -58,6 +58,7 @@ def execute(arguments: argparse.Namespace) -> int:
                     address=settings.run.address,
                     resources=settings.run.resources,
                     locks=settings.run.locks,
+                    lock_wait=settings.run.lock_wait,
                     hand_off=settings.run.hand_off_mb * 1_000_000,
                     check_all=True,  # the summary counts every complete task
                     on_event=display.show,

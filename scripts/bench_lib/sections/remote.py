@@ -6,6 +6,7 @@ network would. Requests are the same whatever they wait for, so they are those o
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Mapping
@@ -52,28 +53,29 @@ def column(name: str, turn: str, count: int, delay: int) -> str:
 
 def remote(bench: Bench) -> None:
     """Measure both services: the graph of every size with and without a delay, then the large value."""
-    for name, scheme in SERVICES.items():
-        with service(bench, scheme) as reached:
+    if not bench.chosen(*ENGINES):
+        return
+    for name in SERVICES:
+        with service(bench, name) as reached:
             direct, through = reached.rates()
             rates = Sample(0.0, 0.0, 0, said={"direct": direct, "through": through})
             bench.cells.add("remote", name, "proxy", 0, rates)
             for peers in bench.each_round(f"remote, {name}", bench.chosen(*ENGINES)):
-                for count in bench.sizes.remote:
-                    for delay in DELAYS:
-                        for way in (way for peer in peers for way in WAYS if way.peer is peer):
-                            graph(bench, name, reached, way, count, delay)
-        with service(bench, scheme) as reached:  # another, since the first may have grown
-            for peer in bench.chosen(*ENGINES):
-                for form in FORMS:
-                    value(bench, name, reached, peer, form)
+                for count, delay, peer in itertools.product(bench.sizes.remote, DELAYS, peers):
+                    for way in (way for way in WAYS if way.peer is peer):
+                        graph(bench, reached, way, count, delay)
+        with service(bench, name) as reached:  # another, since the first may have grown
+            for peer, form in itertools.product(bench.chosen(*ENGINES), FORMS):
+                bench.tell(f"remote, {name}: a {form} of {bench.sizes.megabytes:,} MB, {peer.name}", lasting=True)
+                value(bench, reached, peer, form)
 
 
-def graph(bench: Bench, name: str, reached: Service, way: Way, count: int, delay: int) -> None:
+def graph(bench: Bench, reached: Service, way: Way, count: int, delay: int) -> None:
     """Measure a first run and a run with all done, each in a process of its own."""
-    columns = [column(name, turn, count, delay) for turn in TURNS]
+    columns = [column(reached.name, turn, count, delay) for turn in TURNS]
     if not bench.wants("remote", columns[0], way.row):
         return
-    least = waiting(bench, name, way, count, delay)
+    least = waiting(bench, reached.name, way, count, delay)
     if least > bench.sizes.timeout:
         bench.cells.add("remote", columns[0], way.row, count, Sample(0.0, least, 0, f"> {least:,.0f} s"))
         return
@@ -111,9 +113,10 @@ def waiting(bench: Bench, name: str, way: Way, count: int, delay: int) -> float:
     return sum(number for what, number in said.items() if what.startswith(REQUESTS)) * delay / 1000
 
 
-def value(bench: Bench, name: str, reached: Service, peer: Peer, form: str) -> None:
+def value(bench: Bench, reached: Service, peer: Peer, form: str) -> None:
     """Measure a large value once, after a little one through the same program."""
-    for megabytes, where in ((LITTLE, f"{name}, {form}, floor"), (bench.sizes.megabytes, f"{name}, {form}")):
+    column = f"{reached.name}, {form}"
+    for megabytes, where in ((LITTLE, f"{column}, floor"), (bench.sizes.megabytes, column)):
         reached.empty()
         reached.begin(0)
         # What is handed on in memory would not be read.

@@ -41,11 +41,14 @@ class Tempfile:
     SpooledTemporaryFile = Kept
 
 
+def imported(*names: str) -> list[Any]:
+    """Return modules of the servers' environment."""
+    return [importlib.import_module(name) for name in names]
+
+
 def moto() -> Any:
     """Return moto's server."""
-    serving, app, models = map(
-        importlib.import_module, ("werkzeug.serving", "moto.moto_server.werkzeug_app", "moto.s3.models")
-    )
+    serving, app, models = imported("werkzeug.serving", "moto.moto_server.werkzeug_app", "moto.s3.models")
     models.tempfile = Tempfile
     dispatcher = app.DomainDispatcherApplication(app.create_backend_app)
     return serving.make_server("127.0.0.1", 0, dispatcher, threaded=True, request_handler=app.MotoRequestHandler)
@@ -59,9 +62,8 @@ class Server(http.server.HTTPServer):
 
 def emulator() -> Any:
     """Return the emulator's server."""
-    storage, server, buckets = map(
-        importlib.import_module,
-        ("gcp_storage_emulator.storage", "gcp_storage_emulator.server", "gcp_storage_emulator.handlers.buckets"),
+    storage, server, buckets = imported(
+        "gcp_storage_emulator.storage", "gcp_storage_emulator.server", "gcp_storage_emulator.handlers.buckets"
     )
     kept = storage.Storage(use_memory_fs=True)
     kept._write_config_to_file = lambda: None

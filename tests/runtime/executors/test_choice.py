@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from kart_runtime.errors import ConfigError, WorkerDied
-from kart_runtime.executors import Executors, ProcessExecutor, SerialExecutor, ThreadExecutor, make_executor
+from kart_runtime.executors import (
+    DaskExecutor,
+    Executors,
+    ProcessExecutor,
+    SerialExecutor,
+    ThreadExecutor,
+    make_executor,
+)
 
 
 def test_without_a_kind_one_worker_is_serial_and_more_are_processes():
@@ -50,6 +57,20 @@ def test_a_hint_of_a_serial_build_gets_one_worker():
     with Executors(None, 1) as executors:
         assert executors.kind == "serial"
         assert len(executors.of("processes").pids()) == 1
+
+
+def test_an_address_stands_for_a_cluster_and_for_nothing_else():
+    with Executors(None, address="tcp://h:1") as executors:
+        assert executors.kind == "dask"
+        assert executors.workers > 1_000_000
+        assert isinstance(executors.of("threads"), ThreadExecutor)
+        assert isinstance(executors.of(None), DaskExecutor)
+    with Executors("dask", 3, "tcp://h:1") as executors:
+        assert executors.workers == 3
+    with pytest.raises(
+        ConfigError, match=r"run\.address: the threads executor has no address .*or run\.executor 'dask'"
+    ):
+        Executors("threads", 2, "tcp://h:1")
 
 
 def test_an_unknown_hint_is_refused_by_name():

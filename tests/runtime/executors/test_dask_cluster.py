@@ -16,7 +16,7 @@ import luigi
 import pytest
 from distributed import Client, LocalCluster
 
-from kart_runtime import TaskOnKart, build
+from kart_runtime import TaskOnKart, build, registry
 from kart_runtime.errors import BuildFailed, CannotSend, ConfigError, NotImportable, WorkersKilled
 from kart_runtime.executors import DaskExecutor, dask_client, dask_cluster
 from kart_runtime.parameters import Override, overriding
@@ -159,6 +159,36 @@ def test_what_cannot_be_sent_fails_alone(dask):
         assert isinstance(executor.submit(sys.exit, 3).exception(30), SystemExit)
         assert executor.submit(lambda: 7).result(30) == 7
         assert "int(" in executor.submit(int, "x").exception(30).__notes__[0]
+
+
+def test_what_has_the_highest_rank_goes_first(tmp_path):
+    def note(name):
+        def run():
+            while not Path("go").exists():
+                time.sleep(0.01)
+            with Path("order").open("a") as file:
+                file.write(name)
+
+        return run
+
+    with cluster(tmp_path / "cluster", workers=1) as dask, DaskExecutor(dask.address) as executor:
+        executor.open(workspaces=["resources"])
+        ranks = {"first": (9, 0.0), "low": (0, 1.0), "long": (0, 100.0), "urgent": (5, 0.0)}
+        futures = [executor.submit_ranked(rank, note(f"{name} ")) for name, rank in ranks.items()]
+        time.sleep(0.5)  # all of them have arrived
+        Path("go").touch()
+        assert [future.result(30) for future in futures] == [None] * 4
+    assert Path("order").read_text().split() == ["first", "urgent", "long", "low"]
+
+
+def test_a_store_of_the_project_is_known_to_workers(dask, monkeypatch, tmp_path):
+    Path("own_stores.py").write_text(
+        "from kart_runtime.stores.local import LocalStore\nclass Shelf(LocalStore):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(registry.STORES, "shelf", "own_stores:Shelf")
+    assert build(Sum(count=2, workspace_directory=f"shelf://{tmp_path}/shelf"), address=dask.address)[0] == 1
+    assert list(Path("shelf").rglob("Sum_*.pkl"))
 
 
 # -- which cluster -------------------------------------------------------------------------------------------------
@@ -385,7 +415,7 @@ def test_the_task_of_a_killed_worker_is_run_elsewhere(tmp_path):
     assert (value, first != second) == (second, True)
 
 
-@pytest.mark.parametrize(("nanny", "allowed"), [(True, "3"), (False, "0"), (False, "9")])
+@pytest.mark.parametrize(("nanny", "allowed"), [(True, "9"), (False, "0")])
 def test_a_task_that_kills_three_workers_is_given_up_and_no_other(tmp_path, nanny, allowed):
     environ = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": allowed}
     tasks = [Kills(), *(One(number=number) for number in range(6))]

@@ -20,8 +20,10 @@ def test_settings_have_their_values_and_defaults(small_project):
     ("file", "text", "wanted"),
     [
         ("conf/base/run.yaml", "workspce: x\n", "conf/base/run.yaml:1: run.workspce: there is no such setting"),
-        ("conf/base/run.yaml", "workers: '2'\n", "conf/base/run.yaml:1: run.workers: expected int, got str '2'"),
+        ("conf/base/run.yaml", "workers: '2'\n", "run.yaml:1: run.workers: expected int or null, got str '2'"),
         ("conf/base/run.yaml", "workers: 0\n", "expected a number from 1 on, got 0"),
+        ("conf/base/run.yaml", "lock_wait: -1\n", "expected a number of seconds from 0 on, got -1"),
+        ("conf/base/run.yaml", "address: ''\n", "run.address: expected an address such as tcp://HOST:8786"),
         ("conf/base/run.yaml", "seed: true\n", "expected int or null, got bool True"),
         ("conf/base/run.yaml", "log_files: yes\n", "expected bool (true or false), got str 'yes'"),
         (

@@ -52,6 +52,17 @@ class Cached:
 
 @pytest.fixture
 def cached(bucket, monkeypatch):
+    """A bucket of either service."""
+    return _cached(bucket, monkeypatch)
+
+
+@pytest.fixture
+def cached_gcs(gcs_bucket, monkeypatch):
+    """A bucket of GCS, where processes are started that have to load its client."""
+    return _cached(gcs_bucket, monkeypatch)
+
+
+def _cached(bucket, monkeypatch):
     monkeypatch.setattr(downloads, "_room", downloads._Room())
     monkeypatch.setattr(downloads, "PIECE", PIECE)
     return Cached(bucket)
@@ -101,14 +112,14 @@ with store.open(key) as file:
 """
 
 
-def test_processes_that_read_at_once_download_an_object_once(cached):
-    cached.write("x", os.urandom(9_000_000))
-    cached.proxy.delay = 0.1
-    command = [sys.executable, "-c", READ, f"{cached.bucket.url}/ws/x"]
+def test_processes_that_read_at_once_download_an_object_once(cached_gcs):
+    cached_gcs.write("x", os.urandom(9_000_000))
+    cached_gcs.proxy.delay = 0.1
+    command = [sys.executable, "-c", READ, f"{cached_gcs.bucket.url}/ws/x"]
     readers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
     assert len({reader.communicate()[0] for reader in readers}) == 1
     assert [reader.returncode for reader in readers] == [0] * 4
-    assert sorted(cached.answers()) == [200, 200, 304, 304, 304]
+    assert sorted(cached_gcs.answers()) == [200, 200, 304, 304, 304]
 
 
 def test_threads_that_read_at_once_download_an_object_once(cached):
@@ -287,8 +298,8 @@ assert os.waitpid(child, 0)[1] == 0
 """
 
 
-def test_a_forked_process_holds_up_nobody(cached):
-    cached.write("x", b"old")
-    cached.proxy.delay = 0.6
-    done = subprocess.run([sys.executable, "-c", FORK, f"{cached.bucket.url}/ws/x"], timeout=60, check=False)
+def test_a_forked_process_holds_up_nobody(cached_gcs):
+    cached_gcs.write("x", b"old")
+    cached_gcs.proxy.delay = 0.6
+    done = subprocess.run([sys.executable, "-c", FORK, f"{cached_gcs.bucket.url}/ws/x"], timeout=60, check=False)
     assert done.returncode == 0

@@ -220,7 +220,7 @@ def test_something_from_outside_that_is_missing_is_a_failure(small_project, kart
         (["Total.weight=deep"], "error: command line: tasks.numbers.Total.weight: expected float, got str 'deep'"),
         (["--workers", "0"], "run.workers: expected a number from 1 on, got 0"),
         (["--executor", "serial", "--workers", "2"], "the serial executor cannot have 2 workers"),
-        (["--executor", "seral"], "expected one of serial, threads, processes, got 'seral'; did you mean 'serial'?"),
+        (["--executor", "seral"], "threads, processes, dask, got 'seral'; did you mean 'serial'?"),
         (["--env", "cj"], "there is no environment 'cj'"),
     ],
 )
