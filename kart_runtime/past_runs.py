@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from heapq import nlargest
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -329,6 +329,9 @@ def _records_in(text: str) -> Iterator[RunRecord]:
 _LOOK_BACK = 1 << 20
 """Bytes of records, newest first, that are read to learn how long tasks take."""
 
+_LOOK_BACK_DAYS = 14
+"""Days whose runs are asked for when a remote store has more files than one list tells of."""
+
 _LOOK_BACK_FILES = 3
 """The same on a remote store, where each costs a request."""
 
@@ -340,7 +343,7 @@ def typical_seconds(workspace: str) -> dict[tuple[str, str], float]:
     ----------
     workspace
         The workspace. Only the end of its history is read, so that a long one costs no more than a short one: on a
-        remote store one request for a list, and three files.
+        remote store one request for a list, or two, and three files.
     """
     store, folder = _runs_folder(workspace)
     means: dict[tuple[str, str], float] = {}
@@ -372,12 +375,21 @@ def _local_ends(folder: str) -> Iterator[str]:
 def _newest(store: Any, folder: str) -> Iterable[str]:
     """Return the texts of the newest files of runs, as far as they can be read."""
     try:
-        found = store.page(f"{folder}/").found if hasattr(store, "page") else store.list(folder)
+        found = _lately(store, folder) if hasattr(store, "page") else store.list(folder)
         keys = nlargest(_LOOK_BACK_FILES, (stat.key for stat in found if stat.key.endswith(".jsonl")))
     except OSError:
         return []
     with ThreadPoolExecutor(_LOOK_BACK_FILES, "kart-runs") as threads:
         return list(threads.map(lambda key: _text_or_nothing(store, key), keys))
+
+
+def _lately(store: Any, folder: str) -> Iterable[Stat]:
+    """Return the files of runs: all that one request tells of, or else what a second one tells of the last days."""
+    page = store.page(f"{folder}/")
+    if page.token is None:
+        return list(page.found)
+    first = f"{datetime.now(UTC) - timedelta(days=_LOOK_BACK_DAYS):%Y%m%d}"
+    return [*page.found, *store.page(f"{folder}/", after=f"{folder}/{first}").found]
 
 
 def _text_or_nothing(store: Store, key: str) -> str:

@@ -62,6 +62,7 @@ def register_store(scheme: str, store: str) -> None:
         raise ValueError(f"'{store}' does not say where a class lies; write 'package.module:Class'")
     STORES[scheme] = store
 
+
 _loaded: dict[str, Any] = {}
 
 

@@ -133,8 +133,18 @@ class Vocabulary:
         if not isinstance(module, str) or module == "__main__" or not has_name(obj):
             # A type of C has no code that could be sent; some have another name than they say, and pickle knows it.
             return isinstance(obj, type) and not obj.__flags__ & _MADE_BY_PYTHON
+        return self.imports(module)
+
+    def imports(self, module: str) -> bool:
+        """Return whether the other side can import a module.
+
+        Parameters
+        ----------
+        module
+            Its full name.
+        """
         if module not in self._importable:
-            self._importable[module] = importable(module) and module not in _registered()
+            self._importable[module] = module != "__main__" and importable(module) and module not in _registered()
         return self._importable[module]
 
     def learn(self, numbers: tuple[int, ...], code: bytes) -> None:
@@ -291,7 +301,7 @@ def _cloud_pickler() -> Callable[..., Any]:
                 number = self._vocabulary.shared_number(obj, self._met)
                 if number is not None:
                     return defined, (number,)
-                if not self._vocabulary.goes_by_name(obj):
+                if not self._vocabulary.goes_by_name(obj) and not self._vocabulary.imports(obj.__module__):
                     self._whole_module(obj.__module__)
             return super().reducer_override(obj)
 

@@ -102,7 +102,7 @@ class Conditional(Protocol):
     def delete_version(self, key: str, version: str) -> bool:
         """Remove an object that still has a version; return whether it was removed.
 
-        A store that cannot do that in one step does it in two, and says so.
+        A store that cannot do that in one step says so.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""How are bytes kept in Google Cloud Storage? By its JSON API, a request for each method.
+"""How are bytes kept in Google Cloud Storage? By Google's client, a request for each method.
 
 Credentials come from where Google's libraries take them: ``GOOGLE_APPLICATION_CREDENTIALS``, the login of ``gcloud``,
 the machine's service account; ``STORAGE_EMULATOR_HOST`` names another service, which is asked without any. As in
@@ -8,36 +8,43 @@ gokart, an environment variable may hold a service account's JSON or the path of
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import threading
 import time
-import uuid
-from base64 import b64encode
-from collections.abc import Mapping
-from contextlib import suppress
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import Any
-from urllib.parse import quote
 
-from kart_runtime.errors import ObjectMissing, RequestFailed
-from kart_runtime.stores import Stat, Versioned
+import luigi
+
+from kart_runtime.errors import ConfigError, ObjectMissing, RequestFailed
+from kart_runtime.stores import Stat, Versioned, uploads
 from kart_runtime.stores.downloads import ObjectReplaced
-from kart_runtime.stores.gcs_service import LOG_IN, PAUSES, Answer, NoAnswer, Request, service
-from kart_runtime.stores.objects import Labels, ObjectStore, Page, Piece, split
+from kart_runtime.stores.objects import NOT_TOLD, Labels, ObjectStore, Page, Piece, split
 
-_BYTES = "application/octet-stream"
-_JSON = "application/json; charset=UTF-8"
-_NOT_TOLD = -1.0
+_CONNECT_SECONDS, _READ_SECONDS = 10, 60
+_TRY_SECONDS = 30.0
+"""For how long a request is sent again that was not answered, or was told to come back later."""
 
-_NOT_MODIFIED, _GO_ON, _MISSING, _CHANGED, _TOO_FAR = 304, 308, 404, 412, 416
-_GIVEN_UP = (404, 410, 499)
-"""What an upload answers that is given up: it is not known, was over, is over now."""
+_FIRST_PAUSE, _LAST_PAUSE = 0.3, 8.0
+"""Seconds between two tries."""
 
+_CONNECTIONS = 64
+_SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
+_STORING = {"content_type": "application/octet-stream", "checksum": "crc32c"}
+
+_LOG_IN = "See which credentials are used: GOOGLE_APPLICATION_CREDENTIALS, gcloud auth application-default login."
+_REACH = "See whether the service can be reached from here, and whether STORAGE_EMULATOR_HOST is right if it is set."
 _HINTS = {
-    401: LOG_IN,
+    401: _LOG_IN,
     403: "Allow these credentials to list, read, write and delete objects there.",
     404: "Create the bucket, or correct the workspace's url.",
 }
+_NOT_MODIFIED, _MISSING, _CHANGED, _TOO_FAR = 304, 404, 412, 416
 
 
 class GCSStore(ObjectStore):
@@ -46,236 +53,329 @@ class GCSStore(ObjectStore):
     scheme = "gs"
     keeps_labels = True
 
+    def __init__(self) -> None:
+        self._ahead = 0.0
+        """Seconds by which the service's clock is ahead of ours, as far as it has told."""
+
     def place(self) -> str:
         """Return the address of the service."""
-        try:
-            return service().address
-        except NoAnswer as error:
-            raise RequestFailed("gs://", "find the service", str(error), error.hint) from error
+        with self._asking("", "find the service"):
+            return str(_client().api_endpoint)
 
     def _stat(self, key: str) -> Stat | None:
-        request = Request("GET", _path(key), {"fields": "size,timeCreated"})
-        answer = self._answer(key, "look for", request, _MISSING)
-        if answer.status == _MISSING:
-            return None
-        found = answer.told()
-        return Stat(key, int(found["size"]), _moment(found["timeCreated"]))
+        bucket, name = split(key)
+        with self._asking(key, "look for"):
+            found = _bucket(bucket).get_blob(name, **_patience())
+        return None if found is None else Stat(key, int(found.size), found.time_created.timestamp())
 
     def get(self, key: str, start: int, length: int, unless: str = "", only: str = "") -> Piece | None:
         """Return a piece of an object, None when its generation is the one given as `unless`."""
-        asked = {"alt": "media", "ifGenerationNotMatch": unless, "ifGenerationMatch": only}
-        request = Request("GET", f"/download{_path(key)}", asked, {"Range": f"bytes={start}-{start + length - 1}"})
-        accepted = (_MISSING, _NOT_MODIFIED, _CHANGED, _TOO_FAR)
-        answer = self._answer(key, "read", request, *accepted)
-        if answer.status == _TOO_FAR and not start:  # an empty object has no first byte
-            answer = self._answer(key, "read", request._replace(headers={}), *accepted)
-        if answer.status == _MISSING:
-            raise ObjectMissing(self.url(key))
-        if answer.status in {_CHANGED, _TOO_FAR}:
+        with self._asking(key, "read"):
+            blob = _blob(key)
+        conditions: dict[str, Any] = {"if_generation_not_match": int(unless)} if unless else {}
+        if only:
+            conditions["if_generation_match"] = int(only)
+        try:
+            data = self._downloaded(key, blob, start, start + length - 1, conditions)
+        except RequestFailed as error:
+            status = _status(error.__cause__)
+            if status == _NOT_MODIFIED:
+                return None
+            if status == _CHANGED:
+                raise ObjectReplaced(self.url(key)) from error
+            if status != _TOO_FAR or start:
+                raise
+            data = b""  # an empty object has no first byte
+        if only:
+            return Piece(data, only, NOT_TOLD)
+        told = blob.generation
+        if told is None or len(data) == length:
+            with self._asking(key, "read"):  # a part does not tell how large the whole is
+                blob.reload(**_patience())
+        if told is not None and int(told) != int(blob.generation):
             raise ObjectReplaced(self.url(key))
-        return None if answer.status == _NOT_MODIFIED else _piece(answer)
+        return Piece(data, str(blob.generation), len(data) if blob.size is None else int(blob.size))
+
+    def _downloaded(self, key: str, blob: Any, start: int, end: int, conditions: dict[str, Any]) -> bytes:
+        with self._asking(key, "read"):
+            # As it is stored: else the service unpacks what was stored as gzip, and its size is another one.
+            data: bytes = blob.download_as_bytes(start=start, end=end, raw_download=True, **conditions, **_patience())
+        return data
 
     def read(self, key: str) -> Versioned | None:
         """Return a small object with its generation, None when there is none."""
-        found = super().read(key)
-        if found is None or (found.version and found.age != _NOT_TOLD):
-            return found
-        # An emulator, which does not tell these beside the bytes, as the service does.
-        request = Request("GET", _path(key), {"fields": "generation,timeCreated"})
-        answer = self._answer(key, "read", request, _MISSING)
-        if answer.status == _MISSING:
+        piece = None
+        with suppress(ObjectMissing):
+            piece = self.get(key, 0, uploads.PART)
+        if piece is None:
             return None
-        told = answer.told()
-        return Versioned(found.data, told["generation"], _age(answer, _moment(told["timeCreated"])))
+        found = self._stat(key)
+        if found is None:
+            return None
+        return Versioned(piece.data, piece.version, max(time.time() + self._ahead - found.modified, 0.0))
 
     def put(self, key: str, data: bytes | bytearray, labels: Labels | None = None) -> None:
         """Store an object, with its labels, by one request."""
-        self._upload(key, data, labels)
+        self._put(key, data, labels)
+
+    def _put(self, key: str, data: bytes | bytearray, labels: Labels | None = None, **conditions: int) -> str:
+        with self._asking(key, "write"):
+            blob = _blob(key, labels)
+            blob.upload_from_file(io.BytesIO(data), size=len(data), **_STORING, **conditions, **_patience())
+        return str(blob.generation)
 
     def begin(self, key: str, labels: Labels | None = None) -> _Resumable:
         """Begin a resumable upload."""
-        path, name = _uploads(key)
-        asked = {"uploadType": "resumable", "name": name, "fields": "crc32c"}
-        headers = {"Content-Type": _JSON, "X-Upload-Content-Type": _BYTES}
-        request = Request("POST", path, asked, headers, json.dumps(_described(labels)).encode())
-        return _Resumable(self, key, self._answer(key, "write", request).headers["Location"])
+        with self._asking(key, "write"):
+            writer = _writer()(_blob(key, labels), chunk_size=uploads.PART, **_STORING, **_patience())
+        return _Resumable(self, key, writer)
 
-    def page(self, prefix: str, token: str | None = None, *, below: bool = False) -> Page:
+    def page(self, prefix: str, token: str | None = None, *, below: bool = False, after: str = "") -> Page:
         """Return at most 1,000 objects whose keys begin with a prefix."""
         bucket, folder = split(prefix)
-        asked = {
-            "prefix": folder,
-            "delimiter": "" if below else "/",
-            "maxResults": "1000",
-            "pageToken": token or "",
-            "fields": "items(name,size,timeCreated),prefixes,nextPageToken",
-        }
-        found = self._answer(prefix, "list", Request("GET", _objects(bucket), asked)).told()
-        objects = [
-            Stat(f"{bucket}/{one['name']}", int(one["size"]), _moment(one["timeCreated"]))
-            for one in found.get("items", ())
-        ]
-        folders = [f"{bucket}/{name}" for name in found.get("prefixes", ())]
+        with self._asking(prefix, "list"):
+            listed = _client().list_blobs(
+                bucket,
+                prefix=folder,
+                delimiter=None if below else "/",
+                page_size=1000,
+                page_token=token,
+                start_offset=split(after)[1] or None,
+                fields="items(name,size,timeCreated),prefixes,nextPageToken",
+                **_patience(),
+            )
+            objects = [
+                Stat(f"{bucket}/{blob.name}", int(blob.size), blob.time_created.timestamp())
+                for blob in next(listed.pages, ())
+            ]
+        folders = [f"{bucket}/{name}" for name in sorted(listed.prefixes)]
         last = max([*folders[-1:], *(one.key for one in objects[-1:])], default="")
-        return Page(objects, last, found.get("nextPageToken") or None)
+        return Page(objects, last, listed.next_page_token or None)
 
     def delete(self, key: str) -> bool:
         """Remove an object, by one request; return whether there was one."""
-        return self._answer(key, "delete", Request("DELETE", _path(key)), _MISSING).status != _MISSING
+        return self._removed(key)
 
     def _delete(self, key: str) -> None:
-        self.delete(key)
+        self._removed(key)
+
+    def _removed(self, key: str, **conditions: int) -> bool:
+        try:
+            with self._asking(key, "delete"):
+                _blob(key).delete(**conditions, **_patience())
+        except ObjectMissing:
+            return False
+        return True
 
     def create(self, key: str, data: bytes) -> str | None:
         """Store an object that is not there yet and return its generation; None when it is there."""
-        return self._upload(key, data, only="0")
+        return self.replace(key, data, "0")
 
     def replace(self, key: str, data: bytes, version: str) -> str | None:
         """Replace an object that still has a generation and return the new one; None when it has not."""
-        return self._upload(key, data, only=version)
+        try:
+            return self._put(key, data, if_generation_match=int(version))
+        except RequestFailed as error:
+            if _status(error.__cause__) != _CHANGED:
+                raise
+            self._compare_clocks(error.__cause__)
+            return None
 
     def delete_version(self, key: str, version: str) -> bool:
         """Remove an object that still has a generation; return whether it was removed."""
-        request = Request("DELETE", _path(key), {"ifGenerationMatch": version})
-        return self._answer(key, "delete", request, _MISSING, _CHANGED).status not in {_MISSING, _CHANGED}
-
-    def _upload(self, key: str, data: bytes | bytearray, labels: Labels | None = None, only: str = "") -> str | None:
-        """Store an object and return its generation; None when the one that is there is not the one given as `only`."""
-        path, name = _uploads(key)
-        boundary = uuid.uuid4().hex  # too long to occur in the data
-        described = json.dumps({**_described(labels), "crc32c": _text(_checksum(data))})
-        begin = f"--{boundary}\r\nContent-Type:"
-        head = f"{begin} {_JSON}\r\n\r\n{described}\r\n{begin} {_BYTES}\r\n\r\n"
-        request = Request(
-            "POST",
-            path,
-            {"uploadType": "multipart", "name": name, "ifGenerationMatch": only, "fields": "generation"},
-            {"Content-Type": f"multipart/related; boundary={boundary}"},
-            b"".join((head.encode(), data, f"\r\n--{boundary}--".encode())),
-        )
-        answer = self._answer(key, "write", request, *((_CHANGED,) if only else ()))
-        return None if answer.status == _CHANGED else str(answer.told().get("generation", ""))
-
-    def _answer(self, key: str, what: str, request: Request, *accepted: int, tries: int = 1 + len(PAUSES)) -> Answer:
-        """Return an answer that is a success or accepted; another one is an error that names the object."""
         try:
-            answer = service().answer(request, tries)
-        except NoAnswer as error:
-            raise RequestFailed(self.url(key), what, str(error), error.hint) from error
-        if answer.status < 300:
-            return answer
-        said = answer.said()
-        if answer.status in accepted and not (answer.status == _MISSING and "bucket does not exist" in said):
-            return answer
-        raise RequestFailed(self.url(key), what, f"{answer.status} {said}".rstrip(), _HINTS.get(answer.status, ""))
+            return self._removed(key, if_generation_match=int(version))
+        except RequestFailed as error:
+            if _status(error.__cause__) != _CHANGED:
+                raise
+            return False
+
+    def _compare_clocks(self, error: Any) -> None:
+        """Learn from a refusal what time the service has, since successes do not tell."""
+        told = getattr(getattr(error, "response", None), "headers", {}).get("Date")
+        if told:
+            # It is cut to seconds, so that half of one is missing on average.
+            self._ahead = parsedate_to_datetime(told).timestamp() + 0.5 - time.time()
+
+    @contextmanager
+    def _asking(self, key: str, what: str) -> Iterator[None]:
+        """Turn what Google's libraries raise into errors that name the object."""
+        from google.api_core.exceptions import GoogleAPIError
+        from google.auth.exceptions import GoogleAuthError
+        from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
+        from requests import RequestException
+
+        try:
+            yield
+        except GoogleAuthError as error:
+            raise RequestFailed(self.url(key), what, str(error), _LOG_IN) from error
+        except (GoogleAPIError, InvalidResponse, DataCorruption) as error:
+            status, said = _status(error), _said(error)
+            if status == _MISSING and "bucket does not exist" not in said:
+                raise ObjectMissing(self.url(key)) from error
+            hint = _HINTS.get(status, "") if status else _REACH
+            raise RequestFailed(self.url(key), what, said, hint) from error
+        except (RequestException, ConnectionError) as error:
+            raise RequestFailed(self.url(key), what, str(error), _REACH) from error
 
 
 class _Resumable:
-    """A resumable upload: a session that takes one part after the other, and tells how much of them has arrived."""
+    """A resumable upload: a session that takes one part after the other."""
 
     at_once = 1
 
-    def __init__(self, store: GCSStore, key: str, session: str) -> None:
-        self._store, self._key, self._session = store, key, session
-        self._began = self._arrived = 0
-        self._checksum = _checksum(b"")
+    def __init__(self, store: GCSStore, key: str, writer: Any) -> None:
+        self._store, self._key, self._writer = store, key, writer
 
     def send(self, number: int, data: bytearray, last: bool) -> None:  # noqa: ARG002 - they come in order
-        self._checksum.update(bytes(data))
-        end = self._began + len(data)
-        answer, pauses = None, iter(PAUSES)
-        while self._arrived < end:  # what arrives may be less than what was sent
-            before = self._arrived
-            answer = self._sent(bytes(data[before - self._began :]), end, str(end) if last else "*")
-            self._arrived = _arrived(answer) if answer.status == _GO_ON else end
-            if self._arrived > before:
-                pauses = iter(PAUSES)
-                continue
-            pause = next(pauses, None)
-            if pause is None or self._arrived < before:
-                raise RequestFailed(self._store.url(self._key), "write", "the service takes no more of it")
-            time.sleep(pause)
-        self._began = end
-        if last and answer is not None:
-            self._check(answer)
-
-    def _sent(self, rest: bytes, end: int, size: str) -> Answer:
-        """Send bytes, once; where that goes wrong, ask how many have arrived."""
-        headers = {"Content-Type": _BYTES, "Content-Range": f"bytes {self._arrived}-{end - 1}/{size}"}
-        if size != "*":
-            headers["X-Goog-Hash"] = f"crc32c={_text(self._checksum)}"
-        with suppress(RequestFailed):  # if it is to stay, the question meets it, too
-            return self._put(rest, headers, tries=1)
-        return self._put(b"", {"Content-Range": f"bytes */{size}"})
-
-    def _put(self, data: bytes, headers: Mapping[str, str], tries: int = 1 + len(PAUSES)) -> Answer:
-        request = Request("PUT", self._session, {}, headers, data)
-        return self._store._answer(self._key, "write", request, _GO_ON, tries=tries)
-
-    def _check(self, answer: Answer) -> None:
-        if answer.told().get("crc32c") not in {None, _text(self._checksum)}:
-            self._store._delete(self._key)
-            raise RequestFailed(self._store.url(self._key), "write", "other bytes arrived than were sent", "Try again.")
+        with self._store._asking(self._key, "write"):
+            self._writer.write(data)
 
     def finish(self) -> None:
-        """Do nothing: the last part has made the object."""
+        from google.cloud.storage.exceptions import DataCorruption
+
+        try:
+            with self._store._asking(self._key, "write"):
+                self._writer.close()
+        except RequestFailed as error:
+            if isinstance(error.__cause__, DataCorruption):  # other bytes arrived than were sent, and are there
+                self._store._delete(self._key)
+            raise
 
     def abort(self) -> None:
-        self._store._answer(self._key, "give up writing", Request("DELETE", self._session), *_GIVEN_UP)
+        # The writer's own terminate() asks for the end of an upload without saying of which (3.17).
+        begun = getattr(self._writer, "_upload_and_transport", None)
+        if begun is not None:
+            upload, transport = begun
+            with self._store._asking(self._key, "give up writing"):
+                transport.delete(upload.resumable_url, timeout=(_CONNECT_SECONDS, _READ_SECONDS))
 
 
-# -- what requests and answers consist of ----------------------------------------------------------------------------
+def _status(error: BaseException | None) -> int:
+    code = getattr(error, "code", None) or getattr(getattr(error, "response", None), "status_code", None)
+    return int(code or 0)
 
 
-def _objects(bucket: str) -> str:
-    return f"/storage/v1/b/{quote(bucket, safe='')}/o"
+def _said(error: Exception) -> str:
+    """Return what the service says, which some of the client's errors only have in their response or their cause."""
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, Exception):  # of the last try
+        return _said(cause)
+    text = getattr(getattr(error, "response", None), "text", "")
+    with suppress(ValueError, LookupError, TypeError):
+        text = str(json.loads(text)["error"]["message"])
+    return (text or str(getattr(error, "message", "") or error))[:500]
 
 
-def _path(key: str) -> str:
+# -- the client ------------------------------------------------------------------------------------------------------
+
+_WHAT_COUNTS = (
+    *("STORAGE_EMULATOR_HOST", "API_ENDPOINT_OVERRIDE", "GOOGLE_APPLICATION_CREDENTIALS"),
+    *("GOOGLE_CLOUD_PROJECT", "GOOGLE_CLOUD_QUOTA_PROJECT", "CLOUDSDK_CONFIG"),
+)
+"""Environment variables that make another client when they change, as a notebook or a test may change them."""
+
+_clients: dict[tuple[str | None, ...], Any] = {}
+_lock = threading.Lock()
+
+
+def _blob(key: str, labels: Labels | None = None) -> Any:
     bucket, name = split(key)
-    return f"{_objects(bucket)}/{quote(name, safe='')}"
+    blob = _bucket(bucket).blob(name)
+    if labels:
+        blob.metadata = dict(labels)
+    return blob
 
 
-def _uploads(key: str) -> tuple[str, str]:
-    bucket, name = split(key)
-    return f"/upload{_objects(bucket)}", name
+def _bucket(name: str) -> Any:
+    return _client().bucket(name)
 
 
-def _described(labels: Labels | None) -> dict[str, Any]:
-    return {"contentType": _BYTES, "metadata": dict(labels)} if labels else {"contentType": _BYTES}
+@cache
+def _writer() -> type[Any]:
+    from google.cloud.storage.fileio import BlobWriter
+
+    class Writer(BlobWriter):  # type: ignore[misc]
+        def __del__(self) -> None:
+            """Do nothing: any other file is closed now, which would make an object of what is half written."""
+
+    return Writer
 
 
-def _checksum(data: bytes | bytearray) -> Any:
-    import google_crc32c
+def _patience() -> dict[str, Any]:
+    """Return how long is waited for an answer, and for how long a request is sent again."""
+    from google.cloud.storage.retry import DEFAULT_RETRY
 
-    return google_crc32c.Checksum(bytes(data))
-
-
-def _text(checksum: Any) -> str:
-    return b64encode(checksum.digest()).decode()
+    retry = DEFAULT_RETRY.with_timeout(_TRY_SECONDS).with_delay(initial=_FIRST_PAUSE, maximum=_LAST_PAUSE)
+    return {"timeout": (_CONNECT_SECONDS, _READ_SECONDS), "retry": retry}
 
 
-def _piece(answer: Answer) -> Piece:
-    whole = answer.headers.get("Content-Range", "").rpartition("/")[2]
-    written = answer.headers.get("Last-Modified")
-    return Piece(
-        answer.body,
-        answer.headers.get("X-Goog-Generation", ""),
-        int(whole) if whole.isdigit() else len(answer.body),
-        _age(answer, parsedate_to_datetime(written).timestamp()) if written else _NOT_TOLD,
-    )
+def _client() -> Any:
+    """Return Google's client; one serves all threads of a process."""
+    name = luigi.configuration.get_config().get("GCSConfig", "gcs_credential_name", "GCS_CREDENTIAL")
+    counts = (*map(os.environ.get, _WHAT_COUNTS), name, os.environ.get(name))
+    found = _clients.get(counts)
+    if found is None:
+        with _lock:
+            found = _clients.get(counts)
+            if found is None:
+                found = _clients[counts] = _made(name)
+    return found
 
 
-def _age(answer: Answer, written: float) -> float:
-    told = answer.headers.get("Date")
-    now = parsedate_to_datetime(told) if told else datetime.now(UTC)
-    return max(now.timestamp() - written, 0.0)
+def _made(name: str) -> Any:
+    try:
+        from google.auth.transport.requests import AuthorizedSession
+        from google.cloud import storage
+        from requests.adapters import HTTPAdapter
+    except ImportError as error:
+        raise ImportError("a workspace in GCS needs its client: pip install 'kart-runtime[gcs]'") from error
+    # For traces that nobody collects, the client would ask for what is known of each bucket.
+    os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
+    credentials = _credentials(name)
+    session = AuthorizedSession(credentials)
+    session.hooks["response"].append(_read_refusal)
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS))
+    # Only buckets and objects are asked for, which belong to no project.
+    project = os.environ.get("GOOGLE_CLOUD_PROJECT") or "kart"
+    other = os.environ.get("STORAGE_EMULATOR_HOST", "")
+    options = {"api_endpoint": f"http://{other}"} if other and "://" not in other else None
+    return storage.Client(project, credentials, _http=session, client_options=options)
 
 
-def _moment(text: str) -> float:
-    return datetime.fromisoformat(text).timestamp()
+def _read_refusal(answer: Any, **_: Any) -> None:
+    """Read a refusal to its end: the client leaves it, and with it a connection that nobody can use again."""
+    if answer.status_code >= 300:
+        answer.content  # noqa: B018 - reads it
 
 
-def _arrived(answer: Answer) -> int:
-    last = answer.headers.get("Range", "").rpartition("-")[2]
-    return int(last) + 1 if last else 0
+def _credentials(name: str) -> Any:
+    import google.auth
+    from google.auth.credentials import AnonymousCredentials
+    from google.oauth2.service_account import Credentials
+
+    if os.environ.get("STORAGE_EMULATOR_HOST"):
+        return AnonymousCredentials()
+    text = os.environ.get(name, "").strip()
+    if not text:
+        return google.auth.default(scopes=[_SCOPE])[0]
+    try:
+        if text.startswith("{"):
+            return Credentials.from_service_account_info(json.loads(text), scopes=[_SCOPE])
+        return Credentials.from_service_account_file(text, scopes=[_SCOPE])
+    except (ValueError, OSError) as error:
+        told = type(error).__name__  # and no more: the text, or a part of it, is a secret
+        raise ConfigError(
+            f"no service account can be read from it: {told}", key=name, expected="its JSON, or the path of that"
+        ) from None
+
+
+def _begin_in_child() -> None:
+    """Forget the clients in a forked process: two processes must not speak through one connection."""
+    global _lock
+    _clients.clear()
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_begin_in_child)

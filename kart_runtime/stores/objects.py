@@ -18,6 +18,10 @@ from kart_runtime.stores import Stat, Versioned, downloads, listings, uploads
 Labels = Mapping[str, str]
 
 
+NOT_TOLD = -1
+"""The size of an object whose service does not tell it beside a part."""
+
+
 class Piece(NamedTuple):
     """A part of an object, and what is known of the whole.
 
@@ -28,7 +32,7 @@ class Piece(NamedTuple):
     version
         The object's: its etag or generation.
     size
-        The object's size in bytes.
+        The object's size in bytes; `NOT_TOLD` may stand here when the version was asked for.
     age
         Seconds since the object was written, by the store's clock.
     """
@@ -132,7 +136,7 @@ class ObjectStore(abc.ABC):
         """Begin to store a large object."""
 
     @abc.abstractmethod
-    def page(self, prefix: str, token: str | None = None, *, below: bool = False) -> Page:
+    def page(self, prefix: str, token: str | None = None, *, below: bool = False, after: str = "") -> Page:
         """Return at most 1,000 objects whose keys begin with a prefix, from where the last page ended.
 
         Parameters
@@ -143,6 +147,8 @@ class ObjectStore(abc.ABC):
             The last page's. None: from the beginning.
         below
             Also what lies in folders below.
+        after
+            A key in whose place the first page begins; it need not exist.
         """
 
     @abc.abstractmethod

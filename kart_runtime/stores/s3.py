@@ -112,12 +112,14 @@ class S3Store(ObjectStore):
             begun = _client().create_multipart_upload(Bucket=bucket, Key=name)
         return _Multipart(self, key, begun["UploadId"])
 
-    def page(self, prefix: str, token: str | None = None, *, below: bool = False) -> Page:
+    def page(self, prefix: str, token: str | None = None, *, below: bool = False, after: str = "") -> Page:
         """Return at most 1,000 objects whose keys begin with a prefix."""
         bucket, folder = split(prefix)
         how: dict[str, str] = {} if below else {"Delimiter": "/"}
         if token:
             how["ContinuationToken"] = token
+        elif after:
+            how["StartAfter"] = split(after)[1]
         with self._asking(prefix, "list"):
             found = _client().list_objects_v2(Bucket=bucket, Prefix=folder, **how)
         objects = [
@@ -165,10 +167,11 @@ class S3Store(ObjectStore):
             return None
 
     def delete_version(self, key: str, version: str) -> bool:
-        """Remove an object that still has an etag; in two steps where the service deletes under no condition."""
-        found = self.read(key)
-        if found is None or found.version != version:
-            return False
+        """Remove an object that still has an etag; return whether it was removed.
+
+        A service that refuses conditions here is asked in two steps. One that passes over them removes the object in
+        any case, so callers make sure of it by the time.
+        """
         try:
             self._delete(key, IfMatch=version)
         except ObjectMissing:
@@ -179,6 +182,9 @@ class S3Store(ObjectStore):
                 return False
             if code not in _NOT_KNOWN:
                 raise
+            found = self.read(key)
+            if found is None or found.version != version:
+                return False
             self._delete(key)
         return True
 

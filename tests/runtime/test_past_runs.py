@@ -18,7 +18,7 @@ from kart_runtime.past_runs import RunFiles, RunRecord, TaskName, list_runs, rea
 from kart_runtime.registry import store_for
 from kart_runtime.stores import Stat
 from kart_runtime.targets import Stored
-from tests.runtime.servers import environment, make_bucket, s3_server
+from tests.runtime.servers import environment, make_bucket, put_many, s3_server
 
 RECORD = RunRecord(
     "Task", "module", "id", "done", "2026-01-01T00:00:00+00:00", 0.5, 7, {"a": "1"}, (Stored("u", 1, "c"),), ("l",)
@@ -217,6 +217,18 @@ def test_a_long_history_on_a_remote_store_costs_one_list_and_three_reads(s3, tmp
     found = typical_seconds(workspace)
     assert s3.count() == Counter(list=1, get=3)
     assert found == {("module", name): took for name, took in (("A", 7.0), ("Of7", 1.0), ("Of6", 1.0), ("Of5", 1.0))}
+
+
+def test_of_more_runs_than_a_page_holds_the_newest_count(s3, tmp_path, monkeypatch):
+    for variable, value in environment(s3).items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("KART_CACHE_DIR", str(tmp_path))
+    name = f"many{os.getpid()}"
+    put_many(s3, "bucket", [f"{name}/log/runs/20250101T{number:06}Z-a.jsonl" for number in range(1001)])
+    write(f"s3://bucket/{name}", RunRecord("A", "module", "id", "done", "", 5.0))  # now
+    s3.reset()
+    assert typical_seconds(f"s3://bucket/{name}") == {("module", "A"): 5.0}
+    assert s3.count() == Counter(list=2, get=3)
 
 
 def test_a_bucket_that_is_not_there_is_no_reason_to_fail(s3, monkeypatch):

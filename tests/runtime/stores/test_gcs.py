@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
-import random
 from pathlib import Path
 
 import luigi
@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from kart_runtime.errors import ConfigError, RequestFailed
 from kart_runtime.registry import store_for
-from kart_runtime.stores import gcs_service
+from kart_runtime.stores import gcs
 from kart_runtime.stores.gcs import GCSStore
 
 MIB = 1 << 20
@@ -22,8 +22,8 @@ MIB = 1 << 20
 
 @pytest.fixture
 def store(gcs_bucket, monkeypatch):
-    monkeypatch.setattr("kart_runtime.stores.gcs.PAUSES", (0.001,) * 3)
-    monkeypatch.setattr(gcs_service, "PAUSES", (0.001,) * 3)
+    for name, seconds in (("_TRY_SECONDS", 1.0), ("_FIRST_PAUSE", 0.001), ("_LAST_PAUSE", 0.01)):
+        monkeypatch.setattr(gcs, name, seconds)
     return store_for(gcs_bucket.url)[0]
 
 
@@ -34,7 +34,6 @@ def test_each_method_is_one_request(store, gcs_bucket):
         ("put", lambda: store.put(key, b"1", {"label": "text"})),
         ("head", lambda: store.stat(key)),
         ("get", lambda: store.open(key).close()),
-        ("get", lambda: store.read(key)),
         ("list", lambda: list(store.list(f"{gcs_bucket.name}/ws"))),
         ("put", lambda: store.create(key, b"2")),
         ("put", lambda: store.replace(key, b"2", version)),
@@ -51,45 +50,6 @@ def test_a_large_object_costs_a_request_for_each_part_and_one(store, gcs_bucket)
         file.write(bytes(20 * MIB))
     assert dict(gcs_bucket.proxy.count()) == {"post": 1, "put": 3}
     assert not any("%2F" not in asked.path and "/o/" in asked.path for asked in gcs_bucket.proxy.requests)
-
-
-class Slow:
-    """Lets a service take less of each part than it is given."""
-
-    def __init__(self, monkeypatch, service, taken):
-        self.sent, self._passed_on, self._taken = [], service.passed_on, taken
-        monkeypatch.setattr(service, "passed_on", self.passed_on)
-
-    def passed_on(self, asked):
-        span = asked.headers.get("Content-Range", "")
-        if not asked.body or not span:
-            return self._passed_on(asked)
-        start, taken = int(span.removeprefix("bytes ").partition("-")[0]), self._taken(len(asked.body))
-        self.sent.append((start, len(asked.body)))
-        if taken == len(asked.body):
-            return self._passed_on(asked)
-        taking = f"{start}-{start + taken - 1}" if taken else "*"
-        headers = {**asked.headers, "Content-Range": f"bytes {taking}/*"}
-        return self._passed_on(asked._replace(body=asked.body[:taken], headers=headers))
-
-
-def test_a_service_may_take_less_than_it_is_given(store, gcs_bucket, monkeypatch):
-    chance = random.Random(1)
-    slow = Slow(monkeypatch, gcs_bucket.proxy, lambda size: min(size, chance.choice([size, 256 * 1024, 4 * MIB])))
-    data = random.Random(2).randbytes(20 * MIB + 5)
-    with store.write(f"{gcs_bucket.name}/x") as file:
-        file.write(data)
-    assert len(slow.sent) > 3
-    with store.open(f"{gcs_bucket.name}/x") as file:
-        assert file.read() == data
-
-
-def test_a_service_that_takes_nothing_more_is_an_error(store, gcs_bucket, monkeypatch):
-    before = set(gcs_bucket.proxy.unfinished)
-    Slow(monkeypatch, gcs_bucket.proxy, lambda size: 0)
-    with pytest.raises(RequestFailed, match="takes no more of it"), store.write(f"{gcs_bucket.name}/x") as file:
-        file.write(bytes(20 * MIB))
-    assert gcs_bucket.proxy.unfinished == before
 
 
 def test_bytes_that_changed_on_the_way_are_an_error_and_no_object(store, gcs_bucket, monkeypatch):
@@ -153,12 +113,12 @@ def _real(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("CLOUDSDK_CONFIG", os.getcwd())
     monkeypatch.setenv("NO_GCE_CHECK", "true")
-    monkeypatch.setattr(gcs_service, "_services", {})
-    monkeypatch.setattr(gcs_service, "PAUSES", (0.001,))
+    monkeypatch.setattr(gcs, "_clients", {})
+    monkeypatch.setattr(gcs, "_TRY_SECONDS", 0.5)
 
 
 def _email():
-    return gcs_service.service()._session.credentials.service_account_email
+    return gcs._client()._credentials.service_account_email
 
 
 @pytest.mark.usefixtures("_real")
@@ -210,3 +170,23 @@ def test_an_emulator_without_a_scheme_is_found(store, gcs_bucket, monkeypatch):
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs_bucket.proxy.url.removeprefix("http://"))
     store.put(f"{gcs_bucket.name}/x", b"1")
     assert store.read(f"{gcs_bucket.name}/x").data == b"1"
+
+
+def test_a_write_that_nobody_ends_never_becomes_an_object(store, gcs_bucket, monkeypatch):
+    monkeypatch.setattr("kart_runtime.stores.uploads.PART", 256 << 10)
+    writing = store.write(f"{gcs_bucket.name}/x")
+    writing.__enter__().write(bytes(600 << 10))  # and then the program forgets it
+    writing._threads.shutdown()
+    del writing
+    gc.collect()
+    assert store.stat(f"{gcs_bucket.name}/x") is None
+
+
+def test_an_upload_that_cannot_be_given_up_never_becomes_an_object(store, gcs_bucket, monkeypatch):
+    monkeypatch.setattr("kart_runtime.stores.uploads.PART", 256 << 10)
+    gcs_bucket.proxy.fail("503", kind="delete", times=1000)
+    with pytest.raises(KeyError), store.write(f"{gcs_bucket.name}/x") as file:
+        file.write(bytes(600 << 10))
+        raise KeyError
+    gc.collect()
+    assert store.stat(f"{gcs_bucket.name}/x") is None
