@@ -301,7 +301,7 @@ def _cloud_pickler() -> Callable[..., Any]:
                 number = self._vocabulary.shared_number(obj, self._met)
                 if number is not None:
                     return defined, (number,)
-                if not self._vocabulary.goes_by_name(obj) and not self._vocabulary.imports(obj.__module__):
+                if not self._vocabulary.goes_by_name(obj) and not self._vocabulary.imports(str(obj.__module__)):
                     self._whole_module(obj.__module__)
             return super().reducer_override(obj)
 
