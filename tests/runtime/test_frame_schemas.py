@@ -33,6 +33,7 @@ def test_a_frame_that_fits_passes(schema):
     check_schema("t", schema, {"out": GOOD} if isinstance(schema, dict) else GOOD, "dump")
 
 
+@pytest.mark.filterwarnings("ignore:Pickling SchemaError")  # where dask is installed, pickles of errors hold causes
 @pytest.mark.parametrize("schema", [SALES, Sales])
 @pytest.mark.parametrize("when", ["dump", "load"])
 def test_all_that_does_not_fit_is_named(schema, when):

@@ -44,8 +44,11 @@ def test_a_path_may_hold_a_colon():
 
 
 @pytest.fixture
-def registered(monkeypatch):
-    monkeypatch.setattr("kart_runtime.registry.STORES", STORES.copy())
+def registered():
+    known = STORES.copy()
+    yield
+    STORES.clear()
+    STORES.update(known)
 
 
 @pytest.mark.parametrize(("scheme", "store"), [("a b", "m:C"), ("", "m:C"), ("file", "m:C"), ("x", "m.C"), ("x", ":C")])

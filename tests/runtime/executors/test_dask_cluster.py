@@ -333,11 +333,11 @@ def test_the_programs_packages_are_sent_and_an_edit_counts(dask, monkeypatch, tm
 def test_an_installed_module_that_a_worker_lacks_is_named(dask, monkeypatch, tmp_path):
     place = tmp_path / "site-packages"
     place.mkdir()
-    (place / "only_here.py").write_text("from kart_runtime import TaskOnKart\nclass Lost(TaskOnKart): pass\n")
+    (place / "lost_here.py").write_text("from kart_runtime import TaskOnKart\nclass Lost(TaskOnKart): pass\n")
     monkeypatch.syspath_prepend(place)
-    from only_here import Lost
+    from lost_here import Lost
 
-    with pytest.raises(BuildFailed, match=r"The Dask worker tcp://\S+ cannot import module 'only_here'") as caught:
+    with pytest.raises(BuildFailed, match=r"The Dask worker tcp://\S+ cannot import module 'lost_here'") as caught:
         build([Lost(), One()], address=dask.address)
     assert isinstance(caught.value.__cause__, NotImportable)
     assert "Install what is missing where the workers run" in str(caught.value.__cause__)

@@ -170,12 +170,13 @@ def test_gc_of_a_remote_workspace(small_project, kart, monkeypatch, tmp_path):
         monkeypatch.setattr("kart_runtime.garbage.time.time", lambda: now + 50 * DAY)
         assert kart("gc", "--yes").lines == ["1 of 1 runs are kept.", "Nothing to delete."]
         (first,) = list_runs("s3://bucket/w")
-        run = first.files[0].key
-        with store.open(run) as file, store.write(run.replace(first.id, f"20260101T000000Z-{first.id[-8:]}")) as copy:
-            copy.write(file.read())
-        store.delete(run)
+        for run in [part.key for part in first.files]:
+            older = run.replace(first.id, f"20260101T000000Z-{first.id[-8:]}")
+            with store.open(run) as file, store.write(older) as copy:
+                copy.write(file.read())
+            store.delete(run)
         kart("run", "Numbers.size=9")
-        assert kart("gc").lines[-1].startswith("Would delete 19 files, ")
-        assert kart("gc", "--yes").lines[-1].startswith("Deleted 19 files, ")
+        assert kart("gc").lines[-1].startswith("Would delete 20 files, ")
+        assert kart("gc", "--yes").lines[-1].startswith("Deleted 20 files, ")
         assert kart("plan", "Numbers.size=9").lines[-1] == "3 tasks: 0 to run, 3 complete"
-        assert len(list(store.list(key))) == 19
+        assert len(list(store.list(key))) == 20
