@@ -168,11 +168,12 @@ def remote_goals(cells: Cells, sizes: Sizes) -> Iterator[Goal]:
     """Yield the goals of a workspace elsewhere.
 
     A task sends its output and five log files; a build lists what is there, 1,000 objects by one request, and stores
-    its record. Nothing else: nobody asks whether something is there before, between or after.
+    its record, when it is planned, when it ends and, if that takes long, each 30 seconds. Nothing else: nobody asks
+    whether something is there before, between or after.
     """
     for count in sizes.remote:
         lists = -(-count // 1000)
-        for turn, own, least in (("first run", KART.files, lists + 2), ("no-op", 0, lists + 1)):
+        for turn, own, least in (("first run", KART.files, lists + 3), ("no-op", 0, lists + 1)):
             values = {name: beyond(cells, name, turn, count, own * count) for name in SERVICES}
             besides = f" besides {own} a task" if own else ""
             yield judged(f"elsewhere, {turn} of {count:,}: requests{besides}", least, values, unit="", places=0)
