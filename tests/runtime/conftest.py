@@ -57,13 +57,27 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="session")
 def _s3():
     with s3_server() as proxy:
+        make_bucket(proxy, "bucket")
         yield proxy
 
 
 @pytest.fixture(scope="session")
 def _gcs():
     with gcs_server() as proxy:
+        make_bucket(proxy, "bucket")
         yield proxy
+
+
+@pytest.fixture
+def s3(_s3, monkeypatch):
+    """An S3 that the environment variables lead to, with a bucket "bucket" that all tests share."""
+    return _found(_s3, monkeypatch)
+
+
+@pytest.fixture
+def gcs(_gcs, monkeypatch):
+    """A GCS that the environment variables lead to, with a bucket "bucket" that all tests share."""
+    return _found(_gcs, monkeypatch)
 
 
 @pytest.fixture(scope="session")
@@ -92,11 +106,15 @@ def bucket(request):
 
 
 def _bucket(scheme, proxy, monkeypatch):
+    name = f"bucket-{next(_numbers)}"
+    make_bucket(proxy, name)
+    return Bucket(_found(proxy, monkeypatch), name, f"{scheme}://{name}")
+
+
+def _found(proxy, monkeypatch):
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3", "GOOGLE_APPLICATION_CREDENTIALS"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment(proxy).items():
         monkeypatch.setenv(name, value)
-    name = f"bucket-{next(_numbers)}"
-    make_bucket(proxy, name)
     proxy.reset()
-    return Bucket(proxy, name, f"{scheme}://{name}")
+    return proxy

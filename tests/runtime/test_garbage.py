@@ -25,28 +25,10 @@ from kart_runtime.past_runs import list_runs, read_records
 from kart_runtime.registry import store_for
 from kart_runtime.targets import Stored
 from kart_runtime.workspace import WorkspaceRefused
-from tests.runtime.servers import environment, make_bucket, s3_server
 
 NOW = time.time()
 
 _numbers = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def s3_proxy():
-    with s3_server() as proxy:
-        make_bucket(proxy, "bucket")
-        yield proxy
-
-
-@pytest.fixture
-def s3(s3_proxy, monkeypatch, tmp_path):
-    """Return the server, which the client finds."""
-    for variable, value in environment(s3_proxy).items():
-        monkeypatch.setenv(variable, value)
-    monkeypatch.setenv("KART_CACHE_DIR", str(tmp_path / "cache"))
-    s3_proxy.reset()
-    return s3_proxy
 
 
 @pytest.fixture(params=["local", "memory", "s3"])

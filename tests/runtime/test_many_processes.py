@@ -20,7 +20,6 @@ import pytest
 import kart_runtime
 from kart_runtime.past_runs import read_records
 from kart_runtime.registry import store_for
-from tests.runtime.servers import environment, gcs_server, make_bucket, redis_server, s3_server
 
 GRAPH = """
 import os, sys, time
@@ -49,24 +48,9 @@ print(build(Node(number=9, workspace_directory=workspace), locks=locks, workers=
 """
 
 
-@pytest.fixture(scope="module")
-def redis_url():
-    with redis_server() as port:
-        yield f"redis://127.0.0.1:{port}"
-
-
-@pytest.fixture(scope="module")
-def s3():
-    with s3_server() as proxy:
-        make_bucket(proxy, "bucket")
-        yield proxy
-
-
-@pytest.fixture(scope="module")
-def gcs():
-    with gcs_server() as proxy:
-        make_bucket(proxy, "bucket")
-        yield proxy
+@pytest.fixture
+def redis_url(redis_port):
+    return f"redis://127.0.0.1:{redis_port}"
 
 
 @pytest.fixture
@@ -76,9 +60,7 @@ def place(request, tmp_path, monkeypatch):
     locks = request.getfixturevalue("redis_url") if kind == "redis" else kind
     if where == "disk":
         return "resources", locks
-    proxy = request.getfixturevalue(where)
-    for variable, value in environment(proxy).items():
-        monkeypatch.setenv(variable, value)
+    request.getfixturevalue(where)
     monkeypatch.setenv("KART_CACHE_DIR", str(tmp_path / "cache"))
     return f"{'gs' if where == 'gcs' else where}://bucket/{tmp_path.name}", locks
 

@@ -18,7 +18,7 @@ from kart_runtime.past_runs import RunFiles, RunRecord, TaskName, list_runs, rea
 from kart_runtime.registry import store_for
 from kart_runtime.stores import Stat
 from kart_runtime.targets import Stored
-from tests.runtime.servers import environment, make_bucket, put_many, s3_server
+from tests.runtime.servers import put_many
 
 RECORD = RunRecord(
     "Task", "module", "id", "done", "2026-01-01T00:00:00+00:00", 0.5, 7, {"a": "1"}, (Stored("u", 1, "c"),), ("l",)
@@ -29,13 +29,6 @@ NEVER = {"run_id": "r", "tasks": {"module": {"Task": ["other", "id"], "Never": [
 _numbers = itertools.count()
 
 
-@pytest.fixture(scope="module")
-def s3():
-    with s3_server() as proxy:
-        make_bucket(proxy, "bucket")
-        yield proxy
-
-
 @pytest.fixture(params=["local", "memory", "s3"])
 def workspace(request, tmp_path, monkeypatch):
     """Return an empty workspace of each kind of store."""
@@ -44,10 +37,7 @@ def workspace(request, tmp_path, monkeypatch):
         return str(tmp_path / "workspace")
     if request.param == "memory":
         return f"memory://{name}"
-    proxy = request.getfixturevalue("s3")
-    for variable, value in environment(proxy).items():
-        monkeypatch.setenv(variable, value)
-    monkeypatch.setenv("KART_CACHE_DIR", str(tmp_path / "cache"))
+    request.getfixturevalue("s3")
     return f"s3://bucket/{name}/"
 
 
@@ -177,8 +167,6 @@ def test_a_file_that_vanishes_is_told(workspace):
 
 
 def test_one_that_a_service_refuses_is_told(s3, monkeypatch):
-    for variable, value in environment(s3).items():
-        monkeypatch.setenv(variable, value)
     listed = RunFiles("20260101T000000Z-a", (Stat("nowhere/w/log/runs/20260101T000000Z-a.jsonl", 1, 0.0),))
     (run,) = read_runs("s3://nowhere/w", [listed])
     assert "NoSuchBucket" in run.unread
@@ -204,9 +192,6 @@ def test_a_file_that_cannot_be_read_is_no_reason_to_fail(tmp_path):
 
 
 def test_a_long_history_on_a_remote_store_costs_one_list_and_three_reads(s3, tmp_path, monkeypatch):
-    for variable, value in environment(s3).items():
-        monkeypatch.setenv(variable, value)
-    monkeypatch.setenv("KART_CACHE_DIR", str(tmp_path))
     workspace = f"s3://bucket/long{os.getpid()}"
     for day in range(1, 8):
         record = RunRecord("A", "module", "id", "done", "", float(day))
@@ -220,9 +205,6 @@ def test_a_long_history_on_a_remote_store_costs_one_list_and_three_reads(s3, tmp
 
 
 def test_of_more_runs_than_a_page_holds_the_newest_count(s3, tmp_path, monkeypatch):
-    for variable, value in environment(s3).items():
-        monkeypatch.setenv(variable, value)
-    monkeypatch.setenv("KART_CACHE_DIR", str(tmp_path))
     name = f"many{os.getpid()}"
     put_many(s3, "bucket", [f"{name}/log/runs/20250101T{number:06}Z-a.jsonl" for number in range(1001)])
     write(f"s3://bucket/{name}", RunRecord("A", "module", "id", "done", "", 5.0))  # now
@@ -232,8 +214,6 @@ def test_of_more_runs_than_a_page_holds_the_newest_count(s3, tmp_path, monkeypat
 
 
 def test_a_bucket_that_is_not_there_is_no_reason_to_fail(s3, monkeypatch):
-    for variable, value in environment(s3).items():
-        monkeypatch.setenv(variable, value)
     assert typical_seconds("s3://nowhere/x") == {}
 
 

@@ -25,10 +25,9 @@ from kart_runtime.redis_locks import RedisLocks, redis_locks_of
 from tests.runtime.servers import redis_server
 
 
-@pytest.fixture(scope="module")
-def port():
-    with redis_server() as number:
-        yield number
+@pytest.fixture
+def port(redis_port):
+    return redis_port
 
 
 def locks_at(port, workspace="w", timeout=30.0):

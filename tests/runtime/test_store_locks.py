@@ -21,7 +21,6 @@ from kart_runtime.leases import Lease, Moment
 from kart_runtime.registry import STORES, register_store, store_for
 from kart_runtime.store_locks import StoreLocks, lock_url
 from kart_runtime.stores.memory import MemoryStore
-from tests.runtime.servers import environment, gcs_server, make_bucket, s3_server
 
 WORKSPACE = "memory://shared"
 
@@ -176,27 +175,10 @@ def test_the_slash_at_the_end_of_a_workspace_does_not_matter(workspace):
 # -- over a connection ------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def s3():
-    with s3_server() as proxy:
-        make_bucket(proxy, "bucket")
-        yield proxy
-
-
-@pytest.fixture(scope="module")
-def gcs():
-    with gcs_server() as proxy:
-        make_bucket(proxy, "bucket")
-        yield proxy
-
-
 @pytest.fixture(params=["s3", "gs"])
-def remote(request, tmp_path, monkeypatch):
+def remote(request, tmp_path):
     """Return a server, and a workspace on it."""
     proxy = request.getfixturevalue({"s3": "s3", "gs": "gcs"}[request.param])
-    for variable, value in environment(proxy).items():
-        monkeypatch.setenv(variable, value)
-    proxy.reset()
     return proxy, f"{request.param}://bucket/{tmp_path.name}"
 
 

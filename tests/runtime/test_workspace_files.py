@@ -15,25 +15,8 @@ from kart_runtime.past_runs import RunRecord
 from kart_runtime.registry import store_for
 from kart_runtime.targets import Stored
 from kart_runtime.workspace_files import absolute, files_of, named_urls, url_of
-from tests.runtime.servers import environment, make_bucket, s3_server
 
 _numbers = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def s3_proxy():
-    with s3_server() as proxy:
-        make_bucket(proxy, "bucket")
-        yield proxy
-
-
-@pytest.fixture
-def s3(s3_proxy, monkeypatch):
-    """Return the server, which the client finds."""
-    for variable, value in environment(s3_proxy).items():
-        monkeypatch.setenv(variable, value)
-    s3_proxy.reset()
-    return s3_proxy
 
 
 @pytest.fixture(params=["memory", "s3"])
