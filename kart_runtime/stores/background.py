@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -71,7 +70,7 @@ class Background:
             self._pending.discard(future)
 
     def finish(self, seconds: float | None = None) -> None:
-        """Wait until everything is stored.
+        """Wait until everything that was given so far is stored.
 
         Parameters
         ----------
@@ -83,23 +82,31 @@ class Background:
         ObjectsLost
             When something could not be stored.
         """
-        deadline = None if seconds is None else time.monotonic() + seconds
-        while True:  # what is stored may bring more with it
-            with self._lock:
-                pending = set(self._pending)
-            if not pending:
-                break
-            left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
-            if wait(pending, left).not_done:
-                logger.warning("%d log files were on their way, and are not stored.", len(pending))
-                break
-        if self._threads is not None:
-            self._threads.shutdown(wait=seconds is None, cancel_futures=True)
-            self._threads = None
-        failed, self._failed = self._failed, []
-        lost, self._lost = self._lost, 0
+        with self._lock:
+            pending = set(self._pending)  # and not what another build brings meanwhile
+        if wait(pending, seconds).not_done:
+            logger.warning("%d log files were on their way, and are not stored.", len(pending))
+            self._drop()
+        self._end_idle()
+        with self._lock:
+            failed, self._failed = self._failed, []
+            lost, self._lost = self._lost, 0
         if lost:
             raise ObjectsLost(failed[0][0], lost, str(failed[0][1])) from failed[0][1]
+
+    def _end_idle(self) -> None:
+        with self._lock:  # so that nobody hands something to threads that end
+            threads = None if self._pending else self._threads
+            if threads is not None:
+                self._threads = None
+        if threads is not None:
+            threads.shutdown()
+
+    def _drop(self) -> None:
+        with self._lock:
+            threads, self._threads = self._threads, None
+        if threads is not None:
+            threads.shutdown(wait=False, cancel_futures=True)
 
 
 _in_force: list[Background] = []
@@ -122,7 +129,8 @@ def put(store: Store, key: str, data: bytes) -> None:
 def storing() -> Iterator[None]:
     """Let small objects go in the background until the block ends; then wait for them.
 
-    Builds in several threads, and builds inside tasks, share what is in force; each waits for everything.
+    Builds in several threads, and builds inside tasks, share what is in force; each waits for all that was given
+    until then.
 
     Raises
     ------

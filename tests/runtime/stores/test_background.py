@@ -125,3 +125,29 @@ def test_a_forked_process_stores_at_once():
             background.put(store, "w/child", b"x")
             os._exit(0 if store.stat("w/child") is not None else 1)
         assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_block_that_ends_takes_nothing_from_one_that_goes_on():
+    store = Slow(seconds=0.0)
+    errors = []
+
+    def brief():
+        try:
+            for _ in range(60):
+                with background.storing():
+                    background.put(store, "brief/x", b"x")
+        except Exception as error:
+            errors.append(error)
+
+    with background.storing():
+        threads = [threading.Thread(target=brief) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        number = 0
+        while any(thread.is_alive() for thread in threads):
+            background.put(store, f"long/{number}", b"x")
+            number += 1
+        for thread in threads:
+            thread.join()
+    assert errors == []
+    assert len(list(store.list("long"))) == number
