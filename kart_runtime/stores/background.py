@@ -36,7 +36,7 @@ class Background:
         self._lock = threading.Lock()
         self._room = threading.BoundedSemaphore(_MOST_WAITING)
         self._pending: set[Future[None]] = set()
-        self._failed: list[tuple[str, Exception]] = []
+        self._first_lost: tuple[str, Exception] | None = None
         self._lost = 0
 
     def put(self, store: Store, key: str, data: bytes) -> None:
@@ -61,8 +61,7 @@ class Background:
         except Exception as error:  # noqa: BLE001 - told at the end
             with self._lock:
                 self._lost += 1
-                if len(self._failed) < 20:
-                    self._failed.append((key, error))
+                self._first_lost = self._first_lost or (key, error)
 
     def _done(self, future: Future[None]) -> None:
         self._room.release()
@@ -84,15 +83,17 @@ class Background:
         """
         with self._lock:
             pending = set(self._pending)  # and not what another build brings meanwhile
-        if wait(pending, seconds).not_done:
-            logger.warning("%d log files were on their way, and are not stored.", len(pending))
+        late = wait(pending, seconds).not_done
+        if late:
+            logger.warning("%d log files were on their way, and are not stored.", len(late))
             self._drop()
         self._end_idle()
         with self._lock:
-            failed, self._failed = self._failed, []
+            first, self._first_lost = self._first_lost, None
             lost, self._lost = self._lost, 0
-        if lost:
-            raise ObjectsLost(failed[0][0], lost, str(failed[0][1])) from failed[0][1]
+        if first is not None:
+            key, error = first
+            raise ObjectsLost(key, lost, str(error)) from error
 
     def _end_idle(self) -> None:
         with self._lock:  # so that nobody hands something to threads that end
