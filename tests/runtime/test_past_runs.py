@@ -205,7 +205,7 @@ def test_a_long_history_on_a_remote_store_costs_one_list_and_three_reads(s3, tmp
 
 
 def test_of_more_runs_than_a_page_holds_the_newest_count(s3, tmp_path, monkeypatch):
-    name = f"many{os.getpid()}"
+    name = f"runs-of-pages{os.getpid()}"
     put_many(s3, "bucket", [f"{name}/log/runs/20250101T{number:06}Z-a.jsonl" for number in range(1001)])
     write(f"s3://bucket/{name}", RunRecord("A", "module", "id", "done", "", 5.0))  # now
     s3.reset()
