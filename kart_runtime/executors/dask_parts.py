@@ -95,7 +95,7 @@ class Parts:
             self._vocabulary.dumps(list(classes), "the task classes")
         self._vocabulary.modules |= {entry.partition(":")[0] for entry in STORES.values()}
         self._state = pickle.dumps(State(LuigiConfiguration.gather(), dict(STORES), folder, tuple(marks)))
-        chosen = Choices.gather(self._can_send)
+        chosen = Choices.gather(self._vocabulary.takes)
         self._choices = self._vocabulary.dumps(chosen, "the parameters that the configuration overrides")
         self.tell()
 
@@ -119,13 +119,6 @@ class Parts:
         for number in range(self._number):
             with contextlib.suppress(Exception):
                 self._client.unregister_worker_plugin(part_name(self._build, number))
-
-    def _can_send(self, value: Any) -> bool:
-        try:
-            self._vocabulary.dumps(value, "a handler")
-        except CannotSend:
-            return False
-        return True
 
     def _new_packages(self) -> list[tuple[str, str, bytes]]:
         seen = len(self._vocabulary.modules) + len(self._vocabulary.sent)

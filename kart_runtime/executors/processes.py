@@ -182,16 +182,9 @@ class ProcessExecutor(Executor):
         """Work out, once, what workers have to be told of this program."""
         with self._lock:
             if self._state is None:
-                chosen = Choices.gather(self._can_send)
+                chosen = Choices.gather(self._vocabulary.takes)
                 choices = self._vocabulary.dumps(chosen, "the parameters that the configuration overrides")
                 self._state = pickle.dumps(Settings.gather()), choices
-
-    def _can_send(self, value: Any) -> bool:
-        try:
-            self._vocabulary.dumps(value, "a handler")
-        except CannotSend:
-            return False
-        return True
 
     def _hand_out(self) -> None:
         while self._queue and len(self._running) < self._size:

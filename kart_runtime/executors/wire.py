@@ -102,6 +102,20 @@ class Vocabulary:
             return self._by_value(value, what)
         return buffer.getvalue()
 
+    def takes(self, value: Any) -> bool:
+        """Return whether `dumps` takes a value.
+
+        Parameters
+        ----------
+        value
+            What may be sent.
+        """
+        try:
+            self.dumps(value, "a value")
+        except CannotSend:
+            return False
+        return True
+
     def number_of(self, obj: type | FunctionType) -> int | None:
         """Return the number of what has no name; None when it goes by name.
 

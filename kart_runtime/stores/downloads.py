@@ -41,8 +41,8 @@ _BLOCK = 4096
 _READS = 3
 """How often an object is read from its beginning that is replaced while it is read."""
 
-_NOT_TOLD = -1
-"""As `objects.NOT_TOLD`."""
+NOT_TOLD = -1
+"""The size of an object whose service does not tell it beside a part."""
 
 _numbers = itertools.count()
 
@@ -144,7 +144,7 @@ def _fill(descriptor: int, store: _Store, key: str, first: Any) -> None:
 
     def bring(start: int) -> None:
         piece = store.get(key, start, PIECE, only=first.version)
-        if piece.size not in {first.size, _NOT_TOLD}:  # a service that does not know conditions
+        if piece.size not in {first.size, NOT_TOLD}:  # a service that does not know conditions
             raise ObjectReplaced(store.url(key))
         wanted = min(PIECE, first.size - start)
         if len(piece.data) != wanted:

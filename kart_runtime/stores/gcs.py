@@ -23,8 +23,8 @@ import luigi
 
 from kart_runtime.errors import ConfigError, ObjectMissing, RequestFailed
 from kart_runtime.stores import Stat, Versioned, uploads
-from kart_runtime.stores.downloads import ObjectReplaced
-from kart_runtime.stores.objects import NOT_TOLD, Labels, ObjectStore, Page, Piece, split
+from kart_runtime.stores.downloads import NOT_TOLD, ObjectReplaced
+from kart_runtime.stores.objects import Labels, ObjectStore, Page, Piece, split
 
 _CONNECT_SECONDS, _READ_SECONDS = 10, 60
 _TRY_SECONDS = 30.0

@@ -18,10 +18,6 @@ from kart_runtime.stores import Stat, Versioned, downloads, listings, uploads
 Labels = Mapping[str, str]
 
 
-NOT_TOLD = -1
-"""The size of an object whose service does not tell it beside a part."""
-
-
 class Piece(NamedTuple):
     """A part of an object, and what is known of the whole.
 
@@ -32,7 +28,7 @@ class Piece(NamedTuple):
     version
         The object's: its etag or generation.
     size
-        The object's size in bytes; `NOT_TOLD` may stand here when the version was asked for.
+        The object's size in bytes; `downloads.NOT_TOLD` may stand here when the version was asked for.
     age
         Seconds since the object was written, by the store's clock.
     """
