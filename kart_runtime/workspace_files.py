@@ -116,7 +116,10 @@ class _LocalFiles:
     def __init__(self, path: str, root: Path) -> None:
         self._root = root
         self._folder = (root / path).resolve()
-        self._runs = self._folder / RUNS_FOLDER
+        runs = self._folder / RUNS_FOLDER
+        self._runs = runs.resolve()
+        # Either may be a link to where a team keeps its runs, and without the link they would not be found.
+        self._way_to_runs = (runs.parent, runs.parent.resolve() / runs.name, self._runs)
         self.key = str(self._folder)
         self._parents: dict[str, Path | None] = {}
 
@@ -127,7 +130,7 @@ class _LocalFiles:
             return None
         # The folder is resolved and not the file, for of a link the link itself is meant.
         parent = self._resolved(folder or ("/" if path.startswith("/") else "."))
-        return None if parent is None else str(parent / name)
+        return None if parent is None or parent / name in self._way_to_runs else str(parent / name)
 
     def _resolved(self, folder: str) -> Path | None:
         """Return a folder without links, None when it is not in the workspace."""
@@ -175,7 +178,7 @@ class _Objects:
         # A store may give a meaning to names that paths have, so that these lead out of the workspace there.
         if not url.startswith(self._url) or not {"", ".", ".."}.isdisjoint(below.split("/")):
             return None
-        return None if below.startswith(f"{RUNS_FOLDER}/") or not _is_text(below) else f"{self.key}{below}"
+        return None if f"{below}/".startswith(f"{RUNS_FOLDER}/") or not _is_text(below) else f"{self.key}{below}"
 
     def found(self, places: Collection[str]) -> dict[str, Stat]:
         if len(places) > _FEW:

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kart_runtime.past_runs import RunRecord
@@ -179,7 +179,18 @@ def test_a_file_that_cannot_be_deleted_is_told(tmp_path):
     assert not Path(file).exists()
 
 
+@pytest.mark.parametrize("link", ["log", "log/runs"])
+def test_the_runs_are_not_a_task_s_files_when_they_are_kept_elsewhere_in_the_workspace_either(tmp_path, link):
+    put("w/kept/runs/1.jsonl", "w/kept/1.jsonl")
+    Path("w", link).parent.mkdir(exist_ok=True)
+    Path("w", link).symlink_to(tmp_path / "w" / "kept")
+    files = files_of("w", tmp_path)
+    real = "w/kept/runs/1.jsonl" if link == "log" else "w/kept/1.jsonl"
+    assert [url for url in ("w/log/runs", "w/log", "w/log/runs/1.jsonl", real) if files.place(url) is not None] == []
+
+
 @settings(deadline=None)
+@example(["log", "runs"])
 @given(st.lists(st.sampled_from(["..", ".", "", "a", "in", "out", "log", "runs", "x.pkl", "/"]), max_size=7))
 def test_no_path_leads_out(tmp_path_factory, parts):
     root = tmp_path_factory.mktemp("any")
