@@ -89,11 +89,16 @@ class FileLocks:
         """Hold a name; poll with growing pauses for at most `wait` seconds."""
         folder = _checked_folder(workspace or self.workspace)
         descriptor = _locked(Path(split_url(lock_url(folder, name))[1]), name, wait)
+        holder = os.getpid()
         try:
             os.truncate(descriptor, 0)
             os.pwrite(descriptor, this_process().encode(), 0)
             yield _FileTurn(descriptor, name)
         finally:
+            # Closing alone would leave the lock to a process that the task has forked, which has the file open, too;
+            # and that one must not give back what is not its own.
+            if os.getpid() == holder:
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)
 
 

@@ -82,6 +82,36 @@ def test_a_lock_is_let_go_when_the_block_raises(tmp_path):
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+def test_a_process_that_the_holder_forked_does_not_keep_the_lock(tmp_path):
+    locks = FileLocks(str(tmp_path))
+    with locks.hold("x", None, 0):
+        child = os.fork()
+        if not child:
+            time.sleep(60)
+            os._exit(0)
+    try:
+        with locks.hold("x", None, 0):
+            pass
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def test_a_process_that_the_holder_forked_does_not_give_the_lock_back(tmp_path):
+    locks = FileLocks(str(tmp_path))
+    with contextlib.ExitStack() as holding:
+        holding.enter_context(locks.hold("x", None, 0))
+        child = os.fork()
+        if not child:
+            try:
+                holding.close()
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        with pytest.raises(LockTimeout), locks.hold("x", None, 0):
+            pytest.fail("the lock is held")
+
+
 def test_the_holder_of_a_removed_file_notices(tmp_path):
     locks = FileLocks(str(tmp_path))
     with locks.hold("x", None, 0) as turn:

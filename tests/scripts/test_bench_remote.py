@@ -43,6 +43,7 @@ def test_requests_are_counted_and_memory_is_measured(bench_lib, made, monkeypatc
         monkeypatch.setattr(module, "SERVICES", (name,))
     monkeypatch.setattr(bench_lib("services"), "PROBES", 10)
     remote.remote(made)
+    remote.values(made)
     assert [cell.failure for cell in made.cells.values() if cell.failure] == []
     row = remote.WAYS[0].row
     first = made.cells["remote", remote.column(name, "first run", 5, 0), row].samples[0].said

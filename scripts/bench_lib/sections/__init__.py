@@ -20,4 +20,5 @@ SECTIONS: dict[str, Callable[[Bench], None]] = {
     "parallel": parallel.parallel,
     "dynamic": dynamic.dynamic,
     "remote": remote.remote,
+    "value": remote.values,
 }

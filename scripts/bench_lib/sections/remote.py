@@ -1,4 +1,4 @@
-"""What does a workspace elsewhere cost? Requests by kind and seconds of a fan-in, and memory of a large value.
+"""What does a workspace elsewhere cost? Requests by kind and seconds of a fan-in; memory and seconds of a large value.
 
 Servers of this machine stand for S3 and GCS; a proxy before them counts the requests, and lets each wait as long as a
 network would. Requests are the same whatever they wait for, so they are those of the runs without a delay.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -27,6 +29,8 @@ REQUESTS = "requests "
 """What the names of the counts begin with, beside what the program says itself."""
 LITTLE = 1
 """Megabytes of the value with which the floor of memory is measured."""
+SERVER = 6
+"""How many times the size of a large value a server takes of memory for it."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ def column(name: str, turn: str, count: int, delay: int) -> str:
 
 
 def remote(bench: Bench) -> None:
-    """Measure both services: the graph of every size with and without a delay, then the large value."""
+    """Measure both services: the graph of every size with and without a delay."""
     if not bench.chosen(*ENGINES):
         return
     for name in SERVICES:
@@ -64,10 +68,18 @@ def remote(bench: Bench) -> None:
                 for count, delay, peer in itertools.product(bench.sizes.remote, DELAYS, peers):
                     for way in (way for way in WAYS if way.peer is peer):
                         graph(bench, reached, way, count, delay)
-        with service(bench, name) as reached:  # another, since the first may have grown
-            for peer, form in itertools.product(bench.chosen(*ENGINES), FORMS):
-                bench.tell(f"remote, {name}: a {form} of {bench.sizes.megabytes:,} MB, {peer.name}", lasting=True)
-                value(bench, reached, peer, form)
+
+
+def values(bench: Bench) -> None:
+    """Measure a large value of each form on both services, each on a server of its own: they grow."""
+    if not bench.chosen(*ENGINES):
+        return
+    for name in SERVICES:
+        for peers in bench.each_round(f"value, {name}", bench.chosen(*ENGINES)):
+            for form, peer in itertools.product(FORMS, peers):
+                bench.tell(f"value, {name}: a {form} of {bench.sizes.megabytes:,} MB, {peer.name}", lasting=True)
+                with service(bench, name) as reached:
+                    value(bench, reached, peer, form)
 
 
 def graph(bench: Bench, reached: Service, way: Way, count: int, delay: int) -> None:
@@ -116,6 +128,7 @@ def waiting(bench: Bench, name: str, way: Way, count: int, delay: int) -> float:
 def value(bench: Bench, reached: Service, peer: Peer, form: str) -> None:
     """Measure a large value once, after a little one through the same program."""
     column = f"{reached.name}, {form}"
+    touch(SERVER * bench.sizes.megabytes)
     for megabytes, where in ((LITTLE, f"{column}, floor"), (bench.sizes.megabytes, column)):
         reached.empty()
         reached.begin(0)
@@ -126,3 +139,13 @@ def value(bench: Bench, reached: Service, peer: Peer, form: str) -> None:
         bench.cells.add("remote value", where, peer.name, megabytes, sample)
         if sample.failure is not None:
             return
+
+
+def touch(megabytes: int) -> None:
+    """Have the machine give so much memory to a process that ends at once.
+
+    A virtual machine takes seconds for a gigabyte that nobody has used before, and the first to be measured would pay
+    for it.
+    """
+    program = f"memory = bytearray({megabytes} * 10**6); memory[::4096] = bytes(len(range(0, len(memory), 4096)))"
+    subprocess.run([sys.executable, "-c", program], check=True)
