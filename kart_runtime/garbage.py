@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 from kart_runtime.past_runs import Run, RunFiles, list_runs, read_runs
 from kart_runtime.registry import store_for
-from kart_runtime.stores import Stat
+from kart_runtime.stores import Stat, Unfinished, UnfinishedUpload
 from kart_runtime.stores.local import LocalStore
 from kart_runtime.workspace import WorkspaceRefused, abandoned_files
 from kart_runtime.workspace_files import WorkspaceFiles, absolute, files_of, named_urls, url_of
@@ -75,6 +75,10 @@ class Garbage:
         The places of the files of runs, with their sizes.
     temporary
         The places of files that were left behind, with their sizes.
+    uploads
+        What writes have left in the store that never ended; their sizes are not known.
+    warnings
+        What could not be found out.
     kept_runs, all_runs
         How many runs are kept, of how many.
     seen
@@ -86,6 +90,8 @@ class Garbage:
     by_task: dict[str, dict[str, int]] = field(default_factory=dict)
     runs: dict[str, int] = field(default_factory=dict)
     temporary: dict[str, int] = field(default_factory=dict)
+    uploads: frozenset[UnfinishedUpload] = frozenset()
+    warnings: tuple[str, ...] = ()
     kept_runs: int = 0
     all_runs: int = 0
     seen: frozenset[RunFiles] = frozenset()
@@ -201,7 +207,17 @@ class _History:
         if isinstance(store_for(self.workspace)[0], LocalStore):
             left = self._files.found(list(abandoned_files(self._files.key)))
             found.temporary = {place: stat.size for place, stat in left.items()}
+        self._look_for_uploads(found)
         return found
+
+    def _look_for_uploads(self, found: Garbage) -> None:
+        store = store_for(self.workspace)[0]
+        if not isinstance(store, Unfinished):
+            return
+        try:
+            found.uploads = frozenset(store.unfinished(self._files.key, self._now - DAY))
+        except OSError as error:  # to look for uploads needs a right of its own, which few have
+            found.warnings = (f"unfinished uploads could not be looked for: {error}",)
 
     def _may_go(self, named: _Named, stat: Stat | None, in_use: frozenset[str]) -> bool:
         return (
@@ -300,7 +316,8 @@ def remove(found: Sequence[Garbage], now: float | None = None) -> Removed:
                 kept[url] = failed[place]
             else:
                 gone[url] = sizes[place]
-    return Removed(gone, kept, *_discard_uploads(found, moment - DAY))
+    uploads, warnings = _discard_uploads(found)
+    return Removed(gone, kept, uploads, warnings)
 
 
 def _spared(found: Sequence[Garbage], now: float) -> frozenset[str]:
@@ -322,13 +339,14 @@ def _id_in(place: str) -> str | None:
     return found[1] if found else None
 
 
-def _discard_uploads(found: Sequence[Garbage], before: float) -> tuple[int, tuple[str, ...]]:
+def _discard_uploads(found: Sequence[Garbage]) -> tuple[int, tuple[str, ...]]:
     """Throw away what uploads have left that never ended; return how many there were, and what went wrong."""
     number, warnings = 0, []
     for garbage in found:
-        discard: Any = getattr(store_for(garbage.workspace)[0], "discard_unfinished", None)
-        try:
-            number += 0 if discard is None else discard(garbage.files.key, before)
-        except OSError as error:  # to look for uploads needs a right of its own, which few have
-            warnings.append(f"unfinished uploads could not be looked for: {error}")
+        store: Any = store_for(garbage.workspace)[0]
+        for upload in sorted(garbage.uploads):
+            try:
+                number += store.discard(upload)
+            except OSError as error:
+                warnings.append(str(error))
     return number, tuple(warnings)

@@ -12,13 +12,13 @@ asked for by the attributes and methods below, each of which it may leave out:
     True where texts are kept with an object.
 the methods of `Conditional`
     For stores that can give turns, so that tasks are locked without a server for that.
-``discard_unfinished(prefix, before)``
-    Removes what writes have left that never ended.
+the methods of `Unfinished`
+    For stores where writes that never ended leave something behind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, BinaryIO, NamedTuple, Protocol, runtime_checkable
 
@@ -104,6 +104,34 @@ class Conditional(Protocol):
 
         A store that cannot do that in one step says so.
         """
+        ...
+
+
+class UnfinishedUpload(NamedTuple):
+    """What a write has left that never ended: its parts are stored, and no list of objects shows them.
+
+    Attributes
+    ----------
+    key
+        Where the object would be.
+    id
+        What the service calls the upload.
+    """
+
+    key: str
+    id: str
+
+
+@runtime_checkable
+class Unfinished(Protocol):
+    """A store where writes that never ended leave something behind."""
+
+    def unfinished(self, prefix: str, before: float) -> Sequence[UnfinishedUpload]:
+        """Return the uploads below a folder that have not ended and began before a time, in seconds of the epoch."""
+        ...
+
+    def discard(self, upload: UnfinishedUpload) -> bool:
+        """Throw away what an upload has left; return whether there was something."""
         ...
 
 

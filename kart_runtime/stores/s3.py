@@ -19,7 +19,7 @@ from typing import Any
 import luigi
 
 from kart_runtime.errors import ConfigError, ObjectMissing, RequestFailed
-from kart_runtime.stores import Stat
+from kart_runtime.stores import Stat, UnfinishedUpload
 from kart_runtime.stores.downloads import ObjectReplaced
 from kart_runtime.stores.objects import Labels, ObjectStore, Page, Piece, split
 
@@ -188,27 +188,27 @@ class S3Store(ObjectStore):
             self._delete(key)
         return True
 
-    def discard_unfinished(self, prefix: str, before: float) -> int:
-        """Throw away the parts of uploads below a folder that never ended; return how many uploads there were.
-
-        Parameters
-        ----------
-        prefix
-            A bucket and a folder.
-        before
-            Only uploads that began earlier than this, in seconds since the epoch.
-        """
+    def unfinished(self, prefix: str, before: float) -> list[UnfinishedUpload]:
+        """Return the uploads below a folder that have not ended and began before a time, in seconds of the epoch."""
         bucket, folder = split(prefix if prefix.endswith("/") else f"{prefix}/")
-        number = 0
-        with self._asking(prefix, "tidy up"):
-            client = _client()
-            pages = client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=folder)
-            old = [one for page in pages for one in page.get("Uploads", ()) if one["Initiated"].timestamp() < before]
-            for upload in old:
-                with suppress(client.exceptions.NoSuchUpload):  # it has just ended
-                    client.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
-                    number += 1
-        return number
+        with self._asking(prefix, "look for uploads in"):
+            pages = _client().get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=folder)
+            return [
+                UnfinishedUpload(f"{bucket}/{one['Key']}", one["UploadId"])
+                for page in pages
+                for one in page.get("Uploads", ())
+                if one["Initiated"].timestamp() < before
+            ]
+
+    def discard(self, upload: UnfinishedUpload) -> bool:
+        """Throw away the parts of an upload; return whether there was something to throw away."""
+        try:
+            _Multipart(self, *upload).abort()
+        except RequestFailed as error:
+            if _code(error.__cause__) != "NoSuchUpload":  # it has just ended
+                raise
+            return False
+        return True
 
     def _put_if(self, key: str, data: bytes, **condition: str) -> str | None:
         bucket, name = split(key)

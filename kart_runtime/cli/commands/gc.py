@@ -11,6 +11,7 @@ from kart_runtime.cli.exits import Exit
 from kart_runtime.cli.opening import open_session
 from kart_runtime.cli.removals import size_lines, told_deleted, workspaces, would_delete
 from kart_runtime.garbage import Garbage, Keep, find_garbage, remove
+from kart_runtime.stores import UnfinishedUpload
 
 NAME = "gc"
 HELP = "delete outputs that no run of late refers to"
@@ -46,14 +47,12 @@ def execute(arguments: argparse.Namespace) -> int:
         keep = Keep(arguments.keep_runs, arguments.keep_days)
         found = find_garbage(workspaces(session), session.project.root, keep)
     groups = _groups(found)
+    for warning in (warning for one in found for warning in one.warnings):
+        print(f"warning: {warning}", file=sys.stderr)
     for line in size_lines(groups):
         print(line)
     print(f"{sum(one.kept_runs for one in found)} of {sum(one.all_runs for one in found)} runs are kept.")
-    sizes = [size for one in found for size in one.sizes().values()]
-    if arguments.yes:
-        return _remove(found)
-    print(would_delete(sizes) if sizes else "Nothing to delete.")
-    return Exit.OK
+    return _remove(found) if arguments.yes else _tell(found)
 
 
 def _groups(found: Sequence[Garbage]) -> dict[str, dict[str, int]]:
@@ -67,14 +66,31 @@ def _groups(found: Sequence[Garbage]) -> dict[str, dict[str, int]]:
     return groups
 
 
+def _tell(found: Sequence[Garbage]) -> Exit:
+    uploads = len(frozenset[UnfinishedUpload]().union(*(one.uploads for one in found)))
+    sizes = [size for one in found for size in one.sizes().values()]
+    if uploads:
+        print(f"Would throw away {_uploads(uploads)}.")
+    if sizes:
+        print(would_delete(sizes))
+    else:
+        print("Nothing was thrown away. Add --yes to do it." if uploads else "Nothing to delete.")
+    return Exit.OK
+
+
+def _uploads(number: int) -> str:
+    return "1 unfinished upload" if number == 1 else f"{number} unfinished uploads"
+
+
 def _remove(found: Sequence[Garbage]) -> Exit:
     removed = remove(found)
     for warning in removed.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     if removed.uploads:
-        print(f"Threw away {removed.uploads} unfinished uploads.")
+        print(f"Threw away {_uploads(removed.uploads)}.")
     if not removed.gone and not removed.kept:
-        print("Nothing to delete.")
+        if not removed.uploads:
+            print("Nothing to delete.")
         return Exit.OK
     return told_deleted(removed.gone.values(), removed.kept)
 

@@ -97,10 +97,14 @@ class _NotImplemented(Exception):
 def test_only_what_is_unfinished_in_a_folder_is_discarded(store, s3_bucket):
     for name in ("ws/a", "ws/b/c", "ws2/a"):
         store.begin(f"{s3_bucket.name}/{name}")
-    assert store.discard_unfinished(f"{s3_bucket.name}/ws", 0) == 0
-    assert store.discard_unfinished(f"{s3_bucket.name}/ws", time.time()) == 2
-    assert store.discard_unfinished(f"{s3_bucket.name}/ws", time.time()) == 0
-    assert store.discard_unfinished(f"{s3_bucket.name}/ws2", time.time()) == 1
+    folder = f"{s3_bucket.name}/ws"
+    assert store.unfinished(folder, 0) == []
+    found = store.unfinished(folder, time.time())
+    assert [upload.key for upload in found] == [f"{folder}/a", f"{folder}/b/c"]
+    assert [store.discard(upload) for upload in found] == [True, True]
+    assert [store.discard(upload) for upload in found] == [False, False]
+    assert store.unfinished(folder, time.time()) == []
+    assert len(store.unfinished(f"{folder}2", time.time())) == 1
 
 
 def test_a_folder_of_the_console_is_no_object(store, s3_bucket):

@@ -169,6 +169,13 @@ def test_gc_of_a_remote_workspace(small_project, kart, monkeypatch, tmp_path):
         now = time.time()
         monkeypatch.setattr("kart_runtime.garbage.time.time", lambda: now + 50 * DAY)
         assert kart("gc", "--yes").lines == ["1 of 1 runs are kept.", "Nothing to delete."]
+        store.begin(f"{key}/large.pkl")
+        told = "Would throw away 1 unfinished upload."
+        nothing = "Nothing was thrown away. Add --yes to do it."
+        assert kart("gc").lines == ["1 of 1 runs are kept.", told, nothing]
+        thrown = "Threw away 1 unfinished upload."
+        assert kart("gc", "--yes").lines == ["1 of 1 runs are kept.", thrown]
+        assert kart("gc").lines == ["1 of 1 runs are kept.", "Nothing to delete."]
         (first,) = list_runs("s3://bucket/w")
         for run in [part.key for part in first.files]:
             older = run.replace(first.id, f"20260101T000000Z-{first.id[-8:]}")
