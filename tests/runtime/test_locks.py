@@ -154,7 +154,7 @@ def test_no_locks_never_wait():
     started = time.monotonic()
     with NoLocks().hold("x", None, 5) as turn, NoLocks().hold("x", None, 5):
         turn.check()
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 5
 
 
 @pytest.mark.parametrize(

@@ -88,13 +88,13 @@ def test_the_next_block_begins_without_the_losses_of_the_last():
 
 def test_an_interrupted_build_does_not_wait_for_long(monkeypatch, caplog):
     monkeypatch.setattr(background, "_LAST_SECONDS", 0.2)
-    store = Slow(seconds=0.1)
+    store = Slow(seconds=0.4)
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt), background.storing():
-        for number in range(400):
+        for number in range(800):
             background.put(store, f"w/{number}", b"x")
         raise KeyboardInterrupt
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 800 * 0.4 / 16 / 2
     assert "were on their way" in caplog.text
 
 
