@@ -12,6 +12,7 @@ import luigi
 
 from kart_runtime import identity
 from kart_runtime.build_log import logged
+from kart_runtime.durations import typical_seconds
 from kart_runtime.errors import BuildFailed, ConfigError
 from kart_runtime.events import Listener, Summary
 from kart_runtime.executors import Executors
@@ -19,7 +20,6 @@ from kart_runtime.hand_off import handing_off
 from kart_runtime.instances import forget_classes
 from kart_runtime.ledger import Ledger
 from kart_runtime.locks import make_locks
-from kart_runtime.past_runs import typical_seconds
 from kart_runtime.plan import Action, describe, plan
 from kart_runtime.resources import Limits
 from kart_runtime.schedule import Loop, Surroundings

@@ -204,14 +204,15 @@ class _History:
                     gone.add(named.place)
                     found.by_task.setdefault(named.task, {})[named.place] = exists[named.place].size
         found.runs = {stat.key: stat.size for stat in self._spent_runs(frozenset(exists) - gone)}
-        if isinstance(store_for(self.workspace)[0], LocalStore):
-            left = self._files.found(list(abandoned_files(self._files.key)))
-            found.temporary = {place: stat.size for place, stat in left.items()}
-        self._look_for_uploads(found)
+        self._add_unfinished(found)
         return found
 
-    def _look_for_uploads(self, found: Garbage) -> None:
+    def _add_unfinished(self, found: Garbage) -> None:
+        """Add what writes have left that never ended."""
         store = store_for(self.workspace)[0]
+        if isinstance(store, LocalStore):
+            left = self._files.found(list(abandoned_files(self._files.key)))
+            found.temporary = {place: stat.size for place, stat in left.items()}
         if not isinstance(store, Unfinished):
             return
         try:

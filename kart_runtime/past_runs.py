@@ -1,19 +1,17 @@
 """What happened before? What the files of earlier runs say, which `ledger` has written.
 
-Asked by `builder`, to learn how long tasks take, and by the commands that tidy up a workspace.
+Asked by `durations`, and by the commands that tidy up a workspace.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from heapq import nlargest
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -193,7 +191,7 @@ def list_runs(workspace: str) -> list[RunFiles]:
     workspace
         The workspace.
     """
-    store, folder = _runs_folder(workspace)
+    store, folder = runs_folder(workspace)
     found: dict[str, list[Stat]] = {}
     for stat in _local_files(folder) if isinstance(store, LocalStore) else store.list(folder):
         name = stat.key[stat.key.rfind("/") + 1 :]
@@ -214,7 +212,7 @@ def read_runs(workspace: str, listed: Sequence[RunFiles]) -> Iterator[Run]:
         Those that are wanted, as `list_runs` gives them. A file that cannot be read is passed over with a warning, and
         is `unread` of its run.
     """
-    store, _ = _runs_folder(workspace)
+    store, _ = runs_folder(workspace)
     if isinstance(store, LocalStore):
         for files in listed:
             yield _read_run(store, files)
@@ -224,7 +222,14 @@ def read_runs(workspace: str, listed: Sequence[RunFiles]) -> Iterator[Run]:
             yield from threads.map(lambda files: _read_run(store, files), listed[start : start + 4 * _AT_ONCE])
 
 
-def _runs_folder(workspace: str) -> tuple[Any, str]:
+def runs_folder(workspace: str) -> tuple[Any, str]:
+    """Return the store of a workspace, and the key of the folder in it where the files of runs lie.
+
+    Parameters
+    ----------
+    workspace
+        The workspace.
+    """
     slash = "" if workspace.endswith("/") or not workspace else "/"
     store, key = store_for(f"{workspace}{slash}{RUNS_FOLDER}")
     return store, str(Path(key)) if isinstance(store, LocalStore) else key
@@ -243,7 +248,7 @@ def _read_run(store: Store, run: RunFiles) -> Run:
     lines, unread = _Lines(), ""
     for stat in run.files:
         try:
-            lines.take(_text(store, stat.key))
+            lines.take(text_of(store, stat.key))
         except OSError as error:
             logger.warning("A run's file is passed over, because it cannot be read: %s", error)
             unread = str(error)
@@ -253,7 +258,14 @@ def _read_run(store: Store, run: RunFiles) -> Run:
     return Run(run.id, run.files, _started(run.id), written, records, tasks, lines.has_told, unread, lines.cut)
 
 
-def _text(store: Store, key: str) -> str:
+def text_of(store: Store, key: str) -> str:
+    """Return what a run's file says.
+
+    Parameters
+    ----------
+    store, key
+        Where it lies.
+    """
     with store.open(key) as file:
         return file.read().decode(errors="replace")
 
@@ -317,83 +329,15 @@ def _record(found: Mapping[str, Any]) -> Iterator[RunRecord]:
         return
 
 
-def _records_in(text: str) -> Iterator[RunRecord]:
+def records_in(text: str) -> Iterator[RunRecord]:
+    """Go through the records in what a run's file says, or in the end of that.
+
+    Parameters
+    ----------
+    text
+        What it says. Cut and foreign lines are passed over.
+    """
     for line in text.splitlines():
         found = _decoded(line)
         if found and "unique_id" in found:
             yield from _record(found)
-
-
-# -- how long tasks take ---------------------------------------------------------------------------------------------
-
-_LOOK_BACK = 1 << 20
-"""Bytes of records, newest first, that are read to learn how long tasks take."""
-
-_LOOK_BACK_DAYS = 14
-"""Days whose runs are asked for when a remote store has more files than one list tells of."""
-
-_LOOK_BACK_FILES = 3
-"""The same on a remote store, where each costs a request."""
-
-
-def typical_seconds(workspace: str) -> dict[tuple[str, str], float]:
-    """Return how long the tasks of each class took lately, by module and name: the mean in the newest run that ran any.
-
-    Parameters
-    ----------
-    workspace
-        The workspace. Only the end of its history is read, so that a long one costs no more than a short one: on a
-        remote store one request for a list, or two, and three files.
-    """
-    store, folder = _runs_folder(workspace)
-    means: dict[tuple[str, str], float] = {}
-    for text in _local_ends(folder) if isinstance(store, LocalStore) else _newest(store, folder):
-        times: dict[tuple[str, str], list[float]] = {}
-        for record in _records_in(text):
-            if record.state == "done":
-                times.setdefault((record.module, record.task), []).append(record.seconds)
-        for cls, seconds in times.items():
-            means.setdefault(cls, sum(seconds) / len(seconds))
-    return means
-
-
-def _local_ends(folder: str) -> Iterator[str]:
-    left = _LOOK_BACK
-    for path in sorted(Path(folder).glob("*.jsonl"), reverse=True):
-        try:
-            with path.open("rb") as file:
-                file.seek(-min(left, path.stat().st_size), os.SEEK_END)
-                text = file.read(left).decode(errors="replace")
-        except OSError:  # removed by somebody, or not ours to read: an order of tasks is no reason to fail
-            continue
-        yield text
-        left -= len(text)
-        if left <= 0:
-            return
-
-
-def _newest(store: Any, folder: str) -> Iterable[str]:
-    """Return the texts of the newest files of runs, as far as they can be read."""
-    try:
-        found = _lately(store, folder) if hasattr(store, "page") else store.list(folder)
-        keys = nlargest(_LOOK_BACK_FILES, (stat.key for stat in found if stat.key.endswith(".jsonl")))
-    except OSError:
-        return []
-    with ThreadPoolExecutor(_LOOK_BACK_FILES, "kart-runs") as threads:
-        return list(threads.map(lambda key: _text_or_nothing(store, key), keys))
-
-
-def _lately(store: Any, folder: str) -> Iterable[Stat]:
-    """Return the files of runs: all that one request tells of, or else what a second one tells of the last days."""
-    page = store.page(f"{folder}/")
-    if page.token is None:
-        return list(page.found)
-    first = f"{datetime.now(UTC) - timedelta(days=_LOOK_BACK_DAYS):%Y%m%d}"
-    return [*page.found, *store.page(f"{folder}/", after=f"{folder}/{first}").found]
-
-
-def _text_or_nothing(store: Store, key: str) -> str:
-    try:
-        return _text(store, key)
-    except OSError:
-        return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from typing import NamedTuple
 
 import luigi
@@ -85,6 +86,18 @@ def redis_port():
     """The port of a redis server; what lies in it is shared by all tests."""
     with redis_server() as port:
         yield port
+
+
+@pytest.fixture(params=["local", "memory", "s3"])
+def workspace(request, tmp_path):
+    """An empty workspace of each kind of store."""
+    name = f"w{os.getpid()}_{next(_numbers)}"
+    if request.param == "local":
+        return str(tmp_path / "workspace")
+    if request.param == "memory":
+        return f"memory://{name}"
+    request.getfixturevalue("s3")
+    return f"s3://bucket/{name}/"
 
 
 @pytest.fixture

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import logging
-import os
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -14,44 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kart_runtime.ledger import Ledger
-from kart_runtime.past_runs import RunFiles, RunRecord, TaskName, list_runs, read_records, read_runs, typical_seconds
+from kart_runtime.past_runs import RunFiles, TaskName, list_runs, read_records, read_runs
 from kart_runtime.registry import store_for
 from kart_runtime.stores import Stat
-from kart_runtime.targets import Stored
-from tests.runtime.servers import put_many
+from tests.runtime.run_files import AS_JSON, RECORD, put, put_cut_and_foreign, write
 
-RECORD = RunRecord(
-    "Task", "module", "id", "done", "2026-01-01T00:00:00+00:00", 0.5, 7, {"a": "1"}, (Stored("u", 1, "c"),), ("l",)
-)
-AS_JSON = {**vars(RECORD), "outputs": [{"url": "u", "size": 1, "sha256": "c"}]}
 NEVER = {"run_id": "r", "tasks": {"module": {"Task": ["other", "id"], "Never": ["x"]}}}
-
-_numbers = itertools.count()
-
-
-@pytest.fixture(params=["local", "memory", "s3"])
-def workspace(request, tmp_path, monkeypatch):
-    """Return an empty workspace of each kind of store."""
-    name = f"w{os.getpid()}_{next(_numbers)}"
-    if request.param == "local":
-        return str(tmp_path / "workspace")
-    if request.param == "memory":
-        return f"memory://{name}"
-    request.getfixturevalue("s3")
-    return f"s3://bucket/{name}/"
-
-
-def write(workspace, *records, run_id=None):
-    with Ledger(run_id) as ledger:
-        for record in records:
-            ledger.append(str(workspace), vars(record))
-    return ledger.run_id
-
-
-def put(workspace, name, text):
-    store, key = store_for(f"{workspace.rstrip('/')}/log/runs/{name}")
-    with store.write(key) as file:
-        file.write(text.encode() if isinstance(text, str) else text)
 
 
 def read(workspace):
@@ -103,18 +68,11 @@ def test_a_file_that_is_not_named_like_a_run_has_no_time(workspace):
 
 
 def test_what_is_cut_or_foreign_is_passed_over(workspace):
-    line = json.dumps(AS_JSON)
-    records = [{**AS_JSON, field: 5} for field in ("task", "module", "unique_id", "outputs", "log_files")]
-    records += [{"unique_id": 1}, {**AS_JSON, "seconds": "long"}, {**AS_JSON, "outputs": [{"url": 5}, "u"]}]
-    foreign = "\n".join(["[1]", '"unique_id"', "7", *map(json.dumps, records), ""])
-    put(workspace, "20260101T000000Z-a.jsonl", f"{foreign}{line}\n{line[:-20]}")
-    put(workspace, "20260102T000000Z-a.jsonl", b"\xff\n" + b"[" * 100_000 + b"\n" + line.encode())
-    put(workspace, "other.jsonl", "")
+    put_cut_and_foreign(workspace)
     found = read(workspace)
     assert [len(run.records) for run in found] == [1, 1, 0]
     assert [bool(run.cut) for run in found] == [False, True, False]  # a cut attempt hides no task of the graph
     assert list(read_records(workspace)) == [*found[0].records, *found[1].records]
-    assert typical_seconds(workspace) == {("module", "Task"): 0.5}
 
 
 @pytest.mark.parametrize(
@@ -136,7 +94,6 @@ def test_a_later_version_may_add_fields(workspace):
 def test_no_runs(workspace):
     assert list_runs(workspace) == []
     assert list(read_records(workspace)) == []
-    assert typical_seconds(workspace) == {}
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
@@ -166,55 +123,12 @@ def test_a_file_that_vanishes_is_told(workspace):
     assert sorted(bool(run.unread) for run in read_runs(workspace, listed)) == [False, True]
 
 
-def test_one_that_a_service_refuses_is_told(s3, monkeypatch):
+@pytest.mark.usefixtures("s3")
+def test_one_that_a_service_refuses_is_told():
     listed = RunFiles("20260101T000000Z-a", (Stat("nowhere/w/log/runs/20260101T000000Z-a.jsonl", 1, 0.0),))
     (run,) = read_runs("s3://nowhere/w", [listed])
     assert "NoSuchBucket" in run.unread
     assert "s3://nowhere/w/log/runs/20260101T000000Z-a.jsonl" in run.unread
-
-
-# -- how long tasks take ---------------------------------------------------------------------------------------------
-
-
-def test_how_long_tasks_take_is_what_the_newest_run_says(workspace):
-    write(workspace, *(RunRecord("B", "module", "id", "done", "2025", 1.5),), run_id="20250101T000000Z-a")
-    for run_id, seconds in (("20260101T000000Z-a", 9.0), ("20260102T000000Z-a", 2.0)):
-        attempts = [("done", seconds), ("done", seconds + 2), ("failed", 100.0)]
-        write(workspace, *(RunRecord("A", "module", "id", state, "", took) for state, took in attempts), run_id=run_id)
-    assert typical_seconds(workspace) == {("module", "A"): 3.0, ("module", "B"): 1.5}
-    assert typical_seconds(f"{workspace}/nowhere") == {}
-
-
-def test_a_file_that_cannot_be_read_is_no_reason_to_fail(tmp_path):
-    write(tmp_path, RECORD)
-    Path(tmp_path, "log", "runs", "20990103T000000Z-a.jsonl").symlink_to("gone")
-    assert typical_seconds(str(tmp_path)) == {("module", "Task"): 0.5}
-
-
-def test_a_long_history_on_a_remote_store_costs_one_list_and_three_reads(s3, tmp_path, monkeypatch):
-    workspace = f"s3://bucket/long{os.getpid()}"
-    for day in range(1, 8):
-        record = RunRecord("A", "module", "id", "done", "", float(day))
-        write(
-            workspace, record, RunRecord(f"Of{day}", "module", "id", "done", "", 1.0), run_id=f"2026010{day}T000000Z-a"
-        )
-    s3.reset()
-    found = typical_seconds(workspace)
-    assert s3.count() == Counter(list=1, get=3)
-    assert found == {("module", name): took for name, took in (("A", 7.0), ("Of7", 1.0), ("Of6", 1.0), ("Of5", 1.0))}
-
-
-def test_of_more_runs_than_a_page_holds_the_newest_count(s3, tmp_path, monkeypatch):
-    name = f"runs-of-pages{os.getpid()}"
-    put_many(s3, "bucket", [f"{name}/log/runs/20250101T{number:06}Z-a.jsonl" for number in range(1001)])
-    write(f"s3://bucket/{name}", RunRecord("A", "module", "id", "done", "", 5.0))  # now
-    s3.reset()
-    assert typical_seconds(f"s3://bucket/{name}") == {("module", "A"): 5.0}
-    assert s3.count() == Counter(list=2, get=3)
-
-
-def test_a_bucket_that_is_not_there_is_no_reason_to_fail(s3, monkeypatch):
-    assert typical_seconds("s3://nowhere/x") == {}
 
 
 @settings(deadline=None)

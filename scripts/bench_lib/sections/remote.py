@@ -29,7 +29,7 @@ REQUESTS = "requests "
 """What the names of the counts begin with, beside what the program says itself."""
 LITTLE = 1
 """Megabytes of the value with which the floor of memory is measured."""
-SERVER = 6
+SERVER = 5
 """How many times the size of a large value a server takes of memory for it."""
 
 
@@ -148,4 +148,4 @@ def touch(megabytes: int) -> None:
     for it.
     """
     program = f"memory = bytearray({megabytes} * 10**6); memory[::4096] = bytes(len(range(0, len(memory), 4096)))"
-    subprocess.run([sys.executable, "-c", program], check=True)
+    subprocess.run([sys.executable, "-c", program], check=False)  # one with less memory is measured all the same
