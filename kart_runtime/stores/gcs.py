@@ -11,7 +11,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,6 +22,7 @@ import luigi
 
 from kart_runtime.errors import ConfigError, ObjectMissing, RequestFailed
 from kart_runtime.stores import Stat, Versioned, uploads
+from kart_runtime.stores.clients import Clients
 from kart_runtime.stores.downloads import NOT_TOLD, ObjectReplaced
 from kart_runtime.stores.objects import Labels, ObjectStore, Page, Piece, split
 
@@ -269,14 +269,10 @@ def _said(error: Exception) -> str:
 
 # -- the client ------------------------------------------------------------------------------------------------------
 
-_WHAT_COUNTS = (
+_clients = Clients(
     *("STORAGE_EMULATOR_HOST", "API_ENDPOINT_OVERRIDE", "GOOGLE_APPLICATION_CREDENTIALS"),
     *("GOOGLE_CLOUD_PROJECT", "GOOGLE_CLOUD_QUOTA_PROJECT", "CLOUDSDK_CONFIG"),
 )
-"""Environment variables that make another client when they change, as a notebook or a test may change them."""
-
-_clients: dict[tuple[str | None, ...], Any] = {}
-_lock = threading.Lock()
 
 
 def _blob(key: str, labels: Labels | None = None) -> Any:
@@ -311,19 +307,12 @@ def _patience() -> dict[str, Any]:
 
 
 def _client() -> Any:
-    """Return Google's client; one serves all threads of a process."""
+    """Return Google's client."""
     name = luigi.configuration.get_config().get("GCSConfig", "gcs_credential_name", "GCS_CREDENTIAL")
-    counts = (*map(os.environ.get, _WHAT_COUNTS), name, os.environ.get(name))
-    found = _clients.get(counts)
-    if found is None:
-        with _lock:
-            found = _clients.get(counts)
-            if found is None:
-                found = _clients[counts] = _made(name)
-    return found
+    return _clients.get(_made, name, os.environ.get(name))
 
 
-def _made(name: str) -> Any:
+def _made(name: str, account: str | None) -> Any:
     try:
         from google.auth.transport.requests import AuthorizedSession
         from google.cloud import storage
@@ -332,7 +321,7 @@ def _made(name: str) -> Any:
         raise ImportError("a workspace in GCS needs its client: pip install 'kart-runtime[gcs]'") from error
     # For traces that nobody collects, the client would ask for what is known of each bucket.
     os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
-    credentials = _credentials(name)
+    credentials = _credentials(name, (account or "").strip())
     session = AuthorizedSession(credentials)
     session.hooks["response"].append(_read_refusal)
     for scheme in ("https://", "http://"):
@@ -350,32 +339,21 @@ def _read_refusal(answer: Any, **_: Any) -> None:
         answer.content  # noqa: B018 - reads it
 
 
-def _credentials(name: str) -> Any:
+def _credentials(name: str, account: str) -> Any:
     import google.auth
     from google.auth.credentials import AnonymousCredentials
     from google.oauth2.service_account import Credentials
 
     if os.environ.get("STORAGE_EMULATOR_HOST"):
         return AnonymousCredentials()
-    text = os.environ.get(name, "").strip()
-    if not text:
+    if not account:
         return google.auth.default(scopes=[_SCOPE])[0]
     try:
-        if text.startswith("{"):
-            return Credentials.from_service_account_info(json.loads(text), scopes=[_SCOPE])
-        return Credentials.from_service_account_file(text, scopes=[_SCOPE])
+        if account.startswith("{"):
+            return Credentials.from_service_account_info(json.loads(account), scopes=[_SCOPE])
+        return Credentials.from_service_account_file(account, scopes=[_SCOPE])
     except (ValueError, OSError) as error:
         told = type(error).__name__  # and no more: the text, or a part of it, is a secret
         raise ConfigError(
             f"no service account can be read from it: {told}", key=name, expected="its JSON, or the path of that"
         ) from None
-
-
-def _begin_in_child() -> None:
-    """Forget the clients in a forked process: two processes must not speak through one connection."""
-    global _lock
-    _clients.clear()
-    _lock = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_begin_in_child)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ import luigi
 
 from kart_runtime.errors import ConfigError, ObjectMissing, RequestFailed
 from kart_runtime.stores import Stat, UnfinishedUpload
+from kart_runtime.stores.clients import Clients
 from kart_runtime.stores.downloads import ObjectReplaced
 from kart_runtime.stores.objects import Labels, ObjectStore, Page, Piece, split
 
@@ -293,26 +293,15 @@ def _code(error: BaseException | None) -> str:
 
 # -- the client ------------------------------------------------------------------------------------------------------
 
-_WHAT_COUNTS = (
+_clients = Clients(
     *("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"),
     *("AWS_DEFAULT_REGION", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
 )
-"""Environment variables that make another client when they change, as a notebook or a test may change them."""
-
-_clients: dict[tuple[str | None, ...], Any] = {}
-_lock = threading.Lock()
 
 
 def _client() -> Any:
-    """Return boto3's client; one serves all threads of a process."""
-    counts = (*map(os.environ.get, _WHAT_COUNTS), *_keys())
-    found = _clients.get(counts)
-    if found is None:
-        with _lock:
-            found = _clients.get(counts)
-            if found is None:
-                found = _clients[counts] = _made(*counts[-2:])
-    return found
+    """Return boto3's client."""
+    return _clients.get(_made, *_keys())
 
 
 def _keys() -> tuple[str | None, str | None]:
@@ -343,13 +332,3 @@ def _made(key: str | None, secret: str | None) -> Any:
         return session.client("s3", aws_access_key_id=key, aws_secret_access_key=secret, config=config)
     except ValueError as error:
         raise ConfigError(str(error), key="AWS_ENDPOINT_URL", expected="https://HOST or http://HOST:PORT") from error
-
-
-def _begin_in_child() -> None:
-    """Forget the clients in a forked process: two processes must not speak through one connection."""
-    global _lock
-    _clients.clear()
-    _lock = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_begin_in_child)

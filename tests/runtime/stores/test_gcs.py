@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from kart_runtime.errors import ConfigError, RequestFailed
 from kart_runtime.registry import store_for
 from kart_runtime.stores import gcs
+from kart_runtime.stores.clients import Clients
 from kart_runtime.stores.gcs import GCSStore
 
 MIB = 1 << 20
@@ -113,7 +114,7 @@ def _real(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("CLOUDSDK_CONFIG", os.getcwd())
     monkeypatch.setenv("NO_GCE_CHECK", "true")
-    monkeypatch.setattr(gcs, "_clients", {})
+    monkeypatch.setattr(gcs, "_clients", Clients())
     monkeypatch.setattr(gcs, "_TRY_SECONDS", 0.5)
 
 
