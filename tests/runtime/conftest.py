@@ -97,7 +97,7 @@ def workspace(request, tmp_path):
     if request.param == "memory":
         return f"memory://{name}"
     request.getfixturevalue("s3")
-    return f"s3://bucket/{name}/"
+    return f"s3://bucket/{name}"
 
 
 @pytest.fixture

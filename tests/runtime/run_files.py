@@ -23,7 +23,7 @@ def write(workspace, *records, run_id=None):
 
 
 def put(workspace, name, text):
-    store, key = store_for(f"{workspace.rstrip('/')}/log/runs/{name}")
+    store, key = store_for(f"{workspace}/log/runs/{name}")
     with store.write(key) as file:
         file.write(text.encode() if isinstance(text, str) else text)
 

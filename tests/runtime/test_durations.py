@@ -28,6 +28,12 @@ def test_what_is_cut_or_foreign_is_passed_over(workspace):
     assert typical_seconds(workspace) == {("module", "Task"): 0.5}
 
 
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_the_workspace_ends_in_a_slash_or_not(workspace, slash):
+    write(workspace, RECORD)
+    assert typical_seconds(workspace + slash) == {("module", "Task"): 0.5}
+
+
 def test_no_runs(workspace):
     assert typical_seconds(workspace) == {}
 

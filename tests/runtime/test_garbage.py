@@ -33,18 +33,6 @@ NOW = time.time()
 _numbers = itertools.count()
 
 
-@pytest.fixture(params=["local", "memory", "s3"])
-def workspace(request, tmp_path):
-    """Return an empty workspace of each kind of store."""
-    name = f"g{os.getpid()}_{next(_numbers)}"
-    if request.param == "local":
-        return str(tmp_path / "workspace")
-    if request.param == "memory":
-        return f"memory://{name}"
-    request.getfixturevalue("s3")
-    return f"s3://bucket/{name}"
-
-
 # -- runs that never were --------------------------------------------------------------------------------------------
 
 

@@ -99,7 +99,7 @@ def test_no_runs(workspace):
 @pytest.mark.parametrize("slash", ["", "/"])
 def test_the_workspace_ends_in_a_slash_or_not(workspace, slash):
     run_id = write(workspace, RECORD)
-    assert [run.id for run in list_runs(workspace.rstrip("/") + slash)] == [run_id]
+    assert [run.id for run in list_runs(workspace + slash)] == [run_id]
 
 
 def test_a_file_that_cannot_be_read_is_told(tmp_path, caplog):
@@ -118,7 +118,7 @@ def test_a_file_that_vanishes_is_told(workspace):
     write(workspace, RECORD)
     gone = write(workspace, RECORD)
     listed = list_runs(workspace)
-    store, key = store_for(f"{workspace.rstrip('/')}/log/runs/{gone}.jsonl")
+    store, key = store_for(f"{workspace}/log/runs/{gone}.jsonl")
     store.delete(key)
     assert sorted(bool(run.unread) for run in read_runs(workspace, listed)) == [False, True]
 
