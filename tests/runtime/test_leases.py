@@ -98,7 +98,7 @@ def eventually(is_true):
 
 
 def test_one_thread_renews_all_and_sooner_what_got_no_answer():
-    renewals = Renewals("test")
+    renewals = Renewals("renews-two")
     server, restless = Server(), Server(OSError("away"), True)
     long, short = Lease("long", 300, server, Moment.now()), Lease("short", 0.3, restless, Moment.now())
     renewals.add(long)
@@ -109,7 +109,7 @@ def test_one_thread_renews_all_and_sooner_what_got_no_answer():
     asked = restless.asked
     time.sleep(0.3)
     assert restless.asked <= asked + 1
-    assert [thread.name for thread in threading.enumerate()].count("test") == 1
+    assert [thread.name for thread in threading.enumerate()].count("renews-two") == 1
 
 
 def test_what_ends_or_is_lost_is_not_renewed():

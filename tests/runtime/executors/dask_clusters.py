@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from distributed import Client
+
 QUIET = {"DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "warning"}
 DASK = str(Path(sys.executable).with_name("dask"))
 
@@ -67,6 +69,11 @@ class Cluster:
         """Return what the processes have said."""
         return (self.folder / "log.txt").read_text()
 
+    def wait_for_workers(self, number: int) -> None:
+        """Return when a number of workers have come."""
+        with Client(self.address) as client:
+            client.wait_for_workers(number, timeout=30)
+
     def close(self) -> None:
         """End the processes, and those that they have started."""
         for process in self.processes:
@@ -97,6 +104,8 @@ def cluster(folder: Path, workers: int = 2, nanny: bool = False, **environ: str)
         made.start_scheduler(**environ)
         for _ in range(workers):
             made.start_worker(nanny=nanny, **environ)
+        if workers:
+            made.wait_for_workers(workers)
         yield made
     finally:
         made.close()

@@ -56,7 +56,9 @@ def test_a_build_has_its_own_executor_and_one_for_each_hint():
 def test_a_hint_of_a_serial_build_gets_one_worker():
     with Executors(None, 1) as executors:
         assert executors.kind == "serial"
-        assert len(executors.of("processes").pids()) == 1
+        processes = executors.of("processes")
+        ran_in = [processes.submit(os.getpid) for _ in range(3)]
+        assert [one.result() for one in ran_in] == processes.pids() * 3
 
 
 def test_an_address_stands_for_a_cluster_and_for_nothing_else():

@@ -38,6 +38,7 @@ def fail(number):
 
 
 def test_work_runs_in_fresh_interpreters():
+    forget_kept_workers()  # work of a test before may have loaded anything
     with ProcessExecutor(2) as executor:
         pid, threads, loaded = executor.submit(
             lambda: (os.getpid(), threading.active_count(), "pytest" in sys.modules)

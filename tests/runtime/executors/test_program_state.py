@@ -74,6 +74,7 @@ def test_a_value_of_a_file_whose_interpolation_fails_does_no_harm():
 
 
 def test_luigis_configuration_in_toml(monkeypatch):
+    in_worker(os.getpid)  # a worker that starts with the variable set would want the toml library
     monkeypatch.setenv("LUIGI_CONFIG_PARSER", "toml")
     monkeypatch.setattr(LuigiTomlParser, "enabled", True)  # only reading a file needs the toml library
     monkeypatch.setattr(LuigiTomlParser, "_instance", None)
