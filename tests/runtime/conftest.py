@@ -16,10 +16,13 @@ from tests.runtime.servers import Proxy, environment, gcs_server, make_bucket, r
 
 @pytest.fixture(autouse=True)
 def _clean(tmp_path, monkeypatch, request):
-    """Work in an empty folder, with an empty registry of task objects and no overrides."""
+    """Work in an empty folder, with an empty registry of task objects, no overrides and kart's own event handlers."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("KART_CACHE_DIR", f"{tmp_path}-cache")
     before = install({})
+    handlers = luigi.Task._event_callbacks.items()
+    kept = {cls: {event: set(calls) for event, calls in events.items()} for cls, events in handlers}
+    monkeypatch.setattr(luigi.Task, "_event_callbacks", kept)
     classes = list(task_register.Register._reg)
     # Other test modules have classes of the same names, which would be ambiguous where a task is found by its name.
     ours = (request.module.__name__, "luigi", "kart_runtime")

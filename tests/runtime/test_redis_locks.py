@@ -76,9 +76,9 @@ def test_who_waits_in_vain_is_told_who_holds_it(port):
 
 
 def test_a_held_name_is_renewed_and_free_afterwards(port):
-    locks = locks_at(port, timeout=1.0)
+    locks = locks_at(port, timeout=3.0)
     with locks.hold("long", None, 0) as turn:
-        time.sleep(1.5)
+        time.sleep(3.5)
         turn.check()
         with pytest.raises(LockTimeout), locks.hold("long", None, 0):
             pytest.fail("the lock is held")

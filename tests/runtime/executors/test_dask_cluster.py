@@ -176,7 +176,7 @@ def test_what_has_the_highest_rank_goes_first(tmp_path):
         # The scheduler sends a worker one more than it can run, so that two are gone before there is a choice.
         ranks = {"first": (9, 0.0), "next": (9, 0.0), "low": (0, 1.0), "long": (0, 100.0), "urgent": (5, 0.0)}
         futures = [executor.submit_ranked(rank, note(f"{name} ")) for name, rank in ranks.items()]
-        time.sleep(0.5)  # all of them have arrived
+        time.sleep(1.5)  # all of them have arrived
         Path("go").touch()
         assert [future.result(30) for future in futures] == [None] * 5
     assert Path("order").read_text().split() == ["first", "next", "urgent", "long", "low"]

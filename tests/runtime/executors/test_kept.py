@@ -23,7 +23,16 @@ def _none_kept(monkeypatch):
 
 def fill(executor, workers):
     """Have that many workers at work at once, and return the processes."""
-    for future in [executor.submit(time.sleep, 0.2) for _ in range(workers)]:
+    go = Path("go").absolute()
+    go.unlink(missing_ok=True)
+
+    def wait():
+        while not go.exists():
+            time.sleep(0.01)
+
+    futures = [executor.submit(wait) for _ in range(workers)]
+    go.touch()
+    for future in futures:
         future.result()
     return set(executor.pids())
 

@@ -244,8 +244,10 @@ def test_large_work_and_large_results():
 
 
 def test_no_thread_stays():
+    before = threading.enumerate()
+
     def ours():
-        return [thread for thread in threading.enumerate() if thread.name == "kart-workers"]
+        return [thread for thread in threading.enumerate() if thread.name == "kart-workers" and thread not in before]
 
     with ProcessExecutor(2) as executor:
         executor.submit(abs, -1).result()

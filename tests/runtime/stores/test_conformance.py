@@ -410,10 +410,10 @@ def test_only_the_version_that_is_there_is_replaced_and_removed(conditional):
 def test_an_age_is_by_the_clock_of_the_store(conditional):
     store, key = conditional.store, f"{conditional.folder}/lock"
     store.create(key, b"1")
-    assert -1.0 <= store.read(key).age <= 2.0
+    assert -1.0 <= store.read(key).age <= 10.0
     assert store.create(key, b"2") is None  # by its answer some stores tell what time it is there
     time.sleep(1.6)
-    assert 1.0 <= store.read(key).age <= 5.0
+    assert 1.0 <= store.read(key).age <= 15.0
 
 
 # -- labels ----------------------------------------------------------------------------------------------------------
