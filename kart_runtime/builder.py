@@ -21,6 +21,7 @@ from kart_runtime.instances import forget_classes
 from kart_runtime.ledger import Ledger
 from kart_runtime.locks import make_locks
 from kart_runtime.plan import Action, describe, plan
+from kart_runtime.redis_locks import RedisLocks
 from kart_runtime.resources import Limits
 from kart_runtime.schedule import Loop, Surroundings
 from kart_runtime.stores import background
@@ -216,6 +217,9 @@ def _run(roots: Sequence[luigi.Task], check_all: bool, around: Surroundings) -> 
         around = replace(around, seconds=typical_seconds(_workspace(roots)))
     loop = Loop(made, around)
     around.executors.open(wanted)
+    # Each task would find that out by itself, after a time-out. On a cluster it is the workers that ask the server.
+    if wanted and isinstance(around.locks, RedisLocks) and around.executors.kind != "dask":
+        around.locks.reach()
     _refer(around.ledger, made.tasks, optional=not wanted)
     try:
         return loop.run()

@@ -41,16 +41,29 @@ class RedisLocks:
         workspaces do not wait for one another.
     timeout
         Seconds after which a lock ends that nobody renews, because its holder has died. None: `LOCK_TIMEOUT`.
+    key
+        The setting or parameter that names the server, for errors.
     """
 
     shared = True
 
-    def __init__(self, url: str, workspace: str, timeout: float | None = None) -> None:
-        self.url, self.workspace = url, workspace
+    def __init__(self, url: str, workspace: str, timeout: float | None = None, key: str = "run.locks") -> None:
+        self.url, self.workspace, self.key = url, workspace, key
         self.timeout = LOCK_TIMEOUT if timeout is None else timeout
 
     def __repr__(self) -> str:
         return f"RedisLocks({without_password(self.url)!r})"
+
+    def reach(self) -> None:
+        """Find out, before anything runs, that the server answers.
+
+        Raises
+        ------
+        ConfigError
+            When it does not.
+        """
+        with self._usable():
+            _client(self.url).ping()
 
     @contextlib.contextmanager
     def hold(self, name: str, workspace: str | None, wait: float) -> Iterator[Lease]:
@@ -96,7 +109,8 @@ class RedisLocks:
             yield
         except _redis().exceptions.RedisError as error:
             server = without_password(self.url).partition("://")[2]
-            raise ConfigError(f"the redis server {server} cannot be used: {error}", key="redis_host") from error
+            message = f"the redis server {server} cannot be used: {str(error).rstrip('.')}"
+            raise ConfigError(message, key=self.key, expected="a server that runs and answers there") from error
 
 
 def _renewed(lock: Any) -> bool:
@@ -203,17 +217,17 @@ def redis_locks_of(task: Any, of_build: Any = None) -> RedisLocks | None:
     ConfigError
         When host or port is missing, or the time-out is not positive: a task is never silently left unlocked.
     """
-    url = of_build.url if isinstance(of_build, RedisLocks) else None
+    family = task.get_task_family()
+    url, named_by = (of_build.url, of_build.key) if isinstance(of_build, RedisLocks) else (None, "")
     if task.redis_host is not None or task.redis_port is not None:
-        url = _url_of(task)
+        url, named_by = _url_of(task), f"{family}.redis_host"
     if url is None:
         if task.should_lock_run and not getattr(of_build, "shared", False):
             _url_of(task)  # says what is missing
         return None
     if task.redis_timeout <= 0:
-        key = f"{task.get_task_family()}.redis_timeout"
-        raise ConfigError("a lock has to last", key=key, expected="seconds above 0")
-    return RedisLocks(url, task.workspace_directory, task.redis_timeout)
+        raise ConfigError("a lock has to last", key=f"{family}.redis_timeout", expected="seconds above 0")
+    return RedisLocks(url, task.workspace_directory, task.redis_timeout, named_by)
 
 
 def _url_of(task: Any) -> str:

@@ -12,6 +12,9 @@ from contextlib import contextmanager
 
 from kart_runtime.settings import LoggingSettings
 
+_CHATTY = ("botocore",)
+"""Loggers of libraries that tell at INFO, in every run, where they have found what. At DEBUG they are heard."""
+
 
 class _CurrentStderr(logging.Handler):
     """Writes to whatever standard error is at the moment: a moving bar puts its own in, to keep lines whole."""
@@ -34,11 +37,17 @@ def logging_as(settings: LoggingSettings) -> Iterator[None]:
     """
     root, handler = logging.getLogger(), _CurrentStderr()
     handler.setFormatter(logging.Formatter(settings.format))
-    before = root.level
-    root.setLevel(settings.level)
+    levels = {root: logging.getLevelName(settings.level)}
+    for name in _CHATTY:
+        if levels[root] == logging.INFO and logging.getLogger(name).level == logging.NOTSET:
+            levels[logging.getLogger(name)] = logging.WARNING
+    before = {logger: logger.level for logger in levels}
+    for logger, level in levels.items():
+        logger.setLevel(level)
     root.addHandler(handler)
     try:
         yield
     finally:
         root.removeHandler(handler)
-        root.setLevel(before)
+        for logger, level in before.items():
+            logger.setLevel(level)

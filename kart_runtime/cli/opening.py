@@ -41,6 +41,19 @@ def add_words(parser: argparse.ArgumentParser, what: str) -> None:
     )
 
 
+def add_values(parser: argparse.ArgumentParser) -> None:
+    """Declare the free words of a command that is about no single task: overrides.
+
+    Parameters
+    ----------
+    parser
+        The command's parser.
+    """
+    parser.add_argument(
+        "words", nargs="*", metavar="KEY=VALUE", help="a value for this time, such as run.workspace=s3://bucket/folder"
+    )
+
+
 def find_project(arguments: argparse.Namespace) -> Project:
     """Return the project of a command line.
 

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from kart_runtime.cli.commands import check, clean, config, gc, list_tasks, migrate, new_task, plan, run, tree
 from kart_runtime.errors import nearest
+from kart_runtime.project.sections import SECTIONS
 
 _COMMANDS = (run, plan, tree, list_tasks, config, check, new_task, clean, gc, migrate)
 
@@ -90,13 +91,21 @@ def _take_words(arguments: argparse.Namespace, left: list[str]) -> None:
     parser: argparse.ArgumentParser = arguments.parser
     options = [word for word in left if word.startswith("-") and word != "-"]
     if options:
-        known = [option for action in parser._actions for option in action.option_strings]
-        guess = nearest(options[0].partition("=")[0], known)
+        guess = _meant(parser, options[0].partition("=")[0])
         parser.error(f"there is no option {options[0]}" + (f"\n       did you mean '{guess}'?" if guess else ""))
     if left and not isinstance(getattr(arguments, "words", None), list):
         parser.error(f"too many arguments: {' '.join(left)}")
     if left:
         arguments.words += left
+
+
+def _meant(parser: argparse.ArgumentParser, option: str) -> str | None:
+    """Return what may have been meant by an option that there is not: a setting of that name, or a similar option."""
+    name = option.lstrip("-").replace("-", "_")
+    takes_values = any("KEY=VALUE" in str(action.metavar) for action in parser._actions)
+    if takes_values and name in SECTIONS["run"]:
+        return f"run.{name}=VALUE"
+    return nearest(option, [known for action in parser._actions for known in action.option_strings])
 
 
 def _parser(package: str | None) -> Parser:

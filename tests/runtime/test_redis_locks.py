@@ -20,6 +20,7 @@ import redis
 from kart_runtime import TaskOnKart, build, redis_locks
 from kart_runtime.attempt import lock_name
 from kart_runtime.errors import BuildFailed, ConfigError, LockLost, LockTimeout
+from kart_runtime.events import TaskStarted
 from kart_runtime.locks import FileLocks
 from kart_runtime.redis_locks import RedisLocks, redis_locks_of
 from tests.runtime.servers import redis_server
@@ -152,7 +153,7 @@ def test_a_password_and_a_database():
             redis.Redis(host="127.0.0.1", port=port, db=3, password="secret") as client,
         ):
             assert client.get("kart:w:x")
-        with pytest.raises(BuildFailed, match=rf"the redis server \*\*\*@127.0.0.1:{port} cannot be used") as caught:
+        with pytest.raises(ConfigError, match=rf"the redis server \*\*\*@127.0.0.1:{port} cannot be used") as caught:
             build(Plain(), locks=f"redis://:wrong@127.0.0.1:{port}")
     assert "wrong@" not in str(caught.value)
     assert not Plain().complete()
@@ -173,6 +174,21 @@ def test_a_server_that_is_away_is_an_error_and_nothing_runs_unlocked():
     with pytest.raises(BuildFailed, match=f"the redis server 127.0.0.1:{unused} cannot be used"):
         build(Plain(redis_host="127.0.0.1", redis_port=unused))
     assert not Plain().complete()
+
+
+def test_a_server_that_is_away_is_found_before_anything_runs():
+    started = []
+    unused = free_port()
+    with pytest.raises(ConfigError, match=r"run\.locks: the redis server .*answers there") as caught:
+        build(Plain(), locks=f"redis://127.0.0.1:{unused}", on_event=started.append)
+    assert caught.value.key == "run.locks"
+    assert not [event for event in started if isinstance(event, TaskStarted)]
+    assert not Plain().complete()
+
+
+def test_a_build_that_has_nothing_to_run_needs_no_server():
+    build(Plain())
+    assert build(Plain(), locks=f"redis://127.0.0.1:{free_port()}") == build(Plain())
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,13 @@ examples:
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("words", nargs="*", metavar="TASK", help="whose files (else those of all tasks)")
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="TASK | KEY=VALUE",
+        help="TASK: whose files (else those of all tasks); "
+        "KEY=VALUE: a value for this time, such as run.workspace=s3://bucket/folder",
+    )
     parser.add_argument("--yes", action="store_true", help="delete, instead of saying what would be deleted")
 
 

@@ -8,8 +8,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from kart_runtime.cli.exits import Exit
-from kart_runtime.cli.opening import open_session
+from kart_runtime.cli.opening import add_values, open_session
 from kart_runtime.cli.removals import size_lines, told_deleted, workspaces, would_delete
+from kart_runtime.errors import ConfigError
 from kart_runtime.garbage import Garbage, Keep, find_garbage, remove
 from kart_runtime.stores import UnfinishedUpload
 
@@ -31,6 +32,7 @@ examples:
 def add(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     keep = Keep()
+    add_values(parser)
     parser.add_argument(
         "--keep-runs", type=_runs, default=keep.runs, metavar="N", help="keep the last N runs, however old (default 1)"
     )
@@ -42,7 +44,10 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Print what is or would be deleted, by task, and how much it is."""
-    session, _ = open_session(arguments)
+    session, names = open_session(arguments)
+    if names:
+        message = f"gc is about all tasks and takes no names, got {' '.join(names)}"
+        raise ConfigError(message, expected="nothing, or KEY=VALUE; clean TASK deletes the outputs of one task")
     with session:
         keep = Keep(arguments.keep_runs, arguments.keep_days)
         found = find_garbage(workspaces(session), session.project.root, keep)

@@ -53,6 +53,16 @@ def test_gc_deletes_nothing_until_told(aged, kart):
     assert re.fullmatch(r"Would delete 12 files, .*kB; nothing was deleted\. Add --yes to do it\.", typed.lines[-1])
 
 
+def test_gc_of_another_workspace_leaves_that_of_the_configuration(aged, kart):
+    kart("run", "run.workspace=other")
+    age(aged / "other", 40)
+    kart("run", "run.workspace=other", "Total.weight=4")
+    before = files(aged)
+    assert kart("gc", "run.workspace=other", "--yes").code == 0
+    assert files(aged) == before
+    assert len(list((aged / "other").glob("*/tasks/**/Total_*.pkl"))) == 1
+
+
 def test_gc_deletes_what_no_kept_run_refers_to(aged, kart):
     mine = aged / "outputs" / "mine.pkl"
     mine.write_text("mine")
@@ -97,7 +107,7 @@ def test_which_runs_are_kept_can_be_chosen(aged, kart, options, kept):
         (["--keep-days=-1"], "'-1' is no number of days"),
         (["--keep-days", "x"], "'x' is no number of days"),
         (["--keep-dys", "1"], "did you mean '--keep-days'"),
-        (["Total"], "too many arguments: Total"),
+        (["Total"], "takes no names, got Total"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(aged, kart, options, wanted):

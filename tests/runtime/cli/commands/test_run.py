@@ -349,6 +349,25 @@ def test_logging_follows_the_settings_and_is_put_back(small_project, kart):
     assert (logging.getLogger().level, logging.getLogger().handlers) == (level, handlers)
 
 
+@pytest.mark.parametrize(("level", "heard"), [("DEBUG", True), ("INFO", False)])
+def test_clients_that_tell_much_are_heard_when_debugging(small_project, kart, level, heard):
+    talking = """
+        import logging
+        from kart_runtime import TaskOnKart
+
+        class Talking(TaskOnKart[int]):
+            def run(self):
+                logging.getLogger("botocore.credentials").info("found somewhere")
+                logging.getLogger("botocore.credentials").warning("soon at an end")
+                self.dump(1)
+        """
+    small_project({"src/PKG/tasks/talking.py": talking})
+    err = kart("run", "Talking", f"logging.level={level}").err
+    assert ("found somewhere" in err) is heard
+    assert "soon at an end" in err
+    assert logging.getLogger("botocore").level == logging.NOTSET
+
+
 def test_a_secret_is_in_no_line_and_no_file(small_project, kart, monkeypatch):
     monkeypatch.setenv("SMALL_TOKEN", "hunter2secret")
     root = small_project({"conf/base/tasks/numbers.yaml": "Total:\n  label: ${oc.env:SMALL_TOKEN}\n"})
