@@ -37,10 +37,11 @@ def logging_as(settings: LoggingSettings) -> Iterator[None]:
     """
     root, handler = logging.getLogger(), _CurrentStderr()
     handler.setFormatter(logging.Formatter(settings.format))
-    levels = {root: logging.getLevelName(settings.level)}
-    for name in _CHATTY:
-        if levels[root] == logging.INFO and logging.getLogger(name).level == logging.NOTSET:
-            levels[logging.getLogger(name)] = logging.WARNING
+    levels = {root: logging.getLevelNamesMapping()[settings.level]}
+    if levels[root] == logging.INFO:
+        # One that the program has given a level of its own keeps it.
+        chatty = (logger for logger in map(logging.getLogger, _CHATTY) if logger.level == logging.NOTSET)
+        levels |= dict.fromkeys(chatty, logging.WARNING)
     before = {logger: logger.level for logger in levels}
     for logger, level in levels.items():
         logger.setLevel(level)

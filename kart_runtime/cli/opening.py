@@ -21,8 +21,10 @@ from kart_runtime.project.names import is_wired, parameters
 from kart_runtime.project.problems import raise_all
 from kart_runtime.project.sections import SECTIONS
 
+_VALUE = "a value for this time, such as TrainModel.max_depth=5 or run.workspace=s3://bucket/folder"
 
-def add_words(parser: argparse.ArgumentParser, what: str) -> None:
+
+def add_words(parser: argparse.ArgumentParser, what: str, otherwise: str = "run.task") -> None:
     """Declare the free words of a command: task names, and overrides.
 
     Parameters
@@ -31,13 +33,14 @@ def add_words(parser: argparse.ArgumentParser, what: str) -> None:
         The command's parser.
     what
         What is done with the tasks.
+    otherwise
+        Which tasks it is without a name.
     """
     parser.add_argument(
         "words",
         nargs="*",
         metavar="TASK | KEY=VALUE",
-        help=f"TASK: {what} (a class name, or more of its path; else run.task); "
-        "KEY=VALUE: a value for this time, such as TrainModel.max_depth=5 or run.seed=1",
+        help=f"TASK: {what} (a class name, or more of its path; else {otherwise}); KEY=VALUE: {_VALUE}",
     )
 
 
@@ -49,9 +52,7 @@ def add_values(parser: argparse.ArgumentParser) -> None:
     parser
         The command's parser.
     """
-    parser.add_argument(
-        "words", nargs="*", metavar="KEY=VALUE", help="a value for this time, such as run.workspace=s3://bucket/folder"
-    )
+    parser.add_argument("words", nargs="*", metavar="KEY=VALUE", help=_VALUE)
 
 
 def find_project(arguments: argparse.Namespace) -> Project:

@@ -12,7 +12,7 @@ from pathlib import Path
 import luigi
 
 from kart_runtime.cli.exits import Exit
-from kart_runtime.cli.opening import open_session, resolve_names
+from kart_runtime.cli.opening import add_words, open_session, resolve_names
 from kart_runtime.cli.removals import size_lines, told_deleted, workspaces, would_delete
 from kart_runtime.past_runs import read_records
 from kart_runtime.workspace_files import WorkspaceFiles, absolute, files_of, named_urls, url_of
@@ -33,13 +33,7 @@ examples:
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument(
-        "words",
-        nargs="*",
-        metavar="TASK | KEY=VALUE",
-        help="TASK: whose files (else those of all tasks); "
-        "KEY=VALUE: a value for this time, such as run.workspace=s3://bucket/folder",
-    )
+    add_words(parser, "whose files", otherwise="all tasks")
     parser.add_argument("--yes", action="store_true", help="delete, instead of saying what would be deleted")
 
 

@@ -34,7 +34,7 @@ _WIDEST = 40
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    add_words(parser, "only this one")
+    add_words(parser, "only this one", otherwise="all of them")
     parser.add_argument("--all", action="store_true", help="also what the engine gives to every task and nobody set")
 
 

@@ -57,6 +57,14 @@ def test_tasks_go_to_the_cluster_and_data_through_the_workspace(dask):
     assert list(Path("resources").rglob(".kart-*")) == []
 
 
+def test_whether_a_redis_server_answers_is_the_workers_question(dask):
+    with pytest.raises(BuildFailed, match=r"run\.locks: the redis server 127\.0\.0\.1:1 cannot be used") as caught:
+        build(One(number=70), executor="dask", address=dask.address, locks="redis://127.0.0.1:1")
+    (error,) = caught.value.causes.values()
+    assert isinstance(error, ConfigError)
+    assert not One(number=70).complete()
+
+
 class Meets(TaskOnKart[int]):
     mine: str = luigi.Parameter()
     other: str = luigi.Parameter()
