@@ -5,7 +5,8 @@
     KartError
     ├── ConfigError(ValueError)            a key, value or file of the configuration is not acceptable
     │   ├── ConfigErrors                   several of them at once
-    │   └── VariableMissing                an environment variable that a value asks for is not set
+    │   ├── VariableMissing                an environment variable that a value asks for is not set
+    │   └── ExtraMissing(ImportError)      a library of an optional extra is not installed
     ├── PlanError
     │   ├── CyclicTasks(ValueError)        tasks that require one another in a circle
     │   ├── NotATask(TypeError)            something else stands where a task is wanted
@@ -44,7 +45,8 @@ Every class keeps its arguments as attributes and survives pickle, because outco
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -151,6 +153,37 @@ class VariableMissing(ConfigError):
         self.name = name
         message = f"the environment variable {name} is not set; set it, or write a default: ${{oc.env:{name},VALUE}}"
         super().__init__(message, file=file, key=key)
+
+
+class ExtraMissing(ConfigError, ImportError):
+    """A library is not installed that only some workspaces or settings need.
+
+    Parameters
+    ----------
+    what
+        What needs which library.
+    extra
+        The extra of kart-runtime that brings it.
+    """
+
+    def __init__(self, what: str, extra: str) -> None:
+        self.what, self.extra = what, extra
+        super().__init__(f"{what}: pip install 'kart-runtime[{extra}]'")
+
+
+@contextmanager
+def needing(what: str, extra: str) -> Iterator[None]:
+    """Raise `ExtraMissing` when an import inside the ``with`` block fails.
+
+    Parameters
+    ----------
+    what, extra
+        As for `ExtraMissing`.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise ExtraMissing(what, extra) from error
 
 
 class PlanError(KartError):

@@ -224,7 +224,7 @@ def make_locks(kind: str, workspace: str) -> Locks:
     ------
     ConfigError
         For another kind, and when the workspace cannot have locks of this kind.
-    ImportError
+    ExtraMissing
         When the redis client is not installed.
     """
     try:

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import SplitResult, quote, urlsplit
 
-from kart_runtime.errors import ConfigError, LockTimeout
+from kart_runtime.errors import ConfigError, LockTimeout, needing
 from kart_runtime.leases import Lease, Moment, Renewals, this_process
 
 CONNECT_SECONDS = 10.0
@@ -127,10 +127,8 @@ def _written_alike(workspace: str) -> str:
 
 
 def _redis() -> Any:
-    try:
+    with needing("locks on a redis server need its client", "redis"):
         import redis
-    except ImportError as error:
-        raise ImportError("locks on a redis server need its client: pip install 'kart-runtime[redis]'") from error
     return redis
 
 
@@ -146,7 +144,7 @@ def _client(url: str) -> Any:
 
 
 def require_client() -> None:
-    """Raise `ImportError` when the redis client is not installed."""
+    """Raise `ExtraMissing` when the redis client is not installed."""
     _redis()
 
 

@@ -20,11 +20,13 @@ from typing import Any
 
 import luigi
 
-from kart_runtime.errors import ConfigError, ObjectMissing, RequestFailed
+from kart_runtime.errors import ConfigError, ObjectMissing, RequestFailed, needing
 from kart_runtime.stores import Stat, Versioned, uploads
 from kart_runtime.stores.clients import Clients
 from kart_runtime.stores.downloads import NOT_TOLD, ObjectReplaced
 from kart_runtime.stores.objects import Labels, ObjectStore, Page, Piece, split
+
+_CLIENT = ("a workspace in GCS needs its client", "gcs")
 
 _CONNECT_SECONDS, _READ_SECONDS = 10, 60
 _TRY_SECONDS = 30.0
@@ -200,10 +202,11 @@ class GCSStore(ObjectStore):
     @contextmanager
     def _asking(self, key: str, what: str) -> Iterator[None]:
         """Turn what Google's libraries raise into errors that name the object."""
-        from google.api_core.exceptions import GoogleAPIError
-        from google.auth.exceptions import GoogleAuthError
-        from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
-        from requests import RequestException
+        with needing(*_CLIENT):
+            from google.api_core.exceptions import GoogleAPIError
+            from google.auth.exceptions import GoogleAuthError
+            from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
+            from requests import RequestException
 
         try:
             yield
@@ -313,12 +316,10 @@ def _client() -> Any:
 
 
 def _made(name: str, account: str | None) -> Any:
-    try:
+    with needing(*_CLIENT):
         from google.auth.transport.requests import AuthorizedSession
         from google.cloud import storage
         from requests.adapters import HTTPAdapter
-    except ImportError as error:
-        raise ImportError("a workspace in GCS needs its client: pip install 'kart-runtime[gcs]'") from error
     # For traces that nobody collects, the client would ask for what is known of each bucket.
     os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
     credentials = _credentials(name, (account or "").strip())

@@ -17,11 +17,13 @@ from typing import Any
 
 import luigi
 
-from kart_runtime.errors import ConfigError, ObjectMissing, RequestFailed
+from kart_runtime.errors import ConfigError, ObjectMissing, RequestFailed, needing
 from kart_runtime.stores import Stat, UnfinishedUpload
 from kart_runtime.stores.clients import Clients
 from kart_runtime.stores.downloads import ObjectReplaced
 from kart_runtime.stores.objects import Labels, ObjectStore, Page, Piece, split
+
+_CLIENT = ("a workspace in S3 needs its client", "s3")
 
 _CONNECT_SECONDS = 10
 _CONNECTIONS = 64
@@ -89,9 +91,9 @@ class S3Store(ObjectStore):
         return self._read(key, how)  # an empty object has no first byte
 
     def _read(self, key: str, how: dict[str, str]) -> Piece:
-        from botocore.exceptions import HTTPClientError, IncompleteReadError
-
         with self._asking(key, "read"):
+            from botocore.exceptions import HTTPClientError, IncompleteReadError
+
             for _ in range(_READS - 1):
                 found = _client().get_object(**how)
                 with suppress(HTTPClientError, IncompleteReadError):
@@ -223,7 +225,8 @@ class S3Store(ObjectStore):
     @contextmanager
     def _asking(self, key: str, what: str) -> Iterator[None]:
         """Turn what boto3 raises into errors that name the object."""
-        from botocore.exceptions import BotoCoreError, ClientError
+        with needing(*_CLIENT):
+            from botocore.exceptions import BotoCoreError, ClientError
 
         try:
             yield
@@ -320,11 +323,9 @@ def _keys() -> tuple[str | None, str | None]:
 
 
 def _made(key: str | None, secret: str | None) -> Any:
-    try:
+    with needing(*_CLIENT):
         import boto3.session
         from botocore.config import Config
-    except ImportError as error:
-        raise ImportError("a workspace in S3 needs its client: pip install 'kart-runtime[s3]'") from error
     # A session of its own: the default one is shared by the whole program, and is not made for several threads.
     session = boto3.session.Session()
     config = Config(connect_timeout=_CONNECT_SECONDS, max_pool_connections=_CONNECTIONS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import sys
 
 import pytest
 
@@ -347,6 +348,30 @@ def test_logging_follows_the_settings_and_is_put_back(small_project, kart):
     assert "LOG half way\n" in kart("run", "Talking").err
     assert "half way" not in kart("run", "Talking", "run.seed=1", "logging.level=ERROR").err
     assert (logging.getLogger().level, logging.getLogger().handlers) == (level, handlers)
+
+
+@pytest.mark.parametrize(
+    ("setting", "library", "extra"),
+    [
+        ("run.workspace=s3://bucket/w", "botocore.exceptions", "s3"),
+        ("run.workspace=s3://bucket/w", "boto3.session", "s3"),
+        ("run.workspace=gs://bucket/w", "google.api_core.exceptions", "gcs"),
+        ("run.locks=redis://127.0.0.1:6379", "redis", "redis"),
+        ("run.executor=dask", "distributed", "dask"),
+    ],
+)
+def test_a_missing_extra_is_named_with_what_to_install(small_project, kart, monkeypatch, setting, library, extra):
+    root = small_project()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")  # no client has been made for it
+    monkeypatch.setitem(sys.modules, library, None)
+    commands = ["run", "plan", "gc", "clean"] if "workspace" in setting else ["run"]
+    for command in commands:
+        typed = kart(command, setting)
+        assert typed.code == 2
+        assert f"pip install 'kart-runtime[{extra}]'" in typed.err
+        assert "Traceback" not in typed.err
+        assert "nothing was run or changed" in typed.err.lower()
+    assert not (root / "outputs").exists()
 
 
 @pytest.mark.parametrize(("level", "heard"), [("DEBUG", True), ("INFO", False)])
