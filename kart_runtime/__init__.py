@@ -13,66 +13,66 @@ if TYPE_CHECKING:
     from kart_runtime.errors import BuildFailed as BuildFailed
     from kart_runtime.errors import ConfigError as ConfigError
     from kart_runtime.errors import KartError as KartError
-    from kart_runtime.frame_checks import PandasTypeConfig as PandasTypeConfig
+    from kart_runtime.gokart.empty_dumps import test_run as test_run
+    from kart_runtime.gokart.run import add_config as add_config
+    from kart_runtime.gokart.run import run as run
+    from kart_runtime.gokart.tree import TaskDumpConfig as TaskDumpConfig
+    from kart_runtime.gokart.tree import TaskDumpMode as TaskDumpMode
+    from kart_runtime.gokart.tree import TaskDumpOutputType as TaskDumpOutputType
+    from kart_runtime.gokart.tree import dump_task_info_table as dump_task_info_table
+    from kart_runtime.gokart.tree import dump_task_info_tree as dump_task_info_tree
+    from kart_runtime.gokart.tree import make_task_info_as_table as make_task_info_as_table
+    from kart_runtime.gokart.tree import make_task_info_as_tree_str as make_task_info_as_tree_str
+    from kart_runtime.gokart.tree import make_tree_info as make_tree_info
+    from kart_runtime.gokart.tree import tree_info as tree_info
+    from kart_runtime.gokart.workspace_management import delete_unnecessary_outputs as delete_unnecessary_outputs
     from kart_runtime.luigi_bridge import WorkerSchedulerFactory as WorkerSchedulerFactory
-    from kart_runtime.luigi_command import add_config as add_config
-    from kart_runtime.luigi_command import run as run
-    from kart_runtime.memory_targets import InMemoryTarget as InMemoryTarget
-    from kart_runtime.memory_targets import make_in_memory_target as make_in_memory_target
-    from kart_runtime.parameters import ExplicitBoolParameter as ExplicitBoolParameter
-    from kart_runtime.parameters import ListTaskInstanceParameter as ListTaskInstanceParameter
-    from kart_runtime.parameters import SerializableParameter as SerializableParameter
-    from kart_runtime.parameters import TaskInstanceParameter as TaskInstanceParameter
-    from kart_runtime.parameters import ZonedDateSecondParameter as ZonedDateSecondParameter
-    from kart_runtime.parameters import inherits_config_params as inherits_config_params
-    from kart_runtime.targets import Target as Target
-    from kart_runtime.targets import make_model_target as make_model_target
-    from kart_runtime.targets import make_target as make_target
-    from kart_runtime.task import TaskOnKart as TaskOnKart
-    from kart_runtime.task_info import TaskDumpConfig as TaskDumpConfig
-    from kart_runtime.task_info import TaskDumpMode as TaskDumpMode
-    from kart_runtime.task_info import TaskDumpOutputType as TaskDumpOutputType
-    from kart_runtime.task_info import dump_task_info_table as dump_task_info_table
-    from kart_runtime.task_info import dump_task_info_tree as dump_task_info_tree
-    from kart_runtime.task_info import make_task_info_as_table as make_task_info_as_table
-    from kart_runtime.task_info import make_task_info_as_tree_str as make_task_info_as_tree_str
-    from kart_runtime.task_info import make_tree_info as make_tree_info
-    from kart_runtime.task_info import tree_info as tree_info
-    from kart_runtime.testing import test_run as test_run
-    from kart_runtime.workspace import delete_unnecessary_outputs as delete_unnecessary_outputs
+    from kart_runtime.storage.memory_target import InMemoryTarget as InMemoryTarget
+    from kart_runtime.storage.memory_target import make_in_memory_target as make_in_memory_target
+    from kart_runtime.storage.target import Target as Target
+    from kart_runtime.storage.target import make_model_target as make_model_target
+    from kart_runtime.storage.target import make_target as make_target
+    from kart_runtime.task.base import TaskOnKart as TaskOnKart
+    from kart_runtime.task.column_types import PandasTypeConfig as PandasTypeConfig
+    from kart_runtime.task.parameters import ExplicitBoolParameter as ExplicitBoolParameter
+    from kart_runtime.task.parameters import ListTaskInstanceParameter as ListTaskInstanceParameter
+    from kart_runtime.task.parameters import SerializableParameter as SerializableParameter
+    from kart_runtime.task.parameters import TaskInstanceParameter as TaskInstanceParameter
+    from kart_runtime.task.parameters import ZonedDateSecondParameter as ZonedDateSecondParameter
+    from kart_runtime.task.parameters import inherits_config_params as inherits_config_params
 
 _HOMES = {
     "BuildFailed": "errors",
     "ConfigError": "errors",
-    "ExplicitBoolParameter": "parameters",
-    "InMemoryTarget": "memory_targets",
+    "ExplicitBoolParameter": "task.parameters",
+    "InMemoryTarget": "storage.memory_target",
     "KartError": "errors",
-    "ListTaskInstanceParameter": "parameters",
-    "PandasTypeConfig": "frame_checks",
-    "SerializableParameter": "parameters",
-    "Target": "targets",
-    "TaskDumpConfig": "task_info",
-    "TaskDumpMode": "task_info",
-    "TaskDumpOutputType": "task_info",
-    "TaskInstanceParameter": "parameters",
-    "TaskOnKart": "task",
+    "ListTaskInstanceParameter": "task.parameters",
+    "PandasTypeConfig": "task.column_types",
+    "SerializableParameter": "task.parameters",
+    "Target": "storage.target",
+    "TaskDumpConfig": "gokart.tree",
+    "TaskDumpMode": "gokart.tree",
+    "TaskDumpOutputType": "gokart.tree",
+    "TaskInstanceParameter": "task.parameters",
+    "TaskOnKart": "task.base",
     "WorkerSchedulerFactory": "luigi_bridge",
-    "ZonedDateSecondParameter": "parameters",
-    "add_config": "luigi_command",
+    "ZonedDateSecondParameter": "task.parameters",
+    "add_config": "gokart.run",
     "build": "builder",
-    "delete_unnecessary_outputs": "workspace",
-    "dump_task_info_table": "task_info",
-    "dump_task_info_tree": "task_info",
-    "inherits_config_params": "parameters",
-    "make_in_memory_target": "memory_targets",
-    "make_model_target": "targets",
-    "make_target": "targets",
-    "make_task_info_as_table": "task_info",
-    "make_task_info_as_tree_str": "task_info",
-    "make_tree_info": "task_info",
-    "run": "luigi_command",
-    "test_run": "testing",
-    "tree_info": "task_info",
+    "delete_unnecessary_outputs": "gokart.workspace_management",
+    "dump_task_info_table": "gokart.tree",
+    "dump_task_info_tree": "gokart.tree",
+    "inherits_config_params": "task.parameters",
+    "make_in_memory_target": "storage.memory_target",
+    "make_model_target": "storage.target",
+    "make_target": "storage.target",
+    "make_task_info_as_table": "gokart.tree",
+    "make_task_info_as_tree_str": "gokart.tree",
+    "make_tree_info": "gokart.tree",
+    "run": "gokart.run",
+    "test_run": "gokart.empty_dumps",
+    "tree_info": "gokart.tree",
 }
 
 __all__ = [

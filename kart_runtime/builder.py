@@ -10,26 +10,27 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack, cast
 
 import luigi
 
-from kart_runtime import identity
-from kart_runtime.build_log import logged
-from kart_runtime.durations import typical_seconds
 from kart_runtime.errors import BuildFailed, ConfigError
-from kart_runtime.events import Listener, Summary
-from kart_runtime.executors import Executors
-from kart_runtime.hand_off import handing_off
-from kart_runtime.instances import forget_classes
-from kart_runtime.ledger import Ledger
-from kart_runtime.locks import make_locks
-from kart_runtime.plan import Action, describe, plan
-from kart_runtime.redis_locks import RedisLocks
-from kart_runtime.resources import Limits
-from kart_runtime.schedule import Loop, Surroundings
-from kart_runtime.stores import background
-from kart_runtime.structures import mapped
-from kart_runtime.task import TaskOnKart
+from kart_runtime.execution.executors import Executors
+from kart_runtime.execution.locks import make_locks
+from kart_runtime.execution.locks.redis_server import RedisLocks
+from kart_runtime.history.durations import typical_seconds
+from kart_runtime.history.ledger import Ledger
+from kart_runtime.plan.decisions import Action, plan
+from kart_runtime.schedule.event_log import logged
+from kart_runtime.schedule.events import Listener, Summary
+from kart_runtime.schedule.resources import Limits
+from kart_runtime.schedule.scheduler import Loop, Surroundings
+from kart_runtime.storage.stores import background
+from kart_runtime.storage.value_cache import handing_off
+from kart_runtime.task import identity
+from kart_runtime.task.base import TaskOnKart
+from kart_runtime.task.metaclass import forget_classes
+from kart_runtime.task.naming import describe
+from kart_runtime.task.nested import mapped
 
 if TYPE_CHECKING:
-    from kart_runtime.task_info import TaskDumpConfig
+    from kart_runtime.gokart.tree import TaskDumpConfig
 
 T = TypeVar("T")
 
@@ -201,7 +202,7 @@ def build(  # noqa: PLR0917 - gokart's form
 
 def _dump_information(roots: Sequence[luigi.Task], wanted: TaskDumpConfig) -> None:
     # Few builds want it, and every program would wait for it to be loaded.
-    task_info = import_module("kart_runtime.task_info")
+    task_info = import_module("kart_runtime.gokart.tree")
     for root in roots:
         task_info.process_task_info(root, wanted)
 

@@ -20,12 +20,13 @@ import luigi
 from luigi import rpc, scheduler
 from luigi.worker import TaskProcess, Worker, worker
 
-from kart_runtime.attempt import FOR_LUIGI, lock_name
-from kart_runtime.redis_locks import RedisLocks, redis_locks_of
-from kart_runtime.reruns import WrittenAnew
-from kart_runtime.run_logs import RunLogs
-from kart_runtime.structures import flat
-from kart_runtime.task import TaskOnKart
+from kart_runtime.execution.attempt import FOR_LUIGI
+from kart_runtime.execution.locks.redis_server import RedisLocks, redis_locks_of
+from kart_runtime.execution.log_writer import RunLogs
+from kart_runtime.task.base import TaskOnKart
+from kart_runtime.task.naming import lock_name
+from kart_runtime.task.nested import flat
+from kart_runtime.task.rerun import WrittenAnew
 
 _log = logging.getLogger(__name__)
 
@@ -103,12 +104,12 @@ class _Locked:
     def _turn(self, locks: RedisLocks, wait: float) -> Iterator[None]:
         """Hold the lock; what `run()` dumps asks it before it is stored, and it is asked at the end, too."""
         with locks.hold(lock_name(self._task), self._task.workspace_directory, wait) as turn:
-            self._task._kart.turn = turn
+            self._task._kart.may_commit = turn.check
             try:
                 yield
                 turn.check()
             finally:
-                self._task._kart.turn = None
+                self._task._kart.may_commit = None
 
 
 _LOCK_WAIT = 600.0

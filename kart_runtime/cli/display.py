@@ -13,13 +13,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from kart_runtime.attempt import Outcome, State
-from kart_runtime.cli.failures import own_trace
-from kart_runtime.cli.labels import Labels
-from kart_runtime.events import BuildFinished, Event, PlanMade, Summary, TaskFinished, TaskStarted
-from kart_runtime.plan import Action
-from kart_runtime.structures import flat
-from kart_runtime.targets import path_of
+from kart_runtime.cli.messages import own_trace
+from kart_runtime.cli.task_names import Labels
+from kart_runtime.execution.attempt import Outcome, State
+from kart_runtime.plan.decisions import Action
+from kart_runtime.schedule.events import BuildFinished, Event, PlanMade, Summary, TaskFinished, TaskStarted
+from kart_runtime.storage.target import path_of
+from kart_runtime.task.nested import flat
 
 _MOST = 20
 """Tasks not started that are shown; the first few explain as much as a thousand."""

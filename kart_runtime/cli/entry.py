@@ -11,8 +11,8 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
-from kart_runtime.cli.exits import Exit
-from kart_runtime.cli.failures import explain_config, explain_error
+from kart_runtime.cli.exit_codes import Exit
+from kart_runtime.cli.messages import explain_config, explain_error
 from kart_runtime.cli.parser import parse
 from kart_runtime.errors import ConfigError, KartError
 

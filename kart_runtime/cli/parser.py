@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from kart_runtime.cli.commands import check, clean, config, gc, list_tasks, migrate, new_task, plan, run, tree
 from kart_runtime.errors import nearest
-from kart_runtime.project.sections import SECTIONS
+from kart_runtime.project.conf.sections import SECTIONS
 
 _COMMANDS = (run, plan, tree, list_tasks, config, check, new_task, clean, gc, migrate)
 

@@ -3,8 +3,8 @@
 from kart_runtime.builder import build
 from kart_runtime.errors import BuildFailed as GokartBuildError
 from kart_runtime.errors import LockTimeout as HasLockedTaskException
+from kart_runtime.gokart.tree import TaskDumpConfig, TaskDumpMode, TaskDumpOutputType, process_task_info
 from kart_runtime.luigi_bridge import WorkerSchedulerFactory
-from kart_runtime.task_info import TaskDumpConfig, TaskDumpMode, TaskDumpOutputType, process_task_info
 
 __all__ = [
     "GokartBuildError",

@@ -3,6 +3,6 @@
 from kart_runtime.errors import BuildFailed as GokartBuildError
 from kart_runtime.errors import EmptyDump as EmptyDumpError
 from kart_runtime.errors import LockTimeout as HasLockedTaskException
-from kart_runtime.frame_checks import PandasTypeError
+from kart_runtime.task.column_types import PandasTypeError
 
 __all__ = ["EmptyDumpError", "GokartBuildError", "HasLockedTaskException", "PandasTypeError"]

@@ -1,6 +1,6 @@
 """What does ``[GCSConfig]`` of luigi's configuration name? The variable of the credentials; and luigi's client of GCS.
 
-kart's own store reads the same section (`kart_runtime.stores.gcs`) and needs neither this class nor luigi's client.
+kart's own store reads the same section (`storage.stores.gcs`) and needs neither this class nor luigi's client.
 """
 
 from __future__ import annotations

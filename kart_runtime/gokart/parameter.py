@@ -1,6 +1,6 @@
 """gokart's names of its parameters."""
 
-from kart_runtime.parameters import (
+from kart_runtime.task.parameters import (
     ExplicitBoolParameter,
     ListTaskInstanceParameter,
     Serializable,

@@ -1,6 +1,6 @@
 """What does ``[S3Config]`` of luigi's configuration name? The variables that hold the keys; and luigi's client of S3.
 
-kart's own store reads the same section (`kart_runtime.stores.s3`) and needs neither this class nor luigi's client.
+kart's own store reads the same section (`storage.stores.s3`) and needs neither this class nor luigi's client.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """gokart's names of targets."""
 
-from kart_runtime.codecs.large_frames import LargeDataFrameProcessor
-from kart_runtime.targets import Target as ModelTarget
-from kart_runtime.targets import Target as SingleFileTarget
-from kart_runtime.targets import Target as TargetOnKart
-from kart_runtime.targets import make_model_target, make_target
+from kart_runtime.storage.codecs.large_frames import LargeDataFrameProcessor
+from kart_runtime.storage.target import Target as ModelTarget
+from kart_runtime.storage.target import Target as SingleFileTarget
+from kart_runtime.storage.target import Target as TargetOnKart
+from kart_runtime.storage.target import make_model_target, make_target
 
 __all__ = [
     "LargeDataFrameProcessor",

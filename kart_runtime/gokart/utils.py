@@ -1,9 +1,9 @@
 """gokart's names of what goes through structures and reads configuration files."""
 
-from kart_runtime.codecs.plain import load_dill_with_pandas_backward_compatibility
-from kart_runtime.luigi_command import add_config
-from kart_runtime.structures import FlattenableItems, flatten, map_flattenable_items
-from kart_runtime.task import get_dataframe_type_from_task
+from kart_runtime.gokart.run import add_config
+from kart_runtime.storage.codecs.pickles import load_dill_with_pandas_backward_compatibility
+from kart_runtime.task.base import get_dataframe_type_from_task
+from kart_runtime.task.nested import FlattenableItems, flatten, map_flattenable_items
 
 __all__ = [
     "FlattenableItems",

@@ -11,7 +11,7 @@ from typing import Any
 import luigi
 
 from kart_runtime.errors import ConfigError, nearest
-from kart_runtime.parameters import ListTaskInstanceParameter, TaskInstanceParameter, declaration
+from kart_runtime.task.parameters import ListTaskInstanceParameter, TaskInstanceParameter, declaration
 
 _HANDFUL = 12
 

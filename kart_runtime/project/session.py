@@ -16,15 +16,15 @@ from types import TracebackType
 import luigi
 
 from kart_runtime.errors import ConfigError
-from kart_runtime.parameters import Override, install
-from kart_runtime.project.bind import Binding, bind
-from kart_runtime.project.compose import Layers, choose_environment, compose
-from kart_runtime.project.dotlist import read_dotlist
+from kart_runtime.project.conf.bind import Binding, bind
+from kart_runtime.project.conf.dotlist import read_dotlist
+from kart_runtime.project.conf.layers import Layers, choose_environment, compose
+from kart_runtime.project.conf.tree import COMMAND_LINE, Branch, merge
 from kart_runtime.project.names import TaskNames
-from kart_runtime.project.nodes import COMMAND_LINE, Branch, merge
 from kart_runtime.project.problems import raise_all
 from kart_runtime.project.project import Project, distinct_causes
 from kart_runtime.settings import Settings
+from kart_runtime.task.parameters import Override, install
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Session:
     settings
         The settings.
     overrides
-        Task class to parameter to value, as `kart_runtime.parameters` takes them.
+        Task class to parameter to value, as `kart_runtime.task.parameters` takes them.
     origins
         Dotted key to where its value was written.
     names

@@ -10,7 +10,7 @@ import luigi
 import pytest
 from luigi import task_register
 
-from kart_runtime.parameters import install
+from kart_runtime.task.parameters import install
 from tests.runtime.servers import Proxy, environment, gcs_server, make_bucket, redis_server, s3_server
 
 

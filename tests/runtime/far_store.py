@@ -6,7 +6,7 @@ import io
 from collections import Counter
 from contextlib import contextmanager
 
-from kart_runtime.stores.memory import MemoryStore
+from kart_runtime.storage.stores.memory import MemoryStore
 
 
 class _File(io.BytesIO):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 
-from kart_runtime.ledger import Ledger
-from kart_runtime.past_runs import RunRecord
-from kart_runtime.registry import store_for
-from kart_runtime.targets import Stored
+from kart_runtime.history.ledger import Ledger
+from kart_runtime.history.runs import RunRecord
+from kart_runtime.storage.registry import store_for
+from kart_runtime.storage.target import Stored
 
 RECORD = RunRecord(
     "Task", "module", "id", "done", "2026-01-01T00:00:00+00:00", 0.5, 7, {"a": "1"}, (Stored("u", 1, "c"),), ("l",)

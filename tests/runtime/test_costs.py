@@ -20,8 +20,8 @@ import collections, json, os, sys
 import luigi
 from luigi import task_register
 from kart_runtime import TaskOnKart, build
-from kart_runtime.parameters import resolution
-from kart_runtime.targets import Target
+from kart_runtime.task.parameters import resolution
+from kart_runtime.storage.target import Target
 
 counts = collections.Counter()
 

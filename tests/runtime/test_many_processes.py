@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 
 import kart_runtime
-from kart_runtime.past_runs import read_records
-from kart_runtime.registry import store_for
+from kart_runtime.history.runs import read_records
+from kart_runtime.storage.registry import store_for
 
 GRAPH = """
 import os, sys, time
@@ -151,7 +151,8 @@ def test_without_locks_nothing_breaks(place):
 PAUSED = """
 import sys, time
 from pathlib import Path
-from kart_runtime import TaskOnKart, build, store_locks
+from kart_runtime import TaskOnKart, build
+from kart_runtime.execution.locks import object_store as store_locks
 
 me, workspace, locks, dumps = sys.argv[1:]
 store_locks.LOCK_TIMEOUT = 2.0

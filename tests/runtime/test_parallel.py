@@ -16,7 +16,7 @@ import pytest
 
 from kart_runtime import TaskOnKart, build
 from kart_runtime.errors import BuildFailed, ConfigError, WorkerDied
-from kart_runtime.past_runs import read_records
+from kart_runtime.history.runs import read_records
 
 ALL = [
     {},

@@ -8,7 +8,7 @@ from typing import assert_type
 import luigi
 
 import kart_runtime.gokart as gokart
-from kart_runtime.targets import Target
+from kart_runtime.storage.target import Target
 
 
 class Words(gokart.TaskOnKart[list[str]]):

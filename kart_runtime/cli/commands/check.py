@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
-from kart_runtime.cli.exits import Exit
-from kart_runtime.cli.failures import paragraph
-from kart_runtime.cli.opening import find_project, make_plan
+from kart_runtime.cli.arguments import find_project, make_plan
+from kart_runtime.cli.exit_codes import Exit
+from kart_runtime.cli.messages import paragraph
 from kart_runtime.errors import ConfigError, KartError, VariableMissing
 from kart_runtime.project import Project, check_layout, open_project
-from kart_runtime.project.compose import choose_environment, environments
+from kart_runtime.project.conf.layers import choose_environment, environments
 from kart_runtime.project.problems import each
 
 NAME = "check"

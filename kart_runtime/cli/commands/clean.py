@@ -11,11 +11,11 @@ from pathlib import Path
 
 import luigi
 
-from kart_runtime.cli.exits import Exit
-from kart_runtime.cli.opening import add_words, open_session, resolve_names
-from kart_runtime.cli.removals import size_lines, told_deleted, workspaces, would_delete
-from kart_runtime.past_runs import read_records
-from kart_runtime.workspace_files import WorkspaceFiles, absolute, files_of, named_urls, url_of
+from kart_runtime.cli.arguments import add_words, open_session, resolve_names
+from kart_runtime.cli.deletion import size_lines, told_deleted, workspaces, would_delete
+from kart_runtime.cli.exit_codes import Exit
+from kart_runtime.history.files import WorkspaceFiles, absolute, files_of, named_urls, url_of
+from kart_runtime.history.runs import read_records
 
 NAME = "clean"
 HELP = "delete the outputs that runs have made"

@@ -8,14 +8,14 @@ from typing import Any
 
 import luigi
 
-from kart_runtime.cli.exits import Exit
-from kart_runtime.cli.opening import add_words, open_session, resolve_names
-from kart_runtime.cli.values import plain, shown
-from kart_runtime.kept_of_runs import MASK
-from kart_runtime.parameters import Override
+from kart_runtime.cli.arguments import add_words, open_session, resolve_names
+from kart_runtime.cli.exit_codes import Exit
+from kart_runtime.cli.formatting import plain, shown
+from kart_runtime.execution.locks.redis_server import without_password
 from kart_runtime.project import Session
 from kart_runtime.project.names import is_wired, own_parameters, parameters
-from kart_runtime.redis_locks import without_password
+from kart_runtime.task.parameters import Override
+from kart_runtime.task.run_metadata import MASK
 
 NAME = "config"
 HELP = "print every value, and where it comes from"

@@ -7,12 +7,12 @@ import sys
 from collections import defaultdict
 from collections.abc import Sequence
 
-from kart_runtime.cli.exits import Exit
-from kart_runtime.cli.opening import add_values, open_session
-from kart_runtime.cli.removals import size_lines, told_deleted, workspaces, would_delete
+from kart_runtime.cli.arguments import add_values, open_session
+from kart_runtime.cli.deletion import size_lines, told_deleted, workspaces, would_delete
+from kart_runtime.cli.exit_codes import Exit
 from kart_runtime.errors import ConfigError
-from kart_runtime.garbage import Garbage, Keep, find_garbage, remove
-from kart_runtime.stores import UnfinishedUpload
+from kart_runtime.history.garbage import Garbage, Keep, find_garbage, remove
+from kart_runtime.storage.stores import UnfinishedUpload
 
 NAME = "gc"
 HELP = "delete outputs that no run of late refers to"

@@ -8,10 +8,10 @@ from typing import Any
 
 import luigi
 
-from kart_runtime.cli.exits import Exit
-from kart_runtime.cli.opening import find_project
+from kart_runtime.cli.arguments import find_project
+from kart_runtime.cli.exit_codes import Exit
+from kart_runtime.cli.formatting import kind, shown
 from kart_runtime.cli.table import columns
-from kart_runtime.cli.values import kind, shown
 from kart_runtime.project.names import is_wired, own_parameters, parameters
 
 NAME = "list"

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from kart_runtime.cli.exits import Exit
+from kart_runtime.cli.exit_codes import Exit
 from kart_runtime.migrate import CannotMigrate, Change, Problem, diff, survey, write
 
 NAME = "migrate"

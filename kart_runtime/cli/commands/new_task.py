@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from kart_runtime.cli.exits import Exit
-from kart_runtime.cli.opening import find_project
+from kart_runtime.cli.arguments import find_project
+from kart_runtime.cli.exit_codes import Exit
 from kart_runtime.project import new_task
 
 NAME = "new-task"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from kart_runtime.cli.exits import Exit
-from kart_runtime.cli.labels import Labels, short_id
-from kart_runtime.cli.opening import add_words, make_plan, open_session
+from kart_runtime.cli.arguments import add_words, make_plan, open_session
+from kart_runtime.cli.exit_codes import Exit
 from kart_runtime.cli.table import columns
-from kart_runtime.plan import Action, Plan, Reason
+from kart_runtime.cli.task_names import Labels, short_id
+from kart_runtime.plan.decisions import Action, Plan, Reason
 
 NAME = "plan"
 HELP = "say for each task whether it would run, and why"

@@ -10,13 +10,13 @@ from typing import Any
 import luigi
 
 from kart_runtime.builder import build
+from kart_runtime.cli.arguments import add_words, make_roots, open_session, planning, unplannable
 from kart_runtime.cli.display import make_display
-from kart_runtime.cli.exits import Exit
+from kart_runtime.cli.exit_codes import Exit
 from kart_runtime.cli.logs import logging_as
-from kart_runtime.cli.opening import add_words, make_roots, open_session, planning, unplannable
 from kart_runtime.errors import BuildFailed
-from kart_runtime.structures import flat
-from kart_runtime.targets import path_of
+from kart_runtime.storage.target import path_of
+from kart_runtime.task.nested import flat
 
 NAME = "run"
 HELP = "build tasks, and what they need"

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 import luigi
 
+from kart_runtime.cli.arguments import add_words, make_plan, open_session
 from kart_runtime.cli.commands.plan import counts
-from kart_runtime.cli.exits import Exit
-from kart_runtime.cli.labels import Labels
-from kart_runtime.cli.opening import add_words, make_plan, open_session
-from kart_runtime.plan import Action, Plan, Reason
+from kart_runtime.cli.exit_codes import Exit
+from kart_runtime.cli.task_names import Labels
+from kart_runtime.plan.decisions import Action, Plan, Reason
 
 NAME = "tree"
 HELP = "draw what depends on what"

@@ -1,12 +1,12 @@
-"""gokart's names of the file formats that are no tables; what they do is written in `kart_runtime.codecs`."""
+"""gokart's names of the file formats that are no tables; what they do is written in `kart_runtime.storage.codecs`."""
 
-from kart_runtime.codecs import DataFrameType, FileProcessor
-from kart_runtime.codecs.arrays import Npz as NpzFileProcessor
-from kart_runtime.codecs.plain import Pickle as PickleFileProcessor
-from kart_runtime.codecs.texts import Binary as BinaryFileProcessor
-from kart_runtime.codecs.texts import Gzip as GzipFileProcessor
-from kart_runtime.codecs.texts import Text as TextFileProcessor
-from kart_runtime.codecs.texts import Xml as XmlFileProcessor
+from kart_runtime.storage.codecs import DataFrameType, FileProcessor
+from kart_runtime.storage.codecs.arrays import Npz as NpzFileProcessor
+from kart_runtime.storage.codecs.pickles import Pickle as PickleFileProcessor
+from kart_runtime.storage.codecs.texts import Binary as BinaryFileProcessor
+from kart_runtime.storage.codecs.texts import Gzip as GzipFileProcessor
+from kart_runtime.storage.codecs.texts import Text as TextFileProcessor
+from kart_runtime.storage.codecs.texts import Xml as XmlFileProcessor
 
 __all__ = [
     "BinaryFileProcessor",

@@ -1,9 +1,9 @@
-"""gokart's names of the tables that are read by pandas; what they do is written in `kart_runtime.codecs.by_library`."""
+"""gokart's names of the tables that are read by pandas, from `by_library`."""
 
-from kart_runtime.codecs.by_library import PandasCsv as CsvFileProcessorPandas
-from kart_runtime.codecs.by_library import PandasFeather as FeatherFileProcessorPandas
-from kart_runtime.codecs.by_library import PandasJson as JsonFileProcessorPandas
-from kart_runtime.codecs.by_library import PandasParquet as ParquetFileProcessorPandas
+from kart_runtime.gokart.file_processor.by_library import PandasCsv as CsvFileProcessorPandas
+from kart_runtime.gokart.file_processor.by_library import PandasFeather as FeatherFileProcessorPandas
+from kart_runtime.gokart.file_processor.by_library import PandasJson as JsonFileProcessorPandas
+from kart_runtime.gokart.file_processor.by_library import PandasParquet as ParquetFileProcessorPandas
 
 __all__ = [
     "CsvFileProcessorPandas",

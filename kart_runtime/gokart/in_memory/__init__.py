@@ -1,5 +1,5 @@
 """gokart's names of targets in memory."""
 
-from kart_runtime.memory_targets import InMemoryCacheRepository, InMemoryTarget, make_in_memory_target
+from kart_runtime.storage.memory_target import InMemoryCacheRepository, InMemoryTarget, make_in_memory_target
 
 __all__ = ["InMemoryCacheRepository", "InMemoryTarget", "make_in_memory_target"]

@@ -1,5 +1,5 @@
 """gokart's name of what keeps values in memory."""
 
-from kart_runtime.memory_targets import InMemoryCacheRepository
+from kart_runtime.storage.memory_target import InMemoryCacheRepository
 
 __all__ = ["InMemoryCacheRepository"]

@@ -1,6 +1,6 @@
 """gokart's names of the report to Slack."""
 
-from kart_runtime.slack import (
+from kart_runtime.gokart.slack.slack_api import (
     ChannelListNotLoadedError,
     ChannelNotFoundError,
     EventAggregator,

@@ -1,5 +1,5 @@
 """gokart's name of what collects luigi's events."""
 
-from kart_runtime.slack import EventAggregator
+from kart_runtime.gokart.slack.slack_api import EventAggregator
 
 __all__ = ["EventAggregator"]

@@ -1,5 +1,5 @@
 """gokart's name of the settings of the report to Slack."""
 
-from kart_runtime.slack import SlackConfig
+from kart_runtime.gokart.slack.slack_api import SlackConfig
 
 __all__ = ["SlackConfig"]

@@ -1,6 +1,6 @@
-"""What is `gokart.tree.task_info`? Names of `kart_runtime.task_info`."""
+"""What is `gokart.tree.task_info`? Names of `kart_runtime.gokart.tree`."""
 
-from kart_runtime.task_info import (
+from kart_runtime.gokart.tree import (
     dump_task_info_table,
     dump_task_info_tree,
     make_task_info_as_table,

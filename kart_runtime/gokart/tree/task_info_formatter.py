@@ -1,9 +1,9 @@
-"""What is `gokart.tree.task_info_formatter`? Names of `kart_runtime.task_info`, two of them called otherwise there."""
+"""What is `gokart.tree.task_info_formatter`? Names of `gokart.tree`, two of them called otherwise."""
 
-from kart_runtime.task_info import RequiredTask, TaskInfo, make_task_info_tree
-from kart_runtime.task_info import make_requires_info as _make_requires_info
-from kart_runtime.task_info import table_rows as make_tree_info_table_list
-from kart_runtime.task_info import tree_text as make_tree_info
+from kart_runtime.gokart.tree import RequiredTask, TaskInfo, make_task_info_tree
+from kart_runtime.gokart.tree import make_requires_info as _make_requires_info
+from kart_runtime.gokart.tree import table_rows as make_tree_info_table_list
+from kart_runtime.gokart.tree import tree_text as make_tree_info
 
 __all__ = [
     "RequiredTask",

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from kart_runtime.migrate import CannotMigrate
 from kart_runtime.migrate.ini import SETTINGS, convert, scalar
-from kart_runtime.project import sections
-from kart_runtime.project.documents import read_document
-from kart_runtime.project.nodes import plain
+from kart_runtime.project.conf import sections
+from kart_runtime.project.conf.tree import plain
+from kart_runtime.project.conf.yaml_documents import read_document
 
 INI = """\
 [DEFAULT]

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from kart_runtime.errors import ConfigError
-from kart_runtime.parameters import installed
 from kart_runtime.project import open_project
+from kart_runtime.task.parameters import installed
 
 NUMBERS = "conf/base/tasks/numbers.yaml"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from kart_runtime.cli.removals import size_text
-from kart_runtime.registry import store_for
+from kart_runtime.cli.deletion import size_text
+from kart_runtime.storage.registry import store_for
 from tests.runtime.servers import environment, make_bucket, s3_server
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from kart_runtime.past_runs import list_runs
-from kart_runtime.registry import store_for
+from kart_runtime.history.runs import list_runs
+from kart_runtime.storage.registry import store_for
 from tests.runtime.servers import environment, make_bucket, s3_server
 
 DAY = 86_400.0
@@ -177,7 +177,7 @@ def test_gc_of_a_remote_workspace(small_project, kart, monkeypatch, tmp_path):
         kart("run")
         store, key = store_for("s3://bucket/w")
         now = time.time()
-        monkeypatch.setattr("kart_runtime.garbage.time.time", lambda: now + 50 * DAY)
+        monkeypatch.setattr("kart_runtime.history.garbage.time.time", lambda: now + 50 * DAY)
         assert kart("gc", "--yes").lines == ["1 of 1 runs are kept.", "Nothing to delete."]
         store.begin(f"{key}/large.pkl")
         told = "Would throw away 1 unfinished upload."

@@ -1,0 +1,91 @@
+"""How is a parameter's value written on the screen? As YAML would have it, on one line.
+
+Called by ``config``, ``list`` and `labels`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import luigi
+
+from kart_runtime.project.names import is_wired
+from kart_runtime.task.parameters import ListTaskInstanceParameter, TaskInstanceParameter
+
+_WORDS: dict[type, str] = {
+    luigi.BoolParameter: "bool",
+    luigi.IntParameter: "int",
+    luigi.FloatParameter: "float",
+    luigi.ListParameter: "list",
+    luigi.DictParameter: "map",
+}
+
+
+def shown(param: luigi.Parameter[Any], value: object) -> str:
+    """Return a value as text on one line.
+
+    Parameters
+    ----------
+    param
+        The parameter that holds it.
+    value
+        The value.
+    """
+    if is_wired(param):
+        tasks = value if isinstance(value, tuple | list) else (value,)
+        names = ", ".join(_task_name(task) for task in tasks)
+        return f"[{names}]" if isinstance(value, tuple | list) else names
+    if value is None or isinstance(value, bool | int | float | str | list | tuple | Mapping):
+        return plain(value)
+    return str(param.serialize(value))
+
+
+def plain(value: object) -> str:
+    """Return a value of a setting as text on one line."""
+    if isinstance(value, str):
+        ambiguous = value in {"", "null", "true", "false", "~"} or value != value.strip() or not value.isprintable()
+        return json.dumps(value) if ambiguous else value
+    if isinstance(value, bool) or value is None:
+        return json.dumps(value)
+    if isinstance(value, Mapping):
+        return json.dumps(dict(value), default=_jsonable)
+    if isinstance(value, list | tuple):
+        return json.dumps(list(value), default=_jsonable)
+    return str(value)
+
+
+def _jsonable(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else str(value)
+
+
+def _task_name(task: object) -> str:
+    return type(task).__name__ if isinstance(task, luigi.Task) else str(task)
+
+
+def kind(param: luigi.Parameter[Any]) -> str:
+    """Return the type of a parameter in a word.
+
+    Parameters
+    ----------
+    param
+        The parameter.
+    """
+    if isinstance(param, TaskInstanceParameter):
+        return f"task {param.expected_type.__name__}".replace("task Task", "task")
+    if isinstance(param, ListTaskInstanceParameter):
+        return f"tasks {param.expected_elements_type.__name__}".replace("tasks Task", "tasks")
+    choices = getattr(param, "_choices", None)
+    if choices:
+        return " | ".join(sorted(map(str, choices)))
+    optional = isinstance(param, luigi.parameter.OptionalParameterMixin)
+    return f"{_word(param)} or null" if optional else _word(param)
+
+
+def _word(param: luigi.Parameter[Any]) -> str:
+    for cls, word in _WORDS.items():
+        if isinstance(param, cls):
+            return word
+    name = type(param).__name__.removeprefix("Optional").removesuffix("Parameter")
+    return name.lower() or "text"

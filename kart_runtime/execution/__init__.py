@@ -1,0 +1,1 @@
+"""Execution of one task: attempts, locks, seeds and executors."""

@@ -1,0 +1,1 @@
+"""Executor that runs tasks in worker processes."""

@@ -1,0 +1,85 @@
+"""What is written beside the output when a task runs? gokart's five log files; and the seed is set, since one names it.
+
+Called by `attempt`, and by `luigi_bridge` where luigi's own worker runs the task.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pickle import dumps
+from typing import Any
+
+from kart_runtime.execution.seeds import set_seed
+from kart_runtime.history import ledger
+from kart_runtime.storage.codecs.pickles import PROTOCOL, Pickle
+from kart_runtime.storage.target import path_of
+from kart_runtime.task.base import TaskOnKart
+from kart_runtime.task.parameters import secret_names
+from kart_runtime.task.run_metadata import MASK
+
+
+class RunLogs:
+    """The log files of one run of a task, written beside the output and never instead of it.
+
+    Seeding is done here, too, because the file says what was seeded; it is done whether files are written or not.
+
+    Parameters
+    ----------
+    task
+        The task.
+
+    Attributes
+    ----------
+    seed
+        The seed of the run.
+    written
+        The kinds of the log files that have been written, of `ledger.LOG_FILES`.
+    """
+
+    __slots__ = ("_files", "_wanted", "seed", "task", "written")
+
+    def __init__(self, task: TaskOnKart[Any]) -> None:
+        self.task = task
+        self.seed = task.get_random_seed()
+        self.written: tuple[str, ...] = ()
+        self._wanted = task.should_dump_supplementary_log_files
+        self._files = task._log_files()
+
+    def at_start(self) -> None:
+        """Seed, and write down seed, parameters and versions."""
+        task, files = self.task, self._files
+        methods = set_seed(task.fix_random_seed_methods, self.seed)
+        if self._wanted:
+            files.write("random_seed", dumps({"seed": self.seed, "seed_methods": methods}, PROTOCOL))
+            files.write("task_params", dumps(visible_params(task), PROTOCOL))
+            files.write("module_versions", ledger.versions_text())
+            self.written = ("random_seed", "task_params", "module_versions")
+
+    def at_success(self, seconds: float, outputs: list[Any]) -> None:
+        """Write down the time and the task's own log, with where the outputs lie, as gokart does."""
+        task, files = self.task, self._files
+        task.task_log["file_path"] = list(map(path_of, outputs))
+        if self._wanted:
+            files.write("processing_time", dumps(seconds, PROTOCOL))
+            files.write("task_log", _pickled(task.task_log))
+            self.written = tuple(ledger.LOG_FILES)
+
+
+def _pickled(task_log: dict[str, Any]) -> bytes:
+    if len(task_log) == 1:  # only what kart puts there
+        return dumps(task_log, PROTOCOL)
+    buffer = BytesIO()
+    Pickle().dump(task_log, buffer)
+    return buffer.getvalue()
+
+
+def visible_params(task: TaskOnKart[Any]) -> dict[str, str]:
+    """Return the significant parameters as text, with secrets masked.
+
+    Parameters
+    ----------
+    task
+        The task.
+    """
+    params, secrets = task._texts(), secret_names(type(task))
+    return {name: MASK if name in secrets else text for name, text in params.items()} if secrets else params

@@ -1,0 +1,1 @@
+"""Dependency graph, and a run-or-skip decision for each task."""

@@ -1,0 +1,243 @@
+"""What has to be done? The graph below some roots, and a decision with its reason for each task.
+
+Asked by `schedule` before anything runs, again for requirements that a running task yields, and by the command line's
+``plan`` and ``tree``. A plan is a question: it changes nothing.
+
+The graph is walked once without recursion. Then decisions are made downstream before upstream, because what only a
+complete task requires is not needed and does not have to be looked for. Tasks are numbered by the walk, so that an edge
+costs one look-up of a task, and after that only numbers.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple, cast
+
+import luigi
+
+from kart_runtime.errors import KartError, OutputClash, PlanError
+from kart_runtime.plan.graph import Graph, walk
+from kart_runtime.storage.stores.listings import listing
+from kart_runtime.storage.target import path_of
+from kart_runtime.task import identity
+from kart_runtime.task.base import TaskOnKart
+from kart_runtime.task.nested import flat, flatten
+
+
+class Action(enum.StrEnum):
+    """What happens to a task."""
+
+    RUN = "run"
+    SKIP = "skip"
+    MISSING = "missing"
+    """It is not there, and nobody here can make it: what requires it cannot run."""
+
+
+class Reason(enum.Enum):
+    """Why; the value is the text that users read."""
+
+    OUTPUT_MISSING = "its output does not exist"
+    RERUN = "rerun is set"
+    INCOMPLETE = "complete() says no"
+    EXTERNAL_MISSING = "it comes from outside and does not exist"
+    COMPLETE = "its output exists"
+    NOT_NEEDED = "nothing that runs needs it"
+
+
+class Decision(NamedTuple):
+    """What happens to one task, and why.
+
+    Attributes
+    ----------
+    action, reason
+        See there.
+    detail
+        For example the output that is missing.
+    """
+
+    action: Action
+    reason: Reason
+    detail: str = ""
+
+    @property
+    def text(self) -> str:
+        """Return the reason, with its detail, for people."""
+        return f"{self.reason._value_}: {self.detail}" if self.detail else self.reason._value_
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The graph below some roots and what happens to each task in it.
+
+    Attributes
+    ----------
+    roots
+        The tasks that were asked for.
+    graph
+        All tasks, upstream before downstream, and which requires which.
+    verdicts
+        What happens to each task, in the order of `graph.tasks`.
+    writers
+        Place of an output to the tasks that will write it: one, or several of which one requires another.
+    """
+
+    roots: tuple[luigi.Task, ...]
+    graph: Graph
+    verdicts: Sequence[Decision]
+    writers: Mapping[str, list[luigi.Task]] = field(default_factory=dict)
+
+    @property
+    def tasks(self) -> Sequence[luigi.Task]:
+        """Return all tasks, upstream before downstream."""
+        return self.graph.tasks
+
+    @cached_property
+    def requires(self) -> Mapping[luigi.Task, tuple[luigi.Task, ...]]:
+        """Return the tasks that each task requires."""
+        return self.graph.by_task()
+
+    @cached_property
+    def decisions(self) -> Mapping[luigi.Task, Decision]:
+        """Return what happens to each task."""
+        return dict(zip(self.graph.tasks, self.verdicts, strict=True))
+
+    def with_action(self, action: Action) -> list[luigi.Task]:
+        """Return the tasks to which something happens, upstream before downstream.
+
+        Parameters
+        ----------
+        action
+            What happens.
+        """
+        return [task for task, verdict in zip(self.tasks, self.verdicts, strict=True) if verdict.action is action]
+
+
+def plan(roots: Sequence[luigi.Task], *, check_all: bool = False) -> Plan:
+    """Walk the graph below some tasks and decide about each of them.
+
+    Parameters
+    ----------
+    roots
+        The tasks that are wanted.
+    check_all
+        Ask every task whether it is complete, also those that nothing needs.
+
+    Raises
+    ------
+    PlanError
+        When the graph cannot be walked: a circle, a requirement that is no task, a `complete()` that raises.
+    OutputClash
+        When two different tasks would write one file.
+    """
+    graph = walk(roots)
+    deciding = _Deciding(graph)
+    with listing():
+        verdicts = deciding.decide(roots, check_all)
+    return Plan(tuple(dict.fromkeys(roots)), graph, verdicts, deciding.writers)
+
+
+_COMPLETE = Decision(Action.SKIP, Reason.COMPLETE)
+_NOT_NEEDED = Decision(Action.SKIP, Reason.NOT_NEEDED)
+_RERUN = Decision(Action.RUN, Reason.RERUN)
+
+
+class _Deciding:
+    """Decides about the tasks of one graph, and sees who would write what."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self.writers: dict[str, list[luigi.Task]] = {}
+
+    def decide(self, roots: Iterable[luigi.Task], check_all: bool) -> list[Decision]:
+        tasks, upstream = self._graph.tasks, self._graph.upstream
+        verdicts = [_NOT_NEEDED] * len(tasks)
+        needed = bytearray(len(tasks))
+        for root in roots:
+            needed[self._graph.numbers[root]] = True
+        for number in range(len(tasks) - 1, -1, -1):
+            task = tasks[number]
+            if needed[number]:
+                verdict, outputs = _decision(task)
+                verdicts[number] = verdict
+                if verdict.action is Action.RUN:
+                    for one in upstream[number]:
+                        needed[one] = True
+                    self._note(task, outputs)
+            elif check_all:
+                found, _ = _decision(task)
+                skipped = found.action is Action.SKIP
+                verdicts[number] = found if skipped else Decision(Action.SKIP, Reason.NOT_NEEDED, found.text)
+        return verdicts
+
+    def _note(self, task: luigi.Task, outputs: list[Any]) -> None:
+        for target in outputs:
+            url = path_of(target)
+            others = self.writers.get(url)
+            if others is None:
+                self.writers[url] = [task]
+                continue
+            check_writers(url, task, others, self._graph)
+            others.append(task)
+
+
+def check_writers(
+    url: str,
+    task: luigi.Task,
+    others: Sequence[luigi.Task],
+    graph: Graph,
+) -> None:
+    """Raise `OutputClash` when a task would write what others write, unless it passes on what it requires.
+
+    Parameters
+    ----------
+    url
+        The file.
+    task, others
+        The task, and the others that write the file.
+    graph
+        Which task requires which.
+    """
+    if any(_requires(graph, task, other) or _requires(graph, other, task) for other in others):
+        return
+    raise OutputClash(url, [str(others[0]), str(task)])
+
+
+def _requires(graph: Graph, task: luigi.Task, other: luigi.Task) -> bool:
+    number, wanted = graph.numbers.get(task), graph.numbers.get(other)
+    return number is not None and wanted is not None and wanted in graph.upstream[number]
+
+
+def _decision(task: luigi.Task) -> tuple[Decision, list[Any]]:
+    """Return what happens to a task, and its outputs as far as they were asked for."""
+    try:
+        if isinstance(task, TaskOnKart) and task.rerun:
+            return _RERUN, list(flat(task.output()))
+        by_outputs = _is_judged_by_outputs(task)
+        if not by_outputs and task.complete():
+            return _COMPLETE, []
+        output = task.output()
+        outputs = flatten(output)
+        missing = next((path_of(target) for target in outputs if not target.exists()), "")
+    except KartError:
+        raise
+    except Exception as error:
+        raise PlanError(f"{task}: asking whether it is complete raised {type(error).__name__}: {error}") from error
+    if by_outputs and outputs and not missing:
+        return _COMPLETE, outputs
+    if task.run is None or task.run == NotImplemented or isinstance(task, luigi.ExternalTask):
+        return Decision(Action.MISSING, Reason.EXTERNAL_MISSING, missing), outputs
+    kept = identity.kept_with(task)
+    if kept is not None:
+        kept.output = output  # the attempt will want it
+    return Decision(Action.RUN, Reason.OUTPUT_MISSING if missing else Reason.INCOMPLETE, missing), outputs
+
+
+def _is_judged_by_outputs(task: luigi.Task) -> bool:
+    # Then the outputs are asked here, once, and the first that is missing is the reason.
+    if type(task).complete is not TaskOnKart.complete:
+        return False
+    kart = cast("TaskOnKart[object]", task)
+    return not (kart.strict_check or kart.modification_time_check)

@@ -1,0 +1,1 @@
+"""Configuration of a project: YAML layers, overrides and their binding to parameters."""

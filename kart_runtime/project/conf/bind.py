@@ -1,0 +1,241 @@
+"""Does the configuration fit the code? Each key is a declared setting or parameter with a value of its type.
+
+Called by `session`. The result is what the engine takes: the settings, and the overrides of each task class.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import luigi
+
+from kart_runtime.errors import ConfigError, nearest
+from kart_runtime.project.conf.interpolation import Interpolation
+from kart_runtime.project.conf.sections import SECTIONS, TO_TASKS, check, field_names
+from kart_runtime.project.conf.tree import Branch, Leaf, Node, origin_of, plain
+from kart_runtime.project.names import TaskNames, is_wired, own_parameters, parameters
+from kart_runtime.settings import LoggingSettings, RunSettings, Settings
+from kart_runtime.task.base import TaskOnKart
+from kart_runtime.task.parameters import Override, coerce
+
+
+@dataclass
+class Binding:
+    """The configuration as the engine takes it.
+
+    Attributes
+    ----------
+    settings
+        The settings.
+    overrides
+        Task class to parameter to value.
+    origins
+        Dotted key to where its value was written; keys that nobody wrote are absent.
+    """
+
+    settings: Settings = field(default_factory=Settings)
+    overrides: dict[type, dict[str, Override]] = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)
+
+
+def bind(
+    tree: Branch, names: TaskNames, root: Path, errors: list[ConfigError], *, modules: frozenset[str] = frozenset()
+) -> Binding:
+    """Return the settings and overrides that a composed configuration stands for.
+
+    Parameters
+    ----------
+    tree
+        The composed configuration.
+    names
+        The project's tasks.
+    root
+        The project's folder, which a workspace on this machine is relative to.
+    errors
+        Mistakes are appended here.
+    modules
+        Task modules that could not be imported: nothing is said about their keys.
+    """
+    return _Binder(tree, names, root, errors, modules).bind()
+
+
+class _Binder:
+    """One walk over the tree."""
+
+    def __init__(
+        self, tree: Branch, names: TaskNames, root: Path, errors: list[ConfigError], unknown: frozenset[str]
+    ) -> None:
+        self.tree, self.names, self.root, self.errors, self.unknown = tree, names, root, errors, unknown
+        self.interpolation = Interpolation(tree)
+        self.modules = names.modules()
+        self.bound = Binding()
+
+    def bind(self) -> Binding:
+        values: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
+        for name, node in self.tree.children.items():
+            if name in SECTIONS:
+                values[name] = self._section(name, node)
+            elif name == "tasks":
+                self._tasks((name,), node)
+            else:
+                known = [*SECTIONS, "tasks"]
+                self._refuse((name,), node, "there is no such section", expected=", ".join(known), near=(name, known))
+        self.bound.settings = Settings(RunSettings(**values["run"]), LoggingSettings(**values["logging"]))
+        self._check_run_task()
+        self._settings_of_tasks(values["run"])
+        return self.bound
+
+    def _section(self, section: str, node: Node) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        if isinstance(node, Leaf):
+            self._refuse((section,), node, "is not a map", expected="a map of settings")
+            return values
+        for name, child in node.children.items():
+            path = (section, name)
+            if name not in SECTIONS[section]:
+                known = field_names(section)
+                self._refuse(path, child, "there is no such setting", expected=", ".join(known), near=(name, known))
+                continue
+            try:
+                found = self._value(path, child)
+                values[name] = check(section, name, found, child.text if isinstance(child, Leaf) else None)
+            except ConfigError as error:
+                self.errors.append(error)
+            except ValueError as error:
+                self._refuse(path, child, str(error))
+            self.bound.origins[".".join(path)] = origin_of(child)
+        return values
+
+    def _check_run_task(self) -> None:
+        name = self.bound.settings.run.task
+        if name is None or self.unknown:
+            return
+        try:
+            self.names.resolve(name, file=self.bound.origins.get("run.task"), key="run.task")
+        except ConfigError as error:
+            self.errors.append(error)
+
+    def _settings_of_tasks(self, run: dict[str, Any]) -> None:
+        """Hand the settings that tasks take to all tasks, where a layer sets them."""
+        overrides = {}
+        for name, parameter in TO_TASKS.items():
+            if name in run and run[name] is not None:
+                value = local_folder(run[name], self.root) if name == "workspace" else run[name]
+                overrides[parameter] = Override(value, self.bound.origins[f"run.{name}"])
+        if overrides:
+            self.bound.overrides[TaskOnKart] = overrides
+
+    def _tasks(self, path: tuple[str, ...], node: Node) -> None:
+        name = ".".join(path)
+        if name in self.unknown:
+            return
+        if name in self.names.tasks:
+            self._task(path, self.names.tasks[name], node)
+        elif name in self.modules or any(module.startswith(f"{name}.") for module in self.unknown):
+            self._module(path, node)
+        else:
+            self._unknown_task(path, node)
+
+    def _module(self, path: tuple[str, ...], node: Node) -> None:
+        if isinstance(node, Leaf):
+            self._refuse(path, node, "is not a map", expected="a map of task classes")
+            return
+        for name, child in node.children.items():
+            self._tasks((*path, name), child)
+
+    def _unknown_task(self, path: tuple[str, ...], node: Node) -> None:
+        prefix = ".".join(path[:-1])
+        near = [
+            name.removeprefix(f"{prefix}.").partition(".")[0]
+            for name in (*self.names.tasks, *self.modules)
+            if name.startswith(f"{prefix}.")
+        ]
+        elsewhere = [full for full in self.names.tasks if full.endswith(f".{path[-1]}")]
+        if elsewhere:
+            self._refuse(path, node, f"there is no task {path[-1]} in {prefix}", expected=" or ".join(elsewhere))
+            return
+        in_module = any(name.rpartition(".")[0] == prefix for name in self.names.tasks)
+        kind = "task" if in_module or path[-1][:1].isupper() else "task module"
+        if "." in path[-1]:
+            self._refuse(path, node, f"there is no {kind} with this name; nest maps instead of writing dots")
+            return
+        self._refuse(path, node, f"there is no such {kind}", near=(path[-1], sorted(set(near))))
+
+    def _task(self, path: tuple[str, ...], task: type[luigi.Task], node: Node) -> None:
+        if isinstance(node, Leaf):
+            self._refuse(path, node, "is not a map", expected="a map of parameters")
+            return
+        declared = parameters(task)
+        if node.children and not issubclass(task, TaskOnKart):
+            self._refuse(path, node, f"{path[-1]} is not a TaskOnKart: only those take parameters from here")
+            return
+        for name, child in node.children.items():
+            parameter = declared.get(name)
+            if parameter is None:
+                own = [key for key, param in own_parameters(task).items() if not is_wired(param)]
+                message = f"{path[-1]} has no parameter '{name}'"
+                expected = ", ".join(own) if own else "nothing: it declares no such parameter"
+                self._refuse((*path, name), child, message, expected=expected, near=(name, own or list(declared)))
+            else:
+                self._parameter((*path, name), task, parameter, child)
+
+    def _parameter(
+        self, path: tuple[str, ...], task: type[luigi.Task], parameter: luigi.Parameter[Any], node: Node
+    ) -> None:
+        origin = origin_of(node)
+        try:
+            found = self._value(path, node)
+            secret = self.interpolation.is_secret(path, plain(node))
+            # What an interpolation gave is a value already; only what was typed may be taken as text.
+            text = node.text if isinstance(node, Leaf) and found is node.value else None
+            value = coerce(parameter, found, text=text)
+        except ConfigError as error:
+            self.errors.append(error)
+        except ValueError as error:
+            message = str(error)
+            if self.interpolation.is_secret(path, plain(node)):
+                # It would quote the value.
+                message = f"the value of {plain(node)} does not fit this {type(parameter).__name__}"
+            self.errors.append(ConfigError(message, file=origin, key=".".join(path)))
+        else:
+            self.bound.overrides.setdefault(task, {})[path[-1]] = Override(value, origin, secret)
+            self.bound.origins[".".join(path)] = origin
+
+    def _value(self, path: tuple[str, ...], node: Node) -> object:
+        return self.interpolation.value(path, plain(node), origin=origin_of(node))
+
+    def _refuse(
+        self,
+        path: tuple[str, ...],
+        node: Node,
+        message: str,
+        *,
+        expected: str | None = None,
+        near: tuple[str, list[str]] | None = None,
+    ) -> None:
+        guess = nearest(*near) if near else None
+        # The name of a map stands on the line above its content.
+        origin = node.origin or origin_of(node)
+        self.errors.append(ConfigError(message, file=origin, key=".".join(path), expected=expected, nearest=guess))
+
+
+def local_folder(workspace: str, root: Path) -> str:
+    """Return a workspace as the tasks take it: one on this machine is relative to the project, wherever one stands.
+
+    Parameters
+    ----------
+    workspace
+        A folder or a url.
+    root
+        The project's folder.
+    """
+    folder = workspace.removeprefix("file://")
+    if "://" in folder or os.path.isabs(folder):  # noqa: PTH117 - a url is not a path
+        return workspace
+    expanded = os.path.expanduser(folder)  # noqa: PTH111 - keeps a trailing slash
+    if os.path.isabs(expanded) or Path.cwd() == root:  # noqa: PTH117
+        return expanded
+    return str(root / expanded)

@@ -1,0 +1,133 @@
+"""What does ``${...}`` stand for? OmegaConf's answer, asked only for the values that contain one.
+
+Called by `bind`. A value that reaches ``${oc.env:NAME}``, directly or through another key, counts as secret.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from omegaconf import Container, DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from kart_runtime.errors import ConfigError, VariableMissing
+from kart_runtime.project.conf.tree import Branch, plain
+
+_ENVIRONMENT = re.compile(r"\$\{\s*oc\.env\s*:\s*([^},\s]+)")
+_REFERENCE = re.compile(r"\$\{\s*(\.*[^${}:]+?)\s*\}")
+
+
+class Interpolation:
+    """The values of one composed tree, with what ``${...}`` stands for put in.
+
+    Parameters
+    ----------
+    tree
+        The tree.
+    """
+
+    def __init__(self, tree: Branch) -> None:
+        self._tree = tree
+
+    @cached_property
+    def _plain(self) -> Any:
+        return plain(self._tree)
+
+    @cached_property
+    def _config(self) -> DictConfig:
+        # OmegaConf wraps every value of the tree, so this waits for the first value that needs it.
+        config: DictConfig = OmegaConf.create(self._plain)
+        return config
+
+    def value(self, path: tuple[str, ...], raw: object, *, origin: str) -> object:
+        """Return a value with its interpolations put in.
+
+        Parameters
+        ----------
+        path
+            Where the value is in the tree.
+        raw
+            The value as written.
+        origin
+            Where it was written, for the message.
+
+        Raises
+        ------
+        ConfigError
+            A key or an environment variable that is named does not exist, or the value is still OmegaConf's ``???``.
+        """
+        if not _mentions(raw, "${") and not _mentions(raw, "???"):
+            return raw
+        key = ".".join(path)
+        if raw == "???":
+            raise ConfigError("must be set: the value is still ???", file=origin, key=key)
+        try:
+            return _resolved(self._config, path)
+        except OmegaConfBaseException as error:
+            variable = re.search(r"Environment variable '(.+)' not found", str(error))
+            if variable:
+                raise VariableMissing(variable[1], file=origin, key=key) from error
+            reason = str(error).splitlines()[0]
+            raise ConfigError(f"cannot be worked out: {reason}", file=origin, key=key) from error
+
+    def is_secret(self, path: tuple[str, ...], raw: object) -> bool:
+        """Return whether a value reaches an environment variable.
+
+        Parameters
+        ----------
+        path
+            Where the value is in the tree.
+        raw
+            The value as written.
+        """
+        return self._reaches_environment(path, raw, set())
+
+    def _reaches_environment(self, path: tuple[str, ...], raw: object, seen: set[tuple[str, ...]]) -> bool:
+        if isinstance(raw, Mapping):
+            return any(self._reaches_environment((*path, name), value, seen) for name, value in raw.items())
+        if isinstance(raw, list):
+            return any(self._reaches_environment((*path, str(at)), value, seen) for at, value in enumerate(raw))
+        if not isinstance(raw, str) or "${" not in raw:
+            return False
+        if _ENVIRONMENT.search(raw):
+            return True
+        # ${a.${b}}: which key is meant is only known when resolved, so it counts as secret when anything could be.
+        if re.search(r"\$\{[^}]*\$\{", raw):
+            return bool(_ENVIRONMENT.search(str(self._plain)))
+        return any(self._reference_is_secret(path, found, seen) for found in _REFERENCE.findall(raw))
+
+    def _reference_is_secret(self, path: tuple[str, ...], reference: str, seen: set[tuple[str, ...]]) -> bool:
+        name = reference.lstrip(".")
+        dots = len(reference) - len(name)
+        parts = tuple(part for part in re.split(r"[.\[\]]", name) if part)
+        target = (*path[:-dots], *parts) if dots else parts
+        if target in seen:
+            return False
+        seen.add(target)
+        value = self._plain
+        for part in target:
+            try:
+                value = value[int(part)] if isinstance(value, list) else value[part]
+            except (KeyError, IndexError, TypeError, ValueError):
+                return False
+        return self._reaches_environment(target, value, seen)
+
+
+def _mentions(raw: object, mark: str) -> bool:
+    if isinstance(raw, str):
+        return mark in raw
+    if isinstance(raw, Mapping):
+        return any(_mentions(value, mark) for value in raw.values())
+    return isinstance(raw, list) and any(_mentions(value, mark) for value in raw)
+
+
+def _resolved(config: Container, path: tuple[str, ...]) -> object:
+    found: Any = config
+    for name in path:
+        found = found[name]
+    if isinstance(found, DictConfig | ListConfig):
+        return OmegaConf.to_container(found, resolve=True, throw_on_missing=True)
+    return found

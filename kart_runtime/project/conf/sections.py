@@ -1,0 +1,109 @@
+"""Which settings are there, and which values do they take? The declared fields of `settings`, checked strictly.
+
+Called by `bind`, and by `dotlist` for the names.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import types
+from collections.abc import Mapping
+from typing import Any, get_args, get_origin, get_type_hints
+
+from kart_runtime.errors import nearest
+from kart_runtime.execution import executors, locks
+from kart_runtime.settings import LoggingSettings, RunSettings
+from kart_runtime.task.parameters import as_found
+
+SECTIONS: dict[str, dict[str, Any]] = {"run": get_type_hints(RunSettings), "logging": get_type_hints(LoggingSettings)}
+"""Section to field to declared type."""
+
+TO_TASKS = {
+    "workspace": "workspace_directory",
+    "seed": "fix_random_seed_value",
+    "log_files": "should_dump_supplementary_log_files",
+    "fail_on_empty_dump": "fail_on_empty_dump",
+}
+"""The fields of ``run`` that every task gets, and the parameter that takes each."""
+
+_WORDS = {
+    int: "int",
+    str: "text (put it into quotes)",
+    bool: "bool (true or false)",
+    float: "float",
+    type(None): "null",
+}
+_CHOICES = {
+    "run.executor": executors.KINDS,
+    "logging.level": tuple(logging.getLevelNamesMapping()),
+}
+
+
+def check(section: str, name: str, value: object, text: str | None = None) -> object:
+    """Return the value of a setting.
+
+    Parameters
+    ----------
+    section, name
+        Which setting.
+    value
+        What YAML made of the text.
+    text
+        The text itself, when it was read as something else.
+
+    Raises
+    ------
+    ValueError
+        The value does not fit; the message says what was expected and what was found.
+    """
+    declared = SECTIONS[section][name]
+    if get_origin(declared) is Mapping:
+        return _amounts(value)
+    kinds = get_args(declared) if isinstance(declared, types.UnionType) else (declared,)
+    if str in kinds and text is not None and value is not None:
+        value = text
+    if type(value) not in kinds:
+        expected = " or ".join(_WORDS[kind] for kind in kinds)
+        raise ValueError(f"expected {expected}, got {as_found(value)}")
+    _check_choice(f"{section}.{name}", value)
+    return value
+
+
+def _amounts(value: object) -> dict[str, float]:
+    expected = "a map of names and numbers, for example {gpu: 1}"
+    if not isinstance(value, Mapping):
+        raise ValueError(f"expected {expected}, got {as_found(value)}")
+    for name, amount in value.items():
+        if isinstance(amount, bool) or not isinstance(amount, int | float) or amount < 0:
+            raise ValueError(f"expected {expected}, got {as_found(amount)} for '{name}'")
+    return dict(value)
+
+
+_LEAST = {
+    "run.workers": ("a number", 1),
+    "run.lock_wait": ("a number of seconds", 0),
+    "run.hand_off_mb": ("a number of megabytes", 0),
+}
+
+
+def _check_choice(key: str, value: object) -> None:
+    known = _CHOICES.get(key)
+    if known is not None and value is not None and value not in known:
+        guess = nearest(str(value), known)
+        hint = f"; did you mean '{guess}'?" if guess else ""
+        raise ValueError(f"expected one of {', '.join(known)}, got '{value}'{hint}")
+    if key == "run.locks":
+        locks.checked_kind(str(value))
+    what, least = _LEAST.get(key, ("", 0))
+    if what and isinstance(value, int) and value < least:
+        raise ValueError(f"expected {what} from {least} on, got {value}")
+    if key == "run.address" and value == "":
+        raise ValueError("expected an address such as tcp://HOST:8786, got empty text")
+    if key == "run.workspace" and value == "":
+        raise ValueError("expected a folder, got empty text")
+
+
+def field_names(section: str) -> list[str]:
+    """Return the names of a section's settings, in the order declared."""
+    return [field.name for field in dataclasses.fields({"run": RunSettings, "logging": LoggingSettings}[section])]

@@ -1,0 +1,1 @@
+"""Scheduling: which task runs next, within the limits of workers and resources."""

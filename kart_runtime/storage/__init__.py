@@ -1,0 +1,1 @@
+"""Storage of values: targets, codecs and stores."""

@@ -1,0 +1,135 @@
+"""How is a model written that only its own library can save? As a zip archive of the folder it was saved to.
+
+Used by `targets` for models. The archive has the layout of gokart's: ``model.pkl``, and whatever else the save function
+writes beside it, and ``load_function.pkl``.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+
+from kart_runtime.errors import CodecError
+from kart_runtime.storage.codecs import FileProcessor
+from kart_runtime.storage.codecs.files import seekable
+from kart_runtime.storage.codecs.pickles import Pickle
+
+_MODEL = "model.pkl"
+_LOAD_FUNCTION = "load_function.pkl"
+
+
+class BadArchive(CodecError, ValueError):
+    """An archive that cannot be unpacked, or whose model cannot be loaded.
+
+    Parameters
+    ----------
+    found
+        What is wrong with it.
+    """
+
+    def __init__(self, found: str) -> None:
+        self.found = found
+        super().__init__(f"The model's archive cannot be used: {found}.")
+
+
+class Archive(FileProcessor):
+    """A zip archive of a folder that two functions write and read.
+
+    Every dump and load has a folder of its own, so that several at once do not meet, and removes it, also on errors.
+
+    Parameters
+    ----------
+    save_function
+        Called with the value and the path of ``model.pkl`` in an empty folder; may write other files beside it.
+    load_function
+        Called with the path of ``model.pkl``; returns the value. It is stored too. None: the stored one is used.
+    temporary_directory
+        Where the folders are made. None: where the system has its temporary files.
+    """
+
+    def __init__(
+        self,
+        save_function: Callable[[Any, str], Any] | None,
+        load_function: Callable[[str], Any] | None,
+        temporary_directory: str | None = None,
+    ) -> None:
+        self.save_function = save_function
+        self.load_function = load_function
+        self.temporary_directory = temporary_directory
+
+    def dump(self, value: Any, file: BinaryIO) -> None:
+        """Save the value into a folder, and write the folder as a zip archive.
+
+        Raises
+        ------
+        BadArchive
+            When there is no save function.
+        """
+        if self.save_function is None:
+            raise BadArchive("no save_function is given")
+        with self._folder() as folder:
+            self.save_function(value, str(folder / _MODEL))
+            with (folder / _LOAD_FUNCTION).open("wb") as opened:
+                Pickle().dump(self.load_function, opened)
+            _pack(folder, file)
+
+    def load(self, file: BinaryIO, as_type: Any = None) -> Any:  # noqa: ARG002 - the load function knows its type
+        """Unpack the archive into a folder, and load the value from there.
+
+        Raises
+        ------
+        BadArchive
+            When a file of the archive would lie outside the folder, or no load function is given or stored.
+        """
+        with self._folder() as folder:
+            _unpack(file, folder)
+            return self._loader(folder)(str(folder / _MODEL))
+
+    def _loader(self, folder: Path) -> Callable[[str], Any]:
+        if self.load_function is not None:
+            return self.load_function
+        stored = folder / _LOAD_FUNCTION
+        found = None
+        if stored.is_file():
+            with stored.open("rb") as opened:
+                found = Pickle().load(opened)
+        if found is None:
+            raise BadArchive(f"no load_function is given, and {_LOAD_FUNCTION} holds none")
+        return found  # type: ignore[no-any-return]
+
+    @contextmanager
+    def _folder(self) -> Iterator[Path]:
+        if self.temporary_directory is not None:
+            Path(self.temporary_directory).mkdir(parents=True, exist_ok=True)
+        folder = tempfile.mkdtemp(prefix="kart-", dir=self.temporary_directory)
+        try:
+            yield Path(folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _pack(folder: Path, file: BinaryIO) -> None:
+    with zipfile.ZipFile(file, "w") as archive:
+        for path in sorted(folder.rglob("*")):
+            entry = zipfile.ZipInfo.from_file(path, path.relative_to(folder).as_posix(), strict_timestamps=False)
+            entry.date_time = (1980, 1, 1, 0, 0, 0)  # equal content gives equal bytes
+            if path.is_dir():
+                archive.writestr(entry, b"")
+                continue
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            with path.open("rb") as source, archive.open(entry, "w") as target:
+                shutil.copyfileobj(source, target, 1 << 20)
+
+
+def _unpack(file: BinaryIO, folder: Path) -> None:
+    with zipfile.ZipFile(seekable(file)) as archive:
+        for name in archive.namelist():
+            path = PurePosixPath(name.replace("\\", "/"))
+            if path.is_absolute() or ".." in path.parts:
+                raise BadArchive(f"its entry '{name}' would be written outside the folder")
+        archive.extractall(folder)

@@ -1,0 +1,228 @@
+"""How are tables written? csv, tsv, parquet and feather, by pandas or polars, which are loaded here only.
+
+What is dumped says by its type which library writes it; what is loaded is what the task declares to store, and pandas
+where it declares nothing. As in gokart, csv and parquet do not keep the index of pandas; feather does, in a column of
+its own with a reserved name.
+"""
+
+from __future__ import annotations
+
+from typing import Any, BinaryIO
+
+from luigi.format import TextFormat
+
+from kart_runtime.errors import CannotEncode
+from kart_runtime.storage.codecs import DataFrameType, FileProcessor, csv_writer, polars_frames
+from kart_runtime.storage.codecs.files import as_binary, for_arrow, seekable, whole_path
+from kart_runtime.storage.codecs.libraries import library_of, pandas_for
+
+INDEX_COLUMN = "__feather_gokart_index__"
+"""Prefix of the feather column that holds the index; the index's name follows. gokart's files have the same."""
+
+_ACCEPTED = "a pandas DataFrame or a polars DataFrame or LazyFrame"
+
+
+def _is_polars(value: Any) -> bool:
+    return library_of(type(value)) in ("polars", "polars-lazy")
+
+
+def _frame(value: Any, format: str) -> Any:  # noqa: A002 - the field's word
+    if not isinstance(value, pandas_for(format, arrow=True).DataFrame):
+        raise CannotEncode(format, _ACCEPTED, type(value).__name__)
+    return value
+
+
+class _Table(FileProcessor):
+    """A format of tables: `dataframe_type` says what `load` gives, None leaves it to the task."""
+
+    def __init__(self, dataframe_type: DataFrameType | None) -> None:
+        self.dataframe_type: DataFrameType | None = dataframe_type
+
+    def _library(self, as_type: Any) -> DataFrameType:
+        return self.dataframe_type or library_of(as_type) or "pandas"
+
+
+class Csv(_Table):
+    """Comma-separated values, with a header and without the index.
+
+    Parameters
+    ----------
+    sep
+        What stands between two values.
+    encoding
+        Python's name of the encoding.
+    dataframe_type
+        What `load` gives. None: what the task declares to store, or else pandas.
+    """
+
+    name = "csv"
+
+    def __init__(self, sep: str = ",", encoding: str = "utf-8", dataframe_type: DataFrameType | None = None) -> None:
+        super().__init__(dataframe_type)
+        self.sep, self.encoding = sep, encoding
+
+    def format(self) -> Any:
+        """Return the luigi format of text in this encoding."""
+        return TextFormat(encoding=self.encoding)
+
+    def dump(self, value: Any, file: BinaryIO) -> None:
+        """Write a frame, or a pandas Series."""
+        file = as_binary(file)
+        if _is_polars(value):
+            polars_frames.dump_csv(value, file, self.sep, self.encoding)
+            return
+        pd = pandas_for(self.name)
+        if not isinstance(value, pd.DataFrame | pd.Series):
+            raise CannotEncode(self.name, f"{_ACCEPTED} or a Series", type(value).__name__)
+        frame = value.to_frame() if isinstance(value, pd.Series) else value
+        if csv_writer.can_write(frame, self.sep, self.encoding):
+            csv_writer.write_csv(frame, file, self.sep)
+        else:
+            value.to_csv(file, index=False, sep=self.sep, encoding=self.encoding)
+
+    def load(self, file: BinaryIO, as_type: Any = None) -> Any:
+        """Read a frame; an empty file gives an empty one."""
+        file, library = as_binary(file), self._library(as_type)
+        if library != "pandas":
+            return polars_frames.load_csv(file, self.sep, self.encoding, library == "polars-lazy")
+        pd = pandas_for(self.name)
+        try:
+            # By the path, because pandas reads a large file in several threads only when it opens it itself.
+            return pd.read_csv(whole_path(file) or file, sep=self.sep, encoding=self.encoding, compression=None)
+        except pd.errors.EmptyDataError:
+            return pd.DataFrame()
+
+
+class Tsv(Csv):
+    """Tab-separated values.
+
+    Parameters
+    ----------
+    encoding, dataframe_type
+        As for `Csv`.
+    """
+
+    name = "tsv"
+
+    def __init__(self, encoding: str = "utf-8", dataframe_type: DataFrameType | None = None) -> None:
+        super().__init__("\t", encoding, dataframe_type)
+
+
+class Parquet(_Table):
+    """Parquet, without the index.
+
+    Parameters
+    ----------
+    engine
+        The library by which pandas writes and reads.
+    compression
+        Its name; None: not compressed.
+    dataframe_type
+        As for `Csv`.
+    """
+
+    def __init__(
+        self,
+        engine: str = "pyarrow",
+        compression: str | None = "zstd",
+        dataframe_type: DataFrameType | None = None,
+    ) -> None:
+        super().__init__(dataframe_type)
+        self.engine, self.compression = engine, compression
+
+    def dump(self, value: Any, file: BinaryIO) -> None:
+        """Write a frame."""
+        if _is_polars(value):
+            polars_frames.dump_parquet(value, file, self.compression)
+            return
+        frame = _frame(value, "parquet")
+        frame.to_parquet(file, index=False, engine=self.engine, compression=self.compression)
+
+    def load(self, file: BinaryIO, as_type: Any = None) -> Any:
+        """Read a frame."""
+        library = self._library(as_type)
+        if library != "pandas":
+            return polars_frames.load_arrow(file, "parquet", library == "polars-lazy")
+        pd = pandas_for("parquet", arrow=True)
+        if self.engine != "pyarrow":
+            return pd.read_parquet(seekable(file), engine=self.engine)
+        with for_arrow(file) as source:
+            return pd.read_parquet(source, engine=self.engine)
+
+
+class Feather(_Table):
+    """Feather (Arrow IPC), with the index of pandas.
+
+    Parameters
+    ----------
+    store_index_in_feather
+        Whether the index of a pandas frame is kept. polars frames have none.
+    dataframe_type
+        As for `Csv`.
+    """
+
+    def __init__(self, store_index_in_feather: bool = True, dataframe_type: DataFrameType | None = None) -> None:
+        super().__init__(dataframe_type)
+        self.store_index_in_feather = store_index_in_feather
+
+    def dump(self, value: Any, file: BinaryIO) -> None:
+        """Write a frame; the index of a pandas frame goes into a column with a reserved name.
+
+        Raises
+        ------
+        CannotEncode
+            When the index has several levels or is called "None", or a column already has the reserved name; and
+            where the index is not kept, when there is one other than the row numbers.
+        """
+        if _is_polars(value):
+            polars_frames.dump_feather(value, file)
+            return
+        frame = _frame(value, "feather")
+        if self.store_index_in_feather:
+            frame = _index_as_column(frame)
+        elif not frame.index.equals(pandas_for("feather").RangeIndex(len(frame))):
+            found = "one with another index; reset_index(), or store_index_in_feather=True"
+            raise CannotEncode("feather", "frames indexed by row number when the index is not kept", found)
+        frame.to_feather(file)
+
+    def load(self, file: BinaryIO, as_type: Any = None) -> Any:
+        """Read a frame, and give a pandas frame its index back."""
+        library = self._library(as_type)
+        if library != "pandas":
+            return polars_frames.load_arrow(file, "feather", library == "polars-lazy")
+        with for_arrow(file) as source:
+            frame = pandas_for("feather", arrow=True).read_feather(source)
+        return _column_as_index(frame) if self.store_index_in_feather else frame
+
+
+def _index_as_column(frame: Any) -> Any:
+    if _is_row_numbers(frame):
+        return frame  # reading gives the same index, and gokart takes a file without the column
+    column = f"{INDEX_COLUMN}{frame.index.name}"
+    if frame.index.nlevels > 1:
+        raise CannotEncode("feather", "frames with one index level", f"{frame.index.nlevels} levels; reset_index()")
+    if frame.index.name == "None" or column in frame.columns:
+        raise CannotEncode("feather", "frames whose index is not called 'None'", f"an index '{frame.index.name}'")
+    stored = frame.reset_index(drop=True)
+    stored[column] = frame.index.array
+    return stored
+
+
+def _is_row_numbers(frame: Any) -> bool:
+    """Return whether a frame has the index that reading gives where none is stored."""
+    index = frame.index
+    plain = isinstance(index, pandas_for("feather").RangeIndex) and index.name is None
+    numbers = plain and (index.start, index.step) == (0, 1)
+    # Without columns nothing would say how many rows there are.
+    return bool(numbers and len(frame.columns)) and not any(
+        str(name).startswith(INDEX_COLUMN) for name in frame.columns
+    )
+
+
+def _column_as_index(frame: Any) -> Any:
+    column = next((name for name in reversed(frame.columns) if str(name).startswith(INDEX_COLUMN)), None)
+    if column is None:
+        return frame
+    name = column.removeprefix(INDEX_COLUMN)
+    index = pandas_for("feather").Index(frame[column].array, name=None if name == "None" else name)
+    return frame.drop(columns=[column]).set_axis(index, axis=0)

@@ -1,0 +1,165 @@
+"""How is any Python value written? As a pickle; reading takes also what gokart's dill and old pandas wrote.
+
+No library is loaded here but the standard one; cloudpickle, dill and pandas come in when plain pickle cannot do it.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+from types import FunctionType
+from typing import Any, BinaryIO, cast
+
+from kart_runtime.errors import CannotEncode
+from kart_runtime.storage.codecs import FileProcessor, StartAgain
+from kart_runtime.storage.codecs.files import seekable
+from kart_runtime.storage.codecs.libraries import optional
+
+PROTOCOL = 5
+
+_NUMBERS = frozenset({int, float, bool, type(None)})
+"""Types whose values hold nothing that would need a closer look."""
+
+_TEXTS = frozenset({str, bytes})
+
+_SHORT = 1 << 16
+"""Up to this length a text is pickled in memory; what is longer would be there twice."""
+
+_CANNOT = (pickle.PicklingError, AttributeError, TypeError)
+"""What picklers raise for values that they cannot write."""
+
+
+class _ByValue(Exception):
+    """Raised inside plain pickle when it would write a name of `__main__`, which no other program can read."""
+
+
+class _PlainPickler(pickle.Pickler):
+    __slots__ = ()
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, type | FunctionType) and obj.__module__ == "__main__":
+            raise _ByValue
+        return NotImplemented
+
+
+class _Sink:
+    """The file below a pickler: it takes each array and long text as it lies in memory, and knows how much has gone."""
+
+    __slots__ = ("_file", "written")
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.written = 0
+
+    def write(self, data: Any) -> int:
+        if type(data) is pickle.PickleBuffer:
+            data = data.raw()  # flat bytes, whatever shape and order the array has
+        self.written += len(data)
+        return self._file.write(data)
+
+    def rewind(self) -> bool:
+        """Take back what has been written; return whether the file is as it was."""
+        if not self.written:
+            return True
+        able = getattr(self._file, "seekable", None)
+        if able is None or not able():
+            return False
+        self._file.seek(-self.written, io.SEEK_CUR)
+        self._file.truncate()
+        self.written = 0
+        return True
+
+
+class Pickle(FileProcessor):
+    """Any Python value.
+
+    Written by plain pickle where that will do. Lambdas, local classes and what a script or notebook defines go through
+    cloudpickle, which stores their code and not only their name; reading needs nothing but pickle and cloudpickle.
+    The pickle goes straight into the file: a large array is not in memory twice.
+    """
+
+    def dump(self, value: Any, file: BinaryIO) -> None:
+        """Write any value that can be pickled.
+
+        Raises
+        ------
+        StartAgain
+            When cloudpickle must do it, and plain pickle has already written to a file that cannot seek.
+        CannotEncode
+            When neither can.
+        """
+        kind = type(value)
+        if kind in _NUMBERS or (kind in _TEXTS and len(value) < _SHORT):
+            file.write(pickle.dumps(value, PROTOCOL))
+            return
+        sink = _Sink(file)
+        try:
+            _PlainPickler(cast("BinaryIO", sink), PROTOCOL).dump(value)
+        except (_ByValue, *_CANNOT) as error:
+            if not sink.rewind():
+                raise StartAgain(PickleByValue()) from error
+        else:
+            return
+        PickleByValue().dump(value, file)
+
+    def load(self, file: BinaryIO, as_type: Any = None) -> Any:  # noqa: ARG002 - a pickle knows its type
+        """Read a pickled value, as `load_pickle` does. Only read files that you trust: a pickle can run code."""
+        return load_pickle(file)
+
+
+class PickleByValue(Pickle):
+    """Any Python value, by cloudpickle throughout; `Pickle` comes here when plain pickle has failed."""
+
+    def dump(self, value: Any, file: BinaryIO) -> None:
+        """Write any value that cloudpickle takes; `CannotEncode` when it does not."""
+        import cloudpickle
+
+        sink = _Sink(file)
+        try:
+            cloudpickle.Pickler(sink, PROTOCOL).dump(value)
+        except _CANNOT as error:
+            sink.rewind()
+            raise CannotEncode("pickle", "values that can be pickled", f"{type(value).__name__} ({error})") from error
+
+
+def load_pickle(file: BinaryIO) -> Any:
+    """Return the value of a pickle that was written by pickle, cloudpickle, dill or an older pandas.
+
+    Parameters
+    ----------
+    file
+        A binary file. Only one that is trusted: a pickle can run code.
+
+    Raises
+    ------
+    ImportError
+        When a library that the value belongs to is missing; the message names dill where dill wrote the file.
+    """
+    source = seekable(file)
+    start = source.tell()
+    try:
+        return pickle.load(source)
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001 - a pickle can raise anything; the error goes on when nothing helps
+        return _load_otherwise(source, start, error)
+
+
+load_dill_with_pandas_backward_compatibility = load_pickle
+"""gokart's name of `load_pickle`."""
+
+
+def _load_otherwise(source: BinaryIO, start: int, error: Exception) -> Any:
+    """Read by dill, then by pandas, which knows where classes of old versions have gone."""
+    dill = optional("dill")
+    if dill is None and isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == "dill":
+        raise ImportError("The pickle was written by dill, as gokart does: pip install dill") from error
+    pandas = optional("pandas")
+    for read in (dill and dill.load, pandas and pandas.read_pickle):
+        if read is not None:
+            source.seek(start)
+            try:
+                return read(source)
+            except Exception:  # noqa: BLE001, S112 - what plain pickle said is the better message
+                continue
+    raise error

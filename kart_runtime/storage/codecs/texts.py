@@ -1,0 +1,85 @@
+"""How are text, lines, XML and plain bytes written? By the standard library alone."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import xml.etree.ElementTree as ET
+from typing import Any, BinaryIO
+
+from kart_runtime.errors import CannotEncode
+from kart_runtime.storage.codecs import FileProcessor
+from kart_runtime.storage.codecs.files import as_binary
+
+
+def _encoded(value: Any) -> bytes:
+    text = "".join(f"{line}\n" for line in value) if isinstance(value, list) else str(value)
+    return text.encode()
+
+
+def _decoded(data: bytes, as_type: Any) -> Any:
+    text = data.decode()
+    return text if as_type is str else [line.rstrip() for line in io.StringIO(text, newline=None)]
+
+
+class Text(FileProcessor):
+    """Text; a list is written as lines. Reading gives the list of lines, as gokart does."""
+
+    def format(self) -> Any:
+        """Return None, luigi's format of text."""
+        return None
+
+    def dump(self, value: Any, file: BinaryIO) -> None:
+        """Write text, or each element of a list on a line of its own."""
+        as_binary(file).write(_encoded(value))
+
+    def load(self, file: BinaryIO, as_type: Any = None) -> Any:
+        """Read the lines without their line ends and trailing blanks; the whole text when the task stores `str`."""
+        return _decoded(as_binary(file).read(), as_type)
+
+
+class Gzip(FileProcessor):
+    """Text like `Text`, compressed by gzip. Equal text gives equal bytes: no time is stored."""
+
+    def dump(self, value: Any, file: BinaryIO) -> None:
+        """Write text, or each element of a list on a line of its own."""
+        file.write(gzip.compress(_encoded(value), mtime=0))
+
+    def load(self, file: BinaryIO, as_type: Any = None) -> Any:
+        """Read the lines, or the whole text when the task stores `str`."""
+        return _decoded(gzip.decompress(file.read()), as_type)
+
+
+class Xml(FileProcessor):
+    """XML, as an ``xml.etree.ElementTree.ElementTree``."""
+
+    def format(self) -> Any:
+        """Return None, luigi's format of text."""
+        return None
+
+    def dump(self, value: Any, file: BinaryIO) -> None:
+        """Write a tree; one without a root is an empty file."""
+        if not isinstance(value, ET.ElementTree):
+            raise CannotEncode("xml", "an xml.etree.ElementTree.ElementTree", type(value).__name__)
+        if value.getroot() is not None:
+            as_binary(file).write(ET.tostring(value.getroot()))
+
+    def load(self, file: BinaryIO, as_type: Any = None) -> Any:  # noqa: ARG002 - there is one type only
+        """Read a tree; an empty file gives one without a root."""
+        data = as_binary(file).read()
+        # Entities cannot explode: expat has bounded them since 2.4.1, older than any Python that is supported here.
+        return ET.ElementTree(ET.fromstring(data)) if data.strip() else ET.ElementTree()  # noqa: S314
+
+
+class Binary(FileProcessor):
+    """Bytes as they are: images, archives, anything already encoded."""
+
+    def dump(self, value: Any, file: BinaryIO) -> None:
+        """Write bytes."""
+        if not isinstance(value, bytes | bytearray | memoryview):
+            raise CannotEncode("a binary file", "bytes", type(value).__name__)
+        file.write(value)
+
+    def load(self, file: BinaryIO, as_type: Any = None) -> bytes:  # noqa: ARG002 - bytes are bytes
+        """Read all bytes."""
+        return file.read()

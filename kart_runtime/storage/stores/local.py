@@ -1,0 +1,163 @@
+"""How are bytes kept on a file system? A key is a path; a file appears by a rename, so it is whole or absent.
+
+The temporary file lies beside the target, because a rename is atomic only inside one file system. Its name holds host,
+process and a counter, not random numbers: `random` may be seeded alike in two processes that write the same file.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, ClassVar, cast
+
+from kart_runtime.errors import ObjectMissing
+from kart_runtime.storage.stores import Stat
+
+TEMPORARY_PREFIX = ".kart-"
+"""Every temporary file's name starts with this; such files are no objects."""
+
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_REPLACE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+
+_counter = itertools.count()
+
+
+class _Names:
+    """The beginning of this process's temporary names, worked out once: asking for the process's number is a call."""
+
+    prefix: ClassVar[str] = ""
+
+    @classmethod
+    def begin(cls) -> None:
+        cls.prefix = f"{TEMPORARY_PREFIX}{socket.gethostname()[:60]}-{os.getpid()}-"
+
+
+_Names.begin()
+os.register_at_fork(after_in_child=_Names.begin)
+
+
+class LocalStore:
+    """Files of this machine, or of a disk that it mounts."""
+
+    def stat(self, key: str) -> Stat | None:
+        """Return what is known of a file, None when there is none."""
+        try:
+            found = os.stat(key)  # noqa: PTH116 - one system call; a Path costs more than the call
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return Stat(key, found.st_size, found.st_mtime)
+
+    def open(self, key: str) -> BinaryIO:
+        """Open a file for reading.
+
+        Raises
+        ------
+        ObjectMissing
+            When there is none.
+        """
+        try:
+            return open(key, "rb")  # noqa: PTH123 - the caller closes it
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise ObjectMissing(key) from error
+
+    def write(self, key: str) -> _Write:
+        """Open a file for writing; it appears whole when the block ends."""
+        return _Write(key)
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write a small file straight to its place, by one system call: whole, or empty if the process dies before."""
+        try:
+            descriptor = os.open(key, _REPLACE, 0o666)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(key) or ".", exist_ok=True)  # noqa: PTH103, PTH120
+            descriptor = os.open(key, _REPLACE, 0o666)
+        try:
+            if os.write(descriptor, data) == len(data):
+                return
+        finally:
+            os.close(descriptor)
+        # A full disk takes a part, and says why only when it is asked for the rest.
+        os.unlink(key)  # noqa: PTH108
+        with self.write(key) as file:
+            file.write(data)
+
+    def delete(self, key: str) -> bool:
+        """Remove a file; return whether there was one."""
+        try:
+            os.unlink(key)  # noqa: PTH108
+        except FileNotFoundError:
+            return False
+        return True
+
+    def list(self, prefix: str) -> Iterator[Stat]:
+        """Go through the files below a folder, sorted by path; temporary files are left out."""
+        for folder, folders, files in os.walk(prefix):
+            folders.sort()
+            for name in sorted(files):
+                if not name.startswith(TEMPORARY_PREFIX):
+                    found = self.stat(str(Path(folder) / name))
+                    if found is not None:  # it may have been removed since the listing
+                        yield found
+
+
+class _Write:
+    """The ``with`` block of one write, and the file inside it.
+
+    A descriptor of its own instead of Python's file objects: these ask the system four more things for each file, which
+    for a small one is most of the cost.
+    """
+
+    __slots__ = ("_descriptor", "_key", "_temporary")
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def __enter__(self) -> BinaryIO:
+        folder = self._key[: self._key.rfind("/") + 1]
+        self._temporary = f"{folder}{_Names.prefix}{next(_counter)}"
+        try:
+            self._descriptor = os.open(self._temporary, _CREATE, 0o666)
+        except FileNotFoundError:
+            os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+            self._descriptor = os.open(self._temporary, _CREATE, 0o666)
+        return cast("BinaryIO", self)
+
+    def write(self, data: Any) -> int:
+        """Write all the bytes; one system call takes at most 2 GiB of them."""
+        size = os.write(self._descriptor, data)
+        whole: int = data.nbytes if isinstance(data, memoryview) else len(data)
+        if size < whole:
+            rest = memoryview(data).cast("B")
+            while size < whole:
+                size += os.write(self._descriptor, rest[size:])
+        return whole
+
+    def flush(self) -> None:
+        """Do nothing: nothing is held back."""
+
+    def fileno(self) -> int:
+        """Return the number by which the system knows the file."""
+        return self._descriptor
+
+    @property
+    def closed(self) -> bool:
+        """Whether the block has ended."""
+        return self._descriptor < 0
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            os.close(self._descriptor)
+            self._descriptor = -1
+            if kind is None:
+                os.replace(self._temporary, self._key)  # noqa: PTH105
+                return
+        except OSError:
+            os.unlink(self._temporary)  # noqa: PTH108
+            raise
+        os.unlink(self._temporary)  # noqa: PTH108

@@ -1,0 +1,95 @@
+"""How are bytes kept in the memory of this process? For tests, and as the smallest whole example of a store."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, NamedTuple
+
+from kart_runtime.errors import ObjectMissing
+from kart_runtime.storage.stores import Stat, Versioned
+
+
+class _Object(NamedTuple):
+    data: bytes
+    version: str
+    modified: float
+
+
+class MemoryStore:
+    """Objects of this process, under urls like ``memory://folder/x.pkl``; they end with it.
+
+    Worker processes see none of them.
+    """
+
+    def __init__(self) -> None:
+        self._objects: dict[str, _Object] = {}
+        self._lock = threading.Lock()
+        self._versions = itertools.count(1)
+
+    def stat(self, key: str) -> Stat | None:
+        """Return what is known of an object, None when there is none."""
+        found = self._objects.get(key)
+        return None if found is None else Stat(key, len(found.data), found.modified)
+
+    def open(self, key: str) -> BinaryIO:
+        """Open an object for reading; `ObjectMissing` when there is none."""
+        found = self._objects.get(key)
+        if found is None:
+            raise ObjectMissing(f"memory://{key}")
+        return io.BytesIO(found.data)
+
+    @contextmanager
+    def write(self, key: str) -> Iterator[BinaryIO]:
+        """Open an object for writing; it appears whole when the block ends."""
+        buffer = io.BytesIO()
+        yield buffer
+        with self._lock:
+            self._store(key, buffer.getvalue())
+
+    def delete(self, key: str) -> bool:
+        """Remove an object; return whether there was one."""
+        with self._lock:
+            return self._objects.pop(key, None) is not None
+
+    def list(self, prefix: str) -> Iterator[Stat]:
+        """Go through the objects below a folder, sorted by key."""
+        below = prefix if prefix.endswith("/") or not prefix else f"{prefix}/"
+        for key in sorted(self._objects):
+            if key.startswith(below):
+                found = self.stat(key)
+                if found is not None:
+                    yield found
+
+    def create(self, key: str, data: bytes) -> str | None:
+        """Store an object that is not there yet and return its version; None when it is there."""
+        with self._lock:
+            return None if key in self._objects else self._store(key, data)
+
+    def replace(self, key: str, data: bytes, version: str) -> str | None:
+        """Replace an object that still has a version and return the new one; None when it has not."""
+        with self._lock:
+            return self._store(key, data) if self._has(key, version) else None
+
+    def read(self, key: str) -> Versioned | None:
+        """Return an object with its version, None when there is none."""
+        found = self._objects.get(key)
+        return None if found is None else Versioned(found.data, found.version, time.time() - found.modified)
+
+    def delete_version(self, key: str, version: str) -> bool:
+        """Remove an object that still has a version; return whether it was removed."""
+        with self._lock:
+            return self._has(key, version) and self._objects.pop(key, None) is not None
+
+    def _has(self, key: str, version: str) -> bool:
+        found = self._objects.get(key)
+        return found is not None and found.version == version
+
+    def _store(self, key: str, data: bytes) -> str:
+        version = str(next(self._versions))
+        self._objects[key] = _Object(data, version, time.time())
+        return version

@@ -1,0 +1,289 @@
+"""Where does one value lie? A target is a url with the store that holds its bytes and the codec that reads them.
+
+Made by `TaskOnKart.make_target` and `make_target`; loaded and dumped by tasks, asked by `plan`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, BinaryIO, Literal, NamedTuple
+
+import luigi
+
+from kart_runtime.errors import KartError, ObjectCorrupt
+from kart_runtime.storage import value_cache
+from kart_runtime.storage.checksum import Measured
+from kart_runtime.storage.codecs import Codec, StartAgain
+from kart_runtime.storage.codecs.archive import Archive
+from kart_runtime.storage.codecs.file_processors import as_codec
+from kart_runtime.storage.codecs.frames import Feather
+from kart_runtime.storage.registry import codec_for, store_for
+from kart_runtime.storage.stores import Stat, Store, is_remote
+from kart_runtime.storage.value_cache import ABSENT, OURS, version_of
+
+
+class Stored(NamedTuple):
+    """What one dump has written.
+
+    Attributes
+    ----------
+    url
+        Where.
+    size
+        Bytes.
+    sha256
+        The checksum of the bytes, as hexadecimal text.
+    """
+
+    url: str
+    size: int
+    sha256: str
+
+
+class Target(luigi.Target):
+    """One value in the workspace.
+
+    Parameters
+    ----------
+    url
+        Path or url.
+    codec
+        How the value is written. None: by the suffix of the url.
+    as_type
+        What the task declares to store, for formats that can hold several.
+
+    Attributes
+    ----------
+    check
+        Called with each value that is dumped or loaded, and which of the two; raises when the value must not pass.
+
+    Raises
+    ------
+    UnknownScheme, UnknownFormat
+        When there is no store or codec for the url.
+    """
+
+    __slots__ = ("_codec", "_key", "_store", "as_type", "check", "url")
+
+    def __init__(self, url: str, codec: Codec | None = None, as_type: Any = None) -> None:
+        self.url = url
+        self.as_type = as_type
+        self.check: Callable[[Any, Literal["dump", "load"]], None] | None = None
+        self._store: Store
+        self._store, self._key = store_for(url)
+        self._codec: Codec = codec_for(url) if codec is None else codec
+
+    def exists(self) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride] - luigi states no type
+        """Return whether the value is there."""
+        return self._store.stat(self._key) is not None
+
+    def stat(self) -> Stat | None:
+        """Return size and time of the stored bytes, None when there are none."""
+        return self._store.stat(self._key)
+
+    def load(self) -> Any:
+        """Return the value.
+
+        Raises
+        ------
+        ObjectMissing
+            When it is not there.
+        ObjectCorrupt
+            When the bytes are not what the format says; the cause is chained.
+        """
+        value = self._handed() if is_remote(self._store) else ABSENT
+        if value is ABSENT:
+            value = self._opened()
+        if self.check is not None:
+            self.check(value, "load")
+        return value
+
+    def _handed(self) -> Any:
+        """Return what this process has dumped, without asking the store."""
+        values = value_cache.in_force
+        return ABSENT if values is None else values.give(self.url, self._codec, self.as_type, OURS)
+
+    def _opened(self) -> Any:
+        values = value_cache.in_force
+        with self._store.open(self._key) as file:
+            value = ABSENT
+            if values is not None and self.url in values:
+                value = values.give(self.url, self._codec, self.as_type, version_of(file))
+            return self._read(file) if value is ABSENT else value
+
+    def _read(self, file: BinaryIO) -> Any:
+        try:
+            return self._codec.load(file, self.as_type)
+        except (KartError, ImportError, OSError, MemoryError):
+            raise
+        except Exception as error:
+            raise ObjectCorrupt(self.url, f"{type(error).__name__}: {error}") from error
+
+    @property
+    def keeps_labels(self) -> bool:
+        """Return whether the store keeps texts with an object."""
+        return getattr(self._store, "keeps_labels", False)
+
+    def dump(
+        self,
+        value: Any,
+        labels: Mapping[str, str] | None = None,
+        may_commit: Callable[[], None] | None = None,
+    ) -> Stored:
+        """Store a value, whole or not at all, and return what was written.
+
+        Parameters
+        ----------
+        value
+            What the format takes.
+        labels
+            Texts to keep with the object; only for a store that `keeps_labels`.
+        may_commit
+            Called when all is written, just before it can be seen; nothing is stored when it raises.
+
+        Raises
+        ------
+        CannotEncode
+            When the format does not take the value.
+        """
+        if self.check is not None:
+            self.check(value, "dump")
+        try:
+            return self._written(value, self._codec, labels, may_commit)
+        except StartAgain as again:  # what had been written went with the temporary file
+            return self._written(value, again.codec, labels, may_commit)
+
+    def _written(
+        self, value: Any, codec: Any, labels: Mapping[str, str] | None, may_commit: Callable[[], None] | None
+    ) -> Stored:
+        store: Any = self._store
+        remote = is_remote(store)
+        with store.write(self._key, labels) if labels else store.write(self._key) as file:
+            measured = Measured(file)
+            try:
+                codec.dump(value, measured)
+                checksum = measured.checksum()
+            finally:
+                measured.release()
+            if may_commit is not None:
+                may_commit()
+            values = value_cache.in_force
+            if values is not None and not remote and measured.size >= values.smallest:
+                values.keep(self.url, value, self._codec, self.as_type, version_of(file))
+            content = file.content() if remote and values is not None and hasattr(file, "content") else None
+        if remote and values is not None:  # only now is it certain that it is there
+            values.keep(self.url, value, self._codec, self.as_type, OURS, content)
+        return Stored(self.url, measured.size, checksum)
+
+    def remove(self) -> bool:
+        """Remove the value; return whether there was one."""
+        if value_cache.in_force is not None:
+            value_cache.in_force.forget(self.url)
+        return self._store.delete(self._key)
+
+    def last_modification_time(self) -> datetime:
+        """Return when the value was stored, in local time.
+
+        Raises
+        ------
+        FileNotFoundError
+            When it is not there.
+        """
+        found = self._store.stat(self._key)
+        if found is None:
+            raise FileNotFoundError(f"{self.url} does not exist.")
+        return datetime.fromtimestamp(found.modified)
+
+    def path(self) -> str:
+        """Return the url."""
+        return self.url
+
+    def __repr__(self) -> str:
+        return f"Target({self.url!r})"
+
+
+def make_target(  # noqa: PLR0917 - gokart's form
+    file_path: str,
+    unique_id: str | None = None,
+    processor: Any = None,
+    task_lock_params: Any = None,  # noqa: ARG001 - gokart's
+    store_index_in_feather: bool = True,
+    as_type: Any = None,
+) -> Target:
+    """Return the target of a file name, with the unique id before its suffix.
+
+    Parameters
+    ----------
+    file_path
+        Path or url.
+    unique_id
+        None: the name stays as it is.
+    processor
+        A codec, or a file processor in gokart's form. None: by the suffix.
+    task_lock_params
+        gokart's: writes are whole or absent, so that a single target needs no lock.
+    store_index_in_feather
+        Whether a feather file keeps the index of a pandas DataFrame.
+    as_type
+        As for `Target`.
+    """
+    if processor is None and not store_index_in_feather and file_path.endswith(".feather"):
+        processor = Feather(store_index_in_feather=False)
+    codec = None if processor is None else as_codec(processor)
+    return Target(with_id(file_path, unique_id) if unique_id else file_path, codec, as_type)
+
+
+def make_model_target(
+    file_path: str,
+    temporary_directory: str,
+    save_function: Callable[[Any, str], Any],
+    load_function: Callable[[str], Any] | None,
+    unique_id: str | None = None,
+) -> Target:
+    """Return the target of a zip file that holds what a value saves of itself.
+
+    Parameters
+    ----------
+    file_path
+        Path or url, ending in ``.zip``.
+    temporary_directory
+        The local folder below which the value is packed and unpacked.
+    save_function, load_function
+        As for `codecs.archive.Archive`.
+    unique_id
+        None: the name stays as it is.
+    """
+    return make_target(file_path, unique_id, Archive(save_function, load_function, temporary_directory))
+
+
+def with_id(path: str, unique_id: str) -> str:
+    """Return ``folder/name_<id>.suffix`` for ``folder/name.suffix``.
+
+    Parameters
+    ----------
+    path
+        Path or url; of several suffixes only the last one counts.
+    unique_id
+        The id.
+    """
+    name = path.rfind("/") + 1
+    dot = path.rfind(".")
+    # A name that starts with a dot has no suffix, as in os.path.splitext.
+    if dot <= name:
+        return f"{path}_{unique_id}"
+    return f"{path[:dot]}_{unique_id}{path[dot:]}"
+
+
+def path_of(target: Any) -> str:
+    """Return where a target lies, for messages and logs; also of luigi's targets, whose `path` is an attribute.
+
+    Parameters
+    ----------
+    target
+        Any target.
+    """
+    if type(target) is Target:
+        return target.url
+    path = getattr(target, "path", target)
+    return str(path() if callable(path) else path)

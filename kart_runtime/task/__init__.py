@@ -1,0 +1,1 @@
+"""Task declaration: the base class, parameters, identity and loading."""

@@ -1,0 +1,523 @@
+"""What does a user declare? A task: parameters, requirements, outputs and `run()`.
+
+`TaskOnKart` is a real `luigi.Task`. Building one touches no store and wraps nothing: `__init__` resolves the
+parameters, and everything else is asked later, by `plan` (which decides) and `attempt` (which runs it).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, lru_cache, partial
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, cast, overload
+
+import luigi
+from luigi.parameter import ParameterVisibility
+
+from kart_runtime.errors import EmptyDump, UnknownFormat
+from kart_runtime.storage.codecs import DataFrameType
+from kart_runtime.storage.codecs.archive import Archive
+from kart_runtime.storage.codecs.large_frames import LargeDataFrameProcessor
+from kart_runtime.storage.codecs.libraries import library_of
+from kart_runtime.storage.target import Target, make_target, path_of
+from kart_runtime.task import column_types, identity, loading, schemas
+from kart_runtime.task.declared_type import declared_type
+from kart_runtime.task.identity import Kept
+from kart_runtime.task.metaclass import TaskMeta
+from kart_runtime.task.nested import flat, mapped
+from kart_runtime.task.object_labels import labels_of
+from kart_runtime.task.parameters import (
+    ExplicitBoolParameter,
+    ListTaskInstanceParameter,
+    TaskInstanceParameter,
+    declaration,
+    resolve,
+    secret_names,
+)
+from kart_runtime.task.rerun import WrittenAnew
+from kart_runtime.task.run_metadata import MASK, WhatIsKept
+
+if TYPE_CHECKING:
+    import numpy as np
+
+T = TypeVar("T")
+K = TypeVar("K")
+
+NO_FIXED_SEED = -42497368
+"""The value of `fix_random_seed_value` that stands for "none"; gokart's, since old configurations may hold it."""
+
+
+def _engine(kind: type[luigi.Parameter[Any]], default: Any, description: str) -> Any:
+    """Return a parameter of the engine: not part of the id, and not filled by a positional argument."""
+    return kind(default=default, description=description, significant=False, positional=False)
+
+
+def ignore(*_report: Any) -> None:
+    """Take a report of a task's progress that nobody shows."""
+
+
+class TaskOnKart(WhatIsKept, luigi.Task, Generic[T], metaclass=TaskMeta):
+    """A step of a pipeline whose output has the type `T`.
+
+    Subclasses declare luigi parameters, `requires()` where the tasks held as parameters are not all, `output()` where
+    one pickle file will not do, and `run()`, which loads what it needs by `self.load()` and stores its result by
+    `self.dump(value)`. What `run()` puts into the dict `self.task_log` is kept in the log file of that name.
+
+    With an annotation (``depth: luigi.IntParameter = luigi.IntParameter()``) type checkers know the constructor's
+    arguments and the attribute's type; without one they only know the attribute.
+
+    Examples
+    --------
+    >>> class Example(TaskOnKart[str]):
+    ...     def run(self):
+    ...         self.dump("Hello, world!")
+    """
+
+    workspace_directory: str = _engine(luigi.Parameter, "./resources/", "The folder that outputs are stored below.")
+    local_temporary_directory: str = _engine(
+        luigi.Parameter, "./resources/tmp/", "The local folder below which models are packed and unpacked."
+    )
+    rerun: bool = _engine(luigi.BoolParameter, False, "Run even if all outputs exist.")
+    strict_check: bool = _engine(
+        luigi.BoolParameter, False, "Count as complete only if all requirements and their outputs are there, too."
+    )
+    modification_time_check: bool = _engine(
+        luigi.BoolParameter, False, "Count as complete only if no input is newer than an output."
+    )
+    serialized_task_definition_check: bool = _engine(
+        luigi.BoolParameter, False, "Make the code of the task's methods a part of its unique id."
+    )
+    delete_unnecessary_output_files: bool = _engine(
+        luigi.BoolParameter, False, "On luigi's command line: delete outputs of no task in the graph, and end."
+    )
+    significant: bool = _engine(
+        luigi.BoolParameter, True, "Whether this task counts in the unique ids of the tasks that require it."
+    )
+    fix_random_seed_methods: tuple[str, ...] = _engine(
+        luigi.ListParameter, ("random.seed", "numpy.random.seed"), "The functions that are given the seed before run()."
+    )
+    FIX_RANDOM_SEED_VALUE_NONE_MAGIC_NUMBER: ClassVar[int] = NO_FIXED_SEED
+    fix_random_seed_value: int = _engine(
+        luigi.IntParameter, NO_FIXED_SEED, "The seed; by default it is made from the unique id."
+    )
+    redis_host: str | None = _engine(luigi.OptionalParameter, None, "The redis server that locks tasks; none: no lock.")
+    redis_port: int | None = _engine(luigi.OptionalIntParameter, None, "The port of the redis server.")
+    redis_timeout: int = _engine(luigi.IntParameter, 180, "Seconds after which a lock that nobody renews ends.")
+    fail_on_empty_dump: bool = _engine(ExplicitBoolParameter, False, "Whether dumping an empty DataFrame is an error.")
+    store_index_in_feather: bool = _engine(
+        ExplicitBoolParameter, True, "Whether feather files keep the index of a pandas DataFrame."
+    )
+    cache_unique_id: bool = _engine(
+        ExplicitBoolParameter, True, "Work out the id and the requirements once for each task object."
+    )
+    should_dump_supplementary_log_files: bool = _engine(
+        ExplicitBoolParameter, True, "Whether the five log files are stored with the output."
+    )
+    complete_check_at_run: bool = _engine(
+        ExplicitBoolParameter, True, "Ask again whether the task is complete when its turn comes and others share it."
+    )
+    should_lock_run: bool = _engine(
+        ExplicitBoolParameter, False, "Whether the task is locked by redis while it runs; then others go first."
+    )
+
+    # luigi's worker puts functions here that report to its scheduler.
+    set_tracking_url = set_status_message = set_progress_percentage = staticmethod(ignore)
+
+    executor: ClassVar[str | None] = None
+    """Where tasks of this class run, "serial", "threads" or "processes", whatever the build says; None: as it says."""
+
+    schema: ClassVar[Any] = None
+    """A pandera schema that the task's frames must fit, or a dict of them by the key of the output."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._adopt(resolve(type(self), args, kwargs))
+
+    _plain_init = __init__
+
+    def _adopt(self, values: dict[str, Any]) -> None:
+        vars(self).update(values)
+        self.param_kwargs = values
+        self.task_log: dict[str, Any] = {}
+        self._kart = Kept()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt, (type(self), self.param_kwargs)
+
+    # -- identity ------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def get_params(cls) -> list[tuple[str, luigi.Parameter[Any]]]:
+        """Return the declared parameters, by name, in the order of declaration."""
+        return list(declaration(cls).params.items())
+
+    @classmethod
+    def get_param_values(cls, params: Any, args: Any, kwargs: Any) -> list[tuple[str, Any]]:  # noqa: ARG003 - luigi's form
+        """Return the value that each parameter gets in a call."""
+        return list(resolve(cls, args, kwargs).items())
+
+    def to_str_params(self, only_significant: bool = False, only_public: bool = False) -> dict[str, str]:
+        """Return the parameters as text; never the private ones.
+
+        Parameters
+        ----------
+        only_significant
+            Only what makes up the unique id.
+        only_public
+            Only what may be shown by luigi's scheduler.
+        """
+        if only_significant and not only_public:
+            return self._texts().copy()
+        return cast("dict[str, str]", super().to_str_params(only_significant, only_public))
+
+    @cached_property
+    def task_id(self) -> str:
+        """Return luigi's id, which its scheduler knows the task by."""
+        params = self.to_str_params(only_significant=True, only_public=True)
+        return cast("str", luigi.task.task_id_str(self.get_task_family(), params))
+
+    def make_unique_id(self) -> str:
+        """Return the id that output files are named by: 32 hexadecimal digits from parameters and dependencies."""
+        return self._kart.unique_id or identity.unique_id(self)
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        return (
+            type(self) is type(other)
+            and self.workspace_directory == cast("TaskOnKart[Any]", other).workspace_directory
+            and self._texts() == cast("TaskOnKart[Any]", other)._texts()
+        )
+
+    def _texts(self) -> dict[str, str]:
+        if self._kart.str_params is None:
+            values, declared = self.param_kwargs, declaration(type(self))
+            self._kart.str_params = {
+                name: identity.stable_text(declared.family, name, param, values[name])
+                for name, param in declared.significant
+            }
+        return self._kart.str_params
+
+    def __hash__(self) -> int:
+        if self._kart.hash is None:
+            self._kart.hash = hash((type(self), self.workspace_directory, tuple(self._texts().values())))
+        return self._kart.hash
+
+    def __repr__(self) -> str:
+        return self._described(only_public=False)
+
+    def __str__(self) -> str:
+        return self._described(only_public=True)
+
+    def _described(self, only_public: bool) -> str:
+        secrets = secret_names(type(self))
+        shown = [
+            f"{name}={MASK if name in secrets else _shown(param, self.param_kwargs[name])}"
+            for name, param in declaration(type(self)).significant
+            if not only_public or param.visibility == ParameterVisibility.PUBLIC
+        ]
+        return f"{self.get_task_family()}[{self.make_unique_id()}]({', '.join(shown)})"
+
+    # -- graph ---------------------------------------------------------------------------------------------------
+
+    def requires(self) -> Any:
+        """Return the tasks that must be complete first; by default those held as parameters."""
+        return self.make_task_instance_dictionary() or []
+
+    def output(self) -> Any:
+        """Return where the result lies; by default one pickle file below the module's path."""
+        return self.make_target()
+
+    def input(self) -> Any:
+        """Return the outputs of what is required, in the form of `requires()`."""
+        return mapped(identity.requirements(self), lambda task: task.output())
+
+    def complete(self) -> bool:
+        """Return whether nothing has to be done; a question, which changes nothing."""
+        if self.rerun:
+            if self._kart.reran is None:
+                self._kart.reran = WrittenAnew(self)
+            if not self._kart.reran:
+                return False
+        outputs = list(flat(self.output()))
+        if not outputs or not all(target.exists() for target in outputs):
+            return False
+        if self.strict_check or self.modification_time_check:
+            inputs = list(flat(self.input()))
+            if not all(task.complete() for task in identity.dependencies(self)):
+                return False
+            if not all(target.exists() for target in inputs):
+                return False
+            return not self.modification_time_check or not _newer(inputs, outputs)
+        return True
+
+    def clone(self, cls: Any = None, **kwargs: Any) -> Any:
+        """Return a task of another class, or this one, with this task's values for the parameters they share.
+
+        `rerun` and the checks of completeness are this task's own and are not taken over.
+
+        Parameters
+        ----------
+        cls
+            The class; by default this task's own.
+        **kwargs
+            Values that shall differ.
+        """
+        own = {"rerun", "strict_check", "modification_time_check"}
+        cls = cls or type(self)
+        shared = {name: getattr(self, name) for name, _ in cls.get_params() if hasattr(self, name) and name not in own}
+        return cls(**{**shared, **kwargs})
+
+    # -- values --------------------------------------------------------------------------------------------------
+
+    def make_target(
+        self, relative_file_path: str | None = None, use_unique_id: bool = True, processor: Any = None
+    ) -> Target:
+        """Return a target in the workspace.
+
+        Parameters
+        ----------
+        relative_file_path
+            The path below the workspace; its suffix chooses the format. By default a pickle file named after the class,
+            in the folder of its module.
+        use_unique_id
+            Whether the unique id is added to the file's name.
+        processor
+            A codec, or a file processor in gokart's form.
+        """
+        path = relative_file_path if relative_file_path is not None else self._default_path(".pkl")
+        return self._target(path, use_unique_id, processor)
+
+    def make_model_target(
+        self,
+        relative_file_path: str,
+        save_function: Callable[[Any, str], Any],
+        load_function: Callable[[str], Any],
+        use_unique_id: bool = True,
+    ) -> Target:
+        """Return a target for a value that saves itself as files of its own, kept together in one zip file.
+
+        Parameters
+        ----------
+        relative_file_path
+            The path below the workspace; it ends in ``.zip``.
+        save_function
+            Called with the value and a path; writes to that path, or beside it.
+        load_function
+            Called with that path; returns the value. It is kept in the zip file, too.
+        use_unique_id
+            Whether the unique id is added to the file's name.
+
+        Raises
+        ------
+        UnknownFormat
+            When the path does not end in ``.zip``.
+        """
+        if not relative_file_path.endswith(".zip"):
+            raise UnknownFormat(relative_file_path, [".zip"])
+        archive = Archive(save_function, load_function, self.local_temporary_directory)
+        return self._target(relative_file_path, use_unique_id, archive)
+
+    def make_large_data_frame_target(
+        self, relative_file_path: str | None = None, use_unique_id: bool = True, max_byte: int = 2**26
+    ) -> Target:
+        """Return a target for a pandas DataFrame that is stored in parts, in one zip file; the rows keep their order.
+
+        Parameters
+        ----------
+        relative_file_path
+            The path below the workspace; it ends in ``.zip``. By default a file named after the class.
+        use_unique_id
+            Whether the unique id is added to the file's name.
+        max_byte
+            The size of a part, in bytes.
+        """
+        processor = LargeDataFrameProcessor(max_byte=max_byte)
+        path = relative_file_path if relative_file_path is not None else self._default_path(".zip")
+        return self.make_model_target(path, processor.save, LargeDataFrameProcessor.load, use_unique_id)
+
+    def _default_path(self, suffix: str) -> str:
+        return f"{self.__module__.replace('.', '/')}/{type(self).__name__}{suffix}"
+
+    def _target(self, relative: str, use_unique_id: bool, processor: Any) -> Target:
+        path = _joined(self.workspace_directory, relative)
+        unique_id = self.make_unique_id() if use_unique_id else None
+        target = make_target(
+            path,
+            unique_id,
+            processor,
+            store_index_in_feather=self.store_index_in_feather,
+            as_type=declared_type(type(self), TaskOnKart),
+        )
+        if self.schema is not None:
+            target.check = partial(self._check_schema, target.url)
+        return target
+
+    def _check_schema(self, url: str, value: Any, when: Literal["dump", "load"]) -> None:
+        outputs = self.output()
+        named = outputs.items() if isinstance(outputs, dict) else ()
+        key = next((key for key, target in named if path_of(target) == url), None)
+        schemas.check_schema(str(self), schemas.schema_for(self.schema, key), value, when)
+
+    @overload
+    def load(self, target: TaskOnKart[K]) -> K: ...
+
+    @overload
+    def load(self, target: str | Target | None = None) -> Any: ...
+
+    @overload
+    def load(self, target: Sequence[TaskOnKart[K]]) -> list[K]: ...
+
+    def load(self, target: Any = None) -> Any:
+        """Return what required tasks have stored.
+
+        Parameters
+        ----------
+        target
+            A required task, a list of them, a key of `requires()` (or of the outputs of the only required task), or a
+            target. None: everything, in the form of `requires()`, with tuples as lists.
+
+        Raises
+        ------
+        NotRequired
+            When `requires()` does not name it.
+        ObjectMissing
+            When it is not there.
+        """
+        return loading.load_values(self, target)
+
+    def load_generator(self, target: Any = None) -> Iterator[Any]:
+        """Go through what `load` would return, each value loaded when it is asked for; those of a dict as (key, value).
+
+        Parameters
+        ----------
+        target
+            As for `load`.
+        """
+        return loading.generate_values(self, target)
+
+    @overload
+    def dump(self, obj: T, target: None = None, custom_labels: dict[Any, Any] | None = None) -> None: ...
+
+    @overload
+    def dump(self, obj: Any, target: str | Target, custom_labels: dict[Any, Any] | None = None) -> None: ...
+
+    def dump(self, obj: Any, target: Any = None, custom_labels: dict[Any, Any] | None = None) -> None:
+        """Store a result, whole or not at all.
+
+        Parameters
+        ----------
+        obj
+            The value.
+        target
+            The key of the output in `output()`, or a target. None: the only output.
+        custom_labels
+            Labels for the object where the store keeps such: GCS; folders and S3 do not. They come before those of the
+            engine, which are `labels.labels_of`.
+
+        Raises
+        ------
+        EmptyDump
+            When the value is an empty frame and `fail_on_empty_dump` is set.
+        CannotEncode
+            When the format does not take the value.
+        LockLost
+            When the task is locked and may have lost its lock: nothing is stored.
+        """
+        column_types.check_types(self.task_namespace, obj, type(self).__name__)
+        if self.fail_on_empty_dump and column_types.is_empty_frame(obj):
+            raise EmptyDump(str(self))
+        found = loading.output_target(self, target)
+        # targets in memory, and those of users, take the value only
+        labels = labels_of(self, custom_labels) if getattr(found, "keeps_labels", False) else None
+        may_commit = self._kart.may_commit
+        if may_commit is not None and isinstance(found, Target):
+            self._kart.stored += (found.dump(obj, labels, may_commit),)
+        else:
+            self._kart.stored += (found.dump(obj) if labels is None else found.dump(obj, labels),)
+
+    # -- randomness ----------------------------------------------------------------------------------------------
+
+    def get_random_seed(self) -> int:
+        """Return the seed of this task: the fixed one, else one made from its unique id."""
+        if self.fix_random_seed_value != NO_FIXED_SEED:
+            return self.fix_random_seed_value
+        return int(self.make_unique_id(), 16) % (2**32 - 1)  # numpy takes 32 bits
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """Return a random generator of this task's own, right under any executor; each run starts it anew."""
+        if self._kart.rng is None:
+            import numpy as np
+
+            self._kart.rng = np.random.default_rng(self.get_random_seed())
+        return cast("np.random.Generator", self._kart.rng)
+
+    # -- as gokart ----------------------------------------------------------------------------------------------
+
+    def get_own_code(self) -> str:
+        """Return the source of the methods that the task's class and its bases add to the engine's, sorted.
+
+        Raises
+        ------
+        PlanError
+            When the source cannot be found.
+        """
+        return identity.own_code(type(self), TaskOnKart)
+
+    @staticmethod
+    def is_task_on_kart(value: Any) -> bool:
+        """Return whether something is a task, or a tuple of tasks: what a task requires by default.
+
+        Parameters
+        ----------
+        value
+            An attribute of a task.
+        """
+        return _is_tasks(value)
+
+    def make_task_instance_dictionary(self) -> dict[str, Any]:
+        """Return the tasks held as parameters, by name."""
+        return {name: value for name, value in vars(self).items() if _is_tasks(value)}
+
+
+@lru_cache(maxsize=256)
+def _joined(workspace: str, relative: str) -> str:
+    return os.path.join(workspace, relative)  # noqa: PTH118 - may be a url
+
+
+def _rebuilt(cls: Any, values: dict[str, Any]) -> Any:
+    return cls(**values)
+
+
+def _is_tasks(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return bool(value) and all(isinstance(item, luigi.Task) for item in value)
+    return isinstance(value, luigi.Task)
+
+
+def _shown(param: Any, value: Any) -> str:
+    if isinstance(param, TaskInstanceParameter):
+        return f"{value.get_task_family()}({value.make_unique_id()})"
+    if isinstance(param, ListTaskInstanceParameter):
+        return f"[{', '.join(f'{task.get_task_family()}({task.make_unique_id()})' for task in value)}]"
+    return str(param.serialize(value))
+
+
+def _newer(inputs: list[Any], outputs: list[Any]) -> bool:
+    """Return whether an input is newer than an output; files that are both do not count."""
+    both = {target.path() for target in inputs} & {target.path() for target in outputs}
+    came = [target.last_modification_time() for target in inputs if target.path() not in both]
+    went = [target.last_modification_time() for target in outputs if target.path() not in both]
+    return bool(came and went) and max(came) > min(went)
+
+
+def get_dataframe_type_from_task(task: TaskOnKart[Any] | type[TaskOnKart[Any]]) -> DataFrameType:
+    """Return the library whose frames a task stores, "pandas" where it does not say.
+
+    Parameters
+    ----------
+    task
+        A task or its class.
+    """
+    cls = task if isinstance(task, type) else type(task)
+    return library_of(declared_type(cls, TaskOnKart)) or "pandas"

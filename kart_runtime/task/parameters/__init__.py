@@ -1,0 +1,49 @@
+"""What does a task accept? Parameter kinds, the values of one call, overrides, and the check of a YAML value.
+
+Called by `task` (to build an instance), `identity` (to write a value down) and `project` (to check YAML).
+"""
+
+from kart_runtime.task.parameters.coercion import as_found, coerce
+from kart_runtime.task.parameters.inheritance import inherits_config_params
+from kart_runtime.task.parameters.kinds import (
+    ExplicitBoolParameter,
+    ListTaskInstanceParameter,
+    Serializable,
+    SerializableParameter,
+    TaskInstanceParameter,
+    ZonedDateSecondParameter,
+)
+from kart_runtime.task.parameters.overrides import Override, install, installed, overriding, secret_names
+from kart_runtime.task.parameters.resolution import (
+    Declaration,
+    accepted,
+    completed,
+    declaration,
+    forget_declarations,
+    luigi_section,
+    resolve,
+)
+
+__all__ = [
+    "Declaration",
+    "ExplicitBoolParameter",
+    "ListTaskInstanceParameter",
+    "Override",
+    "Serializable",
+    "SerializableParameter",
+    "TaskInstanceParameter",
+    "ZonedDateSecondParameter",
+    "accepted",
+    "as_found",
+    "coerce",
+    "completed",
+    "declaration",
+    "forget_declarations",
+    "inherits_config_params",
+    "install",
+    "installed",
+    "luigi_section",
+    "overriding",
+    "resolve",
+    "secret_names",
+]

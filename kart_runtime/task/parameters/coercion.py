@@ -1,0 +1,220 @@
+"""Does a YAML value fit a declared parameter? The strict check, and the value as the task would hold it.
+
+YAML has types of its own, so a value of another type than the parameter is refused, not turned into text and parsed:
+``1`` for a float is 1.0 (one unique id for both), ``"4"`` for an int is an error. What YAML has no type for (dates,
+enums, paths, intervals) is written as text and parsed by the parameter.
+"""
+
+from __future__ import annotations
+
+import enum
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import luigi
+
+from kart_runtime.errors import nearest
+from kart_runtime.task.parameters.kinds import ListTaskInstanceParameter, TaskInstanceParameter, frozen
+
+_TASK_KINDS = (TaskInstanceParameter, ListTaskInstanceParameter, luigi.TaskParameter)
+_JSON_NAMES = {dict: "a map", list: "a list", tuple: "a list", type(None): "null"}
+
+
+def coerce(param: luigi.Parameter[Any], value: object, *, text: str | None = None) -> object:
+    """Return a configured value as the task would hold it.
+
+    Parameters
+    ----------
+    param
+        The declared parameter.
+    value
+        What YAML made of the text: str, int, float, bool, None, list or dict.
+    text
+        The text itself, when it came from a command line, where quotes are the shell's: a parameter that is text takes
+        it as it stands.
+
+    Raises
+    ------
+    ValueError
+        When the value does not fit; the message says what was expected and what was found.
+    """
+    if isinstance(param, _TASK_KINDS):
+        raise ValueError("its value is a task, and configuration cannot wire tasks: pipeline logic stays in Python")
+    optional = isinstance(param, luigi.parameter.OptionalParameterMixin)
+    if value is None:
+        if optional:
+            return None
+        raise ValueError(_mismatch(_expected(param), value))
+    for kinds, check in _CHECKS:
+        if isinstance(param, kinds):
+            checked = check(param, value, text)
+            break
+    else:
+        checked = _parsed(param, value, text)
+    return _normalized(param, checked)
+
+
+def _normalized(param: luigi.Parameter[Any], value: Any) -> object:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # luigi only warns of a value of the wrong type
+        try:
+            value = frozen(param.normalize(value))
+            param._warn_on_wrong_param_type("value", value)
+        except (Warning, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(str(error)) from error
+    return value
+
+
+def _int(param: Any, value: Any, text: str | None) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise ValueError(_mismatch("int", value))
+
+
+def _float(param: Any, value: Any, text: str | None) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    raise ValueError(_mismatch("float", value))
+
+
+def _bool(param: Any, value: Any, text: str | None) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise ValueError(_mismatch("bool (true or false)", value))
+
+
+def _number(param: Any, value: Any, text: str | None) -> Any:
+    # luigi checks the range in parse() only.
+    number = (_int if param._var_type is int else _float)(param, value, text)
+    return param.parse(number)
+
+
+def _choice(param: Any, value: Any, text: str | None) -> Any:
+    of_text = param._var_type is str and text is not None
+    choice = text if of_text else value
+    if param._var_type is float and type(choice) is int:
+        choice = float(choice)
+    if type(choice) is param._var_type and choice in param._choices:
+        return choice
+    listed = sorted(map(str, param._choices))
+    guess = nearest(str(choice), listed)
+    hint = f"; did you mean '{guess}'?" if guess else ""
+    raise ValueError(f"expected one of {', '.join(listed)}, got {as_found(choice)}{hint}")
+
+
+def _choices(param: Any, value: Any, text: str | None) -> Any:
+    if not isinstance(value, list | tuple):
+        raise ValueError(_mismatch("a list", value))
+    return tuple(_choice(param, item, None) for item in value)
+
+
+def _list(param: Any, value: Any, text: str | None) -> Any:
+    if isinstance(value, list | tuple):
+        return value
+    raise ValueError(_mismatch("a list", value))
+
+
+def _dict(param: Any, value: Any, text: str | None) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise ValueError(_mismatch("a map", value))
+
+
+def _enum(param: Any, value: Any, text: str | None) -> Any:
+    names = [member.name for member in param._enum]
+    name = str(value) if isinstance(value, str) else text
+    if isinstance(value, param._enum):
+        return value
+    if name not in names:
+        guess = nearest(str(value), names)
+        hint = f"; did you mean '{guess}'?" if guess else ""
+        raise ValueError(f"expected one of {', '.join(names)}, got {as_found(value)}{hint}")
+    return param._enum[name]
+
+
+def _enums(param: Any, value: Any, text: str | None) -> tuple[enum.Enum, ...]:
+    if not isinstance(value, list | tuple):
+        raise ValueError(_mismatch("a list", value))
+    return tuple(_enum(param, item, None) for item in value)
+
+
+def _text(param: Any, value: Any, text: str | None) -> str:
+    if text is not None:
+        return text
+    if isinstance(value, str):
+        return value
+    raise ValueError(_mismatch("text (put it into quotes)", value))
+
+
+def _parsed(param: Any, value: Any, text: str | None) -> Any:
+    """Take what YAML has no type for: text that the parameter parses."""
+    written = text if text is not None else value
+    if not isinstance(written, str):
+        raise ValueError(_mismatch(_expected(param), value))
+    try:
+        return param.parse(written)
+    except (ValueError, KeyError, TypeError, AttributeError, luigi.parameter.ParameterException) as error:
+        raise ValueError(f"expected {_expected(param)}, got {as_found(written)}: {error}") from error
+
+
+# From the most special kind to the most general: the first that fits counts.
+_CHECKS: list[tuple[Any, Callable[[Any, Any, str | None], Any]]] = [
+    (luigi.BoolParameter, _bool),
+    (luigi.IntParameter, _int),
+    (luigi.FloatParameter, _float),
+    (luigi.NumericalParameter, _number),
+    (luigi.ChoiceListParameter, _choices),
+    (luigi.ChoiceParameter, _choice),
+    (luigi.EnumListParameter, _enums),
+    (luigi.EnumParameter, _enum),
+    (luigi.ListParameter, _list),
+    (luigi.DictParameter, _dict),
+    (luigi.StrParameter, _text),
+]
+
+
+def _is_plain_text(param: luigi.Parameter[Any]) -> bool:
+    return type(param) in {luigi.Parameter, luigi.OptionalParameter, luigi.OptionalStrParameter}
+
+
+def _plain_or_parsed(param: Any, value: Any, text: str | None) -> Any:
+    return _text(param, value, text) if _is_plain_text(param) else _parsed(param, value, text)
+
+
+_CHECKS.append((luigi.Parameter, _plain_or_parsed))
+
+
+_EXPECTED = (
+    (luigi.IntParameter, "int"),
+    (luigi.BoolParameter, "bool (true or false)"),
+    (luigi.FloatParameter, "float"),
+    (luigi.DateParameter, "a date such as 2026-01-31"),
+    (luigi.ListParameter, "a list"),
+    (luigi.DictParameter, "a map"),
+    (luigi.PathParameter, "a path"),
+    (luigi.TimeDeltaParameter, "a time such as '2 hours' or an ISO 8601 duration"),
+)
+
+
+def _expected(param: luigi.Parameter[Any]) -> str:
+    for kind, words in _EXPECTED:
+        if isinstance(param, kind):
+            return words
+    return "text" if _is_plain_text(param) else type(param).__name__.removesuffix("Parameter").lower()
+
+
+def _mismatch(expected: str, value: object) -> str:
+    return f"expected {expected}, got {as_found(value)}"
+
+
+def as_found(value: object) -> str:
+    """Return a value that was not acceptable as messages show it: its kind in YAML's words, and itself.
+
+    Parameters
+    ----------
+    value
+        What YAML made of the text.
+    """
+    kind = _JSON_NAMES.get(type(value), type(value).__name__)
+    return kind if value is None else f"{kind} {value!r}"

@@ -1,0 +1,281 @@
+"""Which value does each parameter get? Its argument, else an override, else that of a configuration class it inherits
+from, else luigi's configuration, else its default.
+
+luigi answers by walking all attributes of the class and asking its configuration for each parameter, twice for each
+task built. Here the parameters of a class are listed once, and the values that do not come from the call are worked out
+once for each state of the configuration: building a task costs one dict copy and its own arguments, and a task that
+exists already not even that.
+
+The state of the configuration is (overrides' generation, luigi's command line, luigi's sections for this class).
+"""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import luigi
+from luigi.cmdline_parser import CmdlineParser
+from luigi.configuration import LuigiConfigParser, LuigiTomlParser
+from luigi.parameter import (
+    DuplicateParameterException,
+    MissingParameterException,
+    ParameterVisibility,
+    UnconsumedParameterWarning,
+    UnknownParameterException,
+)
+
+from kart_runtime.errors import nearest
+from kart_runtime.task.parameters.inheritance import ATTRIBUTE as SOURCES
+from kart_runtime.task.parameters.inheritance import inherited_values
+from kart_runtime.task.parameters.kinds import PLAIN, frozen
+from kart_runtime.task.parameters.overrides import InForce, overrides_for
+
+SHARED_SECTION = "TaskOnKart"
+"""The section of luigi's configuration whose values count for every task, as in gokart."""
+
+_ABSENT: Any = object()
+
+_versions = itertools.count()
+
+
+class Declaration:
+    """The parameters of one task class.
+
+    Attributes
+    ----------
+    family
+        luigi's name of the class: its namespace and its own name.
+    params
+        Name to parameter, in the order in which they were declared.
+    positional
+        The names that positional arguments fill, in order.
+    significant
+        The parameters that make up the unique id: significant and not private.
+    required
+        The names that have no value but that of an argument.
+    version
+        A number that changes whenever the values that do not come from a call do.
+    """
+
+    __slots__ = (
+        "_inherited",
+        "_inherits",
+        "_state",
+        "_values",
+        "cls",
+        "family",
+        "params",
+        "positional",
+        "required",
+        "significant",
+        "version",
+    )
+
+    def __init__(self, cls: type[luigi.Task]) -> None:
+        self.cls = cls
+        self.family: str = cls.get_task_family()
+        self.params: dict[str, luigi.Parameter[Any]] = dict(_listed(cls))
+        self.positional = [name for name, param in self.params.items() if param.positional]
+        self.significant = [
+            (name, param)
+            for name, param in self.params.items()
+            if param.significant and param.visibility != ParameterVisibility.PRIVATE
+        ]
+        self._inherits = cls if hasattr(cls, SOURCES) else None
+        self._inherited: dict[str, Any] = {}
+        self._state: tuple[Any, ...] | None = None
+        self._values: dict[str, Any] = {}
+        self.required: tuple[str, ...] = ()
+        self.version = next(_versions)
+
+    def values(self) -> dict[str, Any]:
+        """Return the value of every parameter when a task is built without arguments; a mark where there is none."""
+        state = _configuration_state(self.family, self._inherits)
+        if state != self._state:
+            self._inherited = state[-1] or {}
+            self._values = {name: self._default(name, param) for name, param in self.params.items()}
+            self.required = tuple(name for name, value in self._values.items() if value is _ABSENT)
+            self.version = next(_versions)
+            self._state = state
+            self._warn_of_unconsumed()
+        return self._values
+
+    def _default(self, name: str, param: luigi.Parameter[Any]) -> Any:
+        override = overrides_for(self.cls).get(name)
+        if override is not None:
+            return frozen(override.value)
+        if name in self._inherited:
+            return frozen(param.normalize(self._inherited[name]))
+        shared = luigi_section(SHARED_SECTION)
+        if name in shared:
+            text = shared[name]
+            return frozen(param.normalize(param.parse(text) if isinstance(text, str) else text))
+        family = self.family
+        try:
+            if not param.has_task_value(family, name):
+                return _ABSENT
+            return frozen(param.task_value(family, name))
+        except Exception as error:
+            raise ValueError(f"{family}: the configured value of '{name}' cannot be used: {error}") from error
+
+    def _warn_of_unconsumed(self) -> None:
+        family = self.family
+        ignored = getattr(self.cls, "ignore_unconsumed", ())
+        for key in luigi_section(family):
+            name = key.replace("-", "_")
+            if name not in self.params and name not in ignored:
+                warnings.warn(
+                    f"The configuration sets '{name}' for the task '{family}', which has no such parameter.",
+                    UnconsumedParameterWarning,
+                    stacklevel=4,
+                )
+
+
+def _listed(cls: type[luigi.Task]) -> list[tuple[str, luigi.Parameter[Any]]]:
+    found: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        found.update(vars(base))
+    params = [(name, value) for name, value in found.items() if isinstance(value, luigi.Parameter)]
+    return sorted(params, key=lambda item: item[1]._counter)
+
+
+def _all_sections() -> Mapping[str, Any]:
+    config = luigi.configuration.get_config()
+    found: Mapping[str, Any] = getattr(config, "data", config)  # the toml parser of luigi keeps its sections there
+    return found
+
+
+def luigi_section(name: str) -> Mapping[str, Any]:
+    """Return a section of luigi's configuration, empty when there is none.
+
+    Parameters
+    ----------
+    name
+        The section.
+    """
+    sections = _all_sections()
+    return dict(sections[name]) if name in sections else {}
+
+
+def _configuration_state(family: str, inherits: type[luigi.Task] | None) -> tuple[Any, ...]:
+    # Asked for each task that is built; in a project that is configured by YAML it comes to look-ups that find nothing.
+    # luigi's get_config() would read the environment each time; its toml parser exists only where it is in use.
+    config: Any = LuigiConfigParser._instance if LuigiTomlParser._instance is None else None
+    named = config._sections if config is not None else _all_sections()
+    own = luigi_section(family) if family in named else None
+    shared = luigi_section(SHARED_SECTION) if SHARED_SECTION in named else None
+    inherited = inherited_values(inherits) if inherits is not None else None
+    return InForce.generation, CmdlineParser._instance, own, shared, inherited
+
+
+_declarations: dict[type, Declaration] = {}
+
+
+def declaration(cls: type[luigi.Task]) -> Declaration:
+    """Return the parameters of a class, worked out once.
+
+    Parameters
+    ----------
+    cls
+        A task class.
+    """
+    found = _declarations.get(cls)
+    if found is None:
+        found = _declarations[cls] = Declaration(cls)
+    return found
+
+
+def forget_declarations() -> None:
+    """Work the parameters of all classes out again, because one class was given a new one, or another namespace."""
+    _declarations.clear()
+
+
+def resolve(cls: type[luigi.Task], args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the value of every parameter of a new task, in the order of declaration.
+
+    Parameters
+    ----------
+    cls
+        The task class.
+    args, kwargs
+        The arguments of the call.
+
+    Raises
+    ------
+    luigi.parameter.UnknownParameterException
+        For an argument that the class does not declare.
+    luigi.parameter.DuplicateParameterException
+        For an argument given twice.
+    luigi.parameter.MissingParameterException
+        For a parameter that has neither an argument nor a default.
+    """
+    declared = declaration(cls)
+    return completed(declared, declared.values(), accepted(declared, args, kwargs))
+
+
+def accepted(declared: Declaration, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a call by name, checked and normalised; raises as `resolve` does.
+
+    Parameters
+    ----------
+    declared
+        The parameters of the class.
+    args, kwargs
+        The arguments.
+    """
+    if args:
+        kwargs = _with_names(declared, args, kwargs)
+    given: dict[str, Any] = {}
+    for name, value in kwargs.items():
+        param = declared.params.get(name)
+        if param is None:
+            raise UnknownParameterException(_unknown(name, declared))
+        value = param.normalize(value)  # noqa: PLW2901 - the name stands for the same thing
+        given[name] = value = value if type(value) in PLAIN else frozen(value)  # noqa: PLW2901
+        param._warn_on_wrong_param_type(name, value)
+    return given
+
+
+def completed(declared: Declaration, defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Return the value of every parameter; raises as `resolve` does where one has none.
+
+    Parameters
+    ----------
+    declared
+        The parameters of the class.
+    defaults
+        What `declared.values()` returned.
+    given
+        What `accepted` returned.
+    """
+    values = defaults.copy()
+    values.update(given)
+    for name in declared.required:
+        if values[name] is _ABSENT:
+            missing = ", ".join(f"'{one}'" for one in declared.required if values[one] is _ABSENT)
+            raise MissingParameterException(f"{declared.family} requires a value for {missing}")
+    return values
+
+
+def _with_names(declared: Declaration, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    family = declared.family
+    if len(args) > len(declared.positional):
+        raise UnknownParameterException(
+            f"{family} takes at most {len(declared.positional)} positional parameters, {len(args)} were given"
+        )
+    named = dict(zip(declared.positional, args, strict=False))
+    twice = named.keys() & kwargs.keys()
+    if twice:
+        raise DuplicateParameterException(f"{family}: {', '.join(sorted(twice))} was given twice")
+    return {**named, **kwargs}
+
+
+def _unknown(name: str, declared: Declaration) -> str:
+    guess = nearest(name, declared.params)
+    # The task's own come first; those of the engine take no positional arguments.
+    known = sorted(declared.params, key=lambda one: one not in declared.positional)
+    hint = f" Did you mean '{guess}'?" if guess else f" It has: {', '.join(known)}."
+    return f"{declared.family} has no parameter '{name}'.{hint}"

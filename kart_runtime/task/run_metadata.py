@@ -1,0 +1,90 @@
+"""What can be asked of a task about its run? What the log files beside its output say, and its parameters as text.
+
+The base of `task.TaskOnKart` that holds these questions, which gokart's tasks answer, too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from kart_runtime.history.ledger import LogFiles
+from kart_runtime.task.parameters import TaskInstanceParameter, declaration, secret_names
+
+MASK = "***"
+"""What is shown and written in place of a secret."""
+
+
+class WhatIsKept:
+    """The questions; a task is asked them, before, in and after its run."""
+
+    if TYPE_CHECKING:
+        workspace_directory: Any
+        param_kwargs: Any
+        task_log: Any
+
+        def make_unique_id(self) -> str:
+            """Return the unique id; the task has it."""
+            ...
+
+        @classmethod
+        def from_str_params(cls, params_str: Any) -> Any:
+            """Return a task; luigi's has it."""
+            ...
+
+    def get_info(self, only_significant: bool = False) -> dict[str, str]:
+        """Return the parameters as text for people; a task-valued one as its class name and unique id.
+
+        Parameters
+        ----------
+        only_significant
+            Only what makes up the unique id.
+        """
+        secrets, params = secret_names(type(self)), declaration(cast("Any", type(self))).params
+        return {
+            name: MASK if name in secrets else _informed(params[name], value)
+            for name, value in self.param_kwargs.items()
+            if not only_significant or params[name].significant
+        }
+
+    def _log_files(self) -> LogFiles:
+        return LogFiles(self.workspace_directory, type(self).__name__, self.make_unique_id())
+
+    def get_task_log(self) -> dict[str, Any]:
+        """Return the task log: of the run in progress, else of the stored one, else an empty one."""
+        return cast("dict[str, Any]", self.task_log or self._logged("task_log", {}))
+
+    def get_task_params(self) -> dict[str, str]:
+        """Return the significant parameters as they were stored with the output; empty when they were not."""
+        return cast("dict[str, str]", self._logged("task_params", {}))
+
+    def get_processing_time(self) -> float | str:
+        """Return how long `run()` took, in seconds; "unknown" when it was not stored."""
+        return cast("float | str", self._logged("processing_time", "unknown"))
+
+    def _logged(self, kind: str, otherwise: Any) -> Any:
+        found = self._log_files().read(kind)
+        return otherwise if found is None else found
+
+    @classmethod
+    def restore(cls, unique_id: str) -> Any:
+        """Return the task that has an id, from the parameters stored in the workspace.
+
+        Parameters
+        ----------
+        unique_id
+            The id, as in the names of the output files.
+
+        Raises
+        ------
+        ObjectMissing
+            When the workspace has no such task.
+        """
+        workspace = declaration(cast("Any", cls)).values()["workspace_directory"]
+        params = LogFiles(workspace, cls.__name__, unique_id).target("task_params").load()
+        return cls.from_str_params(params)
+
+
+def _informed(param: Any, value: Any) -> str:
+    if isinstance(param, TaskInstanceParameter):
+        return f"{type(value).__name__}-{value.make_unique_id()}"
+    return str(param.serialize(value))

@@ -1,0 +1,41 @@
+"""Values and types as text."""
+
+from __future__ import annotations
+
+import luigi
+import pytest
+
+from kart_runtime.cli.formatting import kind, plain, shown
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("plain", "plain"), ("", '""'), ("null", '"null"'), ("a\nb", '"a\\nb"'), (" x", '" x"'), (True, "true"),
+        (None, "null"), (1.5, "1.5"), ((1, "a"), '[1, "a"]'), ({"a": (1,)}, '{"a": [1]}'),
+    ],
+)  # fmt: skip
+def test_values_are_written_as_yaml_has_them(value, text):
+    assert plain(value) == text
+
+
+def test_other_values_are_written_as_their_parameter_writes_them():
+    day = luigi.DateParameter()
+    assert shown(day, day.parse("2026-01-31")) == "2026-01-31"
+
+
+@pytest.mark.parametrize(
+    ("param", "word"),
+    [
+        (luigi.IntParameter(), "int"),
+        (luigi.BoolParameter(), "bool"),
+        (luigi.OptionalIntParameter(), "int or null"),
+        (luigi.OptionalParameter(), "text or null"),
+        (luigi.DictParameter(), "map"),
+        (luigi.ChoiceParameter(choices=["b", "a"]), "a | b"),
+        (luigi.DateParameter(), "date"),
+        (luigi.PathParameter(), "path"),
+    ],
+)
+def test_types_are_said_in_a_word(param, word):
+    assert kind(param) == word

@@ -1,0 +1,333 @@
+"""A redis server gives turns: a real one, started for these tests on a port of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import luigi
+import pytest
+import redis
+
+from kart_runtime import TaskOnKart, build
+from kart_runtime.errors import BuildFailed, ConfigError, LockLost, LockTimeout
+from kart_runtime.execution.locks import FileLocks
+from kart_runtime.execution.locks import redis_server as redis_locks
+from kart_runtime.execution.locks.redis_server import RedisLocks, redis_locks_of
+from kart_runtime.schedule.events import TaskStarted
+from kart_runtime.task.naming import lock_name
+from tests.runtime.servers import redis_server
+
+
+@pytest.fixture
+def port(redis_port):
+    return redis_port
+
+
+def locks_at(port, workspace="w", timeout=30.0):
+    return RedisLocks(f"redis://127.0.0.1:{port}", workspace, timeout)
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+class Plain(TaskOnKart[int]):
+    def run(self):
+        self.dump(1)
+
+
+def test_one_name_is_held_by_one_at_a_time(port):
+    order = []
+
+    def hold(number):
+        with locks_at(port).hold("name", None, 10):
+            order.append(("in", number))
+            time.sleep(0.1)
+            order.append(("out", number))
+
+    with locks_at(port).hold("other", None, 0):
+        threads = [threading.Thread(target=hold, args=(number,)) for number in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert [number for _, number in order[::2]] == [number for _, number in order[1::2]]
+    assert [step for step, _ in order] == ["in", "out"] * 3
+
+
+def test_who_waits_in_vain_is_told_who_holds_it(port):
+    since = r"since 20\d\d-\d\d-\d\dT\S+[+-]\d{4};"
+    holder = f"held is locked by host {socket.gethostname()}, process {os.getpid()}, {since}"
+    with (
+        locks_at(port).hold("held", None, 1),
+        pytest.raises(LockTimeout, match=holder),
+        locks_at(port).hold("held", None, 0.2),
+    ):
+        pytest.fail("the lock is held")
+
+
+def test_a_held_name_is_renewed_and_free_afterwards(port):
+    locks = locks_at(port, timeout=3.0)
+    with locks.hold("long", None, 0) as turn:
+        time.sleep(3.5)
+        turn.check()
+        with pytest.raises(LockTimeout), locks.hold("long", None, 0):
+            pytest.fail("the lock is held")
+    with locks.hold("long", None, 0):
+        pass
+
+
+def test_workspaces_do_not_wait_for_one_another(port):
+    with locks_at(port, "a").hold("x", None, 0), locks_at(port, "b").hold("x", None, 0):
+        with locks_at(port, "a").hold("x", "c", 0):
+            pass
+        with pytest.raises(LockTimeout), locks_at(port).hold("x", "./a/", 0):  # another spelling of a held one
+            pytest.fail("the lock is held")
+
+
+def test_a_holder_that_was_paused_is_told_before_it_writes(port):
+    with locks_at(port, timeout=0.5).hold("paused", None, 0) as turn:
+        redis_locks._renewals.remove(turn)
+        time.sleep(0.6)
+        with locks_at(port).hold("paused", None, 0), pytest.raises(LockLost, match="paused has lost its lock"):
+            turn.check()
+        with locks_at(port).hold("paused", None, 0), pytest.raises(LockLost):  # once lost is lost
+            turn.check()
+
+
+def test_it_is_told_also_when_nobody_else_has_come(port):
+    with locks_at(port, timeout=0.2).hold("alone", None, 0) as turn:
+        redis_locks._renewals.remove(turn)
+        time.sleep(0.4)
+        with pytest.raises(LockLost):
+            turn.check()
+
+
+def test_a_server_that_goes_away_is_waited_for_as_long_as_the_lock_lasts():
+    with redis_server() as port:
+        locks = locks_at(port, timeout=0.5)
+        with contextlib.ExitStack() as held:
+            turn = held.enter_context(locks.hold("x", None, 0))
+            with redis.Redis(host="127.0.0.1", port=port) as client, contextlib.suppress(redis.RedisError):
+                client.shutdown(nosave=True)
+            with pytest.raises(LockLost, match=r"it could not be renewed for .*ConnectionError"):
+                turn.check()
+
+
+def test_an_answer_that_was_lost_does_not_lock_its_holder_out(port, monkeypatch):
+    def acquired_unheard(lock, token):
+        assert lock.redis.set(lock.name, token, nx=True)
+
+    monkeypatch.setattr(redis.lock.Lock, "do_acquire", acquired_unheard)
+    with locks_at(port).hold("lost", None, 0) as turn:
+        turn.check()
+    with redis.Redis(host="127.0.0.1", port=port) as client:
+        assert client.get("kart:w:lost") is None
+
+
+def test_the_pauses_of_a_task_are_not_drawn_from_its_random_numbers(port):
+    before = random.getstate()
+    with locks_at(port).hold("x", None, 0), pytest.raises(LockTimeout), locks_at(port).hold("x", None, 0.3):
+        pytest.fail("the lock is held")
+    with pytest.raises(ConfigError), RedisLocks(f"redis://127.0.0.1:{free_port()}", "w").hold("x", None, 0):
+        pytest.fail("there is no server")
+    assert random.getstate() == before
+
+
+def test_a_password_and_a_database():
+    with redis_server() as port:
+        with redis.Redis(host="127.0.0.1", port=port) as client:
+            client.config_set("requirepass", "secret")
+        with (
+            RedisLocks(f"redis://:secret@127.0.0.1:{port}/3", "w").hold("x", None, 0),
+            redis.Redis(host="127.0.0.1", port=port, db=3, password="secret") as client,
+        ):
+            assert client.get("kart:w:x")
+        with pytest.raises(ConfigError, match=rf"the redis server \*\*\*@127.0.0.1:{port} cannot be used") as caught:
+            build(Plain(), locks=f"redis://:wrong@127.0.0.1:{port}")
+    assert "wrong@" not in str(caught.value)
+    assert not Plain().complete()
+
+
+def test_a_build_may_name_the_server(port):
+    task = Marks(number=7)
+    with (
+        locks_at(port).hold(lock_name(task), task.workspace_directory, 0),
+        pytest.raises(BuildFailed, match=rf"Marks\[{task.make_unique_id()[:8]}\] is locked by host"),
+    ):
+        build(task, locks=f"redis://127.0.0.1:{port}", lock_wait=0.2)
+    assert build(task, locks=f"redis://127.0.0.1:{port}") == 7
+
+
+def test_a_server_that_is_away_is_an_error_and_nothing_runs_unlocked():
+    unused = free_port()
+    with pytest.raises(BuildFailed, match=f"the redis server 127.0.0.1:{unused} cannot be used"):
+        build(Plain(redis_host="127.0.0.1", redis_port=unused))
+    assert not Plain().complete()
+
+
+def test_a_server_that_is_away_is_found_before_anything_runs():
+    started = []
+    unused = free_port()
+    with pytest.raises(ConfigError, match=r"run\.locks: the redis server .*answers there") as caught:
+        build(Plain(), locks=f"redis://127.0.0.1:{unused}", on_event=started.append)
+    assert caught.value.key == "run.locks"
+    assert not [event for event in started if isinstance(event, TaskStarted)]
+    assert not Plain().complete()
+
+
+def test_a_build_that_has_nothing_to_run_needs_no_server():
+    build(Plain())
+    assert build(Plain(), locks=f"redis://127.0.0.1:{free_port()}") == build(Plain())
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"redis_host": "h"},
+        {"redis_port": 1},
+        {"should_lock_run": True},
+        {"redis_host": "h", "redis_port": 1, "redis_timeout": 0},
+    ],
+)
+def test_half_a_setting_is_refused(settings):
+    with pytest.raises(ConfigError, match=r"Plain\.redis_"):
+        redis_locks_of(Plain(**settings))
+    with pytest.raises(BuildFailed):
+        build(Plain(**settings))
+
+
+def test_no_setting_is_no_lock():
+    assert redis_locks_of(Plain()) is None
+
+
+def test_a_build_that_locks_is_enough_for_should_lock_run():
+    assert redis_locks_of(Plain(should_lock_run=True), FileLocks(".")) is None
+    assert build(Plain(should_lock_run=True), locks="file") == 1
+    assert Path(f"resources/log/locks/{lock_name(Plain())}.lock").exists()
+
+
+PROGRAM = """
+import sys, time
+from pathlib import Path
+import luigi
+from kart_runtime import TaskOnKart, build
+from kart_runtime.task.naming import lock_name
+
+class Slow(TaskOnKart):
+    number = luigi.IntParameter()
+    def run(self):
+        with open("ran.txt", "a") as file:
+            file.write(f"{self.number}\\n")
+        time.sleep(0.2)
+        self.dump(self.number)
+
+settings = dict(redis_host="127.0.0.1", redis_port=int(sys.argv[1]), should_lock_run=True)
+print(build([Slow(number=number, **settings) for number in range(3)]))
+"""
+
+
+def test_two_programs_run_each_task_once(port, tmp_path):
+    programs = [
+        subprocess.Popen([sys.executable, "-c", PROGRAM, str(port)], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    assert [program.communicate(timeout=60)[0] for program in programs] == ["[0, 1, 2]\n"] * 2
+    assert sorted((tmp_path / "ran.txt").read_text().split()) == ["0", "1", "2"]
+
+
+def test_the_parameters_come_from_luigis_configuration(port):
+    luigi.configuration.get_config().read_dict({"TaskOnKart": {"redis_host": "127.0.0.1", "redis_port": str(port)}})
+    locks = redis_locks_of(Plain())
+    assert (locks.url, locks.timeout) == (f"redis://127.0.0.1:{port}", 180)
+
+
+class Marks(TaskOnKart[int]):
+    number = luigi.IntParameter()
+
+    def run(self):
+        with open("order.txt", "a") as file:
+            file.write(f"{self.number} ")
+        self.dump(self.number)
+
+
+def have_run(number):
+    """Return whether so many tasks have run."""
+    return Path("order.txt").exists() and len(Path("order.txt").read_text().split()) >= number
+
+
+@contextmanager
+def held(task, port, until=lambda: False):
+    """Hold a task's lock as another process would, until something is true, or the block ends."""
+    over, taken = threading.Event(), threading.Event()
+
+    def hold():
+        with locks_at(port, task.workspace_directory).hold(lock_name(task), None, 5):
+            taken.set()
+            while not (over.wait(0.02) or until()):
+                pass
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert taken.wait(10)
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("options", [{}, {"workers": 2, "executor": "threads"}, {"workers": 2}])
+def test_a_task_that_somebody_else_runs_lets_the_others_go_first(port, options):
+    settings = {"redis_host": "127.0.0.1", "redis_port": port, "should_lock_run": True}
+    tasks = [Marks(number=number, **settings) for number in (1, 2, 3)]
+    with held(tasks[0], port, until=lambda: have_run(2)):
+        assert build(tasks, **options) == [1, 2, 3]
+    order = Path("order.txt").read_text().split()
+    assert (sorted(order), order[-1]) == (["1", "2", "3"], "1")
+
+
+def test_after_the_waiting_limit_the_holder_is_named(port):
+    task = Marks(number=1, redis_host="127.0.0.1", redis_port=port, should_lock_run=True)
+    holder = f"host {socket.gethostname()}, process {os.getpid()}, since 20"
+    with held(task, port), pytest.raises(BuildFailed, match=rf"Marks\[.* is locked by {holder}"):
+        build(task, lock_wait=0.2)
+    assert not Path("order.txt").exists()
+
+
+def test_luigis_worker_locks_too(port):
+    task = Marks(number=1, redis_host="127.0.0.1", redis_port=port, should_lock_run=True)
+    with held(task, port):
+        assert not luigi.build([task], local_scheduler=True, log_level="CRITICAL", no_lock=True)
+        assert not Path("order.txt").exists()
+    assert luigi.build([task], local_scheduler=True, log_level="CRITICAL", no_lock=True)
+    assert Path("order.txt").read_text() == "1 "
+
+
+class Robbed(TaskOnKart[int]):
+    def run(self):
+        with redis.Redis(host=self.redis_host, port=self.redis_port) as client:
+            client.delete(f"kart:resources:{lock_name(self)}")
+        self.dump(1)
+
+
+def test_luigis_worker_stores_nothing_without_the_lock(port):
+    task = Robbed(redis_host="127.0.0.1", redis_port=port)
+    assert not luigi.build([task], local_scheduler=True, log_level="CRITICAL", no_lock=True)
+    assert not task.complete()
+
+
+def test_luigis_worker_refuses_half_a_setting(port):
+    assert not luigi.build([Marks(number=1, redis_host="h")], local_scheduler=True, log_level="CRITICAL", no_lock=True)
+    assert not Path("order.txt").exists()

@@ -1,0 +1,174 @@
+"""What is written of a run and of its tasks comes back."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kart_runtime import BuildFailed, TaskOnKart, build
+from kart_runtime.history.ledger import Ledger, LogFiles, module_versions, new_run_id
+from kart_runtime.history.runs import RunRecord, read_records
+from kart_runtime.storage import registry
+from kart_runtime.storage.target import Stored
+from tests.runtime.far_store import FarStore
+
+RECORD = RunRecord(
+    "Task", "module", "id", "done", "2026-01-01T00:00:00+00:00", 0.5, 7, {"a": "1"}, (Stored("u", 1, "c"),), ("l",)
+)
+
+
+def write(workspace, *records):
+    ledger = Ledger()
+    for record in records:
+        ledger.append(str(workspace), vars(record))
+    ledger.close()
+    return ledger.run_id
+
+
+def test_records_come_back(tmp_path):
+    run_id = write(tmp_path, RECORD, RECORD)
+    found = list(read_records(str(tmp_path)))
+    assert [record.run_id for record in found] == [run_id, run_id]
+    assert found[0].outputs == RECORD.outputs
+    assert found[0].log_files == ("l",)
+
+
+@given(
+    texts=st.lists(st.text(), min_size=5, max_size=5),
+    params=st.dictionaries(st.text(), st.text(), max_size=4),
+    outputs=st.lists(st.builds(Stored, st.text(), st.integers(0), st.text("0123456789abcdef")), max_size=3),
+    seed=st.none() | st.integers(),
+    seconds=st.floats(0, 1e9),
+)
+def test_a_line_is_the_record_as_json(texts, params, outputs, seed, seconds):
+    task, module, reason, error, _ = texts
+    record = RunRecord(task, module, "0" * 32, "done", "2026", seconds, seed, params, tuple(outputs), ("task_log",))
+    line = Ledger("run")._line({**vars(record), "error": error, "reason": reason})
+    assert line.count("\n") == 1
+    found = RunRecord.from_json(json.loads(line))
+    assert (found.error, found.reason, found.run_id) == (error, reason, "run")
+    assert (found.task, found.module, found.seed, found.params, found.outputs) == (
+        task,
+        module,
+        seed,
+        params,
+        tuple(outputs),
+    )
+    assert abs(found.seconds - seconds) <= 1e-6
+    assert found.log_files == ("task_log",)
+
+
+def test_an_empty_log_file_was_begun_by_a_process_that_died(tmp_path):
+    files = LogFiles(str(tmp_path), "Task", "0" * 32)
+    assert files.read("task_log") is None
+    files.write("task_log", b"")
+    assert files.read("task_log") is None
+
+
+def test_a_run_starts_with_versions_host_and_command(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["run", "Task.password=hunter2", "--env=prod"])
+    run_id = write(tmp_path, RECORD)
+    text = (tmp_path / "log" / "runs" / f"{run_id}.jsonl").read_text()
+    header = json.loads(text.splitlines()[0])
+    assert header["versions"]["luigi"]
+    assert header["command"] == ["run", "Task.password=...", "--env=..."]
+    assert "hunter2" not in text
+
+
+def test_a_run_that_does_nothing_leaves_nothing(tmp_path):
+    Ledger().close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_run_ids_sort_by_time_and_differ():
+    ids = [new_run_id() for _ in range(100)]
+    assert len(set(ids)) == 100
+    assert [name[:16] for name in ids] == sorted(name[:16] for name in ids)
+
+
+def test_versions_are_those_of_the_imported_libraries():
+    import luigi
+
+    assert module_versions()["luigi"] == luigi.__version__
+    assert "json" not in module_versions()
+
+
+def test_a_run_says_which_tasks_it_is_about_also_when_none_of_them_runs(tmp_path):
+    class One(TaskOnKart[int]):
+        def run(self):
+            self.dump(1)
+
+    class Two(TaskOnKart[int]):
+        def requires(self):
+            return One()
+
+        def run(self):
+            if self.fails:
+                raise RuntimeError("while it runs the file is there")
+            self.dump(2)
+
+        fails = True
+
+    def runs():
+        files = sorted(Path("resources/log/runs").iterdir())
+        lines = [[json.loads(line) for line in file.read_text().splitlines()] for file in files]
+        return [[line["tasks"][__name__] for line in run if "tasks" in line] for run in lines]
+
+    ids = {"One": [One().make_unique_id()], "Two": [Two().make_unique_id()]}
+    with pytest.raises(BuildFailed):
+        build(Two())
+    assert runs() == [[ids]]
+    Two.fails = False
+    build(Two())
+    build(Two())  # nothing runs
+    assert runs() == [[ids], [ids], [ids]]
+
+
+def test_a_run_says_what_it_has_yielded(tmp_path):
+    class Yielded(TaskOnKart[int]):
+        def run(self):
+            self.dump(1)
+
+    class Yields(TaskOnKart[int]):
+        def run(self):
+            yield Yielded()
+            self.dump(2)
+
+    build(Yields())
+    (file,) = Path("resources/log/runs").iterdir()
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [set(line["tasks"][__name__]) for line in lines if "tasks" in line] == [{"Yields"}, {"Yielded"}]
+
+
+def test_where_a_run_cannot_be_noted_a_build_without_work_goes_on(caplog):
+    class One(TaskOnKart[int]):
+        def run(self):
+            self.dump(1)
+
+    build(One())
+    shutil.rmtree("resources/log/runs")
+    Path("resources/log/runs").write_text("in the way")
+    assert build(One()) == 1
+    assert "could not be noted" in caplog.text
+    with pytest.raises(OSError, match="resources/log/runs"):
+        build(One(rerun=True))
+
+
+def test_a_store_that_cannot_append_gets_parts(monkeypatch):
+    store = FarStore()
+    monkeypatch.setitem(registry.STORES, "far", "tests.runtime.far_store:FarStore")
+    monkeypatch.setitem(registry._loaded, "tests.runtime.far_store:FarStore", store)
+    with Ledger("run") as ledger:
+        ledger.refer("far://w", {"module": {"Task": ["id"]}})
+        ledger.append("far://w/", vars(RECORD))
+        monkeypatch.setattr("kart_runtime.history.ledger._FLUSH_SECONDS", -1.0)
+        ledger.append("far://w/", vars(RECORD))
+        ledger.append("far://w/", vars(RECORD))
+    found = {stat.key: store.open(stat.key).read().decode().splitlines() for stat in store.list("w")}
+    lengths = {key.removeprefix("w/log/runs/"): len(lines) for key, lines in found.items()}
+    assert lengths == {"run.jsonl": 2, "run.part0001.jsonl": 2, "run.part0002.jsonl": 1}

@@ -1,0 +1,104 @@
+"""A target says what it stored, and never takes half a file for a value."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kart_runtime import make_target
+from kart_runtime.errors import CannotEncode, ObjectCorrupt, ObjectMissing
+from kart_runtime.storage.target import Target, with_id
+
+
+@pytest.mark.parametrize("suffix", [".pkl", ".csv", ".parquet", ".feather", ".json"])
+def test_size_and_checksum_are_those_of_the_file(tmp_path, suffix):
+    target = Target(str(tmp_path / f"x{suffix}"), as_type=pd.DataFrame)
+    frame = pd.DataFrame({"a": range(10_000)})
+    stored = target.dump(frame)
+    data = Path(target.path()).read_bytes()
+    assert (stored.size, stored.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+    assert target.stat().size == stored.size
+    pd.testing.assert_frame_equal(target.load(), frame)
+
+
+@pytest.mark.parametrize("suffix", [".pkl", ".json", ".parquet", ".feather"])
+def test_a_cut_file_is_an_error_that_names_it(tmp_path, suffix):
+    target = Target(str(tmp_path / f"x{suffix}"), as_type=pd.DataFrame)
+    target.dump(pd.DataFrame({"a": range(1000)}))
+    path = Path(target.path())
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(ObjectCorrupt, match=r"Delete it and run again") as caught:
+        target.load()
+    assert str(path) in str(caught.value)
+    assert caught.value.__cause__ is not None
+
+
+def test_a_value_that_does_not_fit_leaves_nothing(tmp_path):
+    target = Target(str(tmp_path / "x.parquet"))
+    with pytest.raises(CannotEncode):
+        target.dump({"a": 1})
+    assert not target.exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("value", [b"small", b"x" * 10_000_000])
+def test_what_may_not_be_committed_leaves_what_was_there(tmp_path, value):
+    target = Target(str(tmp_path / "x.pkl"))
+    seen = []
+
+    def refuse():
+        seen.append(target.exists())
+        raise RuntimeError("not any more")
+
+    with pytest.raises(RuntimeError, match="not any more"):
+        target.dump(value, may_commit=refuse)
+    assert list(tmp_path.iterdir()) == []
+    target.dump("before")
+    with pytest.raises(RuntimeError, match="not any more"):
+        target.dump(value, may_commit=refuse)
+    assert target.load() == "before"
+    assert seen == [False, True]  # nothing was to be seen yet
+    target.dump(value, may_commit=lambda: None)
+    assert target.load() == value
+
+
+def test_the_life_of_a_target(tmp_path):
+    target = make_target(str(tmp_path / "x.pkl"), unique_id="abc")
+    assert target.path().endswith("x_abc.pkl")
+    assert not target.exists()
+    with pytest.raises(ObjectMissing):
+        target.load()
+    with pytest.raises(FileNotFoundError):
+        target.last_modification_time()
+    target.dump([1])
+    assert target.exists()
+    assert abs(target.last_modification_time() - datetime.now()) < timedelta(minutes=1)
+    assert target.remove()
+    assert not target.exists()
+    assert not target.remove()
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ("a/b.pkl", "a/b_ID.pkl"),
+        ("a.b/c", "a.b/c_ID"),
+        ("a/b.tar.gz", "a/b.tar_ID.gz"),
+        ("a/.hidden", "a/.hidden_ID"),
+        ("b.pkl", "b_ID.pkl"),
+        ("s3://b.c/d", "s3://b.c/d_ID"),
+    ],
+)
+def test_the_id_stands_before_the_suffix(path, named):
+    assert with_id(path, "ID") == named
+
+
+@given(st.text(st.characters(exclude_characters="/."), min_size=1), st.sampled_from(["", ".pkl", ".csv"]))
+def test_the_id_can_be_taken_out_again(name, suffix):
+    assert with_id(name + suffix, "ID").replace("_ID", "", 1) == name + suffix or "_ID" in name
