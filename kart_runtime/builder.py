@@ -1,42 +1,39 @@
-"""How does a program run tasks? `build(task)` plans, runs and returns the value."""
+"""Front door: `build(task)` plans a task and its dependencies, runs what is incomplete, and returns the output."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack, cast, overload
+from typing import Any, Literal, TypedDict, TypeVar, Unpack, cast, overload
 
 import luigi
 
-from kart_runtime.errors import BuildFailed, ConfigError
+from kart_runtime.errors import BuildFailed
 from kart_runtime.execution.executors import Executors
 from kart_runtime.execution.locks import make_locks
-from kart_runtime.execution.locks.redis_server import RedisLocks
-from kart_runtime.history.durations import typical_seconds
+from kart_runtime.history.durations import estimate_durations
 from kart_runtime.history.ledger import Ledger
-from kart_runtime.plan.decisions import Action, plan
-from kart_runtime.schedule.event_log import logged
+from kart_runtime.plan.decisions import Action, make_plan
+from kart_runtime.schedule.event_log import build_logging
 from kart_runtime.schedule.events import Listener, Summary
 from kart_runtime.schedule.resources import Limits
-from kart_runtime.schedule.scheduler import Loop, Surroundings
-from kart_runtime.storage.stores import background
-from kart_runtime.storage.value_cache import handing_off
+from kart_runtime.schedule.scheduler import BuildContext, Scheduler
+from kart_runtime.settings import BuildSettings
+from kart_runtime.storage.stores.background import background_writes
+from kart_runtime.storage.value_cache import caching_values
 from kart_runtime.task import identity
 from kart_runtime.task.base import TaskOnKart
-from kart_runtime.task.metaclass import forget_classes
-from kart_runtime.task.naming import describe
-from kart_runtime.task.nested import mapped
-
-if TYPE_CHECKING:
-    from kart_runtime.gokart.tree import TaskDumpConfig
+from kart_runtime.task.naming import display_name
+from kart_runtime.task.nested import map_structure
 
 T = TypeVar("T")
 
+DEFAULTS = BuildSettings()
+
 
 class BuildOptions(TypedDict, total=False):
-    """The keyword arguments of `build`, described there."""
+    """Options of `build`: the fields of `BuildSettings`, all optional, for type checkers."""
 
     executor: str | None
     workers: int | None
@@ -44,154 +41,118 @@ class BuildOptions(TypedDict, total=False):
     resources: Mapping[str, float]
     locks: str
     lock_wait: float
-    hand_off: int
-    check_all: bool
-    on_event: Listener | None
-    reset_register: bool
-    log_level: int | None
-    task_lock_exception_max_tries: int
-    task_lock_exception_max_wait_seconds: float | None
-    task_dump_config: TaskDumpConfig | None
-    local_scheduler: bool
-    detailed_summary: bool
-
-
-NO_LIMITS: Mapping[str, float] = {}
-HAND_OFF = 256_000_000
-
-
-@overload
-def build(task: TaskOnKart[T], return_value: Literal[True] = True, **options: Unpack[BuildOptions]) -> T: ...
+    value_cache_mb: int
 
 
 @overload
 def build(
-    task: Sequence[luigi.Task], return_value: Literal[True] = True, **options: Unpack[BuildOptions]
+    task: TaskOnKart[T],
+    return_value: Literal[True] = True,
+    *,
+    settings: BuildSettings = ...,
+    on_event: Listener | None = ...,
+    log_level: int | None = ...,
+    check_all: bool = ...,
+    **options: Unpack[BuildOptions],
+) -> T: ...
+
+
+@overload
+def build(
+    task: Sequence[luigi.Task],
+    return_value: Literal[True] = True,
+    *,
+    settings: BuildSettings = ...,
+    on_event: Listener | None = ...,
+    log_level: int | None = ...,
+    check_all: bool = ...,
+    **options: Unpack[BuildOptions],
 ) -> list[Any]: ...
 
 
 @overload
 def build(
-    task: luigi.Task | Sequence[luigi.Task], return_value: bool = True, **options: Unpack[BuildOptions]
+    task: luigi.Task | Sequence[luigi.Task],
+    return_value: bool = True,
+    *,
+    settings: BuildSettings = ...,
+    on_event: Listener | None = ...,
+    log_level: int | None = ...,
+    check_all: bool = ...,
+    **options: Unpack[BuildOptions],
 ) -> Any: ...
 
 
-def build(  # noqa: PLR0917 - gokart's form
+def build(
     task: luigi.Task | Sequence[luigi.Task],
     return_value: bool = True,
-    reset_register: bool = False,
-    log_level: int | None = None,
-    task_lock_exception_max_tries: int = 10,
-    task_lock_exception_max_wait_seconds: float | None = None,
-    task_dump_config: TaskDumpConfig | None = None,
     *,
-    executor: str | None = None,
-    workers: int | None = None,
-    address: str | None = None,
-    resources: Mapping[str, float] = NO_LIMITS,
-    locks: str = "none",
-    lock_wait: float = 600.0,
-    hand_off: int = HAND_OFF,
-    check_all: bool = False,
+    settings: BuildSettings = DEFAULTS,
     on_event: Listener | None = None,
-    local_scheduler: bool = True,
-    detailed_summary: bool = True,  # noqa: ARG001 - an argument of luigi's; the summary has one form
+    log_level: int | None = None,
+    check_all: bool = False,
+    **options: Unpack[BuildOptions],
 ) -> Any:
-    """Run a task, and first whatever it requires that is not complete, and return what it has stored.
+    """Run a task and its incomplete dependencies, and return the task's output.
 
     Parameters
     ----------
     task
-        The task, or several, which are run as one plan.
+        The task, or several tasks, which run as one plan.
     return_value
-        Whether the stored values are loaded and returned; else None is.
-    reset_register
-        Whether luigi forgets the task classes of other modules than its own and kart's before it begins. Nothing in
-        kart needs it; it is there for programs that define classes of one name again and again.
-    log_level
-        The level from which messages of the build, of luigi and of tasks are shown on standard error, as in
-        `logging.DEBUG`. None: logging stays as it is.
-    task_lock_exception_max_tries
-        gokart's; locks are waited for up to a time, so that a number of tries does not count.
-    task_lock_exception_max_wait_seconds
-        gokart's name of `lock_wait`.
-    task_dump_config
-        Whether a tree or table of the tasks is printed or stored first. None: neither.
-    executor
-        Where tasks run: "serial", "threads", "processes" or "dask". None: dask where there is an address, else serial
-        for one worker, else processes. A task class that has an attribute `executor` runs there.
-    workers
-        How many run at once. None: 1; on a Dask cluster, what the cluster can.
-    address
-        Of the scheduler of a Dask cluster, such as ``tcp://HOST:8786``. None, with the executor "dask": the program's
-        current `distributed.Client`, else the cluster that Dask's configuration names.
-    resources
-        How much there is of what tasks declare that they need, for example ``{"gpu": 1}``. Of a resource that is not
-        named here or in luigi's configuration there is 1.
-    locks
-        Whether processes that share the workspace keep from running the same task: "none"; "file", for processes of one
-        machine; "workspace", for machines that share an object store (or a disk); "redis://HOST:PORT", by a server.
-        A task that another process runs lets others go first.
-    lock_wait
-        How long to wait for another process that runs the same task, in seconds, when nothing else can be started.
-    hand_off
-        How many bytes of dumped values may be kept in memory, so that tasks of this process, and the end of the build,
-        need not read them. They get what reading gives, and copies of their own. 0: everything is read.
-    check_all
-        Ask every task whether it is complete, also those that nothing needs; only the summary differs.
+        Whether to load and return the outputs. If False, returns None.
+    settings
+        How to run: executor, workers, locks and so on; see `BuildSettings`.
     on_event
-        Is told of `PlanMade`, `TaskStarted`, `TaskFinished` and `BuildFinished`.
-    local_scheduler, detailed_summary
-        Arguments of `luigi.build` that gokart passes on. To use luigi's central scheduler, run the tasks by
-        `luigi.build(..., local_scheduler=False)`.
+        Callback that receives `PlanMade`, `TaskStarted`, `TaskFinished` and `BuildFinished`.
+    log_level
+        Minimum level of the messages shown on standard error, for example `logging.DEBUG`. None leaves logging as it
+        is.
+    check_all
+        Check completeness of all tasks, also of those that nothing requires to run. Only changes the summary.
+    **options
+        Fields of `BuildSettings` by name, for example ``workers=4``. They take precedence over `settings`.
 
     Returns
     -------
-    The value of the task: what `self.dump` was given, in the form of `output()`. A list of values for several tasks.
+    Any
+        The value that the task passed to `self.dump`, in the structure of `output()`. A list of values for several
+        tasks.
 
     Raises
     ------
     PlanError
-        When the tasks cannot be put into an order; nothing has run.
+        The dependency graph has a cycle, or a task cannot be checked; nothing has run.
     NotATask
-        When something else than tasks is given.
+        `task` or a requirement is not a task.
     ConfigError
-        When an option is not acceptable; nothing has run.
+        An option has an invalid value; nothing has run.
     BuildFailed
-        When tasks failed. The others have been run as far as they could be, and their outputs stay.
+        At least one task failed. All tasks that do not depend on a failed one have run, and their outputs are stored.
     """
     roots = list(task) if isinstance(task, list | tuple) else [cast("luigi.Task", task)]
     for root in roots:
         identity.check_task(root, "build()")
-    if not local_scheduler:
-        raise ConfigError("build() orders tasks itself; luigi's central scheduler is used by luigi.build(tasks)")
-    if task_lock_exception_max_tries < 1:
-        raise ConfigError("at least one try is needed", key="task_lock_exception_max_tries", expected="at least 1")
-    if hand_off < 0:
-        raise ConfigError("a negative number of bytes cannot be kept", key="hand_off", expected="at least 0")
-    if reset_register:
-        forget_classes()
-    if task_lock_exception_max_wait_seconds is not None:
-        lock_wait = task_lock_exception_max_wait_seconds
+    if options:
+        settings = settings.with_options(options)
+    settings.check()
     with (
-        handing_off(hand_off),
-        logged(log_level, on_event) as listen,
-        background.storing(),
-        Executors(executor, workers, address) as executors,
+        caching_values(settings.value_cache_mb * 1_000_000),
+        build_logging(log_level, on_event) as listener,
+        background_writes(),
+        Executors(settings.executor, settings.workers, settings.address) as executors,
         Ledger() as ledger,
     ):
-        if task_dump_config is not None:
-            _dump_information(roots, task_dump_config)
-        around = Surroundings(
+        context = BuildContext(
             executors=executors,
             workers=executors.workers,
-            locks=make_locks(locks, _workspace(roots)),
-            lock_wait=lock_wait,
+            locks=make_locks(settings.locks, _workspace(roots)),
+            lock_wait=settings.lock_wait,
             ledger=ledger,
-            listen=listen,
-            limits=Limits(resources),
+            listener=listener,
+            limits=Limits(settings.resources),
         )
-        summary = _run(roots, check_all, around)
+        summary = _run(roots, check_all, context)
         values = [_value(root) for root in roots] if summary.ok and return_value else []
     if not summary.ok:
         raise _failure(summary)
@@ -200,36 +161,28 @@ def build(  # noqa: PLR0917 - gokart's form
     return values[0] if isinstance(task, luigi.Task) else values
 
 
-def _dump_information(roots: Sequence[luigi.Task], wanted: TaskDumpConfig) -> None:
-    # Few builds want it, and every program would wait for it to be loaded.
-    task_info = import_module("kart_runtime.gokart.tree")
-    for root in roots:
-        task_info.process_task_info(root, wanted)
-
-
 def _workspace(roots: Sequence[luigi.Task]) -> str:
     return next((root.workspace_directory for root in roots if isinstance(root, TaskOnKart)), "./resources/")
 
 
-def _run(roots: Sequence[luigi.Task], check_all: bool, around: Surroundings) -> Summary:
-    made = plan(roots, check_all=check_all)
-    wanted = made.with_action(Action.RUN)
-    if around.workers > 1 and len(wanted) > 1:
-        around = replace(around, seconds=typical_seconds(_workspace(roots)))
-    loop = Loop(made, around)
-    around.executors.open(wanted)
-    # Each task would find that out by itself, after a time-out. On a cluster it is the workers that ask the server.
-    if wanted and isinstance(around.locks, RedisLocks) and around.executors.kind != "dask":
-        around.locks.reach()
-    _refer(around.ledger, made.tasks, optional=not wanted)
+def _run(roots: Sequence[luigi.Task], check_all: bool, context: BuildContext) -> Summary:
+    plan = make_plan(roots, check_all=check_all)
+    to_run = plan.with_action(Action.RUN)
+    if context.workers > 1 and len(to_run) > 1:
+        context = replace(context, seconds=estimate_durations(_workspace(roots)))
+    scheduler = Scheduler(plan, context)
+    context.executors.open(to_run)
+    if to_run and not context.executors.on_cluster:  # there the workers hold the locks
+        context.locks.check()
+    _record_references(context.ledger, plan.tasks, optional=not to_run)
     try:
-        return loop.run()
+        return scheduler.run()
     finally:
-        _refer(around.ledger, [task for task in loop.tasks if task not in made.graph.numbers])
-        _forget_build(loop.tasks)
+        _record_references(context.ledger, [task for task in scheduler.tasks if task not in plan.graph.index_of])
+        _forget_build(scheduler.tasks)
 
 
-def _refer(ledger: Ledger, tasks: Iterable[luigi.Task], optional: bool = False) -> None:
+def _record_references(ledger: Ledger, tasks: Iterable[luigi.Task], optional: bool = False) -> None:
     """Note which tasks this build is about, for whoever asks what may be removed."""
     found: dict[str, dict[str, dict[str, list[str]]]] = {}
     for task in tasks:
@@ -238,13 +191,13 @@ def _refer(ledger: Ledger, tasks: Iterable[luigi.Task], optional: bool = False) 
             names = found.setdefault(task.workspace_directory, {}).setdefault(cls.__module__, {})
             names.setdefault(cls.__name__, []).append(task.make_unique_id())
     for workspace, classes in found.items():
-        ledger.refer(workspace, classes, optional)
+        ledger.record_references(workspace, classes, optional)
 
 
 def _forget_build(tasks: Iterable[luigi.Task]) -> None:
     # The task objects live on: `rerun` means once a build, and the next one asks for outputs anew.
     for task in tasks:
-        state = identity.kept_with(task)
+        state = identity.engine_state_of(task)
         if state is not None:
             state.reran = state.output = None
 
@@ -267,7 +220,7 @@ def _failure(summary: Summary) -> BuildFailed:
 
 def _names(tasks: Sequence[luigi.Task]) -> dict[luigi.Task, str]:
     """Return a name for each task; where one task runs in several workspaces, with the workspace."""
-    names = {task: describe(task) for task in tasks}
+    names = {task: display_name(task) for task in tasks}
     counts = Counter(names.values())
     for task, name in names.items():
         if counts[name] > 1 and isinstance(task, TaskOnKart):
@@ -277,4 +230,6 @@ def _names(tasks: Sequence[luigi.Task]) -> dict[luigi.Task, str]:
 
 def _value(task: luigi.Task) -> Any:
     # Of a target of luigi's there is no value to give, which is no reason to fail after everything has run.
-    return mapped(task.output(), lambda target: target.load() if hasattr(target, "load") else None, tuples_as=list)
+    return map_structure(
+        task.output(), lambda target: target.load() if hasattr(target, "load") else None, tuples_as=list
+    )

@@ -5,10 +5,10 @@
     KartError
     ├── ConfigError(ValueError)            a key, value or file of the configuration is not acceptable
     │   ├── ConfigErrors                   several of them at once
-    │   ├── VariableMissing                an environment variable that a value asks for is not set
+    │   ├── EnvVarMissing                  an environment variable that a value asks for is not set
     │   └── ExtraMissing(ImportError)      a library of an optional extra is not installed
     ├── PlanError
-    │   ├── CyclicTasks(ValueError)        tasks that require one another in a circle
+    │   ├── CyclicDependency(ValueError)   tasks that depend on one another in a cycle
     │   ├── NotATask(TypeError)            something else stands where a task is wanted
     │   ├── UnstableValue(ValueError)      a parameter's value has another text in each process
     │   └── OutputClash(ValueError)        two tasks would write one file
@@ -17,7 +17,7 @@
     │   ├── ObjectMissing(FileNotFoundError)
     │   ├── ObjectCorrupt(ValueError)      bytes that cannot be decoded as the format says
     │   ├── RequestFailed(OSError)         a service refused a request, or did not answer
-    │   └── ObjectsLost(OSError)           log files or records could not be stored
+    │   └── RecordsNotStored(OSError)      log files or records could not be stored
     ├── CodecError
     │   ├── UnknownFormat(ValueError)      no codec for this suffix
     │   └── CannotEncode(TypeError)        the codec does not take this value
@@ -34,10 +34,10 @@
     │   └── NotImportable(ImportError)     a module of the work is not to be found there
     └── BuildFailed                        task → exceptions; tasks not started → the failed ancestor
 
-Leaves that one room alone raises stand in that room: `BadArchive` (`codecs.archive`), `PandasTypeError`
-(`frame_checks`), `SchemaMismatch` (`frame_schemas`), `WorkspaceRefused` (`workspace`), `NotAPickleFile` (`task_info`),
-`SlackError` with `ChannelListNotLoadedError`, `ChannelNotFoundError` and `FileNotUploadedError` (`slack`),
-`CannotMigrate` and `LibcstMissing` (`migrate`), `ObjectReplaced` (`stores.downloads`).
+Errors of a single package are defined there: `BadArchive` (`codecs.archive`), `PandasTypeError` (`column_types`),
+`SchemaMismatch` (`schemas`), `UnsafeWorkspace` (`history.abandoned`), `NotAPickleFile` (`gokart.tree`), `SlackError`
+with `ChannelListNotLoadedError`, `ChannelNotFoundError` and `FileNotUploadedError` (`gokart.slack`), `CannotMigrate`
+and `LibcstMissing` (`migrate`), `ObjectReplaced` (`stores.object_cache`).
 
 Every class keeps its arguments as attributes and survives pickle, because outcomes cross process borders.
 """
@@ -50,7 +50,7 @@ from contextlib import contextmanager
 from typing import Any
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
+def closest_match(name: str, known: Iterable[str]) -> str | None:
     """Return the known name closest to `name`, or None when none is close.
 
     Parameters
@@ -98,7 +98,7 @@ class ConfigError(KartError, ValueError):
         The full dotted key.
     expected
         What would have been acceptable.
-    nearest
+    suggestion
         The known name closest to the one written.
     """
 
@@ -109,15 +109,15 @@ class ConfigError(KartError, ValueError):
         file: str | None = None,
         key: str | None = None,
         expected: str | None = None,
-        nearest: str | None = None,
+        suggestion: str | None = None,
     ) -> None:
-        self.message, self.file, self.key, self.expected, self.nearest = message, file, key, expected, nearest
+        self.message, self.file, self.key, self.expected, self.suggestion = message, file, key, expected, suggestion
         where = ": ".join(part for part in (file, key) if part)
         text = f"{where}: {message}" if where else message
         if expected:
             text += f" (expected {expected})"
-        if nearest:
-            text += f". Did you mean '{nearest}'?"
+        if suggestion:
+            text += f". Did you mean '{suggestion}'?"
         super().__init__(text)
 
 
@@ -136,7 +136,7 @@ class ConfigErrors(ConfigError):
         super().__init__(f"{len(self.errors)} problems in the configuration:{lines}")
 
 
-class VariableMissing(ConfigError):
+class EnvVarMissing(ConfigError):
     """An environment variable that a value asks for is not set.
 
     Parameters
@@ -172,7 +172,7 @@ class ExtraMissing(ConfigError, ImportError):
 
 
 @contextmanager
-def needing(what: str, extra: str) -> Iterator[None]:
+def require_extra(what: str, extra: str) -> Iterator[None]:
     """Raise `ExtraMissing` when an import inside the ``with`` block fails.
 
     Parameters
@@ -190,7 +190,7 @@ class PlanError(KartError):
     """The tasks cannot be put into an order that could run."""
 
 
-class CyclicTasks(PlanError, ValueError):
+class CyclicDependency(PlanError, ValueError):
     """Tasks require one another in a circle.
 
     Parameters
@@ -344,7 +344,7 @@ class RequestFailed(StoreError, OSError):
         return str(self.args[0])
 
 
-class ObjectsLost(StoreError, OSError):
+class RecordsNotStored(StoreError, OSError):
     """Log files or records of a build could not be stored; the outputs of its tasks are.
 
     Parameters

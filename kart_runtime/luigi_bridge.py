@@ -22,22 +22,22 @@ from luigi.worker import TaskProcess, Worker, worker
 
 from kart_runtime.execution.attempt import FOR_LUIGI
 from kart_runtime.execution.locks.redis_server import RedisLocks, redis_locks_of
-from kart_runtime.execution.log_writer import RunLogs
+from kart_runtime.execution.log_writer import TaskLogWriter
 from kart_runtime.task.base import TaskOnKart
 from kart_runtime.task.naming import lock_name
-from kart_runtime.task.nested import flat
-from kart_runtime.task.rerun import WrittenAnew
+from kart_runtime.task.nested import iter_flat
+from kart_runtime.task.rerun import OutputsRewritten
 
 _log = logging.getLogger(__name__)
 
-_running: dict[int, RunLogs] = {}
+_running: dict[int, TaskLogWriter] = {}
 """The log files of the tasks that luigi runs in this process, by the identity of the task object."""
 
 
 def _rerun_from_now(task: luigi.Task) -> None:
     if isinstance(task, TaskOnKart) and task.rerun:
         # A plain True would not reach the worker's other processes.
-        task._kart.reran = WrittenAnew(task)
+        task._kart.reran = OutputsRewritten(task)
 
 
 def _discovered(_task: luigi.Task, dependency: luigi.Task) -> None:
@@ -56,14 +56,14 @@ def _started(task: TaskOnKart[Any]) -> None:
     # A run() that yielded starts again from its beginning under luigi, and so do its log files.
     if task.should_lock_run or task.redis_host is not None or task.redis_port is not None:
         vars(task)["run"] = _Locked(task)
-    logs = _running[id(task)] = RunLogs(task)
+    logs = _running[id(task)] = TaskLogWriter(task)
     logs.at_start()
 
 
 def _succeeded(task: TaskOnKart[Any], seconds: float) -> None:
     logs = _running.pop(id(task), None)
     if logs is not None:
-        logs.at_success(seconds, list(flat(task.output())))
+        logs.at_success(seconds, list(iter_flat(task.output())))
     _run_again(task)
 
 

@@ -1,46 +1,96 @@
-"""How shall a build behave? One frozen tree of settings, which crosses process borders as it is.
+"""Settings: frozen dataclasses that `build` takes, and that a project's configuration fills.
 
-The tree is declared here and filled by `kart_runtime.project` from YAML, the environment and the command line; the
-engine's own calls (`build(...)`) take the same names as arguments.
+`BuildSettings` are the options of `build`. A project adds where tasks write (`RunSettings`) and how it logs
+(`LoggingSettings`). All of them can be sent to another process.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Self
+
+from kart_runtime.errors import ConfigError, closest_match
 
 
 @dataclass(frozen=True)
-class RunSettings:
-    """What a run does and where it writes.
+class BuildSettings:
+    """How a build runs its tasks.
+
+    Attributes
+    ----------
+    executor
+        Where tasks run: "serial", "threads", "processes" or "dask". None: dask if there is an address, else serial for
+        one worker, else processes. A task class with an attribute `executor` runs there.
+    workers
+        Number of tasks to run in parallel. None: 1; on a Dask cluster, the number of its threads.
+    address
+        Address of a Dask scheduler, for example ``tcp://HOST:8786``. None, with the executor "dask": the current
+        `distributed.Client`, else the cluster of Dask's configuration.
+    resources
+        Available amount of each resource that tasks declare, for example ``{"gpu": 1}``. A resource that neither this
+        nor luigi's configuration names defaults to 1.
+    locks
+        How processes that share a workspace avoid running the same task: "none"; "file", on one machine; "workspace",
+        on machines that share an object store or a disk; or a redis server, "redis://HOST:PORT". A task that another
+        process runs waits while others go first.
+    lock_wait
+        Seconds to wait for a task that another process runs, counted while nothing else can start.
+    value_cache_mb
+        Megabytes of dumped values to keep in memory for tasks of this process. 0 disables the cache.
+    """
+
+    executor: str | None = None
+    workers: int | None = None
+    address: str | None = None
+    resources: Mapping[str, float] = field(default_factory=dict)
+    locks: str = "none"
+    lock_wait: float = 600
+    value_cache_mb: int = 256
+
+    def with_options(self, options: Mapping[str, Any]) -> Self:
+        """Return these settings with some fields replaced.
+
+        Parameters
+        ----------
+        options
+            Field name to value.
+
+        Raises
+        ------
+        TypeError
+            An option is not a field.
+        """
+        known = [each.name for each in fields(BuildSettings)]
+        for name in options:
+            if name not in known:
+                guess = closest_match(name, known)
+                raise TypeError(
+                    f"build() got an unexpected option '{name}'"
+                    + (f". Did you mean '{guess}'?" if guess else f"; it takes {', '.join(known)}")
+                )
+        return replace(self, **options)
+
+    def check(self) -> None:
+        """Raise `ConfigError` if a number is out of range."""
+        if self.value_cache_mb < 0:
+            raise ConfigError("its size cannot be negative", key="value_cache_mb", expected="at least 0")
+
+
+@dataclass(frozen=True)
+class RunSettings(BuildSettings):
+    """Section ``run`` of a project's configuration: how a build runs, and what every task gets.
 
     Attributes
     ----------
     task
-        What `run` builds when no task is named: a class name or any dotted suffix of its path.
+        Task to run if the command names none: a class name, or any dotted suffix of its path.
     workspace
-        The folder that outputs are written below; reaches each task as `workspace_directory`.
+        Folder or URL that outputs are stored below; becomes `workspace_directory` of each task.
     seed
-        The seed of every task. None: each task's seed is made from its unique id.
-    executor
-        Where tasks run: "serial", "threads", "processes" or "dask". None: dask where there is an address, else serial
-        for one worker, else processes.
-    workers
-        How many tasks run at once. None: 1; on a Dask cluster, what the cluster can.
-    address
-        Of the scheduler of a Dask cluster, such as ``tcp://HOST:8786``.
-    resources
-        How much there is of what tasks declare that they need, by name. 1 of what is not named.
-    locks
-        Who may run a task when several processes share a workspace: "none" (anybody); "file", for processes of one
-        machine; "workspace", for machines that share an object store (or a disk); or the url of a redis server,
-        "redis://HOST:PORT".
-    lock_wait
-        How long to wait for tasks that other processes run, in seconds in which nothing else can be started.
-    hand_off_mb
-        How many megabytes of dumped values may be kept in memory, for tasks of the same process. 0: none.
+        Random seed of every task. None: each task derives its own from its unique id.
     log_files
-        Whether the five log files are written with each output.
+        Whether to write the five log files of each task.
     fail_on_empty_dump
         Whether dumping an empty DataFrame is an error.
     """
@@ -48,27 +98,20 @@ class RunSettings:
     task: str | None = None
     workspace: str = "./resources/"
     seed: int | None = None
-    executor: str | None = None
-    workers: int | None = None
-    address: str | None = None
-    resources: Mapping[str, float] = field(default_factory=dict)
-    locks: str = "none"
-    lock_wait: int = 600
-    hand_off_mb: int = 256
     log_files: bool = True
     fail_on_empty_dump: bool = False
 
 
 @dataclass(frozen=True)
 class LoggingSettings:
-    """What is logged, and how.
+    """Section ``logging`` of a project's configuration.
 
     Attributes
     ----------
     level
-        A level name of the standard library's logging.
+        Name of a `logging` level.
     format
-        A format of the standard library's logging.
+        Format string of a `logging.Formatter`.
     """
 
     level: str = "INFO"
@@ -77,7 +120,7 @@ class LoggingSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """The whole tree."""
+    """All settings of a project."""
 
     run: RunSettings = field(default_factory=RunSettings)
     logging: LoggingSettings = field(default_factory=LoggingSettings)

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import luigi
 
-from kart_runtime.cli.messages import own_trace
+from kart_runtime.cli.messages import user_traceback
 from kart_runtime.errors import ConfigError, KartError, PlanError
-from kart_runtime.plan.decisions import Plan, plan
-from kart_runtime.plan.graph import walk
+from kart_runtime.plan.decisions import Plan, make_plan
+from kart_runtime.plan.graph import build_graph
 from kart_runtime.project import Project, Session, open_project
 from kart_runtime.project.conf.sections import SECTIONS
-from kart_runtime.project.names import is_wired, parameters
+from kart_runtime.project.names import is_task_parameter, parameters
 from kart_runtime.project.problems import raise_all
 
 _VALUE = "a value for this time, such as TrainModel.max_depth=5 or run.workspace=s3://bucket/folder"
@@ -98,7 +98,7 @@ def _is_setting(word: str) -> bool:
     return word.partition(".")[0] in SECTIONS
 
 
-def make_roots(session: Session, names: Sequence[str]) -> list[luigi.Task]:
+def tasks_from_args(session: Session, names: Sequence[str]) -> list[luigi.Task]:
     """Return the tasks that a command line names, or the one of ``run.task``.
 
     Parameters
@@ -126,7 +126,7 @@ def make_roots(session: Session, names: Sequence[str]) -> list[luigi.Task]:
     return list(found)
 
 
-def make_plan(session: Session, names: Sequence[str]) -> Plan:
+def plan_from_args(session: Session, names: Sequence[str]) -> Plan:
     """Return the plan of the tasks that a command line names, asking every task whether it is complete.
 
     Parameters
@@ -144,7 +144,7 @@ def make_plan(session: Session, names: Sequence[str]) -> Plan:
         When the tasks' own code raises, or the tasks have no order.
     """
     with planning(session):
-        return plan(make_roots(session, names), check_all=True)
+        return make_plan(tasks_from_args(session, names), check_all=True)
 
 
 @contextmanager
@@ -155,10 +155,10 @@ def planning(session: Session) -> Iterator[None]:
     except KartError:
         raise
     except Exception as error:
-        raise unplannable(error, session) from error
+        raise as_plan_error(error, session) from error
 
 
-def unplannable(error: Exception, session: Session) -> KartError:
+def as_plan_error(error: Exception, session: Session) -> KartError:
     """Return the error to show for one that came before anything ran: itself when it is the engine's.
 
     Parameters
@@ -170,7 +170,7 @@ def unplannable(error: Exception, session: Session) -> KartError:
     """
     if isinstance(error, KartError):
         return error
-    trace = own_trace(error, session.project.package_folder)
+    trace = user_traceback(error, session.project.package_folder)
     return PlanError(f"the tasks cannot be planned, because their code raises:\n{trace.rstrip()}")
 
 
@@ -182,7 +182,7 @@ def _make(session: Session, name: str | None) -> list[luigi.Task]:
     try:
         return [task()]
     except luigi.parameter.MissingParameterException as error:
-        lacking = _lacking(session, task)
+        lacking = _missing_parameters(session, task)
         required = _required_by_default(session, task) if name is not None else []
         if lacking and not required:
             raise ConfigError(_missing(task, lacking)) from error
@@ -199,10 +199,10 @@ def _required_by_default(session: Session, task: type[luigi.Task]) -> list[luigi
         root = session.task()()
     except luigi.parameter.MissingParameterException:
         return []
-    return [found for found in walk([root]).tasks if type(found) is task]
+    return [found for found in build_graph([root]).tasks if type(found) is task]
 
 
-def _lacking(session: Session, task: type[luigi.Task]) -> list[str]:
+def _missing_parameters(session: Session, task: type[luigi.Task]) -> list[str]:
     """Return the parameters of a task that have no value."""
     given = {name for cls in task.__mro__ for name in session.overrides.get(cls, {})}
     family = task.get_task_family()
@@ -214,7 +214,7 @@ def _lacking(session: Session, task: type[luigi.Task]) -> list[str]:
 def _missing(task: type[luigi.Task], lacking: Sequence[str]) -> str:
     """Say which parameters have no value, and who can give one."""
     declared = parameters(task)
-    wired = [name for name in lacking if is_wired(declared[name])]
+    wired = [name for name in lacking if is_task_parameter(declared[name])]
     short = task.__name__
     if wired:
         return (

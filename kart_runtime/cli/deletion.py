@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Mapping
 
-from kart_runtime.cli.exit_codes import Exit
+from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.table import columns
 from kart_runtime.project import Session
 from kart_runtime.task.parameters import declaration
@@ -42,7 +42,7 @@ def size_lines(groups: Mapping[str, Mapping[str, int]]) -> list[str]:
     return columns(rows) if rows else []
 
 
-def would_delete(sizes: Collection[int]) -> str:
+def dry_run_summary(sizes: Collection[int]) -> str:
     """Return what is said instead of deleting files.
 
     Parameters
@@ -53,7 +53,7 @@ def would_delete(sizes: Collection[int]) -> str:
     return f"Would delete {_counted(len(sizes))}, {size_text(sum(sizes))}; nothing was deleted. Add --yes to do it."
 
 
-def told_deleted(gone: Collection[int], kept: Mapping[str, str]) -> Exit:
+def report_deletion(gone: Collection[int], kept: Mapping[str, str]) -> ExitCode:
     """Say what was deleted and what could not be, and return the exit code of that.
 
     Parameters
@@ -67,9 +67,9 @@ def told_deleted(gone: Collection[int], kept: Mapping[str, str]) -> Exit:
         print(f"error: {url}: {why}", file=sys.stderr)
     if kept:
         print(f"Deleted {_counted(len(gone))} of {len(gone) + len(kept)}.")
-        return Exit.FAILED
+        return ExitCode.FAILED
     print(f"Deleted {_counted(len(gone))}, {size_text(sum(gone))}.")
-    return Exit.OK
+    return ExitCode.OK
 
 
 def _counted(number: int) -> str:

@@ -13,13 +13,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from kart_runtime.cli.messages import own_trace
-from kart_runtime.cli.task_names import Labels
-from kart_runtime.execution.attempt import Outcome, State
+from kart_runtime.cli.messages import user_traceback
+from kart_runtime.cli.task_names import TaskLabels
+from kart_runtime.execution.attempt import AttemptState, Outcome
 from kart_runtime.plan.decisions import Action
 from kart_runtime.schedule.events import BuildFinished, Event, PlanMade, Summary, TaskFinished, TaskStarted
 from kart_runtime.storage.target import path_of
-from kart_runtime.task.nested import flat
+from kart_runtime.task.nested import iter_flat
 
 _MOST = 20
 """Tasks not started that are shown; the first few explain as much as a thousand."""
@@ -38,7 +38,7 @@ class Display:
 
     def __init__(self, source: Path, *, quiet: bool = False) -> None:
         self._source, self._quiet = source, quiet
-        self._labels = Labels(())
+        self._labels = TaskLabels(())
         self._total = 0
         self._planned = False
         self._places: dict[object, int] = {}
@@ -57,7 +57,7 @@ class Display:
         """Take an event of the build."""
         if isinstance(event, PlanMade):
             self._planned = True
-            self._labels = Labels(event.plan.tasks)
+            self._labels = TaskLabels(event.plan.tasks)
             self._total = len(event.plan.with_action(Action.RUN))
         elif isinstance(event, TaskStarted):
             self._places[event.task] = len(self._places) + 1
@@ -80,9 +80,9 @@ class Display:
         if summary is None:
             return
         for task, error in summary.failed.items():
-            self._error(f"\n{self._labels(task)} failed:\n{own_trace(error, self._source).rstrip()}")
+            self._error(f"\n{self._labels(task)} failed:\n{user_traceback(error, self._source).rstrip()}")
         for task in summary.missing:
-            places = ", ".join(path_of(target) for target in flat(task.output()))
+            places = ", ".join(path_of(target) for target in iter_flat(task.output()))
             self._error(f"\n{self._labels(task)} comes from outside and does not exist: {places}")
         for place, (task, cause) in enumerate(summary.not_started.items()):
             if place == _MOST:
@@ -92,7 +92,7 @@ class Display:
 
     def broken(self, error: Exception) -> None:
         """Show an error that ended the run although no attempt had failed."""
-        self._error(f"\nThe run was broken off:\n{own_trace(error, self._source).rstrip()}")
+        self._error(f"\nThe run was broken off:\n{user_traceback(error, self._source).rstrip()}")
 
     def interrupted(self) -> None:
         """Show how far the build came."""
@@ -108,7 +108,7 @@ class Display:
             self._line(f"{name} ...")
 
     def _finished(self, name: str, outcome: Outcome) -> None:
-        if not self._quiet or outcome.state is State.FAILED:
+        if not self._quiet or outcome.state is AttemptState.FAILED:
             self._line(f"{name} {ending(outcome)}")
 
     def _line(self, text: str) -> None:
@@ -167,10 +167,10 @@ class LiveDisplay(Display):
 def ending(outcome: Outcome) -> str:
     """Return how an attempt ended, in a few words."""
     seconds = f"{outcome.seconds:.1f} s"
-    if outcome.state is State.FAILED:
+    if outcome.state is AttemptState.FAILED:
         reason = str(outcome.error).partition("\n")[0]
         return f"FAILED ({seconds}): {type(outcome.error).__name__}: {reason}"
-    if outcome.state is State.COMPLETE:
+    if outcome.state is AttemptState.COMPLETE:
         return "was completed by another process"
     return f"done ({seconds})"
 

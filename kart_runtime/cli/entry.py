@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
-from kart_runtime.cli.exit_codes import Exit
+from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.messages import explain_config, explain_error
 from kart_runtime.cli.parser import parse
 from kart_runtime.errors import ConfigError, KartError
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None, *, package: str | None = None) -> in
         # `| head` has seen enough. Python flushes once more at exit, which must not fail loudly either.
         with suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.PIPE_CLOSED
+        return ExitCode.PIPE_CLOSED
     return code
 
 
@@ -51,13 +51,13 @@ def _execute(argv: list[str], package: str | None) -> int:
         arguments = parse(argv, package)
         return int(arguments.execute(arguments))
     except SystemExit as done:  # argparse has printed help, or what is wrong
-        return done.code if isinstance(done.code, int) else Exit.REFUSED
+        return done.code if isinstance(done.code, int) else ExitCode.REFUSED
     except ConfigError as error:
         print(explain_config(error), file=sys.stderr)
-        return Exit.REFUSED
+        return ExitCode.REFUSED
     except KartError as error:
         print(explain_error(error), file=sys.stderr)
-        return Exit.REFUSED
+        return ExitCode.REFUSED
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
-        return Exit.INTERRUPTED
+        return ExitCode.INTERRUPTED

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 
 
-class Exit(enum.IntEnum):
+class ExitCode(enum.IntEnum):
     """How a command ended."""
 
     OK = 0

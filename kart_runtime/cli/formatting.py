@@ -11,7 +11,7 @@ from typing import Any
 
 import luigi
 
-from kart_runtime.project.names import is_wired
+from kart_runtime.project.names import is_task_parameter
 from kart_runtime.task.parameters import ListTaskInstanceParameter, TaskInstanceParameter
 
 _WORDS: dict[type, str] = {
@@ -23,7 +23,7 @@ _WORDS: dict[type, str] = {
 }
 
 
-def shown(param: luigi.Parameter[Any], value: object) -> str:
+def format_value(param: luigi.Parameter[Any], value: object) -> str:
     """Return a value as text on one line.
 
     Parameters
@@ -33,16 +33,16 @@ def shown(param: luigi.Parameter[Any], value: object) -> str:
     value
         The value.
     """
-    if is_wired(param):
+    if is_task_parameter(param):
         tasks = value if isinstance(value, tuple | list) else (value,)
         names = ", ".join(_task_name(task) for task in tasks)
         return f"[{names}]" if isinstance(value, tuple | list) else names
     if value is None or isinstance(value, bool | int | float | str | list | tuple | Mapping):
-        return plain(value)
+        return format_setting(value)
     return str(param.serialize(value))
 
 
-def plain(value: object) -> str:
+def format_setting(value: object) -> str:
     """Return a value of a setting as text on one line."""
     if isinstance(value, str):
         ambiguous = value in {"", "null", "true", "false", "~"} or value != value.strip() or not value.isprintable()
@@ -64,7 +64,7 @@ def _task_name(task: object) -> str:
     return type(task).__name__ if isinstance(task, luigi.Task) else str(task)
 
 
-def kind(param: luigi.Parameter[Any]) -> str:
+def type_name(param: luigi.Parameter[Any]) -> str:
     """Return the type of a parameter in a word.
 
     Parameters

@@ -24,8 +24,8 @@ def paragraph(error: ConfigError) -> str:
     """Return one mistake: the place and the message, and below them what was expected."""
     where = ": ".join(part for part in (error.file, error.key) if part)
     lines = [f"error: {where}: {error.message}" if where else f"error: {error.message}"]
-    if error.nearest:
-        lines.append(f"       did you mean '{error.nearest}'?")
+    if error.suggestion:
+        lines.append(f"       did you mean '{error.suggestion}'?")
     if error.expected:
         lines.append(f"       expected: {error.expected}")
     return "\n".join(lines)
@@ -36,7 +36,7 @@ def explain_error(error: KartError) -> str:
     return f"error: {error}\nNothing was run or changed."
 
 
-def own_trace(error: BaseException, root: Path) -> str:
+def user_traceback(error: BaseException, root: Path) -> str:
     """Return a traceback that begins where the project's own code does; the engine's frames above it explain nothing.
 
     An error of the engine itself, such as a missing dump, is its message alone.

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from typing import Any, NoReturn
 
 from kart_runtime.cli.commands import check, clean, config, gc, list_tasks, migrate, new_task, plan, run, tree
-from kart_runtime.errors import nearest
+from kart_runtime.errors import closest_match
 from kart_runtime.project.conf.sections import SECTIONS
 
 _COMMANDS = (run, plan, tree, list_tasks, config, check, new_task, clean, gc, migrate)
@@ -47,7 +47,7 @@ class Parser(argparse.ArgumentParser):
         wrong = re.match(r"argument COMMAND: invalid choice: '(.*?)'", message)
         if wrong:
             known = [command.NAME for command in _COMMANDS]
-            guess = nearest(wrong[1], known)
+            guess = closest_match(wrong[1], known)
             hint = f"did you mean '{guess}'?" if guess else f"expected: {', '.join(known)}"
             message = f"there is no command '{wrong[1]}'\n       {hint}"
         self.exit(2, f"error: {message}\n       {self.prog} --help says what there is\n")
@@ -105,7 +105,7 @@ def _meant(parser: argparse.ArgumentParser, option: str) -> str | None:
     takes_values = any("KEY=VALUE" in str(action.metavar) for action in parser._actions)
     if takes_values and name in SECTIONS["run"]:
         return f"run.{name}=VALUE"
-    return nearest(option, [known for action in parser._actions for known in action.option_strings])
+    return closest_match(option, [known for action in parser._actions for known in action.option_strings])
 
 
 def _parser(package: str | None) -> Parser:

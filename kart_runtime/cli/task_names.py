@@ -11,15 +11,15 @@ from typing import Any
 
 import luigi
 
-from kart_runtime.cli.formatting import shown
-from kart_runtime.project.names import is_wired
+from kart_runtime.cli.formatting import format_value
+from kart_runtime.project.names import is_task_parameter
 from kart_runtime.task.base import TaskOnKart
 from kart_runtime.task.parameters import declaration, secret_names
 
 _LONGEST = 60
 
 
-class Labels:
+class TaskLabels:
     """Names of the tasks of one plan.
 
     Parameters
@@ -45,7 +45,7 @@ class Labels:
         if cls not in self._differing:
             self._differing[cls] = _differing(cls, self._classes.get(cls, []))
         params = declaration(cls).params
-        values = [f"{key}={shown(params[key], getattr(task, key))}" for key in self._differing[cls]]
+        values = [f"{key}={format_value(params[key], getattr(task, key))}" for key in self._differing[cls]]
         text = ", ".join(values)
         return f"{name}({text})" if text and len(text) <= _LONGEST else f"{name}[{short_id(task)}]"
 
@@ -56,7 +56,8 @@ def _differing(cls: type[luigi.Task], tasks: list[luigi.Task]) -> list[str]:
     values: dict[str, list[Any]] = {
         name: [param.serialize(getattr(task, name)) for task in tasks]
         for name, param in declaration(cls).significant
-        if name not in secrets and not is_wired(param)  # a task's own name does not tell which of its class it is
+        if name not in secrets
+        and not is_task_parameter(param)  # a task's own name does not tell which of its class it is
     }
     found = [name for name, texts in values.items() if len(set(texts)) > 1]
     told = {tuple(values[name][place] for name in found) for place in range(len(tasks))}

@@ -22,20 +22,20 @@ from typing import Any, NamedTuple, cast
 import luigi
 
 from kart_runtime.errors import LockTimeout, NothingDumped
-from kart_runtime.execution.locks import Locks, NoLocks, Turn
+from kart_runtime.execution.locks import LockHandle, Locks, NoLocks
 from kart_runtime.execution.locks.redis_server import redis_locks_of
-from kart_runtime.execution.log_writer import RunLogs
+from kart_runtime.execution.log_writer import TaskLogWriter
 from kart_runtime.storage.stores import background
-from kart_runtime.storage.stores.listings import listing
+from kart_runtime.storage.stores.listings import cached_listings
 from kart_runtime.storage.target import Stored, path_of
-from kart_runtime.task.base import TaskOnKart, ignore
-from kart_runtime.task.identity import Kept, kept_with
+from kart_runtime.task.base import TaskOnKart, noop
+from kart_runtime.task.identity import EngineState, engine_state_of
 from kart_runtime.task.loading import output_of
 from kart_runtime.task.naming import lock_name
-from kart_runtime.task.nested import flat, flatten
+from kart_runtime.task.nested import flatten, iter_flat
 
 
-class State(enum.StrEnum):
+class AttemptState(enum.StrEnum):
     """How an attempt ended."""
 
     DONE = "done"
@@ -67,11 +67,11 @@ class Outcome(NamedTuple):
         The kinds of log files that were written.
     error, trace
         The exception and its traceback as text.
-    wanted
+    waiting_for
         The tasks that a suspended `run()` waits for.
     """
 
-    state: State
+    state: AttemptState
     started: str
     seconds: float = 0.0
     seed: int | None = None
@@ -79,7 +79,7 @@ class Outcome(NamedTuple):
     log_files: tuple[str, ...] = ()
     error: BaseException | None = None
     trace: str = ""
-    wanted: tuple[luigi.Task, ...] = ()
+    waiting_for: tuple[luigi.Task, ...] = ()
 
 
 @dataclass
@@ -91,99 +91,99 @@ class Attempt:
     task
         The task.
     locks
-        Who gives the turn. It is not waited for: other tasks may run meanwhile.
+        Who gives the lock. It is not waited for: other tasks may run meanwhile.
     """
 
     task: luigi.Task
     locks: Locks = field(default_factory=NoLocks)
-    fulfilled: set[luigi.Task] = field(default_factory=set)
+    satisfied: set[luigi.Task] = field(default_factory=set)
     """What `run()` has yielded and the loop has run."""
     _generator: Generator[Any, Any, None] | None = None
     _yielded: Any = None
     _started: str = ""
     _seconds: float = 0.0
-    _logs: RunLogs | None = None
-    _turn: Turn | None = None
+    _logs: TaskLogWriter | None = None
+    _lock: LockHandle | None = None
     _away: bool = False
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what cannot go to another process; there `run()` starts from its beginning."""
-        return vars(self) | {"_generator": None, "_yielded": None, "_logs": None, "_turn": None, "_away": True}
+        return vars(self) | {"_generator": None, "_yielded": None, "_logs": None, "_lock": None, "_away": True}
 
     def run(self) -> Outcome:
         """Run the task, or go on with it after a suspension, and say what it came to. Ctrl-C goes through."""
         if not self._away:
             return self._attempted()
-        with background.storing():  # who waits for this outcome may end the process
+        with background.background_writes():  # who waits for this outcome may end the process
             outcome = self._attempted()
         return outcome if outcome.error is None else outcome._replace(error=_portable(outcome))
 
     def _attempted(self) -> Outcome:
         self._started = self._started or _now()
-        kept = kept_with(self.task)
-        if kept is not None:
-            kept.by_attempt = True
+        engine = engine_state_of(self.task)
+        if engine is not None:
+            engine.by_attempt = True
         try:
-            locks = self._locks(kept)
-            return self._in_turn(kept, locks) if locks.shared else self._run(kept)
+            locks = self._locks(engine)
+            return self._run_locked(engine, locks) if locks.shared else self._run(engine)
         except LockTimeout as error:
-            return Outcome(State.LOCKED, self._started, error=error)
+            return Outcome(AttemptState.LOCKED, self._started, error=error)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - no answer from complete(), no connection
             return self.failed(error)
         finally:
-            if kept is not None:
-                kept.by_attempt = False
-                kept.output = None
+            if engine is not None:
+                engine.by_attempt = False
+                engine.output = None
 
-    def _locks(self, kept: Kept | None) -> Locks:
-        own = redis_locks_of(self.task, self.locks) if kept is not None else None
+    def _locks(self, engine: EngineState | None) -> Locks:
+        own = redis_locks_of(self.task, self.locks) if engine is not None else None
         return own or self.locks
 
-    def _in_turn(self, kept: Kept | None, locks: Locks) -> Outcome:
-        workspace = cast("TaskOnKart[Any]", self.task).workspace_directory if kept is not None else None
-        with locks.hold(lock_name(self.task), workspace, 0.0) as turn:
+    def _run_locked(self, engine: EngineState | None, locks: Locks) -> Outcome:
+        workspace = cast("TaskOnKart[Any]", self.task).workspace_directory if engine is not None else None
+        with locks.hold(lock_name(self.task), workspace, 0.0) as lock:
             # Only another process can have changed the answer since the plan asked.
             if self._generator is None and self._is_complete():
-                return Outcome(State.COMPLETE, self._started)
-            self._keep(kept, turn)
+                return Outcome(AttemptState.COMPLETE, self._started)
+            self._keep(engine, lock)
             try:
-                return self._run(kept)
+                return self._run(engine)
             finally:
-                self._keep(kept, None)
+                self._keep(engine, None)
 
-    def _keep(self, kept: Kept | None, turn: Turn | None) -> None:
-        self._turn = turn
-        if kept is not None:
-            kept.may_commit = turn.check if turn is not None else None
+    def _keep(self, engine: EngineState | None, lock: LockHandle | None) -> None:
+        self._lock = lock
+        if engine is not None:
+            engine.may_commit = lock.check if lock is not None else None
 
     def _is_complete(self) -> bool:
         return bool(getattr(self.task, "complete_check_at_run", True) and self.task.complete())
 
-    def _run(self, kept: Kept | None) -> Outcome:
+    def _run(self, engine: EngineState | None) -> Outcome:
         task = self.task
         began = None
         try:
             if self._generator is None:
-                self._start(kept)
+                self._start(engine)
             began = time.perf_counter()
-            wanted = self._advance()
+            waiting_for = self._advance()
             self._seconds, began = self._seconds + time.perf_counter() - began, None
-            if wanted:
-                return Outcome(State.SUSPENDED, self._started, self._seconds, wanted=wanted)
-            return self._succeed(kept)
+            if waiting_for:
+                return Outcome(AttemptState.SUSPENDED, self._started, self._seconds, waiting_for=waiting_for)
+            return self._succeed(engine)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a task raises is its outcome
             self._seconds += time.perf_counter() - began if began else 0.0
-            _post_mortem(task, error)
+            _notify_failure(task, error)
             return self.failed(error)
 
-    def _start(self, kept: Kept | None) -> None:
+    def _start(self, engine: EngineState | None) -> None:
         task = self.task
-        if kept is not None:
-            kept.stored, kept.rng = (), None
-            self._logs = RunLogs(cast("TaskOnKart[Any]", task))
+        if engine is not None:
+            engine.stored, engine.rng = (), None
+            self._logs = TaskLogWriter(cast("TaskOnKart[Any]", task))
             self._logs.at_start()
         _give_reporters(task)
-        _tell(task, luigi.Event.START)
+        _emit(task, luigi.Event.START)
 
     def _advance(self) -> tuple[luigi.Task, ...]:
         """Run to the end, or to the first yield whose tasks are not complete; return those."""
@@ -200,31 +200,31 @@ class Attempt:
             except StopIteration:
                 return ()
             yielded = _flat(self._yielded)
-            asked = [task for task in yielded if task not in self.fulfilled]
-            with listing() if len(asked) > 1 else nullcontext():  # many are looked for by few requests
-                wanted = tuple(task for task in asked if not task.complete())
-            if wanted:
-                return wanted
+            asked = [task for task in yielded if task not in self.satisfied]
+            with cached_listings() if len(asked) > 1 else nullcontext():  # many are looked for by few requests
+                waiting_for = tuple(task for task in asked if not task.complete())
+            if waiting_for:
+                return waiting_for
             send = _paths(self._yielded)
 
-    def _succeed(self, kept: Kept | None) -> Outcome:
+    def _succeed(self, engine: EngineState | None) -> Outcome:
         task = self.task
         stored: tuple[Stored, ...] = ()
         seed: int | None = None
         log_files: tuple[str, ...] = ()
-        if self._turn is not None:
-            self._turn.check()  # another process may have stored the output since, and writes these files
-        if kept is not None and self._logs is not None:
-            stored = kept.stored
+        if self._lock is not None:
+            self._lock.check()  # another process may have stored the output since, and writes these files
+        if engine is not None and self._logs is not None:
+            stored = engine.stored
             outputs = flatten(output_of(task))
             _check_dumped(task, outputs, stored)
-            kept.reran = True
+            engine.reran = True
             self._logs.at_success(self._seconds, outputs)
             seed, log_files = self._logs.seed, self._logs.written
-        _tell(task, luigi.Event.PROCESSING_TIME, self._seconds)
+        _emit(task, luigi.Event.PROCESSING_TIME, self._seconds)
         task.on_success()
-        _tell(task, luigi.Event.SUCCESS)
-        return Outcome(State.DONE, self._started, self._seconds, seed, stored, log_files)
+        _emit(task, luigi.Event.SUCCESS)
+        return Outcome(AttemptState.DONE, self._started, self._seconds, seed, stored, log_files)
 
     def failed(self, error: BaseException) -> Outcome:
         """Return the outcome of this attempt when an error has ended it.
@@ -234,12 +234,12 @@ class Attempt:
         error
             What went wrong, in the attempt or with what it waits for.
         """
-        kept = kept_with(self.task)
-        stored = kept.stored if kept is not None else ()
+        engine = engine_state_of(self.task)
+        stored = engine.stored if engine is not None else ()
         log_files = self._logs.written if self._logs is not None else ()
         seed = self._logs.seed if self._logs is not None else None
         text = "".join(traceback.format_exception(error))
-        return Outcome(State.FAILED, self._started, self._seconds, seed, stored, log_files, error, text)
+        return Outcome(AttemptState.FAILED, self._started, self._seconds, seed, stored, log_files, error, text)
 
 
 def _now() -> str:
@@ -276,20 +276,20 @@ def _survives(error: BaseException) -> bool:
     return True
 
 
-def _post_mortem(task: luigi.Task, error: BaseException) -> None:
+def _notify_failure(task: luigi.Task, error: BaseException) -> None:
     """Tell the task and luigi's handlers, as luigi's worker does; what goes wrong there is noted with the error."""
     try:
         task.on_failure(error)
     except Exception as second:  # noqa: BLE001 - it must not hide the first
         error.add_note(f"Its on_failure() raised as well: {type(second).__name__}: {second}")
-    _tell(task, luigi.Event.FAILURE, error)
+    _emit(task, luigi.Event.FAILURE, error)
 
 
 FOR_LUIGI: set[Any] = set()
 """The handlers of events that do for luigi's worker what an attempt does itself; `luigi_bridge` names them."""
 
 
-def _tell(task: luigi.Task, event: str, *details: Any) -> None:
+def _emit(task: luigi.Task, event: str, *details: Any) -> None:
     """Tell luigi's handlers of an event, if there are any but those that have nothing to do here."""
     for handlers in task._event_callbacks.values():
         found = handlers.get(event)
@@ -302,7 +302,7 @@ def _give_reporters(task: luigi.Task) -> None:
     # luigi's worker puts these in; a run() written for it may call them.
     for name in ("set_tracking_url", "set_status_message", "set_progress_percentage"):
         if getattr(task, name, None) is None:
-            setattr(task, name, ignore)
+            setattr(task, name, noop)
 
 
 def _check_dumped(task: luigi.Task, outputs: list[Any], stored: tuple[Stored, ...]) -> None:
@@ -318,7 +318,7 @@ def _check_dumped(task: luigi.Task, outputs: list[Any], stored: tuple[Stored, ..
 def _flat(yielded: Any) -> list[luigi.Task]:
     if isinstance(yielded, luigi.DynamicRequirements):
         return list(cast("list[luigi.Task]", yielded.flat_requirements))
-    found = list(flat(yielded))
+    found = list(iter_flat(yielded))
     for item in found:
         if not isinstance(item, luigi.Task):
             raise TypeError(f"run() yielded {item!r}; it may yield tasks only")

@@ -18,7 +18,7 @@ from kart_runtime.task.parameters import secret_names
 from kart_runtime.task.run_metadata import MASK
 
 
-class RunLogs:
+class TaskLogWriter:
     """The log files of one run of a task, written beside the output and never instead of it.
 
     Seeding is done here, too, because the file says what was seeded; it is done whether files are written or not.

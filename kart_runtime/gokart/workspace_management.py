@@ -15,13 +15,13 @@ from typing import Any
 
 import luigi
 
-from kart_runtime.history.abandoned import WorkspaceRefused, is_abandoned
-from kart_runtime.plan.graph import walk
+from kart_runtime.history.abandoned import UnsafeWorkspace, is_stale_temp_file
+from kart_runtime.plan.graph import build_graph
 from kart_runtime.storage.registry import split_url
 from kart_runtime.storage.stores.local import TEMPORARY_PREFIX
 from kart_runtime.storage.target import path_of
 from kart_runtime.task.base import TaskOnKart
-from kart_runtime.task.nested import flat
+from kart_runtime.task.nested import iter_flat
 
 logger = logging.getLogger(__name__)
 
@@ -49,12 +49,12 @@ def delete_unnecessary_outputs(task: TaskOnKart[Any], dry_run: bool = False) -> 
 
     Raises
     ------
-    WorkspaceRefused
+    UnsafeWorkspace
         When the workspace is not on a file system, or is a folder that is surely no workspace: `/`, the home folder, or
         the folder that the program runs in, or one above these.
     """
     root = _checked(task.workspace_directory)
-    tasks = walk([task]).tasks
+    tasks = build_graph([task]).tasks
     needed = {path for path in map(_real, _outputs(tasks)) if path}
     needed |= {os.path.join(folder, LOG_FOLDER) for folder in map(_real, _workspaces(tasks)) if folder}  # noqa: PTH118
     found = sorted(_unneeded(root, frozenset(needed)))
@@ -69,15 +69,15 @@ def delete_unnecessary_outputs(task: TaskOnKart[Any], dry_run: bool = False) -> 
 def _checked(workspace: str) -> str:
     """Return the real path of a workspace in which files may be removed."""
     if not workspace.strip():
-        raise WorkspaceRefused(workspace, "it is empty, which is the current folder. Set workspace_directory.")
+        raise UnsafeWorkspace(workspace, "it is empty, which is the current folder. Set workspace_directory.")
     root = _real(workspace)
     if root is None:
-        raise WorkspaceRefused(
+        raise UnsafeWorkspace(
             workspace, "it is not on a file system of this machine. Remove files there by the tools of that storage."
         )
     for place, name in ((Path.cwd(), "the current folder"), (Path("~").expanduser(), "the home folder")):
         if Path(root) in (place.resolve(), *place.resolve().parents):
-            raise WorkspaceRefused(
+            raise UnsafeWorkspace(
                 workspace, f"it is {name} or holds it. Set workspace_directory to a folder of its own."
             )
     return root
@@ -91,7 +91,7 @@ def _real(url: str) -> str | None:
 
 def _outputs(tasks: Iterable[luigi.Task]) -> Iterator[str]:
     for task in tasks:
-        yield from (path_of(target) for target in flat(task.output()))
+        yield from (path_of(target) for target in iter_flat(task.output()))
 
 
 def _workspaces(tasks: Iterable[luigi.Task]) -> set[str]:
@@ -107,7 +107,7 @@ def _unneeded(root: str, needed: frozenset[str]) -> Iterator[str]:
         for name in files:
             path = os.path.join(folder, name)  # noqa: PTH118 - once for each file of the workspace
             if name.startswith(TEMPORARY_PREFIX):
-                if is_abandoned(path, name):
+                if is_stale_temp_file(path, name):
                     yield path
             elif not _stays(folder, name, needed) and _is_regular(path):
                 yield path

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from kart_runtime.errors import StoreError
 from kart_runtime.storage.stores.local import TEMPORARY_PREFIX
 
-ABANDONED_AFTER = 86_400.0
+STALE_AFTER = 86_400.0
 """Seconds after which a temporary file whose process is gone counts as left behind.
 
 Containers may share a folder and a host name and not see each other's processes; none of them writes one file for a day
@@ -20,7 +20,7 @@ without touching it.
 """
 
 
-class WorkspaceRefused(StoreError, ValueError):
+class UnsafeWorkspace(StoreError, ValueError):
     """A workspace in which nothing may be removed; nothing was.
 
     Parameters
@@ -36,7 +36,7 @@ class WorkspaceRefused(StoreError, ValueError):
         super().__init__(f"Nothing is removed from the workspace '{workspace}': {reason}")
 
 
-def abandoned_files(root: str) -> Iterator[str]:
+def stale_temp_files(root: str) -> Iterator[str]:
     """Go through the temporary files that processes of this machine have left behind, in folders that are not hidden.
 
     Parameters
@@ -48,11 +48,11 @@ def abandoned_files(root: str) -> Iterator[str]:
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:
             path = os.path.join(folder, name)  # noqa: PTH118 - once for each file of the workspace
-            if name.startswith(TEMPORARY_PREFIX) and is_abandoned(path, name):
+            if name.startswith(TEMPORARY_PREFIX) and is_stale_temp_file(path, name):
                 yield path
 
 
-def is_abandoned(path: str, name: str) -> bool:
+def is_stale_temp_file(path: str, name: str) -> bool:
     """Return whether a temporary file was left behind by a process of this machine that has ended."""
     host = re.escape(socket.gethostname()[:60])
     parts = re.fullmatch(rf"{re.escape(TEMPORARY_PREFIX)}{host}-(\d+)-\d+", name)
@@ -62,7 +62,7 @@ def is_abandoned(path: str, name: str) -> bool:
         found = os.lstat(path)
     except FileNotFoundError:  # removed since the listing
         return False
-    return stat.S_ISREG(found.st_mode) and time.time() - found.st_mtime > ABANDONED_AFTER
+    return stat.S_ISREG(found.st_mode) and time.time() - found.st_mtime > STALE_AFTER
 
 
 def _runs(process: int) -> bool:

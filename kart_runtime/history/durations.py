@@ -27,7 +27,7 @@ _LOOK_BACK_DAYS = 14
 """Days whose runs are asked for when a remote store has more files than one list tells of."""
 
 
-def typical_seconds(workspace: str) -> dict[tuple[str, str], float]:
+def estimate_durations(workspace: str) -> dict[tuple[str, str], float]:
     """Return how long the tasks of each class took lately, by module and name: the mean in the newest run that ran any.
 
     Parameters

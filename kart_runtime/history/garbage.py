@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kart_runtime.history.abandoned import WorkspaceRefused, abandoned_files
+from kart_runtime.history.abandoned import UnsafeWorkspace, stale_temp_files
 from kart_runtime.history.files import WorkspaceFiles, absolute, files_of, named_urls, url_of
 from kart_runtime.history.runs import Run, RunFiles, list_runs, read_runs
 from kart_runtime.storage.registry import store_for
@@ -36,7 +36,7 @@ _ID_IN_NAME = re.compile(r"_([0-9a-f]{32})(?:\.[^./]*)?$")
 
 
 @dataclass(frozen=True)
-class Keep:
+class RetentionPolicy:
     """Which runs are kept; always those that may still be running.
 
     Parameters
@@ -103,7 +103,7 @@ class Garbage:
 
 
 @dataclass(frozen=True)
-class Removed:
+class RemovalResult:
     """What a removal came to.
 
     Attributes
@@ -128,7 +128,7 @@ class Removed:
 
 
 def find_garbage(
-    workspaces: Iterable[str], root: Path, keep: Keep | None = None, now: float | None = None
+    workspaces: Iterable[str], root: Path, keep: RetentionPolicy | None = None, now: float | None = None
 ) -> list[Garbage]:
     """Return what may be removed from workspaces; nothing is.
 
@@ -145,7 +145,7 @@ def find_garbage(
 
     Raises
     ------
-    WorkspaceRefused
+    UnsafeWorkspace
         When it cannot be known what a kept run refers to.
     """
     moment = time.time() if now is None else now
@@ -154,7 +154,7 @@ def find_garbage(
         files = files_of(workspace, root)
         place = url_of(workspace, files.key)
         if place not in histories:
-            histories[place] = _History(workspace, files, keep or Keep(), moment)
+            histories[place] = _History(workspace, files, keep or RetentionPolicy(), moment)
     ids = frozenset[str]().union(*(history.ids for history in histories.values()))
     in_use = frozenset[str]().union(*(history.places_in_use(ids) for history in histories.values()))
     return [history.garbage(in_use) for history in histories.values()]
@@ -163,7 +163,7 @@ def find_garbage(
 class _History:
     """The runs of a workspace: what the kept ones refer to, and what the others name."""
 
-    def __init__(self, workspace: str, files: WorkspaceFiles, keep: Keep, now: float) -> None:
+    def __init__(self, workspace: str, files: WorkspaceFiles, keep: RetentionPolicy, now: float) -> None:
         self.workspace, self._files, self._now = workspace, files, now
         self._listed = list_runs(workspace)
         self.ids: set[str] = set()
@@ -211,7 +211,7 @@ class _History:
         """Add what writes have left that never ended."""
         store = store_for(self.workspace)[0]
         if isinstance(store, LocalStore):
-            left = self._files.found(list(abandoned_files(self._files.key)))
+            left = self._files.found(list(stale_temp_files(self._files.key)))
             found.temporary = {place: stat.size for place, stat in left.items()}
         if not isinstance(store, Unfinished):
             return
@@ -238,7 +238,7 @@ class _History:
             covered |= here
 
 
-def _is_kept(run: Run, keep: Keep, now: float) -> bool:
+def _is_kept(run: Run, keep: RetentionPolicy, now: float) -> bool:
     # A file without a time in its name is nobody's that could be told from a run's.
     return run.started is None or run.started > now - keep.days * DAY or _may_run(run, now)
 
@@ -249,7 +249,7 @@ def _may_run(run: Run, now: float) -> bool:
 
 def _check_read(workspace: str, run: Run) -> None:
     if run.unread:
-        raise WorkspaceRefused(
+        raise UnsafeWorkspace(
             workspace,
             f"what run {run.id} refers to is not known: {run.unread.rstrip('.')}. Make its file readable, or delete it "
             "if nothing of the run is needed.",
@@ -263,12 +263,12 @@ def _check_kept(workspace: str, run: Run, now: float) -> None:
         return
     if run.cut:
         place = url_of(workspace, run.files[0].key)
-        raise WorkspaceRefused(
+        raise UnsafeWorkspace(
             workspace,
             f"what run {run.id} refers to is not known: {run.cut}. Delete {place} if nothing of the run is needed.",
         )
     if not run.has_told and _may_run(run, now):
-        raise WorkspaceRefused(
+        raise UnsafeWorkspace(
             workspace,
             f"run {run.id} may still be running, and has not said yet which tasks it refers to. Try again when it has "
             "ended, or tomorrow if it was killed.",
@@ -286,7 +286,7 @@ def _named(workspace: str, files: WorkspaceFiles, run: Run) -> Iterator[_Named]:
 # -- and goes --------------------------------------------------------------------------------------------------------
 
 
-def remove(found: Sequence[Garbage], now: float | None = None) -> Removed:
+def remove(found: Sequence[Garbage], now: float | None = None) -> RemovalResult:
     """Remove garbage, but for what runs refer to that have begun or gone on since it was found.
 
     Parameters
@@ -298,7 +298,7 @@ def remove(found: Sequence[Garbage], now: float | None = None) -> Removed:
 
     Raises
     ------
-    WorkspaceRefused
+    UnsafeWorkspace
         When it cannot be known what such a run refers to; nothing was removed.
     """
     moment = time.time() if now is None else now
@@ -318,7 +318,7 @@ def remove(found: Sequence[Garbage], now: float | None = None) -> Removed:
             else:
                 gone[url] = sizes[place]
     uploads, warnings = _discard_uploads(found)
-    return Removed(gone, kept, uploads, warnings)
+    return RemovalResult(gone, kept, uploads, warnings)
 
 
 def _spared(found: Sequence[Garbage], now: float) -> frozenset[str]:

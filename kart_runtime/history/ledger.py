@@ -171,7 +171,9 @@ class Ledger:
         """
         self._file(workspace).append(self._line(record))
 
-    def refer(self, workspace: str, tasks: Mapping[str, Mapping[str, Sequence[str]]], optional: bool = False) -> None:
+    def record_references(
+        self, workspace: str, tasks: Mapping[str, Mapping[str, Sequence[str]]], optional: bool = False
+    ) -> None:
         """Add which tasks the run refers to, also those that have nothing to do: what they have stored is in use.
 
         It is stored at once, or in the background: whoever tidies up has to know of a run that goes on.

@@ -19,12 +19,12 @@ from typing import Any, NamedTuple, cast
 import luigi
 
 from kart_runtime.errors import KartError, OutputClash, PlanError
-from kart_runtime.plan.graph import Graph, walk
-from kart_runtime.storage.stores.listings import listing
+from kart_runtime.plan.graph import Graph, build_graph
+from kart_runtime.storage.stores.listings import cached_listings
 from kart_runtime.storage.target import path_of
 from kart_runtime.task import identity
 from kart_runtime.task.base import TaskOnKart
-from kart_runtime.task.nested import flat, flatten
+from kart_runtime.task.nested import flatten, iter_flat
 
 
 class Action(enum.StrEnum):
@@ -78,7 +78,7 @@ class Plan:
         The tasks that were asked for.
     graph
         All tasks, upstream before downstream, and which requires which.
-    verdicts
+    decisions
         What happens to each task, in the order of `graph.tasks`.
     writers
         Place of an output to the tasks that will write it: one, or several of which one requires another.
@@ -86,7 +86,7 @@ class Plan:
 
     roots: tuple[luigi.Task, ...]
     graph: Graph
-    verdicts: Sequence[Decision]
+    decisions: Sequence[Decision]
     writers: Mapping[str, list[luigi.Task]] = field(default_factory=dict)
 
     @property
@@ -100,9 +100,9 @@ class Plan:
         return self.graph.by_task()
 
     @cached_property
-    def decisions(self) -> Mapping[luigi.Task, Decision]:
+    def decision_by_task(self) -> Mapping[luigi.Task, Decision]:
         """Return what happens to each task."""
-        return dict(zip(self.graph.tasks, self.verdicts, strict=True))
+        return dict(zip(self.graph.tasks, self.decisions, strict=True))
 
     def with_action(self, action: Action) -> list[luigi.Task]:
         """Return the tasks to which something happens, upstream before downstream.
@@ -112,10 +112,10 @@ class Plan:
         action
             What happens.
         """
-        return [task for task, verdict in zip(self.tasks, self.verdicts, strict=True) if verdict.action is action]
+        return [task for task, decision in zip(self.tasks, self.decisions, strict=True) if decision.action is action]
 
 
-def plan(roots: Sequence[luigi.Task], *, check_all: bool = False) -> Plan:
+def make_plan(roots: Sequence[luigi.Task], *, check_all: bool = False) -> Plan:
     """Walk the graph below some tasks and decide about each of them.
 
     Parameters
@@ -132,11 +132,11 @@ def plan(roots: Sequence[luigi.Task], *, check_all: bool = False) -> Plan:
     OutputClash
         When two different tasks would write one file.
     """
-    graph = walk(roots)
-    deciding = _Deciding(graph)
-    with listing():
-        verdicts = deciding.decide(roots, check_all)
-    return Plan(tuple(dict.fromkeys(roots)), graph, verdicts, deciding.writers)
+    graph = build_graph(roots)
+    deciding = _Decider(graph)
+    with cached_listings():
+        decisions = deciding.decide(roots, check_all)
+    return Plan(tuple(dict.fromkeys(roots)), graph, decisions, deciding.writers)
 
 
 _COMPLETE = Decision(Action.SKIP, Reason.COMPLETE)
@@ -144,7 +144,7 @@ _NOT_NEEDED = Decision(Action.SKIP, Reason.NOT_NEEDED)
 _RERUN = Decision(Action.RUN, Reason.RERUN)
 
 
-class _Deciding:
+class _Decider:
     """Decides about the tasks of one graph, and sees who would write what."""
 
     def __init__(self, graph: Graph) -> None:
@@ -153,24 +153,24 @@ class _Deciding:
 
     def decide(self, roots: Iterable[luigi.Task], check_all: bool) -> list[Decision]:
         tasks, upstream = self._graph.tasks, self._graph.upstream
-        verdicts = [_NOT_NEEDED] * len(tasks)
+        decisions = [_NOT_NEEDED] * len(tasks)
         needed = bytearray(len(tasks))
         for root in roots:
-            needed[self._graph.numbers[root]] = True
+            needed[self._graph.index_of[root]] = True
         for number in range(len(tasks) - 1, -1, -1):
             task = tasks[number]
             if needed[number]:
-                verdict, outputs = _decision(task)
-                verdicts[number] = verdict
-                if verdict.action is Action.RUN:
+                decision, outputs = _decision(task)
+                decisions[number] = decision
+                if decision.action is Action.RUN:
                     for one in upstream[number]:
                         needed[one] = True
                     self._note(task, outputs)
             elif check_all:
                 found, _ = _decision(task)
                 skipped = found.action is Action.SKIP
-                verdicts[number] = found if skipped else Decision(Action.SKIP, Reason.NOT_NEEDED, found.text)
-        return verdicts
+                decisions[number] = found if skipped else Decision(Action.SKIP, Reason.NOT_NEEDED, found.text)
+        return decisions
 
     def _note(self, task: luigi.Task, outputs: list[Any]) -> None:
         for target in outputs:
@@ -179,11 +179,11 @@ class _Deciding:
             if others is None:
                 self.writers[url] = [task]
                 continue
-            check_writers(url, task, others, self._graph)
+            check_output_clash(url, task, others, self._graph)
             others.append(task)
 
 
-def check_writers(
+def check_output_clash(
     url: str,
     task: luigi.Task,
     others: Sequence[luigi.Task],
@@ -206,7 +206,7 @@ def check_writers(
 
 
 def _requires(graph: Graph, task: luigi.Task, other: luigi.Task) -> bool:
-    number, wanted = graph.numbers.get(task), graph.numbers.get(other)
+    number, wanted = graph.index_of.get(task), graph.index_of.get(other)
     return number is not None and wanted is not None and wanted in graph.upstream[number]
 
 
@@ -214,7 +214,7 @@ def _decision(task: luigi.Task) -> tuple[Decision, list[Any]]:
     """Return what happens to a task, and its outputs as far as they were asked for."""
     try:
         if isinstance(task, TaskOnKart) and task.rerun:
-            return _RERUN, list(flat(task.output()))
+            return _RERUN, list(iter_flat(task.output()))
         by_outputs = _is_judged_by_outputs(task)
         if not by_outputs and task.complete():
             return _COMPLETE, []
@@ -229,7 +229,7 @@ def _decision(task: luigi.Task) -> tuple[Decision, list[Any]]:
         return _COMPLETE, outputs
     if task.run is None or task.run == NotImplemented or isinstance(task, luigi.ExternalTask):
         return Decision(Action.MISSING, Reason.EXTERNAL_MISSING, missing), outputs
-    kept = identity.kept_with(task)
+    kept = identity.engine_state_of(task)
     if kept is not None:
         kept.output = output  # the attempt will want it
     return Decision(Action.RUN, Reason.OUTPUT_MISSING if missing else Reason.INCOMPLETE, missing), outputs

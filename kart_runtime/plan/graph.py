@@ -7,7 +7,7 @@ from typing import cast
 
 import luigi
 
-from kart_runtime.errors import CyclicTasks
+from kart_runtime.errors import CyclicDependency
 from kart_runtime.task import identity
 
 
@@ -20,16 +20,16 @@ class Graph:
         The tasks, upstream before downstream; the place in this list is a task's number.
     upstream
         By number: the numbers of the tasks that the task requires, each once, in their order.
-    numbers
+    index_of
         Task to number.
     """
 
-    __slots__ = ("numbers", "tasks", "upstream")
+    __slots__ = ("index_of", "tasks", "upstream")
 
     def __init__(self) -> None:
         self.tasks: list[luigi.Task] = []
         self.upstream: list[tuple[int, ...]] = []
-        self.numbers: dict[luigi.Task, int] = {}
+        self.index_of: dict[luigi.Task, int] = {}
 
     def by_task(self) -> dict[luigi.Task, tuple[luigi.Task, ...]]:
         """Return each task with the tasks that it requires, upstream before downstream."""
@@ -40,11 +40,11 @@ class Graph:
         }
 
 
-_OPEN = -1
+_VISITING = -1
 """The number of a task whose requirements are being walked."""
 
 
-def walk(roots: Iterable[luigi.Task]) -> Graph:
+def build_graph(roots: Iterable[luigi.Task]) -> Graph:
     """Return the graph below some tasks.
 
     Parameters
@@ -54,30 +54,30 @@ def walk(roots: Iterable[luigi.Task]) -> Graph:
 
     Raises
     ------
-    CyclicTasks
+    CyclicDependency
         When tasks require one another in a circle.
     """
     graph = Graph()
-    numbers = graph.numbers
+    index_of = graph.index_of
     for root in roots:
-        if root in numbers:
+        if root in index_of:
             continue
-        numbers[root] = _OPEN
+        index_of[root] = _VISITING
         path: list[tuple[luigi.Task, Iterator[luigi.Task], list[int]]] = [(root, iter(_upstream(root)), [])]
         while path:
             task, rest, found = path[-1]
             for following in rest:
-                number = numbers.get(following)
+                number = index_of.get(following)
                 if number is None:
-                    numbers[following] = _OPEN
+                    index_of[following] = _VISITING
                     path.append((following, iter(_upstream(following)), []))
                     break
-                if number == _OPEN:
-                    raise CyclicTasks(_circle([one for one, _, _ in path], following))
+                if number == _VISITING:
+                    raise CyclicDependency(_cycle([one for one, _, _ in path], following))
                 found.append(number)
             else:
                 path.pop()
-                number = numbers[task] = len(graph.tasks)
+                number = index_of[task] = len(graph.tasks)
                 graph.tasks.append(task)
                 graph.upstream.append(tuple(dict.fromkeys(found)))
                 if path:
@@ -85,7 +85,7 @@ def walk(roots: Iterable[luigi.Task]) -> Graph:
     return graph
 
 
-def _circle(path: list[luigi.Task], again: luigi.Task) -> list[str]:
+def _cycle(path: list[luigi.Task], again: luigi.Task) -> list[str]:
     return [one.get_task_family() for one in path[path.index(again) :]]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import luigi
 
-from kart_runtime.errors import ConfigError, nearest
+from kart_runtime.errors import ConfigError, closest_match
 from kart_runtime.task.parameters import ListTaskInstanceParameter, TaskInstanceParameter, declaration
 
 _HANDFUL = 12
@@ -56,7 +56,9 @@ class TaskNames:
         if found:
             message = f"{name} is the name of {len(found)} tasks"
             raise ConfigError(message, file=file, key=key, expected=" or ".join(found))
-        raise ConfigError(f"there is no task {name}", file=file, key=key, nearest=self.nearest(name), **self._all())
+        raise ConfigError(
+            f"there is no task {name}", file=file, key=key, suggestion=self.closest_match(name), **self._all()
+        )
 
     def split(self, path: tuple[str, ...]) -> tuple[str, tuple[str, ...]] | None:
         """Return the full name of the task that a dotted key begins with, and what follows; None without a task.
@@ -72,10 +74,10 @@ class TaskNames:
                 return self.resolve(beginning, file="command line", key=".".join(path)), path[length:]
         return None
 
-    def nearest(self, name: str) -> str | None:
+    def closest_match(self, name: str) -> str | None:
         """Return the known name closest to one that is not known."""
-        whole = nearest(name, self.tasks)
-        short = nearest(name.rpartition(".")[2], [task.rpartition(".")[2] for task in self.tasks])
+        whole = closest_match(name, self.tasks)
+        short = closest_match(name.rpartition(".")[2], [task.rpartition(".")[2] for task in self.tasks])
         return whole if "." in name and whole else short or whole
 
     def with_parameter(self, name: str) -> list[str]:
@@ -113,7 +115,7 @@ def own_parameters(task: type[luigi.Task]) -> dict[str, luigi.Parameter[Any]]:
     return {name: parameter for name, parameter in parameters(task).items() if name not in engine}
 
 
-def is_wired(param: luigi.Parameter[Any]) -> bool:
+def is_task_parameter(param: luigi.Parameter[Any]) -> bool:
     """Return whether a parameter's value is a task, which only Python gives."""
     return isinstance(param, TaskInstanceParameter | ListTaskInstanceParameter | luigi.TaskParameter)
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import luigi
 
-from kart_runtime.errors import ConfigError, nearest
+from kart_runtime.errors import ConfigError, closest_match
 from kart_runtime.project.problems import raise_all
 
 _TABLE = '[tool.kart]\npackage = "NAME_OF_YOUR_PACKAGE"'
@@ -184,7 +184,11 @@ def _from_table(root: Path, table: dict[str, Any]) -> Project:
     file = "pyproject.toml"
     errors = [
         ConfigError(
-            "no such key", file=file, key=f"tool.kart.{key}", expected=", ".join(_KEYS), nearest=nearest(key, _KEYS)
+            "no such key",
+            file=file,
+            key=f"tool.kart.{key}",
+            expected=", ".join(_KEYS),
+            suggestion=closest_match(key, _KEYS),
         )
         for key in table
         if key not in _KEYS

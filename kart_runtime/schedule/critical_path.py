@@ -14,22 +14,22 @@ TaskClass = tuple[str, str]
 """Module and name of a task class."""
 
 
-def longest_paths(made: Plan, seconds: Mapping[TaskClass, float]) -> Sequence[float]:
+def critical_path_lengths(plan: Plan, seconds: Mapping[TaskClass, float]) -> Sequence[float]:
     """Return, for each task of a plan, how long its longest way to an end of the graph is, the task included.
 
     Parameters
     ----------
-    made
+    plan
         The plan. Tasks that do not run take no time.
     seconds
         How long tasks of a class took, by module and name. A class that is not among them takes the mean of the others.
     """
     otherwise = sum(seconds.values()) / len(seconds) if seconds else 1.0
-    graph = made.graph
+    graph = plan.graph
     length = [0.0] * len(graph.tasks)
     # Downstream before upstream: when a task's turn comes, all that require it have said what comes after it.
     for number in range(len(length) - 1, -1, -1):
-        if made.verdicts[number].action is Action.RUN:
+        if plan.decisions[number].action is Action.RUN:
             cls = type(graph.tasks[number])
             length[number] += seconds.get((cls.__module__, cls.__name__), otherwise)
         for one in graph.upstream[number]:

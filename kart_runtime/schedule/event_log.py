@@ -9,14 +9,14 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from kart_runtime.execution.attempt import State
+from kart_runtime.execution.attempt import AttemptState
 from kart_runtime.schedule.events import BuildFinished, Event, Listener, TaskFinished, TaskStarted
 
 logger = logging.getLogger("kart_runtime.build")
 
 
 @contextmanager
-def logged(level: int | None, listener: Listener | None) -> Iterator[Listener | None]:
+def build_logging(level: int | None, listener: Listener | None) -> Iterator[Listener | None]:
     """Give the listener of a build, which also writes messages from a level on; logging is as before afterwards.
 
     Parameters
@@ -53,7 +53,7 @@ def _log(event: Event) -> None:
         logger.info("%s: started", event.task)
     elif isinstance(event, TaskFinished):
         outcome = event.outcome
-        if outcome.state is State.FAILED:
+        if outcome.state is AttemptState.FAILED:
             logger.error("%s: failed\n%s", event.task, outcome.trace)
         else:
             logger.info("%s: %s (%.1f s)", event.task, outcome.state.value, outcome.seconds)

@@ -1,12 +1,11 @@
-"""What does the loop know of each task? A node, which has a state.
+"""State of each task in the scheduler, and the queue of those that may start.
 
-- ``IDLE``: nothing needs it, as far as is known,
-- ``WAITING``: it will run. `waits` counts what it requires that has not finished; at nought it is among the ready ones,
-  then it is in flight, and it may be suspended, when its `run()` has yielded tasks, or locked, when it gave way to
-  another process,
-- ``ENDED``, ``FAILED``, ``MISSING``, ``BLOCKED`` (by one that failed or is missing): nothing happens to it any more.
+- ``IDLE``: nothing needs it, as far as is known.
+- ``WAITING``: it will run. `n_pending` counts its unfinished dependencies; at 0 it is ready, then in flight. It
+  may be suspended, if its `run()` has yielded tasks, or locked, if another process runs it.
+- ``DONE``, ``FAILED``, ``MISSING``, ``BLOCKED`` (by a failed or missing one): final.
 
-Called by `schedule` only.
+Used by `scheduler` only.
 """
 
 from __future__ import annotations
@@ -19,15 +18,15 @@ import luigi
 from kart_runtime.execution.attempt import Attempt
 from kart_runtime.plan.decisions import Decision
 from kart_runtime.schedule.resources import Limits, Needs
-from kart_runtime.task.identity import kept_with
+from kart_runtime.task.identity import engine_state_of
 
 
-class Is(enum.Enum):
+class NodeState(enum.Enum):
     """The state of a task, as the module's docstring says."""
 
     IDLE = enum.auto()
     WAITING = enum.auto()
-    ENDED = enum.auto()
+    DONE = enum.auto()
     FAILED = enum.auto()
     MISSING = enum.auto()
     BLOCKED = enum.auto()
@@ -40,11 +39,11 @@ class Node:
     ----------
     task, kept
         The task, and what the engine keeps with it.
-    state, waits
+    state, n_pending
         As the module's docstring says.
     dependents
         What waits for it.
-    length
+    path_length
         The longest way before it.
     needs
         The resources that it needs.
@@ -62,23 +61,23 @@ class Node:
         "attempt",
         "decision",
         "dependents",
+        "engine",
         "failures",
-        "kept",
-        "length",
         "locked_since",
+        "n_pending",
         "needs",
+        "path_length",
         "state",
         "task",
-        "waits",
     )
 
     def __init__(self, task: luigi.Task) -> None:
         self.task = task
-        self.kept = kept_with(task)
-        self.state = Is.IDLE
-        self.waits = 0
+        self.engine = engine_state_of(task)
+        self.state = NodeState.IDLE
+        self.n_pending = 0
         self.dependents: list[Node] = []
-        self.length = 0.0
+        self.path_length = 0.0
         self.needs: Needs = ()
         self.decision: Decision | None = None
         self.attempt: Attempt | None = None
@@ -86,7 +85,7 @@ class Node:
         self.locked_since: float | None = None
 
 
-class Ready:
+class ReadyQueue:
     """The tasks that may start, in order.
 
     The first is the one with the highest `priority`, then the one with the longest way before it, then the one that
@@ -110,7 +109,7 @@ class Ready:
         heap = self._heaps.get(node.needs)
         if heap is None:
             heap = self._heaps[node.needs] = []
-        heapq.heappush(heap, (-node.task.priority, -node.length, self._added, node))
+        heapq.heappush(heap, (-node.task.priority, -node.path_length, self._added, node))
 
     def next(self) -> Node | None:
         """Return the first task that everything it needs is free for, and let go of it; None when there is none."""
@@ -124,8 +123,8 @@ class Ready:
         return any(self._heaps.values())
 
 
-def circle_through(node: Node) -> list[Node]:
-    """Return the tasks of a circle through one, each waiting for the next; empty when there is none.
+def find_cycle(node: Node) -> list[Node]:
+    """Return the tasks of a cycle through one, each waiting for the next; empty when there is none.
 
     Parameters
     ----------
@@ -142,7 +141,7 @@ def circle_through(node: Node) -> list[Node]:
                 following.append(dependent)
     if node not in waits_for:
         return []
-    circle = [node]
-    while waits_for[circle[-1]] is not node:
-        circle.append(waits_for[circle[-1]])
-    return circle
+    cycle = [node]
+    while waits_for[cycle[-1]] is not node:
+        cycle.append(waits_for[cycle[-1]])
+    return cycle

@@ -18,7 +18,7 @@ _MOST_WAITING = 8
 """Pieces that may wait for their checksum; more would only fill the memory."""
 
 
-class Measured:
+class ChecksumFile:
     """A file that counts and checksums what is written to it.
 
     Parameters

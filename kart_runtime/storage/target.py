@@ -13,14 +13,14 @@ import luigi
 
 from kart_runtime.errors import KartError, ObjectCorrupt
 from kart_runtime.storage import value_cache
-from kart_runtime.storage.checksum import Measured
+from kart_runtime.storage.checksum import ChecksumFile
 from kart_runtime.storage.codecs import Codec, StartAgain
 from kart_runtime.storage.codecs.archive import Archive
 from kart_runtime.storage.codecs.file_processors import as_codec
 from kart_runtime.storage.codecs.frames import Feather
 from kart_runtime.storage.registry import codec_for, store_for
 from kart_runtime.storage.stores import Stat, Store, is_remote
-from kart_runtime.storage.value_cache import ABSENT, OURS, version_of
+from kart_runtime.storage.value_cache import MISS, THIS_PROCESS, version_of
 
 
 class Stored(NamedTuple):
@@ -92,8 +92,8 @@ class Target(luigi.Target):
         ObjectCorrupt
             When the bytes are not what the format says; the cause is chained.
         """
-        value = self._handed() if is_remote(self._store) else ABSENT
-        if value is ABSENT:
+        value = self._handed() if is_remote(self._store) else MISS
+        if value is MISS:
             value = self._opened()
         if self.check is not None:
             self.check(value, "load")
@@ -101,16 +101,16 @@ class Target(luigi.Target):
 
     def _handed(self) -> Any:
         """Return what this process has dumped, without asking the store."""
-        values = value_cache.in_force
-        return ABSENT if values is None else values.give(self.url, self._codec, self.as_type, OURS)
+        values = value_cache.active_cache
+        return MISS if values is None else values.give(self.url, self._codec, self.as_type, THIS_PROCESS)
 
     def _opened(self) -> Any:
-        values = value_cache.in_force
+        values = value_cache.active_cache
         with self._store.open(self._key) as file:
-            value = ABSENT
+            value = MISS
             if values is not None and self.url in values:
                 value = values.give(self.url, self._codec, self.as_type, version_of(file))
-            return self._read(file) if value is ABSENT else value
+            return self._read(file) if value is MISS else value
 
     def _read(self, file: BinaryIO) -> Any:
         try:
@@ -121,9 +121,9 @@ class Target(luigi.Target):
             raise ObjectCorrupt(self.url, f"{type(error).__name__}: {error}") from error
 
     @property
-    def keeps_labels(self) -> bool:
+    def supports_labels(self) -> bool:
         """Return whether the store keeps texts with an object."""
-        return getattr(self._store, "keeps_labels", False)
+        return getattr(self._store, "supports_labels", False)
 
     def dump(
         self,
@@ -138,7 +138,7 @@ class Target(luigi.Target):
         value
             What the format takes.
         labels
-            Texts to keep with the object; only for a store that `keeps_labels`.
+            Texts to keep with the object; only for a store that `supports_labels`.
         may_commit
             Called when all is written, just before it can be seen; nothing is stored when it raises.
 
@@ -160,7 +160,7 @@ class Target(luigi.Target):
         store: Any = self._store
         remote = is_remote(store)
         with store.write(self._key, labels) if labels else store.write(self._key) as file:
-            measured = Measured(file)
+            measured = ChecksumFile(file)
             try:
                 codec.dump(value, measured)
                 checksum = measured.checksum()
@@ -168,18 +168,18 @@ class Target(luigi.Target):
                 measured.release()
             if may_commit is not None:
                 may_commit()
-            values = value_cache.in_force
+            values = value_cache.active_cache
             if values is not None and not remote and measured.size >= values.smallest:
                 values.keep(self.url, value, self._codec, self.as_type, version_of(file))
             content = file.content() if remote and values is not None and hasattr(file, "content") else None
         if remote and values is not None:  # only now is it certain that it is there
-            values.keep(self.url, value, self._codec, self.as_type, OURS, content)
+            values.keep(self.url, value, self._codec, self.as_type, THIS_PROCESS, content)
         return Stored(self.url, measured.size, checksum)
 
     def remove(self) -> bool:
         """Remove the value; return whether there was one."""
-        if value_cache.in_force is not None:
-            value_cache.in_force.forget(self.url)
+        if value_cache.active_cache is not None:
+            value_cache.active_cache.forget(self.url)
         return self._store.delete(self._key)
 
     def last_modification_time(self) -> datetime:

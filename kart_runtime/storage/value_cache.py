@@ -1,6 +1,6 @@
-"""Which values need not be read back? What this process has dumped in a build, while the file is still the same.
+"""In-memory cache of the values dumped during a build, valid while their files are unchanged.
 
-`builder` puts it in force, `targets` asks `in_force` whenever it has written or opened a file. `snapshots` says which
+`builder` activates it, `target` asks `active_cache` whenever it has written or opened a file. `snapshots` says which
 values come back equal; everything else is read as ever. Worker processes have none: they end with the task's value.
 """
 
@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, NamedTuple
 from kart_runtime.storage.codecs import Codec
 from kart_runtime.storage.snapshots import Snapshot, snapshot, stored_bytes
 
-ABSENT: Any = object()
+MISS: Any = object()
 """What `Values.give` returns when the file has to be read."""
 
 SMALLEST = 1 << 15
@@ -25,7 +25,7 @@ SMALLEST = 1 << 15
 
 Version = tuple[int, int, int, int]
 
-OURS: Version = (0, 0, 0, 0)
+THIS_PROCESS: Version = (0, 0, 0, 0)
 """Stands for what this process has stored on a remote store, where it is not asked whether that is still the same: it
 would cost a request for each value, and another process that stores the same task's output stores the same value."""
 
@@ -59,7 +59,7 @@ class _Kept(NamedTuple):
         return codec is self.codec or (type(codec) is type(self.codec) and vars(codec) == vars(self.codec))
 
 
-class Values:
+class ValueCache:
     """Values by url, of a limited size together; the one that nobody has asked for longest goes first.
 
     Several threads may use it at once.
@@ -118,7 +118,7 @@ class Values:
                 self._shrink()
 
     def give(self, url: str, codec: Codec, as_type: Any, version: Version | None) -> Any:
-        """Return the value that reading a file would give; `ABSENT` when that is not known.
+        """Return the value that reading a file would give; `MISS` when that is not known.
 
         Parameters
         ----------
@@ -131,7 +131,7 @@ class Values:
         """
         kept = self._kept.get(url)
         if kept is None or not kept.fits(version, codec, as_type):
-            return ABSENT
+            return MISS
         with self._lock:
             if self._kept.get(url) is kept:  # another thread may have dropped it
                 self._kept.move_to_end(url)
@@ -176,7 +176,7 @@ class Values:
         return url in self._kept
 
 
-in_force: Values | None = None
+active_cache: ValueCache | None = None
 """What targets ask; None: every value is read."""
 
 _limits: list[int] = []
@@ -184,7 +184,7 @@ _lock = threading.Lock()
 
 
 @contextmanager
-def handing_off(limit: int) -> Iterator[None]:
+def caching_values(limit: int) -> Iterator[None]:
     """Let values be handed off in this process until the block ends, when all are forgotten.
 
     Builds in several threads, and builds inside tasks, share what is kept. The largest of their limits counts, and the
@@ -206,21 +206,21 @@ def handing_off(limit: int) -> Iterator[None]:
 
 
 def _change(change: Callable[[int], None], limit: int) -> None:
-    global in_force
+    global active_cache
     with _lock:
         change(limit)
         if not _limits:
-            in_force = None
-        elif in_force is None:
-            in_force = Values(max(_limits))
+            active_cache = None
+        elif active_cache is None:
+            active_cache = ValueCache(max(_limits))
         else:
-            in_force.set_limit(max(_limits))
+            active_cache.set_limit(max(_limits))
 
 
 def _begin_in_child() -> None:
     """Forget everything in a forked process, where a lock may be held by a thread that is not there."""
-    global in_force, _lock
-    in_force, _lock = None, threading.Lock()
+    global active_cache, _lock
+    active_cache, _lock = None, threading.Lock()
 
 
 os.register_at_fork(after_in_child=_begin_in_child)

@@ -22,9 +22,9 @@ from kart_runtime.storage.codecs.libraries import library_of
 from kart_runtime.storage.target import Target, make_target, path_of
 from kart_runtime.task import column_types, identity, loading, schemas
 from kart_runtime.task.declared_type import declared_type
-from kart_runtime.task.identity import Kept
+from kart_runtime.task.identity import EngineState
 from kart_runtime.task.metaclass import TaskMeta
-from kart_runtime.task.nested import flat, mapped
+from kart_runtime.task.nested import iter_flat, map_structure
 from kart_runtime.task.object_labels import labels_of
 from kart_runtime.task.parameters import (
     ExplicitBoolParameter,
@@ -34,8 +34,8 @@ from kart_runtime.task.parameters import (
     resolve,
     secret_names,
 )
-from kart_runtime.task.rerun import WrittenAnew
-from kart_runtime.task.run_metadata import MASK, WhatIsKept
+from kart_runtime.task.rerun import OutputsRewritten
+from kart_runtime.task.run_metadata import MASK, RunMetadata
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,11 +52,11 @@ def _engine(kind: type[luigi.Parameter[Any]], default: Any, description: str) ->
     return kind(default=default, description=description, significant=False, positional=False)
 
 
-def ignore(*_report: Any) -> None:
+def noop(*_report: Any) -> None:
     """Take a report of a task's progress that nobody shows."""
 
 
-class TaskOnKart(WhatIsKept, luigi.Task, Generic[T], metaclass=TaskMeta):
+class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
     """A step of a pipeline whose output has the type `T`.
 
     Subclasses declare luigi parameters, `requires()` where the tasks held as parameters are not all, `output()` where
@@ -121,7 +121,7 @@ class TaskOnKart(WhatIsKept, luigi.Task, Generic[T], metaclass=TaskMeta):
     )
 
     # luigi's worker puts functions here that report to its scheduler.
-    set_tracking_url = set_status_message = set_progress_percentage = staticmethod(ignore)
+    set_tracking_url = set_status_message = set_progress_percentage = staticmethod(noop)
 
     executor: ClassVar[str | None] = None
     """Where tasks of this class run, "serial", "threads" or "processes", whatever the build says; None: as it says."""
@@ -138,7 +138,7 @@ class TaskOnKart(WhatIsKept, luigi.Task, Generic[T], metaclass=TaskMeta):
         vars(self).update(values)
         self.param_kwargs = values
         self.task_log: dict[str, Any] = {}
-        self._kart = Kept()
+        self._kart = EngineState()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuilt, (type(self), self.param_kwargs)
@@ -229,20 +229,20 @@ class TaskOnKart(WhatIsKept, luigi.Task, Generic[T], metaclass=TaskMeta):
 
     def input(self) -> Any:
         """Return the outputs of what is required, in the form of `requires()`."""
-        return mapped(identity.requirements(self), lambda task: task.output())
+        return map_structure(identity.requirements(self), lambda task: task.output())
 
     def complete(self) -> bool:
         """Return whether nothing has to be done; a question, which changes nothing."""
         if self.rerun:
             if self._kart.reran is None:
-                self._kart.reran = WrittenAnew(self)
+                self._kart.reran = OutputsRewritten(self)
             if not self._kart.reran:
                 return False
-        outputs = list(flat(self.output()))
+        outputs = list(iter_flat(self.output()))
         if not outputs or not all(target.exists() for target in outputs):
             return False
         if self.strict_check or self.modification_time_check:
-            inputs = list(flat(self.input()))
+            inputs = list(iter_flat(self.input()))
             if not all(task.complete() for task in identity.dependencies(self)):
                 return False
             if not all(target.exists() for target in inputs):
@@ -428,7 +428,7 @@ class TaskOnKart(WhatIsKept, luigi.Task, Generic[T], metaclass=TaskMeta):
             raise EmptyDump(str(self))
         found = loading.output_target(self, target)
         # targets in memory, and those of users, take the value only
-        labels = labels_of(self, custom_labels) if getattr(found, "keeps_labels", False) else None
+        labels = labels_of(self, custom_labels) if getattr(found, "supports_labels", False) else None
         may_commit = self._kart.may_commit
         if may_commit is not None and isinstance(found, Target):
             self._kart.stored += (found.dump(obj, labels, may_commit),)

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import luigi
 
-from kart_runtime.errors import CyclicTasks, NotATask, PlanError, UnstableValue
-from kart_runtime.task.nested import flat, flatten
+from kart_runtime.errors import CyclicDependency, NotATask, PlanError, UnstableValue
+from kart_runtime.task.nested import flatten, iter_flat
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Kept:
+class EngineState:
     """What the engine keeps with one task instance; held as `task._kart`.
 
     Attributes
@@ -47,7 +47,7 @@ class Kept:
     stored
         What the current attempt has dumped.
     reran
-        Whether a task with `rerun` has been run again, a bool or a `reruns.WrittenAnew`. None: nobody has asked yet.
+        Whether a task with `rerun` has been run again, a bool or a `rerun.OutputsRewritten`. None: unknown.
     by_attempt
         Whether an attempt of ours runs the task, and not luigi's worker.
     output
@@ -73,7 +73,7 @@ class Kept:
     may_commit: Callable[[], None] | None = None
 
 
-def kept_with(task: luigi.Task) -> Kept | None:
+def engine_state_of(task: luigi.Task) -> EngineState | None:
     """Return what the engine keeps with a task; None for a luigi task that is not kart's.
 
     Parameters
@@ -81,7 +81,7 @@ def kept_with(task: luigi.Task) -> Kept | None:
     task
         Any luigi task.
     """
-    found: Kept | None = task.__dict__.get("_kart")
+    found: EngineState | None = task.__dict__.get("_kart")
     return found
 
 
@@ -106,7 +106,7 @@ def requirements(task: luigi.Task) -> Any:
     task
         Any luigi task.
     """
-    kept = kept_with(task)
+    kept = engine_state_of(task)
     if kept is None or (kept.dependencies is None and not _keeps(task)):
         return _settled(task.requires())
     if kept.dependencies is None:
@@ -114,7 +114,7 @@ def requirements(task: luigi.Task) -> Any:
     return kept.required
 
 
-def _ask(task: luigi.Task, kept: Kept) -> tuple[luigi.Task, ...]:
+def _ask(task: luigi.Task, kept: EngineState) -> tuple[luigi.Task, ...]:
     required = _settled(task.requires())
     dependencies = tuple(flatten(required))
     _check(task, dependencies)
@@ -162,12 +162,12 @@ def dependencies(task: luigi.Task) -> tuple[luigi.Task, ...]:
     NotATask
         When `requires()` holds something else.
     """
-    kept: Kept | None = getattr(task, "_kart", None)
+    kept: EngineState | None = getattr(task, "_kart", None)
     if kept is not None and kept.dependencies is not None:
         return kept.dependencies
     if kept is not None and _keeps(task):
         return _ask(task, kept)
-    found = tuple(flat(requirements(task)))
+    found = tuple(iter_flat(requirements(task)))
     _check(task, found)
     return found
 
@@ -182,10 +182,10 @@ def unique_id(task: luigi.Task) -> str:
 
     Raises
     ------
-    CyclicTasks
+    CyclicDependency
         When the tasks require one another in a circle.
     """
-    kept = kept_with(task)
+    kept = engine_state_of(task)
     if kept is not None and kept.unique_id is not None:
         return kept.unique_id
     known: dict[int, str] = {}
@@ -200,11 +200,11 @@ def _assign(root: luigi.Task, known: dict[int, str]) -> None:
     while waiting:
         task, rest = waiting[-1]
         for upstream in rest:
-            kept: Kept | None = getattr(upstream, "_kart", None)
+            kept: EngineState | None = getattr(upstream, "_kart", None)
             if kept is None or kept.unique_id is not None or id(upstream) in known:
                 continue
             if id(upstream) in on_path:
-                raise CyclicTasks(_circle(list(on_path.values()), upstream))
+                raise CyclicDependency(_circle(list(on_path.values()), upstream))
             on_path[id(upstream)] = upstream
             waiting.append((upstream, iter(dependencies(upstream))))
             break
@@ -225,7 +225,7 @@ def _circle(path: list[luigi.Task], again: luigi.Task) -> list[str]:
 def _hashed(task: luigi.Task, known: Mapping[int, str]) -> str:
     parts: list[Any] = []
     for upstream in dependencies(task):
-        kept: Kept | None = getattr(upstream, "_kart", None)
+        kept: EngineState | None = getattr(upstream, "_kart", None)
         if kept is None:
             parts.append(upstream.to_str_params(only_significant=True))
         elif upstream.significant:  # type: ignore[attr-defined]  # kart's own, since something is kept with it

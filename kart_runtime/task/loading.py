@@ -14,7 +14,7 @@ import luigi
 from kart_runtime.errors import NotRequired
 from kart_runtime.storage.target import Target
 from kart_runtime.task import identity
-from kart_runtime.task.nested import mapped
+from kart_runtime.task.nested import map_structure
 
 
 def load_values(task: luigi.Task, wanted: Any) -> Any:
@@ -27,7 +27,7 @@ def load_values(task: luigi.Task, wanted: Any) -> Any:
     wanted
         What it asks for.
     """
-    return mapped(_inputs(task, wanted), _value, tuples_as=list)
+    return map_structure(_inputs(task, wanted), _value, tuples_as=list)
 
 
 def generate_values(task: luigi.Task, wanted: Any) -> Iterator[Any]:
@@ -46,7 +46,7 @@ def generate_values(task: luigi.Task, wanted: Any) -> Iterator[Any]:
 def _generated(targets: Any) -> Iterator[Any]:
     if isinstance(targets, dict):
         for key, inner in targets.items():
-            yield key, mapped(inner, _value, tuples_as=list)
+            yield key, map_structure(inner, _value, tuples_as=list)
     elif isinstance(targets, list | tuple):
         for inner in targets:
             yield from _generated(inner)
@@ -91,7 +91,7 @@ def output_of(task: luigi.Task) -> Any:
     task
         Any luigi task.
     """
-    kept = identity.kept_with(task)
+    kept = identity.engine_state_of(task)
     if kept is None or not kept.by_attempt:
         return task.output()
     if kept.output is None:

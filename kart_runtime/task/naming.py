@@ -7,7 +7,7 @@ import luigi
 from kart_runtime.task.base import TaskOnKart
 
 
-def describe(task: luigi.Task) -> str:
+def display_name(task: luigi.Task) -> str:
     """Return the name of a task for messages: family and the beginning of its id.
 
     Parameters

@@ -17,7 +17,7 @@ FlattenableItems: TypeAlias = (
 """One item, or nested lists, tuples and dicts of items."""
 
 
-def flat(structure: Any) -> Iterator[Any]:
+def iter_flat(structure: Any) -> Iterator[Any]:
     """Go through the items of nested lists, tuples, dicts, sets and generators; None is no item, text is one.
 
     Parameters
@@ -41,10 +41,10 @@ def flat(structure: Any) -> Iterator[Any]:
         if item is not None and not hasattr(type(item), "__iter__"):
             yield item
         else:
-            yield from flat(item)
+            yield from iter_flat(item)
 
 
-def mapped(structure: Any, function: Callable[[Any], Any], *, tuples_as: type = tuple) -> Any:
+def map_structure(structure: Any, function: Callable[[Any], Any], *, tuples_as: type = tuple) -> Any:
     """Return a structure of the same form with each item replaced.
 
     Parameters
@@ -57,10 +57,10 @@ def mapped(structure: Any, function: Callable[[Any], Any], *, tuples_as: type = 
         What tuples become; `list` where values are loaded, as gokart does.
     """
     if isinstance(structure, dict):
-        return {key: mapped(item, function, tuples_as=tuples_as) for key, item in structure.items()}
+        return {key: map_structure(item, function, tuples_as=tuples_as) for key, item in structure.items()}
     if isinstance(structure, list | tuple):
         kind = list if isinstance(structure, list) else tuples_as
-        return kind(mapped(item, function, tuples_as=tuples_as) for item in structure)
+        return kind(map_structure(item, function, tuples_as=tuples_as) for item in structure)
     return function(structure)
 
 
@@ -70,16 +70,16 @@ def flatten(targets: Any) -> list[Any]:
     Parameters
     ----------
     targets
-        As for `flat`.
+        As for `iter_flat`.
     """
     # The usual cases need no generator: one item, or a list of items.
     kind = type(targets)
     if kind is list or kind is tuple:
         for item in targets:
             if item is None or hasattr(type(item), "__iter__"):
-                return list(flat(targets))
+                return list(iter_flat(targets))
         return list(targets)
-    return list(flat(targets)) if targets is None or hasattr(kind, "__iter__") else [targets]
+    return list(iter_flat(targets)) if targets is None or hasattr(kind, "__iter__") else [targets]
 
 
 def map_flattenable_items(func: Callable[[Any], Any], items: Any) -> Any:
@@ -90,6 +90,6 @@ def map_flattenable_items(func: Callable[[Any], Any], items: Any) -> Any:
     func
         Called with each item.
     items
-        As for `mapped`.
+        As for `map_structure`.
     """
-    return mapped(items, func)
+    return map_structure(items, func)

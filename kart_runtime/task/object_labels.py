@@ -15,7 +15,7 @@ import luigi
 
 from kart_runtime.storage.target import path_of
 from kart_runtime.task import identity
-from kart_runtime.task.nested import mapped
+from kart_runtime.task.nested import map_structure
 from kart_runtime.task.parameters import ListTaskInstanceParameter, TaskInstanceParameter, installed, secret_names
 from kart_runtime.task.run_metadata import MASK
 
@@ -77,7 +77,7 @@ def _named(task: Any) -> dict[str, str]:
 
 
 def _inputs(task: luigi.Task) -> Iterator[tuple[str, str]]:
-    outputs = mapped(identity.requirements(task), _outputs)
+    outputs = map_structure(identity.requirements(task), _outputs)
     if outputs:
         yield REQUIRED_OUTPUTS, json.dumps(outputs, skipkeys=True)
 
@@ -86,7 +86,9 @@ def _outputs(task: luigi.Task | None) -> Any:
     if task is None:  # luigi takes it for no requirement
         return None
     family = task.get_task_family()
-    return mapped(task.output(), lambda output: {"__gokart_task_name": family, "__gokart_output_path": path_of(output)})
+    return map_structure(
+        task.output(), lambda output: {"__gokart_task_name": family, "__gokart_output_path": path_of(output)}
+    )
 
 
 def _fitting(labels: dict[str, str]) -> dict[str, str]:

@@ -13,10 +13,10 @@ from typing import Any
 import luigi
 
 from kart_runtime.storage.target import path_of
-from kart_runtime.task.nested import flat
+from kart_runtime.task.nested import iter_flat
 
 
-class WrittenAnew:
+class OutputsRewritten:
     """True once every output of a task exists and was written after this object was made.
 
     The times of the outputs are compared with each other and not with the clock, behind which those of files may lag by
@@ -38,7 +38,7 @@ class WrittenAnew:
 
 
 def _times(task: luigi.Task) -> dict[str, datetime | int | None]:
-    return {path_of(target): _time(target) for target in flat(task.output())}
+    return {path_of(target): _time(target) for target in iter_flat(task.output())}
 
 
 def _time(target: Any) -> datetime | int | None:

@@ -14,7 +14,7 @@ MASK = "***"
 """What is shown and written in place of a secret."""
 
 
-class WhatIsKept:
+class RunMetadata:
     """The questions; a task is asked them, before, in and after its run."""
 
     if TYPE_CHECKING:

@@ -14,12 +14,12 @@ from kart_runtime import errors
 
 EXAMPLES = [
     errors.KartError("plain"),
-    errors.ConfigError("bad", file="conf/base/run.yaml:3", key="run.seed", expected="int", nearest="sed"),
+    errors.ConfigError("bad", file="conf/base/run.yaml:3", key="run.seed", expected="int", suggestion="sed"),
     errors.ConfigErrors([errors.ConfigError("one"), errors.ConfigError("two")]),
-    errors.VariableMissing("HOME", file="a.yaml:1", key="run.seed"),
+    errors.EnvVarMissing("HOME", file="a.yaml:1", key="run.seed"),
     errors.ExtraMissing("a workspace in S3 needs its client", "s3"),
     errors.PlanError("no order"),
-    errors.CyclicTasks(["A", "B"]),
+    errors.CyclicDependency(["A", "B"]),
     errors.NotATask("A", "int 3"),
     errors.UnstableValue("A", "x", "<A at 0x1>"),
     errors.OutputClash("a.pkl", ["A", "B"]),
@@ -28,7 +28,7 @@ EXAMPLES = [
     errors.ObjectMissing("a/b.pkl"),
     errors.ObjectCorrupt("a/b.pkl", "EOFError"),
     errors.RequestFailed("s3://b/x.pkl", "read", "AccessDenied", "Allow it."),
-    errors.ObjectsLost("b/log/x.pkl", 3, "AccessDenied."),
+    errors.RecordsNotStored("b/log/x.pkl", 3, "AccessDenied."),
     errors.CodecError("no"),
     errors.UnknownFormat("a.xyz", [".pkl"]),
     errors.CannotEncode("csv", "a DataFrame", "dict"),
@@ -115,4 +115,4 @@ def test_a_failed_build_with_very_many_tasks_stays_readable():
     ("name", "guess"), [("trainmodel", "TrainModel"), ("TrianModel", "TrainModel"), ("zzz", None), ("", None)]
 )
 def test_nearest(name, guess):
-    assert errors.nearest(name, ["TrainModel", "LoadData"]) == guess
+    assert errors.closest_match(name, ["TrainModel", "LoadData"]) == guess

@@ -86,7 +86,7 @@ def test_a_run_with_nothing_to_do_asks_once_and_says_that_it_was(bucket):
 
 
 def test_without_the_hand_off_each_value_is_read_once(bucket):
-    found = asked(bucket, Sum(count=COUNT, workspace_directory=bucket.url), hand_off=0)
+    found = asked(bucket, Sum(count=COUNT, workspace_directory=bucket.url), value_cache_mb=0)
     assert dict(found) == {"list": 1, "put": 6 * (COUNT + 1) + 2, "get": COUNT + 1}
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
-from kart_runtime.cli.arguments import find_project, make_plan
-from kart_runtime.cli.exit_codes import Exit
+from kart_runtime.cli.arguments import find_project, plan_from_args
+from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.messages import paragraph
-from kart_runtime.errors import ConfigError, KartError, VariableMissing
+from kart_runtime.errors import ConfigError, EnvVarMissing, KartError
 from kart_runtime.project import Project, check_layout, open_project
 from kart_runtime.project.conf.layers import choose_environment, environments
 from kart_runtime.project.problems import each
@@ -49,9 +49,9 @@ def execute(arguments: argparse.Namespace) -> int:
         if not new:
             print(f"{title}: ok")
     if not found:
-        return Exit.OK
+        return ExitCode.OK
     print("1 problem" if len(found) == 1 else f"{len(found)} problems")
-    return Exit.PROBLEMS
+    return ExitCode.PROBLEMS
 
 
 def _configuration(project: Project, envs: list[str]) -> Iterator[str]:
@@ -61,7 +61,7 @@ def _configuration(project: Project, envs: list[str]) -> Iterator[str]:
         except ConfigError as error:
             for mistake in each(error):
                 # Only where it runs an environment has all its variables.
-                if env == envs[0] or not isinstance(mistake, VariableMissing):
+                if env == envs[0] or not isinstance(mistake, EnvVarMissing):
                     yield paragraph(mistake)
 
 
@@ -77,7 +77,7 @@ def _plan(project: Project, env: str) -> Iterator[str]:
     try:
         with open_project(project, env=env if env in environments(project) else None) as session:
             if session.settings.run.task is not None:
-                make_plan(session, [])
+                plan_from_args(session, [])
     except ConfigError as error:
         yield from map(paragraph, each(error))
     except KartError as error:

@@ -12,8 +12,8 @@ from pathlib import Path
 import luigi
 
 from kart_runtime.cli.arguments import add_words, open_session, resolve_names
-from kart_runtime.cli.deletion import size_lines, told_deleted, workspaces, would_delete
-from kart_runtime.cli.exit_codes import Exit
+from kart_runtime.cli.deletion import dry_run_summary, report_deletion, size_lines, workspaces
+from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.history.files import WorkspaceFiles, absolute, files_of, named_urls, url_of
 from kart_runtime.history.runs import read_records
 
@@ -53,11 +53,11 @@ def execute(arguments: argparse.Namespace) -> int:
     if not sizes:
         print("Nothing to delete.")
     elif not arguments.yes:
-        print(would_delete(sizes.values()))
+        print(dry_run_summary(sizes.values()))
     else:
         kept = dict(chain.from_iterable(one.delete() for one in found))
-        return told_deleted([size for url, size in sizes.items() if url not in kept], kept)
-    return Exit.OK
+        return report_deletion([size for url, size in sizes.items() if url not in kept], kept)
+    return ExitCode.OK
 
 
 def _identity(task: type[luigi.Task]) -> tuple[str, str]:

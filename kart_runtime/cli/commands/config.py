@@ -9,11 +9,11 @@ from typing import Any
 import luigi
 
 from kart_runtime.cli.arguments import add_words, open_session, resolve_names
-from kart_runtime.cli.exit_codes import Exit
-from kart_runtime.cli.formatting import plain, shown
+from kart_runtime.cli.exit_codes import ExitCode
+from kart_runtime.cli.formatting import format_setting, format_value
 from kart_runtime.execution.locks.redis_server import without_password
 from kart_runtime.project import Session
-from kart_runtime.project.names import is_wired, own_parameters, parameters
+from kart_runtime.project.names import is_task_parameter, own_parameters, parameters
 from kart_runtime.task.parameters import Override
 from kart_runtime.task.run_metadata import MASK
 
@@ -56,12 +56,12 @@ def execute(arguments: argparse.Namespace) -> int:
         print(title)
         for name, value, origin in rows or [("(no parameters)", "", "")]:
             print(f"  {name:<{names_width}}  {value:<{values_width}}  {origin}".rstrip())
-    return Exit.OK
+    return ExitCode.OK
 
 
 def _settings(session: Session, section: str) -> list[tuple[str, str, str]]:
     found: Any = getattr(session.settings, section)
-    values = {field.name: plain(getattr(found, field.name)) for field in fields(found)}
+    values = {field.name: format_setting(getattr(found, field.name)) for field in fields(found)}
     if "locks" in values:
         values["locks"] = without_password(values["locks"])
     return [(name, value, session.origins.get(f"{section}.{name}", "default")) for name, value in values.items()]
@@ -92,10 +92,10 @@ def _is_own(session: Session, task: type[luigi.Task], key: str) -> bool:
 
 def _value(task: type[luigi.Task], key: str, param: luigi.Parameter[Any], override: Override | None) -> tuple[str, str]:
     if override is not None:
-        return (MASK if override.secret else shown(param, override.value)), override.origin
+        return (MASK if override.secret else format_value(param, override.value)), override.origin
     family = task.get_task_family()
     if not param.has_task_value(family, key):
-        return "-", "given in Python" if is_wired(param) else "required: no default"
+        return "-", "given in Python" if is_task_parameter(param) else "required: no default"
     value = param.task_value(family, key)
     default = getattr(param, "_default", None)
-    return shown(param, value), "default" if value == param.normalize(default) else "luigi's configuration"
+    return format_value(param, value), "default" if value == param.normalize(default) else "luigi's configuration"

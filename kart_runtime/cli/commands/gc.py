@@ -8,10 +8,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from kart_runtime.cli.arguments import add_values, open_session
-from kart_runtime.cli.deletion import size_lines, told_deleted, workspaces, would_delete
-from kart_runtime.cli.exit_codes import Exit
+from kart_runtime.cli.deletion import dry_run_summary, report_deletion, size_lines, workspaces
+from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.errors import ConfigError
-from kart_runtime.history.garbage import Garbage, Keep, find_garbage, remove
+from kart_runtime.history.garbage import Garbage, RetentionPolicy, find_garbage, remove
 from kart_runtime.storage.stores import UnfinishedUpload
 
 NAME = "gc"
@@ -31,7 +31,7 @@ examples:
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    keep = Keep()
+    keep = RetentionPolicy()
     add_values(parser)
     parser.add_argument(
         "--keep-runs", type=_runs, default=keep.runs, metavar="N", help="keep the last N runs, however old (default 1)"
@@ -49,7 +49,7 @@ def execute(arguments: argparse.Namespace) -> int:
         message = f"gc is about all tasks and takes no names, got {' '.join(names)}"
         raise ConfigError(message, expected="nothing, or KEY=VALUE; clean TASK deletes the outputs of one task")
     with session:
-        keep = Keep(arguments.keep_runs, arguments.keep_days)
+        keep = RetentionPolicy(arguments.keep_runs, arguments.keep_days)
         found = find_garbage(workspaces(session), session.project.root, keep)
     groups = _groups(found)
     for warning in (warning for one in found for warning in one.warnings):
@@ -71,23 +71,23 @@ def _groups(found: Sequence[Garbage]) -> dict[str, dict[str, int]]:
     return groups
 
 
-def _tell(found: Sequence[Garbage]) -> Exit:
+def _tell(found: Sequence[Garbage]) -> ExitCode:
     uploads = len(frozenset[UnfinishedUpload]().union(*(one.uploads for one in found)))
     sizes = [size for one in found for size in one.sizes().values()]
     if uploads:
         print(f"Would throw away {_uploads(uploads)}.")
     if sizes:
-        print(would_delete(sizes))
+        print(dry_run_summary(sizes))
     else:
         print("Nothing was thrown away. Add --yes to do it." if uploads else "Nothing to delete.")
-    return Exit.OK
+    return ExitCode.OK
 
 
 def _uploads(number: int) -> str:
     return "1 unfinished upload" if number == 1 else f"{number} unfinished uploads"
 
 
-def _remove(found: Sequence[Garbage]) -> Exit:
+def _remove(found: Sequence[Garbage]) -> ExitCode:
     removed = remove(found)
     for warning in removed.warnings:
         print(f"warning: {warning}", file=sys.stderr)
@@ -96,8 +96,8 @@ def _remove(found: Sequence[Garbage]) -> Exit:
     if not removed.gone and not removed.kept:
         if not removed.uploads:
             print("Nothing to delete.")
-        return Exit.OK
-    return told_deleted(removed.gone.values(), removed.kept)
+        return ExitCode.OK
+    return report_deletion(removed.gone.values(), removed.kept)
 
 
 def _runs(text: str) -> int:

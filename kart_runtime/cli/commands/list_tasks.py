@@ -9,10 +9,10 @@ from typing import Any
 import luigi
 
 from kart_runtime.cli.arguments import find_project
-from kart_runtime.cli.exit_codes import Exit
-from kart_runtime.cli.formatting import kind, shown
+from kart_runtime.cli.exit_codes import ExitCode
+from kart_runtime.cli.formatting import format_value, type_name
 from kart_runtime.cli.table import columns
-from kart_runtime.project.names import is_wired, own_parameters, parameters
+from kart_runtime.project.names import is_task_parameter, own_parameters, parameters
 
 NAME = "list"
 HELP = "list the task classes and their parameters"
@@ -43,12 +43,12 @@ def execute(arguments: argparse.Namespace) -> int:
             print(f"  {name}" + (f": {doc}" if doc else ""))
             declared = parameters(task) if arguments.all else own_parameters(task)
             for line in columns(
-                [(key, kind(param), _default(param)) for key, param in declared.items()], indent="      "
+                [(key, type_name(param), _default(param)) for key, param in declared.items()], indent="      "
             ):
                 print(line)
     plural = "" if len(tasks) == 1 else "s"
     print(f"{len(tasks)} task class{'es' if plural else ''} in {len(modules)} module{'' if len(modules) == 1 else 's'}")
-    return Exit.OK
+    return ExitCode.OK
 
 
 def _first_line(task: type[luigi.Task]) -> str:
@@ -59,5 +59,5 @@ def _first_line(task: type[luigi.Task]) -> str:
 def _default(param: luigi.Parameter[Any]) -> str:
     default = getattr(param, "_default", None)
     if default is luigi.parameter._no_value:
-        return "(from Python)" if is_wired(param) else "(required)"
-    return shown(param, default)
+        return "(from Python)" if is_task_parameter(param) else "(required)"
+    return format_value(param, default)

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from kart_runtime.cli.exit_codes import Exit
+from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.migrate import CannotMigrate, Change, Problem, diff, survey, write
 
 NAME = "migrate"
@@ -49,8 +49,8 @@ def execute(arguments: argparse.Namespace) -> int:
     done = [change for change in found.changes if change.path not in failed]
     print(_summary(done, arguments.write) if done or not (failed or found.problems) else "Nothing was changed.")
     if unwritten:
-        return Exit.FAILED
-    return Exit.PROBLEMS if found.problems else Exit.OK
+        return ExitCode.FAILED
+    return ExitCode.PROBLEMS if found.problems else ExitCode.OK
 
 
 def _write(changes: Sequence[Change]) -> list[Problem]:

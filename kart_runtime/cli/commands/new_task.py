@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from kart_runtime.cli.arguments import find_project
-from kart_runtime.cli.exit_codes import Exit
+from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.project import new_task
 
 NAME = "new-task"
@@ -27,4 +27,4 @@ def execute(arguments: argparse.Namespace) -> int:
     project = find_project(arguments)
     for path in new_task(project, arguments.name):
         print(f"wrote {project.relative(path)}")
-    return Exit.OK
+    return ExitCode.OK

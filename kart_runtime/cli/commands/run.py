@@ -10,13 +10,13 @@ from typing import Any
 import luigi
 
 from kart_runtime.builder import build
-from kart_runtime.cli.arguments import add_words, make_roots, open_session, planning, unplannable
+from kart_runtime.cli.arguments import add_words, as_plan_error, open_session, planning, tasks_from_args
 from kart_runtime.cli.display import make_display
-from kart_runtime.cli.exit_codes import Exit
+from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.logs import logging_as
 from kart_runtime.errors import BuildFailed
 from kart_runtime.storage.target import path_of
-from kart_runtime.task.nested import flat
+from kart_runtime.task.nested import iter_flat
 
 NAME = "run"
 HELP = "build tasks, and what they need"
@@ -46,38 +46,32 @@ def execute(arguments: argparse.Namespace) -> int:
     settings = session.settings
     with session, logging_as(settings.logging):
         with planning(session):
-            roots = make_roots(session, names)
+            roots = tasks_from_args(session, names)
         display = make_display(session.project.package_folder, quiet=arguments.quiet)
         try:
             with display:
                 build(
                     roots,
                     return_value=False,
-                    executor=settings.run.executor,
-                    workers=settings.run.workers,
-                    address=settings.run.address,
-                    resources=settings.run.resources,
-                    locks=settings.run.locks,
-                    lock_wait=settings.run.lock_wait,
-                    hand_off=settings.run.hand_off_mb * 1_000_000,
+                    settings=settings.run,
                     check_all=True,  # the summary counts every complete task
                     on_event=display.show,
                 )
         except BuildFailed:
             display.failed()
-            return Exit.FAILED
+            return ExitCode.FAILED
         except KeyboardInterrupt:
             display.interrupted()
-            return Exit.INTERRUPTED
+            return ExitCode.INTERRUPTED
         except Exception as error:
             if not display.has_plan:
-                raise unplannable(error, session) from error
+                raise as_plan_error(error, session) from error
             # Tasks that a running task yielded cannot be planned: no attempt failed, but the run did.
             display.broken(error)
-            return Exit.FAILED
+            return ExitCode.FAILED
         if not arguments.quiet:
             _print_outputs(roots)
-    return Exit.OK
+    return ExitCode.OK
 
 
 def _options_as_words(arguments: argparse.Namespace) -> None:
@@ -90,14 +84,14 @@ def _options_as_words(arguments: argparse.Namespace) -> None:
 
 def _print_outputs(roots: Sequence[luigi.Task]) -> None:
     """Print where the roots' outputs lie; a task that only gathers others has none of its own, so theirs."""
-    shown = {owner: list(flat(owner.output())) for root in roots for owner in _owners(root)}
+    shown = {owner: list(iter_flat(owner.output())) for root in roots for owner in _owners(root)}
     for owner, targets in shown.items():
         for target in targets:
             print(f"{type(owner).__name__} -> {_from_here(path_of(target))}")
 
 
 def _owners(root: luigi.Task) -> list[luigi.Task]:
-    return [root] if any(True for _ in flat(root.output())) else list(flat(root.requires()))
+    return [root] if any(True for _ in iter_flat(root.output())) else list(iter_flat(root.requires()))
 
 
 def _from_here(url: str) -> str:

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import luigi
 
-from kart_runtime.cli.arguments import add_words, make_plan, open_session
+from kart_runtime.cli.arguments import add_words, open_session, plan_from_args
 from kart_runtime.cli.commands.plan import counts
-from kart_runtime.cli.exit_codes import Exit
-from kart_runtime.cli.task_names import Labels
+from kart_runtime.cli.exit_codes import ExitCode
+from kart_runtime.cli.task_names import TaskLabels
 from kart_runtime.plan.decisions import Action, Plan, Reason
 
 NAME = "tree"
@@ -40,11 +40,11 @@ def execute(arguments: argparse.Namespace) -> int:
     """Print the tree, and the counts."""
     session, names = open_session(arguments)
     with session:
-        made = make_plan(session, names)
+        made = plan_from_args(session, names)
         for line in draw(made, _ASCII if _is_ascii() else _LINES):
             print(line)
         print(counts(made))
-    return Exit.OK
+    return ExitCode.OK
 
 
 def draw(made: Plan, strokes: tuple[str, str, str, str]) -> Iterator[str]:
@@ -58,7 +58,7 @@ def draw(made: Plan, strokes: tuple[str, str, str, str]) -> Iterator[str]:
         A branch, the last branch, and what stands below each of them.
     """
     branch, last_branch, below, below_last = strokes
-    labels = Labels(made.tasks)
+    labels = TaskLabels(made.tasks)
     drawn: set[luigi.Task] = set()
     waiting = [(root, "", "") for root in reversed(made.roots)]
     while waiting:
@@ -75,7 +75,7 @@ def draw(made: Plan, strokes: tuple[str, str, str, str]) -> Iterator[str]:
 
 
 def _mark(made: Plan, task: luigi.Task) -> str:
-    decision = made.decisions[task]
+    decision = made.decision_by_task[task]
     if decision.reason is Reason.NOT_NEEDED:
         return "not needed"
     return _MARKS[decision.action]

@@ -23,7 +23,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from kart_runtime.execution.executors.choice import KINDS, Executors, ThreadExecutor, hint_of, make_executor
+from kart_runtime.execution.executors.choice import KINDS, Executors, ThreadExecutor, make_executor, requested_executor
 from kart_runtime.execution.executors.serial import SerialExecutor
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ __all__ = [
     "SerialExecutor",
     "ThreadExecutor",
     "forget_kept_workers",
-    "hint_of",
     "make_executor",
+    "requested_executor",
 ]
 
 _HOMES = {

@@ -8,14 +8,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
 
 import luigi
 
-from kart_runtime.errors import ConfigError, nearest
+from kart_runtime.errors import ConfigError, closest_match
+from kart_runtime.execution.executors.base import TaskExecutor
 from kart_runtime.execution.executors.serial import SerialExecutor
 
 if TYPE_CHECKING:
@@ -23,11 +24,12 @@ if TYPE_CHECKING:
 
 KINDS = ("serial", "threads", "processes", "dask")
 
-ThreadExecutor = ThreadPoolExecutor
-"""Runs what is submitted in threads. What runs cannot be ended from outside, also not by Ctrl-C."""
+
+class ThreadExecutor(ThreadPoolExecutor, TaskExecutor):
+    """Runs calls in threads. A running call cannot be ended from outside, not even by Ctrl-C."""
 
 
-def make_executor(kind: str | None, workers: int | None = None, address: str | None = None) -> Executor:
+def make_executor(kind: str | None, workers: int | None = None, address: str | None = None) -> TaskExecutor:
     """Return the executor of a kind.
 
     Parameters
@@ -46,7 +48,7 @@ def make_executor(kind: str | None, workers: int | None = None, address: str | N
         For another kind, and for a number of workers or an address that the kind cannot have.
     """
     kind = _acceptable(kind, workers, address)
-    made: Executor
+    made: TaskExecutor
     if kind == "threads":
         return ThreadExecutor(workers or 1, thread_name_prefix="kart")
     if kind == "processes":
@@ -58,7 +60,7 @@ def make_executor(kind: str | None, workers: int | None = None, address: str | N
     return SerialExecutor()
 
 
-def hint_of(cls: type) -> str | None:
+def requested_executor(cls: type) -> str | None:
     """Return what a task class asks for by its attribute `executor`; a parameter of that name is the user's own.
 
     Parameters
@@ -87,6 +89,8 @@ class Executors:
         The name of the build's own executor.
     workers
         How many attempts the build may have under way at once.
+    on_cluster
+        Whether attempts run on a cluster, and not in this program or its worker processes.
 
     Raises
     ------
@@ -96,12 +100,12 @@ class Executors:
 
     def __init__(self, kind: str | None, workers: int | None = None, address: str | None = None) -> None:
         self.kind = _acceptable(kind, workers, address)
-        on_cluster = self.kind == "dask"
-        self.workers = workers or (sys.maxsize if on_cluster else 1)
+        self.on_cluster = self.kind == "dask"
+        self.workers = workers or (sys.maxsize if self.on_cluster else 1)
         self._address = address
         # What runs in this program, beside a cluster, has nobody else's number.
-        self._here = workers or (os.cpu_count() or 1 if on_cluster else 1)
-        self._made: dict[str, Executor] = {}
+        self._here = workers or (os.cpu_count() or 1 if self.on_cluster else 1)
+        self._made: dict[str, TaskExecutor] = {}
 
     def open(self, tasks: Iterable[luigi.Task]) -> None:
         """Find out, before anything runs, that tasks can run where they are to run; only a cluster may be unfit.
@@ -118,10 +122,10 @@ class Executors:
         """
         if self.kind != "dask":
             return
-        away = [task for task in tasks if hint_of(type(task)) in {None, "dask"}]
+        away = [task for task in tasks if requested_executor(type(task)) in {None, "dask"}]
         if away:
             workspaces = {getattr(task, "workspace_directory", None) for task in away}
-            executor = cast("DaskExecutor", self.of(None))
+            executor = cast("DaskExecutor", self.get(None))
             executor.open({type(task) for task in away}, {one for one in workspaces if isinstance(one, str)})
 
     def check_hint(self, cls: type[luigi.Task]) -> None:
@@ -137,7 +141,7 @@ class Executors:
         ConfigError
             Naming the class.
         """
-        hint = hint_of(cls)
+        hint = requested_executor(cls)
         if hint is None:
             return
         key = f"{cls.get_task_family()}.executor"
@@ -145,7 +149,7 @@ class Executors:
         if hint == "dask" and self.kind != "dask":
             raise ConfigError("this build has no Dask cluster", key=key, expected="a build with executor 'dask'")
 
-    def of(self, hint: str | None) -> Executor:
+    def get(self, hint: str | None) -> TaskExecutor:
         """Return the executor for a task.
 
         Parameters
@@ -177,11 +181,7 @@ class Executors:
             on a cluster. Else everything is waited for.
         """
         for executor in self._made.values():
-            end_work = getattr(executor, "close", None)  # only they have work elsewhere
-            if kill and end_work is not None:
-                end_work(kill)
-            else:
-                executor.shutdown(wait=not kill, cancel_futures=kill)
+            executor.close(kill)
 
     def __enter__(self) -> Self:
         return self
@@ -210,6 +210,6 @@ def _acceptable(kind: str | None, workers: int | None, address: str | None) -> s
 def _checked(kind: str, key: str) -> str:
     if kind not in KINDS:
         raise ConfigError(
-            f"unknown executor '{kind}'", key=key, expected=", ".join(KINDS), nearest=nearest(str(kind), KINDS)
+            f"unknown executor '{kind}'", key=key, expected=", ".join(KINDS), suggestion=closest_match(str(kind), KINDS)
         )
     return kind

@@ -1,16 +1,18 @@
-"""How does a task run without any pool? At once, in the thread that submits it; `choice` hands this out."""
+"""Executor that runs each call at once, in the thread that submits it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
-from typing import ParamSpec, TypeVar
+from concurrent.futures import Future
+from typing import Any, Generic, ParamSpec, TypeVar
+
+from kart_runtime.execution.executors.base import Finishing, Rank, TaskExecutor
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class SerialExecutor(Executor):
+class SerialExecutor(TaskExecutor):
     """Runs what is submitted at once, in the thread of the caller."""
 
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
@@ -21,3 +23,25 @@ class SerialExecutor(Executor):
         except Exception as error:  # noqa: BLE001 - it belongs to the future
             future.set_exception(error)
         return future
+
+    def submit_ranked(self, rank: Rank, fn: Callable[[], R]) -> Finishing[R]:  # noqa: ARG002
+        """Run a call that raises nothing but Ctrl-C."""
+        return _Finished(fn())
+
+
+class _Finished(Generic[R]):
+    """A finished future without the locks of a real one, which would cost more than a small task."""
+
+    __slots__ = ("_result",)
+
+    def __init__(self, result: R) -> None:
+        self._result = result
+
+    def add_done_callback(self, fn: Callable[[Any], object], /) -> None:
+        fn(self)
+
+    def exception(self) -> None:
+        return None
+
+    def result(self) -> R:
+        return self._result

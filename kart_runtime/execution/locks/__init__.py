@@ -21,9 +21,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from kart_runtime.errors import ConfigError, LockLost, LockTimeout, nearest
+from kart_runtime.errors import ConfigError, LockLost, LockTimeout, closest_match
 from kart_runtime.execution.locks import redis_server
-from kart_runtime.execution.locks.lease import this_process
+from kart_runtime.execution.locks.lease import holder_id
 from kart_runtime.execution.locks.object_store import StoreLocks, conditional_store, lock_url
 from kart_runtime.execution.locks.redis_server import RedisLocks
 from kart_runtime.storage.registry import split_url
@@ -31,7 +31,7 @@ from kart_runtime.storage.registry import split_url
 KINDS = ("none", "file", "workspace", redis_server.FORM)
 
 
-class Turn(Protocol):
+class LockHandle(Protocol):
     """What holding a lock gives."""
 
     def check(self) -> None:
@@ -45,7 +45,11 @@ class Locks(Protocol):
     shared: bool
     """Whether another process may have done the work meanwhile, so that completeness is asked again inside."""
 
-    def hold(self, name: str, workspace: str | None, wait: float) -> AbstractContextManager[Turn]:
+    def check(self) -> None:
+        """Raise `ConfigError` if the locks cannot be used, for example because no server answers."""
+        ...
+
+    def hold(self, name: str, workspace: str | None, wait: float) -> AbstractContextManager[LockHandle]:
         """Hold a name of a workspace inside a ``with`` block.
 
         It is waited for up to `wait` seconds; then `LockTimeout` is raised. Without a workspace it is that of the
@@ -84,15 +88,18 @@ class FileLocks:
     def __init__(self, workspace: str) -> None:
         self.workspace = workspace
 
+    def check(self) -> None:
+        """Return: a folder needs no server."""
+
     @contextlib.contextmanager
-    def hold(self, name: str, workspace: str | None, wait: float) -> Iterator[Turn]:
+    def hold(self, name: str, workspace: str | None, wait: float) -> Iterator[LockHandle]:
         """Hold a name; poll with growing pauses for at most `wait` seconds."""
         folder = _checked_folder(workspace or self.workspace)
         descriptor = _locked(Path(split_url(lock_url(folder, name))[1]), name, wait)
         holder = os.getpid()
         try:
             os.truncate(descriptor, 0)
-            os.pwrite(descriptor, this_process().encode(), 0)
+            os.pwrite(descriptor, holder_id().encode(), 0)
             yield _FileTurn(descriptor, name)
         finally:
             # Closing alone would leave the lock to a process that the task has forked, which has the file open, too;
@@ -167,7 +174,10 @@ class WorkspaceLocks:
     def __init__(self, workspace: str) -> None:
         self.workspace = workspace
 
-    def hold(self, name: str, workspace: str | None, wait: float) -> AbstractContextManager[Turn]:
+    def check(self) -> None:
+        """Return: a folder needs no server."""
+
+    def hold(self, name: str, workspace: str | None, wait: float) -> AbstractContextManager[LockHandle]:
         """Hold a name, as `FileLocks` or `StoreLocks`."""
         workspace = workspace or self.workspace
         locks: Locks = FileLocks(workspace) if is_folder(workspace) else StoreLocks(workspace)
@@ -204,7 +214,7 @@ def checked_kind(text: str) -> str:
     if text in KINDS[:-1]:
         return text
     shown = redis_server.without_password(text)
-    guess = nearest(shown, [*KINDS[:-1], "redis"])
+    guess = closest_match(shown, [*KINDS[:-1], "redis"])
     meant = redis_server.FORM if guess == "redis" else guess
     hint = f"; did you mean '{meant}'?" if meant else ""
     raise ValueError(f"expected one of {', '.join(KINDS)}, got '{shown}'{hint}")

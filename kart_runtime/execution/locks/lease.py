@@ -24,7 +24,7 @@ _PAUSE = 0.1
 """Seconds between two questions to a server that does not answer."""
 
 
-def this_process() -> str:
+def holder_id() -> str:
     """Return who this is, for those who wait: host, process and the time."""
     return holder_text(socket.gethostname(), os.getpid(), now_text())
 
@@ -45,20 +45,20 @@ def now_text() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S%z")
 
 
-class Moment(NamedTuple):
+class Instant(NamedTuple):
     """A point in time, by two clocks: a virtual machine that was paused may find only the second one set right."""
 
     running: float
     wall: float
 
     @classmethod
-    def now(cls) -> Moment:
+    def now(cls) -> Instant:
         """Return this moment."""
         return cls(time.clock_gettime(_CLOCK), time.time())
 
-    def ago(self) -> float:
+    def elapsed(self) -> float:
         """Return how many seconds have passed since; rather too many than too few."""
-        now = Moment.now()
+        now = Instant.now()
         return max(now.running - self.running, now.wall - self.wall)
 
 
@@ -81,7 +81,7 @@ class Lease:
     """
 
     def __init__(
-        self, name: str, timeout: float, renew: Callable[[], bool], began: Moment, *, trusted: float = 0.0
+        self, name: str, timeout: float, renew: Callable[[], bool], began: Instant, *, trusted: float = 0.0
     ) -> None:
         self.name, self.timeout = name, timeout
         self._renew, self._confirmed, self._trusted = renew, began, trusted
@@ -122,15 +122,15 @@ class Lease:
             return not self._why_lost and self._is_certain()
 
     def _is_certain(self) -> bool:
-        return self._confirmed.ago() < self._trusted
+        return self._confirmed.elapsed() < self._trusted
 
     def _is_answered(self) -> bool:
         """Ask the server; return False when it did not answer and there is time to ask again."""
-        began = Moment.now()
+        began = Instant.now()
         try:
             mine = self._renew()
         except Exception as error:  # noqa: BLE001 - of whatever client; it is told when time is up
-            silent = self._confirmed.ago()
+            silent = self._confirmed.elapsed()
             if silent < self.timeout:
                 return False
             self._why_lost = f"it could not be renewed for {silent:.0f} s ({type(error).__name__}: {error})"
@@ -138,12 +138,12 @@ class Lease:
         if mine:
             self._confirmed = began
         else:
-            silent = self._confirmed.ago()
+            silent = self._confirmed.elapsed()
             self._why_lost = f"it was not renewed for {silent:.0f} s, and then it ended or another process took it"
         return True
 
 
-class Renewals:
+class LeaseRenewer:
     """The leases that this process holds, and one thread that renews them.
 
     The thread starts with the first lease and stays. A lease that ends before it has to be renewed costs no more than

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from kart_runtime.errors import ConfigError, LockTimeout
-from kart_runtime.execution.locks.lease import Lease, Moment, Renewals, holder_text, now_text
+from kart_runtime.execution.locks.lease import Instant, Lease, LeaseRenewer, holder_text, now_text
 from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.stores import Conditional, Versioned
 
@@ -37,7 +37,7 @@ _FIRST_PAUSE, _LAST_PAUSE = 0.2, 5.0
 _ROUNDING = 1.0
 """Seconds by which the age of an object may be wrong: times in answers of services are whole seconds."""
 
-_renewals = Renewals("kart-store-locks")
+_renewals = LeaseRenewer("kart-store-locks")
 _chance = random.SystemRandom()  # the global generator is seeded alike in processes that wait for one another
 
 
@@ -72,6 +72,9 @@ class StoreLocks:
         self.workspace = workspace
         self.timeout = LOCK_TIMEOUT if timeout is None else timeout
 
+    def check(self) -> None:
+        """Return: whether the store can lock was asked when the locks were made."""
+
     @contextlib.contextmanager
     def hold(self, name: str, workspace: str | None, wait: float) -> Iterator[Lease]:
         """Hold a name, renewing it until the block ends; wait for it for at most `wait` seconds.
@@ -97,11 +100,11 @@ class StoreLocks:
                 if is_certain or claim.renew():
                     claim.give_back()
 
-    def _granted(self, claim: _Claim, name: str, wait: float) -> Moment:
+    def _granted(self, claim: _Claim, name: str, wait: float) -> Instant:
         """Take a lock; return a moment before the store wrote it."""
         started, pause = time.monotonic(), _FIRST_PAUSE
         while True:
-            began = Moment.now()
+            began = Instant.now()
             holder = claim.take(self.timeout + _ROUNDING)
             if holder is None:
                 return began

@@ -14,8 +14,8 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import SplitResult, quote, urlsplit
 
-from kart_runtime.errors import ConfigError, LockTimeout, needing
-from kart_runtime.execution.locks.lease import Lease, Moment, Renewals, this_process
+from kart_runtime.errors import ConfigError, LockTimeout, require_extra
+from kart_runtime.execution.locks.lease import Instant, Lease, LeaseRenewer, holder_id
 
 CONNECT_SECONDS = 10.0
 """How long the server may take to answer."""
@@ -26,7 +26,7 @@ LOCK_TIMEOUT = 180.0
 FORM = "redis://HOST:PORT"
 """How a server is written."""
 
-_renewals = Renewals("kart-redis-locks")
+_renewals = LeaseRenewer("kart-redis-locks")
 
 
 class RedisLocks:
@@ -54,7 +54,7 @@ class RedisLocks:
     def __repr__(self) -> str:
         return f"RedisLocks({without_password(self.url)!r})"
 
-    def reach(self) -> None:
+    def check(self) -> None:
         """Find out, before anything runs, that the server answers.
 
         Raises
@@ -81,7 +81,7 @@ class RedisLocks:
             lock = _client(self.url).lock(key, timeout=self.timeout, thread_local=False)
             self._acquire(lock, name, wait)
         # The server is asked by each check: it costs little, and the server alone knows when the lock has ended.
-        lease = Lease(name, self.timeout, lambda: _renewed(lock), Moment.now())
+        lease = Lease(name, self.timeout, lambda: _renewed(lock), Instant.now())
         _renewals.add(lease)
         try:
             yield lease
@@ -93,7 +93,7 @@ class RedisLocks:
 
     def _acquire(self, lock: Any, name: str, wait: float) -> None:
         began = time.monotonic()
-        token = f"{this_process()}#{uuid.uuid4()}"
+        token = f"{holder_id()}#{uuid.uuid4()}"
         if lock.acquire(blocking=wait > 0, blocking_timeout=wait or None, token=token):
             return
         found = lock.redis.get(lock.name)
@@ -127,7 +127,7 @@ def _written_alike(workspace: str) -> str:
 
 
 def _redis() -> Any:
-    with needing("locks on a redis server need its client", "redis"):
+    with require_extra("locks on a redis server need its client", "redis"):
         import redis
     return redis
 

@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 
 import luigi
 
-from kart_runtime.plan.graph import walk
+from kart_runtime.plan.graph import build_graph
 from kart_runtime.storage.target import path_of
 from kart_runtime.task import identity
 from kart_runtime.task.base import TaskOnKart
 from kart_runtime.task.naming import id_of, name_of
-from kart_runtime.task.nested import flat
+from kart_runtime.task.nested import iter_flat
 
 
 class RequiredTask(NamedTuple):
@@ -154,7 +154,7 @@ def make_task_info_tree(
 
     Raises
     ------
-    CyclicTasks
+    CyclicDependency
         When tasks require one another in a circle.
     NotATask
         When something else is given or required.
@@ -174,7 +174,7 @@ def make_task_info_tree(
 
 def _without_ignored(root: luigi.Task, ignored: frozenset[str]) -> dict[luigi.Task, list[luigi.Task]]:
     """Return each task that is shown with those shown below it, upstream before downstream."""
-    graph = walk([root]).by_task()
+    graph = build_graph([root]).by_task()
     wanted, shown = {root}, {}
     for task in reversed(graph):
         if task in wanted:
@@ -189,7 +189,7 @@ def _without_ignored(root: luigi.Task, ignored: frozenset[str]) -> dict[luigi.Ta
 
 def _info(task: luigi.Task, children: list[TaskInfo]) -> TaskInfo:
     is_complete = "COMPLETE" if task.complete() else "PENDING"
-    paths = [path_of(target) for target in flat(task.output())]
+    paths = [path_of(target) for target in iter_flat(task.output())]
     if isinstance(task, TaskOnKart):
         seconds = task.get_processing_time()
         time = seconds if isinstance(seconds, str) else f"{seconds}s"

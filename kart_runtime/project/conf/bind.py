@@ -12,11 +12,11 @@ from typing import Any
 
 import luigi
 
-from kart_runtime.errors import ConfigError, nearest
+from kart_runtime.errors import ConfigError, closest_match
 from kart_runtime.project.conf.interpolation import Interpolation
 from kart_runtime.project.conf.sections import SECTIONS, TO_TASKS, check, field_names
 from kart_runtime.project.conf.tree import Branch, Leaf, Node, origin_of, plain
-from kart_runtime.project.names import TaskNames, is_wired, own_parameters, parameters
+from kart_runtime.project.names import TaskNames, is_task_parameter, own_parameters, parameters
 from kart_runtime.settings import LoggingSettings, RunSettings, Settings
 from kart_runtime.task.base import TaskOnKart
 from kart_runtime.task.parameters import Override, coerce
@@ -175,7 +175,7 @@ class _Binder:
         for name, child in node.children.items():
             parameter = declared.get(name)
             if parameter is None:
-                own = [key for key, param in own_parameters(task).items() if not is_wired(param)]
+                own = [key for key, param in own_parameters(task).items() if not is_task_parameter(param)]
                 message = f"{path[-1]} has no parameter '{name}'"
                 expected = ", ".join(own) if own else "nothing: it declares no such parameter"
                 self._refuse((*path, name), child, message, expected=expected, near=(name, own or list(declared)))
@@ -216,10 +216,10 @@ class _Binder:
         expected: str | None = None,
         near: tuple[str, list[str]] | None = None,
     ) -> None:
-        guess = nearest(*near) if near else None
+        guess = closest_match(*near) if near else None
         # The name of a map stands on the line above its content.
         origin = node.origin or origin_of(node)
-        self.errors.append(ConfigError(message, file=origin, key=".".join(path), expected=expected, nearest=guess))
+        self.errors.append(ConfigError(message, file=origin, key=".".join(path), expected=expected, suggestion=guess))
 
 
 def local_folder(workspace: str, root: Path) -> str:

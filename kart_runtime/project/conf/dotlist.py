@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kart_runtime.errors import ConfigError, nearest
+from kart_runtime.errors import ConfigError, closest_match
 from kart_runtime.project.conf.sections import SECTIONS
 from kart_runtime.project.conf.tree import COMMAND_LINE, Branch, merge, nested
 from kart_runtime.project.conf.yaml_documents import read_value
@@ -64,9 +64,12 @@ def _whole(path: tuple[str, ...], names: TaskNames) -> tuple[str, ...]:
     if len(path) == 1:
         raise ConfigError(_lonely(key, names), file=COMMAND_LINE, key=key, expected="Task.parameter=value")
     owner = ".".join(path[:-1])
-    guess = nearest(path[0], SECTIONS) if len(path) == 2 else None
+    guess = closest_match(path[0], SECTIONS) if len(path) == 2 else None
     raise ConfigError(
-        f"there is no task or section {owner}", file=COMMAND_LINE, key=key, nearest=guess or names.nearest(owner)
+        f"there is no task or section {owner}",
+        file=COMMAND_LINE,
+        key=key,
+        suggestion=guess or names.closest_match(owner),
     )
 
 

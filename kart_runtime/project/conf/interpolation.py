@@ -13,7 +13,7 @@ from typing import Any
 from omegaconf import Container, DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from kart_runtime.errors import ConfigError, VariableMissing
+from kart_runtime.errors import ConfigError, EnvVarMissing
 from kart_runtime.project.conf.tree import Branch, plain
 
 _ENVIRONMENT = re.compile(r"\$\{\s*oc\.env\s*:\s*([^},\s]+)")
@@ -69,7 +69,7 @@ class Interpolation:
         except OmegaConfBaseException as error:
             variable = re.search(r"Environment variable '(.+)' not found", str(error))
             if variable:
-                raise VariableMissing(variable[1], file=origin, key=key) from error
+                raise EnvVarMissing(variable[1], file=origin, key=key) from error
             reason = str(error).splitlines()[0]
             raise ConfigError(f"cannot be worked out: {reason}", file=origin, key=key) from error
 

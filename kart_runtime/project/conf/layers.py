@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from kart_runtime.errors import ConfigError, nearest
+from kart_runtime.errors import ConfigError, closest_match
 from kart_runtime.project.conf.tree import Branch, Leaf, Node, merge
 from kart_runtime.project.conf.yaml_documents import read_document
 from kart_runtime.project.project import Project
@@ -68,7 +68,7 @@ def choose_environment(project: Project, env: str | None) -> str:
         f"there is no environment '{asked}': no folder {project.relative(project.conf)}/{asked}",
         file=where,
         expected=_listed(known),
-        nearest=nearest(asked, known),
+        suggestion=closest_match(asked, known),
     )
 
 

@@ -11,7 +11,7 @@ import types
 from collections.abc import Mapping
 from typing import Any, get_args, get_origin, get_type_hints
 
-from kart_runtime.errors import nearest
+from kart_runtime.errors import closest_match
 from kart_runtime.execution import executors, locks
 from kart_runtime.settings import LoggingSettings, RunSettings
 from kart_runtime.task.parameters import as_found
@@ -31,7 +31,7 @@ _WORDS = {
     int: "int",
     str: "text (put it into quotes)",
     bool: "bool (true or false)",
-    float: "float",
+    float: "number",
     type(None): "null",
 }
 _CHOICES = {
@@ -63,7 +63,7 @@ def check(section: str, name: str, value: object, text: str | None = None) -> ob
     kinds = get_args(declared) if isinstance(declared, types.UnionType) else (declared,)
     if str in kinds and text is not None and value is not None:
         value = text
-    if type(value) not in kinds:
+    if type(value) not in kinds and not (float in kinds and type(value) is int):
         expected = " or ".join(_WORDS[kind] for kind in kinds)
         raise ValueError(f"expected {expected}, got {as_found(value)}")
     _check_choice(f"{section}.{name}", value)
@@ -83,20 +83,20 @@ def _amounts(value: object) -> dict[str, float]:
 _LEAST = {
     "run.workers": ("a number", 1),
     "run.lock_wait": ("a number of seconds", 0),
-    "run.hand_off_mb": ("a number of megabytes", 0),
+    "run.value_cache_mb": ("a number of megabytes", 0),
 }
 
 
 def _check_choice(key: str, value: object) -> None:
     known = _CHOICES.get(key)
     if known is not None and value is not None and value not in known:
-        guess = nearest(str(value), known)
+        guess = closest_match(str(value), known)
         hint = f"; did you mean '{guess}'?" if guess else ""
         raise ValueError(f"expected one of {', '.join(known)}, got '{value}'{hint}")
     if key == "run.locks":
         locks.checked_kind(str(value))
     what, least = _LEAST.get(key, ("", 0))
-    if what and isinstance(value, int) and value < least:
+    if what and isinstance(value, int | float) and value < least:
         raise ValueError(f"expected {what} from {least} on, got {value}")
     if key == "run.address" and value == "":
         raise ValueError("expected an address such as tcp://HOST:8786, got empty text")

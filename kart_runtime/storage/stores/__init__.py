@@ -8,7 +8,7 @@ asked for by the attributes and methods below, each of which it may leave out:
     go in the background, and values are handed over in memory without asking whether the file is still the same.
 ``put(key, data)``
     Stores a small object with less effort than `write`.
-``keeps_labels`` and ``write(key, labels)``
+``supports_labels`` and ``write(key, labels)``
     True where texts are kept with an object.
 the methods of `Conditional`
     For stores that can give turns, so that tasks are locked without a server for that.

@@ -1,8 +1,8 @@
 """How are small objects stored without anybody waiting for each? By threads, and all of them before a build returns.
 
 For log files and records on remote stores: a task has five of them, and none is needed to go on. `builder` puts a
-`Background` in force; an attempt in a worker process has one of its own, so that its outcome is told when everything is
-stored. Without one, `put` stores at once.
+`BackgroundWriter` in force; an attempt in a worker process has one of its own, so that its outcome is sent when
+everything is stored. Without one, `put` stores at once.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 
-from kart_runtime.errors import ObjectsLost
+from kart_runtime.errors import RecordsNotStored
 from kart_runtime.storage.stores import Store
 from kart_runtime.storage.stores import put as put_now
 
@@ -28,7 +28,7 @@ _LAST_SECONDS = 10.0
 """How long an interrupted build waits for what is on its way."""
 
 
-class Background:
+class BackgroundWriter:
     """Objects on their way."""
 
     def __init__(self) -> None:
@@ -78,7 +78,7 @@ class Background:
 
         Raises
         ------
-        ObjectsLost
+        RecordsNotStored
             When something could not be stored.
         """
         with self._lock:
@@ -93,7 +93,7 @@ class Background:
             lost, self._lost = self._lost, 0
         if first is not None:
             key, error = first
-            raise ObjectsLost(key, lost, str(error)) from error
+            raise RecordsNotStored(key, lost, str(error)) from error
 
     def _end_idle(self) -> None:
         with self._lock:  # so that nobody hands something to threads that end
@@ -110,7 +110,7 @@ class Background:
             threads.shutdown(wait=False, cancel_futures=True)
 
 
-_in_force: list[Background] = []
+_in_force: list[BackgroundWriter] = []
 _lock = threading.Lock()
 
 
@@ -127,7 +127,7 @@ def put(store: Store, key: str, data: bytes) -> None:
 
 
 @contextmanager
-def storing() -> Iterator[None]:
+def background_writes() -> Iterator[None]:
     """Let small objects go in the background until the block ends; then wait for them.
 
     Builds in several threads, and builds inside tasks, share what is in force; each waits for all that was given
@@ -135,11 +135,11 @@ def storing() -> Iterator[None]:
 
     Raises
     ------
-    ObjectsLost
+    RecordsNotStored
         When something could not be stored, and nothing else is wrong.
     """
     with _lock:
-        ours = _in_force[0] if _in_force else Background()
+        ours = _in_force[0] if _in_force else BackgroundWriter()
         _in_force.append(ours)
     try:
         yield
@@ -147,13 +147,13 @@ def storing() -> Iterator[None]:
         interrupted = not isinstance(error, Exception)
         try:
             _end(ours, _LAST_SECONDS if interrupted else None)
-        except ObjectsLost as lost:
+        except RecordsNotStored as lost:
             error.add_note(str(lost))
         raise
     _end(ours, None)
 
 
-def _end(ours: Background, seconds: float | None) -> None:
+def _end(ours: BackgroundWriter, seconds: float | None) -> None:
     try:
         ours.finish(seconds)
     finally:

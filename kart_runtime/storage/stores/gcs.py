@@ -20,7 +20,7 @@ from typing import Any
 
 import luigi
 
-from kart_runtime.errors import ConfigError, ObjectMissing, RequestFailed, needing
+from kart_runtime.errors import ConfigError, ObjectMissing, RequestFailed, require_extra
 from kart_runtime.storage.stores import Stat, Versioned, multipart
 from kart_runtime.storage.stores.clients import Clients
 from kart_runtime.storage.stores.object_cache import NOT_TOLD, ObjectReplaced
@@ -53,7 +53,7 @@ class GCSStore(ObjectStore):
     """Objects in Google Cloud Storage, under urls like ``gs://bucket/folder/x.pkl``."""
 
     scheme = "gs"
-    keeps_labels = True
+    supports_labels = True
 
     def __init__(self) -> None:
         self._ahead = 0.0
@@ -202,7 +202,7 @@ class GCSStore(ObjectStore):
     @contextmanager
     def _asking(self, key: str, what: str) -> Iterator[None]:
         """Turn what Google's libraries raise into errors that name the object."""
-        with needing(*_CLIENT):
+        with require_extra(*_CLIENT):
             from google.api_core.exceptions import GoogleAPIError
             from google.auth.exceptions import GoogleAuthError
             from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
@@ -316,7 +316,7 @@ def _client() -> Any:
 
 
 def _made(name: str, account: str | None) -> Any:
-    with needing(*_CLIENT):
+    with require_extra(*_CLIENT):
         from google.auth.transport.requests import AuthorizedSession
         from google.cloud import storage
         from requests.adapters import HTTPAdapter

@@ -94,13 +94,13 @@ class _InForce(threading.local):
 _state = _InForce()
 
 
-def in_force() -> Listings | None:
+def active_listings() -> Listings | None:
     """Return what this thread answers questions from; None: it asks the store."""
     return _state.listings
 
 
 @contextmanager
-def listing() -> Iterator[None]:
+def cached_listings() -> Iterator[None]:
     """Answer this thread's questions from listings until the block ends; what is known is forgotten then."""
     before, _state.listings = _state.listings, Listings()
     try:

@@ -94,7 +94,7 @@ def opened(store: _Store, key: str) -> BinaryIO:
 
 def _opened(store: _Store, key: str, limit: int) -> BinaryIO:
     if limit:
-        cached = _Cached(_folder(), limit, f"{store.place()} {key}")
+        cached = _CacheEntry(_folder(), limit, f"{store.place()} {key}")
         try:
             return cached.opened(store, key)
         except StoreError:
@@ -168,7 +168,7 @@ def _write_at(descriptor: int, data: bytes, start: int) -> None:
         view, start = view[written:], start + written
 
 
-class _Cached:
+class _CacheEntry:
     """One object's place in the cache: a folder with a file for the version that was read last."""
 
     def __init__(self, root: Path, limit: int, name: str) -> None:
@@ -267,7 +267,7 @@ def _newer(store: _Store, key: str, version: str, file: BinaryIO) -> Any:
     return piece
 
 
-class _Room:
+class _CacheLimit:
     """Sees that the files together stay below the limit: looks after each tenth of it that this process has added."""
 
     def __init__(self) -> None:
@@ -283,7 +283,7 @@ class _Room:
         _shrink(root, limit - limit // 10)
 
 
-_room = _Room()
+_room = _CacheLimit()
 
 
 def _shrink(root: Path, limit: int) -> None:
@@ -309,7 +309,7 @@ def _shrink(root: Path, limit: int) -> None:
 def _begin_in_child() -> None:
     """Have a lock of its own in a forked process: the other one's may be held for ever."""
     global _room
-    _room = _Room()
+    _room = _CacheLimit()
 
 
 os.register_at_fork(after_in_child=_begin_in_child)

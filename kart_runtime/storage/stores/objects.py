@@ -88,7 +88,7 @@ class ObjectStore(abc.ABC):
     """
 
     remote = True
-    keeps_labels = False
+    supports_labels = False
     scheme: ClassVar[str]
 
     # -- one request each ----------------------------------------------------------------------------------------
@@ -166,7 +166,7 @@ class ObjectStore(abc.ABC):
 
     def stat(self, key: str) -> Stat | None:
         """Return what is known of an object, None when there is none; inside a plan as the listing of its folder."""
-        found = listings.in_force()
+        found = listings.active_listings()
         return self._stat(key) if found is None else found.stat(self, key)
 
     def ask(self, key: str) -> Stat | None:

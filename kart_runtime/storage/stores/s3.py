@@ -17,7 +17,7 @@ from typing import Any
 
 import luigi
 
-from kart_runtime.errors import ConfigError, ObjectMissing, RequestFailed, needing
+from kart_runtime.errors import ConfigError, ObjectMissing, RequestFailed, require_extra
 from kart_runtime.storage.stores import Stat, UnfinishedUpload
 from kart_runtime.storage.stores.clients import Clients
 from kart_runtime.storage.stores.object_cache import ObjectReplaced
@@ -225,7 +225,7 @@ class S3Store(ObjectStore):
     @contextmanager
     def _asking(self, key: str, what: str) -> Iterator[None]:
         """Turn what boto3 raises into errors that name the object."""
-        with needing(*_CLIENT):
+        with require_extra(*_CLIENT):
             from botocore.exceptions import BotoCoreError, ClientError
 
         try:
@@ -323,7 +323,7 @@ def _keys() -> tuple[str | None, str | None]:
 
 
 def _made(key: str | None, secret: str | None) -> Any:
-    with needing(*_CLIENT):
+    with require_extra(*_CLIENT):
         import boto3.session
         from botocore.config import Config
     # A session of its own: the default one is shared by the whole program, and is not made for several threads.

@@ -14,7 +14,7 @@ from typing import Any
 
 import luigi
 
-from kart_runtime.errors import nearest
+from kart_runtime.errors import closest_match
 from kart_runtime.task.parameters.kinds import ListTaskInstanceParameter, TaskInstanceParameter, frozen
 
 _TASK_KINDS = (TaskInstanceParameter, ListTaskInstanceParameter, luigi.TaskParameter)
@@ -98,7 +98,7 @@ def _choice(param: Any, value: Any, text: str | None) -> Any:
     if type(choice) is param._var_type and choice in param._choices:
         return choice
     listed = sorted(map(str, param._choices))
-    guess = nearest(str(choice), listed)
+    guess = closest_match(str(choice), listed)
     hint = f"; did you mean '{guess}'?" if guess else ""
     raise ValueError(f"expected one of {', '.join(listed)}, got {as_found(choice)}{hint}")
 
@@ -127,7 +127,7 @@ def _enum(param: Any, value: Any, text: str | None) -> Any:
     if isinstance(value, param._enum):
         return value
     if name not in names:
-        guess = nearest(str(value), names)
+        guess = closest_match(str(value), names)
         hint = f"; did you mean '{guess}'?" if guess else ""
         raise ValueError(f"expected one of {', '.join(names)}, got {as_found(value)}{hint}")
     return param._enum[name]

@@ -27,7 +27,7 @@ from luigi.parameter import (
     UnknownParameterException,
 )
 
-from kart_runtime.errors import nearest
+from kart_runtime.errors import closest_match
 from kart_runtime.task.parameters.inheritance import ATTRIBUTE as SOURCES
 from kart_runtime.task.parameters.inheritance import inherited_values
 from kart_runtime.task.parameters.kinds import PLAIN, frozen
@@ -274,7 +274,7 @@ def _with_names(declared: Declaration, args: Sequence[Any], kwargs: Mapping[str,
 
 
 def _unknown(name: str, declared: Declaration) -> str:
-    guess = nearest(name, declared.params)
+    guess = closest_match(name, declared.params)
     # The task's own come first; those of the engine take no positional arguments.
     known = sorted(declared.params, key=lambda one: one not in declared.positional)
     hint = f" Did you mean '{guess}'?" if guess else f" It has: {', '.join(known)}."

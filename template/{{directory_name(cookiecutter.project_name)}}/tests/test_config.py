@@ -4,7 +4,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from kart_runtime.errors import VariableMissing
+from kart_runtime.errors import EnvVarMissing
 from kart_runtime.project import open_project
 
 ENVIRONMENTS = sorted(
@@ -16,5 +16,5 @@ ENVIRONMENTS = sorted(
 
 @pytest.mark.parametrize("env", ENVIRONMENTS)
 def test_configuration_is_valid(env: str) -> None:
-    with suppress(VariableMissing):  # when it is the only mistake: all variables are set only where it runs
+    with suppress(EnvVarMissing):  # when it is the only mistake: all variables are set only where it runs
         assert open_project(Path(__file__), env=env).settings.run.task

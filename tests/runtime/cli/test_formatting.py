@@ -5,7 +5,7 @@ from __future__ import annotations
 import luigi
 import pytest
 
-from kart_runtime.cli.formatting import kind, plain, shown
+from kart_runtime.cli.formatting import format_setting, format_value, type_name
 
 
 @pytest.mark.parametrize(
@@ -16,12 +16,12 @@ from kart_runtime.cli.formatting import kind, plain, shown
     ],
 )  # fmt: skip
 def test_values_are_written_as_yaml_has_them(value, text):
-    assert plain(value) == text
+    assert format_setting(value) == text
 
 
 def test_other_values_are_written_as_their_parameter_writes_them():
     day = luigi.DateParameter()
-    assert shown(day, day.parse("2026-01-31")) == "2026-01-31"
+    assert format_value(day, day.parse("2026-01-31")) == "2026-01-31"
 
 
 @pytest.mark.parametrize(
@@ -38,4 +38,4 @@ def test_other_values_are_written_as_their_parameter_writes_them():
     ],
 )
 def test_types_are_said_in_a_word(param, word):
-    assert kind(param) == word
+    assert type_name(param) == word

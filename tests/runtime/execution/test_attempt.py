@@ -12,7 +12,7 @@ import pytest
 
 from kart_runtime import TaskOnKart
 from kart_runtime.errors import LockLost, LockTimeout, NothingDumped
-from kart_runtime.execution.attempt import Attempt, State
+from kart_runtime.execution.attempt import Attempt, AttemptState
 from kart_runtime.execution.locks import FileLocks
 from kart_runtime.execution.seeds import set_seed
 from kart_runtime.history.ledger import LogFiles
@@ -37,7 +37,7 @@ def logged(task, kind):
 def test_the_five_log_files_are_where_gokart_users_look():
     task = Draws(number=3)
     outcome = Attempt(task).run()
-    assert outcome.state is State.DONE
+    assert outcome.state is AttemptState.DONE
     assert logged(task, "task_params") == {"number": "3"}
     assert logged(task, "random_seed") == {
         "seed": task.get_random_seed(),
@@ -126,7 +126,7 @@ def test_an_exception_is_the_outcome():
         seen.append((task, exception))
 
     outcome = Attempt(Fails()).run()
-    assert outcome.state is State.FAILED
+    assert outcome.state is AttemptState.FAILED
     assert isinstance(outcome.error, ValueError)
     assert 'raise ValueError("oh")' in outcome.trace
     assert seen == [outcome.error, (Fails(), outcome.error)]
@@ -152,7 +152,7 @@ def test_a_question_under_a_lock_that_raises_is_a_failure():
             raise PermissionError("no")
 
     outcome = Attempt(Broken(), FileLocks("resources")).run()
-    assert (outcome.state, str(outcome.error)) == (State.FAILED, "no")
+    assert (outcome.state, str(outcome.error)) == (AttemptState.FAILED, "no")
 
 
 def test_a_task_that_exits_has_failed():
@@ -160,7 +160,7 @@ def test_a_task_that_exits_has_failed():
         def run(self):
             raise SystemExit(3)
 
-    assert Attempt(Exits()).run().state is State.FAILED
+    assert Attempt(Exits()).run().state is AttemptState.FAILED
 
 
 def test_ctrl_c_goes_through():
@@ -191,7 +191,7 @@ def test_an_output_that_was_written_by_other_means_counts():
             with self.output().open("w") as file:
                 file.write("x")
 
-    assert Attempt(Writes()).run().state is State.DONE
+    assert Attempt(Writes()).run().state is AttemptState.DONE
 
 
 def test_luigis_events_and_reporters_are_there():
@@ -209,7 +209,7 @@ def test_luigis_events_and_reporters_are_there():
 
     for event in (luigi.Event.START, luigi.Event.SUCCESS, luigi.Event.PROCESSING_TIME):
         Reports.event_handler(event)(lambda *arguments, event=event: seen.append(event))
-    assert Attempt(Reports()).run().state is State.DONE
+    assert Attempt(Reports()).run().state is AttemptState.DONE
     assert seen == [luigi.Event.START, luigi.Event.PROCESSING_TIME, "on_success", luigi.Event.SUCCESS]
 
 
@@ -222,14 +222,14 @@ def test_a_plain_luigi_task_runs_without_log_files():
             with self.output().open("w") as file:
                 file.write("x")
 
-    assert Attempt(Plain()).run().state is State.DONE
+    assert Attempt(Plain()).run().state is AttemptState.DONE
     assert not Path("resources").exists()
 
 
 def test_under_a_lock_the_attempt_looks_again():
     locks = FileLocks("resources")
-    assert Attempt(Draws(), locks).run().state is State.DONE
-    assert Attempt(Draws(), locks).run().state is State.COMPLETE
+    assert Attempt(Draws(), locks).run().state is AttemptState.DONE
+    assert Attempt(Draws(), locks).run().state is AttemptState.COMPLETE
 
 
 def test_a_lock_that_is_not_to_be_had_is_named_and_not_waited_for():
@@ -237,7 +237,7 @@ def test_a_lock_that_is_not_to_be_had_is_named_and_not_waited_for():
     task = Draws()
     with locks.hold(f"Draws_{task.make_unique_id()}", None, 0):
         outcome = Attempt(task, locks).run()
-    assert outcome.state is State.LOCKED
+    assert outcome.state is AttemptState.LOCKED
     assert isinstance(outcome.error, LockTimeout)
     assert "Draws_" in str(outcome.error)
 
@@ -273,7 +273,7 @@ class Robbed(TaskOnKart[int]):
 def test_who_has_lost_the_lock_stores_nothing():
     task = Robbed(when="before")
     outcome = Attempt(task, FileLocks("resources")).run()
-    assert outcome.state is State.FAILED
+    assert outcome.state is AttemptState.FAILED
     assert isinstance(outcome.error, LockLost)
     assert not task.complete()
     assert "processing_time" not in outcome.log_files
@@ -299,7 +299,7 @@ def test_a_plain_luigi_task_is_locked_in_the_workspace_of_the_build():
                 file.write("x")
 
     names: list[str] = []
-    assert Attempt(Plain(), FileLocks("resources")).run().state is State.DONE
+    assert Attempt(Plain(), FileLocks("resources")).run().state is AttemptState.DONE
     assert names == [f"Plain_{Plain().task_id}.lock"]
 
 
@@ -311,7 +311,7 @@ def test_other_targets_than_kart_s_are_dumped_to_without_a_check():
         def run(self):
             self.dump(1)
 
-    assert Attempt(InMemory(), FileLocks("resources")).run().state is State.DONE
+    assert Attempt(InMemory(), FileLocks("resources")).run().state is AttemptState.DONE
 
 
 def test_a_run_that_yields_is_suspended_and_goes_on_where_it_was():
@@ -326,11 +326,11 @@ def test_a_run_that_yields_is_suspended_and_goes_on_where_it_was():
 
     attempt = Attempt(Yields())
     outcome = attempt.run()
-    assert (outcome.state, outcome.wanted) == (State.SUSPENDED, (Draws(number=10),))
+    assert (outcome.state, outcome.waiting_for) == (AttemptState.SUSPENDED, (Draws(number=10),))
     Attempt(Draws(number=10)).run()
-    assert attempt.run().wanted == (Draws(number=11),)
+    assert attempt.run().waiting_for == (Draws(number=11),)
     Attempt(Draws(number=11)).run()
-    assert attempt.run().state is State.DONE
+    assert attempt.run().state is AttemptState.DONE
     assert entered == [1]
     assert Yields().output().load()[0] == Draws(number=10).output().load()
 

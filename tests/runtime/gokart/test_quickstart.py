@@ -36,5 +36,5 @@ def test_the_quickstart_gives_what_gokart_gives(tmp_path):
 def test_the_facade_gives_the_engines_own_objects():
     facade = importlib.import_module("kart_runtime.gokart")
     other_names = {"delete_local_unnecessary_outputs": "delete_unnecessary_outputs"}
-    for name in facade.__all__:
+    for name in set(facade.__all__) - {"build"}:  # which takes gokart's keywords, too
         assert getattr(facade, name) is getattr(kart_runtime, other_names.get(name, name))

@@ -14,7 +14,7 @@ import luigi
 import pytest
 
 from kart_runtime import ListTaskInstanceParameter, TaskInstanceParameter, TaskOnKart, build
-from kart_runtime.errors import ConfigError, CyclicTasks, KartError, NotATask
+from kart_runtime.errors import ConfigError, CyclicDependency, KartError, NotATask
 from kart_runtime.gokart import info as gokart_info
 from kart_runtime.gokart.tree import (
     NotAPickleFile,
@@ -327,7 +327,7 @@ class Circle(TaskOnKart[int]):
 
 
 def test_a_circle():
-    with pytest.raises(CyclicTasks):
+    with pytest.raises(CyclicDependency):
         make_task_info_as_tree_str(Circle(number=0))
 
 

@@ -18,7 +18,7 @@ from kart_runtime.gokart.workspace_management import (
     delete_local_unnecessary_outputs,
     delete_unnecessary_outputs,
 )
-from kart_runtime.history.abandoned import ABANDONED_AFTER, WorkspaceRefused
+from kart_runtime.history.abandoned import STALE_AFTER, UnsafeWorkspace
 
 
 class Step(TaskOnKart[int]):
@@ -163,7 +163,7 @@ def temporary(host, process, age):
 
 
 def test_a_temporary_file_goes_only_when_its_process_is_surely_gone():
-    here, ended, old = socket.gethostname()[:60], ended_process(), ABANDONED_AFTER + 60
+    here, ended, old = socket.gethostname()[:60], ended_process(), STALE_AFTER + 60
     kept = [
         temporary(here, os.getpid(), old),
         temporary(here, ended, 0),
@@ -181,14 +181,14 @@ def test_a_temporary_file_goes_only_when_its_process_is_surely_gone():
 
 @pytest.mark.parametrize("workspace", ["s3://bucket/x", "gs://bucket/x", "gcs://bucket"])
 def test_a_remote_workspace_is_refused(workspace):
-    with pytest.raises(WorkspaceRefused, match=r"bucket.*not on a file system"):
+    with pytest.raises(UnsafeWorkspace, match=r"bucket.*not on a file system"):
         delete_unnecessary_outputs(Step(workspace_directory=workspace))
 
 
 @pytest.mark.parametrize("workspace", ["", " ", "/", "//", "file:///", ".", "./", "..", "resources/.."])
 def test_a_folder_that_is_no_workspace_is_refused(workspace):
     put("resources/old.pkl")
-    with pytest.raises(WorkspaceRefused, match="Set workspace_directory") as caught:
+    with pytest.raises(UnsafeWorkspace, match="Set workspace_directory") as caught:
         delete_unnecessary_outputs(Step(workspace_directory=workspace))
     assert caught.value.workspace == workspace
     assert isinstance(caught.value, KartError)
@@ -200,7 +200,7 @@ def test_the_home_folder_is_refused(tmp_path, monkeypatch):
     precious = put(home / "precious.pkl")
     monkeypatch.setenv("HOME", str(home))
     for workspace in (home, home.parent, home / "x" / ".."):
-        with pytest.raises(WorkspaceRefused, match="home folder"):
+        with pytest.raises(UnsafeWorkspace, match="home folder"):
             delete_unnecessary_outputs(Step(workspace_directory=str(workspace)))
     below = put(home / "resources" / "old.pkl")
     assert delete_unnecessary_outputs(Step(workspace_directory=str(home / "resources"))) == [below]

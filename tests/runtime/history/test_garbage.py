@@ -19,8 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kart_runtime import TaskOnKart, build
-from kart_runtime.gokart.workspace_management import WorkspaceRefused
-from kart_runtime.history.garbage import DAY, Keep, find_garbage, remove
+from kart_runtime.history.abandoned import UnsafeWorkspace
+from kart_runtime.history.garbage import DAY, RetentionPolicy, find_garbage, remove
 from kart_runtime.history.ledger import Ledger
 from kart_runtime.history.runs import list_runs, read_records
 from kart_runtime.storage.registry import STORES, store_for
@@ -107,14 +107,14 @@ def run(workspace, days, ran=(), also=(), told=True, records=(), now=NOW):
             tasks: dict[str, list[str]] = {}
             for name in (*ran, *also):
                 tasks.setdefault(name.partition(" ")[0], []).append(id_of(name))
-            ledger.refer(workspace, {"module": tasks})
+            ledger.record_references(workspace, {"module": tasks})
     date(f"{workspace}/log/runs/{ledger.run_id}.jsonl", days, now)
     return ledger.run_id
 
 
 def collect(*workspaces, now=NOW, **keep):
     """Remove garbage, and return what has gone."""
-    found = find_garbage(workspaces, Path.cwd(), Keep(**keep), now)
+    found = find_garbage(workspaces, Path.cwd(), RetentionPolicy(**keep), now)
     told = {url for one in found for url in one.sizes()}
     removed = remove(found, now)
     assert removed.kept == {}
@@ -200,7 +200,7 @@ def test_a_run_that_may_be_running_and_has_not_said_what_it_needs_stops_everythi
     run(workspace, 60, ran=["Old"], now=now)
     running = run(workspace, 0.2, ran=["New"], told=False, now=now)
     before = urls_in(workspace)
-    with pytest.raises(WorkspaceRefused, match=rf"{running} may still be running.*Try again"):
+    with pytest.raises(UnsafeWorkspace, match=rf"{running} may still be running.*Try again"):
         collect(workspace, now=now)
     assert urls_in(workspace) == before
     # It was killed: what it has made itself is kept with it.
@@ -301,7 +301,7 @@ def test_a_run_that_cannot_be_read_stops_everything(tmp_path):
     for days in (5, 90):  # also one that is not kept: what it names would be forgotten with it
         unreadable = Path(run_file(workspace, run_id(days)))
         unreadable.mkdir()
-        with pytest.raises(WorkspaceRefused, match=rf"Nothing is removed.*{unreadable.name}.*Make its file readable"):
+        with pytest.raises(UnsafeWorkspace, match=rf"Nothing is removed.*{unreadable.name}.*Make its file readable"):
             collect(workspace)
         unreadable.rmdir()
     assert output(workspace, "Old") in collect(workspace)
@@ -315,7 +315,7 @@ def test_a_cut_line_of_a_kept_run_stops_everything(tmp_path):
     whole = path.read_text()
     path.write_text(whole[:-10])
     date(str(path), 5)
-    with pytest.raises(WorkspaceRefused, match=rf"{kept} refers to is not known.*cut.*Delete {path}"):
+    with pytest.raises(UnsafeWorkspace, match=rf"{kept} refers to is not known.*cut.*Delete {path}"):
         collect(workspace)
     # A cut attempt takes nothing away: the last line names its task.
     path.write_text(whole.replace('"state"', '"st\n{"task": "cut', 1))
@@ -382,7 +382,7 @@ def test_what_a_run_needs_that_began_meanwhile_stays(workspace):
     assert exists(run_file(workspace, old))
     found = find_garbage([workspace], Path.cwd(), now=now)
     run(workspace, 0, told=False, ran=["D"], now=now)
-    with pytest.raises(WorkspaceRefused, match="may still be running"):
+    with pytest.raises(UnsafeWorkspace, match="may still be running"):
         remove(found, now)
 
 
@@ -553,7 +553,7 @@ class World:
                 classes: dict[str, dict[str, list[str]]] = {}
                 for kind, module, number in (TASKS[task] for task in tasks):
                     classes.setdefault(module, {}).setdefault(kind, []).append(id_of(f"{kind} {number}"))
-                ledger.refer(self.workspace, classes)
+                ledger.record_references(self.workspace, classes)
         date(run_file(self.workspace, ledger.run_id), 0, self.now)
         self.runs.append((self.now, told, set(tasks), ran))
 
@@ -565,7 +565,7 @@ class World:
         mine = put(f"{self.workspace}/mine_{id_of('Plain 1')}.pkl")
         kept = self.kept(keep)
         if any(not told and began > self.now - DAY for began, told, _, _ in kept):
-            with pytest.raises(WorkspaceRefused):
+            with pytest.raises(UnsafeWorkspace):
                 find_garbage([self.workspace], Path.cwd(), keep, self.now)
             return
         needed = {url for _, told, tasks, ran in kept for task in (tasks if told else ran) for url in self.urls(task)}
@@ -611,5 +611,5 @@ def test_for_any_history_what_kept_runs_refer_to_loads_and_the_rest_goes(events)
         if what == "run":
             world.run(sorted(first), second)
         else:
-            world.collect(Keep(first, second))
-    world.collect(Keep())
+            world.collect(RetentionPolicy(first, second))
+    world.collect(RetentionPolicy())

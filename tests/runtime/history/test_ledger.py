@@ -164,7 +164,7 @@ def test_a_store_that_cannot_append_gets_parts(monkeypatch):
     monkeypatch.setitem(registry.STORES, "far", "tests.runtime.far_store:FarStore")
     monkeypatch.setitem(registry._loaded, "tests.runtime.far_store:FarStore", store)
     with Ledger("run") as ledger:
-        ledger.refer("far://w", {"module": {"Task": ["id"]}})
+        ledger.record_references("far://w", {"module": {"Task": ["id"]}})
         ledger.append("far://w/", vars(RECORD))
         monkeypatch.setattr("kart_runtime.history.ledger._FLUSH_SECONDS", -1.0)
         ledger.append("far://w/", vars(RECORD))

@@ -26,7 +26,7 @@ def read(workspace):
 def test_a_run_comes_back_with_its_records_and_the_tasks_that_it_refers_to(workspace):
     with Ledger() as ledger:
         ledger.append(workspace, vars(RECORD))
-        ledger.refer(workspace, {"module": {"Task": ["id", "other"], "Never": ["x"]}})
+        ledger.record_references(workspace, {"module": {"Task": ["id", "other"], "Never": ["x"]}})
     (run,) = read(workspace)
     assert (run.id, run.has_told, run.unread, run.cut) == (ledger.run_id, True, "", "")
     assert [record.outputs for record in run.records] == [RECORD.outputs]

@@ -8,9 +8,9 @@ import luigi
 import pytest
 
 from kart_runtime import TaskOnKart, build
-from kart_runtime.errors import BuildFailed, CyclicTasks, OutputClash, PlanError
-from kart_runtime.plan.decisions import Action, Reason, plan
-from kart_runtime.task.naming import describe
+from kart_runtime.errors import BuildFailed, CyclicDependency, OutputClash, PlanError
+from kart_runtime.plan.decisions import Action, Reason, make_plan
+from kart_runtime.task.naming import display_name
 
 
 class Step(TaskOnKart[int]):
@@ -37,51 +37,51 @@ class NeedsOutside(TaskOnKart[int]):
 
 
 def reasons(made):
-    return [made.decisions[task].reason for task in made.tasks]
+    return [made.decision_by_task[task].reason for task in made.tasks]
 
 
 def test_nothing_is_there():
-    made = plan([Step(number=2)])
+    made = make_plan([Step(number=2)])
     assert [task.number for task in made.tasks] == [0, 1, 2]
     assert reasons(made) == [Reason.OUTPUT_MISSING] * 3
-    assert "Step_" in made.decisions[Step(number=2)].text
+    assert "Step_" in made.decision_by_task[Step(number=2)].text
     assert made.requires[Step(number=2)] == (Step(number=1),)
 
 
 def test_everything_is_there():
     build(Step(number=2))
-    assert reasons(plan([Step(number=2)])) == [Reason.NOT_NEEDED, Reason.NOT_NEEDED, Reason.COMPLETE]
-    assert reasons(plan([Step(number=2)], check_all=True)) == [Reason.COMPLETE] * 3
+    assert reasons(make_plan([Step(number=2)])) == [Reason.NOT_NEEDED, Reason.NOT_NEEDED, Reason.COMPLETE]
+    assert reasons(make_plan([Step(number=2)], check_all=True)) == [Reason.COMPLETE] * 3
 
 
 def test_what_only_a_complete_task_needs_is_not_needed():
     build(Step(number=2))
     Step(number=0).output().remove()
-    made = plan([Step(number=2)], check_all=True)
+    made = make_plan([Step(number=2)], check_all=True)
     assert reasons(made) == [Reason.NOT_NEEDED, Reason.COMPLETE, Reason.COMPLETE]
     assert made.with_action(Action.RUN) == []
     Step(number=1).output().remove()
     Step(number=2).output().remove()
-    assert reasons(plan([Step(number=2)])) == [Reason.OUTPUT_MISSING] * 3
+    assert reasons(make_plan([Step(number=2)])) == [Reason.OUTPUT_MISSING] * 3
 
 
 def test_rerun_runs_this_task_and_nothing_else():
     build(Step(number=2))
-    made = plan([Step(number=2, rerun=True)])
-    assert made.decisions[Step(number=2, rerun=True)].reason is Reason.RERUN
+    made = make_plan([Step(number=2, rerun=True)])
+    assert made.decision_by_task[Step(number=2, rerun=True)].reason is Reason.RERUN
     assert [task.number for task in made.with_action(Action.RUN)] == [2]
 
 
 def test_what_comes_from_outside_is_missing_until_it_is_there(tmp_path):
-    made = plan([NeedsOutside()])
-    assert made.decisions[Outside()].action is Action.MISSING
-    assert "outside.txt" in made.decisions[Outside()].text
+    made = make_plan([NeedsOutside()])
+    assert made.decision_by_task[Outside()].action is Action.MISSING
+    assert "outside.txt" in made.decision_by_task[Outside()].text
     (tmp_path / "outside.txt").write_text("")
-    assert plan([NeedsOutside()]).decisions[Outside()].reason is Reason.COMPLETE
+    assert make_plan([NeedsOutside()]).decision_by_task[Outside()].reason is Reason.COMPLETE
 
 
 def test_several_roots_share_what_they_share():
-    made = plan([Step(number=2), Step(number=1), Step(number=2)])
+    made = make_plan([Step(number=2), Step(number=1), Step(number=2)])
     assert made.roots == (Step(number=2), Step(number=1))
     assert [task.number for task in made.tasks] == [0, 1, 2]
 
@@ -97,16 +97,16 @@ def test_a_diamond_of_many_layers_is_walked_once():
             asked.append(self)
             return [Layer(depth=self.depth - 1, side=side) for side in (0, 1)] if self.depth else []
 
-    assert len(plan([Layer(depth=60, side=0)]).tasks) == 121
+    assert len(make_plan([Layer(depth=60, side=0)]).tasks) == 121
     assert len(asked) == 121
 
 
 def test_a_chain_of_twenty_thousand():
-    assert len(plan([Step(number=20_000)]).tasks) == 20_001
+    assert len(make_plan([Step(number=20_000)]).tasks) == 20_001
 
 
 def test_a_plan_writes_nothing(tmp_path):
-    plan([Step(number=3)], check_all=True)
+    make_plan([Step(number=3)], check_all=True)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -119,8 +119,8 @@ def test_circles_of_luigi_tasks_are_found():
         def requires(self):
             return First()
 
-    with pytest.raises(CyclicTasks, match="First"):
-        plan([First()])
+    with pytest.raises(CyclicDependency, match="First"):
+        make_plan([First()])
 
 
 def test_a_question_that_raises_names_its_task():
@@ -129,7 +129,7 @@ def test_a_question_that_raises_names_its_task():
             raise ZeroDivisionError("oh")
 
     with pytest.raises(PlanError, match=r"Broken.*raised ZeroDivisionError: oh") as caught:
-        plan([Broken()])
+        make_plan([Broken()])
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
 
 
@@ -145,12 +145,12 @@ def test_a_task_whose_complete_is_its_own():
         def output(self):
             return []
 
-    assert reasons(plan([Always(), Never()])) == [Reason.COMPLETE, Reason.INCOMPLETE]
+    assert reasons(make_plan([Always(), Never()])) == [Reason.COMPLETE, Reason.INCOMPLETE]
 
 
 def test_tasks_are_described_by_family_and_id():
-    assert describe(Step(number=1)) == f"Step[{Step(number=1).make_unique_id()[:8]}]"
-    assert describe(Outside()).startswith("Outside[")
+    assert display_name(Step(number=1)) == f"Step[{Step(number=1).make_unique_id()[:8]}]"
+    assert display_name(Outside()).startswith("Outside[")
 
 
 class Fixed(TaskOnKart[int]):
@@ -176,7 +176,7 @@ class PassesOn(TaskOnKart[int]):
 
 def test_two_tasks_that_would_write_one_file_are_refused():
     with pytest.raises(OutputClash, match=r"Fixed\[.*value=2.* and .*Fixed\[.*value=1.*fixed\.pkl") as caught:
-        plan([Fixed(value=1), Fixed(value=2)])
+        make_plan([Fixed(value=1), Fixed(value=2)])
     assert caught.value.url == "./resources/fixed.pkl"
     with pytest.raises(OutputClash):
         build([Fixed(value=1), Fixed(value=2)])

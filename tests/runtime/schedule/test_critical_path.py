@@ -10,7 +10,7 @@ from kart_runtime import TaskOnKart, build
 from kart_runtime.history.ledger import Ledger
 from kart_runtime.plan.decisions import Action, Decision, Plan, Reason
 from kart_runtime.plan.graph import Graph
-from kart_runtime.schedule.critical_path import longest_paths
+from kart_runtime.schedule.critical_path import critical_path_lengths
 from kart_runtime.schedule.events import TaskStarted
 
 
@@ -42,13 +42,13 @@ def test_the_longest_way_is_that_of_all_ways(upstream, data):
     graph = Graph()
     graph.tasks = [Step(name=str(number)) for number in range(len(upstream))]
     graph.upstream = upstream
-    verdicts = [Decision(Action.RUN if one else Action.SKIP, Reason.COMPLETE) for one in runs]
+    decisions = [Decision(Action.RUN if one else Action.SKIP, Reason.COMPLETE) for one in runs]
 
     def ways(number):
         after = [way for other, needs in enumerate(upstream) if number in needs for way in ways(other)]
         return [runs[number] * 2.0 + way for way in after or [0.0]]
 
-    found = longest_paths(Plan((), graph, verdicts), {(Step.__module__, "Step"): 2.0})
+    found = critical_path_lengths(Plan((), graph, decisions), {(Step.__module__, "Step"): 2.0})
     assert list(found) == [max(ways(number)) for number in range(len(upstream))]
 
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kart_runtime import BuildFailed, TaskOnKart, build
-from kart_runtime.errors import CyclicTasks
+from kart_runtime.errors import CyclicDependency
 from kart_runtime.history.runs import read_records
 from kart_runtime.schedule.events import BuildFinished, PlanMade, TaskFinished, TaskStarted
 
@@ -68,30 +68,30 @@ def test_any_graph(tmp_path, case):
     FAILING.update(failing)
     RAN.clear()
     root = max(graph)
-    wanted = below(graph, root)
+    waiting_for = below(graph, root)
     task = Node(number=root, example=next(counter), workspace_directory=str(tmp_path))
-    blocked = {number for number in wanted if (below(graph, number) - {number}) & failing}
+    blocked = {number for number in waiting_for if (below(graph, number) - {number}) & failing}
     events = []
-    if failing & wanted:
+    if failing & waiting_for:
         with pytest.raises(BuildFailed) as caught:
             build(task, on_event=events.append)
         assert len(caught.value.not_started) == len(blocked)
-        assert len(caught.value.causes) == len((failing & wanted) - blocked)
+        assert len(caught.value.causes) == len((failing & waiting_for) - blocked)
     else:
         build(task, on_event=events.append)
-    assert sorted(RAN) == sorted(wanted - blocked)
+    assert sorted(RAN) == sorted(waiting_for - blocked)
     for number in RAN:
         assert all(RAN.index(upstream) < RAN.index(number) for upstream in graph[number])
     summary = events[-1].summary
-    assert summary.total == len(wanted)
-    assert summary.ran == len(wanted - blocked - failing)
+    assert summary.total == len(waiting_for)
+    assert summary.ran == len(waiting_for - blocked - failing)
     started = [event.task for event in events if isinstance(event, TaskStarted)]
     assert started == [event.task for event in events if isinstance(event, TaskFinished)]
     # What could not be done this time is done next time, and only that.
     FAILING.clear()
     RAN.clear()
     build(task)
-    assert sorted(RAN) == sorted((failing | blocked) & wanted)
+    assert sorted(RAN) == sorted((failing | blocked) & waiting_for)
     RAN.clear()
     build(task)
     assert RAN == []
@@ -194,7 +194,7 @@ def test_yielding_what_has_no_order_fails_the_one_that_yields():
     graph(n0=[])
     with pytest.raises(BuildFailed) as caught:
         build([Yields(), Node(number=0)])
-    assert [type(error).__name__ for error in caught.value.causes.values()] == ["CyclicTasks"]
+    assert [type(error).__name__ for error in caught.value.causes.values()] == ["CyclicDependency"]
     assert Node(number=0).complete()
 
 
@@ -254,14 +254,14 @@ class Yields(TaskOnKart[int]):
         yield Needs()
 
 
-@pytest.mark.parametrize(("task", "circle"), [(Selfish, {"Selfish"}), (Yields, {"Yields", "Needs"})])
-def test_a_circle_through_a_yield_is_a_failure_that_names_it(task, circle):
+@pytest.mark.parametrize(("task", "cycle"), [(Selfish, {"Selfish"}), (Yields, {"Yields", "Needs"})])
+def test_a_circle_through_a_yield_is_a_failure_that_names_it(task, cycle):
     events = []
     with pytest.raises(BuildFailed) as caught:
         build(task(), return_value=False, on_event=events.append)
     [error] = caught.value.causes.values()
-    assert isinstance(error, CyclicTasks)
-    assert {name.partition("[")[0] for name in error.cycle} == circle
+    assert isinstance(error, CyclicDependency)
+    assert {name.partition("[")[0] for name in error.cycle} == cycle
     assert not events[-1].summary.ok
     assert next(read_records("resources")).state == "failed"
 
@@ -293,5 +293,5 @@ def test_whatever_is_yielded_a_build_ends_and_only_claims_what_is_there(tmp_path
         build(task, return_value=False, on_event=events.append)
     summary = events[-1].summary
     assert summary.ok == task.complete()
-    assert all(isinstance(error, CyclicTasks) for error in summary.failed.values())
+    assert all(isinstance(error, CyclicDependency) for error in summary.failed.values())
     assert summary.total == summary.ran + len(summary.failed) + len(summary.not_started)

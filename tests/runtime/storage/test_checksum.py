@@ -9,7 +9,7 @@ import threading
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kart_runtime.storage.checksum import LARGE, Measured
+from kart_runtime.storage.checksum import LARGE, ChecksumFile
 
 pieces = st.lists(st.tuples(st.sampled_from([0, 1, 1000, LARGE - 1, LARGE, LARGE + 7]), st.booleans()), max_size=8)
 
@@ -17,7 +17,7 @@ pieces = st.lists(st.tuples(st.sampled_from([0, 1, 1000, LARGE - 1, LARGE, LARGE
 @given(pieces)
 def test_size_and_checksum_are_those_of_the_file(found):
     file = io.BytesIO()
-    measured = Measured(file)
+    measured = ChecksumFile(file)
     for number, (size, as_view) in enumerate(found):
         data = bytes([number]) * size
         assert measured.write(memoryview(data) if as_view else data) == size
@@ -29,7 +29,7 @@ def test_size_and_checksum_are_those_of_the_file(found):
 
 def test_a_buffer_may_be_used_again_as_soon_as_it_is_written():
     file, buffer = io.BytesIO(), bytearray(8 * LARGE)
-    measured = Measured(file)
+    measured = ChecksumFile(file)
     for value in range(3):
         buffer[:] = bytes([value]) * len(buffer)
         measured.write(memoryview(buffer))
@@ -39,11 +39,11 @@ def test_a_buffer_may_be_used_again_as_soon_as_it_is_written():
 
 def test_no_thread_stays():
     before = set(threading.enumerate())
-    measured = Measured(io.BytesIO())
+    measured = ChecksumFile(io.BytesIO())
     measured.write(bytes(2 * LARGE))
     measured.release()
     assert set(threading.enumerate()) <= before
 
 
 def test_it_cannot_be_sought_in():
-    assert not Measured(io.BytesIO()).seekable()
+    assert not ChecksumFile(io.BytesIO()).seekable()

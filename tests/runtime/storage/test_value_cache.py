@@ -21,7 +21,7 @@ from kart_runtime.errors import ObjectCorrupt, ObjectMissing
 from kart_runtime.project.conf.sections import check
 from kart_runtime.storage import registry, value_cache
 from kart_runtime.storage.target import Target, make_target
-from kart_runtime.storage.value_cache import Values, handing_off, version_of
+from kart_runtime.storage.value_cache import ValueCache, caching_values, version_of
 from tests.runtime.far_store import FarStore
 
 ROWS = 20_000
@@ -69,7 +69,7 @@ def is_handed_off(target):
 @pytest.mark.parametrize("suffix", ["parquet", "feather"])
 def test_a_value_is_not_read_back_while_the_block_lasts(suffix):
     target = Target(f"x.{suffix}")
-    with handing_off(LIMIT):
+    with caching_values(LIMIT):
         target.dump(numbers())
         spoil(target)
         assert target.load().equals(numbers())
@@ -80,16 +80,16 @@ def test_a_value_is_not_read_back_while_the_block_lasts(suffix):
 
 def test_nothing_is_kept_without_the_block_or_with_a_limit_of_nought():
     target = Target("x.parquet")
-    with handing_off(0):
-        assert value_cache.in_force is None
+    with caching_values(0):
+        assert value_cache.active_cache is None
         target.dump(numbers())
-    with handing_off(LIMIT):
+    with caching_values(LIMIT):
         assert not is_handed_off(target)
 
 
 def test_a_file_that_is_gone_is_missing():
     target = Target("x.parquet")
-    with handing_off(LIMIT):
+    with caching_values(LIMIT):
         target.dump(numbers())
         target.remove()
         with pytest.raises(ObjectMissing):
@@ -99,7 +99,7 @@ def test_a_file_that_is_gone_is_missing():
 def test_a_file_that_took_its_place_is_read():
     target, other = Target("x.parquet"), Target("other.parquet")
     other.dump(numbers() + 1)
-    with handing_off(LIMIT):
+    with caching_values(LIMIT):
         target.dump(numbers())
         before = Path("x.parquet").stat()
         os.utime("other.parquet", ns=(before.st_atime_ns, before.st_mtime_ns))
@@ -110,7 +110,7 @@ def test_a_file_that_took_its_place_is_read():
 def test_a_file_that_was_changed_in_place_is_read():
     target, other = Target("x.pkl"), Target("other.pkl")
     other.dump("b" * ROWS * 2)
-    with handing_off(LIMIT):
+    with caching_values(LIMIT):
         target.dump("a" * ROWS * 2)
         time.sleep(0.05)  # the clock of a file system may be coarse
         Path("x.pkl").write_bytes(Path("other.pkl").read_bytes())
@@ -119,7 +119,7 @@ def test_a_file_that_was_changed_in_place_is_read():
 
 def test_the_same_path_in_another_folder_is_another_file():
     target = Target("x.pkl")
-    with handing_off(LIMIT):
+    with caching_values(LIMIT):
         target.dump("a" * ROWS * 2)
         with contextlib.chdir(Path.cwd()):
             Path("below").mkdir()
@@ -130,20 +130,20 @@ def test_the_same_path_in_another_folder_is_another_file():
 
 def test_the_last_dump_counts():
     target = Target("x.parquet")
-    with handing_off(LIMIT):
+    with caching_values(LIMIT):
         target.dump(numbers())
         target.dump(numbers() + 1)
-        assert len(value_cache.in_force) == 1
+        assert len(value_cache.active_cache) == 1
         assert target.load().equals(numbers() + 1)
         target.dump(numbers().head(3))  # too small to be kept
         assert len(target.load()) == 3
         target.dump(numbers().astype("Int64", errors="ignore").convert_dtypes())  # not known to come back
-        assert len(value_cache.in_force) == 0
+        assert len(value_cache.active_cache) == 0
 
 
 def test_a_dump_that_fails_changes_nothing():
     target = Target("x.parquet")
-    with handing_off(LIMIT):
+    with caching_values(LIMIT):
         target.dump(numbers())
         with pytest.raises(Exception, match="mixed"):
             target.dump(pd.DataFrame({"mixed": [1, "a"] * ROWS}))
@@ -151,7 +151,7 @@ def test_a_dump_that_fails_changes_nothing():
 
 
 def test_what_is_read_in_another_way_is_read():
-    with handing_off(LIMIT):
+    with caching_values(LIMIT):
         make_target("x.feather").dump(numbers().rename_axis("row"))
         without = make_target("x.feather", store_index_in_feather=False)
         assert list(without.load().columns) == ["x", "__feather_gokart_index__row"]
@@ -159,9 +159,9 @@ def test_what_is_read_in_another_way_is_read():
 
 
 def test_small_values_are_not_kept():
-    with handing_off(LIMIT):
+    with caching_values(LIMIT):
         Target("x.pkl").dump("small")
-        assert len(value_cache.in_force) == 0
+        assert len(value_cache.active_cache) == 0
 
 
 @pytest.mark.parametrize("handed_off", [True, False])
@@ -169,7 +169,7 @@ def test_a_check_sees_what_is_loaded(handed_off):
     seen = []
     target = Target("x.parquet")
     target.check = lambda value, when: seen.append((len(value), when))
-    with handing_off(LIMIT if handed_off else 0):
+    with caching_values(LIMIT if handed_off else 0):
         target.dump(numbers())
         target.load()
     assert seen == [(ROWS, "dump"), (ROWS, "load")]
@@ -177,7 +177,7 @@ def test_a_check_sees_what_is_loaded(handed_off):
 
 def test_what_does_not_lie_on_a_disk_is_not_kept():
     reading, writing = os.pipe()
-    values = Values(LIMIT)
+    values = ValueCache(LIMIT)
     with open(reading, "rb") as file, open(writing, "wb"):
         values.keep("x.pkl", "a", Target("x.pkl")._codec, None, version_of(file))
     assert len(values) == 0
@@ -189,7 +189,7 @@ def test_what_does_not_lie_on_a_disk_is_not_kept():
 @pytest.mark.parametrize("value", [1, [1, {"a": 2}], "text", None])
 def test_far_away_every_value_is_handed_off_without_a_question(far, value):
     target = Target("far://w/x.pkl")
-    with handing_off(LIMIT):
+    with caching_values(LIMIT):
         target.dump(value)
         assert target.load() == value
         assert make_target("far://w/x.pkl").load() == value
@@ -223,7 +223,7 @@ def load_model(path):
 def test_far_away_a_changed_value_of_one_reader_reaches_no_other(far):
     target = Target("far://w/x.pkl")
     value = [1]
-    with handing_off(LIMIT):
+    with caching_values(LIMIT):
         target.dump(value)
         value.append("after the dump")
         target.load().append("by a reader")
@@ -232,7 +232,7 @@ def test_far_away_a_changed_value_of_one_reader_reaches_no_other(far):
 
 def test_far_away_what_was_removed_or_replaced_here_is_not_handed_off(far):
     target = Target("far://w/x.pkl")
-    with handing_off(LIMIT):
+    with caching_values(LIMIT):
         target.dump(1)
         target.dump(2)
         assert target.load() == 2
@@ -247,7 +247,7 @@ def test_far_away_what_could_not_be_stored_is_not_handed_off(far):
     def refuse():
         raise RuntimeError("the lock is lost")
 
-    with handing_off(LIMIT):
+    with caching_values(LIMIT):
         target.dump("stored before")
         with pytest.raises(RuntimeError, match="lost"):
             target.dump("refused", may_commit=refuse)
@@ -276,59 +276,59 @@ def test_far_away_a_task_asks_for_nothing_after_its_dump(far):
 
 def test_the_one_that_nobody_asked_for_longest_goes_first():
     text = "a" * 40_000
-    with handing_off(100_000):
+    with caching_values(100_000):
         for name in "ab":
             Target(f"{name}.pkl").dump(text)
         Target("a.pkl").load()
         Target("c.pkl").dump(text)
-        assert value_cache.in_force.size <= 100_000
+        assert value_cache.active_cache.size <= 100_000
         assert [is_handed_off(Target(f"{name}.pkl")) for name in "abc"] == [True, False, True]
 
 
 def test_what_is_larger_than_the_limit_leaves_the_others():
-    with handing_off(100_000):
+    with caching_values(100_000):
         Target("a.pkl").dump("a" * 40_000)
         Target("b.pkl").dump("a" * 200_000)
-        assert len(value_cache.in_force) == 1
+        assert len(value_cache.active_cache) == 1
         assert is_handed_off(Target("a.pkl"))
 
 
 def test_the_size_is_the_sum_of_what_is_kept():
-    with handing_off(LIMIT):
+    with caching_values(LIMIT):
         for _ in range(3):
             Target("a.npz").dump(np.random.default_rng(0).normal(size=ROWS))
-        assert value_cache.in_force.size == ROWS * 8
+        assert value_cache.active_cache.size == ROWS * 8
 
 
 def test_blocks_share_what_is_kept_until_the_last_ends():
     target = Target("x.pkl")
-    with handing_off(10_000):
-        with handing_off(LIMIT):
+    with caching_values(10_000):
+        with caching_values(LIMIT):
             target.dump("a" * 40_000)
-            with handing_off(0):
-                assert len(value_cache.in_force) == 1
-        assert len(value_cache.in_force) == 0  # the larger limit is gone
-        assert value_cache.in_force.limit == 10_000
-    assert value_cache.in_force is None
+            with caching_values(0):
+                assert len(value_cache.active_cache) == 1
+        assert len(value_cache.active_cache) == 0  # the larger limit is gone
+        assert value_cache.active_cache.limit == 10_000
+    assert value_cache.active_cache is None
 
 
 def test_blocks_of_several_threads_may_end_in_any_order():
     first_is_in, second_is_out = threading.Event(), threading.Event()
 
     def first():
-        with handing_off(LIMIT):
+        with caching_values(LIMIT):
             first_is_in.set()
             second_is_out.wait(10)
 
     thread = threading.Thread(target=first)
-    with handing_off(LIMIT // 2):
+    with caching_values(LIMIT // 2):
         thread.start()
         first_is_in.wait(10)
         Target("x.pkl").dump("a" * 40_000)
     assert is_handed_off(Target("x.pkl"))
     second_is_out.set()
     thread.join()
-    assert value_cache.in_force is None
+    assert value_cache.active_cache is None
 
 
 def test_threads_that_dump_and_load_at_once_get_their_own():
@@ -342,27 +342,29 @@ def test_threads_that_dump_and_load_at_once_get_their_own():
             if target.load() != text:
                 wrong.append((number, turn))
 
-    with handing_off(200_000):
+    with caching_values(200_000):
         threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        assert value_cache.in_force.size == sum(one.snapshot.size for one in value_cache.in_force._kept.values())
+        assert value_cache.active_cache.size == sum(
+            one.snapshot.size for one in value_cache.active_cache._kept.values()
+        )
     assert not wrong
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_forked_process_has_nothing_and_does_not_wait():
-    with handing_off(LIMIT):
+    with caching_values(LIMIT):
         Target("x.pkl").dump("a" * 40_000)
-        with value_cache.in_force._lock, value_cache._lock:  # as if another thread held them
+        with value_cache.active_cache._lock, value_cache._lock:  # as if another thread held them
             child = os.fork()
             if child == 0:
                 code = 1
                 with contextlib.suppress(BaseException):
-                    found = value_cache.in_force is None and len(Target("x.pkl").load()) == 40_000
-                    with handing_off(LIMIT):
+                    found = value_cache.active_cache is None and len(Target("x.pkl").load()) == 40_000
+                    with caching_values(LIMIT):
                         code = 0 if found else 2
                 os._exit(code)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
@@ -401,12 +403,12 @@ def test_a_build_hands_off_to_tasks_and_to_its_caller(options):
     found = build([Sum(), Made()], **options)
     assert found[0] == numbers()["x"].sum()
     assert found[1].equals(numbers())
-    assert value_cache.in_force is None
+    assert value_cache.active_cache is None
 
 
 def test_a_build_without_it_reads():
     with pytest.raises(BuildFailed, match="made"):
-        build(Sum(), hand_off=0)
+        build(Sum(), value_cache_mb=0)
 
 
 def test_a_build_that_fails_forgets_as_well():
@@ -415,12 +417,12 @@ def test_a_build_that_fails_forgets_as_well():
             return Made()
 
         def run(self):
-            assert len(value_cache.in_force) == 1
+            assert len(value_cache.active_cache) == 1
             raise ValueError("no")
 
     with pytest.raises(BuildFailed, match="no"):
         build(Failing())
-    assert value_cache.in_force is None
+    assert value_cache.active_cache is None
 
 
 def test_a_build_inside_a_task_shares_what_is_kept():
@@ -434,14 +436,14 @@ def test_a_build_inside_a_task_shares_what_is_kept():
 
 
 def test_a_negative_limit_is_refused():
-    with pytest.raises(ConfigError, match="hand_off"):
-        build(Made(), hand_off=-1)
+    with pytest.raises(ConfigError, match="value_cache_mb"):
+        build(Made(), value_cache_mb=-1)
 
 
 def test_the_setting_is_a_number_of_megabytes():
-    assert check("run", "hand_off_mb", 0) == 0
+    assert check("run", "value_cache_mb", 0) == 0
     with pytest.raises(ValueError, match="from 0 on"):
-        check("run", "hand_off_mb", -1)
+        check("run", "value_cache_mb", -1)
 
 
 # -- nobody sees what another changes -------------------------------------------------------------------------------
@@ -593,9 +595,9 @@ def test_what_one_task_changes_no_other_sees(kind, where, options, data):
             for number, changes in enumerate(of_consumers)
         ]
 
-    with handing_off(LIMIT):
-        value_cache.in_force.smallest = 0
+    with caching_values(LIMIT):
+        value_cache.active_cache.smallest = 0
         handed = build(consumers(0), **options)
-        assert len(value_cache.in_force) == 1  # the producer's; lists are read
-    read = build(consumers(100), hand_off=0, **options)
+        assert len(value_cache.active_cache) == 1  # the producer's; lists are read
+    read = build(consumers(100), value_cache_mb=0, **options)
     assert {found for pair in handed + read for found in pair} == {read[0][0]}

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import kart_runtime.gokart as gokart
 from kart_runtime import TaskInstanceParameter, TaskOnKart
-from kart_runtime.errors import CyclicTasks, NotATask, PlanError, UnstableValue
+from kart_runtime.errors import CyclicDependency, NotATask, PlanError, UnstableValue
 from kart_runtime.task.identity import dependencies, unique_id
 from tests.runtime.recorded import gokart_tasks
 
@@ -138,7 +138,7 @@ def test_a_circle_is_named_task_by_task():
         def requires(self):
             return [Number(), First()]
 
-    with pytest.raises(CyclicTasks) as caught:
+    with pytest.raises(CyclicDependency) as caught:
         unique_id(First())
     assert caught.value.cycle == ("First", "Second")
     assert "First\n  requires Second\n  requires First" in str(caught.value)

@@ -84,7 +84,7 @@ def test_what_gokart_cannot_write_down_stops_no_dump():
 class Labelling(MemoryStore):
     """A store that keeps labels."""
 
-    keeps_labels = True
+    supports_labels = True
     kept: ClassVar[dict[str, Any]] = {}
 
     def write(self, key, labels=None):

@@ -8,7 +8,7 @@ from pathlib import Path
 import luigi
 
 from kart_runtime import TaskOnKart, build
-from kart_runtime.task.rerun import WrittenAnew
+from kart_runtime.task.rerun import OutputsRewritten
 
 
 class Counts(TaskOnKart[int]):
@@ -40,7 +40,7 @@ def test_asking_changes_nothing_however_often():
 
 
 def test_an_output_that_was_missing_is_new():
-    seen = WrittenAnew(Counts())
+    seen = OutputsRewritten(Counts())
     assert not seen
     Counts().dump(1)
     assert seen
@@ -48,7 +48,7 @@ def test_an_output_that_was_missing_is_new():
 
 def test_targets_of_luigi_are_looked_at_as_files():
     Path("plain.txt").write_text("x")
-    seen = WrittenAnew(Plain())
+    seen = OutputsRewritten(Plain())
     assert not seen
     os.utime("plain.txt", (1, 1))
     assert seen

@@ -22,11 +22,12 @@ import pickle
 import threading
 import uuid
 from collections.abc import Callable, Iterable
-from concurrent.futures import Executor, Future, wait
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from kart_runtime.errors import ConfigError, ExecutorError, WorkersKilled
+from kart_runtime.execution.executors.base import TaskExecutor
 from kart_runtime.execution.executors.calls import Work
 from kart_runtime.execution.executors.dask.client import check_pythons, check_workers, connect, lacks_kart
 from kart_runtime.execution.executors.dask.plugins import NotingVocabulary, Parts
@@ -53,7 +54,7 @@ _GRACE_SECONDS = 5.0
 """How long a cluster may take to forget a build."""
 
 
-class DaskExecutor(Executor):
+class DaskExecutor(TaskExecutor):
     """Runs what is submitted on a Dask cluster.
 
     Parameters

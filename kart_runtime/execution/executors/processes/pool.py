@@ -24,11 +24,12 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from multiprocessing.connection import wait
 from typing import Any, ParamSpec, TypeVar
 
 from kart_runtime.errors import CannotSend, ConfigError, WorkerDied
+from kart_runtime.execution.executors.base import TaskExecutor
 from kart_runtime.execution.executors.calls import Work
 from kart_runtime.execution.executors.pickling import Vocabulary
 from kart_runtime.execution.executors.processes import idle_workers
@@ -51,7 +52,7 @@ _GRACE_SECONDS = 2.0
 _TRIES = 3
 
 
-class ProcessExecutor(Executor):
+class ProcessExecutor(TaskExecutor):
     """Runs what is submitted in worker processes: fresh interpreters that stay for the next executor.
 
     They start when there is work for them, and get the state of the program (see `program_state`) as it is at the first

@@ -45,18 +45,18 @@ def test_what_cannot_be_had_is_refused(kind, workers, message):
 def test_a_build_has_its_own_executor_and_one_for_each_hint():
     with Executors("threads", 2) as executors:
         assert executors.kind == "threads"
-        own = executors.of(None)
+        own = executors.get(None)
         assert isinstance(own, ThreadExecutor)
-        assert executors.of("threads") is own
-        assert executors.of("serial").submit(threading.get_ident).result() == threading.get_ident()
-        assert executors.of("processes").submit(os.getpid).result() != os.getpid()
-        assert executors.of("processes") is executors.of("processes")
+        assert executors.get("threads") is own
+        assert executors.get("serial").submit(threading.get_ident).result() == threading.get_ident()
+        assert executors.get("processes").submit(os.getpid).result() != os.getpid()
+        assert executors.get("processes") is executors.get("processes")
 
 
 def test_a_hint_of_a_serial_build_gets_one_worker():
     with Executors(None, 1) as executors:
         assert executors.kind == "serial"
-        processes = executors.of("processes")
+        processes = executors.get("processes")
         ran_in = [processes.submit(os.getpid) for _ in range(3)]
         assert [one.result() for one in ran_in] == processes.pids() * 3
 
@@ -65,8 +65,8 @@ def test_an_address_stands_for_a_cluster_and_for_nothing_else():
     with Executors(None, address="tcp://h:1") as executors:
         assert executors.kind == "dask"
         assert executors.workers > 1_000_000
-        assert isinstance(executors.of("threads"), ThreadExecutor)
-        assert isinstance(executors.of(None), DaskExecutor)
+        assert isinstance(executors.get("threads"), ThreadExecutor)
+        assert isinstance(executors.get(None), DaskExecutor)
     with Executors("dask", 3, "tcp://h:1") as executors:
         assert executors.workers == 3
     with pytest.raises(
@@ -77,8 +77,8 @@ def test_an_address_stands_for_a_cluster_and_for_nothing_else():
 
 def test_an_unknown_hint_is_refused_by_name():
     with Executors("serial", 1) as executors, pytest.raises(ConfigError, match="unknown executor 'thread'") as caught:
-        executors.of("thread")
-    assert caught.value.nearest == "threads"
+        executors.get("thread")
+    assert caught.value.suggestion == "threads"
 
 
 def test_ctrl_c_ends_worker_processes_and_lets_them_tidy_up():
@@ -91,7 +91,7 @@ def test_ctrl_c_ends_worker_processes_and_lets_them_tidy_up():
 
     def interrupted():
         with Executors("processes", 1) as executors:
-            futures.extend([executors.of(None).submit(work), executors.of(None).submit(os.getpid)])
+            futures.extend([executors.get(None).submit(work), executors.get(None).submit(os.getpid)])
             while not Path("began").exists():
                 time.sleep(0.01)
             raise KeyboardInterrupt
@@ -118,7 +118,7 @@ def test_work_that_does_not_end_by_itself_is_killed(monkeypatch):
                 continue
 
     executors = Executors("processes", 1)
-    future = executors.of(None).submit(stubborn)
+    future = executors.get(None).submit(stubborn)
     while not Path("began").exists():
         time.sleep(0.01)
     executors.close(kill=True)
@@ -128,7 +128,7 @@ def test_work_that_does_not_end_by_itself_is_killed(monkeypatch):
 def test_ctrl_c_does_not_wait_for_threads_nor_begin_what_is_queued():
     go_on = threading.Event()
     executors = Executors("threads", 1)
-    running, queued = executors.of(None).submit(go_on.wait, 60), executors.of(None).submit(os.getpid)
+    running, queued = executors.get(None).submit(go_on.wait, 60), executors.get(None).submit(os.getpid)
     executors.close(kill=True)
     assert not running.done()
     assert queued.cancelled()
@@ -138,6 +138,6 @@ def test_ctrl_c_does_not_wait_for_threads_nor_begin_what_is_queued():
 
 def test_an_ordinary_error_in_the_block_waits_for_what_runs():
     with pytest.raises(ValueError, match="mine"), Executors("processes", 1) as executors:
-        future = executors.of(None).submit(os.getpid)
+        future = executors.get(None).submit(os.getpid)
         raise ValueError("mine")
     assert future.result() > 0

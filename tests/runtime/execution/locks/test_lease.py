@@ -11,7 +11,7 @@ import pytest
 
 from kart_runtime.errors import LockLost
 from kart_runtime.execution.locks import lease
-from kart_runtime.execution.locks.lease import Lease, Moment, Renewals
+from kart_runtime.execution.locks.lease import Instant, Lease, LeaseRenewer
 
 
 class Server:
@@ -29,8 +29,8 @@ class Server:
 
 
 def moments_ago(seconds):
-    now = Moment.now()
-    return Moment(now.running - seconds, now.wall - seconds)
+    now = Instant.now()
+    return Instant(now.running - seconds, now.wall - seconds)
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,7 @@ def _no_pause(monkeypatch):
 
 def test_what_is_certain_by_the_clock_costs_no_question():
     server = Server()
-    lease = Lease("x", 60, server, Moment.now(), trusted=30)
+    lease = Lease("x", 60, server, Instant.now(), trusted=30)
     lease.check()
     assert lease.end()
     assert server.asked == 0
@@ -56,7 +56,7 @@ def test_what_is_not_certain_is_asked_and_then_certain_again():
 
 def test_without_trust_every_check_is_a_question():
     server = Server()
-    lease = Lease("x", 60, server, Moment.now())
+    lease = Lease("x", 60, server, Instant.now())
     lease.check()
     lease.check()
     assert server.asked == 2
@@ -64,8 +64,8 @@ def test_without_trust_every_check_is_a_question():
 
 def test_a_clock_that_was_set_forward_is_believed():
     server = Server()
-    now = Moment.now()
-    Lease("x", 60, server, Moment(now.running, now.wall - 31), trusted=30).check()
+    now = Instant.now()
+    Lease("x", 60, server, Instant(now.running, now.wall - 31), trusted=30).check()
     assert server.asked == 1
 
 
@@ -86,7 +86,7 @@ def test_a_server_that_does_not_answer_is_asked_until_time_is_up():
     assert server.asked == 3
     silent = Server(*[OSError("away")] * 1000)
     with pytest.raises(LockLost, match=r"could not be renewed for .*OSError: away"):
-        Lease("x", 0.2, silent, Moment.now()).check()
+        Lease("x", 0.2, silent, Instant.now()).check()
     assert silent.asked > 2
 
 
@@ -98,9 +98,9 @@ def eventually(is_true):
 
 
 def test_one_thread_renews_all_and_sooner_what_got_no_answer():
-    renewals = Renewals("renews-two")
+    renewals = LeaseRenewer("renews-two")
     server, restless = Server(), Server(OSError("away"), True)
-    long, short = Lease("long", 300, server, Moment.now()), Lease("short", 0.3, restless, Moment.now())
+    long, short = Lease("long", 300, server, Instant.now()), Lease("short", 0.3, restless, Instant.now())
     renewals.add(long)
     renewals.add(short)  # due before the thread would look again
     eventually(lambda: restless.asked >= 4)
@@ -113,9 +113,9 @@ def test_one_thread_renews_all_and_sooner_what_got_no_answer():
 
 
 def test_what_ends_or_is_lost_is_not_renewed():
-    renewals = Renewals("test")
+    renewals = LeaseRenewer("test")
     lost, ended, last = Server(False), Server(), Server()
-    leases = [Lease("x", 0.1, server, Moment.now()) for server in (lost, ended, last)]
+    leases = [Lease("x", 0.1, server, Instant.now()) for server in (lost, ended, last)]
     leases[1].end()
     for each in leases:
         renewals.add(each)
@@ -126,7 +126,7 @@ def test_what_ends_or_is_lost_is_not_renewed():
 
 FORKS = """
 import os, threading, time
-from kart_runtime.execution.locks.lease import Lease, Moment, Renewals
+from kart_runtime.execution.locks.lease import Lease, Instant, LeaseRenewer
 
 asked = {"old": 0, "new": 0}
 
@@ -135,9 +135,9 @@ def renew(name):
     return True
 
 def lease(name):
-    return Lease(name, 0.1, lambda: renew(name), Moment.now())
+    return Lease(name, 0.1, lambda: renew(name), Instant.now())
 
-renewals = Renewals("test")
+renewals = LeaseRenewer("test")
 renewals.add(lease("old"))
 child = os.fork()
 if not child:

@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from kart_runtime.errors import ConfigError, LockLost, LockTimeout
 from kart_runtime.execution.locks import lease, object_store
-from kart_runtime.execution.locks.lease import Lease, Moment
+from kart_runtime.execution.locks.lease import Instant, Lease
 from kart_runtime.execution.locks.object_store import StoreLocks, lock_url
 from kart_runtime.storage.registry import STORES, register_store, store_for
 from kart_runtime.storage.stores.memory import MemoryStore
@@ -217,9 +217,9 @@ def test_answers_that_get_lost_lose_no_lock(remote):
     proxy.fail("lost", "put")
     with StoreLocks(workspace, 60.0).hold("x", None, 0) as turn:
         proxy.fail("lost", "put")
-        turn._confirmed = Moment(0.0, 0.0)
+        turn._confirmed = Instant(0.0, 0.0)
         turn.check()
-        assert turn._confirmed.ago() < 30
+        assert turn._confirmed.elapsed() < 30
         with pytest.raises(LockTimeout), StoreLocks(workspace).hold("x", None, 0):
             pytest.fail("the lock is held")
     with StoreLocks(workspace).hold("x", None, 0):
@@ -266,7 +266,7 @@ class Service(MemoryStore):
 class Holder:
     def __init__(self, service):
         self.claim = object_store._Claim(service, "k")
-        began = Moment.now()
+        began = Instant.now()
         try:
             self.has_it = self.claim.take(TIMEOUT + object_store._ROUNDING) is None
         except OSError:  # it took over without knowing; nobody works on that
@@ -297,13 +297,13 @@ class AnyOrder(RuleBasedStateMachine):
         super().__init__()
         self.service = Service()
         self.holders = {}
-        self.restore = Moment.__dict__["now"], lease._PAUSE
+        self.restore = Instant.__dict__["now"], lease._PAUSE
         Clock.now = 1000.0
-        Moment.now = classmethod(lambda cls: cls(Clock.now, Clock.now))
+        Instant.now = classmethod(lambda cls: cls(Clock.now, Clock.now))
         lease._PAUSE = 0.0
 
     def teardown(self):
-        Moment.now, lease._PAUSE = self.restore
+        Instant.now, lease._PAUSE = self.restore
 
     @rule(number=HOLDERS)
     def take(self, number):

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from kart_runtime.errors import ObjectsLost
+from kart_runtime.errors import RecordsNotStored
 from kart_runtime.storage.stores import background
 from kart_runtime.storage.stores.memory import MemoryStore
 
@@ -43,7 +43,7 @@ class Broken(MemoryStore):
 
 def test_all_are_there_when_the_block_ends_and_went_several_at_once():
     store = Slow()
-    with background.storing():
+    with background.background_writes():
         for number in range(100):
             background.put(store, f"w/{number}", b"x")
     assert len(list(store.list("w"))) == 100
@@ -59,8 +59,8 @@ def test_without_a_block_an_object_is_there_at_once():
 def test_what_cannot_be_stored_is_told_with_what_and_how_many():
     store = Broken()
     with (
-        pytest.raises(ObjectsLost, match=r"2 log files or records .* w/bad\d: no room") as caught,
-        background.storing(),
+        pytest.raises(RecordsNotStored, match=r"2 log files or records .* w/bad\d: no room") as caught,
+        background.background_writes(),
     ):
         for name in ("good1", "bad1", "good2", "bad2"):
             background.put(store, f"w/{name}", b"x")
@@ -70,7 +70,7 @@ def test_what_cannot_be_stored_is_told_with_what_and_how_many():
 
 def test_another_error_goes_first_and_the_loss_is_noted_with_it():
     store = Broken()
-    with pytest.raises(KeyError) as caught, background.storing():
+    with pytest.raises(KeyError) as caught, background.background_writes():
         background.put(store, "w/bad", b"x")
         background.put(store, "w/good", b"x")
         raise KeyError("the task's own")
@@ -80,9 +80,9 @@ def test_another_error_goes_first_and_the_loss_is_noted_with_it():
 
 def test_the_next_block_begins_without_the_losses_of_the_last():
     store = Broken()
-    with pytest.raises(ObjectsLost), background.storing():
+    with pytest.raises(RecordsNotStored), background.background_writes():
         background.put(store, "w/bad", b"x")
-    with background.storing():
+    with background.background_writes():
         background.put(store, "w/good", b"x")
 
 
@@ -90,7 +90,7 @@ def test_an_interrupted_build_does_not_wait_for_long(monkeypatch, caplog):
     monkeypatch.setattr(background, "_LAST_SECONDS", 0.2)
     store = Slow(seconds=0.4)
     began = time.monotonic()
-    with pytest.raises(KeyboardInterrupt), background.storing():
+    with pytest.raises(KeyboardInterrupt), background.background_writes():
         for number in range(800):
             background.put(store, f"w/{number}", b"x")
         raise KeyboardInterrupt
@@ -103,7 +103,7 @@ def test_blocks_in_several_threads_share_and_each_waits_for_everything():
     seen = []
 
     def one(letter):
-        with background.storing():
+        with background.background_writes():
             for number in range(30):
                 background.put(store, f"{letter}/{number}", b"x")
         seen.append((letter, len(list(store.list(letter)))))
@@ -118,7 +118,7 @@ def test_blocks_in_several_threads_share_and_each_waits_for_everything():
 
 def test_a_forked_process_stores_at_once():
     store = Slow()
-    with background.storing():
+    with background.background_writes():
         background.put(store, "w/parent", b"x")
         child = os.fork()
         if child == 0:
@@ -134,12 +134,12 @@ def test_a_block_that_ends_takes_nothing_from_one_that_goes_on():
     def brief():
         try:
             for _ in range(60):
-                with background.storing():
+                with background.background_writes():
                     background.put(store, "brief/x", b"x")
         except Exception as error:
             errors.append(error)
 
-    with background.storing():
+    with background.background_writes():
         threads = [threading.Thread(target=brief) for _ in range(4)]
         for thread in threads:
             thread.start()

@@ -26,7 +26,7 @@ from kart_runtime.errors import ObjectMissing, RequestFailed
 from kart_runtime.storage import registry
 from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.stores import Conditional, is_remote, multipart, object_cache, put
-from kart_runtime.storage.stores.listings import listing
+from kart_runtime.storage.stores.listings import cached_listings
 from kart_runtime.storage.stores.multipart import PART
 from tests.runtime.servers import GCSFront, put_many
 
@@ -295,7 +295,7 @@ def test_more_than_one_page_is_listed_and_deleted(remote, request):
     assert [found.key for found in remote.store.list(remote.folder)] == keys
     assert dict(bucket.proxy.count()) == {"list": 2, "put": 1}
     bucket.proxy.reset()
-    with listing():  # as a plan does, from the last to the first: each page, and one question of its own
+    with cached_listings():  # as a plan does, from the last to the first: each page, and one question of its own
         for key in reversed(keys):
             assert remote.store.stat(key).size == 1
             assert remote.store.stat(f"{key}.x") is None
@@ -437,7 +437,7 @@ def test_labels_are_stored_with_the_object_by_the_same_requests(request, tmp_pat
 
 
 def test_only_gcs_keeps_labels(case):
-    assert getattr(case.store, "keeps_labels", False) is (case.url == "gs://")
+    assert getattr(case.store, "supports_labels", False) is (case.url == "gs://")
     assert is_remote(case.store) is (case.url in {"s3://", "gs://", "team://"})
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kart_runtime.storage.stores import Stat
-from kart_runtime.storage.stores.listings import Listings, in_force, listing
+from kart_runtime.storage.stores.listings import Listings, active_listings, cached_listings
 from kart_runtime.storage.stores.objects import Page
 
 
@@ -92,14 +92,14 @@ def test_a_large_folder_is_not_listed_for_a_few_questions():
 
 def test_it_is_in_force_in_one_thread_and_forgotten_afterwards():
     found = []
-    assert in_force() is None
-    with listing():
-        ours = in_force()
-        thread = threading.Thread(target=lambda: found.append(in_force()))
+    assert active_listings() is None
+    with cached_listings():
+        ours = active_listings()
+        thread = threading.Thread(target=lambda: found.append(active_listings()))
         thread.start()
         thread.join()
-        with listing():
-            assert in_force() is not ours
-        assert in_force() is ours
-    assert in_force() is None
+        with cached_listings():
+            assert active_listings() is not ours
+        assert active_listings() is ours
+    assert active_listings() is None
     assert found == [None]

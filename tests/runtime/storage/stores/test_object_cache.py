@@ -63,7 +63,7 @@ def cached_gcs(gcs_bucket, monkeypatch):
 
 
 def _cached(bucket, monkeypatch):
-    monkeypatch.setattr(object_cache, "_room", object_cache._Room())
+    monkeypatch.setattr(object_cache, "_room", object_cache._CacheLimit())
     monkeypatch.setattr(object_cache, "PIECE", PIECE)
     return Cached(bucket)
 
@@ -158,7 +158,7 @@ def test_what_others_have_left_counts_too(cached, monkeypatch):
     cached.write("x", bytes(900_000))
     cached.write("y", bytes(900_000))
     cached.read("x")
-    monkeypatch.setattr(object_cache, "_room", object_cache._Room())  # another process
+    monkeypatch.setattr(object_cache, "_room", object_cache._CacheLimit())  # another process
     monkeypatch.setenv("KART_CACHE_MB", "1")
     cached.read("y")
     assert len(cached.files()) == 1

@@ -133,7 +133,7 @@ def test_ctrl_c_in_a_terminal_is_the_programs_business():
                 print("tidied", flush=True)
 
         with Executors("processes", 2) as executors:
-            executors.of(None).submit(busy)
+            executors.get(None).submit(busy)
             time.sleep(600)
     """) as process:
         assert process.stdout.readline() == "busy\n"
