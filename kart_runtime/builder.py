@@ -195,11 +195,10 @@ def _record_references(ledger: Ledger, tasks: Iterable[luigi.Task], optional: bo
 
 
 def _forget_build(tasks: Iterable[luigi.Task]) -> None:
-    # The task objects live on: `rerun` means once a build, and the next one asks for outputs anew.
+    # The task objects live on, and `rerun` means once a build.
     for task in tasks:
-        state = identity.engine_state_of(task)
-        if state is not None:
-            state.reran = state.output = None
+        if isinstance(task, TaskOnKart):
+            task._kart_reran = None
 
 
 def _failure(summary: Summary) -> BuildFailed:

@@ -2,7 +2,7 @@
 
 luigi's worker, its command line and its workers at `luigid` call `run()` themselves and tell the task by events. The
 handlers below, registered when this module is imported, seed before `run()`, write the five log files, and keep
-`rerun` to once. Our own `attempt` sends the same events and marks the task (`_kart.by_attempt`), which is then left
+`rerun` to once. Our own `attempt` sends the same events and binds the run to the task (`_kart_run`), which is then left
 alone. Nothing of luigi is changed, and there is no line for the run in the ledger: luigi has a history of its own.
 
 Called by luigi. `WorkerSchedulerFactory` is called by `luigi_command` and by programs that call `luigi.build`.
@@ -27,6 +27,7 @@ from kart_runtime.task.base import TaskOnKart
 from kart_runtime.task.naming import lock_name
 from kart_runtime.task.nested import iter_flat
 from kart_runtime.task.rerun import OutputsRewritten
+from kart_runtime.task.state import TaskRun
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ _running: dict[int, TaskLogWriter] = {}
 def _rerun_from_now(task: luigi.Task) -> None:
     if isinstance(task, TaskOnKart) and task.rerun:
         # A plain True would not reach the worker's other processes.
-        task._kart.reran = OutputsRewritten(task)
+        task._kart_reran = OutputsRewritten(task)
 
 
 def _discovered(_task: luigi.Task, dependency: luigi.Task) -> None:
@@ -46,12 +47,12 @@ def _discovered(_task: luigi.Task, dependency: luigi.Task) -> None:
 
 
 def _started(task: TaskOnKart[Any]) -> None:
-    if task._kart.by_attempt or _is_external(task) or _is_skipped(task):
+    ours = task._kart_run is not None and id(task) not in _running  # an attempt of kart's own runs it
+    if ours or _is_external(task) or _is_skipped(task):
         return
     if getattr(task, "complete_check_at_run", False) and _skip_if_complete(task):
         return
-    task._kart.stored = ()
-    task._kart.rng = None
+    task._kart_run = TaskRun()
     _rerun_from_now(task)
     # A run() that yielded starts again from its beginning under luigi, and so do its log files.
     if task.should_lock_run or task.redis_host is not None or task.redis_port is not None:
@@ -64,11 +65,13 @@ def _succeeded(task: TaskOnKart[Any], seconds: float) -> None:
     logs = _running.pop(id(task), None)
     if logs is not None:
         logs.at_success(seconds, list(iter_flat(task.output())))
+        task._kart_run = None
     _run_again(task)
 
 
 def _failed(task: TaskOnKart[Any], _error: BaseException) -> None:
-    _running.pop(id(task), None)
+    if _running.pop(id(task), None) is not None:
+        task._kart_run = None
     _run_again(task)
 
 
@@ -104,12 +107,13 @@ class _Locked:
     def _turn(self, locks: RedisLocks, wait: float) -> Iterator[None]:
         """Hold the lock; what `run()` dumps asks it before it is stored, and it is asked at the end, too."""
         with locks.hold(lock_name(self._task), self._task.workspace_directory, wait) as turn:
-            self._task._kart.may_commit = turn.check
+            run = self._task._kart_run = self._task._kart_run or TaskRun()
+            run.may_commit = turn.check
             try:
                 yield
                 turn.check()
             finally:
-                self._task._kart.may_commit = None
+                run.may_commit = None
 
 
 _LOCK_WAIT = 600.0

@@ -24,7 +24,7 @@ def workspaces(session: Session) -> list[str]:
     """
     found: dict[str, None] = {}
     for task in session.tasks.values():
-        workspace = declaration(task).values().get("workspace_directory")
+        workspace = declaration(task).defaults().values.get("workspace_directory")
         if isinstance(workspace, str):
             found[workspace] = None
     return list(found)

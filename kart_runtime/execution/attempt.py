@@ -1,8 +1,8 @@
-"""How is one task run? Hold its lock, look again, seed, write START's files, run(), write SUCCESS's files.
+"""Run one task: lock, re-check completeness, seed, call `run()`, write the log files.
 
-An attempt states its outcome; nothing has to be inferred from an exception or a missing file. It runs wherever the
-executor puts it. What a `run()` yields suspends the attempt: the loop runs those tasks and calls `run` again, which
-goes on where the generator stopped.
+An attempt returns its outcome; nothing has to be inferred from an exception or a missing file. It runs wherever the
+executor puts it. If `run()` yields tasks, the attempt is suspended: the scheduler runs those tasks and calls `run`
+again, which resumes the generator.
 """
 
 from __future__ import annotations
@@ -25,31 +25,32 @@ from kart_runtime.errors import LockTimeout, NothingDumped
 from kart_runtime.execution.locks import LockHandle, Locks, NoLocks
 from kart_runtime.execution.locks.redis_server import redis_locks_of
 from kart_runtime.execution.log_writer import TaskLogWriter
-from kart_runtime.storage.stores import background
+from kart_runtime.storage.stores.background import background_writes
 from kart_runtime.storage.stores.listings import cached_listings
 from kart_runtime.storage.target import Stored, path_of
-from kart_runtime.task.base import TaskOnKart, noop
-from kart_runtime.task.identity import EngineState, engine_state_of
+from kart_runtime.task.base import TaskOnKart, kart_task, noop
 from kart_runtime.task.loading import output_of
 from kart_runtime.task.naming import lock_name
 from kart_runtime.task.nested import flatten, iter_flat
+from kart_runtime.task.parameters import using_overrides
+from kart_runtime.task.state import TaskRun, own_overrides
 
 
 class AttemptState(enum.StrEnum):
-    """How an attempt ended."""
+    """State that an attempt ended in."""
 
     DONE = "done"
     FAILED = "failed"
     COMPLETE = "complete"
-    """Another process was faster."""
+    """Another process has completed the task meanwhile."""
     LOCKED = "locked"
-    """Another process runs it at this moment; its error, a `LockTimeout`, says which one."""
+    """Another process is running the task; the error, a `LockTimeout`, says which one."""
     SUSPENDED = "suspended"
-    """`run()` yielded tasks that have to be complete before it goes on."""
+    """`run()` has yielded tasks that must complete first."""
 
 
 class Outcome(NamedTuple):
-    """What one attempt came to.
+    """Result of one attempt.
 
     Attributes
     ----------
@@ -86,104 +87,96 @@ class Outcome(NamedTuple):
 class Attempt:
     """One try at one task.
 
-    Parameters
-    ----------
-    task
-        The task.
-    locks
-        Who gives the lock. It is not waited for: other tasks may run meanwhile.
+    `locks` are not waited for: other tasks may run meanwhile. `satisfied` holds the tasks that `run()` has yielded and
+    that are complete by now. `task_run` is the state of the run, bound to the task while it goes on.
     """
 
     task: luigi.Task
     locks: Locks = field(default_factory=NoLocks)
     satisfied: set[luigi.Task] = field(default_factory=set)
-    """What `run()` has yielded and the loop has run."""
+    task_run: TaskRun = field(default_factory=TaskRun)
     _generator: Generator[Any, Any, None] | None = None
     _yielded: Any = None
     _started: str = ""
     _seconds: float = 0.0
     _logs: TaskLogWriter | None = None
     _lock: LockHandle | None = None
-    _away: bool = False
+    _is_remote: bool = False
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what cannot go to another process; there `run()` starts from its beginning."""
-        return vars(self) | {"_generator": None, "_yielded": None, "_logs": None, "_lock": None, "_away": True}
+        here = {"_generator": None, "_yielded": None, "_logs": None, "_lock": None, "task_run": TaskRun()}
+        return vars(self) | here | {"_is_remote": True}
 
     def run(self) -> Outcome:
-        """Run the task, or go on with it after a suspension, and say what it came to. Ctrl-C goes through."""
-        if not self._away:
-            return self._attempted()
-        with background.background_writes():  # who waits for this outcome may end the process
-            outcome = self._attempted()
+        """Run the task, or resume it after a suspension, and return the outcome. Ctrl-C is not caught."""
+        overrides = own_overrides(self.task)
+        if overrides is None:
+            return self._attempt()
+        with using_overrides(overrides):
+            return self._attempt()
+
+    def _attempt(self) -> Outcome:
+        if not self._is_remote:
+            return self._bound()
+        with background_writes():  # whoever waits for this outcome may end the process
+            outcome = self._bound()
         return outcome if outcome.error is None else outcome._replace(error=_portable(outcome))
 
-    def _attempted(self) -> Outcome:
+    def _bound(self) -> Outcome:
+        """Run with the state of this run bound to the task."""
         self._started = self._started or _now()
-        engine = engine_state_of(self.task)
-        if engine is not None:
-            engine.by_attempt = True
+        task = kart_task(self.task)
+        if task is not None:
+            task._kart_run = self.task_run
         try:
-            locks = self._locks(engine)
-            return self._run_locked(engine, locks) if locks.shared else self._run(engine)
+            locks = self.locks if task is None else redis_locks_of(task, self.locks) or self.locks
+            return self._run_locked(task, locks) if locks.shared else self._run(task)
         except LockTimeout as error:
             return Outcome(AttemptState.LOCKED, self._started, error=error)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - no answer from complete(), no connection
             return self.failed(error)
         finally:
-            if engine is not None:
-                engine.by_attempt = False
-                engine.output = None
+            if task is not None:
+                task._kart_run = None
 
-    def _locks(self, engine: EngineState | None) -> Locks:
-        own = redis_locks_of(self.task, self.locks) if engine is not None else None
-        return own or self.locks
-
-    def _run_locked(self, engine: EngineState | None, locks: Locks) -> Outcome:
-        workspace = cast("TaskOnKart[Any]", self.task).workspace_directory if engine is not None else None
+    def _run_locked(self, task: TaskOnKart[Any] | None, locks: Locks) -> Outcome:
+        workspace = None if task is None else task.workspace_directory
         with locks.hold(lock_name(self.task), workspace, 0.0) as lock:
             # Only another process can have changed the answer since the plan asked.
             if self._generator is None and self._is_complete():
                 return Outcome(AttemptState.COMPLETE, self._started)
-            self._keep(engine, lock)
+            self._lock, self.task_run.may_commit = lock, lock.check
             try:
-                return self._run(engine)
+                return self._run(task)
             finally:
-                self._keep(engine, None)
-
-    def _keep(self, engine: EngineState | None, lock: LockHandle | None) -> None:
-        self._lock = lock
-        if engine is not None:
-            engine.may_commit = lock.check if lock is not None else None
+                self._lock = self.task_run.may_commit = None
 
     def _is_complete(self) -> bool:
         return bool(getattr(self.task, "complete_check_at_run", True) and self.task.complete())
 
-    def _run(self, engine: EngineState | None) -> Outcome:
-        task = self.task
+    def _run(self, task: TaskOnKart[Any] | None) -> Outcome:
         began = None
         try:
             if self._generator is None:
-                self._start(engine)
+                self._start(task)
             began = time.perf_counter()
             waiting_for = self._advance()
             self._seconds, began = self._seconds + time.perf_counter() - began, None
             if waiting_for:
                 return Outcome(AttemptState.SUSPENDED, self._started, self._seconds, waiting_for=waiting_for)
-            return self._succeed(engine)
+            return self._succeed(task)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a task raises is its outcome
             self._seconds += time.perf_counter() - began if began else 0.0
-            _notify_failure(task, error)
+            _notify_failure(self.task, error)
             return self.failed(error)
 
-    def _start(self, engine: EngineState | None) -> None:
-        task = self.task
-        if engine is not None:
-            engine.stored, engine.rng = (), None
-            self._logs = TaskLogWriter(cast("TaskOnKart[Any]", task))
+    def _start(self, task: TaskOnKart[Any] | None) -> None:
+        if task is not None:
+            self._logs = TaskLogWriter(task)
             self._logs.at_start()
-        _give_reporters(task)
-        _emit(task, luigi.Event.START)
+        _give_reporters(self.task)
+        _emit(self.task, luigi.Event.START)
 
     def _advance(self) -> tuple[luigi.Task, ...]:
         """Run to the end, or to the first yield whose tasks are not complete; return those."""
@@ -207,39 +200,31 @@ class Attempt:
                 return waiting_for
             send = _paths(self._yielded)
 
-    def _succeed(self, engine: EngineState | None) -> Outcome:
-        task = self.task
+    def _succeed(self, task: TaskOnKart[Any] | None) -> Outcome:
         stored: tuple[Stored, ...] = ()
         seed: int | None = None
         log_files: tuple[str, ...] = ()
         if self._lock is not None:
             self._lock.check()  # another process may have stored the output since, and writes these files
-        if engine is not None and self._logs is not None:
-            stored = engine.stored
+        if task is not None and self._logs is not None:
+            stored = self.task_run.stored
             outputs = flatten(output_of(task))
             _check_dumped(task, outputs, stored)
-            engine.reran = True
+            task._kart_reran = True
             self._logs.at_success(self._seconds, outputs)
             seed, log_files = self._logs.seed, self._logs.written
-        _emit(task, luigi.Event.PROCESSING_TIME, self._seconds)
-        task.on_success()
-        _emit(task, luigi.Event.SUCCESS)
+        _emit(self.task, luigi.Event.PROCESSING_TIME, self._seconds)
+        self.task.on_success()
+        _emit(self.task, luigi.Event.SUCCESS)
         return Outcome(AttemptState.DONE, self._started, self._seconds, seed, stored, log_files)
 
     def failed(self, error: BaseException) -> Outcome:
-        """Return the outcome of this attempt when an error has ended it.
-
-        Parameters
-        ----------
-        error
-            What went wrong, in the attempt or with what it waits for.
-        """
-        engine = engine_state_of(self.task)
-        stored = engine.stored if engine is not None else ()
+        """Return the outcome of this attempt after an error, in the attempt or in what it waits for."""
         log_files = self._logs.written if self._logs is not None else ()
         seed = self._logs.seed if self._logs is not None else None
-        text = "".join(traceback.format_exception(error))
-        return Outcome(AttemptState.FAILED, self._started, self._seconds, seed, stored, log_files, error, text)
+        trace = "".join(traceback.format_exception(error))
+        stored = self.task_run.stored
+        return Outcome(AttemptState.FAILED, self._started, self._seconds, seed, stored, log_files, error, trace)
 
 
 def _now() -> str:
@@ -254,7 +239,7 @@ def _to_the_second(seconds: int) -> str:
 
 
 def _portable(outcome: Outcome) -> BaseException:
-    """Return the error if it arrives whole in another process, else one that says the same."""
+    """Return the error if it survives pickling, else a RuntimeError with the same text."""
     error = cast("BaseException", outcome.error)
     if not _survives(error):
         return RuntimeError(f"{type(error).__name__}: {error}\n{outcome.trace}")
@@ -263,7 +248,7 @@ def _portable(outcome: Outcome) -> BaseException:
 
 
 def _survives(error: BaseException) -> bool:
-    """Return whether an error is the same after a journey, whatever its class does in `__reduce__` or `__init__`."""
+    """Return whether an error can be pickled and loaded, whatever its class does in `__reduce__` or `__init__`."""
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:  # noqa: BLE001
@@ -277,7 +262,7 @@ def _survives(error: BaseException) -> bool:
 
 
 def _notify_failure(task: luigi.Task, error: BaseException) -> None:
-    """Tell the task and luigi's handlers, as luigi's worker does; what goes wrong there is noted with the error."""
+    """Call `on_failure` and luigi's handlers, as luigi's worker does; errors in them become notes of the error."""
     try:
         task.on_failure(error)
     except Exception as second:  # noqa: BLE001 - it must not hide the first
@@ -286,14 +271,14 @@ def _notify_failure(task: luigi.Task, error: BaseException) -> None:
 
 
 FOR_LUIGI: set[Any] = set()
-"""The handlers of events that do for luigi's worker what an attempt does itself; `luigi_bridge` names them."""
+"""Event handlers of `luigi_bridge`, which do for luigi's worker what an attempt does itself."""
 
 
 def _emit(task: luigi.Task, event: str, *details: Any) -> None:
-    """Tell luigi's handlers of an event, if there are any but those that have nothing to do here."""
+    """Trigger an event of luigi if it has other handlers than those of `luigi_bridge`."""
     for handlers in task._event_callbacks.values():
-        found = handlers.get(event)
-        if found and not found <= FOR_LUIGI:
+        registered = handlers.get(event)
+        if registered and not registered <= FOR_LUIGI:
             task.trigger_event(event, task, *details)
             return
 
@@ -309,7 +294,7 @@ def _check_dumped(task: luigi.Task, outputs: list[Any], stored: tuple[Stored, ..
     # What was dumped is there: no store has to be asked.
     if len(outputs) == len(stored) == 1 and getattr(outputs[0], "url", None) == stored[0].url:
         return
-    written = {one.url for one in stored}
+    written = {output.url for output in stored}
     missing = [target for target in outputs if getattr(target, "url", None) not in written and not target.exists()]
     if missing:
         raise NothingDumped(str(task), [path_of(target) for target in missing])
@@ -318,11 +303,11 @@ def _check_dumped(task: luigi.Task, outputs: list[Any], stored: tuple[Stored, ..
 def _flat(yielded: Any) -> list[luigi.Task]:
     if isinstance(yielded, luigi.DynamicRequirements):
         return list(cast("list[luigi.Task]", yielded.flat_requirements))
-    found = list(iter_flat(yielded))
-    for item in found:
+    tasks = list(iter_flat(yielded))
+    for item in tasks:
         if not isinstance(item, luigi.Task):
             raise TypeError(f"run() yielded {item!r}; it may yield tasks only")
-    return found
+    return tasks
 
 
 def _paths(yielded: Any) -> Any:

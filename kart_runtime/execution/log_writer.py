@@ -81,5 +81,5 @@ def visible_params(task: TaskOnKart[Any]) -> dict[str, str]:
     task
         The task.
     """
-    params, secrets = task._texts(), secret_names(type(task))
+    params, secrets = task._texts(), secret_names(type(task), task._kart.overrides)
     return {name: MASK if name in secrets else text for name, text in params.items()} if secrets else params

@@ -22,9 +22,10 @@ from kart_runtime.errors import KartError, OutputClash, PlanError
 from kart_runtime.plan.graph import Graph, build_graph
 from kart_runtime.storage.stores.listings import cached_listings
 from kart_runtime.storage.target import path_of
-from kart_runtime.task import identity
 from kart_runtime.task.base import TaskOnKart
-from kart_runtime.task.nested import flatten, iter_flat
+from kart_runtime.task.nested import flatten
+from kart_runtime.task.parameters import using_overrides
+from kart_runtime.task.state import own_overrides
 
 
 class Action(enum.StrEnum):
@@ -70,24 +71,27 @@ class Decision(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """The graph below some roots and what happens to each task in it.
+    """The graph below some roots, and what happens to each task in it.
 
     Attributes
     ----------
     roots
-        The tasks that were asked for.
+        The requested tasks.
     graph
-        All tasks, upstream before downstream, and which requires which.
+        All tasks, upstream before downstream, with their dependencies.
     decisions
         What happens to each task, in the order of `graph.tasks`.
     writers
-        Place of an output to the tasks that will write it: one, or several of which one requires another.
+        URL of an output to the tasks that will write it: one, or several of which one requires another.
+    outputs
+        What `output()` returned, by index, for the tasks that run.
     """
 
     roots: tuple[luigi.Task, ...]
     graph: Graph
     decisions: Sequence[Decision]
     writers: Mapping[str, list[luigi.Task]] = field(default_factory=dict)
+    outputs: Mapping[int, Any] = field(default_factory=dict)
 
     @property
     def tasks(self) -> Sequence[luigi.Task]:
@@ -116,27 +120,27 @@ class Plan:
 
 
 def make_plan(roots: Sequence[luigi.Task], *, check_all: bool = False) -> Plan:
-    """Walk the graph below some tasks and decide about each of them.
+    """Build the graph below some tasks and decide about each of them.
 
     Parameters
     ----------
     roots
-        The tasks that are wanted.
+        The requested tasks.
     check_all
-        Ask every task whether it is complete, also those that nothing needs.
+        Check completeness of all tasks, also of those that nothing requires to run.
 
     Raises
     ------
     PlanError
-        When the graph cannot be walked: a circle, a requirement that is no task, a `complete()` that raises.
+        The graph has a cycle, a requirement is not a task, or a `complete()` raises.
     OutputClash
-        When two different tasks would write one file.
+        Two different tasks would write one file.
     """
     graph = build_graph(roots)
-    deciding = _Decider(graph)
+    decider = _Decider(graph)
     with cached_listings():
-        decisions = deciding.decide(roots, check_all)
-    return Plan(tuple(dict.fromkeys(roots)), graph, decisions, deciding.writers)
+        decisions = decider.decide(roots, check_all)
+    return Plan(tuple(dict.fromkeys(roots)), graph, decisions, decider.writers, decider.outputs)
 
 
 _COMPLETE = Decision(Action.SKIP, Reason.COMPLETE)
@@ -145,11 +149,12 @@ _RERUN = Decision(Action.RUN, Reason.RERUN)
 
 
 class _Decider:
-    """Decides about the tasks of one graph, and sees who would write what."""
+    """Decides about the tasks of one graph, and collects who would write what."""
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
         self.writers: dict[str, list[luigi.Task]] = {}
+        self.outputs: dict[int, Any] = {}
 
     def decide(self, roots: Iterable[luigi.Task], check_all: bool) -> list[Decision]:
         tasks, upstream = self._graph.tasks, self._graph.upstream
@@ -157,23 +162,24 @@ class _Decider:
         needed = bytearray(len(tasks))
         for root in roots:
             needed[self._graph.index_of[root]] = True
-        for number in range(len(tasks) - 1, -1, -1):
-            task = tasks[number]
-            if needed[number]:
-                decision, outputs = _decision(task)
-                decisions[number] = decision
+        for index in range(len(tasks) - 1, -1, -1):
+            task = tasks[index]
+            if needed[index]:
+                decision, output = _decision(task)
+                decisions[index] = decision
                 if decision.action is Action.RUN:
-                    for one in upstream[number]:
-                        needed[one] = True
-                    self._note(task, outputs)
+                    for dependency in upstream[index]:
+                        needed[dependency] = True
+                    self.outputs[index] = output
+                    self._note_writers(task, output)
             elif check_all:
-                found, _ = _decision(task)
-                skipped = found.action is Action.SKIP
-                decisions[number] = found if skipped else Decision(Action.SKIP, Reason.NOT_NEEDED, found.text)
+                decision, _ = _decision(task)
+                skipped = decision.action is Action.SKIP
+                decisions[index] = decision if skipped else Decision(Action.SKIP, Reason.NOT_NEEDED, decision.text)
         return decisions
 
-    def _note(self, task: luigi.Task, outputs: list[Any]) -> None:
-        for target in outputs:
+    def _note_writers(self, task: luigi.Task, output: Any) -> None:
+        for target in flatten(output):
             url = path_of(target)
             others = self.writers.get(url)
             if others is None:
@@ -183,56 +189,46 @@ class _Decider:
             others.append(task)
 
 
-def check_output_clash(
-    url: str,
-    task: luigi.Task,
-    others: Sequence[luigi.Task],
-    graph: Graph,
-) -> None:
-    """Raise `OutputClash` when a task would write what others write, unless it passes on what it requires.
-
-    Parameters
-    ----------
-    url
-        The file.
-    task, others
-        The task, and the others that write the file.
-    graph
-        Which task requires which.
-    """
+def check_output_clash(url: str, task: luigi.Task, others: Sequence[luigi.Task], graph: Graph) -> None:
+    """Raise `OutputClash` if a task would write what others write, unless it passes on what it requires."""
     if any(_requires(graph, task, other) or _requires(graph, other, task) for other in others):
         return
     raise OutputClash(url, [str(others[0]), str(task)])
 
 
 def _requires(graph: Graph, task: luigi.Task, other: luigi.Task) -> bool:
-    number, wanted = graph.index_of.get(task), graph.index_of.get(other)
-    return number is not None and wanted is not None and wanted in graph.upstream[number]
+    index, other_index = graph.index_of.get(task), graph.index_of.get(other)
+    return index is not None and other_index is not None and other_index in graph.upstream[index]
 
 
-def _decision(task: luigi.Task) -> tuple[Decision, list[Any]]:
-    """Return what happens to a task, and its outputs as far as they were asked for."""
+def _decision(task: luigi.Task) -> tuple[Decision, Any]:
+    """Return what happens to a task, and its output if that was asked for."""
+    overrides = own_overrides(task)
+    if overrides is None:
+        return _decide(task)
+    with using_overrides(overrides):
+        return _decide(task)
+
+
+def _decide(task: luigi.Task) -> tuple[Decision, Any]:
     try:
         if isinstance(task, TaskOnKart) and task.rerun:
-            return _RERUN, list(iter_flat(task.output()))
+            return _RERUN, task.output()
         by_outputs = _is_judged_by_outputs(task)
         if not by_outputs and task.complete():
-            return _COMPLETE, []
+            return _COMPLETE, None
         output = task.output()
         outputs = flatten(output)
         missing = next((path_of(target) for target in outputs if not target.exists()), "")
     except KartError:
         raise
     except Exception as error:
-        raise PlanError(f"{task}: asking whether it is complete raised {type(error).__name__}: {error}") from error
+        raise PlanError(f"{task}: its completeness check raised {type(error).__name__}: {error}") from error
     if by_outputs and outputs and not missing:
-        return _COMPLETE, outputs
+        return _COMPLETE, output
     if task.run is None or task.run == NotImplemented or isinstance(task, luigi.ExternalTask):
-        return Decision(Action.MISSING, Reason.EXTERNAL_MISSING, missing), outputs
-    kept = identity.engine_state_of(task)
-    if kept is not None:
-        kept.output = output  # the attempt will want it
-    return Decision(Action.RUN, Reason.OUTPUT_MISSING if missing else Reason.INCOMPLETE, missing), outputs
+        return Decision(Action.MISSING, Reason.EXTERNAL_MISSING, missing), output
+    return Decision(Action.RUN, Reason.OUTPUT_MISSING if missing else Reason.INCOMPLETE, missing), output
 
 
 def _is_judged_by_outputs(task: luigi.Task) -> bool:

@@ -24,7 +24,7 @@ from kart_runtime.project.names import TaskNames
 from kart_runtime.project.problems import raise_all
 from kart_runtime.project.project import Project, distinct_causes
 from kart_runtime.settings import Settings
-from kart_runtime.task.parameters import Override, install
+from kart_runtime.task.parameters import ActiveOverrides, Override, set_overrides
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Session:
     overrides: Mapping[type, Mapping[str, Override]]
     origins: Mapping[str, str]
     names: TaskNames
-    _before: list[Mapping[type, Mapping[str, Override]]] = field(default_factory=list, repr=False)
+    _before: list[ActiveOverrides] = field(default_factory=list, repr=False)
 
     @property
     def tasks(self) -> dict[str, type[luigi.Task]]:
@@ -88,13 +88,13 @@ class Session:
     def activate(self) -> Session:
         """Put the configuration in force for this process, until `deactivate`."""
         self.project.put_on_path()
-        self._before.append(install(self.overrides))
+        self._before.append(set_overrides(self.overrides))
         return self
 
     def deactivate(self) -> None:
         """Put the configuration in force that was there before `activate`."""
         if self._before:
-            install(self._before.pop())
+            set_overrides(self._before.pop())
 
     def __enter__(self) -> Session:
         return self.activate()

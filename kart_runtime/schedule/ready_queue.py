@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import enum
 import heapq
+from typing import Any
 
 import luigi
 
 from kart_runtime.execution.attempt import Attempt
 from kart_runtime.plan.decisions import Decision
 from kart_runtime.schedule.resources import Limits, Needs
-from kart_runtime.task.identity import engine_state_of
 
 
 class NodeState(enum.Enum):
@@ -33,39 +33,37 @@ class NodeState(enum.Enum):
 
 
 class Node:
-    """A task in the loop.
+    """A task in the scheduler.
 
     Attributes
     ----------
-    task, kept
-        The task, and what the engine keeps with it.
-    state, n_pending
-        As the module's docstring says.
+    task, state, n_pending
+        See the module's docstring.
     dependents
-        What waits for it.
+        The nodes that wait for this one.
     path_length
-        The longest way before it.
+        Length of the critical path that starts here, in seconds.
     needs
         The resources that it needs.
-    decision
-        Why it runs.
+    decision, output
+        Why it runs, and what `output()` returned to the plan.
     attempt
         The attempt that is in flight, suspended or locked.
     failures
-        How often it has failed.
+        Number of failed attempts.
     locked_since
-        When it first gave way to another process, in the seconds that the loop has waited for such tasks.
+        When another process was first seen to run it, on the clock of waiting (`Scheduler._waited`).
     """
 
     __slots__ = (
         "attempt",
         "decision",
         "dependents",
-        "engine",
         "failures",
         "locked_since",
         "n_pending",
         "needs",
+        "output",
         "path_length",
         "state",
         "task",
@@ -73,13 +71,13 @@ class Node:
 
     def __init__(self, task: luigi.Task) -> None:
         self.task = task
-        self.engine = engine_state_of(task)
         self.state = NodeState.IDLE
         self.n_pending = 0
         self.dependents: list[Node] = []
         self.path_length = 0.0
         self.needs: Needs = ()
         self.decision: Decision | None = None
+        self.output: Any = None
         self.attempt: Attempt | None = None
         self.failures = 0
         self.locked_since: float | None = None

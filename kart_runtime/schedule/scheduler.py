@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import cast
 
 import luigi
 
@@ -30,8 +29,9 @@ from kart_runtime.schedule.critical_path import TaskClass, critical_path_lengths
 from kart_runtime.schedule.events import BuildFinished, Event, Listener, PlanMade, Summary, TaskFinished, TaskStarted
 from kart_runtime.schedule.ready_queue import Node, NodeState, ReadyQueue, find_cycle
 from kart_runtime.schedule.resources import Limits
-from kart_runtime.task.base import TaskOnKart
+from kart_runtime.task.base import kart_task
 from kart_runtime.task.naming import display_name
+from kart_runtime.task.state import TaskRun
 
 logger = logging.getLogger(__name__)
 
@@ -157,7 +157,7 @@ class Scheduler:
                 continue
             decision = plan.decisions[number]
             if decision.action is Action.RUN:
-                node.decision = decision
+                node.decision, node.output = decision, plan.outputs[number]
                 node.path_length = lengths[number] + after if lengths else 0.0
                 node.needs = needs.get(task, ())
                 node.state = NodeState.WAITING
@@ -207,7 +207,8 @@ class Scheduler:
 
     def _start(self, node: Node) -> None:
         if node.attempt is None:
-            node.attempt = Attempt(node.task, self._context.locks)
+            node.attempt = Attempt(node.task, self._context.locks, task_run=TaskRun(node.output))
+            node.output = None
             if self._context.listener is not None:
                 self._context.listener(TaskStarted(node.task))
         attempt, cls = node.attempt, type(node.task)
@@ -316,8 +317,9 @@ class Scheduler:
             return
         node.state = NodeState.DONE
         self._counts[outcome.state] += 1
-        if node.engine is not None:
-            node.engine.reran = True  # it may have run in another process
+        task = kart_task(node.task)
+        if task is not None:
+            task._kart_reran = True  # it may have run in another process
         for dependent in node.dependents:
             if dependent.state is NodeState.WAITING:
                 dependent.n_pending -= 1
@@ -362,25 +364,24 @@ class Scheduler:
     # -- what is kept --------------------------------------------------------------------------------------------
 
     def _record(self, node: Node, outcome: Outcome) -> None:
-        task, error = node.task, outcome.error
-        if node.engine is None:  # luigi's own: it has no workspace to keep a record in
+        error, task = outcome.error, kart_task(node.task)
+        if task is None:  # luigi's own: it has no workspace for a record
             return
-        kart = cast("TaskOnKart[object]", task)
         record = {
             "task": type(task).__name__,
             "module": type(task).__module__,
-            "unique_id": kart.make_unique_id(),
+            "unique_id": task.make_unique_id(),
             "state": outcome.state,
             "started": outcome.started,
             "seconds": outcome.seconds,
             "seed": outcome.seed,
-            "params": visible_params(kart),
+            "params": visible_params(task),
             "outputs": outcome.stored,
             "log_files": outcome.log_files,
             "error": f"{type(error).__name__}: {error}" if error is not None else "",
             "reason": node.decision.text if node.decision is not None else "",
         }
-        self._context.ledger.append(kart.workspace_directory, record)
+        self._context.ledger.append(task.workspace_directory, record)
 
     def _summary(self, interrupted: bool = False) -> Summary:
         states = Counter(node.state for node in self._nodes.values())

@@ -22,20 +22,24 @@ from kart_runtime.storage.codecs.libraries import library_of
 from kart_runtime.storage.target import Target, make_target, path_of
 from kart_runtime.task import column_types, identity, loading, schemas
 from kart_runtime.task.declared_type import declared_type
-from kart_runtime.task.identity import EngineState
 from kart_runtime.task.metaclass import TaskMeta
 from kart_runtime.task.nested import iter_flat, map_structure
 from kart_runtime.task.object_labels import labels_of
 from kart_runtime.task.parameters import (
+    ActiveOverrides,
     ExplicitBoolParameter,
     ListTaskInstanceParameter,
     TaskInstanceParameter,
+    active_overrides,
     declaration,
+    process_overrides,
     resolve,
     secret_names,
+    using_overrides,
 )
 from kart_runtime.task.rerun import OutputsRewritten
 from kart_runtime.task.run_metadata import MASK, RunMetadata
+from kart_runtime.task.state import Identity, TaskRun
 
 if TYPE_CHECKING:
     import numpy as np
@@ -138,9 +142,14 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
         vars(self).update(values)
         self.param_kwargs = values
         self.task_log: dict[str, Any] = {}
-        self._kart = EngineState()
+        self._kart = Identity(active_overrides())
+        self._kart_run: TaskRun | None = None
+        self._kart_reran: bool | OutputsRewritten | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
+        overrides = self._kart.overrides
+        if overrides.by_class and overrides is not process_overrides():  # the other process has those of this one
+            return _rebuilt, (type(self), self.param_kwargs, overrides)
         return _rebuilt, (type(self), self.param_kwargs)
 
     # -- identity ------------------------------------------------------------------------------------------------
@@ -180,22 +189,27 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
         return self._kart.unique_id or identity.unique_id(self)
 
     def __eq__(self, other: object) -> bool:
+        """Return whether two tasks are of one class and workspace and have the same unique id."""
         if self is other:
             return True
+        if type(self) is not type(other):
+            return False
+        task = cast("TaskOnKart[Any]", other)
         return (
-            type(self) is type(other)
-            and self.workspace_directory == cast("TaskOnKart[Any]", other).workspace_directory
-            and self._texts() == cast("TaskOnKart[Any]", other)._texts()
+            self.workspace_directory == task.workspace_directory
+            and self._texts() == task._texts()  # the id needs all that is upstream, too
+            and self.make_unique_id() == task.make_unique_id()
         )
 
     def _texts(self) -> dict[str, str]:
-        if self._kart.str_params is None:
+        texts = self._kart.texts
+        if texts is None:
             values, declared = self.param_kwargs, declaration(type(self))
-            self._kart.str_params = {
+            texts = self._kart.texts = {
                 name: identity.stable_text(declared.family, name, param, values[name])
                 for name, param in declared.significant
             }
-        return self._kart.str_params
+        return texts
 
     def __hash__(self) -> int:
         if self._kart.hash is None:
@@ -209,7 +223,7 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
         return self._described(only_public=True)
 
     def _described(self, only_public: bool) -> str:
-        secrets = secret_names(type(self))
+        secrets = secret_names(type(self), self._kart.overrides)
         shown = [
             f"{name}={MASK if name in secrets else _shown(param, self.param_kwargs[name])}"
             for name, param in declaration(type(self)).significant
@@ -234,9 +248,9 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
     def complete(self) -> bool:
         """Return whether nothing has to be done; a question, which changes nothing."""
         if self.rerun:
-            if self._kart.reran is None:
-                self._kart.reran = OutputsRewritten(self)
-            if not self._kart.reran:
+            if self._kart_reran is None:
+                self._kart_reran = OutputsRewritten(self)
+            if not self._kart_reran:
                 return False
         outputs = list(iter_flat(self.output()))
         if not outputs or not all(target.exists() for target in outputs):
@@ -426,14 +440,16 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
         column_types.check_types(self.task_namespace, obj, type(self).__name__)
         if self.fail_on_empty_dump and column_types.is_empty_frame(obj):
             raise EmptyDump(str(self))
-        found = loading.output_target(self, target)
+        target = loading.output_target(self, target)
         # targets in memory, and those of users, take the value only
-        labels = labels_of(self, custom_labels) if getattr(found, "supports_labels", False) else None
-        may_commit = self._kart.may_commit
-        if may_commit is not None and isinstance(found, Target):
-            self._kart.stored += (found.dump(obj, labels, may_commit),)
+        labels = labels_of(self, custom_labels) if getattr(target, "supports_labels", False) else None
+        run = self._kart_run
+        if run is not None and run.may_commit is not None and isinstance(target, Target):
+            stored = target.dump(obj, labels, run.may_commit)
         else:
-            self._kart.stored += (found.dump(obj) if labels is None else found.dump(obj, labels),)
+            stored = target.dump(obj) if labels is None else target.dump(obj, labels)
+        if run is not None:
+            run.stored += (stored,)
 
     # -- randomness ----------------------------------------------------------------------------------------------
 
@@ -446,11 +462,17 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
     @property
     def rng(self) -> np.random.Generator:
         """Return a random generator of this task's own, right under any executor; each run starts it anew."""
-        if self._kart.rng is None:
+        run = self._kart_run or self._kart_own_run
+        if run.rng is None:
             import numpy as np
 
-            self._kart.rng = np.random.default_rng(self.get_random_seed())
-        return cast("np.random.Generator", self._kart.rng)
+            run.rng = np.random.default_rng(self.get_random_seed())
+        return cast("np.random.Generator", run.rng)
+
+    @cached_property
+    def _kart_own_run(self) -> TaskRun:
+        """What is asked for outside a run."""
+        return TaskRun()
 
     # -- as gokart ----------------------------------------------------------------------------------------------
 
@@ -480,13 +502,21 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
         return {name: value for name, value in vars(self).items() if _is_tasks(value)}
 
 
+def kart_task(task: luigi.Task) -> TaskOnKart[Any] | None:
+    """Return the task if it is kart's, else None; cheaper than isinstance(), as luigi's classes are abstract."""
+    return cast("TaskOnKart[Any]", task) if "_kart" in task.__dict__ else None
+
+
 @lru_cache(maxsize=256)
 def _joined(workspace: str, relative: str) -> str:
     return os.path.join(workspace, relative)  # noqa: PTH118 - may be a url
 
 
-def _rebuilt(cls: Any, values: dict[str, Any]) -> Any:
-    return cls(**values)
+def _rebuilt(cls: Any, values: dict[str, Any], overrides: ActiveOverrides | None = None) -> Any:
+    if overrides is None:
+        return cls(**values)
+    with using_overrides(overrides):
+        return cls(**values)
 
 
 def _is_tasks(value: Any) -> bool:

@@ -1,8 +1,8 @@
-"""What is a task called? Its unique id, the one that gokart 1.12 gives, so that old workspaces stay valid.
+"""Unique ids of tasks, the same as gokart 1.12 gives, so that its workspaces stay valid.
 
 The id is the MD5 of the text of a list: the ids of the required tasks in order, the significant parameters as a dict of
 text, and the class name. It is worked out for a whole graph at once, upstream before downstream and without recursion,
-and kept with each instance. Everything that could change an id stands in this module and in `parameters.kinds`.
+and stored with each task object. Everything that could change an id is in this module and in `parameters.kinds`.
 """
 
 from __future__ import annotations
@@ -11,78 +11,15 @@ import hashlib
 import inspect
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import luigi
 
 from kart_runtime.errors import CyclicDependency, NotATask, PlanError, UnstableValue
 from kart_runtime.task.nested import flatten, iter_flat
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from kart_runtime.storage.target import Stored
-
-
-@dataclass(slots=True)
-class EngineState:
-    """What the engine keeps with one task instance; held as `task._kart`.
-
-    Attributes
-    ----------
-    str_params
-        The significant parameters as text.
-    hash
-        The hash of the instance.
-    unique_id
-        The id, once it is known.
-    required
-        What `requires()` returned: a task or nested lists, tuples and dicts of tasks.
-    dependencies
-        The tasks in `required`, flat.
-    serialized, abbreviated
-        The text of the task as somebody's parameter, and whether it holds the id instead of the parameters.
-    stored
-        What the current attempt has dumped.
-    reran
-        Whether a task with `rerun` has been run again, a bool or a `rerun.OutputsRewritten`. None: unknown.
-    by_attempt
-        Whether an attempt of ours runs the task, and not luigi's worker.
-    output
-        What `output()` returned to the plan, or else to the current attempt; forgotten when the attempt ends.
-    rng
-        The task's random generator, once it was asked for.
-    may_commit
-        Raises when the lock of the current attempt may be lost; None where nothing is locked.
-    """
-
-    str_params: dict[str, str] | None = None
-    hash: int | None = None
-    unique_id: str | None = None
-    required: Any = None
-    dependencies: tuple[luigi.Task, ...] | None = None
-    serialized: str | None = None
-    abbreviated: bool = False
-    stored: tuple[Stored, ...] = ()
-    reran: Any = None
-    by_attempt: bool = False
-    output: Any = None
-    rng: Any = None
-    may_commit: Callable[[], None] | None = None
-
-
-def engine_state_of(task: luigi.Task) -> EngineState | None:
-    """Return what the engine keeps with a task; None for a luigi task that is not kart's.
-
-    Parameters
-    ----------
-    task
-        Any luigi task.
-    """
-    found: EngineState | None = task.__dict__.get("_kart")
-    return found
+from kart_runtime.task.parameters import using_overrides
+from kart_runtime.task.state import Identity, identity_of, own_overrides
 
 
 def _settled(structure: Any) -> Any:
@@ -99,37 +36,40 @@ def _sorting_key(task: Any) -> str:
 
 
 def requirements(task: luigi.Task) -> Any:
-    """Return what a task requires, in the form that `requires()` gave it; asked once and kept with the instance.
+    """Return what a task requires, in the structure that `requires()` gave it; asked once and kept with the task."""
+    identity = identity_of(task)
+    if identity is None or (identity.dependencies is None and not _is_cached(task)):
+        return _asked(task)
+    if identity.dependencies is None:
+        _resolve(task, identity)
+    return identity.required
 
-    Parameters
-    ----------
-    task
-        Any luigi task.
-    """
-    kept = engine_state_of(task)
-    if kept is None or (kept.dependencies is None and not _keeps(task)):
+
+def _asked(task: luigi.Task) -> Any:
+    """Call `requires()`, under the overrides under which the task was made."""
+    overrides = own_overrides(task)
+    if overrides is None:
         return _settled(task.requires())
-    if kept.dependencies is None:
-        _ask(task, kept)
-    return kept.required
+    with using_overrides(overrides):
+        return _settled(task.requires())
 
 
-def _ask(task: luigi.Task, kept: EngineState) -> tuple[luigi.Task, ...]:
-    required = _settled(task.requires())
+def _resolve(task: luigi.Task, identity: Identity) -> tuple[luigi.Task, ...]:
+    required = _asked(task)
     dependencies = tuple(flatten(required))
     _check(task, dependencies)
-    kept.required, kept.dependencies = required, dependencies
+    identity.required, identity.dependencies = required, dependencies
     return dependencies
 
 
-def _keeps(task: luigi.Task) -> bool:
+def _is_cached(task: luigi.Task) -> bool:
     return bool(task.cache_unique_id)  # type: ignore[attr-defined]  # asked of kart's tasks only
 
 
 def _check(task: luigi.Task, dependencies: tuple[Any, ...]) -> None:
-    for found in dependencies:
-        if not hasattr(found, "_kart"):  # isinstance() is slow here, since luigi's classes are abstract ones
-            check_task(found, f"{task.get_task_family()}.requires()")
+    for dependency in dependencies:
+        if not hasattr(dependency, "_kart"):  # isinstance() is slow here, since luigi's classes are abstract ones
+            check_task(dependency, f"{task.get_task_family()}.requires()")
 
 
 def check_task(found: Any, where: str) -> None:
@@ -150,44 +90,22 @@ def check_task(found: Any, where: str) -> None:
 
 
 def dependencies(task: luigi.Task) -> tuple[luigi.Task, ...]:
-    """Return the tasks that a task requires, flat, in order.
-
-    Parameters
-    ----------
-    task
-        Any luigi task.
-
-    Raises
-    ------
-    NotATask
-        When `requires()` holds something else.
-    """
-    kept: EngineState | None = getattr(task, "_kart", None)
-    if kept is not None and kept.dependencies is not None:
-        return kept.dependencies
-    if kept is not None and _keeps(task):
-        return _ask(task, kept)
-    found = tuple(iter_flat(requirements(task)))
-    _check(task, found)
-    return found
+    """Return the tasks that a task requires, flat, in order; raises `NotATask` if `requires()` holds something else."""
+    identity: Identity | None = getattr(task, "_kart", None)
+    if identity is not None and identity.dependencies is not None:
+        return identity.dependencies
+    if identity is not None and _is_cached(task):
+        return _resolve(task, identity)
+    required = tuple(iter_flat(requirements(task)))
+    _check(task, required)
+    return required
 
 
 def unique_id(task: luigi.Task) -> str:
-    """Return the unique id of a task, working out those of all its upstream tasks first where they are not known.
-
-    Parameters
-    ----------
-    task
-        A kart task.
-
-    Raises
-    ------
-    CyclicDependency
-        When the tasks require one another in a circle.
-    """
-    kept = engine_state_of(task)
-    if kept is not None and kept.unique_id is not None:
-        return kept.unique_id
+    """Return the unique id of a kart task, working out those of its upstream tasks first; raises `CyclicDependency`."""
+    identity = identity_of(task)
+    if identity is not None and identity.unique_id is not None:
+        return identity.unique_id
     known: dict[int, str] = {}
     _assign(task, known)
     return known[id(task)]
@@ -200,11 +118,11 @@ def _assign(root: luigi.Task, known: dict[int, str]) -> None:
     while waiting:
         task, rest = waiting[-1]
         for upstream in rest:
-            kept: EngineState | None = getattr(upstream, "_kart", None)
-            if kept is None or kept.unique_id is not None or id(upstream) in known:
+            identity: Identity | None = getattr(upstream, "_kart", None)
+            if identity is None or identity.unique_id is not None or id(upstream) in known:
                 continue
             if id(upstream) in on_path:
-                raise CyclicDependency(_circle(list(on_path.values()), upstream))
+                raise CyclicDependency(_cycle(list(on_path.values()), upstream))
             on_path[id(upstream)] = upstream
             waiting.append((upstream, iter(dependencies(upstream))))
             break
@@ -212,12 +130,12 @@ def _assign(root: luigi.Task, known: dict[int, str]) -> None:
             waiting.pop()
             del on_path[id(task)]
             known[id(task)] = _hashed(task, known)
-            kept = getattr(task, "_kart", None)
-            if kept is not None and _keeps(task):
-                kept.unique_id = known[id(task)]
+            identity = getattr(task, "_kart", None)
+            if identity is not None and _is_cached(task):
+                identity.unique_id = known[id(task)]
 
 
-def _circle(path: list[luigi.Task], again: luigi.Task) -> list[str]:
+def _cycle(path: list[luigi.Task], again: luigi.Task) -> list[str]:
     first = next(place for place, task in enumerate(path) if task is again)
     return [task.get_task_family() for task in path[first:]]
 
@@ -225,11 +143,11 @@ def _circle(path: list[luigi.Task], again: luigi.Task) -> list[str]:
 def _hashed(task: luigi.Task, known: Mapping[int, str]) -> str:
     parts: list[Any] = []
     for upstream in dependencies(task):
-        kept: EngineState | None = getattr(upstream, "_kart", None)
-        if kept is None:
+        identity: Identity | None = getattr(upstream, "_kart", None)
+        if identity is None:
             parts.append(upstream.to_str_params(only_significant=True))
         elif upstream.significant:  # type: ignore[attr-defined]  # kart's own, since something is kept with it
-            parts.append(kept.unique_id or known[id(upstream)])
+            parts.append(identity.unique_id or known[id(upstream)])
     parts.append(task.to_str_params(only_significant=True))
     parts.append(type(task).__name__)
     if getattr(task, "serialized_task_definition_check", False):

@@ -15,6 +15,7 @@ from kart_runtime.errors import NotRequired
 from kart_runtime.storage.target import Target
 from kart_runtime.task import identity
 from kart_runtime.task.nested import map_structure
+from kart_runtime.task.state import TaskRun
 
 
 def load_values(task: luigi.Task, wanted: Any) -> Any:
@@ -84,19 +85,13 @@ def _value(target: Any) -> Any:
 
 
 def output_of(task: luigi.Task) -> Any:
-    """Return what `output()` returns; asked once in each attempt.
-
-    Parameters
-    ----------
-    task
-        Any luigi task.
-    """
-    kept = identity.engine_state_of(task)
-    if kept is None or not kept.by_attempt:
+    """Return what `output()` returns; asked once in a run."""
+    run: TaskRun | None = task.__dict__.get("_kart_run")
+    if run is None:
         return task.output()
-    if kept.output is None:
-        kept.output = task.output()
-    return kept.output
+    if run.output is None:
+        run.output = task.output()
+    return run.output
 
 
 def output_target(task: luigi.Task, wanted: Any) -> Target:

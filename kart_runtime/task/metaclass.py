@@ -29,10 +29,10 @@ class TaskMeta(task_register.Register):
             """Return the task with these parameters."""
             known: dict[Any, Any] | None = task_register.Register._Register__instance_cache  # type: ignore[attr-defined]
             declared = declaration(cls)
-            defaults = declared.values()
+            defaults = declared.defaults()
             given = accepted(declared, args, kwargs)
             try:
-                key = _key(cls, declared.version, defaults, given)
+                key = _key(cls, defaults.version, defaults.values, given)
                 found = known.get(key) if known is not None else None
             except TypeError:  # a value that cannot be hashed
                 known = found = None

@@ -16,7 +16,12 @@ import luigi
 from kart_runtime.storage.target import path_of
 from kart_runtime.task import identity
 from kart_runtime.task.nested import map_structure
-from kart_runtime.task.parameters import ListTaskInstanceParameter, TaskInstanceParameter, installed, secret_names
+from kart_runtime.task.parameters import (
+    ListTaskInstanceParameter,
+    TaskInstanceParameter,
+    active_overrides,
+    secret_names,
+)
 from kart_runtime.task.run_metadata import MASK
 
 LARGEST = 8 * 1024
@@ -59,7 +64,7 @@ def _parameters(task: luigi.Task) -> Iterator[tuple[str, str]]:
 
 
 def _any_secret() -> bool:
-    return any(override.secret for by_name in installed().values() for override in by_name.values())
+    return any(override.secret for by_name in active_overrides().by_class.values() for override in by_name.values())
 
 
 def _by_id(param: luigi.Parameter[Any], value: Any, text: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from kart_runtime.history.ledger import LogFiles
 from kart_runtime.task.parameters import TaskInstanceParameter, declaration, secret_names
+from kart_runtime.task.state import Identity
 
 MASK = "***"
 """What is shown and written in place of a secret."""
@@ -21,6 +22,7 @@ class RunMetadata:
         workspace_directory: Any
         param_kwargs: Any
         task_log: Any
+        _kart: Identity
 
         def make_unique_id(self) -> str:
             """Return the unique id; the task has it."""
@@ -39,7 +41,8 @@ class RunMetadata:
         only_significant
             Only what makes up the unique id.
         """
-        secrets, params = secret_names(type(self)), declaration(cast("Any", type(self))).params
+        secrets = secret_names(type(self), self._kart.overrides)
+        params = declaration(cast("Any", type(self))).params
         return {
             name: MASK if name in secrets else _informed(params[name], value)
             for name, value in self.param_kwargs.items()
@@ -79,7 +82,7 @@ class RunMetadata:
         ObjectMissing
             When the workspace has no such task.
         """
-        workspace = declaration(cast("Any", cls)).values()["workspace_directory"]
+        workspace = declaration(cast("Any", cls)).defaults().values["workspace_directory"]
         params = LogFiles(workspace, cls.__name__, unique_id).target("task_params").load()
         return cls.from_str_params(params)
 

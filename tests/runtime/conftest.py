@@ -10,7 +10,7 @@ import luigi
 import pytest
 from luigi import task_register
 
-from kart_runtime.task.parameters import install
+from kart_runtime.task.parameters import set_overrides
 from tests.runtime.servers import Proxy, environment, gcs_server, make_bucket, redis_server, s3_server
 
 
@@ -19,7 +19,7 @@ def _clean(tmp_path, monkeypatch, request):
     """Work in an empty folder, with an empty registry of task objects, no overrides and kart's own event handlers."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("KART_CACHE_DIR", f"{tmp_path}-cache")
-    before = install({})
+    before = set_overrides({})
     handlers = luigi.Task._event_callbacks.items()
     kept = {cls: {event: set(calls) for event, calls in events.items()} for cls, events in handlers}
     monkeypatch.setattr(luigi.Task, "_event_callbacks", kept)
@@ -29,7 +29,7 @@ def _clean(tmp_path, monkeypatch, request):
     task_register.Register._reg[:] = [cls for cls in classes if cls.__module__.startswith(ours)]
     task_register.Register.clear_instance_cache()
     yield
-    install(before)
+    set_overrides(before)
     task_register.Register._reg[:] = classes
     luigi.configuration.LuigiConfigParser._instance = None
 

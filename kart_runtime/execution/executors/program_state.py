@@ -19,8 +19,7 @@ import luigi
 from luigi.cmdline_parser import CmdlineParser
 
 from kart_runtime.storage.registry import STORES
-from kart_runtime.task.parameters import install, installed
-from kart_runtime.task.parameters.overrides import Overrides
+from kart_runtime.task.parameters import ActiveOverrides, process_overrides, set_overrides
 
 
 @dataclass(frozen=True)
@@ -200,7 +199,7 @@ class Choices:
         luigi's event handlers: class to event to functions.
     """
 
-    overrides: Overrides
+    overrides: ActiveOverrides
     command_line: dict[str, Any] | None
     handlers: Mapping[type, Mapping[str, tuple[Callable[..., Any], ...]]]
 
@@ -214,7 +213,7 @@ class Choices:
             Whether another process can have an event handler; of one that it cannot have, a warning tells.
         """
         parser = CmdlineParser.get_instance()
-        return cls(installed(), vars(parser.known_args) if parser is not None else None, _handlers(can_send))
+        return cls(process_overrides(), vars(parser.known_args) if parser is not None else None, _handlers(can_send))
 
     def apply(self) -> None:
         """Make this process's the same, and forget the tasks of the build before."""
@@ -228,7 +227,7 @@ class Choices:
         for task_class, events in self.handlers.items():
             for event, functions in events.items():
                 luigi.Task._event_callbacks.setdefault(task_class, {})[event] = set(functions)
-        install(self.overrides)
+        set_overrides(self.overrides)
 
 
 def _handlers(can_send: Callable[[Any], bool]) -> dict[type, dict[str, tuple[Callable[..., Any], ...]]]:

@@ -13,7 +13,16 @@ from kart_runtime.task.parameters.kinds import (
     TaskInstanceParameter,
     ZonedDateSecondParameter,
 )
-from kart_runtime.task.parameters.overrides import Override, install, installed, overriding, secret_names
+from kart_runtime.task.parameters.overrides import (
+    ActiveOverrides,
+    Override,
+    active_overrides,
+    overriding,
+    process_overrides,
+    secret_names,
+    set_overrides,
+    using_overrides,
+)
 from kart_runtime.task.parameters.resolution import (
     Declaration,
     accepted,
@@ -25,6 +34,7 @@ from kart_runtime.task.parameters.resolution import (
 )
 
 __all__ = [
+    "ActiveOverrides",
     "Declaration",
     "ExplicitBoolParameter",
     "ListTaskInstanceParameter",
@@ -34,16 +44,18 @@ __all__ = [
     "TaskInstanceParameter",
     "ZonedDateSecondParameter",
     "accepted",
+    "active_overrides",
     "as_found",
     "coerce",
     "completed",
     "declaration",
     "forget_declarations",
     "inherits_config_params",
-    "install",
-    "installed",
     "luigi_section",
     "overriding",
+    "process_overrides",
     "resolve",
     "secret_names",
+    "set_overrides",
+    "using_overrides",
 ]

@@ -1,17 +1,20 @@
-"""Which values did somebody outside the code choose? The overrides in force, by task class.
+"""Overrides: parameter values that a configuration chooses in place of the defaults in code, by task class.
 
-`project` installs what YAML and the command line say; `resolution` reads it when a task is built without a value.
-Overrides are process-wide, like luigi's configuration, so that a task built anywhere in a run gets the same values;
-`InForce.generation` tells caches that they changed.
+A project's session sets them for the process. Every task remembers those under which it was made, so that what it
+requires, and what its `run()` builds, is resolved under the same ones wherever and whenever that happens: two roots of
+two configurations can be built at once. `resolution` reads the active ones when a task is built without a value.
 """
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar
+from typing import Any
+from weakref import WeakValueDictionary
 
 from luigi import task_register
 
@@ -23,7 +26,7 @@ class Override:
     Attributes
     ----------
     value
-        The value, already checked and normalised.
+        The value, already checked and normalized.
     origin
         Where it was written: ``conf/base/run.yaml:3`` or ``command line``.
     secret
@@ -38,83 +41,101 @@ class Override:
 Overrides = Mapping[type, Mapping[str, Override]]
 
 
-class InForce:
-    """The overrides of this process; the parameters of tasks are resolved so often that a call would be seen.
-
-    Attributes
-    ----------
-    overrides
-        See `install`.
-    generation
-        A number that changes whenever they do.
-    """
-
-    overrides: ClassVar[Overrides] = {}
-    generation: ClassVar[int] = 0
-
-
-def install(overrides: Overrides) -> Overrides:
-    """Put overrides in force for this process and return those that were in force before.
+class ActiveOverrides:
+    """The overrides of one configuration; compared by identity, so that caches notice another one at once.
 
     Parameters
     ----------
-    overrides
+    by_class
         Task class to parameter name to override. A subclass inherits the overrides of its bases.
     """
-    before, InForce.overrides = InForce.overrides, overrides
-    InForce.generation += 1
-    # luigi returns the same object for the same arguments, and that object remembers what it requires: a task built
-    # under other overrides must not answer for one built now.
+
+    __slots__ = ("__weakref__", "_token", "by_class")
+
+    def __init__(self, by_class: Overrides) -> None:
+        self.by_class = by_class
+        self._token = ""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by a token as well, so that a worker process has one object for one configuration."""
+        if not self._token:
+            self._token = uuid.uuid4().hex
+        return _received, (self._token, self.by_class)
+
+
+_by_token: WeakValueDictionary[str, ActiveOverrides] = WeakValueDictionary()
+
+
+def _received(token: str, by_class: Overrides) -> ActiveOverrides:
+    overrides = _by_token.get(token)
+    if overrides is None:
+        overrides = _by_token[token] = ActiveOverrides(by_class)
+        overrides._token = token
+    return overrides
+
+
+_process = ActiveOverrides({})
+_context: ContextVar[ActiveOverrides | None] = ContextVar("kart_overrides", default=None)
+
+
+def active_overrides() -> ActiveOverrides:
+    """Return the overrides that apply here: those of the task that runs, else those of the process."""
+    return _context.get() or _process
+
+
+def process_overrides() -> ActiveOverrides:
+    """Return the overrides of the process."""
+    return _process
+
+
+def set_overrides(overrides: Overrides | ActiveOverrides) -> ActiveOverrides:
+    """Set the overrides of this process and return the previous ones."""
+    global _process
+    previous = _process
+    _process = overrides if isinstance(overrides, ActiveOverrides) else ActiveOverrides(overrides)
+    # luigi returns the same object for the same arguments, and keeps it for ever.
     task_register.Register.clear_instance_cache()
-    return before
-
-
-def installed() -> Overrides:
-    """Return the overrides in force."""
-    return InForce.overrides
+    return previous
 
 
 @contextmanager
 def overriding(overrides: Overrides) -> Iterator[None]:
-    """Put overrides in force inside a ``with`` block.
-
-    Parameters
-    ----------
-    overrides
-        As for `install`.
-    """
-    before = install(overrides)
+    """Set the overrides of this process inside a ``with`` block."""
+    previous = set_overrides(overrides)
     try:
         yield
     finally:
-        install(before)
+        set_overrides(previous)
+
+
+@contextmanager
+def using_overrides(overrides: ActiveOverrides) -> Iterator[None]:
+    """Apply overrides inside a ``with`` block, in this thread only."""
+    token = _context.set(overrides)
+    try:
+        yield
+    finally:
+        _context.reset(token)
 
 
 def overrides_for(cls: type) -> dict[str, Override]:
-    """Return the overrides of a class, its own before those of its bases.
+    """Return the active overrides of a class; its own take precedence over those of its bases."""
+    return _merged(cls, active_overrides())
 
-    Parameters
-    ----------
-    cls
-        A task class.
-    """
+
+def _merged(cls: type, overrides: ActiveOverrides) -> dict[str, Override]:
     merged: dict[str, Override] = {}
     for base in reversed(cls.__mro__):
-        merged.update(InForce.overrides.get(base, {}))
+        merged.update(overrides.by_class.get(base, {}))
     return merged
 
 
-def secret_names(cls: type) -> frozenset[str]:
-    """Return the names of the parameters whose values must not be written down.
-
-    Parameters
-    ----------
-    cls
-        A task class.
-    """
-    return _secret_names(cls, InForce.generation) if InForce.overrides else frozenset()
+def secret_names(cls: type, overrides: ActiveOverrides | None = None) -> frozenset[str]:
+    """Return the names of the parameters that hold secrets, by default under the active overrides."""
+    overrides = overrides or active_overrides()
+    return _secret_names(cls, overrides) if overrides.by_class else frozenset()
 
 
 @lru_cache(maxsize=1024)
-def _secret_names(cls: type, generation: int) -> frozenset[str]:  # noqa: ARG001 - a part of the key
-    return frozenset(name for name, override in overrides_for(cls).items() if override.secret)
+def _secret_names(cls: type, overrides: ActiveOverrides) -> frozenset[str]:
+    return frozenset(name for name, override in _merged(cls, overrides).items() if override.secret)

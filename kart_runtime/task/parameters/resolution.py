@@ -6,7 +6,7 @@ task built. Here the parameters of a class are listed once, and the values that 
 once for each state of the configuration: building a task costs one dict copy and its own arguments, and a task that
 exists already not even that.
 
-The state of the configuration is (overrides' generation, luigi's command line, luigi's sections for this class).
+The state of the configuration is (active overrides, luigi's command line, luigi's sections for this class).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import luigi
 from luigi.cmdline_parser import CmdlineParser
@@ -31,7 +31,7 @@ from kart_runtime.errors import closest_match
 from kart_runtime.task.parameters.inheritance import ATTRIBUTE as SOURCES
 from kart_runtime.task.parameters.inheritance import inherited_values
 from kart_runtime.task.parameters.kinds import PLAIN, frozen
-from kart_runtime.task.parameters.overrides import InForce, overrides_for
+from kart_runtime.task.parameters.overrides import active_overrides, overrides_for
 
 SHARED_SECTION = "TaskOnKart"
 """The section of luigi's configuration whose values count for every task, as in gokart."""
@@ -39,6 +39,18 @@ SHARED_SECTION = "TaskOnKart"
 _ABSENT: Any = object()
 
 _versions = itertools.count()
+
+
+class Defaults(NamedTuple):
+    """The values that do not come from a call, under one state of the configuration.
+
+    `required` names those that have none; `version` is a number of this state and class.
+    """
+
+    state: tuple[Any, ...]
+    values: dict[str, Any]
+    required: tuple[str, ...]
+    version: int
 
 
 class Declaration:
@@ -54,25 +66,9 @@ class Declaration:
         The names that positional arguments fill, in order.
     significant
         The parameters that make up the unique id: significant and not private.
-    required
-        The names that have no value but that of an argument.
-    version
-        A number that changes whenever the values that do not come from a call do.
     """
 
-    __slots__ = (
-        "_inherited",
-        "_inherits",
-        "_state",
-        "_values",
-        "cls",
-        "family",
-        "params",
-        "positional",
-        "required",
-        "significant",
-        "version",
-    )
+    __slots__ = ("_inherits", "_recent", "cls", "family", "params", "positional", "significant")
 
     def __init__(self, cls: type[luigi.Task]) -> None:
         self.cls = cls
@@ -85,30 +81,28 @@ class Declaration:
             if param.significant and param.visibility != ParameterVisibility.PRIVATE
         ]
         self._inherits = cls if hasattr(cls, SOURCES) else None
-        self._inherited: dict[str, Any] = {}
-        self._state: tuple[Any, ...] | None = None
-        self._values: dict[str, Any] = {}
-        self.required: tuple[str, ...] = ()
-        self.version = next(_versions)
+        self._recent: tuple[Defaults, ...] = ()
 
-    def values(self) -> dict[str, Any]:
-        """Return the value of every parameter when a task is built without arguments; a mark where there is none."""
+    def defaults(self) -> Defaults:
+        """Return the values of a task built without arguments, worked out once for each state of the configuration."""
         state = _configuration_state(self.family, self._inherits)
-        if state != self._state:
-            self._inherited = state[-1] or {}
-            self._values = {name: self._default(name, param) for name, param in self.params.items()}
-            self.required = tuple(name for name, value in self._values.items() if value is _ABSENT)
-            self.version = next(_versions)
-            self._state = state
-            self._warn_of_unconsumed()
-        return self._values
+        for recent in self._recent:
+            if recent.state == state:
+                return recent
+        inherited = state[-1] or {}
+        values = {name: self._default(name, param, inherited) for name, param in self.params.items()}
+        required = tuple(name for name, value in values.items() if value is _ABSENT)
+        defaults = Defaults(state, values, required, next(_versions))
+        self._recent = (defaults, *self._recent[:3])  # builds of several configurations go back and forth
+        self._warn_of_unconsumed()
+        return defaults
 
-    def _default(self, name: str, param: luigi.Parameter[Any]) -> Any:
+    def _default(self, name: str, param: luigi.Parameter[Any], inherited: Mapping[str, Any]) -> Any:
         override = overrides_for(self.cls).get(name)
         if override is not None:
             return frozen(override.value)
-        if name in self._inherited:
-            return frozen(param.normalize(self._inherited[name]))
+        if name in inherited:
+            return frozen(param.normalize(inherited[name]))
         shared = luigi_section(SHARED_SECTION)
         if name in shared:
             text = shared[name]
@@ -168,7 +162,7 @@ def _configuration_state(family: str, inherits: type[luigi.Task] | None) -> tupl
     own = luigi_section(family) if family in named else None
     shared = luigi_section(SHARED_SECTION) if SHARED_SECTION in named else None
     inherited = inherited_values(inherits) if inherits is not None else None
-    return InForce.generation, CmdlineParser._instance, own, shared, inherited
+    return active_overrides(), CmdlineParser._instance, own, shared, inherited
 
 
 _declarations: dict[type, Declaration] = {}
@@ -213,7 +207,7 @@ def resolve(cls: type[luigi.Task], args: Sequence[Any], kwargs: Mapping[str, Any
         For a parameter that has neither an argument nor a default.
     """
     declared = declaration(cls)
-    return completed(declared, declared.values(), accepted(declared, args, kwargs))
+    return completed(declared, declared.defaults(), accepted(declared, args, kwargs))
 
 
 def accepted(declared: Declaration, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -239,7 +233,7 @@ def accepted(declared: Declaration, args: Sequence[Any], kwargs: Mapping[str, An
     return given
 
 
-def completed(declared: Declaration, defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+def completed(declared: Declaration, defaults: Defaults, given: dict[str, Any]) -> dict[str, Any]:
     """Return the value of every parameter; raises as `resolve` does where one has none.
 
     Parameters
@@ -251,11 +245,11 @@ def completed(declared: Declaration, defaults: dict[str, Any], given: dict[str, 
     given
         What `accepted` returned.
     """
-    values = defaults.copy()
+    values = defaults.values.copy()
     values.update(given)
-    for name in declared.required:
+    for name in defaults.required:
         if values[name] is _ABSENT:
-            missing = ", ".join(f"'{one}'" for one in declared.required if values[one] is _ABSENT)
+            missing = ", ".join(f"'{absent}'" for absent in defaults.required if values[absent] is _ABSENT)
             raise MissingParameterException(f"{declared.family} requires a value for {missing}")
     return values
 

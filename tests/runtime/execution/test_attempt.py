@@ -278,7 +278,7 @@ def test_who_has_lost_the_lock_stores_nothing():
     assert not task.complete()
     assert "processing_time" not in outcome.log_files
     assert not [path for path in Path("resources").rglob("*.*") if "/log/" not in str(path)]
-    assert task._kart.may_commit is None
+    assert task._kart_run is None
 
 
 @pytest.mark.parametrize("task", [Robbed(when="after"), Robbed(when="before", swallows=True)], ids=str)

@@ -10,7 +10,7 @@ import pytest
 
 from kart_runtime.errors import ConfigError
 from kart_runtime.project import open_project
-from kart_runtime.task.parameters import installed
+from kart_runtime.task.parameters import active_overrides
 
 NUMBERS = "conf/base/tasks/numbers.yaml"
 
@@ -24,7 +24,7 @@ def test_values_reach_the_tasks_built_inside(small_project):
         assert session.task("Numbers")(size=9).size == 9
         assert total.workspace_directory == "outputs/"
     assert session.task("Total")().weight == 1.0
-    assert installed() == {}
+    assert active_overrides().by_class == {}
 
 
 def test_tasks_forget_what_they_required_under_other_values(small_project):
@@ -39,7 +39,7 @@ def test_tasks_forget_what_they_required_under_other_values(small_project):
 def test_nothing_is_in_force_after_a_refusal(small_project, refused):
     small_project({NUMBERS: "Total:\n  weigth: 2\n"})
     refused()
-    assert installed() == {}
+    assert active_overrides().by_class == {}
 
 
 def test_without_run_task_a_name_is_needed(small_project):

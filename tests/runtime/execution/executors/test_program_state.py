@@ -15,7 +15,7 @@ from luigi.configuration.toml_parser import LuigiTomlParser
 
 from kart_runtime import TaskOnKart
 from kart_runtime.execution.executors import ProcessExecutor, forget_kept_workers
-from kart_runtime.task.parameters import Override, install, overriding
+from kart_runtime.task.parameters import Override, overriding, set_overrides
 
 
 class Sized(TaskOnKart[int]):
@@ -86,7 +86,7 @@ def test_luigis_configuration_in_toml(monkeypatch):
 def test_overrides_of_parameters():
     with overriding({Sized: {"size": Override(6, "command line")}}):
         assert in_worker(lambda: Sized().size) == 6
-        install({Sized: {"size": Override(8, "command line")}})
+        set_overrides({Sized: {"size": Override(8, "command line")}})
         assert in_worker(lambda: Sized().size) == 8
     assert in_worker(lambda: Sized().size) == 1
 

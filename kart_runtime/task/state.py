@@ -1,0 +1,64 @@
+"""State that the engine attaches to a task object: its identity, and the run in progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import luigi
+
+from kart_runtime.task.parameters import ActiveOverrides, active_overrides
+
+if TYPE_CHECKING:
+    from kart_runtime.storage.target import Stored
+
+
+@dataclass(slots=True)
+class Identity:
+    """Identity of a task, worked out by `identity` and `parameters`, and final once it is known; held as `task._kart`.
+
+    `overrides` are those under which the task was made, `texts` its significant parameters, `required` what
+    `requires()` returned and `dependencies` the tasks in it. `serialized` is the task's text as the parameter of
+    another one; `abbreviated` says that it holds the id instead of the parameters.
+    """
+
+    overrides: ActiveOverrides
+    texts: dict[str, str] | None = None
+    hash: int | None = None
+    unique_id: str | None = None
+    required: Any = None
+    dependencies: tuple[luigi.Task, ...] | None = None
+    serialized: str | None = None
+    abbreviated: bool = False
+
+
+@dataclass(slots=True)
+class TaskRun:
+    """One run of a task; held as `task._kart_run` while it goes on.
+
+    `output` is what `output()` returned, `stored` what has been dumped, `rng` the random generator once it was asked
+    for. `may_commit` raises if the lock may be lost; None where nothing is locked.
+    """
+
+    output: Any = None
+    stored: tuple[Stored, ...] = ()
+    rng: Any = None
+    may_commit: Callable[[], None] | None = None
+
+
+def own_overrides(task: luigi.Task) -> ActiveOverrides | None:
+    """Return the overrides that a task must be resolved under where they are not the active ones, else None.
+
+    A task that was made before there was any configuration takes the active one.
+    """
+    identity: Identity | None = task.__dict__.get("_kart")
+    if identity is None or not identity.overrides.by_class or identity.overrides is active_overrides():
+        return None
+    return identity.overrides
+
+
+def identity_of(task: luigi.Task) -> Identity | None:
+    """Return the identity of a task; None for a luigi task that is not kart's."""
+    identity: Identity | None = task.__dict__.get("_kart")
+    return identity
