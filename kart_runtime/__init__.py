@@ -1,11 +1,13 @@
-"""kart's engine: pipelines as Python classes, each output stored under a name hashed from what it is made of.
+"""kart's engine: pipelines as Python classes, each output stored under a name hashed from its parameters and inputs.
 
 Names are loaded when they are first used, so that ``import kart_runtime`` costs little more than luigi.
 """
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,8 +29,17 @@ if TYPE_CHECKING:
     from kart_runtime.gokart.tree import tree_info as tree_info
     from kart_runtime.gokart.workspace_management import delete_unnecessary_outputs as delete_unnecessary_outputs
     from kart_runtime.luigi_bridge import WorkerSchedulerFactory as WorkerSchedulerFactory
+    from kart_runtime.project import open_project as open_project
+    from kart_runtime.schedule.events import BuildFinished as BuildFinished
+    from kart_runtime.schedule.events import PlanMade as PlanMade
+    from kart_runtime.schedule.events import TaskFinished as TaskFinished
+    from kart_runtime.schedule.events import TaskStarted as TaskStarted
+    from kart_runtime.settings import BuildSettings as BuildSettings
+    from kart_runtime.storage.codecs import Codec as Codec
     from kart_runtime.storage.memory_target import InMemoryTarget as InMemoryTarget
     from kart_runtime.storage.memory_target import make_in_memory_target as make_in_memory_target
+    from kart_runtime.storage.registry import register_store as register_store
+    from kart_runtime.storage.stores import Store as Store
     from kart_runtime.storage.target import Target as Target
     from kart_runtime.storage.target import make_model_target as make_model_target
     from kart_runtime.storage.target import make_target as make_target
@@ -43,19 +54,26 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "BuildFailed": "errors",
+    "BuildFinished": "schedule.events",
+    "BuildSettings": "settings",
+    "Codec": "storage.codecs",
     "ConfigError": "errors",
     "ExplicitBoolParameter": "task.parameters",
     "InMemoryTarget": "storage.memory_target",
     "KartError": "errors",
     "ListTaskInstanceParameter": "task.parameters",
     "PandasTypeConfig": "task.column_types",
+    "PlanMade": "schedule.events",
     "SerializableParameter": "task.parameters",
+    "Store": "storage.stores",
     "Target": "storage.target",
     "TaskDumpConfig": "gokart.tree",
     "TaskDumpMode": "gokart.tree",
     "TaskDumpOutputType": "gokart.tree",
+    "TaskFinished": "schedule.events",
     "TaskInstanceParameter": "task.parameters",
     "TaskOnKart": "task.base",
+    "TaskStarted": "schedule.events",
     "WorkerSchedulerFactory": "luigi_bridge",
     "ZonedDateSecondParameter": "task.parameters",
     "add_config": "gokart.run",
@@ -70,6 +88,8 @@ _HOMES = {
     "make_task_info_as_table": "gokart.tree",
     "make_task_info_as_tree_str": "gokart.tree",
     "make_tree_info": "gokart.tree",
+    "open_project": "project",
+    "register_store": "storage.registry",
     "run": "gokart.run",
     "test_run": "gokart.empty_dumps",
     "tree_info": "gokart.tree",
@@ -77,19 +97,26 @@ _HOMES = {
 
 __all__ = [
     "BuildFailed",
+    "BuildFinished",
+    "BuildSettings",
+    "Codec",
     "ConfigError",
     "ExplicitBoolParameter",
     "InMemoryTarget",
     "KartError",
     "ListTaskInstanceParameter",
     "PandasTypeConfig",
+    "PlanMade",
     "SerializableParameter",
+    "Store",
     "Target",
     "TaskDumpConfig",
     "TaskDumpMode",
     "TaskDumpOutputType",
+    "TaskFinished",
     "TaskInstanceParameter",
     "TaskOnKart",
+    "TaskStarted",
     "WorkerSchedulerFactory",
     "ZonedDateSecondParameter",
     "add_config",
@@ -104,15 +131,32 @@ __all__ = [
     "make_task_info_as_table",
     "make_task_info_as_tree_str",
     "make_tree_info",
+    "open_project",
+    "register_store",
     "run",
     "test_run",
     "tree_info",
 ]
+
+_PICKLED = {
+    "kart_runtime.codecs.large_frames": "kart_runtime.storage.codecs.large_frames",
+    "kart_runtime.task_info.objects": "kart_runtime.gokart.tree.objects",
+}
+"""Former paths of modules that pickles in workspaces name, and where these are now."""
+
+
+def _forwarding(path: str, home: str) -> ModuleType:
+    module = ModuleType(path, f"Former path of `{home}`, for pickles that name it.")
+    module.__getattr__ = lambda name: getattr(import_module(home), name)  # type: ignore[method-assign]
+    return module
+
+
+sys.modules.update({path: _forwarding(path, home) for path, home in _PICKLED.items()})
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'kart_runtime' has no attribute '{name}'")
     if name == "TaskOnKart":
-        import_module("kart_runtime.luigi_bridge")  # luigi's own worker may run the tasks: it is told what that takes
+        import_module("kart_runtime.luigi_bridge")  # registers what luigi's own worker needs to run the tasks
     return getattr(import_module(f"kart_runtime.{_HOMES[name]}"), name)

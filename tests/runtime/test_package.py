@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 
 import pytest
 
 import kart_runtime
+from kart_runtime.builder import BuildOptions
+from kart_runtime.settings import BuildSettings
 
 HEAVY = (
     "pandas",
@@ -45,3 +48,29 @@ def test_all_is_honest(name):
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'bild'"):
         kart_runtime.bild
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [("kart_runtime.codecs.large_frames", "LargeDataFrameProcessor"), ("kart_runtime.task_info.objects", "TaskInfo")],
+)
+def test_pickles_that_name_a_former_path_are_read(module, name):
+    code = f"import kart_runtime, pickle; print(pickle.loads(b'c{module}\\n{name}\\n.').__name__)"
+    found = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == f"{name}\n"
+
+
+def test_the_options_of_build_are_the_fields_of_its_settings():
+    fields = {field.name: field.type for field in dataclasses.fields(BuildSettings)}
+    options = {name: annotation.__forward_arg__ for name, annotation in BuildOptions.__annotations__.items()}
+    assert options == fields
+
+
+def test_an_option_that_build_does_not_have_is_refused_by_name():
+    class Anything(kart_runtime.TaskOnKart[int]):
+        pass
+
+    with pytest.raises(TypeError, match="unexpected option 'worker'. Did you mean 'workers'"):
+        kart_runtime.build(Anything(), worker=2)
+    with pytest.raises(TypeError, match="unexpected option 'x'; it takes executor, workers"):
+        kart_runtime.build(Anything(), x=2)
