@@ -1,16 +1,16 @@
-"""Which errors can a user meet? This tree, and nothing else, comes out of the engine.
+"""Errors that the engine raises.
 
 ::
 
     KartError
-    ├── ConfigError(ValueError)            a key, value or file of the configuration is not acceptable
-    │   ├── ConfigErrors                   several of them at once
-    │   ├── EnvVarMissing                  an environment variable that a value asks for is not set
-    │   └── ExtraMissing(ImportError)      a library of an optional extra is not installed
+    ├── ConfigError(ValueError)            invalid key, value or file of the configuration
+    │   ├── ConfigErrors                   several of them
+    │   ├── EnvVarMissing                  a referenced environment variable is not set
+    │   └── ExtraMissing(ImportError)      the library of an extra is not installed
     ├── PlanError
-    │   ├── CyclicDependency(ValueError)   tasks that depend on one another in a cycle
-    │   ├── NotATask(TypeError)            something else stands where a task is wanted
-    │   ├── UnstableValue(ValueError)      a parameter's value has another text in each process
+    │   ├── CyclicDependency(ValueError)   tasks depend on one another in a cycle
+    │   ├── NotATask(TypeError)            something else in place of a task
+    │   ├── UnstableValue(ValueError)      a parameter's value has no stable text
     │   └── OutputClash(ValueError)        two tasks would write one file
     ├── StoreError
     │   ├── UnknownScheme(ValueError)      no store for this url
@@ -22,17 +22,17 @@
     │   ├── UnknownFormat(ValueError)      no codec for this suffix
     │   └── CannotEncode(TypeError)        the codec does not take this value
     ├── TaskError                          a task broke a rule of the engine
-    │   ├── NotRequired(ValueError)        load() of something that requires() does not name
-    │   ├── NothingDumped(RuntimeError)    run() ended and the output is not there
-    │   └── EmptyDump(AssertionError)      an empty frame was dumped although that is forbidden
-    ├── LockTimeout(TimeoutError)          another process held a task's lock all the time
-    ├── LockLost(RuntimeError)             a lock ended while its task ran: it writes nothing more
-    ├── ExecutorError                      a worker process, and not the work, is at fault
-    │   ├── WorkerDied(RuntimeError)       it ended while it ran something
-    │   ├── WorkersKilled(RuntimeError)    several workers of a cluster did, all with the same task
-    │   ├── CannotSend(TypeError)          the work or its result cannot be pickled
-    │   └── NotImportable(ImportError)     a module of the work is not to be found there
-    └── BuildFailed                        task → exceptions; tasks not started → the failed ancestor
+    │   ├── NotRequired(ValueError)        load() of something that is not required
+    │   ├── NothingDumped(RuntimeError)    run() finished without writing an output
+    │   └── EmptyDump(AssertionError)      an empty frame was dumped, which is forbidden
+    ├── LockTimeout(TimeoutError)          another process holds the lock of a task
+    ├── LockLost(RuntimeError)             a task lost its lock while it ran
+    ├── ExecutorError                      the worker process is at fault, not the task
+    │   ├── WorkerDied(RuntimeError)       it died while running a task
+    │   ├── WorkersKilled(RuntimeError)    several workers of a cluster died running one task
+    │   ├── CannotSend(TypeError)          a task or its result cannot be pickled
+    │   └── NotImportable(ImportError)     a module is missing in the worker
+    └── BuildFailed                        task → exception; task not run → failed ancestor
 
 Errors of a single package are defined there: `BadArchive` (`codecs.archive`), `PandasTypeError` (`column_types`),
 `SchemaMismatch` (`schemas`), `UnsafeWorkspace` (`history.abandoned`), `NotAPickleFile` (`gokart.tree`), `SlackError`
@@ -51,27 +51,23 @@ from typing import Any
 
 
 def closest_match(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name closest to `name`, or None when none is close.
-
-    Parameters
-    ----------
-    name
-        What was written.
-    known
-        What could have been meant.
-    """
+    """Return the known name closest to `name`, or None if none is close."""
     import difflib  # needed only where something is wrong
 
     candidates = list(known)
     lowered = {candidate.lower(): candidate for candidate in candidates}
     if name.lower() in lowered:
         return lowered[name.lower()]
-    found = difflib.get_close_matches(name, candidates, n=1, cutoff=0.6)
-    return found[0] if found else None
+    matches = difflib.get_close_matches(name, candidates, n=1, cutoff=0.6)
+    return matches[0] if matches else None
 
 
 class KartError(Exception):
-    """Base of all errors that kart raises on purpose."""
+    """Base class of the errors that kart raises."""
+
+    def __str__(self) -> str:
+        # Those that are OSErrors, too, would build their text from errno and filename, which are not set.
+        return str(self.args[0]) if self.args else ""
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Rebuild from the attributes: the message is composed, so `args` would not fit the constructor."""
@@ -86,20 +82,20 @@ def _rebuild(cls: type[KartError], args: tuple[Any, ...], state: dict[str, Any])
 
 
 class ConfigError(KartError, ValueError):
-    """A configuration that must not be used: nothing has run.
+    """Invalid configuration; nothing has run.
 
     Parameters
     ----------
     message
-        What is wrong.
+        The mistake.
     file
-        Where it was written, as ``path`` or ``path:line``, or "command line".
+        Place of the mistake: ``path``, ``path:line`` or "command line".
     key
-        The full dotted key.
+        Full dotted key.
     expected
-        What would have been acceptable.
+        Accepted values.
     suggestion
-        The known name closest to the one written.
+        Known name closest to the given one.
     """
 
     def __init__(
@@ -122,7 +118,7 @@ class ConfigError(KartError, ValueError):
 
 
 class ConfigErrors(ConfigError):
-    """More than one thing is wrong with the configuration.
+    """Several mistakes in the configuration.
 
     Parameters
     ----------
@@ -137,7 +133,7 @@ class ConfigErrors(ConfigError):
 
 
 class EnvVarMissing(ConfigError):
-    """An environment variable that a value asks for is not set.
+    """An environment variable that a configuration value refers to is not set.
 
     Parameters
     ----------
@@ -151,19 +147,19 @@ class EnvVarMissing(ConfigError):
 
     def __init__(self, name: str, *, file: str, key: str) -> None:
         self.name = name
-        message = f"the environment variable {name} is not set; set it, or write a default: ${{oc.env:{name},VALUE}}"
+        message = f"environment variable {name} is not set. Set it, or give it a default: ${{oc.env:{name},VALUE}}"
         super().__init__(message, file=file, key=key)
 
 
 class ExtraMissing(ConfigError, ImportError):
-    """A library is not installed that only some workspaces or settings need.
+    """The library of an optional extra is not installed.
 
     Parameters
     ----------
     what
-        What needs which library.
+        What needs the library, and which one.
     extra
-        The extra of kart-runtime that brings it.
+        The extra of kart-runtime that installs it.
     """
 
     def __init__(self, what: str, extra: str) -> None:
@@ -173,13 +169,7 @@ class ExtraMissing(ConfigError, ImportError):
 
 @contextmanager
 def require_extra(what: str, extra: str) -> Iterator[None]:
-    """Raise `ExtraMissing` when an import inside the ``with`` block fails.
-
-    Parameters
-    ----------
-    what, extra
-        As for `ExtraMissing`.
-    """
+    """Raise `ExtraMissing` if an import inside the ``with`` block fails."""
     try:
         yield
     except ImportError as error:
@@ -187,42 +177,42 @@ def require_extra(what: str, extra: str) -> Iterator[None]:
 
 
 class PlanError(KartError):
-    """The tasks cannot be put into an order that could run."""
+    """The tasks cannot be planned."""
 
 
 class CyclicDependency(PlanError, ValueError):
-    """Tasks require one another in a circle.
+    """Tasks depend on one another in a cycle.
 
     Parameters
     ----------
     cycle
-        The tasks of the circle as text, each requiring the next, the last one again the first.
+        Names of the tasks: each requires the next, and the last one requires the first.
     """
 
     def __init__(self, cycle: Sequence[str]) -> None:
         self.cycle = tuple(cycle)
         arrows = "\n  requires ".join([*self.cycle, self.cycle[0]]) if self.cycle else "?"
-        super().__init__(f"Tasks require one another in a circle:\n  {arrows}\nChange requires() of one of them.")
+        super().__init__(f"Dependency cycle:\n  {arrows}\nRemove one of these dependencies from requires().")
 
 
 class NotATask(PlanError, TypeError):
-    """Something else stands where a task is wanted.
+    """Something that is not a task, where a task is expected.
 
     Parameters
     ----------
     where
-        Where it stands, for example ``TrainModel.requires()``.
+        Place of the value, for example ``TrainModel.requires()``.
     found
-        What was found, as text.
+        The value, as text.
     """
 
     def __init__(self, where: str, found: str) -> None:
         self.where, self.found = where, found
-        super().__init__(f"{where}: {found} is not a task. Give a task, or a list, tuple or dict of tasks.")
+        super().__init__(f"{where}: expected a task, got {found}. Pass a task, or a list, tuple or dict of tasks.")
 
 
 class UnstableValue(PlanError, ValueError):
-    """A parameter holds a value whose text differs from process to process, so that it can have no unique id.
+    """A parameter value whose text differs from process to process, so that it has no unique id.
 
     Parameters
     ----------
@@ -238,7 +228,7 @@ class UnstableValue(PlanError, ValueError):
         self.family, self.name, self.text = family, name, text
         shown = text if len(text) <= 200 else f"{text[:200]}..."
         super().__init__(
-            f"{family}.{name}: {shown} is written differently in each process, so its unique id would be, too. Use a "
+            f"{family}.{name}: {shown} has a different text in each process, so the unique id would differ, too. Use a "
             "value with a fixed text, a SerializableParameter, or significant=False."
         )
 
@@ -257,26 +247,26 @@ class OutputClash(PlanError, ValueError):
     def __init__(self, url: str, tasks: Sequence[str]) -> None:
         self.url, self.tasks = url, tuple(tasks)
         super().__init__(
-            f"{' and '.join(self.tasks)} would both write {url}. Give one of them another name in output(), or let the "
-            "unique id be part of the name."
+            f"{' and '.join(self.tasks)} would both write {url}. Change the name in output() of one of them, or "
+            "make the unique id a part of it."
         )
 
 
 class StoreError(KartError):
-    """The workspace did not do what was asked."""
+    """Base class of errors raised by a store."""
 
 
 class UnknownScheme(StoreError, ValueError):
-    """There is no store for a url.
+    """No store is known for the scheme of a URL.
 
     Parameters
     ----------
     url
         The url.
     known
-        The schemes that are known.
+        The known schemes.
     hint
-        What to install or write instead.
+        What to do.
     """
 
     def __init__(self, url: str, known: Sequence[str], hint: str = "") -> None:
@@ -285,34 +275,30 @@ class UnknownScheme(StoreError, ValueError):
 
 
 class ObjectMissing(StoreError, FileNotFoundError):
-    """Something that should be in the workspace is not.
+    """An object does not exist in the workspace.
 
     Parameters
     ----------
     url
-        Where it was looked for.
+        The object.
     hint
-        How to get it.
+        What to do.
     """
 
     def __init__(self, url: str, hint: str = "Run the task that makes it.") -> None:
         self.url, self.hint = url, hint
         super().__init__(f"{url} does not exist. {hint}")
 
-    def __str__(self) -> str:
-        # FileNotFoundError's own text would be built from errno and filename, which are not set here.
-        return str(self.args[0])
-
 
 class ObjectCorrupt(StoreError, ValueError):
-    """A file of the workspace cannot be decoded.
+    """A file in the workspace cannot be decoded.
 
     Parameters
     ----------
     url
         The file.
     found
-        What went wrong.
+        The cause.
     """
 
     def __init__(self, url: str, found: str) -> None:
@@ -321,16 +307,16 @@ class ObjectCorrupt(StoreError, ValueError):
 
 
 class RequestFailed(StoreError, OSError):
-    """A service that keeps objects refused a request, or did not answer.
+    """An object store refused a request, or did not answer.
 
     Parameters
     ----------
     url
         The object.
     what
-        What was asked for, as a verb.
+        The request, as a verb.
     found
-        What the service or its client said.
+        Message of the service or its client.
     hint
         What to do.
     """
@@ -338,10 +324,6 @@ class RequestFailed(StoreError, OSError):
     def __init__(self, url: str, what: str, found: str, hint: str = "") -> None:
         self.url, self.what, self.found, self.hint = url, what, found, hint
         super().__init__(f"{url}: could not {what} it: {found.rstrip('.')}.{' ' + hint if hint else ''}")
-
-    def __str__(self) -> str:
-        # OSError's own text would be built from errno and filename, which are not set here.
-        return str(self.args[0])
 
 
 class RecordsNotStored(StoreError, OSError):
@@ -352,9 +334,9 @@ class RecordsNotStored(StoreError, OSError):
     key
         One of them.
     number
-        How many there are.
+        Number of files.
     found
-        What went wrong with that one.
+        Cause of the failure of `key`.
     """
 
     def __init__(self, key: str, number: int, found: str) -> None:
@@ -363,24 +345,20 @@ class RecordsNotStored(StoreError, OSError):
             f"{number} log files or records could not be stored, among them {key}: {found} The outputs are stored."
         )
 
-    def __str__(self) -> str:
-        # OSError's own text would be built from errno and filename, which are not set here.
-        return str(self.args[0])
-
 
 class CodecError(KartError):
-    """A value and a file format do not fit."""
+    """Base class of errors of file formats."""
 
 
 class UnknownFormat(CodecError, ValueError):
-    """There is no codec for a file's suffix.
+    """No codec is known for the suffix of a file.
 
     Parameters
     ----------
     path
         The file.
     known
-        The suffixes that are known.
+        The known suffixes.
     """
 
     def __init__(self, path: str, known: Sequence[str]) -> None:
@@ -389,16 +367,16 @@ class UnknownFormat(CodecError, ValueError):
 
 
 class CannotEncode(CodecError, TypeError):
-    """A format does not take a value of this type.
+    """A file format cannot store a value of this type.
 
     Parameters
     ----------
     format
-        The name of the format.
+        Name of the format.
     accepted
-        What it takes.
+        Types that it stores.
     found
-        The type that was given.
+        Type of the value.
     """
 
     def __init__(self, format: str, accepted: str, found: str) -> None:  # noqa: A002 - the field's word
@@ -407,32 +385,32 @@ class CannotEncode(CodecError, TypeError):
 
 
 class TaskError(KartError):
-    """A task broke a rule of the engine."""
+    """Base class of mistakes in the code of a task."""
 
 
 class NotRequired(TaskError, ValueError):
-    """`load()` was asked for something that `requires()` does not name.
+    """`load()` of something that the task does not require.
 
     Parameters
     ----------
     task
         The task that loads, as text.
     wanted
-        What it asked for, as text.
+        The requested task or key, as text.
     known
-        What it requires, as text.
+        What the task requires, as text.
     """
 
     def __init__(self, task: str, wanted: str, known: Sequence[str]) -> None:
         self.task, self.wanted, self.known = task, wanted, tuple(known)
         super().__init__(
-            f"{task} asked for {wanted}, which its requires() does not name. It requires: "
+            f"{task} tried to load {wanted}, which its requires() does not return. It requires: "
             f"{', '.join(self.known) or 'nothing'}."
         )
 
 
 class NothingDumped(TaskError, RuntimeError):
-    """`run()` ended without an error, but the output is not there.
+    """`run()` finished without an error, but an output is missing.
 
     Parameters
     ----------
@@ -445,13 +423,14 @@ class NothingDumped(TaskError, RuntimeError):
     def __init__(self, task: str, urls: Sequence[str]) -> None:
         self.task, self.urls = task, tuple(urls)
         super().__init__(
-            f"{task}.run() ended, but {', '.join(self.urls) or 'complete()'} "
-            f"{'does not exist' if self.urls else 'is still False'}. Call self.dump(value) for every output."
+            f"{task}.run() finished without writing {', '.join(self.urls)}. Call self.dump(value) for every output."
+            if self.urls
+            else f"{task}.run() finished, but complete() is still False. Call self.dump(value) for every output."
         )
 
 
 class EmptyDump(TaskError, AssertionError):
-    """An empty frame was dumped although `fail_on_empty_dump` is set.
+    """An empty frame was dumped, and `fail_on_empty_dump` is set.
 
     Parameters
     ----------
@@ -461,7 +440,11 @@ class EmptyDump(TaskError, AssertionError):
 
     def __init__(self, task: str = "") -> None:
         self.task = task
-        super().__init__(f"{task} dumped an empty DataFrame, and fail_on_empty_dump is set." if task else "")
+        message = (
+            f"{task} dumped an empty DataFrame, which fail_on_empty_dump forbids. Check its inputs, or unset the "
+            "option."
+        )
+        super().__init__(message if task else "")
 
 
 class LockTimeout(KartError, TimeoutError):
@@ -470,53 +453,53 @@ class LockTimeout(KartError, TimeoutError):
     Parameters
     ----------
     name
-        What was to be locked.
+        Name of the lock.
     waited
-        How long was waited, in seconds.
+        Time waited, in seconds.
     holder
-        Who holds it, as far as is known.
+        Process that holds the lock, if known.
     """
 
     def __init__(self, name: str, waited: float, holder: str = "unknown") -> None:
         self.name, self.waited, self.holder = name, waited, holder
         super().__init__(
-            f"{name} is locked by {holder}; gave up after {waited:.0f} s. Run again when that process has ended, or "
-            "wait longer (lock_wait)."
+            f"Timed out after {waited:.0f} s waiting for {name}, locked by {holder}. Run again when that process has "
+            "finished, or raise lock_wait."
         )
 
 
 class LockLost(KartError, RuntimeError):
-    """A task's lock may be another process's by now, so it writes nothing more.
+    """A task has lost its lock, which another process may hold by now; the task writes nothing more.
 
     Parameters
     ----------
     name
-        What was locked.
+        Name of the lock.
     why
-        What happened.
+        The cause.
     """
 
     def __init__(self, name: str, why: str) -> None:
         self.name, self.why = name, why
         super().__init__(
-            f"{name} has lost its lock: {why}. It writes nothing more. A build tries such a task again; run it again "
-            "where that does not help."
+            f"Lost the lock on {name}: {why}. This attempt stops writing; the build retries the task. If the retries "
+            "fail, run it again."
         )
 
 
 class BuildFailed(KartError):
-    """Some tasks of a build failed; the others were run as far as they could be.
+    """Some tasks of a build failed; all tasks that do not depend on them have run.
 
     Parameters
     ----------
     causes
         Task, as text, to the exception it raised.
     not_started
-        Task that was not run, as text, to the failed or missing task it waits for.
+        Task that was not run, as text, to the failed or missing task upstream.
     summary
-        The build in one line.
+        Summary of the build, one line.
     raised_exceptions
-        Unique id to the list of exceptions, the form that gokart gives.
+        Unique id to the list of exceptions, as in gokart.
     """
 
     def __init__(
@@ -536,46 +519,40 @@ class BuildFailed(KartError):
         lines = [self.summary or f"{len(self.causes)} task(s) failed"]
         lines += [f"  {task}: {type(error).__name__}: {error}" for task, error in self.causes.items()]
         shown = list(self.not_started.items())[:20]
-        lines += [f"  {task}: not started, because {ancestor} did not finish" for task, ancestor in shown]
+        lines += [f"  {task}: not run, because upstream {ancestor} did not complete" for task, ancestor in shown]
         if len(self.not_started) > len(shown):
-            lines.append(f"  ... and {len(self.not_started) - len(shown)} more not started")
+            lines.append(f"  ... and {len(self.not_started) - len(shown)} more not run")
         return "\n".join(lines)
 
 
 class ExecutorError(KartError):
-    """A worker process did not get its work, or did not bring it back; the work itself is not at fault."""
+    """Base class of failures of worker processes; the task itself is not at fault."""
 
 
 class WorkerDied(ExecutorError, RuntimeError):
-    """A worker process ended while it ran something; nothing else was lost with it.
+    """A worker process died while running a task.
 
     Parameters
     ----------
     pid
-        The process.
+        Its process id.
     exit_code
-        As `subprocess` gives it: negative for the signal that killed it. None when it is not known.
+        Exit code as in `subprocess`: negative for the signal that killed it. None if unknown.
     task
-        What it ran, as text.
+        The task, as text.
     """
 
     def __init__(self, pid: int, exit_code: int | None, task: str = "") -> None:
         self.pid, self.exit_code, self.task = pid, exit_code, task
-        running = f" while it ran {task}" if task else ""
+        running = f" while running {task}" if task else ""
         super().__init__(f"Worker process {pid} {_ending(exit_code)}{running}.")
 
     def running(self, task: str) -> WorkerDied:
-        """Return this error with the name of the task in its message.
-
-        Parameters
-        ----------
-        task
-            The task, as text.
-        """
+        """Return this error with the name of the task in its message."""
         return WorkerDied(self.pid, self.exit_code, task)
 
 
-_HINTS: dict[int, str] = {signal.SIGKILL: " (perhaps out of memory)", signal.SIGSEGV: " (a fault in compiled code)"}
+_HINTS = {"SIGKILL": " (possibly out of memory)", "SIGSEGV": " (a fault in compiled code)"}
 
 
 def _ending(exit_code: int | None) -> str:
@@ -587,72 +564,66 @@ def _ending(exit_code: int | None) -> str:
         name = signal.Signals(-exit_code).name
     except ValueError:  # a real-time signal has no name
         name = f"signal {-exit_code}"
-    return f"was killed by {name}{_HINTS.get(-exit_code, '')}"
+    return f"was killed by {name}{_HINTS.get(name, '')}"
 
 
 class WorkersKilled(ExecutorError, RuntimeError):
-    """Several workers of a Dask cluster ended while they ran one task, so that it is not tried again.
+    """Several workers of a Dask cluster died running one task, so it is not retried.
 
     Parameters
     ----------
     workers
-        How many.
+        Number of workers.
     last
-        The address of the last one.
+        Address of the last one.
     task
-        What they ran, as text.
+        The task, as text.
     """
 
     def __init__(self, workers: int, last: str, task: str = "a task") -> None:
         self.workers, self.last, self.task = workers, last, task
         super().__init__(
-            f"{task} is given up: {workers} workers of the Dask cluster ended while they ran it, the last one {last}. "
-            "Their logs may say why; most often a task needs more memory than a worker has."
+            f"Gave up on {task}: {workers} Dask workers died running it, most recently {last}. Check their logs; "
+            "usually the task needs more memory than a worker has."
         )
 
     def running(self, task: str) -> WorkersKilled:
-        """Return this error with the name of the task in its message.
-
-        Parameters
-        ----------
-        task
-            The task, as text.
-        """
+        """Return this error with the name of the task in its message."""
         return WorkersKilled(self.workers, self.last, task)
 
 
 class CannotSend(ExecutorError, TypeError):
-    """Something cannot go to or from a worker process, because it cannot be pickled.
+    """A value cannot be sent to or from a worker process, because it cannot be pickled.
 
     Parameters
     ----------
     what
-        What was to be sent, as text.
+        The value, as text.
     found
-        Its type, or the type inside it that is in the way.
+        Its type, or the type inside it that cannot be pickled.
     why
-        What pickling said.
+        Message of the pickler.
     """
 
     def __init__(self, what: str, found: str, why: str) -> None:
         self.what, self.found, self.why = what, found, why
         super().__init__(
-            f"{what} ({found}) cannot be pickled, which is the way between processes: {why}. Leave that value out, "
-            "make it inside run(), or run the task by executor 'threads' or 'serial'."
+            f"{what} ({found}) cannot be pickled for a worker process: {why}. Create it inside run(), or use executor "
+            "'threads' or 'serial'."
         )
 
 
 class NotImportable(ExecutorError, ImportError):
-    """A worker process cannot import what it needs for its work.
+    """A worker process cannot import a module that its task needs.
 
     Parameters
     ----------
     module
-        The module, and the name in it, as far as that is known.
+        The module, and the name in it if known.
     why
-        What the import said.
+        Message of the import.
     worker
-        The address of the worker, when it is one of a Dask cluster.
+        Address of the Dask worker; empty for a worker process of this program.
     """
 
     def __init__(self, module: str, why: str, worker: str = "") -> None:
@@ -660,13 +631,13 @@ class NotImportable(ExecutorError, ImportError):
         if worker:
             who = f"The Dask worker {worker}"
             advice = (
-                "Install what is missing where the workers run: they are sent the program's own packages, and nothing "
-                "that is installed."
+                "Install it on the machines of the workers: kart sends them the program's own packages, not installed "
+                "ones."
             )
         else:
             who = "A worker process"
             advice = (
-                "Workers are fresh interpreters: the module has to be installed, or its folder on sys.path (or "
-                "PYTHONPATH) when the build begins."
+                "Workers are new interpreters: install the module, or put its folder on PYTHONPATH before the build "
+                "starts."
             )
         super().__init__(f"{who} cannot import {module}: {why}. {advice}")

@@ -72,7 +72,7 @@ def _check(task: luigi.Task, dependencies: tuple[Any, ...]) -> None:
             check_task(dependency, f"{task.get_task_family()}.requires()")
 
 
-def check_task(found: Any, where: str) -> None:
+def check_task(value: Any, where: str) -> None:
     """Raise `NotATask` when something is no task.
 
     Parameters
@@ -82,11 +82,11 @@ def check_task(found: Any, where: str) -> None:
     where
         Where that is, for the message.
     """
-    if isinstance(found, luigi.Task):
+    if isinstance(value, luigi.Task):
         return
-    if isinstance(found, type):
-        raise NotATask(where, f"the class {found.__name__}, which has to be called,")
-    raise NotATask(where, f"{type(found).__name__} {found!r}")
+    if isinstance(value, type):
+        raise NotATask(where, f"the class {value.__name__} (call it)")
+    raise NotATask(where, f"{type(value).__name__} {value!r}")
 
 
 def dependencies(task: luigi.Task) -> tuple[luigi.Task, ...]:

@@ -43,7 +43,7 @@ def test_a_task_gives_its_value_and_several_give_a_list():
 
 @pytest.mark.parametrize("wrong", [Number, "Number", [Number(), 3], None, {"a": Number()}], ids=str)
 def test_what_is_no_task_is_refused(wrong):
-    with pytest.raises(NotATask, match=r"build\(\): .* is not a task"):
+    with pytest.raises(NotATask, match=r"build\(\): expected a task, got "):
         build(wrong)
 
 

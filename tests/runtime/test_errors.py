@@ -102,7 +102,7 @@ def test_a_config_error_says_where_what_and_what_was_meant():
 def test_a_failed_build_lists_causes_and_what_was_not_started():
     text = str(EXAMPLES[-1])
     assert "A: ValueError: x" in text
-    assert "B: not started, because A did not finish" in text
+    assert "B: not run, because upstream A did not complete" in text
 
 
 def test_a_failed_build_with_very_many_tasks_stays_readable():

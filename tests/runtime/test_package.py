@@ -70,7 +70,7 @@ def test_an_option_that_build_does_not_have_is_refused_by_name():
     class Anything(kart_runtime.TaskOnKart[int]):
         pass
 
-    with pytest.raises(TypeError, match="unexpected option 'worker'. Did you mean 'workers'"):
+    with pytest.raises(TypeError, match=r"unexpected option 'worker'\. Did you mean 'workers'"):
         kart_runtime.build(Anything(), worker=2)
     with pytest.raises(TypeError, match="unexpected option 'x'; it takes executor, workers"):
         kart_runtime.build(Anything(), x=2)

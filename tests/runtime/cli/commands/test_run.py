@@ -268,7 +268,7 @@ def test_tasks_in_a_circle_are_refused(small_project, kart):
     )
     typed = kart("run", "A")
     assert typed.code == 2
-    assert "Tasks require one another in a circle" in typed.err
+    assert "Dependency cycle" in typed.err
 
 
 RAISING = """

@@ -452,7 +452,7 @@ def test_a_scheduler_that_takes_no_plugin_keeps_its_own_number(tmp_path, caplog)
     with (
         cluster(tmp_path / "cluster", workers=1, **environ) as dask,
         caplog.at_level(logging.WARNING),
-        pytest.raises(BuildFailed, match=r"Kills.* is given up: 1 worker"),
+        pytest.raises(BuildFailed, match=r"Gave up on Kills.*: 1 Dask worker"),
     ):
         build(Kills(), address=dask.address)
     assert "The Dask scheduler takes no plugin" in caplog.text
