@@ -183,14 +183,14 @@ def _run(roots: Sequence[luigi.Task], check_all: bool, context: BuildContext) ->
 
 
 def _record_references(ledger: Ledger, tasks: Iterable[luigi.Task], optional: bool = False) -> None:
-    """Note which tasks this build is about, for whoever asks what may be removed."""
-    found: dict[str, dict[str, dict[str, list[str]]]] = {}
+    """Record the tasks of this build, which `kart gc` must not delete."""
+    by_workspace: dict[str, dict[str, dict[str, list[str]]]] = {}
     for task in tasks:
         if isinstance(task, TaskOnKart):
             cls = type(task)
-            names = found.setdefault(task.workspace_directory, {}).setdefault(cls.__module__, {})
+            names = by_workspace.setdefault(task.workspace_directory, {}).setdefault(cls.__module__, {})
             names.setdefault(cls.__name__, []).append(task.make_unique_id())
-    for workspace, classes in found.items():
+    for workspace, classes in by_workspace.items():
         ledger.record_references(workspace, classes, optional)
 
 
@@ -204,7 +204,9 @@ def _forget_build(tasks: Iterable[luigi.Task]) -> None:
 def _failure(summary: Summary) -> BuildFailed:
     errors: dict[luigi.Task, BaseException] = dict(summary.failed)
     for task in summary.missing:
-        errors[task] = FileNotFoundError(f"it comes from outside, and its output does not exist: {task}")
+        errors[task] = FileNotFoundError(
+            f"external input not found: {task}. Provide it, or correct the task's parameters."
+        )
     names = _names([*errors, *summary.not_started])
     raised: dict[str, list[BaseException]] = defaultdict(list)
     for task, error in summary.failed.items():
@@ -218,7 +220,7 @@ def _failure(summary: Summary) -> BuildFailed:
 
 
 def _names(tasks: Sequence[luigi.Task]) -> dict[luigi.Task, str]:
-    """Return a name for each task; where one task runs in several workspaces, with the workspace."""
+    """Return a name for each task, with its workspace if another workspace has the same task."""
     names = {task: display_name(task) for task in tasks}
     counts = Counter(names.values())
     for task, name in names.items():
@@ -228,7 +230,7 @@ def _names(tasks: Sequence[luigi.Task]) -> dict[luigi.Task, str]:
 
 
 def _value(task: luigi.Task) -> Any:
-    # Of a target of luigi's there is no value to give, which is no reason to fail after everything has run.
+    # A target of luigi's has no value to return, which is no reason to fail after everything has run.
     return map_structure(
         task.output(), lambda target: target.load() if hasattr(target, "load") else None, tuples_as=list
     )

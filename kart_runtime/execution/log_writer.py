@@ -1,6 +1,6 @@
-"""What is written beside the output when a task runs? gokart's five log files; and the seed is set, since one names it.
+"""Log files of a run, gokart's five, and its seed, which one of them records.
 
-Called by `attempt`, and by `luigi_bridge` where luigi's own worker runs the task.
+An attempt uses it, and `luigi_bridge` if luigi's own worker runs the task.
 """
 
 from __future__ import annotations
@@ -19,21 +19,14 @@ from kart_runtime.task.run_metadata import MASK
 
 
 class TaskLogWriter:
-    """The log files of one run of a task, written beside the output and never instead of it.
-
-    Seeding is done here, too, because the file says what was seeded; it is done whether files are written or not.
-
-    Parameters
-    ----------
-    task
-        The task.
+    """Writes the log files of one run of a task, and seeds it, whether or not files are written.
 
     Attributes
     ----------
     seed
-        The seed of the run.
+        Seed of the run.
     written
-        The kinds of the log files that have been written, of `ledger.LOG_FILES`.
+        Kinds of the log files that have been written, from `ledger.LOG_FILES`.
     """
 
     __slots__ = ("_files", "_wanted", "seed", "task", "written")
@@ -46,7 +39,7 @@ class TaskLogWriter:
         self._files = task._log_files()
 
     def at_start(self) -> None:
-        """Seed, and write down seed, parameters and versions."""
+        """Set the seed, and write seed, parameters and versions."""
         task, files = self.task, self._files
         methods = set_seed(task.fix_random_seed_methods, self.seed)
         if self._wanted:
@@ -56,7 +49,7 @@ class TaskLogWriter:
             self.written = ("random_seed", "task_params", "module_versions")
 
     def at_success(self, seconds: float, outputs: list[Any]) -> None:
-        """Write down the time and the task's own log, with where the outputs lie, as gokart does."""
+        """Write the duration, and the task's own log with the paths of its outputs, as gokart does."""
         task, files = self.task, self._files
         task.task_log["file_path"] = list(map(path_of, outputs))
         if self._wanted:
@@ -66,7 +59,7 @@ class TaskLogWriter:
 
 
 def _pickled(task_log: dict[str, Any]) -> bytes:
-    if len(task_log) == 1:  # only what kart puts there
+    if len(task_log) == 1:  # only `file_path`
         return dumps(task_log, PROTOCOL)
     buffer = BytesIO()
     Pickle().dump(task_log, buffer)
@@ -74,12 +67,6 @@ def _pickled(task_log: dict[str, Any]) -> bytes:
 
 
 def visible_params(task: TaskOnKart[Any]) -> dict[str, str]:
-    """Return the significant parameters as text, with secrets masked.
-
-    Parameters
-    ----------
-    task
-        The task.
-    """
+    """Return the significant parameters as text, with secrets masked."""
     params, secrets = task._texts(), secret_names(type(task), task._kart.overrides)
     return {name: MASK if name in secrets else text for name, text in params.items()} if secrets else params

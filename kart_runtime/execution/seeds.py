@@ -1,8 +1,8 @@
-"""How are the global random generators seeded? By the functions that a task names, and late where that will do.
+"""Seeds of the global random generators, set by the functions that a task names.
 
-`numpy.random.seed` is among them by default, and importing numpy costs more than a thousand small tasks: a library that
-is installed but not loaded yet has nothing to seed. It is given the seed at the end of its import, before whoever
-imports it can draw a number. Called by `run_logs`.
+`numpy.random.seed` is one of them by default, and importing numpy costs more than a thousand small tasks. A library
+that is installed but not imported yet has nothing to seed: it gets the seed at the end of its import, before its
+importer can draw a number.
 """
 
 from __future__ import annotations
@@ -18,15 +18,7 @@ from typing import Any, cast
 
 
 def set_seed(methods: tuple[str, ...], seed: int) -> list[str]:
-    """Give a seed to functions named by their dotted paths; return the names of those that exist.
-
-    Parameters
-    ----------
-    methods
-        For example ``numpy.random.seed``.
-    seed
-        The seed.
-    """
+    """Call functions, named by dotted paths, with a seed; return the names of those that exist."""
     done = []
     for name in methods:
         method = _methods.get(name)
@@ -42,7 +34,7 @@ _methods: dict[str, Callable[[int], Any]] = {}
 
 
 def _seed_otherwise(name: str, seed: int) -> bool:
-    """Seed by a function not called before, or keep the seed until there is one; return whether that will do."""
+    """Seed by a function not called before, or at the import of its library; return whether the function exists."""
     library = name.partition(".")[0]
     if library in sys.modules:
         method = _loaded_method(name)
@@ -62,7 +54,7 @@ def _seed_otherwise(name: str, seed: int) -> bool:
 
 
 def _loaded_method(name: str) -> Callable[[int], Any] | None:
-    """Return the function of a dotted path whose library is loaded; None when there is none."""
+    """Return the function of a dotted path whose library is imported; None if there is none."""
     first, *rest = name.split(".")
     found: Any = sys.modules[first]
     for part in rest:
@@ -79,7 +71,7 @@ def _is_installed(library: str, places: int) -> bool:  # noqa: ARG001 - a part o
 
 
 class _AtImport(MetaPathFinder):
-    """Finds the libraries that a seed waits for, by the other finders, and sees to it that they are seeded."""
+    """Finder that has the libraries seeded that a seed waits for."""
 
     def __init__(self) -> None:
         self.waiting: dict[str, dict[str, int]] = {}
@@ -97,7 +89,7 @@ class _AtImport(MetaPathFinder):
 
 
 class _Seeding(Loader):
-    """The loader of a library, which gives the seed to it when it is loaded, and then is out of the way."""
+    """Loader that seeds a library when it is imported."""
 
     def __init__(self, loader: Any) -> None:
         self._loader = loader

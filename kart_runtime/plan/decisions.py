@@ -1,11 +1,8 @@
-"""What has to be done? The graph below some roots, and a decision with its reason for each task.
+"""Plan: the dependency graph, and a run-or-skip decision for each task.
 
-Asked by `schedule` before anything runs, again for requirements that a running task yields, and by the command line's
-``plan`` and ``tree``. A plan is a question: it changes nothing.
-
-The graph is walked once without recursion. Then decisions are made downstream before upstream, because what only a
-complete task requires is not needed and does not have to be looked for. Tasks are numbered by the walk, so that an edge
-costs one look-up of a task, and after that only numbers.
+The scheduler makes one before anything runs, and one for tasks that a `run()` yields; the commands ``plan`` and
+``tree`` show it. Planning changes nothing. Decisions go from downstream to upstream, because a dependency that only
+complete tasks have is not needed and not checked. Tasks have indexes, so that an edge costs one look-up of a task.
 """
 
 from __future__ import annotations
@@ -34,29 +31,29 @@ class Action(enum.StrEnum):
     RUN = "run"
     SKIP = "skip"
     MISSING = "missing"
-    """It is not there, and nobody here can make it: what requires it cannot run."""
+    """An external input that does not exist: the tasks that require it cannot run."""
 
 
 class Reason(enum.Enum):
-    """Why; the value is the text that users read."""
+    """Reason of a decision; the value is the text that users read."""
 
     OUTPUT_MISSING = "its output does not exist"
     RERUN = "rerun is set"
-    INCOMPLETE = "complete() says no"
-    EXTERNAL_MISSING = "it comes from outside and does not exist"
+    INCOMPLETE = "complete() returned False"
+    EXTERNAL_MISSING = "external input not found"
     COMPLETE = "its output exists"
-    NOT_NEEDED = "nothing that runs needs it"
+    NOT_NEEDED = "not needed by any task to run"
 
 
 class Decision(NamedTuple):
-    """What happens to one task, and why.
+    """What happens to a task, and why.
 
     Attributes
     ----------
     action, reason
-        See there.
+        Action and reason.
     detail
-        For example the output that is missing.
+        For example the missing output.
     """
 
     action: Action
@@ -65,7 +62,7 @@ class Decision(NamedTuple):
 
     @property
     def text(self) -> str:
-        """Return the reason, with its detail, for people."""
+        """Return the reason and its detail as text."""
         return f"{self.reason._value_}: {self.detail}" if self.detail else self.reason._value_
 
 
@@ -109,13 +106,7 @@ class Plan:
         return dict(zip(self.graph.tasks, self.decisions, strict=True))
 
     def with_action(self, action: Action) -> list[luigi.Task]:
-        """Return the tasks to which something happens, upstream before downstream.
-
-        Parameters
-        ----------
-        action
-            What happens.
-        """
+        """Return the tasks to which something happens, upstream before downstream."""
         return [task for task, decision in zip(self.tasks, self.decisions, strict=True) if decision.action is action]
 
 

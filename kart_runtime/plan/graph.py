@@ -9,19 +9,21 @@ import luigi
 
 from kart_runtime.errors import CyclicDependency
 from kart_runtime.task import identity
+from kart_runtime.task.parameters import active_overrides, using_overrides
+from kart_runtime.task.state import own_overrides
 
 
 class Graph:
-    """Tasks with what they require.
+    """Tasks and their dependencies.
 
     Attributes
     ----------
     tasks
-        The tasks, upstream before downstream; the place in this list is a task's number.
+        The tasks, upstream before downstream; a task's index is its position in this list.
     upstream
-        By number: the numbers of the tasks that the task requires, each once, in their order.
+        By index: the indexes of the task's dependencies, each once, in their order.
     index_of
-        Task to number.
+        Task to index.
     """
 
     __slots__ = ("index_of", "tasks", "upstream")
@@ -32,31 +34,19 @@ class Graph:
         self.index_of: dict[luigi.Task, int] = {}
 
     def by_task(self) -> dict[luigi.Task, tuple[luigi.Task, ...]]:
-        """Return each task with the tasks that it requires, upstream before downstream."""
+        """Return each task with its dependencies, upstream before downstream."""
         tasks = self.tasks
         return {
-            task: tuple(tasks[number] for number in upstream)
-            for task, upstream in zip(tasks, self.upstream, strict=True)
+            task: tuple(tasks[index] for index in upstream) for task, upstream in zip(tasks, self.upstream, strict=True)
         }
 
 
 _VISITING = -1
-"""The number of a task whose requirements are being walked."""
+"""Index of a task whose dependencies are being walked."""
 
 
 def build_graph(roots: Iterable[luigi.Task]) -> Graph:
-    """Return the graph below some tasks.
-
-    Parameters
-    ----------
-    roots
-        Where to begin.
-
-    Raises
-    ------
-    CyclicDependency
-        When tasks require one another in a circle.
-    """
+    """Return the graph below some tasks; raises `CyclicDependency` if there is a cycle."""
     graph = Graph()
     index_of = graph.index_of
     for root in roots:
@@ -65,31 +55,32 @@ def build_graph(roots: Iterable[luigi.Task]) -> Graph:
         index_of[root] = _VISITING
         path: list[tuple[luigi.Task, Iterator[luigi.Task], list[int]]] = [(root, iter(_upstream(root)), [])]
         while path:
-            task, rest, found = path[-1]
-            for following in rest:
-                number = index_of.get(following)
-                if number is None:
-                    index_of[following] = _VISITING
-                    path.append((following, iter(_upstream(following)), []))
+            task, rest, upstream = path[-1]
+            for dependency in rest:
+                index = index_of.get(dependency)
+                if index is None:
+                    index_of[dependency] = _VISITING
+                    path.append((dependency, iter(_upstream(dependency)), []))
                     break
-                if number == _VISITING:
-                    raise CyclicDependency(_cycle([one for one, _, _ in path], following))
-                found.append(number)
+                if index == _VISITING:
+                    raise CyclicDependency(_cycle([visited for visited, _, _ in path], dependency))
+                upstream.append(index)
             else:
                 path.pop()
-                number = index_of[task] = len(graph.tasks)
+                index = index_of[task] = len(graph.tasks)
                 graph.tasks.append(task)
-                graph.upstream.append(tuple(dict.fromkeys(found)))
+                graph.upstream.append(tuple(dict.fromkeys(upstream)))
                 if path:
-                    path[-1][2].append(number)
+                    path[-1][2].append(index)
     return graph
 
 
 def _cycle(path: list[luigi.Task], again: luigi.Task) -> list[str]:
-    return [one.get_task_family() for one in path[path.index(again) :]]
+    return [task.get_task_family() for task in path[path.index(again) :]]
 
 
 def _upstream(task: luigi.Task) -> tuple[luigi.Task, ...]:
     if type(task)._requires is not luigi.Task._requires:  # luigi lets template classes add requirements there
-        return tuple(cast("list[luigi.Task]", task.deps()))
+        with using_overrides(own_overrides(task) or active_overrides()):
+            return tuple(cast("list[luigi.Task]", task.deps()))
     return identity.dependencies(task)

@@ -1,7 +1,6 @@
-"""Which ready task goes first? The one with the longest way before it, since that way is what the build waits for.
+"""Critical path of a plan, which decides what runs first: the build waits for its longest path.
 
-The length of a way is in seconds where earlier runs have told how long tasks of a class take, else in tasks. Called by
-`schedule`, and only where several tasks run at once.
+Path lengths are in seconds if earlier runs say how long the tasks of a class take, else in tasks.
 """
 
 from __future__ import annotations
@@ -15,23 +14,14 @@ TaskClass = tuple[str, str]
 
 
 def critical_path_lengths(plan: Plan, seconds: Mapping[TaskClass, float]) -> Sequence[float]:
-    """Return, for each task of a plan, how long its longest way to an end of the graph is, the task included.
-
-    Parameters
-    ----------
-    plan
-        The plan. Tasks that do not run take no time.
-    seconds
-        How long tasks of a class took, by module and name. A class that is not among them takes the mean of the others.
-    """
-    otherwise = sum(seconds.values()) / len(seconds) if seconds else 1.0
+    """Return, for each task of a plan, the length of its longest path to the end of the graph, the task included."""
+    default = sum(seconds.values()) / len(seconds) if seconds else 1.0
     graph = plan.graph
     length = [0.0] * len(graph.tasks)
-    # Downstream before upstream: when a task's turn comes, all that require it have said what comes after it.
-    for number in range(len(length) - 1, -1, -1):
-        if plan.decisions[number].action is Action.RUN:
-            cls = type(graph.tasks[number])
-            length[number] += seconds.get((cls.__module__, cls.__name__), otherwise)
-        for one in graph.upstream[number]:
-            length[one] = max(length[one], length[number])
+    for index in range(len(length) - 1, -1, -1):  # downstream before upstream
+        if plan.decisions[index].action is Action.RUN:
+            cls = type(graph.tasks[index])
+            length[index] += seconds.get((cls.__module__, cls.__name__), default)
+        for dependency in graph.upstream[index]:
+            length[dependency] = max(length[dependency], length[index])
     return length

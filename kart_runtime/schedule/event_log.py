@@ -1,6 +1,6 @@
-"""What does a build say when a program asks for messages (`build(..., log_level=...)`)? A line a task, on stderr.
+"""Log messages of a build, a line for each task on standard error, for `build(..., log_level=...)`.
 
-Called by `builder`. While it is in force, messages of the whole process below the level are held back, as in gokart.
+While it is active, messages of the whole process below the level are suppressed, as in gokart.
 """
 
 from __future__ import annotations
@@ -17,15 +17,7 @@ logger = logging.getLogger("kart_runtime.build")
 
 @contextmanager
 def build_logging(level: int | None, listener: Listener | None) -> Iterator[Listener | None]:
-    """Give the listener of a build, which also writes messages from a level on; logging is as before afterwards.
-
-    Parameters
-    ----------
-    level
-        A level of the standard library's logging. None: no messages, and logging stays as it is.
-    listener
-        Who else is told of the build's events.
-    """
+    """Return the listener of a build, which also logs events from a level on; restore logging afterwards."""
     if level is None:
         yield listener
         return

@@ -1,6 +1,6 @@
-"""What can be watched while a build goes on? Four events, in order, and the summary that the last one carries.
+"""Events of a build, in order, and the summary that the last one carries.
 
-Sent by `schedule` to the listener that `build` was given; the command line's display is one.
+The listener given to `build` receives them; the command line's display is one.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from kart_runtime.plan.decisions import Plan
 
 @dataclass(frozen=True)
 class Summary:
-    """What a build came to.
+    """Result of a build: task counts, failures and duration.
 
     Attributes
     ----------
     total
-        The number of tasks.
+        Number of tasks.
     ran, complete, not_needed
-        Tasks that were run; whose output was there; that nothing needed.
+        Number of tasks that ran; that were complete; that no task to run needs.
     failed
         Task to its exception.
     not_started
-        Task to the failed or missing task that it waits for.
+        Task to the failed or missing task upstream.
     missing
-        Tasks from outside that are not there.
+        External inputs that do not exist.
     seconds
-        How long it took.
+        Duration of the build.
     interrupted
-        Whether it was ended by Ctrl-C.
+        Whether Ctrl-C ended it.
     """
 
     total: int
@@ -48,11 +48,11 @@ class Summary:
 
     @property
     def ok(self) -> bool:
-        """Return whether everything that was asked for is there."""
+        """Return whether all requested tasks are complete."""
         return not (self.failed or self.not_started or self.missing or self.interrupted)
 
     def text(self) -> str:
-        """Return the build in one line."""
+        """Return the summary in one line."""
         parts = [f"{self.ran} ran", f"{self.complete} already complete"]
         counted = (
             (self.not_needed, "not needed"),
@@ -77,21 +77,21 @@ def _duration(seconds: float) -> str:
 
 @dataclass(frozen=True)
 class PlanMade:
-    """The plan is known; nothing has run."""
+    """The plan is made; nothing has run."""
 
     plan: Plan
 
 
 @dataclass(frozen=True)
 class TaskStarted:
-    """A task was given to the executor."""
+    """A task was submitted to its executor."""
 
     task: luigi.Task
 
 
 @dataclass(frozen=True)
 class TaskFinished:
-    """An attempt has ended, or is suspended."""
+    """An attempt has ended or is suspended."""
 
     task: luigi.Task
     outcome: Outcome
@@ -99,7 +99,7 @@ class TaskFinished:
 
 @dataclass(frozen=True)
 class BuildFinished:
-    """Nothing runs any more."""
+    """The build has ended."""
 
     summary: Summary
 

@@ -22,7 +22,7 @@ from kart_runtime.schedule.resources import Limits, Needs
 
 
 class NodeState(enum.Enum):
-    """The state of a task, as the module's docstring says."""
+    """State of a task; see the module's docstring."""
 
     IDLE = enum.auto()
     WAITING = enum.auto()
@@ -84,16 +84,10 @@ class Node:
 
 
 class ReadyQueue:
-    """The tasks that may start, in order.
+    """Tasks that may start: highest `priority` first, then longest critical path, then first come.
 
-    The first is the one with the highest `priority`, then the one with the longest way before it, then the one that
-    became ready first. There is a heap for each set of resources that tasks need, so that those that wait for a
-    resource are not looked at one by one.
-
-    Parameters
-    ----------
-    limits
-        Says what is free.
+    There is a heap for each set of resources that tasks need, so that tasks that wait for a resource are skipped
+    together.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -102,7 +96,7 @@ class ReadyQueue:
         self._added = 0
 
     def add(self, node: Node) -> None:
-        """Take in a task that waits for nothing any more."""
+        """Add a task without unfinished dependencies."""
         self._added += 1
         heap = self._heaps.get(node.needs)
         if heap is None:
@@ -110,32 +104,26 @@ class ReadyQueue:
         heapq.heappush(heap, (-node.task.priority, -node.path_length, self._added, node))
 
     def next(self) -> Node | None:
-        """Return the first task that everything it needs is free for, and let go of it; None when there is none."""
-        found: list[tuple[float, float, int, Node]] | None = None
+        """Remove and return the first task whose resources are free, or None."""
+        best: list[tuple[float, float, int, Node]] | None = None
         for needs, heap in self._heaps.items():
-            if heap and (found is None or heap[0] < found[0]) and self._limits.fits(needs):
-                found = heap
-        return heapq.heappop(found)[-1] if found else None
+            if heap and (best is None or heap[0] < best[0]) and self._limits.fits(needs):
+                best = heap
+        return heapq.heappop(best)[-1] if best else None
 
     def __bool__(self) -> bool:
         return any(self._heaps.values())
 
 
 def find_cycle(node: Node) -> list[Node]:
-    """Return the tasks of a cycle through one, each waiting for the next; empty when there is none.
-
-    Parameters
-    ----------
-    node
-        A task that waits.
-    """
+    """Return the nodes of a cycle through a node, each waiting for the next; empty if there is none."""
     waits_for: dict[Node, Node] = {}
     following = [node]
     while following:
-        one = following.pop()
-        for dependent in one.dependents:
+        current = following.pop()
+        for dependent in current.dependents:
             if dependent not in waits_for:
-                waits_for[dependent] = one
+                waits_for[dependent] = current
                 following.append(dependent)
     if node not in waits_for:
         return []

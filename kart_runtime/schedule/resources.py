@@ -1,7 +1,7 @@
-"""What do running tasks share that there is only so much of? Resources by name: ``{"gpu": 1, "memory_gb": 8}``.
+"""Resources that running tasks share, by name, for example ``{"gpu": 1, "memory_gb": 8}``.
 
-A task says what it needs, as luigi's tasks do (`resources`, or `process_resources()`); a build says how much there is.
-Called by `schedule`, which starts a task only while what it needs is free.
+A task declares what it needs, as in luigi (`resources`, or `process_resources()`); a build says how much there is. The
+scheduler starts a task only if what it needs is free.
 """
 
 from __future__ import annotations
@@ -19,19 +19,14 @@ Needs = tuple[tuple[str, float], ...]
 
 
 _DUST = 1e-9
-"""What adding and subtracting amounts may leave of nothing."""
+"""Rounding error that adding and subtracting amounts may leave."""
 
 
 class Limits:
-    """How much of each resource there is, and how much of it is taken.
+    """Limit of each resource, and how much of it is taken.
 
-    Of a resource that nobody states a limit for there is 1, as in luigi; a task that needs more of it runs while no
-    other task uses it.
-
-    Parameters
-    ----------
-    stated
-        Name to amount. What luigi's configuration says in its section ``[resources]`` counts for the others.
+    A resource without a limit defaults to 1, as in luigi; a task that needs more of it runs while no other task uses
+    it.
     """
 
     def __init__(self, stated: Mapping[str, float]) -> None:
@@ -39,18 +34,7 @@ class Limits:
         self._taken: dict[str, float] = {}
 
     def needs_of(self, task: luigi.Task) -> Needs:
-        """Return what a task needs.
-
-        Parameters
-        ----------
-        task
-            Any luigi task.
-
-        Raises
-        ------
-        ConfigError
-            When it is more than there will ever be, or no amount.
-        """
+        """Return what a task needs; raises `ConfigError` if that exceeds a limit."""
         declared = task.process_resources()
         if not declared:
             return ()
@@ -61,18 +45,20 @@ class Limits:
     def _check(self, task: luigi.Task, name: str, amount: Any) -> None:
         key = f"{task.get_task_family()}.resources"
         if isinstance(amount, bool) or not isinstance(amount, int | float) or amount < 0:
-            raise ConfigError(f"'{name}' is {amount!r}, which is no amount", key=key, expected="a number of at least 0")
+            raise ConfigError(
+                f"'{name}' is {amount!r}, which is not an amount", key=key, expected="a number of at least 0"
+            )
         limit = self._stated.get(name)
         if limit is not None and amount > limit:
             raise ConfigError(
-                f"{task.get_task_family()} needs {amount:g} of '{name}', and run.resources.{name} is {limit:g}: "
-                "it could never run",
+                f"{task.get_task_family()} needs {amount:g} of '{name}', but run.resources.{name} is {limit:g}, so it "
+                "can never run. Raise the limit, or lower the task's `resources`.",
                 key=key,
                 expected=f"at most {limit:g}",
             )
 
     def fits(self, needs: Needs) -> bool:
-        """Return whether everything that is needed is free."""
+        """Return whether everything that a task needs is free."""
         for name, amount in needs:
             taken, limit = self._taken.get(name, 0), self._stated.get(name)
             if taken + amount > (1 if limit is None else limit) + _DUST and (taken or limit is not None):
@@ -80,30 +66,30 @@ class Limits:
         return True
 
     def take(self, needs: Needs) -> None:
-        """Count what a task that starts needs as taken."""
+        """Take what a task needs."""
         for name, amount in needs:
             self._taken[name] = self._taken.get(name, 0) + amount
 
     def give_back(self, needs: Needs) -> None:
-        """Count what a task that has ended needed as free."""
+        """Release what a task needed."""
         for name, amount in needs:
             left = self._taken[name] - amount
             self._taken[name] = left if left > _DUST else 0
 
 
 def _configured() -> dict[str, float]:
-    """Return what luigi's configuration says; luigi itself takes whole numbers only."""
+    """Return the limits in luigi's configuration; luigi itself accepts whole numbers only."""
     config: Any = luigi.configuration.get_config()
-    found: dict[str, float] = {}
+    limits: dict[str, float] = {}
     for name, text in luigi_section("resources").items():
         if name in config.defaults():  # of the section [DEFAULT], which stands in for every other
             continue
         try:
-            found[name] = float(text)
+            limits[name] = float(text)
         except (TypeError, ValueError) as error:
             raise ConfigError(
-                f"luigi's configuration says '{name}' is {text!r}, which is no amount",
+                f"luigi's configuration says '{name}' is {text!r}, which is not an amount",
                 key=f"resources.{name}",
                 expected="a number",
             ) from error
-    return found
+    return limits

@@ -1,8 +1,8 @@
-"""In which order do tasks run? A ready set and counters: each task and each edge is touched a constant number of times.
+"""Schedule the tasks of a plan.
 
-The loop submits what is ready to the executors, at most ``workers`` at once, and takes what they have finished; `nodes`
-says what is known of each task meanwhile. A failure blocks what is downstream of it and nothing else. luigi's own
-scheduler sorts all tasks for each one that it hands out; that is why this is not it.
+`Scheduler` submits ready tasks to the executors, at most `workers` at a time, and unblocks their dependents as they
+finish. A failed task blocks only its descendants. Cost is linear in tasks and dependencies; luigi re-sorts all pending
+tasks for each one.
 """
 
 from __future__ import annotations
@@ -36,32 +36,32 @@ from kart_runtime.task.state import TaskRun
 logger = logging.getLogger(__name__)
 
 _FIRST_PAUSE, _LAST_PAUSE = 0.05, 1.0
-"""Seconds between two tries at tasks that other processes run; the first again after one of them has ended."""
+"""Seconds between two tries at locked tasks, growing from the first to the last."""
 
 _TRIES_WITH_A_LOCK = 3
-"""How often a task is tried that loses its lock each time."""
+"""Number of tries of a task that loses its lock each time."""
 
 
 @dataclass(frozen=True)
 class BuildContext:
-    """What a loop works with.
+    """Parts that the scheduler of one build works with.
 
     Attributes
     ----------
     executors
         Where attempts run.
     workers
-        How many of them at once.
+        Maximum number of attempts in flight.
     locks, lock_wait
-        Who gives turns, and how long to wait for one, in seconds.
+        Locks of the tasks, and the seconds to wait for one.
     ledger
-        Where records go.
+        Destination of the records.
     listener
-        Who is told of events; None: nobody.
+        Receiver of events, or None.
     limits
-        How much there is of what tasks share.
+        Limits of the resources.
     seconds
-        How long tasks of a class took before, by module and name.
+        Mean duration of the tasks of a class, by module and name.
     """
 
     executors: Executors
@@ -75,34 +75,21 @@ class BuildContext:
 
 
 class Scheduler:
-    """Runs a plan.
-
-    Parameters
-    ----------
-    plan
-        The plan.
-    context
-        What to work with.
-
-    Raises
-    ------
-    ConfigError
-        When a task needs more of a resource than there is.
-    """
+    """Runs a plan."""
 
     def __init__(self, plan: Plan, context: BuildContext) -> None:
         self._plan = plan
         self._context = context
         self._nodes: dict[luigi.Task, Node] = {}
         self._ready = ReadyQueue(context.limits)
-        self._homes: dict[type, TaskExecutor] = {}
-        """Task class to where its tasks run."""
+        self._executors: dict[type, TaskExecutor] = {}
+        """Task class to the executor of its tasks."""
         self._in_flight = 0
         self._finished: queue.SimpleQueue[tuple[Node, Finishing[Outcome]]] = queue.SimpleQueue()
         self._locked: list[Node] = []
         self._pause = _FIRST_PAUSE
         self._waited = 0.0
-        """Seconds in which nothing else could be started than what is locked."""
+        """Seconds in which only locked tasks could have started."""
         self._counts: Counter[AttemptState | Reason] = Counter()
         self._failed: dict[luigi.Task, BaseException] = {}
         self._blocked: dict[luigi.Task, luigi.Task] = {}
@@ -112,11 +99,11 @@ class Scheduler:
 
     @property
     def tasks(self) -> Iterable[luigi.Task]:
-        """Return all tasks of the build, also those that a `run()` has yielded."""
+        """Return all tasks of the build, including those that a `run()` has yielded."""
         return self._nodes
 
     def run(self) -> Summary:
-        """Run everything that can be run; return what it came to. Ctrl-C ends the build and goes through."""
+        """Run all tasks that can run, and return the summary. Ctrl-C ends the build and is raised again."""
         self._emit(PlanMade(self._plan))
         try:
             self._submit()
@@ -138,30 +125,28 @@ class Scheduler:
     # -- the graph -----------------------------------------------------------------------------------------------
 
     def _add(self, plan: Plan, after: float = 0.0) -> None:
-        """Take in the tasks of a plan that are not known yet, or were not needed until now.
-
-        `after` is the length of the way that follows the plan's last tasks.
-        """
+        """Add the tasks of a plan that are new, or were not needed until now; `after` is the path that follows them."""
         lengths = critical_path_lengths(plan, self._context.seconds) if self._context.workers > 1 else None
         # Before anything is changed, because these may raise.
-        needs = {task: found for task in plan.with_action(Action.RUN) if (found := self._context.limits.needs_of(task))}
+        limits = self._context.limits
+        needs = {task: amounts for task in plan.with_action(Action.RUN) if (amounts := limits.needs_of(task))}
         for cls in {type(task) for task in plan.with_action(Action.RUN)}:
             self._context.executors.check_hint(cls)
         nodes: list[Node] = []
-        for number, task in enumerate(plan.tasks):
+        for index, task in enumerate(plan.tasks):
             node = self._nodes.get(task)
             if node is None:
                 node = self._nodes[task] = Node(task)
             nodes.append(node)
             if node.state is not NodeState.IDLE:
                 continue
-            decision = plan.decisions[number]
+            decision = plan.decisions[index]
             if decision.action is Action.RUN:
-                node.decision, node.output = decision, plan.outputs[number]
-                node.path_length = lengths[number] + after if lengths else 0.0
+                node.decision, node.output = decision, plan.outputs[index]
+                node.path_length = lengths[index] + after if lengths else 0.0
                 node.needs = needs.get(task, ())
                 node.state = NodeState.WAITING
-                self._wait_for(node, [nodes[one] for one in plan.graph.upstream[number]])
+                self._wait_for(node, [nodes[dependency] for dependency in plan.graph.upstream[index]])
             elif decision.action is Action.MISSING:
                 node.state = NodeState.MISSING
             elif decision.reason is Reason.COMPLETE:
@@ -169,31 +154,31 @@ class Scheduler:
                 self._counts[Reason.COMPLETE] += 1
 
     def _wait_for(self, node: Node, upstream: Sequence[Node]) -> None:
-        """Count what a task waits for; it is ready when that is nothing, and blocked when something has failed."""
+        """Count the unfinished dependencies of a task: it is ready without any, and blocked if one has failed."""
         node.n_pending = 0
-        for one in upstream:
-            if one.state is NodeState.WAITING:
-                one.dependents.append(node)
+        for dependency in upstream:
+            if dependency.state is NodeState.WAITING:
+                dependency.dependents.append(node)
                 node.n_pending += 1
-            elif one.state is NodeState.FAILED or one.state is NodeState.MISSING:
-                self._block(node, one.task)
+            elif dependency.state is NodeState.FAILED or dependency.state is NodeState.MISSING:
+                self._block(node, dependency.task)
                 return
-            elif one.state is NodeState.BLOCKED:
-                self._block(node, self._blocked[one.task])
+            elif dependency.state is NodeState.BLOCKED:
+                self._block(node, self._blocked[dependency.task])
                 return
         if not node.n_pending:
             self._ready.add(node)
 
     def _block(self, node: Node, cause: luigi.Task) -> None:
-        """Give up a task, and everything downstream of it, because of one that failed or is missing."""
-        blocked = [node]
-        while blocked:
-            one = blocked.pop()
-            if one.state is not NodeState.WAITING:
+        """Block a task and all its descendants because of a failed or missing one."""
+        to_block = [node]
+        while to_block:
+            blocked = to_block.pop()
+            if blocked.state is not NodeState.WAITING:
                 continue
-            one.state, one.attempt = NodeState.BLOCKED, None
-            self._blocked[one.task] = cause
-            blocked += one.dependents
+            blocked.state, blocked.attempt = NodeState.BLOCKED, None
+            self._blocked[blocked.task] = cause
+            to_block += blocked.dependents
 
     # -- attempts ------------------------------------------------------------------------------------------------
 
@@ -212,16 +197,16 @@ class Scheduler:
             if self._context.listener is not None:
                 self._context.listener(TaskStarted(node.task))
         attempt, cls = node.attempt, type(node.task)
-        executor = self._homes.get(cls)
+        executor = self._executors.get(cls)
         if executor is None:
-            executor = self._homes[cls] = self._context.executors.get(requested_executor(cls))
+            executor = self._executors[cls] = self._context.executors.get(requested_executor(cls))
         self._in_flight += 1
         self._context.limits.take(node.needs)
         rank = (node.task.priority, node.path_length)
         executor.submit_ranked(rank, attempt.run).add_done_callback(partial(self._on_done, node))
 
     def _wait(self) -> None:
-        """Take what ends next; locked tasks are tried again when nothing else can go on, or after a pause."""
+        """Handle the next result; retry locked tasks after a pause, or if nothing else can start."""
         if self._in_flight:
             try:
                 node, future = self._finished.get(timeout=self._pause if self._locked else None)
@@ -241,7 +226,7 @@ class Scheduler:
             self._ready.add(node)
 
     def _requeue_locked(self, node: Node, outcome: Outcome) -> None:
-        """Let other tasks go before one that another process runs; give it up when that takes too long."""
+        """Let other tasks go first while another process runs this one; fail it after `lock_wait`."""
         if node.locked_since is None:
             node.locked_since = self._waited
         waited = self._waited - node.locked_since
@@ -259,8 +244,8 @@ class Scheduler:
         if error is None:
             self._handle_outcome(node, future.result())
             return
-        # An attempt states its outcome; an error here is the executor's: a worker died, or the task cannot go there.
-        if isinstance(error, WorkersKilled):  # has been tried often enough
+        # An attempt returns its outcome; an error here is the executor's: a worker died, or cannot be sent the task.
+        if isinstance(error, WorkersKilled):  # after several tries
             self._release(node)
             self._end(node, _attempt(node).failed(error.running(display_name(node.task))))
             return
@@ -271,7 +256,7 @@ class Scheduler:
         if node.failures:
             self._handle_outcome(node, outcome)
         else:
-            logger.warning("%s The task is tried once more.", outcome.error)
+            logger.warning("%s Retrying the task once.", outcome.error)
             self._release(node)
             self._try_again(node, outcome)
 
@@ -284,8 +269,8 @@ class Scheduler:
         elif outcome.state is AttemptState.LOCKED:
             self._requeue_locked(node, outcome)
         elif isinstance(outcome.error, LockLost) and node.failures + 1 < _TRIES_WITH_A_LOCK:
-            # Whoever has the lock now may have stored the output: the next try waits for that, and looks.
-            logger.warning("%s The task is tried again.", outcome.error)
+            # The new holder may have stored the output: the next try waits for it, and checks.
+            logger.warning("%s Retrying the task.", outcome.error)
             self._try_again(node, outcome)
         elif outcome.state is AttemptState.FAILED and node.failures + 1 < (node.task.retry_count or 1):
             self._try_again(node, outcome)
@@ -331,19 +316,19 @@ class Scheduler:
         self._end(node, _attempt(node).failed(error))
 
     def _suspend(self, node: Node, outcome: Outcome) -> None:
-        """Run what a task has yielded; the task is ready again when that is done."""
+        """Add the tasks that a task has yielded; it is ready again when they are done."""
         try:
             plan = make_plan(outcome.waiting_for)
             self._check_output_clash(plan)
             self._add(plan, after=node.path_length)
-        except KartError as error:  # what it yielded cannot be run: its own fault, and nobody else's
+        except KartError as error:  # the yielded tasks cannot run: only this one fails
             self._fail(node, error)
             return
         _attempt(node).satisfied.update(outcome.waiting_for)
-        self._wait_for(node, [self._nodes[one] for one in dict.fromkeys(outcome.waiting_for)])
+        self._wait_for(node, [self._nodes[task] for task in dict.fromkeys(outcome.waiting_for)])
 
     def _check_output_clash(self, plan: Plan) -> None:
-        """Refuse what a task has yielded when it would write what another task of this build writes."""
+        """Raise `OutputClash` if yielded tasks would write what other tasks of this build write."""
         for url, tasks in plan.writers.items():
             others = [other for other in self._writers.get(url, ()) if other not in tasks]
             if others:
@@ -351,17 +336,17 @@ class Scheduler:
             self._writers.setdefault(url, []).extend(tasks)
 
     def _fail_cycles(self) -> None:
-        """Give up suspended tasks that wait, directly or not, for themselves: nothing else is left waiting at the end.
+        """Fail suspended tasks that wait, directly or not, for themselves.
 
-        No plan can see such a cycle, because one of its requirements was yielded by a task that already ran.
+        No plan shows such a cycle, because one of its edges was yielded by a task that was already running.
         """
         for node in list(self._nodes.values()):
             if node.state is NodeState.WAITING and node.attempt is not None:
                 cycle = find_cycle(node)
                 if cycle:
-                    self._fail(node, CyclicDependency([display_name(one.task) for one in cycle]))
+                    self._fail(node, CyclicDependency([display_name(member.task) for member in cycle]))
 
-    # -- what is kept --------------------------------------------------------------------------------------------
+    # -- records --------------------------------------------------------------------------------------------
 
     def _record(self, node: Node, outcome: Outcome) -> None:
         error, task = outcome.error, kart_task(node.task)

@@ -1,7 +1,7 @@
-"""Is a dumped frame empty, and do its columns hold the types that its namespace declares? As gokart decides it.
+"""Checks of dumped DataFrames: column types by namespace (`PandasTypeConfig`), and emptiness, as in gokart.
 
-`TaskOnKart.dump` asks before it stores. A project that declares no types pays nothing, and no frame library is loaded
-to look at a value. Schemas of pandera are in `frame_schemas`.
+`TaskOnKart.dump` calls them before it stores. Without declared types they cost nothing, and no frame library is loaded
+to look at a value. `schemas` checks pandera schemas.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SHOWN = 5
-"""How many bad rows an error names."""
+"""Number of invalid rows in an error message."""
 
 
 class PandasTypeError(TaskError, TypeError):
-    """A column of a dumped DataFrame holds values of another type than its namespace's `PandasTypeConfig` says.
+    """A column of a dumped DataFrame holds values of another type than the `PandasTypeConfig` of its namespace.
 
     Parameters
     ----------
     column
         The column.
     expected
-        The type that it should hold, as text.
+        The declared type, as text.
     found
-        The types of the wrong values, as text.
+        The types of the invalid values, as text.
     rows
-        Index label and value of the first wrong ones, as text.
+        Index label and value of the first invalid rows, as text.
     task
-        The task that dumped it, as text; empty where `check` was called without one.
+        The task that dumped it, as text; empty if unknown.
     """
 
     def __init__(
@@ -62,9 +62,9 @@ def _rows_text(rows: Iterable[tuple[str, str]]) -> str:
 
 
 class PandasTypeConfig(luigi.Config):
-    """Says which types the columns hold of every pandas DataFrame that the tasks of one namespace dump.
+    """Column types of the pandas DataFrames that the tasks of a namespace dump.
 
-    Subclass it with the `task_namespace` of the tasks; the class only has to be imported.
+    Subclass it with the `task_namespace` of the tasks, and import the subclass.
 
     Examples
     --------
@@ -77,7 +77,7 @@ class PandasTypeConfig(luigi.Config):
     """
 
     defined = 0
-    """How many subclasses have been made in this process."""
+    """Number of subclasses in this process."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -86,28 +86,18 @@ class PandasTypeConfig(luigi.Config):
     @classmethod
     @abstractmethod
     def type_dict(cls) -> dict[str, Any]:
-        """Return the type, or tuple of types, of each column; a column that a frame lacks is not asked for."""
+        """Return the type, or a tuple of types, of each column. Columns that a frame lacks are not checked."""
 
     @classmethod
     def check(cls, df: pd.DataFrame) -> None:
-        """Check that each value of each listed column is an instance of the type given.
-
-        Parameters
-        ----------
-        df
-            The frame. What counts is the type that a value has when one goes through the column: an ``int64`` column
-            holds `int`, a ``float64`` one `float`, a datetime one `pandas.Timestamp`, a missing value is a `float`.
-
-        Raises
-        ------
-        PandasTypeError
-            When a value is not.
-        """
+        """Raise `PandasTypeError` if a value of a listed column is not an instance of its type."""
         for name, kind in cls.type_dict().items():
             if name in df.columns:
-                found: Any = df[name]
+                selected: Any = df[name]
                 # Several columns may have the name, or lie below it in a MultiIndex.
-                columns = [found] if found.ndim == 1 else [found.iloc[:, at] for at in range(found.shape[1])]
+                columns = (
+                    [selected] if selected.ndim == 1 else [selected.iloc[:, at] for at in range(selected.shape[1])]
+                )
                 for column in columns:
                     _check_column(column, name, kind)
 
@@ -121,7 +111,7 @@ def _check_column(column: pd.Series[Any], name: Any, kind: Any) -> None:
 
 
 def _examples(column: pd.Series[Any]) -> Iterable[Any]:
-    """Return one value of each type in a column; only where the dtype leaves the types open every value is seen."""
+    """Return one value of each type in a column; looks at every value only if the dtype allows several types."""
     import pandas as pd
 
     dtype = column.dtype
@@ -154,23 +144,10 @@ def _first_of_each(values: Iterable[Any], kinds: set[type]) -> Iterator[Any]:
 
 
 class PandasTypeConfigMap:
-    """Finds the `PandasTypeConfig` classes of a namespace among those that are defined now."""
+    """Finds the `PandasTypeConfig` subclasses of a namespace."""
 
     def check(self, obj: Any, task_namespace: str) -> None:
-        """Check a value that a task of the namespace dumps; what is no pandas DataFrame passes.
-
-        Parameters
-        ----------
-        obj
-            The value.
-        task_namespace
-            The attribute of the task's class.
-
-        Raises
-        ------
-        PandasTypeError
-            When a column holds another type than it should.
-        """
+        """Check a value that a task of the namespace dumps; anything but a pandas DataFrame passes."""
         if PandasTypeConfig.defined and _is_pandas(obj):
             registered = Register._reg
             newest = registered[-1] if registered else None
@@ -180,7 +157,7 @@ class PandasTypeConfigMap:
 
 @functools.lru_cache(maxsize=1)
 def _by_namespace(_defined: int, _registered: int, _newest: Any) -> dict[str, tuple[type[PandasTypeConfig], ...]]:
-    """Return the classes by namespace; the arguments tell when some have been added or the register was replaced."""
+    """Return the classes by namespace; the arguments make the cache notice new ones and another register."""
     named: dict[tuple[str, str], type[PandasTypeConfig]] = {}
     for cls in Register._reg:
         if issubclass(cls, PandasTypeConfig) and cls is not PandasTypeConfig:
@@ -196,22 +173,7 @@ def _by_namespace(_defined: int, _registered: int, _newest: Any) -> dict[str, tu
 
 
 def check_types(task_namespace: str, value: Any, task_name: str) -> None:
-    """Check a value about to be dumped against the types of its task's namespace.
-
-    Parameters
-    ----------
-    task_namespace
-        The attribute of the task's class.
-    value
-        The value; what is no pandas DataFrame passes.
-    task_name
-        The task as text, for the error.
-
-    Raises
-    ------
-    PandasTypeError
-        When a column holds another type than it should.
-    """
+    """Check a value about to be dumped against the types of its task's namespace."""
     if not PandasTypeConfig.defined:
         return
     try:
@@ -226,13 +188,7 @@ def check_types(task_namespace: str, value: Any, task_name: str) -> None:
 
 
 def is_empty_frame(value: Any) -> bool:
-    """Return whether a value is a pandas DataFrame, polars DataFrame or polars LazyFrame without rows.
-
-    Parameters
-    ----------
-    value
-        Anything. Of a LazyFrame the first row is computed.
-    """
+    """Return whether a value is a pandas DataFrame, polars DataFrame or polars LazyFrame without rows."""
     if _is_pandas(value):
         return bool(value.empty)
     polars = sys.modules.get("polars")

@@ -1,4 +1,4 @@
-"""What does a task class say that it stores? The argument of its generic base: `T` of ``TaskOnKart[T]``."""
+"""Declared output type of a task class: the `T` of ``TaskOnKart[T]``."""
 
 from __future__ import annotations
 
@@ -8,23 +8,15 @@ from typing import Any, TypeVar, get_args, get_origin
 
 @cache
 def declared_type(cls: type, base: Any) -> Any:
-    """Return what the type variable of a generic base stands for in a class; None where it is left open.
-
-    Parameters
-    ----------
-    cls
-        A class, for example ``class Frames(Base[pd.DataFrame])``.
-    base
-        The generic base, for example ``class TaskOnKart(Generic[T])``.
-    """
+    """Return the type argument that a class gives to a generic base, None if it gives none."""
     bound: dict[Any, Any] = {}
     for ancestor in cls.__mro__:
         for generic in vars(ancestor).get("__orig_bases__", ()):
             parameters = getattr(get_origin(generic), "__parameters__", ())
-            for parameter, argument in zip(parameters, get_args(generic), strict=False):
-                bound.setdefault(parameter, argument)
-    found, seen = bound.get(base.__parameters__[0]), set()
-    while isinstance(found, TypeVar) and found not in seen:
-        seen.add(found)
-        found = bound.get(found)
-    return None if isinstance(found, TypeVar) else found
+            for parameter, given in zip(parameters, get_args(generic), strict=False):
+                bound.setdefault(parameter, given)
+    argument, seen = bound.get(base.__parameters__[0]), set()
+    while isinstance(argument, TypeVar) and argument not in seen:
+        seen.add(argument)
+        argument = bound.get(argument)
+    return None if isinstance(argument, TypeVar) else argument

@@ -73,15 +73,7 @@ def _check(task: luigi.Task, dependencies: tuple[Any, ...]) -> None:
 
 
 def check_task(value: Any, where: str) -> None:
-    """Raise `NotATask` when something is no task.
-
-    Parameters
-    ----------
-    found
-        What stands where a task is wanted.
-    where
-        Where that is, for the message.
-    """
+    """Raise `NotATask` when something is no task."""
     if isinstance(value, luigi.Task):
         return
     if isinstance(value, type):
@@ -160,20 +152,7 @@ _PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
 def stable_text(family: str, name: str, param: luigi.Parameter[Any], value: Any) -> str:
-    """Return the text of a parameter's value in the unique id, which must be the same in every process.
-
-    Parameters
-    ----------
-    family
-        The task's family, for the message.
-    name, param, value
-        The parameter and its value.
-
-    Raises
-    ------
-    UnstableValue
-        When the text holds an address in memory, or the order of a set.
-    """
+    """Return the text of a parameter's value in the unique id, which must be the same in every process."""
     text = param.serialize(value)
     if type(value) not in _PLAIN and (_ADDRESS.search(text) or _holds_set(value)):
         raise UnstableValue(family, name, text)
@@ -190,20 +169,7 @@ def _holds_set(value: Any) -> bool:
 
 @cache
 def own_code(cls: type, base: type) -> str:
-    """Return the source of the methods that a class has and its base has not, sorted and joined, as gokart does.
-
-    Parameters
-    ----------
-    cls
-        A task class.
-    base
-        The class of the engine whose methods do not count.
-
-    Raises
-    ------
-    PlanError
-        When the source cannot be found: code typed at a prompt, or run by `exec`.
-    """
+    """Return the source of the methods that a class has and its base has not, sorted and joined, as gokart does."""
     try:
         return "".join(sorted(_sources(cls) - _sources(base)))
     except OSError as error:

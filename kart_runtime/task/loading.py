@@ -1,7 +1,6 @@
-"""Which targets do `load` and `dump` mean? What a task asks for, turned into targets and into values.
+"""Lookup of the targets that `load` and `dump` refer to.
 
-Called by `task`. A wanted thing is None (everything), a key of `requires()`, a required task, a list of these, or a
-target itself.
+A request is None (everything), a key of `requires()`, a required task, a list of these, or a target.
 """
 
 from __future__ import annotations
@@ -19,28 +18,12 @@ from kart_runtime.task.state import TaskRun
 
 
 def load_values(task: luigi.Task, wanted: Any) -> Any:
-    """Return the wanted values in the form of what is wanted, with tuples as lists.
-
-    Parameters
-    ----------
-    task
-        The task that loads.
-    wanted
-        What it asks for.
-    """
+    """Return the wanted values in the form of what is wanted, with tuples as lists."""
     return map_structure(_inputs(task, wanted), _value, tuples_as=list)
 
 
 def generate_values(task: luigi.Task, wanted: Any) -> Iterator[Any]:
-    """Go through the wanted values, each loaded when it is asked for; those of a dict come as (key, value).
-
-    Parameters
-    ----------
-    task
-        The task that loads.
-    wanted
-        What it asks for.
-    """
+    """Go through the wanted values, each loaded when it is asked for; those of a dict come as (key, value)."""
     return _generated(_inputs(task, wanted))
 
 
@@ -95,22 +78,7 @@ def output_of(task: luigi.Task) -> Any:
 
 
 def output_target(task: luigi.Task, wanted: Any) -> Target:
-    """Return the target that a value is dumped to.
-
-    Parameters
-    ----------
-    task
-        The task that dumps.
-    wanted
-        A key of `output()`, or a target. None: the only output.
-
-    Raises
-    ------
-    KeyError
-        When there is no output of that name.
-    TypeError
-        When it is not said which of several outputs is meant.
-    """
+    """Return the target that a value is dumped to."""
     name = type(task).__name__
     found = output_of(task) if wanted is None or isinstance(wanted, str) else wanted
     if isinstance(wanted, str):

@@ -1,7 +1,7 @@
-"""Which object is the task with these parameters? The one that exists already, else a new one.
+"""Metaclass of tasks, which returns the existing task for equal parameters.
 
-`TaskMeta` is the class of task classes, in place of luigi's: parameters are resolved once for each call, and luigi's
-own registry of objects is used, so that clearing or disabling it counts here, too.
+Parameters are resolved once for each call. luigi's own registry of task objects is used, so that clearing or disabling
+it works as usual.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from kart_runtime.task.parameters.inheritance import ATTRIBUTE as SOURCES
 
 
 class TaskMeta(task_register.Register):
-    """Builds tasks: a task already known is returned as the same object.
+    """Metaclass that returns the existing task for equal parameters.
 
     A class whose constructor is the engine's own (`_plain_init`) is given the values that were resolved; a constructor
     of the user's own is called as Python would, since it may change the arguments.

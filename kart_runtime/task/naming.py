@@ -1,4 +1,4 @@
-"""Names of tasks: for messages, locks and tables."""
+"""Names of tasks in messages, locks and tables."""
 
 from __future__ import annotations
 
@@ -8,46 +8,22 @@ from kart_runtime.task.base import TaskOnKart
 
 
 def display_name(task: luigi.Task) -> str:
-    """Return the name of a task for messages: family and the beginning of its id.
-
-    Parameters
-    ----------
-    task
-        Any luigi task.
-    """
+    """Return the name of a task for messages: family and the beginning of its id."""
     unique = task.make_unique_id()[:8] if isinstance(task, TaskOnKart) else task.task_id[-8:]
     return f"{task.get_task_family()}[{unique}]"
 
 
 def lock_name(task: luigi.Task) -> str:
-    """Return what a task's lock is called.
-
-    Parameters
-    ----------
-    task
-        Any luigi task.
-    """
+    """Return what a task's lock is called."""
     unique = task.make_unique_id() if isinstance(task, TaskOnKart) else task.task_id
     return f"{type(task).__name__}_{unique}"
 
 
 def name_of(task: luigi.Task) -> str:
-    """Return what a task is called: its class name, or the family of a plain luigi task.
-
-    Parameters
-    ----------
-    task
-        Any luigi task.
-    """
+    """Return what a task is called: its class name, or the family of a plain luigi task."""
     return type(task).__name__ if isinstance(task, TaskOnKart) else str(task.get_task_family())
 
 
 def id_of(task: luigi.Task) -> str:
-    """Return the unique id of a task, or the task id of a plain luigi task.
-
-    Parameters
-    ----------
-    task
-        Any luigi task.
-    """
+    """Return the unique id of a task, or the task id of a plain luigi task."""
     return task.make_unique_id() if isinstance(task, TaskOnKart) else str(task.task_id)

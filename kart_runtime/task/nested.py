@@ -1,7 +1,4 @@
-"""How are nested lists, tuples and dicts gone through? `requires()` and `output()` may return any of them, as in luigi.
-
-Called by everything that asks a task for its requirements or outputs.
-"""
+"""Nested lists, tuples and dicts, which `requires()` and `output()` may return."""
 
 from __future__ import annotations
 
@@ -18,13 +15,7 @@ FlattenableItems: TypeAlias = (
 
 
 def iter_flat(structure: Any) -> Iterator[Any]:
-    """Go through the items of nested lists, tuples, dicts, sets and generators; None is no item, text is one.
-
-    Parameters
-    ----------
-    structure
-        What `requires()` or `output()` returned.
-    """
+    """Iterate over the items of nested lists, tuples, dicts, sets and generators; None is not an item, a text is."""
     if structure is None:
         return
     kind = type(structure)
@@ -45,17 +36,7 @@ def iter_flat(structure: Any) -> Iterator[Any]:
 
 
 def map_structure(structure: Any, function: Callable[[Any], Any], *, tuples_as: type = tuple) -> Any:
-    """Return a structure of the same form with each item replaced.
-
-    Parameters
-    ----------
-    structure
-        Nested dicts, lists and tuples.
-    function
-        Called with each item.
-    tuples_as
-        What tuples become; `list` where values are loaded, as gokart does.
-    """
+    """Return a structure of the same form with each item replaced."""
     if isinstance(structure, dict):
         return {key: map_structure(item, function, tuples_as=tuples_as) for key, item in structure.items()}
     if isinstance(structure, list | tuple):
@@ -70,7 +51,7 @@ def flatten(targets: Any) -> list[Any]:
     Parameters
     ----------
     targets
-        As for `iter_flat`.
+        One item, or nested lists, tuples, dicts, sets and generators of items.
     """
     # The usual cases need no generator: one item, or a list of items.
     kind = type(targets)
@@ -90,6 +71,6 @@ def map_flattenable_items(func: Callable[[Any], Any], items: Any) -> Any:
     func
         Called with each item.
     items
-        As for `map_structure`.
+        One item, or nested lists, tuples and dicts of items.
     """
     return map_structure(items, func)

@@ -1,8 +1,7 @@
-"""What is written on an object beside its bytes? The labels that gokart writes, where the store keeps such (GCS).
+"""Labels on stored objects, the same as gokart writes, for stores that support them (GCS).
 
-They are the caller's own labels, the task's public significant parameters, and where the outputs of the tasks that it
-requires lie. gokart adds them to the finished object by two more requests; here they go with the upload. Called by
-`task.TaskOnKart.dump`.
+Labels are the caller's own ones, the task's public significant parameters, and the outputs of the tasks that it
+requires. gokart adds them to the finished object with two more requests; here they are part of the upload.
 """
 
 from __future__ import annotations
@@ -25,23 +24,16 @@ from kart_runtime.task.parameters import (
 from kart_runtime.task.run_metadata import MASK
 
 LARGEST = 8 * 1024
-"""Bytes of all labels of one object, names and texts together, that GCS takes."""
+"""Maximum size of all labels of an object on GCS, in bytes, names and texts together."""
 
 REQUIRED_OUTPUTS = "__required_task_outputs"
 
 
 def labels_of(task: luigi.Task, custom: Mapping[Any, Any] | None = None) -> dict[str, str]:
-    """Return the labels of what a task dumps, as gokart gives them: at most 8 KiB, the last ones left out.
+    """Return the labels for the output of a task: at most 8 KiB, without the last ones beyond that.
 
-    Of two labels of one name the first counts: the caller's come first, then the parameters, then the inputs. Empty
-    texts are left out, secrets are masked.
-
-    Parameters
-    ----------
-    task
-        The task.
-    custom
-        The caller's own labels; names and values of any type are written as text.
+    The first label of a name counts: the caller's come first, then parameters, then inputs. Empty texts are left
+    out, secrets are masked.
     """
     labels: dict[str, str] = {}
     for name, text in (*_texts(custom), *_parameters(task), *_inputs(task)):

@@ -1,7 +1,7 @@
-"""When has a task with `rerun` been run again? Once each of its outputs is another one than when somebody first asked.
+"""Detection that a task with `rerun` has run again: each of its outputs has been rewritten.
 
-Where our own attempt runs a task, that says so. Under luigi's worker a task may run in another process, which leaves no
-trace but its outputs. Called by `task` and `luigi_bridge`.
+kart's own attempts record it on the task. Under luigi's worker a task may run in another process, which leaves no trace
+but its outputs.
 """
 
 from __future__ import annotations
@@ -21,11 +21,6 @@ class OutputsRewritten:
 
     The times of the outputs are compared with each other and not with the clock, behind which those of files may lag by
     some milliseconds.
-
-    Parameters
-    ----------
-    task
-        The task.
     """
 
     def __init__(self, task: luigi.Task) -> None:

@@ -1,7 +1,4 @@
-"""What can be asked of a task about its run? What the log files beside its output say, and its parameters as text.
-
-The base of `task.TaskOnKart` that holds these questions, which gokart's tasks answer, too.
-"""
+"""Metadata of a task's last run, from the log files beside its output, and its parameters as text."""
 
 from __future__ import annotations
 
@@ -12,11 +9,11 @@ from kart_runtime.task.parameters import TaskInstanceParameter, declaration, sec
 from kart_runtime.task.state import Identity
 
 MASK = "***"
-"""What is shown and written in place of a secret."""
+"""Text that replaces a secret."""
 
 
 class RunMetadata:
-    """The questions; a task is asked them, before, in and after its run."""
+    """Base class of `TaskOnKart` with gokart's methods that read a task's parameters and log files."""
 
     if TYPE_CHECKING:
         workspace_directory: Any

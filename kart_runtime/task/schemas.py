@@ -1,6 +1,6 @@
-"""Does a frame fit the pandera schema that its task declares? If not, everything that does not fit is named.
+"""Checks of DataFrames against pandera schemas.
 
-`TaskOnKart.dump` asks before it stores, `load` after it has read. pandera is loaded only where a task has a schema.
+`TaskOnKart.dump` checks before it stores, `load` after it has read. pandera is imported only for tasks with a schema.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any, Literal
 from kart_runtime.errors import TaskError
 
 SHOWN = 5
-"""How many bad rows an error names for each check."""
+"""Number of invalid rows in an error message, for each check."""
 
 _INSTALL = "pip install 'kart-runtime[pandera]'"
 
 
 @dataclass(frozen=True)
 class SchemaFailure:
-    """One check of a schema that failed: its column (or None), its name, how often, and the first bad rows as text."""
+    """Failed check of a schema: column (or None), name of the check, number of failures, first invalid rows as text."""
 
     column: str | None
     check: str
@@ -34,16 +34,16 @@ class SchemaFailure:
 
 
 class SchemaMismatch(TaskError, ValueError):
-    """A value is not what the task's `schema` says.
+    """A value does not fit the `schema` of its task.
 
     Parameters
     ----------
     task
         The task, as text.
     when
-        ``"dump"`` or ``"load"``.
+        "dump" or "load".
     failures
-        What failed. The attributes `column`, `check`, `count` and `rows` are those of the first.
+        The failed checks; `column`, `check`, `count` and `rows` are those of the first one.
     """
 
     def __init__(self, task: str, when: str, failures: Iterable[SchemaFailure]) -> None:
@@ -51,8 +51,12 @@ class SchemaMismatch(TaskError, ValueError):
         first = self.failures[0]
         self.column, self.check, self.count, self.rows = first.column, first.check, first.count, first.rows
         lines = "".join(f"\n  {failure}" for failure in self.failures)
-        advice = "Change run(), or the schema." if when == "dump" else "Delete the output and run again, or change it."
-        super().__init__(f"{task}: the value does not fit the schema at {when}:{lines}\n{advice}")
+        advice = (
+            "Change run() or the schema."
+            if when == "dump"
+            else "Delete the output and run again, or change the schema."
+        )
+        super().__init__(f"{task}: schema validation failed on {when}:{lines}\n{advice}")
 
 
 def _rows_text(rows: Iterable[tuple[str, str]]) -> str:
@@ -60,50 +64,21 @@ def _rows_text(rows: Iterable[tuple[str, str]]) -> str:
 
 
 def schema_for(schema: Any, key: str | None) -> Any:
-    """Return the schema of one output: the entry of its key where the task has a dict of schemas, which may lack it.
-
-    Parameters
-    ----------
-    schema
-        The attribute of the task's class.
-    key
-        The key in `output()`; None when the task has one output only.
-    """
+    """Return the schema of an output: in a dict of schemas, the one of its key, or None."""
     if isinstance(schema, Mapping) and key is not None:
         return schema.get(key)
     return schema
 
 
 def check_schema(task_name: str, schema: Any, value: Any, when: Literal["dump", "load"]) -> None:
-    """Check a value against a pandera schema, and leave it as it is: nothing is coerced, filled in or dropped.
-
-    Parameters
-    ----------
-    task_name
-        The task as text, for the error.
-    schema
-        A pandera DataFrameSchema or DataFrameModel for pandas or polars, a dict of such by the keys of `output()`
-        (then the value is a dict, too), or None: no check.
-    value
-        The frame. Of a polars LazyFrame pandera looks only at the columns and their types, unless
-        ``PANDERA_VALIDATION_DEPTH`` says otherwise, because it would have to be computed.
-    when
-        Whether it is dumped or was loaded.
-
-    Raises
-    ------
-    SchemaMismatch
-        When the value does not fit, with everything that does not.
-    TaskError
-        When `schema` is no schema, or pandera is not installed.
-    """
+    """Check a value against a pandera schema without changing it: nothing is coerced, filled in or dropped."""
     if schema is None:
         return
     if isinstance(schema, Mapping):
         if not isinstance(value, Mapping):
             raise TaskError(
                 f"{task_name}: schema is a dict by output key ({', '.join(map(repr, schema))}), but the value is a "
-                f"{type(value).__name__}. Give the key: self.dump(value, key)."
+                f"{type(value).__name__}. Pass the key: self.dump(value, key)."
             )
         for key in schema.keys() & value.keys():
             check_schema(f"{task_name}[{key!r}]", schema[key], value[key], when)
@@ -117,7 +92,7 @@ def _validate(task_name: str, schema: Any, value: Any, when: str) -> None:
     except ImportError as error:
         raise TaskError(f"{task_name}: a schema needs pandera: {_INSTALL}") from error
     if not hasattr(schema, "validate"):
-        raise TaskError(f"{task_name}: schema should be a pandera schema or model, not {reprlib.repr(schema)}.")
+        raise TaskError(f"{task_name}: expected a pandera schema or model as schema, got {reprlib.repr(schema)}.")
     try:
         _as_stored(schema).validate(value, lazy=True)
     except errors.SchemaErrors as error:

@@ -87,7 +87,7 @@ def test_what_comes_from_outside_and_is_missing_is_a_cause():
         def requires(self):
             return Outside()
 
-    with pytest.raises(BuildFailed, match="comes from outside"):
+    with pytest.raises(BuildFailed, match="external input not found"):
         build(After())
 
 

@@ -1,7 +1,4 @@
-"""What does a task accept? Parameter kinds, the values of one call, overrides, and the check of a YAML value.
-
-Called by `task` (to build an instance), `identity` (to write a value down) and `project` (to check YAML).
-"""
+"""Parameters of tasks: kinds, values of a call, overrides, and the check of configured values."""
 
 from kart_runtime.task.parameters.coercion import as_found, coerce
 from kart_runtime.task.parameters.inheritance import inherits_config_params

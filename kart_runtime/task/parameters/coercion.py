@@ -1,8 +1,8 @@
-"""Does a YAML value fit a declared parameter? The strict check, and the value as the task would hold it.
+"""Strict check of a configured value against its parameter.
 
-YAML has types of its own, so a value of another type than the parameter is refused, not turned into text and parsed:
-``1`` for a float is 1.0 (one unique id for both), ``"4"`` for an int is an error. What YAML has no type for (dates,
-enums, paths, intervals) is written as text and parsed by the parameter.
+YAML has types of its own, so a value of another type than the parameter is an error instead of being converted to text
+and parsed: ``1`` for a float is 1.0 (one unique id for both), ``"4"`` for an int is an error. Types that YAML does not
+have (dates, enums, paths, intervals) are written as text, which the parameter parses.
 """
 
 from __future__ import annotations
@@ -22,23 +22,7 @@ _JSON_NAMES = {dict: "a map", list: "a list", tuple: "a list", type(None): "null
 
 
 def coerce(param: luigi.Parameter[Any], value: object, *, text: str | None = None) -> object:
-    """Return a configured value as the task would hold it.
-
-    Parameters
-    ----------
-    param
-        The declared parameter.
-    value
-        What YAML made of the text: str, int, float, bool, None, list or dict.
-    text
-        The text itself, when it came from a command line, where quotes are the shell's: a parameter that is text takes
-        it as it stands.
-
-    Raises
-    ------
-    ValueError
-        When the value does not fit; the message says what was expected and what was found.
-    """
+    """Return a configured value as the task would hold it; raises ValueError if its type does not fit."""
     if isinstance(param, _TASK_KINDS):
         raise ValueError("its value is a task, and configuration cannot wire tasks: pipeline logic stays in Python")
     optional = isinstance(param, luigi.parameter.OptionalParameterMixin)
@@ -148,7 +132,7 @@ def _text(param: Any, value: Any, text: str | None) -> str:
 
 
 def _parsed(param: Any, value: Any, text: str | None) -> Any:
-    """Take what YAML has no type for: text that the parameter parses."""
+    """Parse a text, for types that YAML does not have."""
     written = text if text is not None else value
     if not isinstance(written, str):
         raise ValueError(_mismatch(_expected(param), value))
@@ -158,7 +142,7 @@ def _parsed(param: Any, value: Any, text: str | None) -> Any:
         raise ValueError(f"expected {_expected(param)}, got {as_found(written)}: {error}") from error
 
 
-# From the most special kind to the most general: the first that fits counts.
+# The first matching kind counts, so subclasses come first.
 _CHECKS: list[tuple[Any, Callable[[Any, Any, str | None], Any]]] = [
     (luigi.BoolParameter, _bool),
     (luigi.IntParameter, _int),
@@ -209,12 +193,6 @@ def _mismatch(expected: str, value: object) -> str:
 
 
 def as_found(value: object) -> str:
-    """Return a value that was not acceptable as messages show it: its kind in YAML's words, and itself.
-
-    Parameters
-    ----------
-    value
-        What YAML made of the text.
-    """
+    """Return the text of an invalid value for messages: its YAML type and the value."""
     kind = _JSON_NAMES.get(type(value), type(value).__name__)
     return kind if value is None else f"{kind} {value!r}"

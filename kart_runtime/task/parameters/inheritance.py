@@ -1,7 +1,4 @@
-"""Which tasks take values from one configuration class? Those decorated with `inherits_config_params`.
-
-`resolution` asks for these values where neither the call nor an override gives one.
-"""
+"""Parameter values that task classes take from a configuration class, by `inherits_config_params`."""
 
 from __future__ import annotations
 
@@ -43,13 +40,7 @@ class inherits_config_params:  # noqa: N801 - gokart's name, and that of luigi's
 
 
 def inherited_values(cls: type[luigi.Task]) -> dict[str, Any]:
-    """Return the values that a class takes from configuration classes, the last decorator's before the others'.
-
-    Parameters
-    ----------
-    cls
-        A task class.
-    """
+    """Return the values that a class takes from configuration classes, the last decorator's before the others'."""
     found: dict[str, Any] = {}
     for config_class, alias in getattr(cls, ATTRIBUTE, ()):
         for name, value in config_class().param_kwargs.items():

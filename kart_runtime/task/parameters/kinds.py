@@ -1,9 +1,9 @@
-"""Which parameters does kart add to luigi's? Those whose value is a task, and gokart's three small ones.
+"""Parameters whose value is a task, and gokart's three small ones.
 
-A task-valued parameter is written down as gokart 1.12 writes it, because that text is part of the unique id: the task's
-family, and its significant parameters as compressed JSON, nested. The nesting makes the text of a long chain grow
-exponentially, so from `NESTING_LIMIT` characters on the parameters are replaced by the task's unique id; gokart itself
-takes minutes and then its recursion limit before it comes that far.
+A task-valued parameter is serialized as in gokart 1.12, because that text is part of the unique id: the task's family
+and its significant parameters as compressed JSON, nested. The nesting makes the text of a long chain grow
+exponentially, so from `NESTING_LIMIT` characters on the unique id replaces the parameters; gokart itself takes minutes
+and reaches its recursion limit before that.
 """
 
 from __future__ import annotations

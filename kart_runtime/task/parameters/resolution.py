@@ -1,10 +1,9 @@
-"""Which value does each parameter get? Its argument, else an override, else that of a configuration class it inherits
-from, else luigi's configuration, else its default.
+"""Values of a task's parameters.
 
-luigi answers by walking all attributes of the class and asking its configuration for each parameter, twice for each
-task built. Here the parameters of a class are listed once, and the values that do not come from the call are worked out
-once for each state of the configuration: building a task costs one dict copy and its own arguments, and a task that
-exists already not even that.
+Each parameter gets its argument, else an override, else the value of a configuration class it inherits from, else that
+of luigi's configuration, else its default. luigi walks all attributes of the class and asks its configuration for each
+parameter, twice for each task. Here the parameters of a class are listed once, and the values that do not come from the
+call are resolved once for each state of the configuration: building a task costs one dict copy and its own arguments.
 
 The state of the configuration is (active overrides, luigi's command line, luigi's sections for this class).
 """
@@ -143,13 +142,7 @@ def _all_sections() -> Mapping[str, Any]:
 
 
 def luigi_section(name: str) -> Mapping[str, Any]:
-    """Return a section of luigi's configuration, empty when there is none.
-
-    Parameters
-    ----------
-    name
-        The section.
-    """
+    """Return a section of luigi's configuration, empty when there is none."""
     sections = _all_sections()
     return dict(sections[name]) if name in sections else {}
 
@@ -169,13 +162,7 @@ _declarations: dict[type, Declaration] = {}
 
 
 def declaration(cls: type[luigi.Task]) -> Declaration:
-    """Return the parameters of a class, worked out once.
-
-    Parameters
-    ----------
-    cls
-        A task class.
-    """
+    """Return the parameters of a class, worked out once."""
     found = _declarations.get(cls)
     if found is None:
         found = _declarations[cls] = Declaration(cls)
@@ -188,38 +175,13 @@ def forget_declarations() -> None:
 
 
 def resolve(cls: type[luigi.Task], args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the value of every parameter of a new task, in the order of declaration.
-
-    Parameters
-    ----------
-    cls
-        The task class.
-    args, kwargs
-        The arguments of the call.
-
-    Raises
-    ------
-    luigi.parameter.UnknownParameterException
-        For an argument that the class does not declare.
-    luigi.parameter.DuplicateParameterException
-        For an argument given twice.
-    luigi.parameter.MissingParameterException
-        For a parameter that has neither an argument nor a default.
-    """
+    """Return the value of every parameter of a new task, in the order of declaration."""
     declared = declaration(cls)
     return completed(declared, declared.defaults(), accepted(declared, args, kwargs))
 
 
 def accepted(declared: Declaration, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a call by name, checked and normalised; raises as `resolve` does.
-
-    Parameters
-    ----------
-    declared
-        The parameters of the class.
-    args, kwargs
-        The arguments.
-    """
+    """Return the arguments of a call by name, checked and normalised; raises as `resolve` does."""
     if args:
         kwargs = _with_names(declared, args, kwargs)
     given: dict[str, Any] = {}
@@ -234,17 +196,7 @@ def accepted(declared: Declaration, args: Sequence[Any], kwargs: Mapping[str, An
 
 
 def completed(declared: Declaration, defaults: Defaults, given: dict[str, Any]) -> dict[str, Any]:
-    """Return the value of every parameter; raises as `resolve` does where one has none.
-
-    Parameters
-    ----------
-    declared
-        The parameters of the class.
-    defaults
-        What `declared.values()` returned.
-    given
-        What `accepted` returned.
-    """
+    """Return the value of every parameter; raises as `resolve` does where one has none."""
     values = defaults.values.copy()
     values.update(given)
     for name in defaults.required:

@@ -80,7 +80,7 @@ def test_a_limit_of_luigis_configuration_that_is_no_number_is_named():
     assert not Path("seen.txt").exists()
 
 
-@pytest.mark.parametrize(("amount", "message"), [(2.0, "could never run"), (-1.0, "no amount")])
+@pytest.mark.parametrize(("amount", "message"), [(2.0, "can never run"), (-1.0, "not an amount")])
 def test_what_could_never_run_is_refused_before_anything_runs(amount, message):
     with pytest.raises(ConfigError, match=message):
         build([Uses(number=1, gpu=0.0), Uses(number=2, gpu=amount)], resources={"gpu": 1})
@@ -92,7 +92,7 @@ def test_a_yielded_task_that_could_never_run_fails_the_one_that_yields():
         def run(self):
             yield Uses(number=1, gpu=5.0)
 
-    with pytest.raises(BuildFailed, match="could never run"):
+    with pytest.raises(BuildFailed, match="can never run"):
         build(Yields(), resources={"gpu": 1})
 
 

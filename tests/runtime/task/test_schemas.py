@@ -47,7 +47,7 @@ def test_all_that_does_not_fit_is_named(schema, when):
     assert by_column["sold"].count == 7
     assert by_column["sold"].rows == tuple(zip("abcde", ["-7", "-6", "-5", "-4", "-3"], strict=True))
     assert by_column["shop"].check == "not_nullable"
-    assert f"Load(x=1): the value does not fit the schema at {when}" in str(error)
+    assert f"Load(x=1): schema validation failed on {when}" in str(error)
     assert "column 'sold': greater_than_or_equal_to(0) failed for 7: row a: -7" in str(error)
 
 
