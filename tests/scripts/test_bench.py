@@ -26,7 +26,7 @@ def bench_lib(monkeypatch):
 
 @pytest.fixture
 def filled(bench_lib, tmp_path):
-    """A bench in which a task of the grid costs 2 ms and 4 KiB, whatever the number of tasks, and imports 1 s and 1 MiB."""
+    """A bench in which a grid task costs 2 ms and 4 KiB, for any number of tasks, and the imports 1 s and 1 MiB."""
     bench, sizes, child = bench_lib("bench"), bench_lib("sizes"), bench_lib("child")
     instance = bench.Bench(replace(sizes.SMOKE, growth=(10, 100), deep=1_000), tmp_path, tmp_path)
     instance.cells.add("import", "process", "kart_runtime", 0, child.Sample(1.0, 1.0, 2**20))

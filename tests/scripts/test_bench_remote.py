@@ -1,4 +1,4 @@
-"""The bench's section `remote`: requests are add_counts by kind, memory is measured, and no server outlives the bench."""
+"""The bench's section `remote`: requests are counted by kind, memory is measured, and no server outlives the bench."""
 
 from __future__ import annotations
 
