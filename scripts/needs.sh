@@ -1,11 +1,11 @@
-# What scripts/demo and scripts/test both begin with: Python 3.11 with venv, and Debian's packages where one is missing.
-# Sourced by them; as root on Debian or Ubuntu it installs what is missing, otherwise it says what is.
+# Sourced by scripts/demo and scripts/test: checks for Python 3.11 with venv and for other programs.
+# As root on Debian or Ubuntu it installs what is missing; otherwise it names the package and stops.
 
 python=${PYTHON:-python3}
 
 heading() { printf '\n== %s\n' "$*"; }
 
-# show COMMAND WORDS...: print a command as it would be typed, then run it
+# show COMMAND ARGS...: print a command as it would be typed, then run it
 show() {
   printf '\n$'
   printf ' %q' "$@" | sed 's/\\=/=/g'
@@ -13,7 +13,7 @@ show() {
   "$@"
 }
 
-# need PACKAGE COMMAND WORDS...: when the command fails, install the Debian package, or say that it is needed
+# need PACKAGE COMMAND ARGS...: if the command fails, install the Debian package, or name it and stop
 need() {
   local package=$1
   shift
@@ -25,16 +25,16 @@ need() {
     updated=yes
     DEBIAN_FRONTEND=noninteractive show apt-get install -y -qq --no-install-recommends "$package"
   else
-    printf '%s is needed (the Debian package that holds it: %s).\n' "$1" "$package" >&2
+    printf '%s is required; install it (Debian package: %s).\n' "$1" "$package" >&2
     exit 1
   fi
 }
 
 need_python() {
   if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
-    printf 'Python 3.11 or newer is needed; PYTHON=python3.12 %s chooses another one.\n' "$0" >&2
+    printf 'Python 3.11 or newer is required. To choose an interpreter, run: PYTHON=python3.12 %s\n' "$0" >&2
     exit 1
   fi
-  # ensurepip is what Debian leaves out of its Python
+  # Debian packages ensurepip separately
   need python3-venv "$python" -c 'import ensurepip, venv'
 }

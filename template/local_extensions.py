@@ -1,7 +1,8 @@
-"""What may this template's files ask while they are rendered? cookiecutter loads this module (`_extensions`).
+"""Jinja extension of the template: filters and functions for its files. cookiecutter loads it (`_extensions`).
 
-It stays thin on purpose. `cruft update` renders the old and the new version of the template in one process and imports
-this module once, so what may change between versions is read from `answers.py` and `wheel.py` at every use.
+It is deliberately thin. `cruft update` renders the old and the new version of the template in one process and imports
+this module only once, so everything that may change between versions is read from `answers.py` and `wheel.py` on each
+use.
 """
 
 from __future__ import annotations
@@ -18,19 +19,19 @@ from jinja2.ext import Extension
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-if sys.version_info < (3, 11):  # noqa: UP036 - whoever runs cookiecutter chooses its Python
-    raise ImportError(f"this template needs Python 3.11 or newer, and cookiecutter runs on {sys.version.split()[0]}")
+if sys.version_info < (3, 11):  # noqa: UP036 - the user chooses cookiecutter's Python
+    raise ImportError(f"this template requires Python 3.11 or newer, but cookiecutter runs on {sys.version.split()[0]}")
 
 TEMPLATE = Path(__file__).resolve().parent
 MARKUP = ("{{", "{%", "{#")
 
 
 class TemplateExtension(Extension):
-    """Give templates the filters and functions of `answers.py` and `wheel.py`, and keep a user's text plain text.
+    """Adds the filters and functions of `answers.py` and `wheel.py`, and prevents a user's text from being rendered.
 
     cookiecutter renders every answer that comes from the command line, a configuration file or `cruft` as a Jinja
-    template, and a Jinja template can call anything. `preprocess` therefore lets only this template's own strings
-    through as templates; any other string with markup in it becomes a constant (which the pre_gen hook then refuses).
+    template, and a Jinja template can call anything. `preprocess` therefore accepts only this template's own strings as
+    templates; any other string with markup becomes a constant (which the pre_gen hook then rejects).
     """
 
     def __init__(self, environment: Environment) -> None:
@@ -48,12 +49,12 @@ class TemplateExtension(Extension):
         )
 
     def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:  # noqa: ARG002
-        """Return what is to be parsed as a template in place of `source`.
+        """Return the text to parse as a template in place of `source`.
 
         Parameters
         ----------
         source
-            The text that is about to be parsed.
+            The text to be parsed.
         name
             The template file's name; None for a string: an answer, a path, a hook.
         filename
@@ -62,7 +63,7 @@ class TemplateExtension(Extension):
         if name is not None or source in self._own_texts or not any(mark in source for mark in MARKUP):
             return source
         for path in self._own_paths:
-            if source.endswith(path):  # the folder that the project goes into, then a path of this template
+            if source.endswith(path):  # the output folder, followed by a path of this template
                 return self._constant(source[: -len(path)]) + path
         return self._constant(source)
 
@@ -73,7 +74,7 @@ class TemplateExtension(Extension):
 
 
 def read(module: str) -> dict[str, Any]:
-    """Return the names that a module beside this one defines, as they are on the disk now."""
+    """Return the names that a module of the template defines, read from disk."""
     return runpy.run_path(str(TEMPLATE / f"{module}.py"))
 
 
@@ -84,7 +85,7 @@ def _own_texts() -> Iterator[str]:
 
 
 def _own_paths() -> Iterator[str]:
-    """Yield every templated path of the tree, as cookiecutter names it: relative to the tree's root."""
+    """Yield every templated path of the tree, relative to the tree's root as in cookiecutter."""
     for root in TEMPLATE.glob("*cookiecutter.*"):
         if root.is_dir():
             yield root.name

@@ -1,9 +1,9 @@
-"""How does a generated project get the engine before it is on a package index? As a wheel made from the sources here.
+"""Wheel of the engine for generated projects, until kart is on a package index, built from this repository.
 
-Used by the post_gen hook, which writes it to the project's `vendor/`, and by the templates, which ask what to require.
-Everything comes from the repository's pyproject.toml. The bytes depend on the sources only (members sorted, one date,
-no compression, whose output differs between zlib versions): `cruft` patches this file, and a patch of a binary file
-applies only to the very same bytes. Standard library only.
+Used by the post_gen hook, which writes it to the project's `vendor/`, and by the templates, for the requirement. All
+metadata comes from the repository's pyproject.toml. The bytes depend on the sources only (sorted members, one date, no
+compression, whose output differs between zlib versions): `cruft` patches this file, and a binary patch applies only to
+identical bytes. Standard library only.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from typing import Any
 EPOCH = (1980, 1, 1, 0, 0, 0)
 PACKAGE = "kart_runtime"
 TAG = "py3-none-any"
-LICENSES = ("LICEN[CS]E*", "COPYING*", "NOTICE*", "AUTHORS*")  # what build backends take when nothing is declared
+LICENSES = ("LICEN[CS]E*", "COPYING*", "NOTICE*", "AUTHORS*")  # the defaults of build backends
 
 
 def build_wheel(repository: Path, folder: Path) -> Path:
-    """Write the wheel of the engine into `folder` and return its path.
+    """Write the engine's wheel into `folder` and return its path.
 
     Parameters
     ----------
     repository
-        Where pyproject.toml and the kart_runtime folder are.
+        Folder of pyproject.toml and kart_runtime.
     folder
-        Where to write; made when missing.
+        Output folder, created if missing.
     """
     project = read_project(repository)
     stem = f"{re.sub('[-_.]+', '_', project['name'])}-{project['version']}"
@@ -48,14 +48,14 @@ def build_wheel(repository: Path, folder: Path) -> Path:
 
 
 def runtime_requirement(repository: Path, storage: str) -> str:
-    """Return the requirement that a project writes: this version or a later compatible one, with what it needs.
+    """Return the requirement for a project: this version or a later compatible one, with extras.
 
     Parameters
     ----------
     repository
-        Where pyproject.toml is.
+        Folder of pyproject.toml.
     storage
-        The project's answer: `s3` and `gcs` name an extra, as soon as the engine has it.
+        The project's answer; `s3` and `gcs` name an extra if the engine has it.
     """
     project = read_project(repository)
     extras = {"cli", "pandas", storage} & project["optional-dependencies"].keys()
@@ -113,7 +113,7 @@ def _metadata(repository: Path, project: dict[str, Any]) -> Iterator[str]:
 
 
 def _expanded(project: dict[str, Any], requirements: list[str]) -> Iterator[str]:
-    """Yield the requirements, and in place of the project itself with extras what those extras require."""
+    """Yield the requirements, with the project's own extras replaced by their requirements."""
     for requirement in requirements:
         own = re.fullmatch(rf"{re.escape(project['name'])}\[(.*)\]", requirement)
         if own:

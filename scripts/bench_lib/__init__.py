@@ -1,1 +1,1 @@
-"""The parts of ``scripts/bench``: what is run, by whom, how it is measured, and how the answer is shown."""
+"""Library of `scripts/bench`: programs of the peers, measurement of a child process, sections, tables and goals."""

@@ -1,4 +1,4 @@
-"""What does a section work with? The options and interpreters of one invocation, and the cells that it fills."""
+"""State of one invocation: options, interpreters, and the cells that the sections fill."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from bench_lib.sizes import Sizes
 
 
 @dataclass
-class Measurement:
-    """The samples of one cell, first to last round."""
+class Cell:
+    """Samples of one cell of a table, first to last round."""
 
     section: str
     column: str
@@ -27,23 +27,23 @@ class Measurement:
 
     @property
     def failure(self) -> str | None:
-        """Why the cell has no number."""
+        """Reason why the cell has no number, or None."""
         return next((sample.failure for sample in self.samples if sample.failure), None)
 
 
-class Cells(dict[tuple[str, str, str], Measurement]):
-    """Measurements by section, column and row."""
+class Cells(dict[tuple[str, str, str], Cell]):
+    """Cells by section, column and row."""
 
     def add(self, section: str, column: str, row: str, tasks: int, sample: Sample) -> Sample:
         """Append one sample to its cell."""
-        cell = self.setdefault((section, column, row), Measurement(section, column, row, tasks))
+        cell = self.setdefault((section, column, row), Cell(section, column, row, tasks))
         cell.samples.append(sample)
         return sample
 
 
 @dataclass
 class Bench:
-    """One invocation: what is measured, with which interpreters, where the children write, and what has come out."""
+    """One invocation: sizes, peers, interpreters, the folder that children write to, and the results."""
 
     sizes: Sizes
     scratch: Path
@@ -55,25 +55,25 @@ class Bench:
     started: float = field(default_factory=time.monotonic)
 
     def python(self, environment: str) -> Path:
-        """Return the interpreter of an environment, which is made when it is first asked for."""
+        """Return the interpreter of an environment, which is created on first use."""
         if environment not in self.pythons:
             self.pythons[environment] = interpreter(self.environments, environment)
         return self.pythons[environment]
 
-    def chosen(self, *peers: Peer) -> tuple[Peer, ...]:
-        """Return those of the peers that are to be measured."""
+    def selected(self, *peers: Peer) -> tuple[Peer, ...]:
+        """Return those of `peers` that this invocation measures."""
         return tuple(peer for peer in peers if peer in self.peers)
 
     def each_round(self, section: str, peers: Sequence[Peer] = ()) -> Iterator[tuple[Peer, ...]]:
-        """Yield the peers once per round, each time beginning with another: none always runs on a cooler machine."""
+        """Yield the peers once per round, starting with another one each time: none always runs on a cooler machine."""
         row = tuple(peers or self.peers)
-        for turn in range(self.sizes.rounds):
-            self.tell(f"{section}: round {turn + 1} of {self.sizes.rounds}", lasting=True)
-            start = turn % max(len(row), 1)
+        for number in range(self.sizes.rounds):
+            self.progress(f"{section}: round {number + 1} of {self.sizes.rounds}", lasting=True)
+            start = number % max(len(row), 1)
             yield row[start:] + row[:start]
 
-    def wants(self, section: str, column: str, row: str) -> bool:
-        """Return whether a cell needs another sample: it has neither failed, nor taken long, nor enough of them."""
+    def needs_sample(self, section: str, column: str, row: str) -> bool:
+        """Return whether a cell needs another sample: no failure, not slow, fewer samples than rounds."""
         cell = self.cells.get((section, column, row))
         if cell is None:
             return True
@@ -81,14 +81,14 @@ class Bench:
         return not slow and cell.failure is None and len(cell.samples) < self.sizes.rounds
 
     def run(self, peer: Peer, shape: str, count: int, folder: Path) -> Sample:
-        """Run one peer's program of a graph once."""
-        self.tell(f"{peer.name}: {shape} of {count:,}")
+        """Run one peer's graph program once."""
+        self.progress(f"{peer.name}: {shape} of {count:,}")
         return measure(peer.command(self.python(peer.environment), shape, count), folder, self.sizes.timeout)
 
     def work(self, environment: str, worker: str, *arguments: object) -> Sample:
-        """Run another program of ``bench_lib.workers`` once, in an empty folder that is deleted afterwards."""
+        """Run another program of `bench_lib.workers` once, in an empty folder that is deleted afterwards."""
         words = [str(argument) for argument in arguments]
-        self.tell(f"{worker} {' '.join(words)}")
+        self.progress(f"{worker} {' '.join(words)}")
         folder = self.fresh()
         command: tuple[str | Path, ...] = (self.python(environment), "-m", f"bench_lib.workers.{worker}", *words)
         try:
@@ -103,8 +103,8 @@ class Bench:
         folder.mkdir(parents=True)
         return folder
 
-    def tell(self, text: str, lasting: bool = False) -> None:
-        """Say on standard error what is being done; what is not lasting only on a terminal, in one line."""
+    def progress(self, text: str, lasting: bool = False) -> None:
+        """Print progress to standard error; unless `lasting`, only on a terminal, where the next line overwrites it."""
         line = f"[{time.monotonic() - self.started:4.0f} s] {text}"
         if sys.stderr.isatty():
             print(f"\r\033[K{line[:100]}", end="\n" if lasting else "", file=sys.stderr, flush=True)

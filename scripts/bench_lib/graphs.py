@@ -1,4 +1,4 @@
-"""Which task needs which: the three shapes that every peer builds. Imports nothing, since each worker pays for it."""
+"""Dependencies of the three shapes that every peer builds. Imports nothing, since each worker would pay for it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ GRID_WIDTH = 25
 
 
 def dependencies(shape: str, count: int, index: int) -> Sequence[int]:
-    """Return the tasks that task ``index`` of ``count`` needs; all are smaller, and ``count - 1`` is the root.
+    """Return the dependencies of task `index` of `count`; all have smaller numbers, and `count - 1` is the root.
 
-    chain: the task before. fan-in: the root needs all others. grid: rows of 25, each task needs three of the row above
-    (wrapping round), and the root needs the last 25.
+    chain: the previous task. fan-in: the root requires all others. grid: rows of 25, each task requires three of the
+    row above (wrapping around), and the root requires the last 25.
     """
     if shape == "chain":
         return range(max(index - 1, 0), index)

@@ -1,7 +1,7 @@
-"""What do programs speak to that store elsewhere? A server of objects, and before it a proxy that counts and delays.
+"""Local object-store servers, each behind a proxy that counts and delays requests.
 
-Both are processes of their own, on free ports of this machine. They end when the bench does, however that ends: each
-reads its standard input, and goes when there is nobody to write to it. Called by ``sections.remote``.
+Both are separate processes on free ports of this machine. They end with the bench, however it ends: each reads its
+standard input and exits at the end of it. Used by `sections.remote`.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from bench_lib.child import SCRIPTS, environment
 from bench_lib.workers.remote_service import BUCKET
 
 SERVICES = {"S3": "s3", "GCS": "gs"}
-"""The services, each with the scheme of its urls."""
+"""The services, each with the scheme of its URLs."""
 
-PATIENCE = 60  # seconds
+TIMEOUT = 60  # seconds
 PROBES = 300
-EMPTYING = {"s3": (("POST", "/moto-api/reset"), ("PUT", f"/{BUCKET}")), "gs": (("GET", "/wipe?keep-buckets=1"),)}
+EMPTY = {"s3": (("POST", "/moto-api/reset"), ("PUT", f"/{BUCKET}")), "gs": (("GET", "/wipe?keep-buckets=1"),)}
 MISSING = {"s3": ("HEAD", f"/{BUCKET}/none"), "gs": ("GET", f"/storage/v1/b/{BUCKET}/o/none")}
 
 
-class Listener:
-    """A process that says lines, and answers lines."""
+class LineProcess:
+    """A process that prints lines, and answers each line that it reads with one line."""
 
     def __init__(self, command: tuple[str | Path, ...], log: Path) -> None:
         self._name, self._log = " ".join(map(str, command[2:])), log
@@ -40,24 +40,24 @@ class Listener:
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True,
             )  # fmt: skip
 
-    def hear(self) -> str:
-        """Return the next line; RuntimeError with what the process has written when there is none."""
+    def read_line(self) -> str:
+        """Return the next line; raise RuntimeError with the process's log if there is none."""
         assert self._process.stdout is not None
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)
-            line = self._process.stdout.readline() if selector.select(PATIENCE) else ""
+            line = self._process.stdout.readline() if selector.select(TIMEOUT) else ""
         if not line:
-            raise RuntimeError(f"{self._name} says nothing: {self._log.read_text(errors='replace')[-2000:]}")
+            raise RuntimeError(f"{self._name} printed nothing: {self._log.read_text(errors='replace')[-2000:]}")
         return line.strip()
 
-    def ask(self, line: str) -> str:
-        """Say a line, and return the answer."""
+    def request(self, line: str) -> str:
+        """Send a line, and return the answer."""
         assert self._process.stdin is not None
         print(line, file=self._process.stdin, flush=True)
-        return self.hear()
+        return self.read_line()
 
-    def end(self) -> None:
-        """Let the process end, and see that it does."""
+    def stop(self) -> None:
+        """Stop the process, and kill it if it does not exit."""
         assert self._process.stdin is not None
         with self._process:  # closes the pipes, and waits
             self._process.stdin.close()
@@ -68,40 +68,40 @@ class Listener:
 
 
 class Service:
-    """A server and its proxy, which run.
+    """A running server and its proxy.
 
-    ``address`` is what programs are told; ``name`` and ``scheme`` are of `SERVICES`.
+    `address` is the URL for the programs; `name` and `scheme` are from `SERVICES`.
     """
 
-    def __init__(self, name: str, port: int, proxy: Listener) -> None:
+    def __init__(self, name: str, port: int, proxy: LineProcess) -> None:
         self.name, self.scheme = name, SERVICES[name]
         self._port, self._proxy = port, proxy
-        self._proxy_port = int(proxy.hear())
+        self._proxy_port = int(proxy.read_line())
         self.address = f"http://127.0.0.1:{self._proxy_port}"
 
-    def empty(self) -> None:
-        """Remove everything but the bucket."""
-        for method, path in EMPTYING[self.scheme]:
-            ask(self._port, method, path)
+    def clear(self) -> None:
+        """Delete all objects, but not the bucket."""
+        for method, path in EMPTY[self.scheme]:
+            send(self._port, method, path)
 
     def begin(self, milliseconds: float) -> None:
-        """Count from 0 again, and delay each request."""
-        self._proxy.ask(f"begin {milliseconds}")
+        """Reset the counts, and set the delay of each request."""
+        self._proxy.request(f"begin {milliseconds}")
 
     def counts(self) -> dict[str, int]:
-        """Return how many requests there were of each kind."""
-        return dict(json.loads(self._proxy.ask("counts")))
+        """Return the number of requests of each kind."""
+        return dict(json.loads(self._proxy.request("counts")))
 
     def rates(self) -> tuple[float, float]:
-        """Return how many requests a second one client gets answered: by the server, and through the proxy."""
-        self.empty()
-        rate(self._port, self.scheme)  # the first requests load what the server needs
+        """Return the requests per second of one client, to the server directly and through the proxy."""
+        self.clear()
+        rate(self._port, self.scheme)  # warm up: the first requests load modules in the server
         return rate(self._port, self.scheme), rate(self._proxy_port, self.scheme)
 
 
 def rate(port: int, scheme: str) -> float:
-    """Return how often in a second a client is told that something is not there."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    """Return the number of answers per second to requests for a missing object."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
     started = time.perf_counter()
     for _ in range(PROBES):
         connection.request(*MISSING[scheme])
@@ -110,9 +110,9 @@ def rate(port: int, scheme: str) -> float:
     return PROBES / (time.perf_counter() - started)
 
 
-def ask(port: int, method: str, path: str) -> None:
-    """Send one request to a server of this machine; RuntimeError when it refuses."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+def send(port: int, method: str, path: str) -> None:
+    """Send one request to a local server; raise RuntimeError if it fails."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
     connection.request(method, path, headers={"Content-Length": "0"})
     answer = connection.getresponse()
     text = answer.read()
@@ -125,16 +125,18 @@ def ask(port: int, method: str, path: str) -> None:
 def service(bench: Bench, name: str) -> Iterator[Service]:
     """Run a server and its proxy until the block ends.
 
-    The server is of the environment ``servers``; the proxy is the tests', which needs nothing but Python.
+    The server runs in the environment `servers`; the proxy is that of the tests, which needs nothing but Python.
     """
     scheme = SERVICES[name]
     with ExitStack() as running:
 
-        def begun(python: Path, worker: str, *arguments: object) -> Listener:
+        def start(python: Path, worker: str, *arguments: object) -> LineProcess:
             words = [str(argument) for argument in arguments]
-            listener = Listener((python, "-m", f"bench_lib.workers.{worker}", *words), bench.scratch / f"{worker}.log")
-            running.callback(listener.end)
-            return listener
+            process = LineProcess(
+                (python, "-m", f"bench_lib.workers.{worker}", *words), bench.scratch / f"{worker}.log"
+            )
+            running.callback(process.stop)
+            return process
 
-        port = int(begun(bench.python("servers"), "remote_server", scheme).hear())
-        yield Service(name, port, begun(Path(sys.executable), "remote_proxy", scheme, port))
+        port = int(start(bench.python("servers"), "remote_server", scheme).read_line())
+        yield Service(name, port, start(Path(sys.executable), "remote_proxy", scheme, port))

@@ -1,4 +1,4 @@
-"""How much is measured? Three sets of sizes: everything, quick, and just enough to see that the bench works."""
+"""Sizes of the measurements: full, quick, and just enough to check that the bench works."""
 
 from __future__ import annotations
 
@@ -7,34 +7,34 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Sizes:
-    """The sizes of one invocation.
+    """Sizes of one invocation.
 
     Parameters
     ----------
     tasks
-        The numbers of tasks that every peer runs, in each shape.
+        Numbers of tasks that every peer runs, in each shape.
     growth
-        The numbers of tasks that kart_runtime and the bare loop run besides.
+        Further numbers of tasks, for kart_runtime and the bare loop only.
     deep
-        The length of the chain that must work with the default recursion limit.
+        Length of the chain that must work with the default recursion limit.
     rows
-        The rows of the data frame.
+        Number of rows of the data frame.
     seconds
-        How long each of the eight tasks computes or sleeps.
+        Seconds that each of the eight tasks computes or sleeps.
     dynamic
-        How many requirements one task yields.
+        Number of requirements that one task yields.
     remote
-        The numbers of tasks whose outputs are stored elsewhere.
+        Numbers of tasks with a remote workspace.
     megabytes
-        The size of the large value that is stored elsewhere.
+        Size of the large value in a remote workspace.
     rounds
-        How often everything is repeated.
+        Number of rounds.
     timeout
-        After how many seconds a child is ended.
+        Time limit of one child, in seconds.
     repeats
-        How often a round measures what is over in a moment: imports, one task.
+        Samples per round of short programs: imports, one task.
     patience
-        What has taken more seconds than this is measured once.
+        A program that takes more seconds than this is measured only once.
     """
 
     tasks: tuple[int, ...]

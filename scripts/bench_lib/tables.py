@@ -1,4 +1,4 @@
-"""How does each section look? A function per section, from cells to a markdown table; "" where nothing was measured."""
+"""Markdown tables: one function per section, from cells to a table; "" if nothing was measured."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GRAPHS = (
 
 
 def table(header: Sequence[str], body: Iterable[Sequence[str]]) -> str:
-    """Return a markdown table, padded so that it can be read as it is; all columns but the first to the right."""
+    """Return a Markdown table, padded for reading as text; all columns but the first are right-aligned."""
     rows = [list(header), *(list(row) for row in body)]
     widths = [max(len(row[index]) for row in rows) for index in range(len(header))]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
@@ -29,7 +29,7 @@ def table(header: Sequence[str], body: Iterable[Sequence[str]]) -> str:
 
 
 def pad(row: Sequence[str], widths: Sequence[int]) -> list[str]:
-    """Return the cells of a row at the widths of their columns."""
+    """Return the cells of a row, padded to the widths of their columns."""
     return [row[0].ljust(widths[0]), *(text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True))]
 
 
@@ -39,18 +39,18 @@ def number(value: float | None, places: int = 2, unit: str = "") -> str:
 
 
 def titled(title: str, note: str, header: Sequence[str], body: Iterable[Sequence[str]]) -> str:
-    """Return a table below its title and a note, or nothing for no rows."""
+    """Return a table with its title and a note, or "" without rows."""
     rows = list(body)
     return "\n\n".join(part for part in (f"### {title}", note, table(header, rows)) if part) if rows else ""
 
 
 def rows_of(cells: Cells, section: str, columns: Sequence[str] = ()) -> list[str]:
-    """Return the rows of a section in the order of their first appearance; only those with one of the columns."""
+    """Return the rows of a section in order of appearance, restricted to those with one of `columns`."""
     return list(dict.fromkeys(row for (name, col, row) in cells if name == section and (not columns or col in columns)))
 
 
 def failure(cells: Cells, section: str, name: str, row: str) -> str | None:
-    """Return why a cell has no number; "" if it was not measured, None if it has one."""
+    """Return why a cell has no number: "" if it was not measured, None if it has one."""
     cell = cells.get((section, name, row))
     return "" if cell is None else cell.failure
 
@@ -83,8 +83,8 @@ def graph_cell(cells: Cells, section: str, shape: str, count: int, row: str) -> 
     cell = cells[section, column(shape, count), row]
     own = figures.per_task(cells, section, shape, count, row)
     text = f"{1000 * figures.median_of(cell, 'cpu') / count:.3f} · {number(own, 3)}"
-    floor = figures.per_task(cells, section, shape, count, BARE.name)
-    times = figures.ratio(own, floor, figures.MEASURABLE)
+    bare = figures.per_task(cells, section, shape, count, BARE.name)
+    times = figures.ratio(own, bare, figures.MEASURABLE)
     return f"{text} · {times:.2f}×" if times is not None and times > 0 else text
 
 
@@ -100,7 +100,7 @@ def growth(cells: Cells, counts: Sequence[int]) -> str:
                     body.append([f"{row}, {section}, {shape}", *(number(cost, 4) for cost in costs), number(slope, 3)])
     note = (
         "CPU ms per task less the imports; the exponent is the slope of log cost over log N (1: linear, 2: quadratic); "
-        "runs of less than 50 ms do not count for it"
+        "runs of less than 50 ms do not count"
     )
     return titled("Growth", note, ["", *(f"{count:,}" for count in counts), "exponent"], body)
 
@@ -111,7 +111,7 @@ def memory(cells: Cells, sizes: Sizes) -> str:
     header = ["KiB per task", "above the import", "above a run of one task", "peak MB"]
     body = []
     for peer in COMPARED:
-        cell = figures.sound(cells, "first run", column("grid", count), peer.name)
+        cell = figures.valid_cell(cells, "first run", column("grid", count), peer.name)
         if cell:
             kib = [figures.memory_per_task(cells, count, peer.name, than) for than in ("import", "one task")]
             peak = figures.median_of(cell, "memory") / 1e6
@@ -148,51 +148,51 @@ def frame_cell(cells: Cells, kind: str, row: str) -> str:
     why = failure(cells, "frames", kind, row)
     if why is not None:
         return why
-    wall, cpu = (figures.said(cells, "frames", kind, row, what) for what in ("wall", "cpu"))
-    times = figures.ratio(wall, figures.said(cells, "frames", kind, frames.RAW, "wall"))
+    wall, cpu = (figures.reported(cells, "frames", kind, row, what) for what in ("wall", "cpu"))
+    times = figures.ratio(wall, figures.reported(cells, "frames", kind, frames.RAW, "wall"))
     return f"{number(wall, 3)} · {number(cpu, 3)} · {number(times, 2, '×')}"
 
 
 def workers(cells: Cells, sizes: Sizes) -> str:
-    """Return wall seconds of eight tasks in each way, with the ratio to one worker."""
+    """Return wall seconds of eight tasks in each variant, with the ratio to one worker."""
     body = []
-    for kind, executor, count in parallel.WAYS:
-        name = f"{kind}, {parallel.way(executor, count)}"
+    for kind, executor, count in parallel.VARIANTS:
+        name = f"{kind}, {parallel.variant_name(executor, count)}"
         for row in rows_of(cells, "parallel", [name]):
             why = failure(cells, "parallel", name, row)
             body.append([f"{name}: {row}", *([why, "", "", ""] if why else worker_cells(cells, (kind, name), row))])
     note = (
         f"Wall seconds of a build of eight tasks, each {sizes.seconds:g} s; × faster than one worker. The second build "
-        "is in the same process. The bare loop is the same work without an engine: what the machine gives."
+        "runs in the same process. The bare loop is the same work without an engine, the limit of the machine."
     )
     return titled("Several workers", note, ["", "first build", "×", "second build", "×"], body)
 
 
 def worker_cells(cells: Cells, names: tuple[str, str], row: str) -> list[str]:
-    """Return both builds' seconds and ratios."""
+    """Return the seconds and ratios of both builds."""
     kind, name = names
     shown = []
-    for turn in ("first", "second"):
+    for build in ("first", "second"):
         shown += [
-            number(figures.said(cells, "parallel", name, row, turn)),
-            number(speed_up(cells, kind, name, row, turn)),
+            number(figures.reported(cells, "parallel", name, row, build)),
+            number(speed_up(cells, kind, name, row, build)),
         ]
     return shown
 
 
-def speed_up(cells: Cells, kind: str, name: str, row: str, turn: str) -> float | None:
-    """Return how many times faster a way is than one worker of the same engine."""
-    serial = figures.said(cells, "parallel", f"{kind}, serial", row, "first")
-    return figures.ratio(serial, figures.said(cells, "parallel", name, row, turn))
+def speed_up(cells: Cells, kind: str, name: str, row: str, build: str) -> float | None:
+    """Return how many times faster a variant is than one worker of the same engine."""
+    serial = figures.reported(cells, "parallel", f"{kind}, serial", row, "first")
+    return figures.ratio(serial, figures.reported(cells, "parallel", name, row, build))
 
 
 def dynamic_requirements(cells: Cells, sizes: Sizes) -> str:
-    """Return how often ``run`` was entered, and the build's CPU seconds."""
+    """Return the number of calls of `run`, and the build's CPU seconds."""
     body = [
         [row, *(dynamic_cell(cells, mode, row) for mode in dynamic.MODES)]
         for row in rows_of(cells, "dynamic")
     ]  # fmt: skip
-    note = "Each cell: how often run() of the task that yields was entered · CPU seconds of the build"
+    note = "Each cell: number of calls of the yielding task's run() · CPU seconds of the build"
     title = f"{sizes.dynamic:,} dynamic requirements yielded by one task"
     return titled(title, note, ["yielded", *dynamic.MODES], body)
 
@@ -202,49 +202,49 @@ def dynamic_cell(cells: Cells, mode: str, row: str) -> str:
     why = failure(cells, "dynamic", mode, row)
     if why is not None:
         return why
-    entered, cpu = (figures.said(cells, "dynamic", mode, row, what) for what in ("entered", "cpu"))
+    entered, cpu = (figures.reported(cells, "dynamic", mode, row, what) for what in ("entered", "cpu"))
     return f"{number(entered, 0)} · {number(cpu, 3)}"
 
 
 def requests(cells: Cells, name: str, count: int) -> str:
-    """Return a graph's requests per task on a service, by kind, and the seconds with and without a delay."""
+    """Return the requests per task of a graph on a service, by kind, and the seconds with and without a delay."""
     kinds = remote.kinds(cells, name, count)
     body = []
-    for turn in remote.TURNS:
-        of = [remote.column(name, turn, count, delay) for delay in remote.DELAYS]
+    for run in remote.RUNS:
+        of = [remote.column(name, run, count, delay) for delay in remote.DELAYS]
         for row in rows_of(cells, "remote", of[:1]):
             why = failure(cells, "remote", of[0], row)
             counted = [why, *[""] * len(kinds)] if why else request_cells(cells, of[0], row, kinds, count)
             seconds = [
-                failure(cells, "remote", where, row) or number(figures.said(cells, "remote", where, row, "wall"), 1)
+                failure(cells, "remote", where, row) or number(figures.reported(cells, "remote", where, row, "wall"), 1)
                 for where in of
             ]
-            body.append([f"{turn}: {row}", *counted, *seconds])
-    rates = [number(figures.said(cells, "remote", name, "proxy", what), 0) for what in ("direct", "through")]
+            body.append([f"{run}: {row}", *counted, *seconds])
+    rates = [number(figures.reported(cells, "remote", name, "proxy", what), 0) for what in ("direct", "through")]
     note = (
-        f"Requests per task, all requests, and seconds of the build. One client gets {rates[0]} answers a second from "
-        f"the server, and {rates[1]} through the proxy. > is not run: so long the delays alone take."
+        f"Requests per task, total requests, and seconds of the build. One client gets {rates[0]} answers per second "
+        f"from the server, and {rates[1]} through the proxy. > means not run: the delays alone take that long."
     )
     header = ["", *kinds, "all", *("s" if not delay else f"s, {delay} ms a request" for delay in remote.DELAYS)]
     return titled(f"{name}, {count:,} tasks, a fan-in whose root reads the others", note, header, body)
 
 
 def request_cells(cells: Cells, name: str, row: str, kinds: Sequence[str], count: int) -> list[str]:
-    """Return the requests per task of each kind, and how many there were of all kinds."""
-    found = figures.requests(cells, name, kinds, row) or []
-    return [*(f"{value / count:.3g}" for value in found), number(sum(found), 0)]
+    """Return the requests per task of each kind, and the total of all kinds."""
+    sent = figures.requests(cells, name, kinds, row) or []
+    return [*(f"{value / count:.3g}" for value in sent), number(sum(sent), 0)]
 
 
 def large_value(cells: Cells, sizes: Sizes) -> str:
-    """Return the memory that a large value takes above a little one, the whole peak, and seconds."""
+    """Return the memory that a large value takes above a small one, the total peak, and seconds."""
     of = [(name, form) for form in remote.FORMS for name in SERVICES]
     body = [
         [row, *(value_cell(cells, f"{name}, {form}", row) for name, form in of)]
-        for row in rows_of(cells, "remote value", [f"{name}, {form}, floor" for name, form in of])
+        for row in rows_of(cells, "remote value", [f"{name}, {form}, small" for name, form in of])
     ]
     note = (
-        f"Each cell: peak memory in MB above the same program with {remote.LITTLE} MB · all of it · seconds of the "
-        "build. A file is of a format that writes and reads 1 MB at a time; a model is packed into a zip file."
+        f"Each cell: peak memory in MB above the same program with {remote.SMALL} MB · total peak · seconds of the "
+        "build. A file has a format that writes and reads 1 MB at a time; a model is packed into a zip file."
     )
     title = f"A value of {sizes.megabytes:,} MB from one task to the next"
     return titled(title, note, ["", *(f"{name}, {form}" for name, form in of)], body)
@@ -254,15 +254,15 @@ def value_cell(cells: Cells, name: str, row: str) -> str:
     """Return one cell's three numbers, or its failure."""
     why = failure(cells, "remote value", name, row)
     if why is not None:
-        return why or failure(cells, "remote value", f"{name}, floor", row) or ""
+        return why or failure(cells, "remote value", f"{name}, small", row) or ""
     peak, above = figures.value_memory(cells, name, row)
-    wall = figures.said(cells, "remote value", name, row, "wall")
+    wall = figures.reported(cells, "remote value", name, row, "wall")
     return f"{number(above, 0)} · {number(peak, 0)} · {number(wall, 1)}"
 
 
 def every_table(cells: Cells, sizes: Sizes, shapes: Sequence[str]) -> list[str]:
-    """Return the tables of all that was measured."""
-    drawn = (
+    """Return the tables of all measured sections."""
+    texts = (
         graphs(cells, sizes, shapes),
         growth(cells, growing_sizes(sizes)),
         memory(cells, sizes),
@@ -274,4 +274,4 @@ def every_table(cells: Cells, sizes: Sizes, shapes: Sequence[str]) -> list[str]:
         *(requests(cells, name, count) for name in SERVICES for count in sizes.remote),
         large_value(cells, sizes),
     )
-    return [text for text in drawn if text]
+    return [text for text in texts if text]

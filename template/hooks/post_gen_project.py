@@ -1,7 +1,7 @@
-"""Put the engine into the new project: the wheel of kart_runtime, in vendor/.
+"""Build the wheel of kart_runtime into vendor/ of the new project.
 
-Made here, from the sources beside the template, without pip, uv, git or the network. cookiecutter renders this file and
-runs it inside the new folder; cruft does so again, in a temporary folder, at every update.
+It is built from the sources next to the template, without pip, uv, git or the network. cookiecutter renders this file
+and runs it inside the new folder; cruft does so again, in a temporary folder, on every update.
 """
 
 import json

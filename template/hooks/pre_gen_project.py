@@ -1,7 +1,7 @@
-"""Are the answers usable? Checked before a file is written: all that is wrong at once, one line each, or nothing.
+"""Check the answers before any file is written; print one line for each problem.
 
-cookiecutter renders this file, then runs it inside the (still empty) new folder, which it removes when this fails.
-Answers reach it as JSON only, so that no text can become code.
+cookiecutter renders this file, then runs it inside the (still empty) new folder, which it removes if this fails. The
+answers arrive as JSON only, so that no text can become code.
 """
 
 import json
@@ -14,11 +14,11 @@ TEMPLATE = Path(json.loads(r"""[{{ template_directory() | tojson }}]""")[0])
 
 
 def problems() -> list[str]:
-    """Return a line for everything that stands in the way."""
-    found: list[str] = runpy.run_path(str(TEMPLATE / "answers.py"))["problems"](ANSWERS)
+    """Return one line for each problem."""
+    lines: list[str] = runpy.run_path(str(TEMPLATE / "answers.py"))["problems"](ANSWERS)
     if not (TEMPLATE.parent / "kart_runtime" / "__init__.py").is_file():
-        found.append("kart_runtime is not beside the template; use the whole repository, with --directory template")
-    return found
+        lines.append("kart_runtime is not next to the template; use the whole repository, with --directory template")
+    return lines
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`scripts/bench`: a tiny run prints its tables; numbers, failures and ends of children are what they should be."""
+"""`scripts/bench`: a tiny run prints its tables; figures, failures and the end of child processes."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 @pytest.fixture
 def bench_lib(monkeypatch):
-    """Import parts of the bench as it does itself."""
+    """Import modules of the bench as it does itself."""
     monkeypatch.syspath_prepend(str(SCRIPTS))
     return lambda name: importlib.import_module(f"bench_lib.{name}")
 
 
 @pytest.fixture
 def filled(bench_lib, tmp_path):
-    """A bench in which a task of the grid costs 2 ms and 4 KiB, whatever their number, and importing 1 s and 1 MiB."""
+    """A bench in which a grid task costs 2 ms and 4 KiB, for any number of tasks, and the imports 1 s and 1 MiB."""
     bench, sizes, child = bench_lib("bench"), bench_lib("sizes"), bench_lib("child")
-    made = bench.Bench(replace(sizes.SMOKE, growth=(10, 100), deep=1_000), tmp_path, tmp_path)
-    made.cells.add("import", "process", "kart_runtime", 0, child.Sample(1.0, 1.0, 2**20))
+    instance = bench.Bench(replace(sizes.SMOKE, growth=(10, 100), deep=1_000), tmp_path, tmp_path)
+    instance.cells.add("import", "process", "kart_runtime", 0, child.Sample(1.0, 1.0, 2**20))
     for count in (10, 100, 1_000):
         column = bench_lib("sections.graphs").column("grid", count)
         cost = child.Sample(1 + 0.002 * count, 1.0, 2**20 + 4096 * count)
-        made.cells.add("first run", column, "kart_runtime", count, cost)
-    return made
+        instance.cells.add("first run", column, "kart_runtime", count, cost)
+    return instance
 
 
 def bench(*words, **options):
@@ -61,7 +61,7 @@ def test_tiny_run_prints_the_tables(tmp_path):
     assert "failed" not in out, err
     data = json.loads((tmp_path / "all.json").read_text(encoding="utf-8"))
     assert {cell["row"] for cell in data["cells"]} == {"bare loop", "kart_runtime", "kart_runtime, threads"}
-    assert {goal["work"]: goal["reached"] for goal in data["goals"]}["5 requirements yielded: run() entered"] is True
+    assert {goal["work"]: goal["reached"] for goal in data["goals"]}["5 requirements yielded: calls of run()"] is True
     assert not (tmp_path / "none").exists()
     assert list(scratch.iterdir()) == []
 
@@ -74,7 +74,7 @@ def test_frames_are_measured_from_inside(tmp_path):
     assert "### A data frame of 1,000 × 8 through five tasks" in out
     cells = {cell["column"]: cell for cell in json.loads((tmp_path / "all.json").read_text())["cells"]}
     assert set(cells) == {"pkl", "parquet", "feather", "csv"}
-    assert all(cell["failure"] is None and cell["spread"]["said.wall"]["min"] > 0 for cell in cells.values())
+    assert all(cell["failure"] is None and cell["spread"]["reported.wall"]["min"] > 0 for cell in cells.values())
 
 
 def test_stopped_run_leaves_nothing_behind(tmp_path):
@@ -107,7 +107,7 @@ def test_late_child_is_ended_with_all_that_it_started(bench_lib, tmp_path):
 
 
 def lives(number):
-    """Whether a process is there and no zombie (which it is until this machine's init has noticed)."""
+    """Return whether a process exists and is no zombie (which it is until init reaps it)."""
     try:
         return Path(f"/proc/{number}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
@@ -157,12 +157,12 @@ def test_exponent_of_quadratic_growth_is_two(bench_lib, filled):
 def test_a_cell_that_failed_or_took_long_is_not_measured_again(bench_lib, filled):
     child = bench_lib("child")
     filled.sizes = replace(filled.sizes, rounds=2, patience=5)
-    assert filled.wants("hello", "process", "kart_runtime")
+    assert filled.needs_sample("hello", "process", "kart_runtime")
     for row, sample in {
         "slow": child.Sample(1, 6, 0), "broken": child.Sample(1, 1, 0, "failed"), "fast": child.Sample(1, 1, 0)
     }.items():  # fmt: skip
         filled.cells.add("hello", "process", row, 0, sample)
-    assert [row for row in ("slow", "broken", "fast") if filled.wants("hello", "process", row)] == ["fast"]
+    assert [row for row in ("slow", "broken", "fast") if filled.needs_sample("hello", "process", row)] == ["fast"]
 
 
 @pytest.mark.parametrize(
@@ -178,14 +178,14 @@ def test_a_cell_that_failed_or_took_long_is_not_measured_again(bench_lib, filled
     ],
 )
 def test_a_goal_is_reached_when_every_value_is_known_and_within_it(bench_lib, values, least, reached):
-    assert bench_lib("goals").judged("work", 1.5, values, least=least).reached is reached
+    assert bench_lib("goals").make_goal("work", 1.5, values, least=least).reached is reached
 
 
 def test_results_replace_what_stands_between_the_marks(bench_lib, tmp_path):
     report = bench_lib("report")
     page = tmp_path / "page.md"
     page.write_text(f"# Page\n\n{report.MARKS[0]}\n\nold\n\n{report.MARKS[1]}\n\nThe end.\n", encoding="utf-8")
-    report.put_into(page, "new")
+    report.replace_results(page, "new")
     text = page.read_text(encoding="utf-8")
     assert text == f"# Page\n\n{report.MARKS[0]}\n\nnew\n\n{report.MARKS[1]}\n\nThe end.\n"
 

@@ -18,15 +18,15 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 @pytest.fixture
 def bench_lib(monkeypatch):
-    """Import parts of the bench as it does itself."""
+    """Import modules of the bench as it does itself."""
     monkeypatch.syspath_prepend(str(SCRIPTS.parent))
     monkeypatch.syspath_prepend(str(SCRIPTS))
     return lambda name: importlib.import_module(f"bench_lib.{name}")
 
 
 @pytest.fixture
-def made(bench_lib, tmp_path):
-    """A bench whose environments are this one."""
+def tiny_bench(bench_lib, tmp_path):
+    """A bench that uses this environment for all programs."""
     here = Path(sys.executable)
     sizes = replace(bench_lib("sizes").SMOKE, remote=(5,), megabytes=20)
     pythons = {"kart": here, "servers": here}
@@ -35,28 +35,28 @@ def made(bench_lib, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "put"), [("S3", "PUT"), ("GCS", "POST object")])
-def test_requests_are_counted_and_memory_is_measured(bench_lib, made, monkeypatch, name, put):
+def test_requests_are_counted_and_memory_is_measured(bench_lib, tiny_bench, monkeypatch, name, put):
     remote, tables = bench_lib("sections.remote"), bench_lib("tables")
-    for part, value in {"DELAYS": (0,), "FORMS": ("file",), "WAYS": remote.WAYS[2:3]}.items():
+    for part, value in {"DELAYS": (0,), "FORMS": ("file",), "VARIANTS": remote.VARIANTS[2:3]}.items():
         monkeypatch.setattr(remote, part, value)
     for module in (remote, tables):
         monkeypatch.setattr(module, "SERVICES", (name,))
     monkeypatch.setattr(bench_lib("services"), "PROBES", 10)
-    remote.remote(made)
-    remote.values(made)
-    assert [cell.failure for cell in made.cells.values() if cell.failure] == []
-    row = remote.WAYS[0].row
-    first = made.cells["remote", remote.column(name, "first run", 5, 0), row].samples[0].said
-    again = made.cells["remote", remote.column(name, "no-op", 5, 0), row].samples[0].said
+    remote.remote(tiny_bench)
+    remote.values(tiny_bench)
+    assert [cell.failure for cell in tiny_bench.cells.values() if cell.failure] == []
+    row = remote.VARIANTS[0].row
+    first = tiny_bench.cells["remote", remote.column(name, "first run", 5, 0), row].samples[0].reported
+    again = tiny_bench.cells["remote", remote.column(name, "no-op", 5, 0), row].samples[0].reported
     assert (first["ran"], again["ran"]) == (5, 0)
     assert first[f"requests {put}"] >= 5 * 6
     assert first["requests GET"] == 4
     assert "requests GET" not in again
-    text = "\n".join(tables.every_table(made.cells, made.sizes, ()))
+    text = "\n".join(tables.every_table(tiny_bench.cells, tiny_bench.sizes, ()))
     assert f"### {name}, 5 tasks" in text
     assert f"| first run: {row} |" in text
     assert "### A value of 20 MB" in text
-    assert -10 < bench_lib("figures").value_memory(made.cells, f"{name}, file", "kart_runtime")[1] < 200
+    assert -10 < bench_lib("figures").value_memory(tiny_bench.cells, f"{name}, file", "kart_runtime")[1] < 200
 
 
 @pytest.mark.parametrize(
@@ -84,41 +84,43 @@ def test_kind_of_a_request(bench_lib, scheme, method, target, kind):
     assert getattr(bench_lib("workers.remote_proxy"), f"{scheme}_kind")(method, target) == kind
 
 
-def counted(bench_lib, made, row, **requests):
+def add_counts(bench_lib, tiny_bench, row, **requests):
     remote, child = bench_lib("sections.remote"), bench_lib("child")
-    said = {"wall": 2.0, "ran": 5.0, **{f"requests {kind}": number for kind, number in requests.items()}}
-    made.cells.add("remote", remote.column("S3", "first run", 5, 0), row, 5, child.Sample(1.0, 3.0, 1, said=said))
+    reported = {"wall": 2.0, "ran": 5.0, **{f"requests {kind}": number for kind, number in requests.items()}}
+    tiny_bench.cells.add(
+        "remote", remote.column("S3", "first run", 5, 0), row, 5, child.Sample(1.0, 3.0, 1, reported=reported)
+    )
 
 
-def test_what_would_only_wait_is_not_run(bench_lib, made):
+def test_what_would_only_wait_is_not_run(bench_lib, tiny_bench):
     remote, services = bench_lib("sections.remote"), bench_lib("services")
-    gokart = remote.WAYS[-1]
-    counted(bench_lib, made, gokart.row, PUT=10_000, HEAD=20_000)
-    made.sizes = replace(made.sizes, timeout=300)
+    gokart = remote.VARIANTS[-1]
+    add_counts(bench_lib, tiny_bench, gokart.row, PUT=10_000, HEAD=20_000)
+    tiny_bench.sizes = replace(tiny_bench.sizes, timeout=300)
     unused = services.Service.__new__(services.Service)
     unused.name = "S3"
-    remote.graph(made, unused, gokart, 5, 20)
+    remote.graph(tiny_bench, unused, gokart, 5, 20)
     where = remote.column("S3", "first run", 5, 20)
-    assert made.cells["remote", where, gokart.row].failure == "> 600 s"
-    assert f"| first run: {gokart.row} |" in (text := bench_lib("tables").requests(made.cells, "S3", 5))
+    assert tiny_bench.cells["remote", where, gokart.row].failure == "> 600 s"
+    assert f"| first run: {gokart.row} |" in (text := bench_lib("tables").requests(tiny_bench.cells, "S3", 5))
     assert "> 600 s" in text
 
 
-def test_table_tells_requests_per_task_and_all_of_them(bench_lib, made):
-    counted(bench_lib, made, "kart_runtime", PUT=31, LIST=1)
-    lines = bench_lib("tables").requests(made.cells, "S3", 5).splitlines()
+def test_table_shows_requests_per_task_and_their_total(bench_lib, tiny_bench):
+    add_counts(bench_lib, tiny_bench, "kart_runtime", PUT=31, LIST=1)
+    lines = bench_lib("tables").requests(tiny_bench.cells, "S3", 5).splitlines()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
     assert rows[0] == ["", "PUT", "LIST", "all", "s", "s, 20 ms a request"]
     assert rows[2] == ["first run: kart_runtime", "6.2", "0.2", "32", "2.0", "-"]
 
 
 @pytest.mark.parametrize(("lists", "reached"), [(2, True), (9, False)])
-def test_goal_of_requests_allows_a_list_and_a_record(bench_lib, made, lists, reached):
-    counted(bench_lib, made, "kart_runtime", PUT=30, LIST=lists)
+def test_goal_of_requests_allows_a_list_and_a_record(bench_lib, tiny_bench, lists, reached):
+    add_counts(bench_lib, tiny_bench, "kart_runtime", PUT=30, LIST=lists)
     goals = bench_lib("goals")
-    found = {goal.work: goal for goal in goals.remote_goals(made.cells, made.sizes)}
-    goal = found["elsewhere, first run of 5: requests besides 6 a task"]
-    assert goal.found == f"S3 {lists} · GCS -"
+    by_name = {goal.work: goal for goal in goals.remote_goals(tiny_bench.cells, tiny_bench.sizes)}
+    goal = by_name["remote, first run of 5: requests beyond 6 per task"]
+    assert goal.measured == f"S3 {lists} · GCS -"
     assert goal.reached is (None if reached else False)
 
 
@@ -128,8 +130,8 @@ def test_servers_end_with_a_bench_that_is_killed(tmp_path):
         "from pathlib import Path\n"
         "from bench_lib import bench, services, sizes\n"
         "here = Path(sys.executable)\n"
-        "made = bench.Bench(sizes.SMOKE, Path(sys.argv[1]), Path(sys.argv[1]), pythons={'servers': here})\n"
-        "with services.service(made, 'GCS') as service:\n"
+        "tiny = bench.Bench(sizes.SMOKE, Path(sys.argv[1]), Path(sys.argv[1]), pythons={'servers': here})\n"
+        "with services.service(tiny, 'GCS') as service:\n"
         "    service.begin(0)\n"
         "    print(service.counts(), service._port, service._proxy_port, flush=True)\n"
         "    time.sleep(60)\n"
@@ -137,16 +139,16 @@ def test_servers_end_with_a_bench_that_is_killed(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(SCRIPTS)}
     command = [sys.executable, "-c", code, str(tmp_path)]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as running:
-        said = running.stdout.readline().split()
+        words = running.stdout.readline().split()
         os.kill(running.pid, signal.SIGKILL)
-    assert said[0] == "{}"
+    assert words[0] == "{}"
     deadline = time.monotonic() + 30
-    while any(listens(int(port)) for port in said[1:]):
+    while any(listens(int(port)) for port in words[1:]):
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
 
 def listens(port):
-    """Whether anybody waits for connections on a port of this machine."""
+    """Return whether a local process listens on a port."""
     lines = Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]
     return any(line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "0A" for line in lines)

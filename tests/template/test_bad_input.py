@@ -324,7 +324,7 @@ def check_texts(project: Path, answers: dict[str, Any]) -> None:
 
     notebook = json.loads((project / "notebooks" / "explore.ipynb").read_text(encoding="utf-8"))
     heading = MarkdownIt().parse("".join(notebook["cells"][0]["source"]))[1].children or []
-    assert "".join(token.content for token in heading) == f"{answers['project_name']}: a look at the outputs"
+    assert "".join(token.content for token in heading) == f"{answers['project_name']}: explore the outputs"
 
 
 def check_refused(world: World, capfd: pytest.CaptureFixture[str], fields: tuple[str, ...], **options: Any) -> None:
@@ -398,10 +398,10 @@ def test_everything_wrong_is_told_at_once(world: World, capfd: pytest.CaptureFix
         world.bake({"project_name": "a\nb", "package_name": "class", "description": "", "author": " x"})
     lines = capfd.readouterr().err.splitlines()[:5]
     assert lines == [
-        "project_name: holds U+000A, which cannot be seen in a line of text; leave it out",
-        "description: '' is empty; write a few words",
-        "author: ' x' begins or ends with a space; try 'x'",
-        "package_name: 'class' is a word of the Python language; try 'class_project'",
+        "project_name: contains U+000A, which is not printable; remove it",
+        "description: '' is empty; enter a few words",
+        "author: ' x' starts or ends with a space; try 'x'",
+        "package_name: 'class' is a Python keyword; try 'class_project'",
         "Nothing was generated.",
     ]
 
@@ -501,7 +501,7 @@ def test_template_without_the_engine_beside_it_is_refused(
     shutil.copytree(Path(__file__).parents[2] / "template", tmp_path / "alone")
     with pytest.raises(FailedHookException):
         world.bake(template=tmp_path / "alone")
-    assert "kart_runtime is not beside the template" in capfd.readouterr().err
+    assert "kart_runtime is not next to the template" in capfd.readouterr().err
     assert world.generated() == []
 
 

@@ -75,7 +75,7 @@ def publish_news(origin: Path) -> None:
     version, later = versions()
     shouted = "def shouted(text):\n    return text.upper()\n\n\n"
     replace(origin / TREE / ".editorconfig", "charset = utf-8", "charset = utf-8\nmax_line_length = 120")
-    replace(origin / TREE / "src/{{cookiecutter.package_name}}/base.py", "What have", "What do")
+    replace(origin / TREE / "src/{{cookiecutter.package_name}}/base.py", "Base class", "New class")
     replace(origin / "pyproject.toml", f'version = "{version}"', f'version = "{later}"')
     replace(origin / "template/answers.py", 'FILTERS = ("', 'FILTERS = ("shouted", "')
     replace(origin / "template/answers.py", "def problems(", f"{shouted}def problems(")
@@ -111,7 +111,7 @@ def test_update_takes_over_the_tooling_and_leaves_the_code(origin: Path, project
     assert "max_line_length" in (project / ".editorconfig").read_text()
     assert "# NEW\n" in (project / "Makefile").read_text()
     assert "OWN    =" in (project / "Makefile").read_text()
-    assert "What have" in own.read_text()
+    assert "Base class" in own.read_text()
     assert own.read_text().endswith("OWN = 1\n")
     assert [path.name for path in (project / "vendor").iterdir()] == [f"kart_runtime-{versions()[1]}-py3-none-any.whl"]
     assert re.search(r'description = "Says \\"\\U0001F600\\"', (project / "pyproject.toml").read_text())

@@ -17,7 +17,7 @@ def test_questions() -> None:
     assert [name for name, _ in rows] == [name for name in table if not name.startswith("_")]
     for name, default in rows:
         first = table[name][0] if isinstance(table[name], list) else table[name]
-        assert default.strip() in {first, "", "made from the project's name"}
+        assert default.strip() in {first, "", "derived from the project's name"}
 
 
 def test_refusals(answers: ModuleType) -> None:
@@ -30,7 +30,7 @@ def test_what_an_update_leaves_alone(default_project: Path) -> None:
     content = (default_project / "pyproject.toml").read_text()
     skipped = re.search(r"^skip = \[(.*)\]$", content, re.MULTILINE)
     assert skipped is not None
-    listed = DOCUMENT.partition("It leaves alone what is yours:")[2].partition(". Where")[0]
+    listed = DOCUMENT.partition("It never changes your files:")[2].partition(". If")[0]
     assert {name.strip('"') for name in skipped[1].split(", ")} == set(re.findall(r"`([^`]+)`", listed))
 
 

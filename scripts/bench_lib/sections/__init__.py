@@ -1,6 +1,6 @@
-"""What is measured? Each section is a function that takes a `Bench` and fills its cells.
+"""Sections: functions that take a `Bench` and fill its cells.
 
-To add one: write a module here, name it in ``SECTIONS``, and give it a table in ``bench_lib.tables``.
+To add one, write a module here, add it to `SECTIONS`, and give it a table in `bench_lib.tables`.
 """
 
 from __future__ import annotations

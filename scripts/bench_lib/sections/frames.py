@@ -1,4 +1,4 @@
-"""What does a large value cost? A data frame through five tasks, in each format, beside the raw writes and reads."""
+"""Data frames: five tasks that pass one on, in each format, compared with the raw writes and reads."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from bench_lib.peers import BARE, GOKART, KART
 
 FORMATS = ("pkl", "parquet", "feather", "csv")
 RAW = "raw write + read"
-HANDED = "kart_runtime, handed on in memory"
+CACHED = "kart_runtime, value cache"
 ENGINES = {
     BARE: ((RAW, "frames_raw", ()),),
-    KART: ((KART.name, "frames", ("kart_runtime", "0")), (HANDED, "frames", ("kart_runtime",))),
+    KART: ((KART.name, "frames", ("kart_runtime", "0")), (CACHED, "frames", ("kart_runtime",))),
     GOKART: ((GOKART.name, "frames", ("gokart",)),),
 }
 """Peer to its rows, each with a program and its arguments."""
 
 
 def frames(bench: Bench) -> None:
-    """Measure each format; the programs time themselves, since making the frame is no part of it."""
-    for peers in bench.each_round("frames", bench.chosen(*ENGINES)):
+    """Measure each format; the programs time themselves, since creating the frame does not count."""
+    for peers in bench.each_round("frames", bench.selected(*ENGINES)):
         for kind in FORMATS:
             for peer in peers:
                 for row, worker, arguments in ENGINES[peer]:
-                    if bench.wants("frames", kind, row):
+                    if bench.needs_sample("frames", kind, row):
                         sample = bench.work(peer.environment, worker, kind, bench.sizes.rows, *arguments)
                         bench.cells.add("frames", kind, row, 5, sample)

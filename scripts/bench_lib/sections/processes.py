@@ -1,4 +1,4 @@
-"""What does it cost to begin? Whole processes: imports, and one task from start to end."""
+"""Start-up costs of whole processes: imports, and one task from start to end."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ def hello(bench: Bench) -> None:
 
 
 def imports(bench: Bench) -> None:
-    """Measure ``import X`` in kart_runtime's environment, and gokart in its own."""
+    """Measure imports in kart_runtime's environment, and gokart's in its own."""
     folder = bench.fresh()
-    programs = [program for program in IMPORTS if program[1] == "kart" or bench.chosen(GOKART)]
-    for turn, _ in enumerate(bench.each_round("imports")):
-        for row, name, code in programs * (bench.sizes.repeats + (not turn)):
-            bench.tell(row)
+    programs = [program for program in IMPORTS if program[1] == "kart" or bench.selected(GOKART)]
+    for number, _ in enumerate(bench.each_round("imports")):
+        for row, name, code in programs * (bench.sizes.repeats + (not number)):
+            bench.progress(row)
             sample = measure((bench.python(name), "-c", code), folder, bench.sizes.timeout)
             bench.cells.add("imports", "process", row, 0, sample)
     for row, _, _ in programs:
-        del bench.cells["imports", "process", row].samples[0]  # the first only warms the caches
+        del bench.cells["imports", "process", row].samples[0]  # the first sample only warms the caches
 
 
 def heavy_modules(python: Path) -> list[str]:
-    """Return which heavy libraries come with the engine's public names; none should."""
+    """Return the heavy libraries that importing the engine's public names loads; there should be none."""
     code = "import sys, kart_runtime; from kart_runtime import TaskOnKart, build; print(*sys.modules)"
     answer = subprocess.run([python, "-c", code], env=environment(), capture_output=True, text=True, check=False)
     if answer.returncode:
         return [f"(unknown: {answer.stderr.strip().splitlines()[-1]})"]
-    # "google" alone is only a namespace, announced by .pth files of some distributions: its parts count.
+    # "google" alone is only a namespace that .pth files of some distributions create.
     loaded = {name.split(".")[0] for name in answer.stdout.split() if name != "google"}
     return [name for name in HEAVY if name in loaded]

@@ -1,6 +1,6 @@
-"""What is run? One program per peer and kind of work, ``python -m bench_lib.workers.NAME ...`` where it writes.
+"""Programs: one per peer and kind of work, started with ``python -m bench_lib.workers.NAME ...`` in their folder.
 
-The programs of graphs are called with SHAPE COUNT; a count of 0 imports and declares but builds nothing: the baseline.
-Each is what a user of that library would write, with its logging turned down; none of the graphs' programs reads its
-inputs, since the tasks are trivial. The others time themselves, without imports and preparation, and ``say`` it.
+Graph programs take SHAPE COUNT; with a count of 0 they import and declare but build nothing, which is the baseline.
+Each is what a user of that library would write, with less logging. None of the graph programs reads its inputs, since
+the tasks are trivial. The other programs time themselves, without imports and preparation, and `report` it.
 """

@@ -1,7 +1,7 @@
-"""The floor: a loop that writes the same six files as an engine, and skips a task whose output is there.
+"""Bare loop: writes the same six files as an engine, and skips a task whose output exists.
 
-Same names (a hash over the parameters and the ids upstream), about the same sizes, the output through a temporary
-file and a rename. No graph is walked and nothing is checked.
+The names are the same (a hash of the parameters and the upstream ids), the sizes about the same, and the output goes
+through a temporary file and a rename. It walks no graph and checks nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ VERSIONS = "python==3.11.7\ndateutil==2.9.0.post0\nluigi==3.8.1\nnumpy==2.4.6\ns
 
 
 def write_logs(name: str, contents: tuple[object, ...]) -> None:
-    """Write the five log files of one task, straight to their place."""
+    """Write the five log files of one task in place."""
     for kind, content in zip(LOGS, contents, strict=True):
         with open(f"resources/log/{kind}/{name}.pkl", "wb") as file:  # noqa: PTH123  # pathlib would cost more than the write
             file.write(pickle.dumps(content))
@@ -28,7 +28,7 @@ def write_logs(name: str, contents: tuple[object, ...]) -> None:
 
 
 def run(index: int, path: str, name: str) -> None:
-    """Do one task: write the output and put it in its place, write the logs. Nothing is seeded."""
+    """Run one task: write the output, rename it, write the logs. Nothing is seeded."""
     started = time.perf_counter()
     temporary = f"{path}.tmp"
     with open(temporary, "wb") as file:  # noqa: PTH123
@@ -39,7 +39,7 @@ def run(index: int, path: str, name: str) -> None:
 
 
 def main(shape: str, count: int) -> None:
-    """Do all tasks in the order of their numbers."""
+    """Run all tasks in the order of their numbers."""
     for folder in (*LOGS, "module_versions"):
         os.makedirs(f"resources/log/{folder}", exist_ok=True)  # noqa: PTH103
     os.makedirs("resources/__main__", exist_ok=True)  # noqa: PTH103

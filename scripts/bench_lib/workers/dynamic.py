@@ -1,6 +1,6 @@
 """One task that yields many requirements: ``dynamic ENGINE COUNT MODE EXECUTOR WORKERS``.
 
-Says how often its ``run`` was entered, and CPU and wall seconds of the build.
+Reports the number of calls of its `run`, and CPU and wall seconds of the build.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import luigi
 
-from bench_lib.child import say
+from bench_lib.child import report
 from bench_lib.workers import engines
 
 ENGINE, COUNT, MODE, EXECUTOR, WORKERS = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4], int(sys.argv[5])
@@ -23,7 +23,7 @@ ran: list[int] = []
 
 
 class Part(Base):  # type: ignore[misc]
-    """What is yielded."""
+    """A task that is yielded."""
 
     i = Parameter()
 
@@ -34,7 +34,7 @@ class Part(Base):  # type: ignore[misc]
 
 
 class Whole(Base):  # type: ignore[misc]
-    """What yields."""
+    """The task that yields."""
 
     count = Parameter()
 
@@ -53,6 +53,6 @@ class Whole(Base):  # type: ignore[misc]
 if __name__ == "__main__":
     wall, cpu = time.perf_counter(), time.process_time()
     engines.build(ENGINE, Whole(count=COUNT), EXECUTOR, WORKERS)
-    say(wall=time.perf_counter() - wall, cpu=time.process_time() - cpu, entered=len(entered))
+    report(wall=time.perf_counter() - wall, cpu=time.process_time() - cpu, entered=len(entered))
     if sorted(ran) != list(range(COUNT)):
         raise SystemExit(f"wrong: {len(ran)} parts ran")

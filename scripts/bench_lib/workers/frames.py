@@ -1,8 +1,8 @@
-"""kart_runtime and gokart: a data frame through five tasks; only the import differs.
+"""kart_runtime and gokart: five tasks that pass on a data frame; only the import differs.
 
-``frames FORMAT ROWS ENGINE [BYTES]``; BYTES is how much kart_runtime may hand on in memory, else its default.
+``frames FORMAT ROWS ENGINE [MEGABYTES]``; MEGABYTES is the size of kart_runtime's value cache, if not the default.
 
-Says CPU and wall seconds of the build. The frame is made before, and all libraries are loaded.
+Reports CPU and wall seconds of the build. The frame is created before, and all libraries are loaded.
 """
 
 from __future__ import annotations
@@ -15,36 +15,36 @@ from typing import Any
 import luigi
 import pandas as pd
 import pyarrow.feather
-import pyarrow.parquet  # noqa: F401  # what the engines load when they first need it
+import pyarrow.parquet  # noqa: F401  # loaded by the engines on first use
 
-from bench_lib.child import say
-from bench_lib.workers import a_frame
+from bench_lib.child import report
+from bench_lib.workers import sample_frame
 
 FORMAT, ROWS = sys.argv[1], int(sys.argv[2])
 engine: Any = importlib.import_module(sys.argv[3])
 TaskOnKart, build = engine.TaskOnKart, engine.build
-made: list[pd.DataFrame] = []
+frames: list[pd.DataFrame] = []
 
 
 class First(TaskOnKart):  # type: ignore[misc, valid-type]
-    """What stores the frame first."""
+    """Task that stores the frame first."""
 
     def output(self) -> Any:
         """Return a target of the format."""
         return self.make_target(f"first.{FORMAT}")
 
     def run(self) -> None:
-        """Store the frame that was made before the clock started."""
-        self.dump(made[0])
+        """Store the frame that was created before the clock started."""
+        self.dump(frames[0])
 
 
 class Next(TaskOnKart):  # type: ignore[misc, valid-type]
-    """What loads the frame of the task before, changes one column and stores it."""
+    """Task that loads the frame of the previous task, changes one column and stores it."""
 
     i = luigi.IntParameter()
 
     def requires(self) -> Any:
-        """Return the task before."""
+        """Return the previous task."""
         return Next(i=self.i - 1) if self.i > 1 else First()
 
     def output(self) -> Any:
@@ -53,14 +53,14 @@ class Next(TaskOnKart):  # type: ignore[misc, valid-type]
 
     def run(self) -> None:
         """Load, change, store."""
-        self.dump(a_frame.step(self.load()))
+        self.dump(sample_frame.step(self.load()))
 
 
 if __name__ == "__main__":
-    made.append(a_frame.make(ROWS))
-    total = int(made[0]["count"].sum())
-    last = Next(i=a_frame.STEPS)
+    frames.append(sample_frame.make(ROWS))
+    total = int(frames[0]["count"].sum())
+    last = Next(i=sample_frame.STEPS)
     wall, cpu = time.perf_counter(), time.process_time()
-    build(last, return_value=False, **({"hand_off": int(sys.argv[4])} if len(sys.argv) > 4 else {}))
-    say(wall=time.perf_counter() - wall, cpu=time.process_time() - cpu)
-    a_frame.check(total, last.output().load())
+    build(last, return_value=False, **({"value_cache_mb": int(sys.argv[4])} if len(sys.argv) > 4 else {}))
+    report(wall=time.perf_counter() - wall, cpu=time.process_time() - cpu)
+    sample_frame.check(total, last.output().load())

@@ -1,4 +1,4 @@
-"""The floor for data frames: what a library needs for the same five writes and four reads, ``frames_raw FORMAT ROWS``.
+"""Baseline for data frames: a library's own five writes and four reads, ``frames_raw FORMAT ROWS``.
 
 Parquet with zstd and feather with lz4 by pyarrow, pickle protocol 5 straight to the file, csv by pandas.
 """
@@ -14,14 +14,14 @@ import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet
 
-from bench_lib.child import say
-from bench_lib.workers import a_frame
+from bench_lib.child import report
+from bench_lib.workers import sample_frame
 
 
 def write(frame: pd.DataFrame, path: str, kind: str) -> None:
-    """Write the frame as this format's own library does."""
+    """Write the frame with the format's own library."""
     if kind == "pkl":
-        with open(path, "wb") as file:  # noqa: PTH123  # as short as it can be
+        with open(path, "wb") as file:  # noqa: PTH123  # the shortest way
             pickle.dump(frame, file, protocol=5)
     elif kind == "csv":
         frame.to_csv(path, index=False)
@@ -47,14 +47,14 @@ def read(path: str, kind: str) -> pd.DataFrame:
 
 def main(kind: str, rows: int) -> None:
     """Time the writes and reads."""
-    frame = a_frame.make(rows)
+    frame = sample_frame.make(rows)
     total = int(frame["count"].sum())
     wall, cpu = time.perf_counter(), time.process_time()
     write(frame, f"0.{kind}", kind)
-    for index in range(a_frame.STEPS):
-        write(a_frame.step(read(f"{index}.{kind}", kind)), f"{index + 1}.{kind}", kind)
-    say(wall=time.perf_counter() - wall, cpu=time.process_time() - cpu)
-    a_frame.check(total, read(f"{a_frame.STEPS}.{kind}", kind))
+    for index in range(sample_frame.STEPS):
+        write(sample_frame.step(read(f"{index}.{kind}", kind)), f"{index + 1}.{kind}", kind)
+    report(wall=time.perf_counter() - wall, cpu=time.process_time() - cpu)
+    sample_frame.check(total, read(f"{sample_frame.STEPS}.{kind}", kind))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 # mypy: disable-error-code="no-untyped-call, import-untyped, import-not-found"
-"""hamilton with its cache: one function node per task, written as a module like a user's; one value file a task.
+"""hamilton with its cache: one function node per task, in a module like a user's; one value file per task.
 
-What it leaves beside them: the module, and one SQLite file that says which value belongs to which code and inputs.
-hamilton walks the graph recursively, hence the recursion limit.
+It also writes the module, and one SQLite file that maps code and inputs to values. hamilton walks the graph
+recursively, hence the recursion limit.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ def tasks(shape: str, count: int) -> ModuleType:
 
 
 def main(shape: str, count: int) -> None:
-    """Ask for the value of the root."""
+    """Compute the value of the root."""
     sys.setrecursionlimit(1_000_000)
     root = f"t{count - 1}"
-    found = driver.Builder().with_modules(tasks(shape, count)).with_cache(path="cache").build().execute([root])
-    if found[root] != count - 1:
-        raise SystemExit(f"wrong value: {found[root]}")
+    values = driver.Builder().with_modules(tasks(shape, count)).with_cache(path="cache").build().execute([root])
+    if values[root] != count - 1:
+        raise SystemExit(f"wrong value: {values[root]}")
 
 
 if __name__ == "__main__" and int(sys.argv[2]):

@@ -1,5 +1,5 @@
 # mypy: disable-error-code="no-untyped-call, import-untyped, untyped-decorator"
-"""joblib's cache on disk round a plain function: two files a task (output.pkl, metadata.json), no graph and no logs."""
+"""joblib's disk cache around a plain function: two files per task (output.pkl, metadata.json), no graph and no logs."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ memory = Memory("resources", verbose=0)
 
 
 @memory.cache
-def work(i: int, above: list[int]) -> int:  # noqa: ARG001  # joblib hashes the arguments: that is its identity
-    """Do nothing with the values upstream."""
+def work(i: int, above: list[int]) -> int:  # noqa: ARG001  # joblib hashes the arguments to the cache key
+    """Ignore the upstream values."""
     return i
 
 

@@ -1,8 +1,8 @@
 # mypy: disable-error-code="no-untyped-call, import-untyped, import-not-found"
-"""kedro's sequential runner, pipeline and catalog in code: one pickle a task.
+"""kedro's sequential runner, with pipeline and catalog in code: one pickle per task.
 
-Where there are outputs, only the missing ones are asked for, as by ``kedro run --only-missing-outputs``: that is its
-no-op. In the first run this would cost as much again.
+If outputs exist, it requests only the missing ones, like ``kedro run --only-missing-outputs``: that is its no-op. In
+the first run this would double the cost.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from bench_lib.graphs import dependencies
 def work(index: int) -> Callable[..., int]:
     """Return the function of one task."""
 
-    def function(*above: int) -> int:  # noqa: ARG001  # it does nothing with the values upstream
+    def function(*above: int) -> int:  # noqa: ARG001  # it ignores the upstream values
         return index
 
     return function
@@ -36,7 +36,7 @@ def task(shape: str, count: int, index: int) -> Node:
 
 
 def main(shape: str, count: int) -> None:
-    """Run what has no output yet."""
+    """Run the tasks without an output."""
     logging.disable(logging.ERROR)
     catalog = DataCatalog({f"t{index}": PickleDataset(filepath=f"data/t{index}.pkl") for index in range(count)})
     pipeline = Pipeline([task(shape, count, index) for index in range(count)])

@@ -1,5 +1,5 @@
 # mypy: disable-error-code="no-untyped-call, import-untyped, untyped-decorator"
-"""luigi itself with its local scheduler and one worker: one file a task, no logs."""
+"""luigi with its local scheduler and one worker: one file per task, no logs."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Task: Any = luigi.Task
 
 
 class Work(Task):  # type: ignore[misc]
-    """Task number ``i``."""
+    """Task number `i`."""
 
     i = luigi.IntParameter()
 
     def requires(self) -> Any:
-        """Return the tasks of the shape."""
+        """Return the dependencies in the shape."""
         return [Work(i=other) for other in dependencies(SHAPE, COUNT, self.i)]
 
     def output(self) -> Any:
@@ -30,7 +30,7 @@ class Work(Task):  # type: ignore[misc]
         return luigi.LocalTarget(f"resources/{self.task_id}.pkl", format=Nop)
 
     def run(self) -> None:
-        """Write the number; LocalTarget goes through a temporary file."""
+        """Write the number; LocalTarget uses a temporary file."""
         with self.output().open("w") as file:
             file.write(pickle.dumps(self.i))
 

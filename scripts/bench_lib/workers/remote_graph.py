@@ -1,7 +1,8 @@
-"""kart_runtime and gokart: a fan-in whose root reads all others, on a service: ``remote_graph ENGINE SCHEME ADDRESS
-COUNT OPTIONS``; OPTIONS are those of ``build``, as JSON.
+"""kart_runtime and gokart: a fan-in whose root reads all others, in a remote workspace.
 
-Says the seconds of the build, and how many tasks ran.
+``remote_graph ENGINE SCHEME ADDRESS COUNT OPTIONS``; OPTIONS are those of `build`, as JSON.
+
+Reports the seconds of the build, and the number of tasks that ran.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from typing import Any
 
 import luigi
 
-from bench_lib.child import say
+from bench_lib.child import report
 from bench_lib.graphs import dependencies
 from bench_lib.workers import remote_service
 
 ENGINE, SCHEME, ADDRESS, COUNT = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
-remote_service.reach(ENGINE, SCHEME, ADDRESS)
+remote_service.use_service(ENGINE, SCHEME, ADDRESS)
 engine: Any = importlib.import_module(ENGINE)
 TaskOnKart, build = engine.TaskOnKart, engine.build
 WORKSPACE = f"{SCHEME}://{remote_service.BUCKET}/resources"
@@ -27,16 +28,16 @@ ran: list[int] = []
 
 
 class Work(TaskOnKart):  # type: ignore[misc, valid-type]
-    """Task number ``i``."""
+    """Task number `i`."""
 
     i = luigi.IntParameter()
 
     def requires(self) -> Any:
-        """Return all others, if this is the root."""
+        """Return all other tasks if this is the root."""
         return [task(other) for other in dependencies("fan-in", COUNT, self.i)]
 
     def run(self) -> None:
-        """Store the number, or the sum of all that is required."""
+        """Store the number, or the sum of all dependencies."""
         ran.append(self.i)
         if self.i < COUNT - 1:
             self.dump(self.i)
@@ -55,4 +56,4 @@ def task(i: int) -> Any:
 if __name__ == "__main__":
     started = time.perf_counter()
     build(task(COUNT - 1), return_value=False, **json.loads(sys.argv[5]))
-    say(wall=time.perf_counter() - started, ran=len(ran))
+    report(wall=time.perf_counter() - started, ran=len(ran))

@@ -1,7 +1,7 @@
-"""The tests' proxy in a process of its own: ``remote_proxy SCHEME PORT``, PORT being the server's.
+"""The tests' proxy in a process of its own: ``remote_proxy SCHEME PORT``, where PORT is that of the server.
 
-Prints its own port when it is ready. It answers each line of its standard input, ``begin MILLISECONDS`` (count from 0,
-let each request wait so long) and ``counts``, with the number of requests of each kind, and ends with it.
+It prints its own port when it is ready. It answers each line of its standard input, ``begin MILLISECONDS`` (reset the
+counts, delay each request) or ``counts``, with the number of requests of each kind, and ends when its input ends.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tests.runtime.servers import GCSFront, Proxy
 
 
 def s3_kind(method: str, target: str) -> str:
-    """Return what a request of S3 is."""
+    """Return the kind of an S3 request."""
     parts = urlsplit(target)
     query = parse_qs(parts.query, keep_blank_values=True)
     if not parts.path.strip("/").partition("/")[2]:
@@ -28,7 +28,7 @@ def s3_kind(method: str, target: str) -> str:
 
 
 def gcs_kind(method: str, target: str) -> str:
-    """Return what a request of the JSON API of GCS is."""
+    """Return the kind of a request to the JSON API of GCS."""
     parts = urlsplit(target)
     query = parse_qs(parts.query)
     if "upload_id" in query:
@@ -48,9 +48,9 @@ if __name__ == "__main__":
     server = f"http://127.0.0.1:{sys.argv[2]}"
     with Proxy(server) if sys.argv[1] == "s3" else GCSFront(server) as proxy:
         print(urlsplit(proxy.url).port, flush=True)
-        for said in sys.stdin:
-            word, *rest = said.split()
+        for line in sys.stdin:
+            word, *rest = line.split()
             if word == "begin":
                 proxy.reset()
                 proxy.delay = float(rest[0]) / 1000
-            print(json.dumps(Counter(kind(asked.method, asked.path) for asked in list(proxy.requests))), flush=True)
+            print(json.dumps(Counter(kind(sent.method, sent.path) for sent in list(proxy.requests))), flush=True)

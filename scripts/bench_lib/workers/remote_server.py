@@ -1,9 +1,9 @@
-"""moto's S3 or gcp-storage-emulator, on a port of its own: ``remote_server SCHEME``.
+"""moto's S3 or gcp-storage-emulator, on a free port: ``remote_server SCHEME``.
 
-Prints the port when it is ready, and ends when its standard input does, so that it never outlives the bench. Two
-habits are turned off that have nothing to do with requests and would hide their cost: the emulator writes down all that
-it knows after each change, and both copy a large object for each of its parts. And the emulator hangs up on an empty
-object, such as gokart stores for each task; here it takes it.
+It prints the port when it is ready, and ends when its standard input ends, so that it never outlives the bench. Two
+habits that would hide the cost of requests are disabled: the emulator writes its whole state after each change, and
+both servers copy a large object for each of its parts. The emulator also closes the connection on an empty object,
+which gokart stores for each task; here it accepts it.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from typing import Any
 from bench_lib.workers.remote_service import BUCKET
 
 
-class Kept(io.BytesIO):
-    """A file in memory that gives out the very bytes that it was given."""
+class UncopiedFile(io.BytesIO):
+    """An in-memory file that returns the very bytes object that was written."""
 
     def __init__(self, *_limits: int) -> None:
         super().__init__()
 
     def write(self, data: Any) -> int:
-        """Take bytes; those that are all there is are not copied."""
+        """Write bytes; the first ones are not copied."""
         if self.tell() or self.getbuffer().nbytes:
             return super().write(data)
         io.BytesIO.__init__(self, data)
@@ -38,11 +38,11 @@ class Kept(io.BytesIO):
 class Tempfile:
     """The part of ``tempfile`` that moto uses."""
 
-    SpooledTemporaryFile = Kept
+    SpooledTemporaryFile = UncopiedFile
 
 
 def imported(*names: str) -> list[Any]:
-    """Return modules of the servers' environment."""
+    """Import modules of the servers' environment."""
     return [importlib.import_module(name) for name in names]
 
 
@@ -55,7 +55,7 @@ def moto() -> Any:
 
 
 class Server(http.server.HTTPServer):
-    """A server that is asked by many at once."""
+    """A server for many simultaneous clients."""
 
     request_queue_size = 128
 
@@ -65,9 +65,9 @@ def emulator() -> Any:
     storage, server, buckets = imported(
         "gcp_storage_emulator.storage", "gcp_storage_emulator.server", "gcp_storage_emulator.handlers.buckets"
     )
-    kept = storage.Storage(use_memory_fs=True)
-    kept._write_config_to_file = lambda: None
-    add, write = kept.add_to_resumable_upload, kept._store.write_bytes
+    store = storage.Storage(use_memory_fs=True)
+    store._write_config_to_file = lambda: None
+    add, write = store.add_to_resumable_upload, store._store.write_bytes
 
     def added(*arguments: Any, **named: Any) -> bytes | None:
         whole = add(*arguments, **named)
@@ -76,20 +76,20 @@ def emulator() -> Any:
     def written(path: str, content: bytes) -> None:
         write(path, bytearray(content) if path.startswith("_resumable/") and type(content) is bytes else content)
 
-    kept.add_to_resumable_upload, kept._store.write_bytes = added, written
+    store.add_to_resumable_upload, store._store.write_bytes = added, written
     data_of = server._read_data
 
     def data(handler: Any, query: dict[str, list[str]]) -> Any:
-        found = data_of(handler, query)
-        return b"" if found is None and query.get("uploadType") == ["media"] else found
+        body = data_of(handler, query)
+        return b"" if body is None and query.get("uploadType") == ["media"] else body
 
     server._read_data = data
-    buckets.create_bucket(BUCKET, kept)
-    return Server(("127.0.0.1", 0), functools.partial(server.RequestHandler, kept))
+    buckets.create_bucket(BUCKET, store)
+    return Server(("127.0.0.1", 0), functools.partial(server.RequestHandler, store))
 
 
 def end_with_input() -> None:
-    """End this process as soon as nobody holds the other end of its standard input."""
+    """End this process when its standard input is closed."""
     sys.stdin.read()
     os._exit(0)
 

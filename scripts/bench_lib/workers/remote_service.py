@@ -1,6 +1,6 @@
-"""How do the programs reach a service of this machine? By the clients' own settings, which are of the environment.
+"""Configuration of the clients for a local service, by their own environment variables.
 
-Called by the programs ``remote_graph`` and ``remote_value`` before they import an engine.
+Called by the programs `remote_graph` and `remote_value` before they import an engine.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 BUCKET = "bench"
 
 
-def reach(engine: str, scheme: str, address: str) -> None:
-    """Make this process speak to a service, and to nobody else.
+def use_service(engine: str, scheme: str, address: str) -> None:
+    """Make the clients of this process use a local service.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def reach(engine: str, scheme: str, address: str) -> None:
         ``http://127.0.0.1:PORT``.
     """
     os.environ.update(
-        # What is read is not kept for the next process: each begins as on a machine of its own.
+        # An empty object cache for each process, as on a machine of its own.
         KART_CACHE_DIR=str(Path.cwd() / "cache"),
         AWS_ENDPOINT_URL=address,
         AWS_ACCESS_KEY_ID="bench",
@@ -39,13 +39,13 @@ def reach(engine: str, scheme: str, address: str) -> None:
         GOOGLE_CLOUD_PROJECT="bench",
     )
     if (engine, scheme) == ("gokart", "gs"):
-        give_client(address)
+        set_gokart_client(address)
 
 
-def give_client(address: str) -> None:
-    """Give gokart a client of GCS: luigi's, to which its public argument ``descriptor`` names another address.
+def set_gokart_client(address: str) -> None:
+    """Set gokart's GCS client to luigi's, with another address in its public argument `descriptor`.
 
-    gokart has no setting for it, and the library below it does not know ``STORAGE_EMULATOR_HOST``.
+    gokart has no setting for it, and the library below it does not read ``STORAGE_EMULATOR_HOST``.
     """
     config, gcs, http, documents = map(
         importlib.import_module,

@@ -1,4 +1,4 @@
-"""Every test: outputs in a folder of its own, the configuration of the environment `ci`, no network."""
+"""Fixtures for every test: a separate output folder, the environment `ci`, no network."""
 
 import socket
 from collections.abc import Iterator
@@ -11,14 +11,14 @@ from kart_runtime.project import Session, open_project
 
 @pytest.fixture(autouse=True)
 def session(tmp_path: Path) -> Iterator[Session]:
-    """The project, configured for this test; `session.task("TrainModel")` is a task class by its name."""
+    """Configure the project for this test; `session.task("TrainModel")` returns a task class by name."""
     with open_project(Path(__file__), env="ci", overrides=[f"run.workspace={tmp_path}/"]) as opened:
         yield opened
 
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every way out fails: host names are not looked up, and only sockets that are files can be connected."""
+    """Block the network: host names are not resolved, and only Unix sockets can connect."""
     connect = socket.socket.connect
 
     def refuse(host: Any, *_: Any, **__: Any) -> Any:

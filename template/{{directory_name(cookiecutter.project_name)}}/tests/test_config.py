@@ -1,4 +1,4 @@
-"""The configuration of every environment fits the parameters that tasks declare."""
+"""Tests that the configuration of every environment matches the declared parameters."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -16,5 +16,5 @@ ENVIRONMENTS = sorted(
 
 @pytest.mark.parametrize("env", ENVIRONMENTS)
 def test_configuration_is_valid(env: str) -> None:
-    with suppress(EnvVarMissing):  # when it is the only mistake: all variables are set only where it runs
+    with suppress(EnvVarMissing):  # unless it is the only error: production variables may not be set here
         assert open_project(Path(__file__), env=env).settings.run.task

@@ -1,4 +1,4 @@
-"""Each task module has its configuration and its test, and nothing is left over from a module that has gone."""
+"""Tests that each task module has configuration and tests, and that neither exists without a task module."""
 
 from kart_runtime.project import Session, check_layout
 

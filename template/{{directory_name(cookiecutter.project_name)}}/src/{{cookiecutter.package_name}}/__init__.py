@@ -1,1 +1,1 @@
-"""Tasks in `tasks` read and write; functions in `lib` compute. See the README."""
+"""Tasks (`tasks`) read and write; functions (`lib`) compute. See the README."""

@@ -1,4 +1,4 @@
-"""What have all tasks of this project in common? They import their base from here, so that it can grow in one place."""
+"""Base class of all tasks in this project. Tasks import it from here, so you can extend it in one place."""
 
 from kart_runtime import TaskOnKart
 

@@ -1,4 +1,4 @@
-"""The bundled data, and its split."""
+"""Tests of the bundled data and its split."""
 
 from {{ cookiecutter.package_name }}.lib.frames import TARGET, breast_cancer, split
 

@@ -1,4 +1,4 @@
-"""Models of each kind can be fitted, and say how probable a row is."""
+"""Tests of models: training, and probabilities."""
 
 import pandas as pd
 import pytest
@@ -10,11 +10,11 @@ ROWS = pd.DataFrame({"size": [1.0, 2.0, 8.0, 9.0] * 5, TARGET: [0, 0, 1, 1] * 5}
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_model_separates_what_is_separable(kind: str) -> None:
+def test_model_separates_separable_rows(kind: str) -> None:
     values = probabilities(fit(ROWS, kind, max_depth=2, random_state=0), ROWS)
     assert (values.round() == ROWS[TARGET]).all()
 
 
-def test_unknown_kind_is_refused() -> None:
+def test_unknown_kind_is_rejected() -> None:
     with pytest.raises(ValueError, match="tree, forest"):
         fit(ROWS, "oracle", max_depth=2, random_state=0)

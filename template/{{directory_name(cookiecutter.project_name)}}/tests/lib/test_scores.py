@@ -1,4 +1,4 @@
-"""Scores and the picture, on predictions that can be checked by hand."""
+"""Tests of scores and of the plot, on predictions that can be checked by hand."""
 
 import numpy as np
 import pytest
@@ -18,9 +18,9 @@ def test_score() -> None:
     }
 
 
-def test_threshold_changes_what_counts_as_malignant() -> None:
+def test_threshold_changes_the_recall() -> None:
     assert score(LABELS, GUESSES, threshold=0.8)["recall"] == 0.5
 
 
-def test_plot_is_a_picture() -> None:
+def test_plot_is_a_png() -> None:
     assert roc_plot(LABELS, {"guess": GUESSES}).startswith(b"\x89PNG")

@@ -1,4 +1,4 @@
-"""The whole pipeline, on the whole data: it runs in seconds."""
+"""Tests of the whole pipeline on the full data; they take seconds."""
 
 from kart_runtime import build
 

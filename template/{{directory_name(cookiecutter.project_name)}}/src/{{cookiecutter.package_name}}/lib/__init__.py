@@ -1,1 +1,1 @@
-"""Pure functions: values in, values out. No task, no file, no configuration, so each is tested by calling it."""
+"""Pure functions: no tasks, files or configuration, so you can test each by calling it."""

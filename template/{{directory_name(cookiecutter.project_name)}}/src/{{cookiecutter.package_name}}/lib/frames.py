@@ -1,4 +1,4 @@
-"""Where do the samples come from, and which of them are kept for the test?"""
+"""Sample data, and its split into training and test rows."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ TARGET = "malignant"
 
 
 def breast_cancer() -> pd.DataFrame:
-    """Return scikit-learn's bundled breast-cancer data: 569 tumours, 30 measurements each, and `malignant` (0 or 1)."""
+    """Return scikit-learn's bundled breast-cancer data: 569 tumors, 30 measurements each, and `malignant` (0 or 1)."""
     from sklearn.datasets import load_breast_cancer
 
     data: Any = load_breast_cancer(as_frame=True)
@@ -18,7 +18,7 @@ def breast_cancer() -> pd.DataFrame:
 
 
 def split(frame: pd.DataFrame, test_fraction: float, random_state: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the rows to train on and the rows to test on, with the same share of malignant tumours in both."""
+    """Return training rows and test rows, with the same share of malignant tumors in both."""
     from sklearn.model_selection import train_test_split
 
     parts: Any = train_test_split(frame, test_size=test_fraction, random_state=random_state, stratify=frame[TARGET])

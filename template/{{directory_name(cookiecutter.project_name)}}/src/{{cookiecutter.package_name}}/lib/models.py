@@ -1,4 +1,4 @@
-"""Which models are there, and what do they say of a sample?"""
+"""Models: training, and predicted probabilities."""
 
 from typing import Any, Protocol, cast
 
@@ -12,7 +12,7 @@ KINDS = ("tree", "forest")
 
 
 class Classifier(Protocol):
-    """What this project needs of a model of scikit-learn."""
+    """The methods of a scikit-learn model that this project uses."""
 
     def fit(self, X: pd.DataFrame, y: "pd.Series[int]") -> Any: ...  # noqa: N803
 
@@ -27,12 +27,12 @@ def fit(train: pd.DataFrame, kind: str, max_depth: int, random_state: int) -> Cl
 
 
 def probabilities(model: Classifier, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
-    """Return how probably each row is malignant."""
+    """Return the probability that each row is malignant."""
     return model.predict_proba(rows.drop(columns=TARGET))[:, 1]
 
 
 def _new_model(kind: str, max_depth: int, random_state: int) -> Classifier:
-    # scikit-learn takes seconds to import from a slow disk: only what trains a model pays for it
+    # importing scikit-learn takes seconds on a slow disk: do it only to train a model
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.tree import DecisionTreeClassifier
 
@@ -40,4 +40,4 @@ def _new_model(kind: str, max_depth: int, random_state: int) -> Classifier:
         return cast(Classifier, DecisionTreeClassifier(max_depth=max_depth, random_state=random_state))
     if kind == "forest":
         return cast(Classifier, RandomForestClassifier(max_depth=max_depth, random_state=random_state))
-    raise ValueError(f"kind is one of {', '.join(KINDS)}, not {kind!r}")
+    raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {kind!r}")

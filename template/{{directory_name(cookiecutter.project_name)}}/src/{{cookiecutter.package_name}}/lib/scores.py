@@ -1,4 +1,4 @@
-"""How good are the predictions, as numbers and as a picture?"""
+"""Evaluation of predictions: scores and ROC curves."""
 
 from collections.abc import Mapping
 from io import BytesIO
@@ -15,18 +15,18 @@ def score(labels: Labels, probabilities: Probabilities, threshold: float) -> dic
     from sklearn.metrics import roc_auc_score
 
     predicted = probabilities >= threshold
-    found = int((predicted & (labels == 1)).sum())
+    true_positives = int((predicted & (labels == 1)).sum())
     return {
         "accuracy": round(float((predicted == labels).mean()), 4),
-        "precision": round(found / max(int(predicted.sum()), 1), 4),
-        "recall": round(found / max(int(labels.sum()), 1), 4),
+        "precision": round(true_positives / max(int(predicted.sum()), 1), 4),
+        "recall": round(true_positives / max(int(labels.sum()), 1), 4),
         "roc_auc": round(float(roc_auc_score(labels, probabilities)), 4),
     }
 
 
 def roc_plot(labels: Labels, probabilities: Mapping[str, Probabilities]) -> bytes:
-    """Return a PNG picture with the ROC curve of each model."""
-    # Figure and its canvas rather than pyplot: no global state, no window, right in every thread
+    """Return a PNG image with the ROC curve of each model."""
+    # Figure and canvas instead of pyplot: no global state, no window, thread-safe
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from sklearn.metrics import roc_curve
@@ -35,11 +35,11 @@ def roc_plot(labels: Labels, probabilities: Mapping[str, Probabilities]) -> byte
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     for name, values in probabilities.items():
-        false_positives, true_positives, _ = roc_curve(labels, values)
-        axes.plot(false_positives, true_positives, label=name)
-    axes.plot([0, 1], [0, 1], color="grey", linestyle="dotted", label="guessing")
+        false_positive_rate, true_positive_rate, _ = roc_curve(labels, values)
+        axes.plot(false_positive_rate, true_positive_rate, label=name)
+    axes.plot([0, 1], [0, 1], color="gray", linestyle="dotted", label="guessing")
     axes.set(xlabel="false positive rate", ylabel="true positive rate", title="ROC on the test rows")
     axes.legend()
-    picture = BytesIO()
-    figure.savefig(picture, format="png", metadata={"Software": None})  # the same picture, the same bytes
-    return picture.getvalue()
+    image = BytesIO()
+    figure.savefig(image, format="png", metadata={"Software": None})  # reproducible bytes
+    return image.getvalue()

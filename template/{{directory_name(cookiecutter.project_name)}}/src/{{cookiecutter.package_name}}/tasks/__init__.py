@@ -1,1 +1,1 @@
-"""Tasks: what is computed from what, and where it is kept. One module of tasks, one YAML file, one test module."""
+"""Tasks: their dependencies, parameters and outputs. Each module has one YAML file and one test module."""

@@ -12,7 +12,7 @@ from {{ cookiecutter.package_name }}.tasks.model.train import TrainModel
 
 
 class RunAll(TaskOnKart[dict[str, Any]]):
-    """Train a model of each kind on the same rows and keep the scores of all, the best first."""
+    """Train a model of each kind on the same rows, and store their scores, best first."""
 
     kinds: luigi.ListParameter[tuple[str, ...]] = luigi.ListParameter(default=KINDS)
 

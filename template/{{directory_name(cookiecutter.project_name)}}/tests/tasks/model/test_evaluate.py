@@ -1,4 +1,4 @@
-"""EvaluateModels scores every model on the test rows."""
+"""Tests of EvaluateModels."""
 
 from kart_runtime import build
 
@@ -7,7 +7,7 @@ from {{ cookiecutter.package_name }}.tasks.model.evaluate import EvaluateModels
 from {{ cookiecutter.package_name }}.tasks.model.train import TrainModel
 
 
-def test_writes_metrics_and_a_picture() -> None:
+def test_writes_metrics_and_an_image() -> None:
     rows = SplitData()
     results = build(EvaluateModels(rows=rows, models=[TrainModel(rows=rows, kind="tree")]))
     assert results["metrics"]["tree"]["roc_auc"] > 0.85

@@ -1,4 +1,4 @@
-"""TrainModel fits a model to the training rows."""
+"""Tests of TrainModel."""
 
 import pandas as pd
 from kart_runtime import build
@@ -8,7 +8,7 @@ from {{ cookiecutter.package_name }}.tasks.features.split import SplitData
 from {{ cookiecutter.package_name }}.tasks.model.train import TrainModel
 
 
-def test_model_can_be_asked() -> None:
+def test_model_predicts_probabilities() -> None:
     rows = SplitData()
     model = build(TrainModel(rows=rows, kind="tree"))
     test: pd.DataFrame = build(rows)["test"]
@@ -18,7 +18,7 @@ def test_model_can_be_asked() -> None:
     assert values.max() <= 1
 
 
-def test_parameters_make_another_model() -> None:
+def test_parameters_change_the_id() -> None:
     rows = SplitData()
     shallow, deep = (TrainModel(rows=rows, kind="tree", max_depth=depth) for depth in (1, 9))
     assert shallow.make_unique_id() != deep.make_unique_id()

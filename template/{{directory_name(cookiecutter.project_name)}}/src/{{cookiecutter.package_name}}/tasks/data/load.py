@@ -7,7 +7,7 @@ from {{ cookiecutter.package_name }}.lib.frames import breast_cancer
 
 
 class LoadData(TaskOnKart[pd.DataFrame]):
-    """The breast-cancer data that comes with scikit-learn."""
+    """The breast-cancer data bundled with scikit-learn."""
 
     def run(self) -> None:
         self.dump(breast_cancer())

@@ -1,4 +1,4 @@
-"""Split the data into rows to train on and rows to test on."""
+"""Split the data into training and test rows."""
 
 from typing import Any
 

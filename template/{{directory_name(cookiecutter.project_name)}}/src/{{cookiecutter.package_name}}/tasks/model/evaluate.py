@@ -14,7 +14,7 @@ from {{ cookiecutter.package_name }}.tasks.model.train import TrainModel
 
 
 class EvaluateModels(TaskOnKart[dict[str, Any]]):
-    """The scores of each model on the test rows: `metrics` as JSON and `roc` as a picture."""
+    """Scores of each model on the test rows: `metrics` as JSON and `roc` as an image."""
 
     rows: TaskInstanceParameter[SplitData] = TaskInstanceParameter(SplitData)
     models: ListTaskInstanceParameter[TrainModel] = ListTaskInstanceParameter(TrainModel)

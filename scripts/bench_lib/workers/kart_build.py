@@ -1,6 +1,6 @@
-"""gokart and kart_runtime: the same program, only the import differs. Output, five log files (and kart's record).
+"""gokart and kart_runtime: the same program; only the import differs. Output, five log files (and kart's record).
 
-``on_kart SHAPE COUNT ENGINE [RECURSION_LIMIT]``; the limit is for gokart, which recurses along a chain.
+``kart_build SHAPE COUNT ENGINE [RECURSION_LIMIT]``; the limit is for gokart, which recurses along a chain.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ TaskOnKart, build = engine.TaskOnKart, engine.build
 
 
 class Work(TaskOnKart):  # type: ignore[misc, valid-type]
-    """Task number ``i``."""
+    """Task number `i`."""
 
     i = luigi.IntParameter()
 
     def requires(self) -> Any:
-        """Return the tasks of the shape."""
+        """Return the dependencies in the shape."""
         return [Work(i=other) for other in dependencies(SHAPE, COUNT, self.i)]
 
     def run(self) -> None:

@@ -1,6 +1,6 @@
-"""Which data frame goes through the tasks? One of eight columns of every common kind, the same in each process.
+"""Data frame that the tasks pass on: eight columns of every common kind, the same in each process.
 
-Called by the programs ``frames`` and ``frames_raw``, which also share the step from one task to the next and the check.
+Used by the programs `frames` and `frames_raw`, which also share the step from one task to the next and the check.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ STEPS = 4
 
 
 def make(rows: int) -> pd.DataFrame:
-    """Return the frame: two columns of integers, three of floats, words, times, truth values."""
+    """Return the frame: two columns of integers, three of floats, words, times, booleans."""
     generator = np.random.default_rng(20260101)
     letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
     words = np.array(["".join(generator.choice(letters, size)) for size in generator.integers(4, 13, 1_000)], object)
@@ -32,13 +32,13 @@ def make(rows: int) -> pd.DataFrame:
 
 
 def step(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the frame with one more in the first column."""
+    """Return the frame with the first column incremented."""
     frame["count"] += 1
     return frame
 
 
 def check(first: int, last: pd.DataFrame) -> None:
-    """Raise SystemExit unless the frame of the last task is what the steps make of the first one's sum."""
-    found, wanted = int(last["count"].sum()), first + STEPS * len(last)
-    if found != wanted or last.shape[1] != 8:
-        raise SystemExit(f"wrong frame: {found} instead of {wanted}, {last.shape[1]} columns")
+    """Raise SystemExit unless the sum of the last task's frame is that of the first one after all steps."""
+    total, expected = int(last["count"].sum()), first + STEPS * len(last)
+    if total != expected or last.shape[1] != 8:
+        raise SystemExit(f"wrong frame: {total} instead of {expected}, {last.shape[1]} columns")

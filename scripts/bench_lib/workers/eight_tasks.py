@@ -1,8 +1,8 @@
-"""Eight tasks that compute or sleep: ``eight ENGINE KIND AMOUNT EXECUTOR WORKERS [BUILDS]``.
+"""Eight tasks that compute or sleep: ``eight_tasks ENGINE KIND AMOUNT EXECUTOR WORKERS [BUILDS]``.
 
-AMOUNT is turns of a loop to compute, or seconds to sleep. ENGINE ``bare`` runs the same without any engine, in forked
-processes or in threads: what the machine can give. KIND ``calibrate`` says how many turns take AMOUNT seconds.
-Of two BUILDS in one process, the second has other tasks and may find the workers of the first.
+AMOUNT is the number of loop iterations to compute, or of seconds to sleep. ENGINE ``bare`` runs the same without an
+engine, in forked processes or in threads: the limit of the machine. KIND ``calibrate`` reports the number of iterations
+that take AMOUNT seconds. Of two BUILDS in one process, the second has other tasks and may reuse the first workers.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import luigi
 
-from bench_lib.child import say
+from bench_lib.child import report
 from bench_lib.workers import engines
 
 ENGINE, KIND, AMOUNT = sys.argv[1], sys.argv[2], float(sys.argv[3])
@@ -35,9 +35,9 @@ def work() -> None:
 
 
 class Work(Base):  # type: ignore[misc]
-    """Task number ``i`` of a turn."""
+    """Task number `i` of a batch."""
 
-    turn = Parameter()
+    batch = Parameter()
     i = Parameter()
 
     def run(self) -> None:
@@ -47,21 +47,21 @@ class Work(Base):  # type: ignore[misc]
 
 
 class Root(Base):  # type: ignore[misc]
-    """What needs all of them."""
+    """Task that requires all of them."""
 
-    turn = Parameter()
+    batch = Parameter()
 
     def requires(self) -> Any:
         """Return the eight."""
-        return [Work(turn=self.turn, i=i) for i in range(TASKS)]
+        return [Work(batch=self.batch, i=i) for i in range(TASKS)]
 
     def run(self) -> None:
         """Store something."""
-        self.dump(self.turn)
+        self.dump(self.batch)
 
 
 def bare() -> None:
-    """Do the work without an engine."""
+    """Run the work without an engine."""
     if WORKERS == 1:
         for _ in range(TASKS):
             work()
@@ -73,9 +73,9 @@ def bare() -> None:
             future.result()
 
 
-def timed(turn: int) -> float:
+def timed(batch: int) -> float:
     """Return the seconds that one build takes."""
-    root = None if ENGINE == "bare" else Root(turn=turn)
+    root = None if ENGINE == "bare" else Root(batch=batch)
     started = time.perf_counter()
     if root is None:
         bare()
@@ -84,8 +84,8 @@ def timed(turn: int) -> float:
     return time.perf_counter() - started
 
 
-def turns(seconds: float) -> int:
-    """Return how many turns of the loop take so long: from the fastest of five, since others only slow it down."""
+def iterations_in(seconds: float) -> int:
+    """Return the number of loop iterations in this time, by the fastest of five samples: load only slows it down."""
     fastest, sample = float("inf"), 2_000_000
     for _ in range(5):
         started = time.perf_counter()
@@ -97,6 +97,6 @@ def turns(seconds: float) -> int:
 
 if __name__ == "__main__":
     if KIND == "calibrate":
-        say(iterations=turns(AMOUNT))
+        report(iterations=iterations_in(AMOUNT))
     else:
-        say(**{name: timed(turn) for turn, name in enumerate(("first", "second")[:BUILDS])})
+        report(**{name: timed(batch) for batch, name in enumerate(("first", "second")[:BUILDS])})
