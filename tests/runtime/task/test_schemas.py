@@ -102,12 +102,12 @@ def test_the_schemas_of_several_outputs_are_found_by_key():
     check_schema("t", schemas, {"sales": GOOD, "other": 3}, "load")
     with pytest.raises(SchemaMismatch, match=r"t\['sales'\]"):
         check_schema("t", schemas, {"sales": GOOD.assign(sold=-1)}, "load")
-    with pytest.raises(TaskError, match="Give the key"):
+    with pytest.raises(TaskError, match="Pass the key"):
         check_schema("t", schemas, GOOD, "dump")
 
 
 def test_what_is_no_schema_is_refused():
-    with pytest.raises(TaskError, match="schema should be a pandera schema or model, not 3"):
+    with pytest.raises(TaskError, match="expected a pandera schema or model as schema, got 3"):
         check_schema("t", 3, GOOD, "dump")
 
 
