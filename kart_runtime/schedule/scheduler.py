@@ -128,9 +128,9 @@ class Scheduler:
         """Add the tasks of a plan that are new, or were not needed until now; `after` is the path that follows them."""
         lengths = critical_path_lengths(plan, self._context.seconds) if self._context.workers > 1 else None
         # Before anything is changed, because these may raise.
-        limits = self._context.limits
-        needs = {task: amounts for task in plan.with_action(Action.RUN) if (amounts := limits.needs_of(task))}
-        for cls in {type(task) for task in plan.with_action(Action.RUN)}:
+        to_run = plan.with_action(Action.RUN)
+        needs = {task: amounts for task in to_run if (amounts := self._context.limits.needs_of(task))}
+        for cls in set(map(type, to_run)):
             self._context.executors.check_hint(cls)
         nodes: list[Node] = []
         for index, task in enumerate(plan.tasks):
@@ -144,7 +144,7 @@ class Scheduler:
             if decision.action is Action.RUN:
                 node.decision, node.output = decision, plan.outputs[index]
                 node.path_length = lengths[index] + after if lengths else 0.0
-                node.needs = needs.get(task, ())
+                node.needs = needs.get(task, ()) if needs else ()
                 node.state = NodeState.WAITING
                 self._wait_for(node, [nodes[dependency] for dependency in plan.graph.upstream[index]])
             elif decision.action is Action.MISSING:
