@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from kart_runtime.errors import BuildFailed as BuildFailed
     from kart_runtime.errors import ConfigError as ConfigError
     from kart_runtime.errors import KartError as KartError
+    from kart_runtime.gokart.config_files import add_config as add_config
     from kart_runtime.gokart.empty_dumps import test_run as test_run
-    from kart_runtime.gokart.run import add_config as add_config
     from kart_runtime.gokart.run import run as run
     from kart_runtime.gokart.tree.dump import TaskDumpConfig as TaskDumpConfig
     from kart_runtime.gokart.tree.dump import TaskDumpMode as TaskDumpMode
@@ -58,7 +58,7 @@ _HOMES = {
     "TaskOnKart": "task.base",
     "WorkerSchedulerFactory": "luigi_bridge",
     "ZonedDateSecondParameter": "task.parameters",
-    "add_config": "gokart.run",
+    "add_config": "gokart.config_files",
     "build": "builder",
     "delete_unnecessary_outputs": "gokart.workspace_management",
     "dump_task_info_table": "gokart.tree.task_info",

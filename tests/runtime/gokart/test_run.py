@@ -17,7 +17,8 @@ from luigi.setup_logging import InterfaceLogging
 
 from kart_runtime import TaskOnKart
 from kart_runtime.errors import ConfigError
-from kart_runtime.gokart.run import add_config, run
+from kart_runtime.gokart.config_files import add_config
+from kart_runtime.gokart.run import run
 from tests.runtime.gokart.slack.test_slack_api import called, fields, slack  # noqa: F401 - a fixture
 
 LOCAL = [
@@ -201,7 +202,8 @@ import sys, time
 from pathlib import Path
 import luigi
 from kart_runtime import TaskOnKart
-from kart_runtime.gokart.run import add_config, run
+from kart_runtime.gokart.config_files import add_config
+from kart_runtime.gokart.run import run
 
 class Slow(TaskOnKart[str]):
     def run(self):
