@@ -152,7 +152,7 @@ class Run:
         Its attempts. Cut and foreign lines are passed over.
     tasks
         The tasks that it refers to: those of its attempts, and all others of its graphs.
-    has_told
+    has_references
         Whether it has said which tasks it refers to. One that was killed has not, nor has one of an early version.
     unread
         Why a file could not be read, "" when all were.
@@ -166,7 +166,7 @@ class Run:
     written: float
     records: tuple[RunRecord, ...]
     tasks: frozenset[TaskName]
-    has_told: bool
+    has_references: bool
     unread: str = ""
     cut: str = ""
 
@@ -255,7 +255,7 @@ def _read_run(store: Store, run: RunFiles) -> Run:
     records = tuple(lines.records)
     tasks = lines.tasks.union(TaskName(record.module, record.task, record.unique_id) for record in records)
     written = max(stat.modified for stat in run.files)
-    return Run(run.id, run.files, _started(run.id), written, records, tasks, lines.has_told, unread, lines.cut)
+    return Run(run.id, run.files, _started(run.id), written, records, tasks, lines.has_references, unread, lines.cut)
 
 
 def text_of(store: Store, key: str) -> str:
@@ -284,7 +284,7 @@ class _Lines:
     def __init__(self) -> None:
         self.records: list[RunRecord] = []
         self.tasks: frozenset[TaskName] = frozenset()
-        self.has_told = False
+        self.has_references = False
         self.cut = ""
 
     def take(self, text: str) -> None:
@@ -308,7 +308,7 @@ class _Lines:
                 for unique_id in ids
             ]
             self.tasks |= frozenset(names)
-            self.has_told = True
+            self.has_references = True
         except (AttributeError, TypeError):
             self.cut = "a line of its file, which should name tasks, does not"
 
