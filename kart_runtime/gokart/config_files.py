@@ -25,31 +25,31 @@ _VARIABLE = re.compile(r"\$\{([^}]+)\}|%\(([^)]+)\)s")
 
 
 def add_config(file_path: str) -> None:
-    """Give luigi a configuration file: sections are named by tasks, and their keys by parameters.
+    """Add a configuration file for luigi, with a section for each task and a key for each parameter.
 
-    In the values of .ini, .cfg, .conf and .toml files ``${NAME}`` and ``%(NAME)s`` stand for environment variables; in
-    the first three ``%(NAME)s`` stands for a key of the same section before that, as `configparser` has it.
+    In values of .ini, .cfg, .conf and .toml files ``${NAME}`` and ``%(NAME)s`` are replaced by environment variables;
+    in the first three, ``%(NAME)s`` refers to a key of the same section first, as in `configparser`.
 
     Parameters
     ----------
     file_path
-        The file. What it sets replaces what earlier files have set.
+        The file. Its values replace those of earlier files.
 
     Raises
     ------
     ConfigError
-        When the file is not there, not readable or of another kind.
+        The file does not exist, cannot be read or has another format.
     """
     path = Path(file_path)
     kind = path.suffix.lower()
     if kind in (".yaml", ".yml"):
         raise ConfigError(
-            "luigi does not read YAML; in a kart project put the file below conf/ and use `kart run`",
+            "luigi does not read YAML. In a kart project, put the file below conf/ and use `kart run`",
             file=file_path,
             expected=".ini, .cfg, .conf or .toml",
         )
     if kind not in (".ini", ".cfg", ".conf", ".toml"):
-        raise ConfigError(f"'{kind}' is no kind of configuration file", file=file_path, expected=".ini, .cfg or .toml")
+        raise ConfigError(f"unknown configuration format '{kind}'", file=file_path, expected=".ini, .cfg or .toml")
     if not path.is_file():
         raise ConfigError(f"the file does not exist (looked for it in {Path.cwd()})", file=file_path)
     if kind == ".toml":
@@ -59,7 +59,7 @@ def add_config(file_path: str) -> None:
 
 
 class _EnvironmentBelow(BasicInterpolation):
-    """``%(NAME)s`` of a key of the section or of DEFAULT, as usual, else of an environment variable."""
+    """Interpolation of ``%(NAME)s`` by a key of the section or of DEFAULT, and then by an environment variable."""
 
     def before_get(self, parser: Any, section: str, option: str, value: str, defaults: Mapping[str, str]) -> str:
         environment = {name: text.replace("%", "%%") for name, text in os.environ.items()}
@@ -76,16 +76,14 @@ def _add_ini(path: Path) -> None:
     config._interpolation = CombinedInterpolation([_EnvironmentBelow(), EnvironmentInterpolation()])
     active = luigi.configuration.get_config()
     if active is not config:
-        warnings.warn(
-            f"{path} is given to luigi's parser of ini files, but LUIGI_CONFIG_PARSER names another.", stacklevel=3
-        )
+        warnings.warn(f"{path} is added to luigi's ini parser, but LUIGI_CONFIG_PARSER selects another.", stacklevel=3)
     LuigiConfigParser.add_config_path(str(path.resolve()))
 
 
 def _add_toml(path: Path) -> None:
-    """Put the values of a TOML file into the configuration that luigi uses.
+    """Add the values of a TOML file to luigi's active configuration.
 
-    luigi's own parser of TOML wants another library, and its configuration is either all TOML or all ini.
+    luigi's own TOML parser needs another library, and its configuration is either all TOML or all ini.
     """
     try:
         sections = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -94,7 +92,9 @@ def _add_toml(path: Path) -> None:
     config: Any = luigi.configuration.get_config()
     for section, values in sections.items():
         if not isinstance(values, dict):
-            raise ConfigError("it is in no section", file=str(path), key=section, expected="[TaskName] before it")
+            raise ConfigError(
+                "a key outside of a section", file=str(path), key=section, expected="[TaskName] before it"
+            )
         for name, value in values.items():
             filled = _filled(value, str(path), f"{section}.{name}")
             if isinstance(config, LuigiTomlParser):
@@ -104,7 +104,7 @@ def _add_toml(path: Path) -> None:
 
 
 def _filled(value: Any, file: str, key: str) -> Any:
-    """Return a value with environment variables filled in, also inside lists and tables."""
+    """Return a value with environment variables replaced, also inside lists and tables."""
     if isinstance(value, dict):
         return {name: _filled(item, file, f"{key}.{name}") for name, item in value.items()}
     if isinstance(value, list):
@@ -115,7 +115,7 @@ def _filled(value: Any, file: str, key: str) -> Any:
     def variable(match: re.Match[str]) -> str:
         name = match[1] or match[2]
         if name not in os.environ:
-            raise ConfigError(f"the environment variable {name} is not set; set it", file=file, key=key)
+            raise ConfigError(f"environment variable {name} is not set. Set it", file=file, key=key)
         return os.environ[name]
 
     return _VARIABLE.sub(variable, value)

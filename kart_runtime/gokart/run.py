@@ -37,7 +37,7 @@ EXIT_CODES: Mapping[str, int] = {
     "task_failed": 40,
     "scheduling_error": 50,
 }
-"""gokart's exit codes; of several the highest counts. The section ``[retcode]`` of luigi's configuration goes first."""
+"""gokart's exit codes; the highest applies. The section ``[retcode]`` of luigi's configuration has precedence."""
 
 _STATUS_CODES = (
     ("missing_data", "still_pending_ext"),
@@ -46,7 +46,7 @@ _STATUS_CODES = (
     ("scheduling_error", "scheduling_error"),
     ("not_run", "not_run"),
 )
-"""Which code stands for which part of luigi's summary."""
+"""Exit code for each part of luigi's summary."""
 
 
 def run(cmdline_args: Sequence[str] | None = None, set_retcode: bool = True) -> NoReturn:
@@ -55,16 +55,16 @@ def run(cmdline_args: Sequence[str] | None = None, set_retcode: bool = True) -> 
     Parameters
     ----------
     cmdline_args
-        The words after the program's name; by default those of this program.
+        Words after the program's name (default: those of this program).
     set_retcode
-        Whether the exit codes are those of `EXIT_CODES` where luigi's configuration says nothing; else luigi's are.
+        Whether `EXIT_CODES` replace luigi's default exit codes.
 
     Raises
     ------
     SystemExit
-        Always: 0, one of `EXIT_CODES`, 4 after an error inside luigi, 2 for options that do not exist.
+        Always: 0, one of `EXIT_CODES`, 4 after an error inside luigi, 2 for unknown options.
     ConfigError
-        When an option has a value that is not acceptable; nothing has run.
+        An option has an invalid value; nothing has run.
     """
     args = list(sys.argv[1:] if cmdline_args is None else cmdline_args)
     _show_tree(args)
@@ -80,26 +80,26 @@ def run(cmdline_args: Sequence[str] | None = None, set_retcode: bool = True) -> 
 
 @contextmanager
 def _parsed(args: list[str]) -> Iterator[luigi.Task]:
-    """Give the task that the words name, while luigi knows the other options, too."""
+    """Parse the command line and give its task, while luigi knows the other options, too."""
     with CmdlineParser.global_instance(args) as parser:
         yield parser.get_task_obj()
 
 
 def _show_tree(args: list[str]) -> None:
     with _parsed(args) as root:
-        wanted = tree_info()
-        if not wanted.mode:
+        options = tree_info()
+        if not options.mode:
             return
-        if wanted.mode not in ("simple", "all"):
+        if options.mode not in ("simple", "all"):
             raise ConfigError(
-                f"'{wanted.mode}' is no mode",
+                f"unknown mode '{options.mode}'",
                 file="command line",
                 key="--tree-info-mode",
                 expected='"simple" or "all"',
             )
-        target = wanted.output()
-        target.dump(make_tree_info(root, details=wanted.mode == "all"))
-    _log.info("The tree of the tasks was written to %s.", target.path())
+        target = options.output()
+        target.dump(make_tree_info(root, details=options.mode == "all"))
+    _log.info("Wrote the task tree to %s.", target.path())
     sys.exit()
 
 
@@ -112,43 +112,43 @@ def _delete_outputs(args: list[str]) -> None:
 
 
 def try_to_run_test_for_empty_data_frame(cmdline_args: Sequence[str]) -> None:
-    """With ``--test-run-pandas`` run the pipeline, then every task once more storing nothing, and end the program.
+    """With ``--test-run-pandas`` run the pipeline, then every task once more without storing, and end the program.
 
     Parameters
     ----------
     cmdline_args
-        The words of luigi's command line.
+        Words of luigi's command line.
 
     Raises
     ------
     SystemExit
-        When asked for: 0, or 1 when the pipeline or a task failed.
+        With that option: 0, or 1 if the pipeline or a task failed.
     """
     args = list(cmdline_args)
     with _parsed(args):
-        wanted = test_run()
-    if not wanted.pandas:
+        options = test_run()
+    if not options.pandas:
         return
     args = _without_test_options(args)
     try:
         run(args)
     except SystemExit as end:
         if end.code not in (0, None):
-            _log.error("The tasks were not tested: the pipeline itself ended with exit code %s.", end.code)
+            _log.error("The test run was skipped: the pipeline ended with exit code %s.", end.code)
             sys.exit(1)
     with _parsed(args) as root:
-        checks = check_tasks(root, wanted.namespace)
+        checks = check_tasks(root, options.namespace)
     sys.exit(0 if all(check.ok for check in checks) else 1)
 
 
 def _without_test_options(args: list[str]) -> list[str]:
-    kept, words = [], iter(args)
+    others, words = [], iter(args)
     for word in words:
         if not word.startswith("--test-run-"):
-            kept.append(word)
+            others.append(word)
         elif word != "--test-run-pandas" and "=" not in word:
             next(words, None)  # its value
-    return kept
+    return others
 
 
 # -- running ---------------------------------------------------------------------------------------------------------
@@ -158,12 +158,12 @@ def _exit_codes(args: list[str], set_retcode: bool) -> dict[str, int]:
     names = ("unhandled_exception", *EXIT_CODES)
     with CmdlineParser.global_instance(args) as parser:
         codes = {name: int(getattr(retcodes.retcode(), name)) for name in names}
-        given = [name for name in names if getattr(parser.known_args, f"retcode_{name}", None) is not None]
+        typed = [name for name in names if getattr(parser.known_args, f"retcode_{name}", None) is not None]
     config = luigi.configuration.get_config()
     if not set_retcode:
         return codes
-    said = {name for name in names if name in given or config.has_option("retcode", name)}
-    return codes | {name: code for name, code in EXIT_CODES.items() if name not in said}
+    configured = {name for name in names if name in typed or config.has_option("retcode", name)}
+    return codes | {name: code for name, code in EXIT_CODES.items() if name not in configured}
 
 
 def _run_by_luigi(args: list[str], codes: Mapping[str, int], events: EventAggregator) -> int:
@@ -173,7 +173,7 @@ def _run_by_luigi(args: list[str], codes: Mapping[str, int], events: EventAggreg
         return codes["already_running"]
     except Exception:
         with CmdlineParser.global_instance(args):
-            InterfaceLogging.setup(cast("Any", interface.core()))  # it may have happened before luigi came to that
+            InterfaceLogging.setup(cast("Any", interface.core()))  # it may have failed before luigi set up its log
         logging.getLogger("luigi-interface").exception("Uncaught exception in luigi")
         return codes["unhandled_exception"]
     with CmdlineParser.global_instance(args):
@@ -198,8 +198,8 @@ def _slack(args: list[str]) -> SlackAPI | None:
 
 def _report(args: list[str], api: SlackAPI, events: EventAggregator) -> None:
     with _parsed(args) as root:
-        wanted = SlackConfig().send_tree_info
-        tree = make_tree_info(root, details=True) if wanted else "Set SlackConfig.send_tree_info to have the tree here."
+        send_tree = SlackConfig().send_tree_info
+        tree = make_tree_info(root, details=True) if send_tree else "Set SlackConfig.send_tree_info to add the tree."
     lines = ["===== Event List ====", events.get_event_list(), os.linesep, "==== Tree Info ====", tree]
     comment = f"Report of {type(root).__name__}{os.linesep}{events.get_summary()}"
     api.send_snippet(comment=comment, title="event.txt", content=os.linesep.join(lines))

@@ -110,7 +110,7 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path, caplog):
         found = read(str(tmp_path))
     assert [bool(run.unread) for run in found] == [True, True, False]
     assert "20260101T000000Z-a.jsonl" in found[0].unread
-    assert len([text for text in caplog.messages if "passed over" in text]) == 2
+    assert len([text for text in caplog.messages if "cannot be read" in text]) == 2
     assert [record.run_id for record in read_records(str(tmp_path))] == [readable]
 
 
