@@ -155,9 +155,8 @@ def _import_edits(tree: ast.Module, span: Span, source: bytes) -> Iterator[Edit]
             if isinstance(statement, ast.Import):
                 yield from _of_import(statement, span, source, is_bound)
             elif isinstance(statement, ast.ImportFrom) and not statement.level and _is_gokart(statement.module or ""):
-                # The module has no node of its own.
-                name = re.compile(rb"from(?:\s|\\\r?\n)+").match(source, span(statement)[0])
-                yield Edit(name.end(), name.end() + len(OLD), NEW)
+                start = source.index(OLD.encode(), span(statement)[0])  # the module has no node of its own
+                yield Edit(start, start + len(OLD), NEW)
             # Only from one import of gokart to the next: in between, anything could rebind the name.
             is_bound = isinstance(statement, ast.Import) and any(map(_binds, statement.names))
 
