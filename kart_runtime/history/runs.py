@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from kart_runtime.history.ledger import RUNS_FOLDER
 from kart_runtime.storage.registry import store_for
-from kart_runtime.storage.stores import Stat, Store
+from kart_runtime.storage.stores import Stat, Store, is_remote
 from kart_runtime.storage.stores.local import LocalStore
 from kart_runtime.storage.target import Stored
 
@@ -162,7 +162,7 @@ def list_runs(workspace: str) -> list[RunFiles]:
 def read_runs(workspace: str, listed: Sequence[RunFiles]) -> Iterator[Run]:
     """Yield the listed runs of a workspace; a file that cannot be read gives a warning, and is `unread` of its run."""
     store, _ = runs_folder(workspace)
-    if isinstance(store, LocalStore):
+    if not is_remote(store):
         for files in listed:
             yield _read_run(store, files)
         return
