@@ -159,33 +159,33 @@ class _History:
             covered |= places
 
 
-def remove(found: Sequence[Garbage], now: float | None = None) -> RemovalResult:
+def remove(entries: Sequence[Garbage], now: float | None = None) -> RemovalResult:
     """Delete garbage, except files that runs use which have begun or continued since it was found.
 
     Raises `UnsafeWorkspace`, before anything is deleted, when it is not known what such a run uses.
     """
-    in_use = _places_in_use_since(found, time.time() if now is None else now)
+    in_use = _places_in_use_since(entries, time.time() if now is None else now)
     result = RemovalResult()
-    for garbage in found:
+    for garbage in entries:
         stays = in_use.union(garbage.runs)
         outputs = {place: size for place, size in garbage.sizes().items() if place not in stays}
         if result.delete(garbage.files, outputs) and not in_use:  # a run's file stays as long as a file that it names
             result.delete(garbage.files, garbage.runs)
-    _abort_uploads(found, result)
+    _abort_uploads(entries, result)
     return result
 
 
-def _places_in_use_since(found: Sequence[Garbage], now: float) -> frozenset[str]:
+def _places_in_use_since(entries: Sequence[Garbage], now: float) -> frozenset[str]:
     """Return the places of garbage that runs have begun to use since it was found."""
     ids: set[str] = set()
     places: set[str] = set()
-    for garbage in found:
+    for garbage in entries:
         changed = [run for run in list_runs(garbage.files.workspace) if run not in garbage.seen]
         for run in read_runs(garbage.files.workspace, changed):
             check_references(garbage.files, run, now)
             ids |= {task.unique_id for task in run.tasks}
             places |= {file.place for file in named_files(garbage.files, run.records)}
-    candidates = [place for garbage in found for place in garbage.sizes()]
+    candidates = [place for garbage in entries for place in garbage.sizes()]
     return frozenset(place for place in candidates if place in places or _id_in(place) in ids)
 
 
@@ -194,9 +194,9 @@ def _id_in(place: str) -> str | None:
     return match[1] if match else None
 
 
-def _abort_uploads(found: Sequence[Garbage], result: RemovalResult) -> None:
+def _abort_uploads(entries: Sequence[Garbage], result: RemovalResult) -> None:
     """Abort the incomplete uploads, and add their number and the failures to the result."""
-    for garbage in found:
+    for garbage in entries:
         store: Any = store_for(garbage.files.workspace)[0]
         for upload in sorted(garbage.uploads):
             try:
