@@ -76,6 +76,8 @@ def _is_regular(path: str, before: float = float("inf")) -> bool:
 
 
 def _is_running(process: int) -> bool:
+    if os.name == "nt":  # there, os.kill would end the process; its temporary files stay
+        return True
     try:
         os.kill(process, 0)
     except ProcessLookupError:
