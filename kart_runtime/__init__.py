@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from kart_runtime.errors import BuildFailed as BuildFailed
     from kart_runtime.errors import ConfigError as ConfigError
     from kart_runtime.errors import KartError as KartError
+    from kart_runtime.gokart.config_files import add_config as add_config
     from kart_runtime.gokart.empty_dumps import test_run as test_run
-    from kart_runtime.gokart.run import add_config as add_config
     from kart_runtime.gokart.run import run as run
-    from kart_runtime.gokart.tree import TaskDumpConfig as TaskDumpConfig
-    from kart_runtime.gokart.tree import TaskDumpMode as TaskDumpMode
-    from kart_runtime.gokart.tree import TaskDumpOutputType as TaskDumpOutputType
-    from kart_runtime.gokart.tree import dump_task_info_table as dump_task_info_table
-    from kart_runtime.gokart.tree import dump_task_info_tree as dump_task_info_tree
-    from kart_runtime.gokart.tree import make_task_info_as_table as make_task_info_as_table
-    from kart_runtime.gokart.tree import make_task_info_as_tree_str as make_task_info_as_tree_str
-    from kart_runtime.gokart.tree import make_tree_info as make_tree_info
-    from kart_runtime.gokart.tree import tree_info as tree_info
+    from kart_runtime.gokart.tree.dump import TaskDumpConfig as TaskDumpConfig
+    from kart_runtime.gokart.tree.dump import TaskDumpMode as TaskDumpMode
+    from kart_runtime.gokart.tree.dump import TaskDumpOutputType as TaskDumpOutputType
+    from kart_runtime.gokart.tree.task_info import dump_task_info_table as dump_task_info_table
+    from kart_runtime.gokart.tree.task_info import dump_task_info_tree as dump_task_info_tree
+    from kart_runtime.gokart.tree.task_info import make_task_info_as_table as make_task_info_as_table
+    from kart_runtime.gokart.tree.task_info import make_task_info_as_tree_str as make_task_info_as_tree_str
+    from kart_runtime.gokart.tree.task_info import make_tree_info as make_tree_info
+    from kart_runtime.gokart.tree.task_info import tree_info as tree_info
     from kart_runtime.gokart.workspace_management import delete_unnecessary_outputs as delete_unnecessary_outputs
     from kart_runtime.luigi_bridge import WorkerSchedulerFactory as WorkerSchedulerFactory
     from kart_runtime.project import open_project as open_project
@@ -67,32 +67,32 @@ _HOMES = {
     "SerializableParameter": "task.parameters",
     "Store": "storage.stores",
     "Target": "storage.target",
-    "TaskDumpConfig": "gokart.tree",
-    "TaskDumpMode": "gokart.tree",
-    "TaskDumpOutputType": "gokart.tree",
+    "TaskDumpConfig": "gokart.tree.dump",
+    "TaskDumpMode": "gokart.tree.dump",
+    "TaskDumpOutputType": "gokart.tree.dump",
     "TaskFinished": "schedule.events",
     "TaskInstanceParameter": "task.parameters",
     "TaskOnKart": "task.base",
     "TaskStarted": "schedule.events",
     "WorkerSchedulerFactory": "luigi_bridge",
     "ZonedDateSecondParameter": "task.parameters",
-    "add_config": "gokart.run",
+    "add_config": "gokart.config_files",
     "build": "builder",
     "delete_unnecessary_outputs": "gokart.workspace_management",
-    "dump_task_info_table": "gokart.tree",
-    "dump_task_info_tree": "gokart.tree",
+    "dump_task_info_table": "gokart.tree.task_info",
+    "dump_task_info_tree": "gokart.tree.task_info",
     "inherits_config_params": "task.parameters",
     "make_in_memory_target": "storage.memory_target",
     "make_model_target": "storage.target",
     "make_target": "storage.target",
-    "make_task_info_as_table": "gokart.tree",
-    "make_task_info_as_tree_str": "gokart.tree",
-    "make_tree_info": "gokart.tree",
+    "make_task_info_as_table": "gokart.tree.task_info",
+    "make_task_info_as_tree_str": "gokart.tree.task_info",
+    "make_tree_info": "gokart.tree.task_info",
     "open_project": "project",
     "register_store": "storage.registry",
     "run": "gokart.run",
     "test_run": "gokart.empty_dumps",
-    "tree_info": "gokart.tree",
+    "tree_info": "gokart.tree.task_info",
 }
 
 __all__ = [
@@ -140,7 +140,7 @@ __all__ = [
 
 _PICKLED = {
     "kart_runtime.codecs.large_frames": "kart_runtime.storage.codecs.large_frames",
-    "kart_runtime.task_info.objects": "kart_runtime.gokart.tree.objects",
+    "kart_runtime.task_info.objects": "kart_runtime.gokart.tree.task_info_formatter",
 }
 """Former paths of modules that pickles in workspaces name, and where these are now."""
 

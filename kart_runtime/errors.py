@@ -35,9 +35,9 @@
     └── BuildFailed                        task → exception; task not run → failed ancestor
 
 Errors of a single package are defined there: `BadArchive` (`codecs.archive`), `PandasTypeError` (`column_types`),
-`SchemaMismatch` (`schemas`), `UnsafeWorkspace` (`history.abandoned`), `NotAPickleFile` (`gokart.tree`), `SlackError`
-with `ChannelListNotLoadedError`, `ChannelNotFoundError` and `FileNotUploadedError` (`gokart.slack`), `CannotMigrate`
-and `LibcstMissing` (`migrate`), `ObjectReplaced` (`stores.object_cache`).
+`SchemaMismatch` (`schemas`), `UnsafeWorkspace` (`history.cleanup.local_files`), `NotAPickleFile` (`gokart.tree`),
+`SlackError` with `ChannelListNotLoadedError`, `ChannelNotFoundError` and `FileNotUploadedError` (`gokart.slack`),
+`CannotMigrate` (`migrate`), `ObjectReplaced` (`stores.object_cache`).
 
 Every class keeps its arguments as attributes and survives pickle, because outcomes cross process borders.
 """

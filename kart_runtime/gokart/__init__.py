@@ -1,7 +1,7 @@
-"""gokart's names for what the engine provides, so that a project comes over by changing its import.
+"""gokart's names for kart, so that a project migrates by changing its imports.
 
 ``import kart_runtime.gokart as gokart`` in place of ``import gokart``, and ``from kart_runtime.gokart.x import y``.
-Only names are given here; what they do is written where they come from.
+It only gives names; their documentation is where they are defined.
 """
 
 from kart_runtime.gokart.build import WorkerSchedulerFactory, build

@@ -70,14 +70,14 @@ def build(  # noqa: PLR0917 - gokart's signature
     task, return_value, log_level
         See `kart_runtime.build`.
     reset_register
-        Whether luigi forgets the task classes of other modules than its own and kart's first. kart does not need it;
-        it is for programs that define classes of one name again and again.
+        Whether to remove the task classes of other modules than luigi's and kart's from luigi's register first. kart
+        does not need it; it is for programs that repeatedly define classes with the same name.
     task_lock_exception_max_tries
-        Accepted; kart waits for a lock up to a time, so the number of tries does not count.
+        Accepted without effect: kart limits the time that it waits for a lock, not the number of tries.
     task_lock_exception_max_wait_seconds
         gokart's name of `lock_wait`.
     task_dump_config
-        Print or store a tree or table of the tasks before the build.
+        Tree or table of the tasks to log or store before the build.
     local_scheduler, detailed_summary
         Arguments of `luigi.build` that gokart passes on. To use luigi's central scheduler, call
         `luigi.build(..., local_scheduler=False)`.

@@ -1,4 +1,4 @@
-"""What does ``[GCSConfig]`` of luigi's configuration name? The variable of the credentials; and luigi's client of GCS.
+"""Settings of ``[GCSConfig]`` in luigi's configuration, and luigi's client of GCS.
 
 kart's own store reads the same section (`storage.stores.gcs`) and needs neither this class nor luigi's client.
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class GCSConfig(luigi.Config):
-    """Which environment variable holds the credentials; where it holds none, Google's default credentials count."""
+    """Name of the environment variable with the credentials; if it is empty, Google's default credentials apply."""
 
     gcs_credential_name: luigi.StrParameter = luigi.StrParameter(
         default="GCS_CREDENTIAL",
@@ -27,12 +27,17 @@ class GCSConfig(luigi.Config):
     _client: luigi.contrib.gcs.GCSClient | None = None
 
     def get_gcs_client(self) -> luigi.contrib.gcs.GCSClient:
-        """Return luigi's client of GCS, for programs that use it by themselves; made once.
+        """Return luigi's client of GCS, for programs that use it directly; created once.
+
+        Returns
+        -------
+        luigi.contrib.gcs.GCSClient
+            The client.
 
         Raises
         ------
         ImportError
-            When google-api-python-client is not installed. kart does not use it, so none of its extras brings it.
+            google-api-python-client is not installed. kart does not use it, so no extra contains it.
         """
         if self._client is None:
             if find_spec("googleapiclient") is None:

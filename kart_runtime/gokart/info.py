@@ -1,5 +1,5 @@
-"""What is `gokart.info`? Two names of `kart_runtime.gokart.tree`."""
+"""gokart's names of the older form of the tree."""
 
-from kart_runtime.gokart.tree import make_tree_info, tree_info
+from kart_runtime.gokart.tree.task_info import make_tree_info, tree_info
 
 __all__ = ["make_tree_info", "tree_info"]

@@ -1,4 +1,4 @@
-"""Under which module do gokart's projects find the type checks of frames? This one; they come from `frame_checks`."""
+"""gokart's names of the type checks of frames."""
 
 from kart_runtime.task.column_types import PandasTypeConfig, PandasTypeConfigMap, PandasTypeError
 

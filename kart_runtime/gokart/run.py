@@ -1,39 +1,29 @@
-"""How is a pipeline run by luigi's command line? ``python main.py my_package.Train --rate 0.1 --local-scheduler``.
+"""Run of a pipeline by luigi's command line: ``python main.py my_package.Train --rate 0.1 --local-scheduler``.
 
-`run` reads luigi's options, does what kart adds to them (a tree of the tasks, deletion of outputs that nobody needs, a
-test run, a report to Slack), else has luigi's worker run the task, and ends the program with an exit code.
-`add_config` gives luigi a configuration file first. Called by users' ``main.py``.
+`run` reads luigi's options, does what kart adds to them (a tree of the tasks, deletion of unnecessary outputs, a test
+run, a report to Slack), lets luigi's worker run the task, and ends the program with an exit code.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import re
 import sys
-import tomllib
-import warnings
-from collections import ChainMap
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from configparser import BasicInterpolation, RawConfigParser
-from configparser import Error as IniError
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NoReturn, cast
 
 import luigi
 from luigi import execution_summary, interface, retcodes
 from luigi.cmdline_parser import CmdlineParser
-from luigi.configuration import LuigiConfigParser, LuigiTomlParser
-from luigi.configuration.cfg_parser import CombinedInterpolation, EnvironmentInterpolation
-from luigi.freezing import recursively_freeze
 from luigi.setup_logging import InterfaceLogging
 
 from kart_runtime.errors import ConfigError
 from kart_runtime.gokart.empty_dumps import check_tasks, test_run
-from kart_runtime.gokart.slack.slack_api import EventAggregator, SlackAPI, SlackConfig
-from kart_runtime.gokart.tree import make_tree_info, tree_info
+from kart_runtime.gokart.slack.event_aggregator import EventAggregator
+from kart_runtime.gokart.slack.slack_api import SlackAPI
+from kart_runtime.gokart.slack.slack_config import SlackConfig
+from kart_runtime.gokart.tree.task_info import make_tree_info, tree_info
 from kart_runtime.gokart.workspace_management import delete_unnecessary_outputs
 from kart_runtime.luigi_bridge import WorkerSchedulerFactory
 from kart_runtime.task.base import TaskOnKart
@@ -47,7 +37,7 @@ EXIT_CODES: Mapping[str, int] = {
     "task_failed": 40,
     "scheduling_error": 50,
 }
-"""gokart's exit codes; of several the highest counts. The section ``[retcode]`` of luigi's configuration goes first."""
+"""gokart's exit codes; the highest applies. The section ``[retcode]`` of luigi's configuration has precedence."""
 
 _STATUS_CODES = (
     ("missing_data", "still_pending_ext"),
@@ -56,7 +46,7 @@ _STATUS_CODES = (
     ("scheduling_error", "scheduling_error"),
     ("not_run", "not_run"),
 )
-"""Which code stands for which part of luigi's summary."""
+"""Exit code for each part of luigi's summary."""
 
 
 def run(cmdline_args: Sequence[str] | None = None, set_retcode: bool = True) -> NoReturn:
@@ -65,16 +55,16 @@ def run(cmdline_args: Sequence[str] | None = None, set_retcode: bool = True) -> 
     Parameters
     ----------
     cmdline_args
-        The words after the program's name; by default those of this program.
+        Words after the program's name (default: those of this program).
     set_retcode
-        Whether the exit codes are those of `EXIT_CODES` where luigi's configuration says nothing; else luigi's are.
+        Whether `EXIT_CODES` replace luigi's default exit codes.
 
     Raises
     ------
     SystemExit
-        Always: 0, one of `EXIT_CODES`, 4 after an error inside luigi, 2 for options that do not exist.
+        Always: 0, one of `EXIT_CODES`, 4 after an error inside luigi, 2 for unknown options.
     ConfigError
-        When an option has a value that is not acceptable; nothing has run.
+        An option has an invalid value; nothing has run.
     """
     args = list(sys.argv[1:] if cmdline_args is None else cmdline_args)
     _show_tree(args)
@@ -90,26 +80,26 @@ def run(cmdline_args: Sequence[str] | None = None, set_retcode: bool = True) -> 
 
 @contextmanager
 def _parsed(args: list[str]) -> Iterator[luigi.Task]:
-    """Give the task that the words name, while luigi knows the other options, too."""
+    """Parse the command line and give its task, while luigi knows the other options, too."""
     with CmdlineParser.global_instance(args) as parser:
         yield parser.get_task_obj()
 
 
 def _show_tree(args: list[str]) -> None:
     with _parsed(args) as root:
-        wanted = tree_info()
-        if not wanted.mode:
+        options = tree_info()
+        if not options.mode:
             return
-        if wanted.mode not in ("simple", "all"):
+        if options.mode not in ("simple", "all"):
             raise ConfigError(
-                f"'{wanted.mode}' is no mode",
+                f"unknown mode '{options.mode}'",
                 file="command line",
                 key="--tree-info-mode",
                 expected='"simple" or "all"',
             )
-        target = wanted.output()
-        target.dump(make_tree_info(root, details=wanted.mode == "all"))
-    _log.info("The tree of the tasks was written to %s.", target.path())
+        target = options.output()
+        target.dump(make_tree_info(root, details=options.mode == "all"))
+    _log.info("Wrote the task tree to %s.", target.path())
     sys.exit()
 
 
@@ -122,43 +112,43 @@ def _delete_outputs(args: list[str]) -> None:
 
 
 def try_to_run_test_for_empty_data_frame(cmdline_args: Sequence[str]) -> None:
-    """With ``--test-run-pandas`` run the pipeline, then every task once more storing nothing, and end the program.
+    """With ``--test-run-pandas`` run the pipeline, then every task once more without storing, and end the program.
 
     Parameters
     ----------
     cmdline_args
-        The words of luigi's command line.
+        Words of luigi's command line.
 
     Raises
     ------
     SystemExit
-        When asked for: 0, or 1 when the pipeline or a task failed.
+        With that option: 0, or 1 if the pipeline or a task failed.
     """
     args = list(cmdline_args)
     with _parsed(args):
-        wanted = test_run()
-    if not wanted.pandas:
+        options = test_run()
+    if not options.pandas:
         return
     args = _without_test_options(args)
     try:
         run(args)
     except SystemExit as end:
         if end.code not in (0, None):
-            _log.error("The tasks were not tested: the pipeline itself ended with exit code %s.", end.code)
+            _log.error("The test run was skipped: the pipeline ended with exit code %s.", end.code)
             sys.exit(1)
     with _parsed(args) as root:
-        checks = check_tasks(root, wanted.namespace)
+        checks = check_tasks(root, options.namespace)
     sys.exit(0 if all(check.ok for check in checks) else 1)
 
 
 def _without_test_options(args: list[str]) -> list[str]:
-    kept, words = [], iter(args)
+    others, words = [], iter(args)
     for word in words:
         if not word.startswith("--test-run-"):
-            kept.append(word)
+            others.append(word)
         elif word != "--test-run-pandas" and "=" not in word:
             next(words, None)  # its value
-    return kept
+    return others
 
 
 # -- running ---------------------------------------------------------------------------------------------------------
@@ -168,12 +158,12 @@ def _exit_codes(args: list[str], set_retcode: bool) -> dict[str, int]:
     names = ("unhandled_exception", *EXIT_CODES)
     with CmdlineParser.global_instance(args) as parser:
         codes = {name: int(getattr(retcodes.retcode(), name)) for name in names}
-        given = [name for name in names if getattr(parser.known_args, f"retcode_{name}", None) is not None]
+        typed = [name for name in names if getattr(parser.known_args, f"retcode_{name}", None) is not None]
     config = luigi.configuration.get_config()
     if not set_retcode:
         return codes
-    said = {name for name in names if name in given or config.has_option("retcode", name)}
-    return codes | {name: code for name, code in EXIT_CODES.items() if name not in said}
+    configured = {name for name in names if name in typed or config.has_option("retcode", name)}
+    return codes | {name: code for name, code in EXIT_CODES.items() if name not in configured}
 
 
 def _run_by_luigi(args: list[str], codes: Mapping[str, int], events: EventAggregator) -> int:
@@ -183,7 +173,7 @@ def _run_by_luigi(args: list[str], codes: Mapping[str, int], events: EventAggreg
         return codes["already_running"]
     except Exception:
         with CmdlineParser.global_instance(args):
-            InterfaceLogging.setup(cast("Any", interface.core()))  # it may have happened before luigi came to that
+            InterfaceLogging.setup(cast("Any", interface.core()))  # it may have failed before luigi set up its log
         logging.getLogger("luigi-interface").exception("Uncaught exception in luigi")
         return codes["unhandled_exception"]
     with CmdlineParser.global_instance(args):
@@ -208,118 +198,8 @@ def _slack(args: list[str]) -> SlackAPI | None:
 
 def _report(args: list[str], api: SlackAPI, events: EventAggregator) -> None:
     with _parsed(args) as root:
-        wanted = SlackConfig().send_tree_info
-        tree = make_tree_info(root, details=True) if wanted else "Set SlackConfig.send_tree_info to have the tree here."
+        send_tree = SlackConfig().send_tree_info
+        tree = make_tree_info(root, details=True) if send_tree else "Set SlackConfig.send_tree_info to add the tree."
     lines = ["===== Event List ====", events.get_event_list(), os.linesep, "==== Tree Info ====", tree]
     comment = f"Report of {type(root).__name__}{os.linesep}{events.get_summary()}"
     api.send_snippet(comment=comment, title="event.txt", content=os.linesep.join(lines))
-
-
-# -- configuration ---------------------------------------------------------------------------------------------------
-
-_VARIABLE = re.compile(r"\$\{([^}]+)\}|%\(([^)]+)\)s")
-
-
-def add_config(file_path: str) -> None:
-    """Give luigi a configuration file: sections are named by tasks, and their keys by parameters.
-
-    In the values of .ini, .cfg, .conf and .toml files ``${NAME}`` and ``%(NAME)s`` stand for environment variables; in
-    the first three ``%(NAME)s`` stands for a key of the same section before that, as `configparser` has it.
-
-    Parameters
-    ----------
-    file_path
-        The file. What it sets replaces what earlier files have set.
-
-    Raises
-    ------
-    ConfigError
-        When the file is not there, not readable or of another kind.
-    """
-    path = Path(file_path)
-    kind = path.suffix.lower()
-    if kind in (".yaml", ".yml"):
-        raise ConfigError(
-            "luigi does not read YAML; in a kart project put the file below conf/ and use `kart run`",
-            file=file_path,
-            expected=".ini, .cfg, .conf or .toml",
-        )
-    if kind not in (".ini", ".cfg", ".conf", ".toml"):
-        raise ConfigError(f"'{kind}' is no kind of configuration file", file=file_path, expected=".ini, .cfg or .toml")
-    if not path.is_file():
-        raise ConfigError(f"the file does not exist (looked for it in {Path.cwd()})", file=file_path)
-    if kind == ".toml":
-        _add_toml(path)
-    else:
-        _add_ini(path)
-
-
-class _EnvironmentBelow(BasicInterpolation):
-    """``%(NAME)s`` of a key of the section or of DEFAULT, as usual, else of an environment variable."""
-
-    def before_get(self, parser: Any, section: str, option: str, value: str, defaults: Mapping[str, str]) -> str:
-        environment = {name: text.replace("%", "%%") for name, text in os.environ.items()}
-        below: MutableMapping[str, str] = ChainMap(dict(defaults), environment)
-        return super().before_get(parser, section, option, value, below)
-
-
-def _add_ini(path: Path) -> None:
-    try:
-        RawConfigParser().read(path)
-    except (ValueError, OSError, IniError) as error:
-        raise ConfigError(f"cannot be read: {error}", file=str(path)) from error
-    config: Any = LuigiConfigParser.instance()
-    config._interpolation = CombinedInterpolation([_EnvironmentBelow(), EnvironmentInterpolation()])
-    active = luigi.configuration.get_config()
-    if active is not config:
-        warnings.warn(
-            f"{path} is given to luigi's parser of ini files, but LUIGI_CONFIG_PARSER names another.", stacklevel=3
-        )
-    LuigiConfigParser.add_config_path(str(path.resolve()))
-
-
-def _add_toml(path: Path) -> None:
-    """Put the values of a TOML file into the configuration that luigi uses.
-
-    luigi's own parser of TOML wants another library, and its configuration is either all TOML or all ini.
-    """
-    try:
-        sections = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise ConfigError(f"cannot be read: {error}", file=str(path)) from error
-    config: Any = luigi.configuration.get_config()
-    for section, values in sections.items():
-        if not isinstance(values, dict):
-            raise ConfigError("it is in no section", file=str(path), key=section, expected="[TaskName] before it")
-        for name, value in values.items():
-            filled = _filled(value, str(path), f"{section}.{name}")
-            if isinstance(config, LuigiTomlParser):
-                config.set(section, name, recursively_freeze(filled))
-            else:
-                config.set(section, name, _as_text(filled).replace("%", "%%"))
-
-
-def _filled(value: Any, file: str, key: str) -> Any:
-    """Return a value with environment variables filled in, also inside lists and tables."""
-    if isinstance(value, dict):
-        return {name: _filled(item, file, f"{key}.{name}") for name, item in value.items()}
-    if isinstance(value, list):
-        return [_filled(item, file, key) for item in value]
-    if not isinstance(value, str):
-        return value
-
-    def variable(match: re.Match[str]) -> str:
-        name = match[1] or match[2]
-        if name not in os.environ:
-            raise ConfigError(f"the environment variable {name} is not set; set it", file=file, key=key)
-        return os.environ[name]
-
-    return _VARIABLE.sub(variable, value)
-
-
-def _as_text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, dict | list):
-        return json.dumps(value, default=str)
-    return str(value)

@@ -1,4 +1,4 @@
-"""What does ``[S3Config]`` of luigi's configuration name? The variables that hold the keys; and luigi's client of S3.
+"""Settings of ``[S3Config]`` in luigi's configuration, and luigi's client of S3.
 
 kart's own store reads the same section (`storage.stores.s3`) and needs neither this class nor luigi's client.
 """
@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 
 import luigi
 
+from kart_runtime.errors import ExtraMissing
+
 if TYPE_CHECKING:
     import luigi.contrib.s3
 
 
 class S3Config(luigi.Config):
-    """Which environment variables hold the two keys; where they hold none, boto3 looks where it always does."""
+    """Names of the environment variables with the two keys; if they are empty, boto3's default credentials apply."""
 
     aws_access_key_id_name: luigi.Parameter[str] = luigi.Parameter(
         default="AWS_ACCESS_KEY_ID", description="The environment variable that holds the id of the access key."
@@ -28,16 +30,21 @@ class S3Config(luigi.Config):
     _client: luigi.contrib.s3.S3Client | None = None
 
     def get_s3_client(self) -> luigi.contrib.s3.S3Client:
-        """Return luigi's client of S3, for programs that use it by themselves; made once.
+        """Return luigi's client of S3, for programs that use it directly; created once.
+
+        Returns
+        -------
+        luigi.contrib.s3.S3Client
+            The client.
 
         Raises
         ------
-        ImportError
-            When boto3 is not installed.
+        ExtraMissing
+            boto3 is not installed.
         """
         if self._client is None:
             if find_spec("boto3") is None:
-                raise ImportError("luigi's client of S3 needs boto3: pip install 'kart-runtime[s3]'")
+                raise ExtraMissing("luigi's client of S3 needs boto3", "s3")
             import luigi.contrib.s3 as contrib
 
             self._client = contrib.S3Client(

@@ -1,6 +1,6 @@
-"""gokart's names of what goes through structures and reads configuration files."""
+"""gokart's names for nested structures and configuration files."""
 
-from kart_runtime.gokart.run import add_config
+from kart_runtime.gokart.config_files import add_config
 from kart_runtime.storage.codecs.pickles import load_dill_with_pandas_backward_compatibility
 from kart_runtime.task.base import get_dataframe_type_from_task
 from kart_runtime.task.nested import FlattenableItems, flatten, map_flattenable_items

@@ -1,1 +1,1 @@
-"""Records of past runs: what was written, how long it took, and what may be deleted."""
+"""Records of past runs: reading and writing them, durations, and the files that may be deleted."""

@@ -1,7 +1,4 @@
-"""How long do tasks take? As long as lately, says the end of a workspace's history.
-
-Asked by `builder` for builds with several workers, where the longest way goes first.
-"""
+"""Durations of task classes, estimated from the newest runs; builds with several workers weight the critical path."""
 
 from __future__ import annotations
 
@@ -18,23 +15,20 @@ from kart_runtime.storage.stores import Stat, Store
 from kart_runtime.storage.stores.local import LocalStore
 
 _LOOK_BACK = 1 << 20
-"""Bytes of records, newest first, that are read to learn how long tasks take."""
+"""Bytes of records to read, newest first."""
 
 _LOOK_BACK_FILES = 3
-"""The same in files, on a remote store, where each costs a request."""
+"""Files to read on a remote store, where each costs a request."""
 
 _LOOK_BACK_DAYS = 14
-"""Days whose runs are asked for when a remote store has more files than one list tells of."""
+"""Days of runs to list when a remote store has more files than one page of a list."""
 
 
 def estimate_durations(workspace: str) -> dict[tuple[str, str], float]:
-    """Return how long the tasks of each class took lately, by module and name: the mean in the newest run that ran any.
+    """Return mean seconds by module and class name, from the newest run of `workspace` that ran the class.
 
-    Parameters
-    ----------
-    workspace
-        The workspace. Only the end of its history is read, so that a long one costs no more than a short one: on a
-        remote store one request for a list, or two, and three files.
+    Only the end of the history is read, so that a long one costs no more than a short one: on a remote store one or two
+    list requests, and three files.
     """
     store, folder = runs_folder(workspace)
     means: dict[tuple[str, str], float] = {}
@@ -55,7 +49,7 @@ def _local_ends(folder: str) -> Iterator[str]:
             with path.open("rb") as file:
                 file.seek(-min(left, path.stat().st_size), os.SEEK_END)
                 text = file.read(left).decode(errors="replace")
-        except OSError:  # removed by somebody, or not ours to read: an order of tasks is no reason to fail
+        except OSError:  # removed, or not readable: an order of tasks is no reason to fail
             continue
         yield text
         left -= len(text)
@@ -64,18 +58,18 @@ def _local_ends(folder: str) -> Iterator[str]:
 
 
 def _newest(store: Any, folder: str) -> Iterable[str]:
-    """Return the texts of the newest files of runs, as far as they can be read."""
+    """Return the texts of the newest readable files of runs."""
     try:
-        found = _lately(store, folder) if hasattr(store, "page") else store.list(folder)
-        keys = nlargest(_LOOK_BACK_FILES, (stat.key for stat in found if stat.key.endswith(".jsonl")))
+        stats = _recent(store, folder) if hasattr(store, "page") else store.list(folder)
+        keys = nlargest(_LOOK_BACK_FILES, (stat.key for stat in stats if stat.key.endswith(".jsonl")))
     except OSError:
         return []
     with ThreadPoolExecutor(_LOOK_BACK_FILES, "kart-runs") as threads:
         return list(threads.map(lambda key: _text_or_nothing(store, key), keys))
 
 
-def _lately(store: Any, folder: str) -> Iterable[Stat]:
-    """Return the files of runs: all that one request tells of, or else what a second one tells of the last days."""
+def _recent(store: Any, folder: str) -> Iterable[Stat]:
+    """Return the files of runs on one page of a list; if there are more, also a page of those of the last days."""
     page = store.page(f"{folder}/")
     if page.token is None:
         return list(page.found)

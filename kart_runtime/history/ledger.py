@@ -1,8 +1,8 @@
-"""What happened? The five log files of a task, and one line for each attempt in the file of its run.
+"""Writer of the five log files of a task, and of a line for each attempt in the file of its run.
 
 The log files are gokart's, under gokart's names, so that its users and tools find them. The run's file
 ``log/runs/<run id>.jsonl`` begins with a header (versions, host, command) and grows by one line an attempt: a line
-costs a fraction of a file of its own. Another line says which tasks the run refers to, for whoever tidies up.
+costs a fraction of a file of its own. Another line names the tasks that the run uses, for `kart gc`.
 *Existence of outputs decides what to do; the ledger only explains it.*
 """
 
@@ -44,17 +44,7 @@ RUNS_FOLDER = "log/runs"
 
 
 class LogFiles:
-    """The log files of one task.
-
-    Parameters
-    ----------
-    workspace
-        The workspace.
-    name
-        The class name of the task.
-    unique_id
-        The id of the task.
-    """
+    """Log files of one task, given by its workspace, class name and id."""
 
     __slots__ = ("_folder", "_key", "_name", "_put")
 
@@ -66,61 +56,36 @@ class LogFiles:
         self._put = _putting(store)
 
     def url(self, kind: str) -> str:
-        """Return where a log file lies.
-
-        Parameters
-        ----------
-        kind
-            A key of `LOG_FILES`.
-        """
+        """Return the url of a log file; `kind` is a key of `LOG_FILES`."""
         return f"{self._folder}{kind}{self._name}{LOG_FILES[kind]}"
 
     def target(self, kind: str) -> Target:
-        """Return the target of a log file, to look for it and to read it.
-
-        Parameters
-        ----------
-        kind
-            A key of `LOG_FILES`.
-        """
+        """Return the target of a log file."""
         return Target(self.url(kind))
 
     def write(self, kind: str, data: bytes) -> None:
         """Write a log file.
 
-        There are five of them with each output, so they go to their place in one write each, without a checksum and
-        without the rename that makes an output whole or absent: nobody takes one for a result.
-
-        Parameters
-        ----------
-        kind
-            A key of `LOG_FILES`.
-        data
-            Its bytes.
+        There are five of them with each output, so each is written at once, without a checksum and without the rename
+        that makes an output atomic: nobody takes one for a result.
         """
         self._put(f"{self._key}{kind}{self._name}{LOG_FILES[kind]}", data)
 
     def read(self, kind: str) -> Any:
-        """Return what a log file holds, None when there is none; an empty one was begun by a process that died.
-
-        Parameters
-        ----------
-        kind
-            A key of `LOG_FILES`.
-        """
+        """Return the value in a log file; None if there is none, or a process died while it wrote it."""
         target = Target(self.url(kind))
-        found = target.stat()
-        return target.load() if found is not None and found.size else None
+        stat = target.stat()
+        return target.load() if stat is not None and stat.size else None
 
 
 @lru_cache(maxsize=1)
 def _versions_of(number_of_modules: int) -> dict[str, str]:  # noqa: ARG001 - the key of the cache
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for name, module in sorted(sys.modules.items()):
         version = None if "." in name or name.startswith("_") else vars(module).get("__version__")
         if isinstance(version, str) and name not in sys.stdlib_module_names:
-            found[name] = version.partition(" ")[0]
-    return found
+            versions[name] = version.partition(" ")[0]
+    return versions
 
 
 def module_versions() -> dict[str, str]:
@@ -129,7 +94,7 @@ def module_versions() -> dict[str, str]:
 
 
 def versions_text() -> bytes:
-    """Return what `module_versions` returns as text, a line for each library."""
+    """Return `module_versions` as text, a line for each library."""
     return _text_of(len(sys.modules))
 
 
@@ -144,15 +109,10 @@ def new_run_id() -> str:
 
 
 class Ledger:
-    """The writer of one run's file, in each workspace that the run touches.
+    """Writer of one run's file, in each workspace that the run uses.
 
     On a file system the file grows by a line an attempt. A remote store cannot append: there lines are collected, and
-    stored as an object of their own when some time has passed, and at the end.
-
-    Parameters
-    ----------
-    run_id
-        The id of the run; a new one by default.
+    stored as an object of their own every 30 seconds, and at the end.
     """
 
     def __init__(self, run_id: str | None = None) -> None:
@@ -160,32 +120,16 @@ class Ledger:
         self._files: dict[str, _File] = {}
 
     def append(self, workspace: str, record: Mapping[str, Any]) -> None:
-        """Add the record of one attempt.
-
-        Parameters
-        ----------
-        workspace
-            The workspace of the task.
-        record
-            What happened: the fields of `RunRecord`, without the run.
-        """
+        """Add the record of one attempt: the fields of `RunRecord`, without the run."""
         self._file(workspace).append(self._line(record))
 
     def record_references(
         self, workspace: str, tasks: Mapping[str, Mapping[str, Sequence[str]]], optional: bool = False
     ) -> None:
-        """Add which tasks the run refers to, also those that have nothing to do: what they have stored is in use.
+        """Add the tasks that the run uses (module to class name to ids), also those that have nothing to do.
 
-        It is stored at once, or in the background: whoever tidies up has to know of a run that goes on.
-
-        Parameters
-        ----------
-        workspace
-            The workspace of the tasks.
-        tasks
-            Module to class name to unique ids.
-        optional
-            Whether a workspace that cannot be written to is no reason to fail, because the run has nothing to store.
+        The line is stored at once, or in the background, because `kart gc` has to know of active runs. With `optional`
+        a workspace that cannot be written is no reason to fail: the run has nothing to store.
         """
         line = json.dumps({"run_id": self.run_id, "tasks": tasks}) + "\n"
         try:
@@ -195,7 +139,9 @@ class Ledger:
         except OSError as error:
             if not optional:
                 raise
-            logger.warning("That this run has used %s could not be noted there: %s", workspace, error)
+            logger.warning(
+                "Could not record this run in %s: %s. `kart gc` may delete outputs that it uses.", workspace, error
+            )
 
     def _line(self, record: Mapping[str, Any]) -> str:
         """Return the record as JSON, put together by hand: json.dumps would take twice as long for the same text."""
@@ -214,13 +160,13 @@ class Ledger:
 
     def _file(self, workspace: str) -> _File:
         folder = workspace if workspace.endswith("/") or not workspace else f"{workspace}/"
-        found = self._files.get(folder)
-        if found is None:
+        file = self._files.get(folder)
+        if file is None:
             store, key = store_for(f"{folder}{RUNS_FOLDER}/{self.run_id}")
             header = json.dumps(_header(self.run_id)) + "\n"
-            found = _Lines(key, header) if isinstance(store, LocalStore) else _Objects(store, key, header)
-            self._files[folder] = found
-        return found
+            file = _Lines(key, header) if isinstance(store, LocalStore) else _Objects(store, key, header)
+            self._files[folder] = file
+        return file
 
     def __enter__(self) -> Self:
         return self
@@ -255,7 +201,7 @@ class _Lines:
 
 
 _FLUSH_SECONDS = 30.0
-"""How much of a long run's records a crash may take on a remote store."""
+"""Seconds of a long run's records that a crash may lose on a remote store."""
 
 
 class _Objects:
@@ -287,7 +233,7 @@ _File = _Lines | _Objects
 
 
 def _putting(store: Any) -> Callable[[str, bytes], None]:
-    """Return how log files are stored."""
+    """Return the function that stores log files."""
     if is_remote(store):
         return partial(background.put, store)
     return getattr(store, "put", None) or partial(put, store)
@@ -310,5 +256,5 @@ def _header(run_id: str) -> dict[str, Any]:
 
 
 def _without_values(argv: list[str]) -> list[str]:
-    # An override on the command line may hold a secret that somebody typed; its name is enough to explain the run.
+    # An override on the command line may contain a secret; its name is enough to explain the run.
     return [re.sub(r"=.*", "=...", word, flags=re.DOTALL) for word in argv]

@@ -1,7 +1,4 @@
-"""What happened before? What the files of earlier runs say, which `ledger` has written.
-
-Asked by `durations`, and by the commands that tidy up a workspace.
-"""
+"""Reader of the files of earlier runs, which `ledger` wrote."""
 
 from __future__ import annotations
 
@@ -17,27 +14,21 @@ from typing import Any, NamedTuple
 
 from kart_runtime.history.ledger import RUNS_FOLDER
 from kart_runtime.storage.registry import store_for
-from kart_runtime.storage.stores import Stat, Store
+from kart_runtime.storage.stores import Stat, Store, is_remote
 from kart_runtime.storage.stores.local import LocalStore
 from kart_runtime.storage.target import Stored
 
 logger = logging.getLogger(__name__)
 
-_AT_ONCE = 16
-"""Files of runs that are read at once from a remote store."""
+_PARALLEL_REQUESTS = 16
+"""Number of files of runs to read from a remote store in parallel."""
 
 _SUFFIX = re.compile(r"(?:\.part\d+)?\.jsonl")
 _RUN_ID = re.compile(r"(\d{8}T\d{6}Z)-\w+")
 
 
 class TaskName(NamedTuple):
-    """A task, as the files of runs name it.
-
-    Attributes
-    ----------
-    module, task, unique_id
-        Its class's module and name, and its id.
-    """
+    """Module and name of a task's class, and the task's id, as the files of runs have them."""
 
     module: str
     task: str
@@ -46,30 +37,30 @@ class TaskName(NamedTuple):
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What is kept of one attempt at one task.
+    """Record of one attempt at one task.
 
     Attributes
     ----------
     task, module, unique_id
         Class name, module and id of the task.
     state
-        How the attempt ended: "done", "failed", "complete" (somebody else was faster).
+        End of the attempt: "done", "failed", "complete" (another process ran the task first).
     started
-        When it started, ISO 8601 in UTC.
+        Start time, ISO 8601 in UTC.
     seconds
-        How long it took.
+        Duration.
     seed
-        The seed that it ran with.
+        Random seed of the attempt.
     params
-        The significant parameters as text, secrets masked.
+        Significant parameters as text, secrets masked.
     outputs
-        What it stored.
+        Stored files.
     log_files
-        The kinds of log files that were written, of `LOG_FILES`; `LogFiles` says where they lie.
+        Kinds of the written log files, of `LOG_FILES`; `LogFiles` has their urls.
     error
-        What went wrong, "" when nothing did.
+        Message of the error, or "".
     reason
-        Why the task was run.
+        Reason for running the task.
     run_id
         The run that the attempt belongs to.
     """
@@ -89,46 +80,27 @@ class RunRecord:
     run_id: str = ""
 
     @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> RunRecord:
-        """Return the record of a decoded line; what a later version added is left out.
-
-        Parameters
-        ----------
-        found
-            The decoded line.
-
-        Raises
-        ------
-        TypeError
-            When it is no record.
-        """
-        known = {name: found[name] for name in cls.__dataclass_fields__ if name in found}
-        known["outputs"] = tuple(map(_stored, known.get("outputs", ())))
-        known["log_files"] = tuple(known.get("log_files", ()))
-        record = cls(**known)
+    def from_json(cls, values: Mapping[str, Any]) -> RunRecord:
+        """Return the record of a decoded line, without fields of later versions; raise TypeError if it is none."""
+        fields = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
+        fields["outputs"] = tuple(map(_stored, fields.get("outputs", ())))
+        fields["log_files"] = tuple(fields.get("log_files", ()))
+        record = cls(**fields)
         texts = (record.task, record.module, record.unique_id, *record.log_files)
         if not all(isinstance(text, str) for text in texts) or not isinstance(record.seconds, int | float):
             raise TypeError("no record of an attempt")
         return record
 
 
-def _stored(found: Mapping[str, Any]) -> Stored:
-    stored = Stored(found.get("url", ""), found.get("size", 0), found.get("sha256", ""))
+def _stored(values: Mapping[str, Any]) -> Stored:
+    stored = Stored(values.get("url", ""), values.get("size", 0), values.get("sha256", ""))
     if not isinstance(stored.url, str):
         raise TypeError("no record of an output")
     return stored
 
 
 class RunFiles(NamedTuple):
-    """Where the lines of one run lie.
-
-    Attributes
-    ----------
-    id
-        The run.
-    files
-        Its files; on a remote store a long run has several.
-    """
+    """Id of a run, and its files; on a remote store a long run has several."""
 
     id: str
     files: tuple[Stat, ...]
@@ -136,28 +108,26 @@ class RunFiles(NamedTuple):
 
 @dataclass(frozen=True)
 class Run:
-    """What the files of one run say.
+    """Contents of the files of one run.
 
     Attributes
     ----------
-    id
-        The run.
-    files
-        Its files.
+    id, files
+        As in `RunFiles`.
     started
-        When it began, in seconds since the epoch. None: the file is not named like that of a run.
+        Start time in seconds since the epoch; None if the file is not named like that of a run.
     written
-        When something was last written to its files, in seconds since the epoch.
+        Time of the last write to its files, in seconds since the epoch.
     records
-        Its attempts. Cut and foreign lines are passed over.
+        Its attempts. Cut and foreign lines are ignored.
     tasks
-        The tasks that it refers to: those of its attempts, and all others of its graphs.
-    has_told
-        Whether it has said which tasks it refers to. One that was killed has not, nor has one of an early version.
+        The tasks that it uses: those of its attempts, and all others of its graphs.
+    has_references
+        Whether the tasks of its graphs are recorded. They are not if it was killed early, or had an early version.
     unread
-        Why a file could not be read, "" when all were.
+        Reason why a file could not be read, or "".
     cut
-        What else is wrong with a file, so that the run may refer to more tasks; "" when nothing is.
+        Other damage, because of which the run may use more tasks; or "".
     """
 
     id: str
@@ -166,70 +136,45 @@ class Run:
     written: float
     records: tuple[RunRecord, ...]
     tasks: frozenset[TaskName]
-    has_told: bool
+    has_references: bool
     unread: str = ""
     cut: str = ""
 
 
 def read_records(workspace: str) -> Iterator[RunRecord]:
-    """Go through the records of a workspace, oldest run first.
-
-    Parameters
-    ----------
-    workspace
-        The workspace. Cut and foreign lines are passed over, and so are files that cannot be read, with a warning.
-    """
+    """Yield the records of a workspace, oldest run first, without cut and foreign lines and unreadable files."""
     for run in read_runs(workspace, list_runs(workspace)):
         yield from run.records
 
 
 def list_runs(workspace: str) -> list[RunFiles]:
-    """Return the runs of a workspace, oldest first.
-
-    Parameters
-    ----------
-    workspace
-        The workspace.
-    """
+    """Return the runs of a workspace, oldest first."""
     store, folder = runs_folder(workspace)
-    found: dict[str, list[Stat]] = {}
+    files: dict[str, list[Stat]] = {}
     for stat in _local_files(folder) if isinstance(store, LocalStore) else store.list(folder):
         name = stat.key[stat.key.rfind("/") + 1 :]
         suffix = _SUFFIX.search(name)
         if suffix and suffix.end() == len(name) and stat.key == f"{folder}/{name}":
-            found.setdefault(name[: suffix.start()], []).append(stat)
-    return [RunFiles(run, tuple(files)) for run, files in sorted(found.items())]
+            files.setdefault(name[: suffix.start()], []).append(stat)
+    return [RunFiles(run, tuple(stats)) for run, stats in sorted(files.items())]
 
 
 def read_runs(workspace: str, listed: Sequence[RunFiles]) -> Iterator[Run]:
-    """Go through runs of a workspace, in the order given.
-
-    Parameters
-    ----------
-    workspace
-        The workspace.
-    listed
-        Those that are wanted, as `list_runs` gives them. A file that cannot be read is passed over with a warning, and
-        is `unread` of its run.
-    """
+    """Yield the listed runs of a workspace; a file that cannot be read gives a warning, and is `unread` of its run."""
     store, _ = runs_folder(workspace)
-    if isinstance(store, LocalStore):
+    if not is_remote(store):
         for files in listed:
             yield _read_run(store, files)
         return
-    with ThreadPoolExecutor(_AT_ONCE, "kart-runs") as threads:
-        for start in range(0, len(listed), 4 * _AT_ONCE):  # a long history does not fit into memory
-            yield from threads.map(lambda files: _read_run(store, files), listed[start : start + 4 * _AT_ONCE])
+    with ThreadPoolExecutor(_PARALLEL_REQUESTS, "kart-runs") as threads:
+        for start in range(0, len(listed), 4 * _PARALLEL_REQUESTS):  # a long history does not fit into memory
+            yield from threads.map(
+                lambda files: _read_run(store, files), listed[start : start + 4 * _PARALLEL_REQUESTS]
+            )
 
 
 def runs_folder(workspace: str) -> tuple[Any, str]:
-    """Return the store of a workspace, and the key of the folder in it where the files of runs lie.
-
-    Parameters
-    ----------
-    workspace
-        The workspace.
-    """
+    """Return the store of a workspace, and the key of its folder of runs."""
     slash = "" if workspace.endswith("/") or not workspace else "/"
     store, key = store_for(f"{workspace}{slash}{RUNS_FOLDER}")
     return store, str(Path(key)) if isinstance(store, LocalStore) else key
@@ -240,7 +185,7 @@ def _local_files(folder: str) -> Iterator[Stat]:
         try:
             status = path.stat()
             yield Stat(str(path), status.st_size, status.st_mtime)
-        except OSError:  # whoever reads it says why
+        except OSError:  # reading it gives the reason
             yield Stat(str(path), 0, 0.0)
 
 
@@ -248,58 +193,52 @@ def _read_run(store: Store, run: RunFiles) -> Run:
     lines, unread = _Lines(), ""
     for stat in run.files:
         try:
-            lines.take(text_of(store, stat.key))
+            lines.add(text_of(store, stat.key))
         except OSError as error:
-            logger.warning("A run's file is passed over, because it cannot be read: %s", error)
+            logger.warning("Ignoring a run's file that cannot be read: %s", error)
             unread = str(error)
     records = tuple(lines.records)
     tasks = lines.tasks.union(TaskName(record.module, record.task, record.unique_id) for record in records)
     written = max(stat.modified for stat in run.files)
-    return Run(run.id, run.files, _started(run.id), written, records, tasks, lines.has_told, unread, lines.cut)
+    return Run(run.id, run.files, _started(run.id), written, records, tasks, lines.has_references, unread, lines.cut)
 
 
 def text_of(store: Store, key: str) -> str:
-    """Return what a run's file says.
-
-    Parameters
-    ----------
-    store, key
-        Where it lies.
-    """
+    """Return the text of a run's file."""
     with store.open(key) as file:
         return file.read().decode(errors="replace")
 
 
 def _started(run_id: str) -> float | None:
-    named = _RUN_ID.fullmatch(run_id)
+    match = _RUN_ID.fullmatch(run_id)
     try:
-        return datetime.strptime(named[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp() if named else None
+        return datetime.strptime(match[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp() if match else None
     except ValueError:
         return None
 
 
 class _Lines:
-    """What the lines of one run say, taken file by file."""
+    """Contents of the lines of one run, added file by file."""
 
     def __init__(self) -> None:
         self.records: list[RunRecord] = []
         self.tasks: frozenset[TaskName] = frozenset()
-        self.has_told = False
+        self.has_references = False
         self.cut = ""
 
-    def take(self, text: str) -> None:
+    def add(self, text: str) -> None:
         for line in text.splitlines():
-            found = _decoded(line)
-            if found is None:
-                # A cut line of an attempt takes nothing away that the line of all tasks does not say.
+            values = _decoded(line)
+            if values is None:
+                # A cut line of an attempt loses nothing: the line of all tasks names its task, too.
                 if not line.startswith('{"task":'):
                     self.cut = f"a line of its file is cut: {line[:40]}"
-            elif "tasks" in found:
-                self._refer(found["tasks"])
-            elif "unique_id" in found:
-                self.records += _record(found)
+            elif "tasks" in values:
+                self._add_references(values["tasks"])
+            elif "unique_id" in values:
+                self.records += _record(values)
 
-    def _refer(self, tasks: Any) -> None:
+    def _add_references(self, tasks: Any) -> None:
         try:
             names = [
                 TaskName(module, task, unique_id)
@@ -308,36 +247,30 @@ class _Lines:
                 for unique_id in ids
             ]
             self.tasks |= frozenset(names)
-            self.has_told = True
+            self.has_references = True
         except (AttributeError, TypeError):
-            self.cut = "a line of its file, which should name tasks, does not"
+            self.cut = "a line of its file that should name tasks does not"
 
 
 def _decoded(line: str) -> dict[str, Any] | None:
-    """Return what a line says, nothing when it is none of a run; None when it cannot be decoded."""
+    """Return the values of a line, empty if it is not one of a run's; None if it cannot be decoded."""
     try:
-        found = json.loads(line)
+        values = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else {}
+    return values if isinstance(values, dict) else {}
 
 
-def _record(found: Mapping[str, Any]) -> Iterator[RunRecord]:
+def _record(values: Mapping[str, Any]) -> Iterator[RunRecord]:
     try:
-        yield RunRecord.from_json(found)
+        yield RunRecord.from_json(values)
     except (AttributeError, TypeError):
         return
 
 
 def records_in(text: str) -> Iterator[RunRecord]:
-    """Go through the records in what a run's file says, or in the end of that.
-
-    Parameters
-    ----------
-    text
-        What it says. Cut and foreign lines are passed over.
-    """
+    """Yield the records in the text of a run's file, or in its end, without cut and foreign lines."""
     for line in text.splitlines():
-        found = _decoded(line)
-        if found and "unique_id" in found:
-            yield from _record(found)
+        values = _decoded(line)
+        if values and "unique_id" in values:
+            yield from _record(values)

@@ -1,7 +1,4 @@
-"""What would happen to one file? A change with the bytes before and after, or a problem; here a change is also written.
-
-Called by `survey`, and by ``kart migrate`` to show and to write.
-"""
+"""Change of one file: the bytes before and after, its diff, and how it is written."""
 
 from __future__ import annotations
 
@@ -17,20 +14,12 @@ from kart_runtime.errors import KartError
 
 
 class CannotMigrate(KartError, ValueError):
-    """A file that stays as it is, because what it says cannot be read or kept."""
+    """A file that cannot be migrated and stays as it is."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A file that stays as it is although it should change.
-
-    Attributes
-    ----------
-    path
-        The file.
-    message
-        Why, and what to do.
-    """
+    """A file that stays as it is although it should change, with the reason and what to do."""
 
     path: Path
     message: str
@@ -48,13 +37,13 @@ class Change:
     path
         The file.
     before
-        Its bytes now. None: it does not exist.
+        Its bytes now; None if it does not exist.
     after
-        Its bytes afterwards.
+        Its new bytes.
     encoding
-        How the bytes are shown as text.
+        Encoding of the bytes, for the diff.
     imports, strings
-        How many imports and how many names in strings change.
+        Number of imports and of names in strings that change.
     """
 
     path: Path
@@ -66,20 +55,14 @@ class Change:
 
 
 def diff(change: Change) -> Iterator[str]:
-    """Yield the lines of a unified diff, without line endings.
-
-    Parameters
-    ----------
-    change
-        The change.
-    """
+    """Yield the lines of a unified diff, without line endings."""
     old = "/dev/null" if change.before is None else str(change.path)
     before, after = (_lines(data, change.encoding) for data in (change.before or b"", change.after))
     yield from difflib.unified_diff(before, after, old, str(change.path), lineterm="")
 
 
 def _lines(data: bytes, encoding: str) -> list[str]:
-    # Not splitlines(): a form feed or a unicode separator inside a line would make two lines of it.
+    # Not splitlines(): it also splits at form feeds and unicode separators.
     lines = data.decode(encoding).split("\n")
     return [line.removesuffix("\r") for line in (lines if lines[-1] else lines[:-1])]
 
@@ -87,17 +70,7 @@ def _lines(data: bytes, encoding: str) -> list[str]:
 def write(change: Change) -> None:
     """Replace the file in one step; its mode stays, and a link stays a link to the changed file.
 
-    Parameters
-    ----------
-    change
-        The change.
-
-    Raises
-    ------
-    CannotMigrate
-        The file is not what it was when it was read.
-    OSError
-        The file cannot be written. It is what it was.
+    Raises `CannotMigrate` when the file has changed since it was read, and OSError when it cannot be written.
     """
     if change.before is None:
         _create(change.path, change.after)
@@ -106,12 +79,12 @@ def write(change: Change) -> None:
     if not os.access(path, os.W_OK):
         raise PermissionError(f"{change.path} is not writable")
     if path.read_bytes() != change.before:
-        raise CannotMigrate("has changed meanwhile; run the command again")
+        raise CannotMigrate("has changed meanwhile. Run the command again.")
     _replace(path, change.after)
 
 
 def _create(path: Path, data: bytes) -> None:
-    # "x" fails where somebody has made the file since it was looked for, and at a link that leads nowhere.
+    # "x" fails if somebody has created the file since the scan, and at a broken link.
     with path.open("xb") as file:
         try:
             file.write(data)

@@ -1,7 +1,7 @@
-"""What does a luigi configuration say in YAML? Each section of a task family as a block; luigi's own sections stay.
+"""Conversion of a luigi configuration to YAML: a block for each section of a task; luigi's own sections stay.
 
 A block belongs into the file of its module below ``conf/base/tasks``, which an ini does not know; so the YAML is a
-draft with a comment on each block. Called by `survey`.
+draft with a comment on each block.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import configparser
 import json
 import re
-from dataclasses import dataclass
 
 import yaml
 
@@ -21,11 +20,11 @@ SETTINGS = {
     "should_dump_supplementary_log_files": "log_files",
     "fail_on_empty_dump": "fail_on_empty_dump",
 }
-"""Parameters of every task that kart has a setting of ``run`` for, and that setting."""
+"""Parameters of every task that have a setting of ``run`` in kart."""
 
 _EVERY_TASK = "TaskOnKart"
 _FAMILY = re.compile(r"(?:\w+\.)*_*[A-Z]\w*")
-# Configuration of libraries that begins with a capital as tasks do.
+# Sections of libraries, which begin with a capital as those of tasks do.
 _CONFIGS = frozenset({"GCSConfig", "PandasTypeConfig", "S3Config", "SlackConfig"})
 _DEFAULT = "DEFAULT"
 
@@ -38,36 +37,10 @@ _FLOAT = re.compile(r"-?[0-9]+\.[0-9]+")
 _PLAIN = re.compile(r"(?:\.{0,2}/|\$\{|[A-Za-z_])[\w/.$:{}@+\-]*", re.ASCII)
 
 
-@dataclass(frozen=True)
-class Converted:
-    """A configuration in YAML.
+def convert(text: str, name: str) -> tuple[str, tuple[str, ...]]:
+    """Return a luigi configuration as YAML, empty without a section of a task, and the names of the other sections.
 
-    Attributes
-    ----------
-    text
-        The YAML. Empty when no section is of a task family.
-    stay
-        The sections that are luigi's, or of no task family, and stay in the ini.
-    """
-
-    text: str
-    stay: tuple[str, ...]
-
-
-def convert(text: str, name: str) -> Converted:
-    """Return a luigi configuration as YAML.
-
-    Parameters
-    ----------
-    text
-        The ini.
-    name
-        Its name, for the comment.
-
-    Raises
-    ------
-    CannotMigrate
-        It is no ini, or refers to itself in a circle.
+    `name` is the file's name. Raises `CannotMigrate` when the text is no ini, or refers to itself in a cycle.
     """
     # With another name for the section of defaults, [DEFAULT] is not copied into every section.
     parser = configparser.RawConfigParser(default_section="")
@@ -75,17 +48,17 @@ def convert(text: str, name: str) -> Converted:
     try:
         parser.read_string(text, name)
     except configparser.Error as error:
-        raise CannotMigrate(f"is no luigi configuration: {' '.join(str(error).split())}") from error
+        raise CannotMigrate(f"is not a luigi configuration: {' '.join(str(error).split())}") from error
     sections = {section: dict(parser.items(section)) for section in parser.sections()}
     families = [section for section in sections if _is_family(section)]
-    stay = tuple(section for section in sections if section not in families)
+    others = tuple(section for section in sections if section not in families)
     if not families:
-        return Converted("", stay)
+        return "", others
     keys = _keys(families)
     default = sections.get(_DEFAULT, {})
     blocks = [block for family in families for block in _blocks(family, keys[family], _read(sections, family, default))]
-    head = f"# Made from {name}: move each block to the file that its comment names.\n"
-    return Converted("\n".join([head, *blocks]), stay)
+    head = f"# Converted from {name}: move each block to the file that its comment names.\n"
+    return "\n".join([head, *blocks]), others
 
 
 def _is_family(section: str) -> bool:
@@ -114,30 +87,24 @@ def _read(sections: dict[str, dict[str, str]], family: str, default: dict[str, s
 def _filled(text: str, options: dict[str, str], depth: int = 0) -> str:
     """Return text with ``%(option)s`` filled in, and what comes from the environment as ``${oc.env:NAME}``."""
     if depth > _DEEPEST:
-        raise CannotMigrate(f"the value {text!r} refers to itself; write it out")
+        raise CannotMigrate(f"the value {text!r} refers to itself. Write it out.")
 
-    def fill(found: re.Match[str]) -> str:
-        name = found[1]
-        if found[0] == "%%":
+    def fill(match: re.Match[str]) -> str:
+        name = match[1]
+        if match[0] == "%%":
             return "%"
         if name is None:
-            raise CannotMigrate(f"in {text!r} a single % means nothing; write %% or %(NAME)s")
+            raise CannotMigrate(f"a single % in {text!r} has no meaning. Write %% or %(NAME)s.")
         return _filled(options[name], options, depth + 1) if name in options else f"${{oc.env:{name}}}"
 
     return _VARIABLE.sub(
-        lambda found: found[0] if found[1].startswith("oc.env:") else f"${{oc.env:{found[1]}}}",
+        lambda match: match[0] if match[1].startswith("oc.env:") else f"${{oc.env:{match[1]}}}",
         _REFERENCE.sub(fill, text),
     )
 
 
 def scalar(text: str) -> str:
-    """Return a value as YAML: a number, boolean, list or map where it can be nothing else, and text otherwise.
-
-    Parameters
-    ----------
-    text
-        The value as luigi's configuration has it.
-    """
+    """Return a value as YAML: a number, boolean, list or map where it can be nothing else, and text otherwise."""
     if text.lower() in {"true", "false"}:
         return text.lower()
     # A float that would be written differently, such as 1.10, could be a version.

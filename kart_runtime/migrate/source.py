@@ -1,47 +1,64 @@
-"""Which bytes of a Python file change? Those of its imports of gokart and of names in strings; every other byte stays.
+"""Edits that make a Python file import kart instead of gokart; every other byte stays.
 
-libcst says where things stand, and the edits are made in the text itself. So line endings, form feeds, the encoding and
-a byte order mark are kept without anybody having to know of them. Called by `survey`.
+======================== ==================================================================
+written                  becomes
+======================== ==================================================================
+import gokart            import kart_runtime.gokart as gokart
+import gokart as g       import kart_runtime.gokart as g
+import gokart.x as x     import kart_runtime.gokart.x as x
+from gokart.x import y   from kart_runtime.gokart.x import y
+import gokart.x          import kart_runtime.gokart as gokart, and import kart_runtime.gokart.x
+======================== ==================================================================
+
+The last one binds the name ``gokart`` and loads a module, which takes two imports here. Names in strings change if a
+call imports or patches what they name: ``patch("gokart.x.f")``, ``import_module("gokart.x")``. Any other string could
+be the name of a logger or of a folder. Python's own parser gives the positions, and the edits are made in the bytes, so
+line endings, form feeds, the encoding and a byte order mark stay.
 """
 
 from __future__ import annotations
 
+import ast
 import io
+import re
 import tokenize
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import accumulate
+from operator import itemgetter
+from typing import Any, NamedTuple, TypeAlias
 
-from kart_runtime.errors import KartError
 from kart_runtime.migrate.changes import CannotMigrate
-from kart_runtime.migrate.edits import OLD, Edit, Place, applied
-from kart_runtime.migrate.imports import import_edits
-from kart_runtime.migrate.strings import mentions, string_edits
 
-if TYPE_CHECKING:
-    import libcst as cst
+OLD = "gokart"
+NEW = "kart_runtime.gokart"
 
-_FORM_FEED = 0x0C
+_BINDING = f"{NEW} as {OLD}"
+# A linter sees no use of the second import; removing it would unload the module.
+_KEEP = "  # noqa: F401"
 
 
-class LibcstMissing(KartError, ImportError):
-    """The library that reads Python files is not installed."""
+class Edit(NamedTuple):
+    """Text in place of the bytes from `start` to `end` of the UTF-8 source."""
 
-    def __init__(self) -> None:
-        super().__init__("`kart migrate` needs libcst: pip install 'kart-runtime[migrate]'")
+    start: int
+    end: int
+    text: str
 
 
 @dataclass(frozen=True)
 class Migrated:
-    """A Python file as it should be.
+    """A migrated Python file.
 
     Attributes
     ----------
     data
-        Its bytes; those that it had where nothing changes.
+        Its bytes; unchanged where there is nothing to change.
     encoding
         The encoding that it declares.
     imports, strings
-        How many imports and how many names in strings have changed.
+        Number of imports and of names in strings that changed.
     left
         Line and text of strings that stay although they could be names of gokart's modules, or code that imports it.
     """
@@ -59,71 +76,219 @@ def migrate_source(data: bytes) -> Migrated:
     Parameters
     ----------
     data
-        The file's bytes.
+        Bytes of the file.
+
+    Returns
+    -------
+    Migrated
+        The new bytes, and what changed.
 
     Raises
     ------
     CannotMigrate
-        The bytes are no text, or the text is no Python.
-    LibcstMissing
-        libcst is not installed.
+        The bytes are no text, or the text is not Python.
     """
     encoding, text = _decoded(data)
-    source = text.encode("utf-8")
-    module, place = _parsed(source)
-    imports = import_edits(module, place, source)
-    strings = string_edits(module, place)
-    after = applied(source, [*imports, *strings]).decode("utf-8").encode(encoding)
-    return Migrated(after, encoding, len(imports), len(strings), _left(module, place, source, strings))
+    source = text.encode()
+    tree, span = _parsed(text, source)
+    imports = list(_import_edits(tree, span, source))
+    strings = list(_string_edits(tree, span, source))
+    left = tuple(_left(tree, span, source, frozenset(edit.start for edit in strings)))
+    after = _applied(source, [*imports, *strings]).decode().encode(encoding)
+    return Migrated(after, encoding, len(imports), len(strings), left)
 
 
 def _decoded(data: bytes) -> tuple[str, str]:
-    """Return the encoding and the text, both without a byte order mark lost: ``utf-8-sig`` puts it back."""
+    """Return the encoding and the text; with a byte order mark the encoding is ``utf-8-sig``, which restores it."""
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
         text = data.decode(encoding)
-        kept = text.encode(encoding) == data
+        is_lossless = text.encode(encoding) == data
     except (SyntaxError, LookupError, ValueError) as error:
         raise CannotMigrate(f"cannot be read as Python text: {error}") from error
-    if not kept:
-        raise CannotMigrate(f"its encoding {encoding} would not give the same bytes again; store it as UTF-8 first")
+    if not is_lossless:
+        raise CannotMigrate(f"its encoding {encoding} would not give the same bytes again. Store it as UTF-8 first.")
+    if re.search(r"\r(?!\n)", text):
+        raise CannotMigrate("has line endings other than \\n and \\r\\n, which cannot be kept. Change them first.")
     return encoding, text
 
 
-def _parsed(source: bytes) -> tuple[cst.Module, Place]:
-    """Return the syntax tree, and a function that says from which byte to which a node stands."""
+Span: TypeAlias = "Callable[[ast.AST], tuple[int, int]]"
+"""Function that returns the first and the last byte of a node in the source."""
+
+
+def _parsed(text: str, source: bytes) -> tuple[ast.Module, Span]:
     try:
-        import libcst as cst
-        from libcst.metadata import ByteSpanPositionProvider, MetadataWrapper
-    except ImportError as error:
-        raise LibcstMissing from error
-    # libcst forgets form feeds, which would move everything behind them; so it never sees them.
-    origin = [place for place, byte in enumerate(source) if byte != _FORM_FEED]
-    text = source.replace(b"\f", b"").decode("utf-8")
-    try:
-        module = cst.parse_module(text)
-        spans = MetadataWrapper(module, unsafe_skip_copy=True).resolve(ByteSpanPositionProvider)
-    except cst.ParserSyntaxError as error:
-        raise CannotMigrate(f"is not Python of a version from 3.0 on: line {error.raw_line} or near it") from error
-    except RecursionError as error:
+        with warnings.catch_warnings(action="ignore"):  # of escapes in the strings of the file
+            tree = ast.parse(text)
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None)
+        raise CannotMigrate(f"is not Python that this version can read: line {line or 1} or near it") from error
+    except (RecursionError, MemoryError) as error:
         raise CannotMigrate("is nested too deeply to be read") from error
-    if module.code != text:
-        raise CannotMigrate("has line endings other than \\n and \\r\\n, which cannot be kept; change them first")
-    origin.append(len(source))
+    starts = [0, *accumulate(len(line) + 1 for line in source.split(b"\n"))]
 
-    def place(node: cst.CSTNode) -> tuple[int, int]:
-        span = spans[node]
-        return origin[span.start], origin[span.start + span.length]
+    def span(node: ast.AST) -> tuple[int, int]:
+        place: Any = node
+        return starts[place.lineno - 1] + place.col_offset, starts[place.end_lineno - 1] + place.end_col_offset
 
-    return module, place
+    return tree, span
 
 
-def _left(module: cst.Module, place: Place, source: bytes, edits: list[Edit]) -> tuple[tuple[int, str], ...]:
-    changed = [edit.start for edit in edits]
-    found = []
-    for node in mentions(module):
-        start, end = place(node)
-        if not any(start <= byte < end for byte in changed):
-            text = node.value if "\n" not in node.value else f"text that imports {OLD}"
-            found.append((source.count(b"\n", 0, start) + 1, text))
-    return tuple(sorted(found))
+def _applied(source: bytes, edits: Iterable[Edit]) -> bytes:
+    """Return the source with all edits made; they do not overlap."""
+    parts, done = [], 0
+    for edit in sorted(edits):
+        parts += [source[done : edit.start], edit.text.encode()]
+        done = edit.end
+    return b"".join([*parts, source[done:]])
+
+
+# -- imports ---------------------------------------------------------------------------------------------------------
+
+
+def _import_edits(tree: ast.Module, span: Span, source: bytes) -> Iterator[Edit]:
+    """Yield one edit for each import of gokart, wherever it stands."""
+    for block in _blocks(tree):
+        is_bound = False
+        for statement in block:
+            if isinstance(statement, ast.Import):
+                yield from _of_import(statement, span, source, is_bound)
+            elif isinstance(statement, ast.ImportFrom) and not statement.level and _is_gokart(statement.module or ""):
+                start = source.index(OLD.encode(), span(statement)[0])  # the module has no node of its own
+                yield Edit(start, start + len(OLD), NEW)
+            # Only from one import of gokart to the next: in between, anything could rebind the name.
+            is_bound = isinstance(statement, ast.Import) and any(map(_binds, statement.names))
+
+
+def _blocks(tree: ast.Module) -> Iterator[list[ast.stmt]]:
+    for node in ast.walk(tree):
+        for _, value in ast.iter_fields(node):
+            if isinstance(value, list) and value and isinstance(value[0], ast.stmt):
+                yield value
+
+
+def _is_gokart(name: str) -> bool:
+    return name.partition(".")[0] == OLD
+
+
+def _binds(alias: ast.alias) -> bool:
+    """Return whether an import, once migrated, leaves the facade under the name ``gokart``."""
+    return _is_gokart(alias.name) if alias.asname is None else alias.asname == OLD and alias.name in {OLD, NEW}
+
+
+def _of_import(statement: ast.Import, span: Span, source: bytes, is_bound: bool) -> Iterator[Edit]:
+    for alias in statement.names:
+        if not _is_gokart(alias.name):
+            continue
+        start, end = span(alias)
+        module = f"{NEW}{alias.name.removeprefix(OLD)}"
+        if alias.asname is not None:
+            yield Edit(start, start + len(OLD), NEW)
+            continue
+        if alias.name == OLD:
+            yield Edit(start, end, _BINDING)
+        elif len(statement.names) == 1 and (line := _line_of_its_own(source, *span(statement))):
+            yield Edit(*span(statement), _two_lines(module, line, is_bound))
+        else:
+            yield Edit(start, end, module if is_bound else f"{_BINDING}, {module}")
+        is_bound = True
+
+
+def _line_of_its_own(source: bytes, start: int, end: int) -> re.Match[bytes] | None:
+    """Return indentation, comment and line ending of a statement; None when it shares the line."""
+    line_start = source.rfind(b"\n", 0, start) + 1
+    return re.compile(rb"([ \t\f]*)" + re.escape(source[start:end]) + rb"[ \t]*(#[^\r\n]*)?(\r\n|\n|$)").match(
+        source, line_start
+    )
+
+
+def _two_lines(module: str, line: re.Match[bytes], is_bound: bool) -> str:
+    indent, comment, ending = ((part or b"").decode() for part in line.groups())
+    loading = f"import {module}{'' if comment else _KEEP}"
+    return loading if is_bound else f"import {_BINDING}{ending or chr(10)}{indent}{loading}"
+
+
+# -- strings ---------------------------------------------------------------------------------------------------------
+
+
+class _Call(NamedTuple):
+    """Function that takes dotted names as text, in its first arguments or by keyword."""
+
+    keywords: tuple[str, ...]
+    owner: str | None = None  # what the function is an attribute of; "" is anything
+    bare: bool = False  # whether the bare name of the package makes sense
+
+
+_CALLS = {
+    "patch": _Call(("target",)),
+    "object": _Call(("target",), owner="patch"),
+    "multiple": _Call(("target",), owner="patch"),
+    "dict": _Call(("in_dict",), owner="patch"),
+    "setattr": _Call(("target",), owner=""),
+    "delattr": _Call(("target",), owner=""),
+    "import_module": _Call(("name", "package"), bare=True),
+    "find_spec": _Call(("name", "package"), bare=True),
+    "importorskip": _Call(("modname",), bare=True),
+}
+
+_LITERAL = re.compile(rb"[rRuUfF]*(?:'''|\"\"\"|'|\")(?=%b(\.|['\"]))" % OLD.encode())
+"""Beginning of a string up to gokart's name, which a dot or the end of the string follows."""
+
+_MODULE = re.compile(rf"{OLD}(?:\.[a-z_][a-z0-9_]*)*")
+_CODE = re.compile(rf"^\W*(?:import|from) {OLD}\b", re.MULTILINE)
+
+
+def _string_edits(tree: ast.Module, span: Span, source: bytes) -> Iterator[Edit]:
+    """Yield one edit for each string that surely names something of gokart."""
+    for node in ast.walk(tree):
+        call = _known(node.func) if isinstance(node, ast.Call) else None
+        if call is None or not isinstance(node, ast.Call):
+            continue
+        named = [*node.args[: len(call.keywords)], *(item.value for item in node.keywords if item.arg in call.keywords)]
+        for value in named:
+            literal = _first_literal(value, call.bare, span, source)
+            if literal is not None:
+                yield Edit(literal.end(), literal.end() + len(OLD), NEW)
+
+
+def _known(function: ast.expr) -> _Call | None:
+    if isinstance(function, ast.Name):
+        call = _CALLS.get(function.id)
+        return call if call and call.owner is None else None
+    if not isinstance(function, ast.Attribute):
+        return None
+    call = _CALLS.get(function.attr)
+    owner = function.value
+    last = owner.attr if isinstance(owner, ast.Attribute) else getattr(owner, "id", "")
+    return call if call and call.owner in {None, "", last} else None
+
+
+def _first_literal(value: ast.expr, bare: bool, span: Span, source: bytes) -> re.Match[bytes] | None:
+    """Return the beginning of a string up to gokart's name.
+
+    Strings in pieces, f-strings and sums count by their first piece, where the dot has to be, too.
+    """
+    while isinstance(value, ast.BinOp):
+        value, bare = value.left, False
+    text = value.value if isinstance(value, ast.Constant) else None
+    if not isinstance(text, str) and not isinstance(value, ast.JoinedStr):
+        return None
+    literal = _LITERAL.match(source, span(value)[0])
+    return literal if literal and (literal[1] == b"." or (bare and text == OLD)) else None
+
+
+def _left(tree: ast.Module, span: Span, source: bytes, changed: frozenset[int]) -> Iterator[tuple[int, str]]:
+    """Yield every plain string that could be the name of a module of gokart, or that holds code which imports it.
+
+    A dotted name with a capital in it, such as ``"gokart.TaskOnKart"``, is mostly an annotation, which needs no change.
+    """
+    strings = {
+        node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes)
+    }
+    pieces = {piece for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for piece in node.values}
+    for start, end, value in sorted(((*span(node), node.value) for node in strings - pieces), key=itemgetter(0, 1)):
+        text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
+        if (_MODULE.fullmatch(text) or _CODE.search(text)) and changed.isdisjoint(range(start, end)):
+            literal = source[start:end].decode()
+            yield source.count(b"\n", 0, start) + 1, literal if "\n" not in literal else f"text that imports {OLD}"

@@ -11,7 +11,8 @@ from kart_runtime.cli.arguments import add_values, open_session
 from kart_runtime.cli.deletion import dry_run_summary, report_deletion, size_lines, workspaces
 from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.errors import ConfigError
-from kart_runtime.history.garbage import Garbage, RetentionPolicy, find_garbage, remove
+from kart_runtime.history.cleanup.garbage import Garbage, find_garbage, remove
+from kart_runtime.history.cleanup.retention import RetentionPolicy
 from kart_runtime.storage.stores import UnfinishedUpload
 
 NAME = "gc"
@@ -56,7 +57,7 @@ def execute(arguments: argparse.Namespace) -> int:
         print(f"warning: {warning}", file=sys.stderr)
     for line in size_lines(groups):
         print(line)
-    print(f"{sum(one.kept_runs for one in found)} of {sum(one.all_runs for one in found)} runs are kept.")
+    print(f"{sum(one.retained_runs for one in found)} of {sum(one.all_runs for one in found)} runs are kept.")
     return _remove(found) if arguments.yes else _tell(found)
 
 
@@ -93,11 +94,11 @@ def _remove(found: Sequence[Garbage]) -> ExitCode:
         print(f"warning: {warning}", file=sys.stderr)
     if removed.uploads:
         print(f"Threw away {_uploads(removed.uploads)}.")
-    if not removed.gone and not removed.kept:
+    if not removed.deleted and not removed.failed:
         if not removed.uploads:
             print("Nothing to delete.")
         return ExitCode.OK
-    return report_deletion(removed.gone.values(), removed.kept)
+    return report_deletion(removed.deleted.values(), removed.failed)
 
 
 def _runs(text: str) -> int:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from kart_runtime.cli.exit_codes import ExitCode
-from kart_runtime.migrate import CannotMigrate, Change, Problem, diff, survey, write
+from kart_runtime.migrate import CannotMigrate, Change, Problem, diff, scan, write
 
 NAME = "migrate"
 HELP = "change imports of gokart to kart"
@@ -34,7 +34,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Print the diff or the changed files, what stays, and the counts."""
-    found = survey(arguments.words, config=arguments.config)
+    found = scan(arguments.words, config=arguments.config)
     unwritten: list[Problem] = []
     if arguments.write:
         unwritten = _write(found.changes)

@@ -1,4 +1,4 @@
-"""gokart's names of the file formats; what they do is written in `kart_runtime.storage.codecs`."""
+"""gokart's names of the file formats, documented in `kart_runtime.storage.codecs`."""
 
 from kart_runtime.gokart.file_processor.pandas import (
     CsvFileProcessorPandas,

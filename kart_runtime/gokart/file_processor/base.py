@@ -1,4 +1,4 @@
-"""gokart's names of the file formats that are no tables; what they do is written in `kart_runtime.storage.codecs`."""
+"""gokart's names of the file formats other than tables, documented in `kart_runtime.storage.codecs`."""
 
 from kart_runtime.storage.codecs import DataFrameType, FileProcessor
 from kart_runtime.storage.codecs.arrays import Npz as NpzFileProcessor

@@ -1,4 +1,4 @@
-"""gokart's name of what keeps values in memory."""
+"""gokart's name of the repository of values in memory."""
 
 from kart_runtime.storage.memory_target import InMemoryCacheRepository
 

@@ -1,7 +1,4 @@
-"""What does a build tell of its tasks before it begins? What a `TaskDumpConfig` asks for.
-
-Called by `project`'s form of gokart's `build` and by users.
-"""
+"""Tree or table of the tasks that a build logs or stores before it begins, as a `TaskDumpConfig` asks for."""
 
 from __future__ import annotations
 
@@ -12,15 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from kart_runtime.errors import ConfigError
-from kart_runtime.gokart.tree.table import make_task_info_as_table
-from kart_runtime.gokart.tree.text import make_task_info_as_tree_str
+from kart_runtime.gokart.tree.task_info import make_task_info_as_table, make_task_info_as_tree_str
 from kart_runtime.task.base import TaskOnKart
 
 logger = logging.getLogger(__name__)
 
 
 class TaskDumpMode(enum.Enum):
-    """The form in which a build tells of its tasks."""
+    """Form in which a build reports its tasks."""
 
     TREE = "tree"
     TABLE = "table"
@@ -28,7 +24,7 @@ class TaskDumpMode(enum.Enum):
 
 
 class TaskDumpOutputType(enum.Enum):
-    """Whether a build shows its tasks or keeps them in a file."""
+    """Destination of the report: the log or a file."""
 
     PRINT = "print"
     DUMP = "dump"
@@ -37,14 +33,14 @@ class TaskDumpOutputType(enum.Enum):
 
 @dataclass(frozen=True)
 class TaskDumpConfig:
-    """What a build tells of its tasks before it begins; by default nothing.
+    """Report that a build makes of its tasks before it begins; none by default.
 
     Attributes
     ----------
     mode
-        As a tree or a table.
+        Tree or table.
     output_type
-        In the log or in a file.
+        Log or file.
     """
 
     mode: TaskDumpMode = TaskDumpMode.NONE
@@ -55,7 +51,7 @@ _NOTHING = TaskDumpConfig()
 
 
 def process_task_info(task: TaskOnKart[Any], task_dump_config: TaskDumpConfig = _NOTHING) -> None:
-    """Show a task and everything upstream, or keep it in the task's workspace, as a configuration says.
+    """Log a task and everything upstream, or store it in the task's workspace.
 
     Files are ``log/task_info/<class>_<unique id>.txt`` for a tree and ``.pkl``, a pandas frame, for a table.
 
@@ -64,27 +60,30 @@ def process_task_info(task: TaskOnKart[Any], task_dump_config: TaskDumpConfig = 
     task
         The root.
     task_dump_config
-        What is wanted.
+        Form and destination.
 
     Raises
     ------
     ConfigError
-        When only one of form and place is given.
+        Only one of form and destination is given.
     """
-    mode, place = task_dump_config.mode, task_dump_config.output_type
-    if mode is TaskDumpMode.NONE and place is TaskDumpOutputType.NONE:
+    mode, destination = task_dump_config.mode, task_dump_config.output_type
+    if mode is TaskDumpMode.NONE and destination is TaskDumpOutputType.NONE:
         return
-    if mode is TaskDumpMode.NONE or place is TaskDumpOutputType.NONE:
-        raise ConfigError(f"mode {mode.name} with output_type {place.name} asks for nothing", key="task_dump_config")
-    made: Any = make_task_info_as_tree_str(task) if mode is TaskDumpMode.TREE else make_task_info_as_table(task)
-    if place is TaskDumpOutputType.PRINT:
-        _show(made if mode is TaskDumpMode.TREE else made.to_csv(index=False, sep="\t"))
+    if mode is TaskDumpMode.NONE or destination is TaskDumpOutputType.NONE:
+        raise ConfigError(
+            f"mode {mode.name} with output_type {destination.name} reports nothing. Set both, or neither.",
+            key="task_dump_config",
+        )
+    is_tree = mode is TaskDumpMode.TREE
+    report: Any = make_task_info_as_tree_str(task) if is_tree else make_task_info_as_table(task)
+    if destination is TaskDumpOutputType.PRINT:
+        _log_always(report if is_tree else report.to_csv(index=False, sep="\t"))
     else:
-        suffix = ".txt" if mode is TaskDumpMode.TREE else ".pkl"
-        task.make_target(f"log/task_info/{type(task).__name__}{suffix}").dump(made)
+        task.make_target(f"log/task_info/{type(task).__name__}{'.txt' if is_tree else '.pkl'}").dump(report)
 
 
-def _show(text: str) -> None:
+def _log_always(text: str) -> None:
     """Log at INFO past the levels of loggers: somebody asked for it, and the usual level is higher."""
     record = logger.makeRecord(logger.name, logging.INFO, __file__, 0, text, (), None)
     stream = None if any(handler.level <= logging.INFO for handler in _handlers()) else logging.StreamHandler()
@@ -98,7 +97,7 @@ def _show(text: str) -> None:
 
 
 def _handlers() -> Iterator[logging.Handler]:
-    one: logging.Logger | None = logger
-    while one:
-        yield from one.handlers
-        one = one.parent if one.propagate else None
+    ancestor: logging.Logger | None = logger
+    while ancestor:
+        yield from ancestor.handlers
+        ancestor = ancestor.parent if ancestor.propagate else None

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from kart_runtime import TaskOnKart, build
-from kart_runtime.gokart.empty_dumps import assert_frame_contents_equal, check_tasks
+from kart_runtime.gokart.empty_dumps import check_tasks
+from kart_runtime.gokart.testing.pandas_assert import assert_frame_contents_equal
 
 
 def count():

@@ -17,7 +17,7 @@ from luigi.setup_logging import InterfaceLogging
 
 from kart_runtime import TaskOnKart
 from kart_runtime.errors import ConfigError
-from kart_runtime.gokart.run import add_config, run
+from kart_runtime.gokart.run import run
 from tests.runtime.gokart.slack.test_slack_api import called, fields, slack  # noqa: F401 - a fixture
 
 LOCAL = [
@@ -201,7 +201,8 @@ import sys, time
 from pathlib import Path
 import luigi
 from kart_runtime import TaskOnKart
-from kart_runtime.gokart.run import add_config, run
+from kart_runtime.gokart.config_files import add_config
+from kart_runtime.gokart.run import run
 
 class Slow(TaskOnKart[str]):
     def run(self):
@@ -257,79 +258,3 @@ def test_logging_is_configured_as_luigi_does():
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0, output
     assert "OURS" in Path("run.log").read_text()
-
-
-# -- configuration ---------------------------------------------------------------------------------------------------
-
-
-class Configured(TaskOnKart[str]):
-    text = luigi.Parameter(default="default")
-    number = luigi.IntParameter(default=0)
-    on = luigi.BoolParameter(default=False)
-    items = luigi.ListParameter(default=[])
-    table = luigi.DictParameter(default={})
-    day = luigi.DateParameter(default=None)
-
-
-@pytest.mark.parametrize("suffix", ["ini", "cfg", "conf"])
-def test_ini_files_take_variables_of_the_environment(monkeypatch, suffix):
-    monkeypatch.setenv("KART_TEXT", "50% of it")
-    monkeypatch.setenv("KART_FOLDER", "elsewhere")
-    Path(f"main.{suffix}").write_text(
-        "[TaskOnKart]\nworkspace_directory = ./%(KART_FOLDER)s\n"
-        "[Configured]\ntext = ${KART_TEXT} %(KART_TEXT)s %(number)s\nnumber = 3\n"
-    )
-    add_config(f"main.{suffix}")
-    task = Configured()
-    assert (task.text, task.number) == ("50% of it 50% of it 3", 3)
-    assert task.workspace_directory == "./elsewhere"
-
-
-def test_a_later_file_goes_before_an_earlier_one():
-    Path("one.ini").write_text("[Configured]\ntext = one\nnumber = 1\n")
-    Path("two.ini").write_text("[Configured]\ntext = two\n")
-    add_config("one.ini")
-    add_config("two.ini")
-    assert (Configured().text, Configured().number) == ("two", 1)
-
-
-@pytest.mark.parametrize("text", ["${KART_NOT_SET}", "%(KART_NOT_SET)s"])
-@pytest.mark.parametrize(("kind", "quote"), [("ini", ""), ("toml", '"')])
-def test_a_variable_that_is_not_set(text, kind, quote):
-    Path(f"main.{kind}").write_text(f"[Configured]\ntext = {quote}{text}{quote}\n")
-    with pytest.raises(Exception, match="KART_NOT_SET"):
-        add_config(f"main.{kind}")
-        Configured()
-
-
-def test_toml_files(monkeypatch):
-    monkeypatch.setenv("KART_TEXT", "50% of it")
-    Path("main.toml").write_text(
-        '[Configured]\ntext = "${KART_TEXT} and %(KART_TEXT)s, 100%"\nnumber = 3\non = true\n'
-        'items = [1, "${KART_TEXT}"]\ntable = {a = "${KART_TEXT}"}\nday = 2024-02-29\n'
-    )
-    add_config("main.toml")
-    task = Configured()
-    assert task.text == "50% of it and 50% of it, 100%"
-    assert (task.number, task.on, task.items) == (3, True, (1, "50% of it"))
-    assert dict(task.table) == {"a": "50% of it"}
-    assert task.day.isoformat() == "2024-02-29"
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "message"),
-    [
-        ("missing.ini", None, "does not exist"),
-        ("main.yaml", "Configured:\n  text: a\n", "kart run"),
-        ("main.json", "{}", "'.json' is no kind"),
-        ("main.ini", "text = a\n", "cannot be read"),
-        ("main.toml", "[Configured\n", "cannot be read"),
-        ("main.toml", "text = 1\n", "no section"),
-    ],
-)
-def test_files_that_cannot_be_used(name, text, message):
-    if text is not None:
-        Path(name).write_text(text)
-    with pytest.raises(ConfigError, match=message) as refused:
-        add_config(name)
-    assert refused.value.file == name

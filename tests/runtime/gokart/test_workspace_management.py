@@ -18,7 +18,7 @@ from kart_runtime.gokart.workspace_management import (
     delete_local_unnecessary_outputs,
     delete_unnecessary_outputs,
 )
-from kart_runtime.history.abandoned import STALE_AFTER, UnsafeWorkspace
+from kart_runtime.history.cleanup.local_files import STALE_AFTER, UnsafeWorkspace
 
 
 class Step(TaskOnKart[int]):
@@ -210,6 +210,21 @@ def test_the_home_folder_is_refused(tmp_path, monkeypatch):
 def test_a_workspace_that_does_not_exist_has_nothing_to_remove():
     assert delete_unnecessary_outputs(Step()) == []
     assert not Path("resources").exists()
+
+
+def test_a_file_that_cannot_be_deleted_is_named_and_the_others_go(monkeypatch):
+    locked, old = put("resources/locked.pkl"), put("resources/old.pkl")
+    unlink = Path.unlink
+
+    def guarded(self, missing_ok=False):
+        if self.name == "locked.pkl":
+            raise PermissionError(13, "Permission denied", str(self))
+        unlink(self, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", guarded)
+    with pytest.raises(OSError, match=rf"{locked}: Permission denied"):
+        delete_unnecessary_outputs(Step())
+    assert (Path(locked).exists(), Path(old).exists()) == (True, False)
 
 
 def test_what_is_removed_is_logged(caplog):

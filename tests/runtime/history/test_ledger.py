@@ -154,7 +154,7 @@ def test_where_a_run_cannot_be_noted_a_build_without_work_goes_on(caplog):
     shutil.rmtree("resources/log/runs")
     Path("resources/log/runs").write_text("in the way")
     assert build(One()) == 1
-    assert "could not be noted" in caplog.text
+    assert "Could not record this run" in caplog.text
     with pytest.raises(OSError, match="resources/log/runs"):
         build(One(rerun=True))
 

@@ -28,7 +28,7 @@ def test_a_run_comes_back_with_its_records_and_the_tasks_that_it_refers_to(works
         ledger.append(workspace, vars(RECORD))
         ledger.record_references(workspace, {"module": {"Task": ["id", "other"], "Never": ["x"]}})
     (run,) = read(workspace)
-    assert (run.id, run.has_told, run.unread, run.cut) == (ledger.run_id, True, "", "")
+    assert (run.id, run.has_references, run.unread, run.cut) == (ledger.run_id, True, "", "")
     assert [record.outputs for record in run.records] == [RECORD.outputs]
     assert run.tasks == {
         TaskName("module", "Task", "id"),
@@ -55,7 +55,7 @@ def test_runs_come_oldest_first_and_one_in_several_parts_is_one(workspace):
         (ids[2], 1, 1),
         (ids[0], 3, 3),
     ]
-    assert [run.has_told for run in found] == [False, False, True]
+    assert [run.has_references for run in found] == [False, False, True]
     assert found[2].tasks == {("module", "Task", "id"), ("module", "Task", "other"), ("module", "Never", "x")}
     assert found[0].tasks == {("module", "Task", "id")}
     assert len(list(read_records(workspace))) == 5
@@ -82,7 +82,7 @@ def test_a_line_that_should_name_tasks_and_does_not_is_told(tmp_path, tasks):
     put(str(tmp_path), "20260101T000000Z-a.jsonl", json.dumps({"run_id": "x", "tasks": tasks}))
     (run,) = read(str(tmp_path))
     assert "should name tasks" in run.cut
-    assert not run.has_told
+    assert not run.has_references
 
 
 def test_a_later_version_may_add_fields(workspace):
@@ -110,7 +110,7 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path, caplog):
         found = read(str(tmp_path))
     assert [bool(run.unread) for run in found] == [True, True, False]
     assert "20260101T000000Z-a.jsonl" in found[0].unread
-    assert len([text for text in caplog.messages if "passed over" in text]) == 2
+    assert len([text for text in caplog.messages if "cannot be read" in text]) == 2
     assert [record.run_id for record in read_records(str(tmp_path))] == [readable]
 
 

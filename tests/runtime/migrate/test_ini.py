@@ -42,7 +42,7 @@ mode=all
 """
 
 YAML = """\
-# Made from param.ini: move each block to the file that its comment names.
+# Converted from param.ini: move each block to the file that its comment names.
 
 # [TaskOnKart]: conf/base/run.yaml, without the line `run:`
 run:
@@ -69,17 +69,17 @@ TrainModel:
 
 
 def test_sections_of_tasks_become_blocks_and_the_others_stay():
-    converted = convert(INI, "param.ini")
-    assert converted.text == YAML
-    assert converted.stay == ("DEFAULT", "core", "SlackConfig", "tree_info")
+    text, others = convert(INI, "param.ini")
+    assert text == YAML
+    assert others == ("DEFAULT", "core", "SlackConfig", "tree_info")
 
 
 def test_without_a_section_of_a_task_there_is_no_yaml():
-    assert convert("[core]\na=1\n[logger_root]\nb=2\n", "luigi.cfg").text == ""
+    assert convert("[core]\na=1\n[logger_root]\nb=2\n", "luigi.cfg")[0] == ""
 
 
 def test_two_classes_of_one_name_keep_their_whole_names():
-    loaded = yaml.safe_load(convert("[a.T]\nx=1\n[b.T]\nx=2\n[c.U]\n", "x.ini").text)
+    loaded = yaml.safe_load(convert("[a.T]\nx=1\n[b.T]\nx=2\n[c.U]\n", "x.ini")[0])
     assert loaded == {"a.T": {"x": 1}, "b.T": {"x": 2}, "U": {}}
 
 
@@ -90,10 +90,10 @@ def test_the_settings_are_those_that_kart_gives_to_tasks():
 @pytest.mark.parametrize(
     ("ini", "wanted"),
     [
-        ("a = 1\n", "no luigi configuration"),
+        ("a = 1\n", "not a luigi configuration"),
         ("[T]\na=1\na=2\n", "already exists"),
         ("[T]\na=%(b)s\nb=%(a)s\n", r"\[T\].*refers to itself"),
-        ("[T]\na=5%\n", r"write %% or %\(NAME\)s"),
+        ("[T]\na=5%\n", r"Write %% or %\(NAME\)s"),
     ],
 )
 def test_what_luigi_would_refuse_is_refused(ini, wanted):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kart_runtime.migrate import CannotMigrate, LibcstMissing, migrate_source
+from kart_runtime.migrate import CannotMigrate, migrate_source
 
 TWO = "import kart_runtime.gokart as gokart\nimport kart_runtime.gokart.target  # noqa: F401\n"
 
@@ -143,10 +143,41 @@ def test_what_cannot_be_read_is_refused(data, wanted):
         migrate_source(data)
 
 
-def test_without_libcst_the_error_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "libcst", None)
-    with pytest.raises(LibcstMissing, match=r"pip install 'kart-runtime\[migrate\]'"):
-        migrate_source(b"import gokart\n")
+def test_only_the_name_changes_and_every_other_byte_stays():
+    source = b"import gokart\nfrom gokart import x\npatch('gokart.x')\nlog('gokart')\n"
+    assert migrate_source(source).data.splitlines() == [
+        b"import kart_runtime.gokart as gokart",
+        b"from kart_runtime.gokart import x",
+        b"patch('kart_runtime.gokart.x')",
+        b"log('gokart')",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("from \\\n  gokart import x\n", "from \\\n  kart_runtime.gokart import x\n"),
+        ("import \\\n  gokart\n", "import \\\n  kart_runtime.gokart as gokart\n"),
+        ("patch('''gokart.x''' f'{y}')\n", "patch('''kart_runtime.gokart.x''' f'{y}')\n"),
+        (
+            "patch(\n    (\n        'gokart.x'\n    ),\n)\n",
+            "patch(\n    (\n        'kart_runtime.gokart.x'\n    ),\n)\n",
+        ),
+        ("x = f'{patch(\"gokart.x\")}é'\n", "x = f'{patch(\"kart_runtime.gokart.x\")}é'\n"),
+        (
+            "match 1:\n  case 1:\n    import gokart\n    import gokart.x  # y\n",
+            "match 1:\n  case 1:\n    import kart_runtime.gokart as gokart\n    import kart_runtime.gokart.x  # y\n",
+        ),
+        ("import gokart\nx = '\\d'\n", "import kart_runtime.gokart as gokart\nx = '\\d'\n"),
+    ],
+)
+def test_names_are_changed_across_lines_and_in_any_block(written, expected):
+    assert migrate_source(written.encode()).data.decode() == expected
+
+
+def test_nesting_that_python_cannot_read_is_refused():
+    with pytest.raises(CannotMigrate, match=r"nested too deeply|not Python"):
+        migrate_source(b"import gokart\nx = " + b"(" * 5000 + b")" * 5000 + b"\n")
 
 
 statements = st.sampled_from([written.rstrip("\n") for written, _ in FORMS] + ["x = 1", "# gokart", "", "'gokart.x'"])

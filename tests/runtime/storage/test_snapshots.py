@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal, assert_index_equal
 
-from kart_runtime.gokart.file_processor.by_library import PandasFeather, PolarsParquet
+from kart_runtime.gokart.file_processor.pandas import FeatherFileProcessorPandas
+from kart_runtime.gokart.file_processor.polars import ParquetFileProcessorPolars
 from kart_runtime.storage.codecs.frames import Feather, Parquet
 from kart_runtime.storage.codecs.pickles import Pickle
 from kart_runtime.storage.registry import codec_for
@@ -162,7 +163,7 @@ CODECS = {
     "parquet as it is": Parquet(compression=None),
     "feather": Feather(),
     "feather without index": Feather(store_index_in_feather=False),
-    "feather of pandas": PandasFeather(),
+    "feather of pandas": FeatherFileProcessorPandas(),
     "pickle": Pickle(),
 }
 
@@ -257,7 +258,7 @@ def polars_frames(draw):
     return frame.sort(names[0]) if draw(st.booleans()) else frame
 
 
-@pytest.mark.parametrize("codec", [Parquet(), PolarsParquet()], ids=["parquet", "parquet of polars"])
+@pytest.mark.parametrize("codec", [Parquet(), ParquetFileProcessorPolars()], ids=["parquet", "parquet of polars"])
 @settings(max_examples=40, deadline=None)
 @given(frame=polars_frames())
 def test_a_snapshot_of_a_polars_frame_is_what_reading_gives(codec, frame):
@@ -286,7 +287,7 @@ def test_what_is_read_as_another_type_has_none():
     assert taken(Target("x.parquet", as_type=pl.LazyFrame), polars.lazy()) is None
     assert taken(Target("x.parquet"), polars) is None
     assert taken(Target("x.feather", as_type=pl.DataFrame), polars) is None  # reading is a copy of memory
-    assert taken(Target("x.parquet", PolarsParquet()), polars) is not None
+    assert taken(Target("x.parquet", ParquetFileProcessorPolars()), polars) is not None
 
 
 # -- text, bytes, arrays --------------------------------------------------------------------------------------------

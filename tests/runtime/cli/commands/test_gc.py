@@ -177,7 +177,7 @@ def test_gc_of_a_remote_workspace(small_project, kart, monkeypatch, tmp_path):
         kart("run")
         store, key = store_for("s3://bucket/w")
         now = time.time()
-        monkeypatch.setattr("kart_runtime.history.garbage.time.time", lambda: now + 50 * DAY)
+        monkeypatch.setattr("kart_runtime.history.cleanup.garbage.time.time", lambda: now + 50 * DAY)
         assert kart("gc", "--yes").lines == ["1 of 1 runs are kept.", "Nothing to delete."]
         store.begin(f"{key}/large.pkl")
         told = "Would throw away 1 unfinished upload."

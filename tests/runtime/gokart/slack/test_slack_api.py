@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import socket
+import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs
 
@@ -12,7 +15,7 @@ import pytest
 
 from kart_runtime import TaskOnKart
 from kart_runtime.execution.attempt import Attempt
-from kart_runtime.gokart.slack.slack_api import EventAggregator, SlackAPI, SlackConfig
+from kart_runtime.gokart.slack import EventAggregator, SlackAPI, SlackConfig
 
 CHANNELS = {"": ([{"id": "C1", "name": "random"}], "next"), "next": ([{"id": "C2", "name": "reports"}], "")}
 
@@ -74,7 +77,7 @@ def test_a_file_is_sent_to_the_channel_in_slacks_three_steps(slack, caplog):
         "upload",
         "files.completeUploadExternal",
     ]
-    assert fields(slack, "conversations.list") == {"exclude_archived": "true", "limit": "100"}
+    assert fields(slack, "conversations.list") == {"exclude_archived": "1", "limit": "100"}
     assert fields(slack, "files.getUploadURLExternal") == {"filename": "event.txt", "length": "4"}
     done = fields(slack, "files.completeUploadExternal")
     assert done["channel_id"] == "C2"
@@ -98,17 +101,17 @@ def test_who_is_mentioned(slack, user, comment):
         ("conversations.list", {"ok": False, "error": "invalid_auth"}, "invalid_auth"),
         ("conversations.list", {"ok": True, "channels": []}, "no public channel 'reports'"),
         ("conversations.list", 503, "503"),
-        ("conversations.list", b"<html>", "Expecting value"),
-        ("conversations.list", [], "not by an object"),
+        ("conversations.list", b"<html>", "non-JSON"),
+        ("conversations.list", [], "responded with: []"),
         ("files.getUploadURLExternal", {"ok": False, "error": "missing_scope"}, "missing_scope"),
         (
             "files.getUploadURLExternal",
             {"ok": True, "upload_url": "file:///a", "file_id": "F"},
-            "address of the web",
+            "not an http or https address",
         ),
         ("files.getUploadURLExternal", {"ok": True}, "upload_url"),
         ("upload", 500, "500"),
-        ("files.completeUploadExternal", {"ok": False}, "gave no reason"),
+        ("files.completeUploadExternal", {"ok": False}, "'ok': False"),
     ],
 )
 def test_what_goes_wrong_is_a_warning(slack, caplog, method, answer, message):
@@ -129,7 +132,7 @@ def test_a_list_without_an_end_is_given_up(slack, caplog):
 
 def test_nobody_answers(caplog):
     SlackAPI("secret", "reports", "", base_url="http://127.0.0.1:1/", timeout=2).send_snippet("Done", "t", "c")
-    assert "goes on without" in caplog.text
+    assert "continues without" in caplog.text
 
 
 def test_where_to_report_is_luigis_configuration():
@@ -184,3 +187,20 @@ def test_tasks_of_other_processes_are_added_once():
     events.add([Fails(number=1)])
     assert events.get_summary() == "Success: 2; Failure: 1"
     assert Plain().task_id in events.get_event_list()
+
+
+def test_a_service_that_is_too_slow_delays_a_run_by_one_timeout(caplog):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        before = time.monotonic()
+        SlackAPI("secret", "reports", "", f"http://127.0.0.1:{silent.getsockname()[1]}/", 0.5).send_snippet(
+            "a", "b", "c"
+        )
+    assert time.monotonic() - before < 5
+    assert "continues without a report to Slack: timed out" in caplog.text
+
+
+def test_without_the_library_the_warning_says_what_to_install(slack, caplog, monkeypatch):
+    monkeypatch.setitem(sys.modules, "slack_sdk", None)
+    SlackAPI("secret", "reports", "").send_snippet("Done", "t", "c")
+    assert "pip install 'kart-runtime[slack]'" in caplog.text
+    assert called(slack) == []

@@ -19,8 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kart_runtime import TaskOnKart, build
-from kart_runtime.history.abandoned import UnsafeWorkspace
-from kart_runtime.history.garbage import DAY, RetentionPolicy, find_garbage, remove
+from kart_runtime.history.cleanup.garbage import find_garbage, remove
+from kart_runtime.history.cleanup.local_files import UnsafeWorkspace
+from kart_runtime.history.cleanup.retention import DAY, RetentionPolicy
 from kart_runtime.history.ledger import Ledger
 from kart_runtime.history.runs import list_runs, read_records
 from kart_runtime.storage.registry import STORES, store_for
@@ -117,9 +118,9 @@ def collect(*workspaces, now=NOW, **keep):
     found = find_garbage(workspaces, Path.cwd(), RetentionPolicy(**keep), now)
     told = {url for one in found for url in one.sizes()}
     removed = remove(found, now)
-    assert removed.kept == {}
-    assert {url.partition("://")[2] or url for url in removed.gone} == told
-    return set(removed.gone)
+    assert removed.failed == {}
+    assert {url.partition("://")[2] or url for url in removed.deleted} == told
+    return set(removed.deleted)
 
 
 def run_file(workspace, run):
@@ -144,7 +145,7 @@ def test_what_no_kept_run_refers_to_goes_on_every_store(workspace):
     assert collect(workspace, now=now) == gone | {run_file(workspace, older)}
     assert urls_in(workspace) == before - gone - {run_file(workspace, older)}
     assert {mine, gokarts, output(workspace, "Used 1"), run_file(workspace, old), run_file(workspace, new)} < before
-    assert [(one.kept_runs, one.all_runs, list(one.by_task)) for one in found] == [(1, 3, ["Old"])]
+    assert [(one.retained_runs, one.all_runs, list(one.by_task)) for one in found] == [(1, 3, ["Old"])]
     assert collect(workspace, now=now) == set()
 
 
@@ -200,7 +201,7 @@ def test_a_run_that_may_be_running_and_has_not_said_what_it_needs_stops_everythi
     run(workspace, 60, ran=["Old"], now=now)
     running = run(workspace, 0.2, ran=["New"], told=False, now=now)
     before = urls_in(workspace)
-    with pytest.raises(UnsafeWorkspace, match=rf"{running} may still be running.*Try again"):
+    with pytest.raises(UnsafeWorkspace, match=rf"{running} may still be active.*Retry when"):
         collect(workspace, now=now)
     assert urls_in(workspace) == before
     # It was killed: what it has made itself is kept with it.
@@ -301,7 +302,7 @@ def test_a_run_that_cannot_be_read_stops_everything(tmp_path):
     for days in (5, 90):  # also one that is not kept: what it names would be forgotten with it
         unreadable = Path(run_file(workspace, run_id(days)))
         unreadable.mkdir()
-        with pytest.raises(UnsafeWorkspace, match=rf"Nothing is removed.*{unreadable.name}.*Make its file readable"):
+        with pytest.raises(UnsafeWorkspace, match=rf"Nothing was deleted.*{unreadable.name}.*Make its file readable"):
             collect(workspace)
         unreadable.rmdir()
     assert output(workspace, "Old") in collect(workspace)
@@ -315,7 +316,7 @@ def test_a_cut_line_of_a_kept_run_stops_everything(tmp_path):
     whole = path.read_text()
     path.write_text(whole[:-10])
     date(str(path), 5)
-    with pytest.raises(UnsafeWorkspace, match=rf"{kept} refers to is not known.*cut.*Delete {path}"):
+    with pytest.raises(UnsafeWorkspace, match=rf"which tasks run {kept} uses.*cut.*Delete {path}"):
         collect(workspace)
     # A cut attempt takes nothing away: the last line names its task.
     path.write_text(whole.replace('"state"', '"st\n{"task": "cut', 1))
@@ -366,8 +367,8 @@ def test_a_run_stays_with_what_cannot_be_removed(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Path, "unlink", guarded)
         removed = remove(find_garbage([workspace], tmp_path, now=NOW), NOW)
-    assert removed.kept == {output(workspace, "A"): "Permission denied"}
-    assert len(removed.gone) == 3
+    assert removed.failed == {output(workspace, "A"): "Permission denied"}
+    assert len(removed.deleted) == 3
     assert collect(workspace) == {output(workspace, "A"), run_file(workspace, old)}
 
 
@@ -378,11 +379,11 @@ def test_what_a_run_needs_that_began_meanwhile_stays(workspace):
     found = find_garbage([workspace], Path.cwd(), now=now)
     run(workspace, 0, ran=["C"], also=["B"], now=now)
     removed = remove(found, now)
-    assert set(removed.gone) == {output(workspace, "A"), log_file(workspace, "A")}
+    assert set(removed.deleted) == {output(workspace, "A"), log_file(workspace, "A")}
     assert exists(run_file(workspace, old))
     found = find_garbage([workspace], Path.cwd(), now=now)
     run(workspace, 0, told=False, ran=["D"], now=now)
-    with pytest.raises(UnsafeWorkspace, match="may still be running"):
+    with pytest.raises(UnsafeWorkspace, match="may still be active"):
         remove(found, now)
 
 
@@ -452,7 +453,7 @@ class TellsNothing(MemoryStore):
 def test_a_service_that_does_not_tell_of_uploads_is_no_reason_to_fail(tmp_path, monkeypatch):
     monkeypatch.setitem(STORES, "silent", f"{__name__}:TellsNothing")
     found = find_garbage(["silent://uploads"], tmp_path)
-    assert found[0].warnings == ("unfinished uploads could not be looked for: AccessDenied",)
+    assert found[0].warnings == ("cannot list incomplete uploads: AccessDenied",)
     assert (remove(found).uploads, remove(found).warnings) == (0, ())
 
 
@@ -466,7 +467,7 @@ def test_requests_are_few(s3):
     found = find_garbage([workspace], Path.cwd(), now=now)
     assert s3.count() == {"list": 3, "get": 11}
     s3.reset()
-    assert len(remove(found, now).gone) == 110
+    assert len(remove(found, now).deleted) == 110
     assert s3.count() == {"list": 1, "delete": 2}  # the runs once more
 
 

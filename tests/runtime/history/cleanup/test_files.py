@@ -11,7 +11,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from kart_runtime.history.files import absolute, files_of, named_urls, url_of
+from kart_runtime.history.cleanup.files import files_of
+from kart_runtime.history.cleanup.recorded import named_urls
 from kart_runtime.history.runs import RunRecord
 from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.target import Stored
@@ -80,12 +81,12 @@ def test_objects_are_found_and_deleted(workspace):
     urls = [f"{workspace}/a/{name}.pkl" for name in "xyz"]
     put(*urls, f"{workspace}/mine.pkl")
     places = [files.place(url) for url in urls]
-    found = files.found([*places, files.place(f"{workspace}/gone.pkl")])
+    found = files.stats([*places, files.place(f"{workspace}/gone.pkl")])
     assert {place: stat.size for place, stat in found.items()} == dict.fromkeys(places, 4)
     assert files.delete([*places[:2], files.place(f"{workspace}/gone.pkl")]) == {}
     assert [exists(url) for url in urls] == [False, False, True]
     assert exists(f"{workspace}/mine.pkl")
-    assert url_of(workspace, places[0]) == urls[0]
+    assert files.url(places[0]) == urls[0]
 
 
 def test_many_objects_are_listed_and_deleted_in_few_requests(s3):
@@ -94,7 +95,7 @@ def test_many_objects_are_listed_and_deleted_in_few_requests(s3):
     urls = [f"{workspace}/a/{number}.pkl" for number in range(100)]
     put(*urls, f"{workspace}2/x.pkl", f"{workspace}/mine.pkl")
     s3.reset()
-    found = files.found([files.place(url) for url in urls])
+    found = files.stats([files.place(url) for url in urls])
     assert len(found) == 100
     assert files.delete(list(found)) == {}
     assert s3.count() == Counter(list=1, delete=1)
@@ -136,7 +137,7 @@ def test_a_file_has_a_place_however_it_is_written(tmp_path, workspace, url, monk
     files = files_of(workspace.replace("{here}", str(tmp_path)), tmp_path)
     place = files.place(url.replace("{here}", str(tmp_path)))
     assert place == str(tmp_path / "w" / "a" / "x.pkl")
-    assert files.found([place])[place].size == 4
+    assert files.stats([place])[place].size == 4
 
 
 def test_a_file_outside_has_none(tmp_path):
@@ -165,7 +166,7 @@ def test_of_a_link_the_link_is_meant_and_a_folder_is_no_file(tmp_path):
     files = files_of("w", tmp_path)
     urls = ["w/link.pkl", "w/a", "w/gone.pkl", "w/a/b.pkl/x", "w/nul\0.pkl", "w/\udcff\ud800.pkl"]
     places = [place for url in urls if (place := files.place(url)) is not None]
-    found = files.found(places)
+    found = files.stats(places)
     assert list(found) == [str(tmp_path / "w" / "link.pkl")]
     assert files.delete([*found, str(tmp_path / "w" / "gone.pkl")]) == {}
     assert Path("precious.pkl").exists()
@@ -211,6 +212,7 @@ def test_what_a_record_names():
 
 
 def test_a_workspace_on_this_machine_is_made_absolute(tmp_path):
-    assert absolute("w/", tmp_path) == absolute("file://w", tmp_path) == str(tmp_path / "w")
-    assert absolute("/w", tmp_path) == "/w"
-    assert absolute("s3://bucket/w", tmp_path) == "s3://bucket/w"
+    for workspace in ("w/", "file://w"):
+        assert files_of(workspace, tmp_path).workspace == str(tmp_path / "w")
+    assert files_of("/w", tmp_path).workspace == "/w"
+    assert files_of("s3://bucket/w", tmp_path).workspace == "s3://bucket/w"

@@ -1,0 +1,221 @@
+"""Files of a workspace that runs have written, and their deletion.
+
+A record is only a text that anybody who can write to the workspace may have changed, so a url counts only if it surely
+lies in the workspace.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from kart_runtime.history.cleanup.local_files import is_stale_temp_file, walk
+from kart_runtime.history.ledger import RUNS_FOLDER
+from kart_runtime.storage.registry import split_url, store_for
+from kart_runtime.storage.stores import Stat
+from kart_runtime.storage.stores.local import LocalStore
+
+_FEW = 64
+"""Objects that are queried one by one; for more than that the workspace is listed, 1,000 a request."""
+
+_LOCAL = ("", "file")
+_PARALLEL_REQUESTS = 16
+_DELETE_BATCH = 1000
+
+
+class WorkspaceFiles(Protocol):
+    """Files of one workspace, each identified by its place: a path, or a key of the store."""
+
+    @property
+    def workspace(self) -> str:
+        """The workspace, in a form that is valid from any folder."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """Place of the workspace itself: a path without links, or the prefix of its keys."""
+        ...
+
+    def place(self, url: str) -> str | None:
+        """Return the place of a url in a record; None if it may be outside the workspace, or is a run's file."""
+        ...
+
+    def url(self, place: str) -> str:
+        """Return the url of a place, for messages."""
+        ...
+
+    def stats(self, places: Collection[str]) -> dict[str, Stat]:
+        """Return the stats of the files that exist."""
+        ...
+
+    def stale_temp_files(self) -> dict[str, Stat]:
+        """Return the temporary files that dead processes have left."""
+        ...
+
+    def delete(self, places: Sequence[str]) -> dict[str, str]:
+        """Delete files; return the reason for each that is still there. A missing file is no failure."""
+        ...
+
+
+@dataclass
+class RemovalResult:
+    """Result of a deletion, of one workspace or several.
+
+    Attributes
+    ----------
+    deleted
+        Urls of the deleted files, with their sizes in bytes.
+    failed
+        Urls of the files that could not be deleted, with the reason.
+    uploads
+        Number of incomplete uploads that were aborted.
+    warnings
+        Other failures.
+    """
+
+    deleted: dict[str, int] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    uploads: int = 0
+    warnings: tuple[str, ...] = ()
+
+    def delete(self, files: WorkspaceFiles, sizes: Mapping[str, int]) -> bool:
+        """Delete files (place to bytes) and add them to the result; return whether all are gone."""
+        failed = files.delete(list(sizes))
+        self.failed |= {files.url(place): reason for place, reason in failed.items()}
+        self.deleted |= {files.url(place): size for place, size in sizes.items() if place not in failed}
+        return not failed
+
+
+def files_of(workspace: str, root: Path) -> WorkspaceFiles:
+    """Return the files of a workspace; paths on this machine are relative to `root`."""
+    store, key = store_for(workspace)
+    return _LocalFiles(key, root) if isinstance(store, LocalStore) else _Objects(store, workspace, key)
+
+
+class _LocalFiles:
+    """Files of a folder on this machine. A link is deleted itself and never followed out of the folder."""
+
+    def __init__(self, path: str, root: Path) -> None:
+        self.workspace = str(root / path)
+        self._root = root
+        self._folder = (root / path).resolve()
+        runs = self._folder / RUNS_FOLDER
+        self._runs = runs.resolve()
+        # Either may be a link to where a team keeps its runs, and without the link they would not be found.
+        self._way_to_runs = (runs.parent, runs.parent.resolve() / runs.name, self._runs)
+        self.key = str(self._folder)
+        self._parents: dict[str, Path | None] = {}
+
+    def place(self, url: str) -> str | None:
+        scheme, path = split_url(url)
+        folder, _, name = path.rpartition("/")
+        if scheme not in _LOCAL or name in ("", ".", ".."):
+            return None
+        # The folder is resolved and not the file: a link stands for itself.
+        parent = self._resolved(folder or ("/" if path.startswith("/") else "."))
+        return None if parent is None or parent / name in self._way_to_runs else str(parent / name)
+
+    def _resolved(self, folder: str) -> Path | None:
+        """Return a folder without links, None when it is not in the workspace."""
+        if folder not in self._parents:
+            try:
+                path: Path | None = (self._root / folder).resolve()
+            except (OSError, RuntimeError, ValueError):  # links in a circle; no valid path
+                path = None
+            inside = path is not None and path.is_relative_to(self._folder) and not path.is_relative_to(self._runs)
+            self._parents[folder] = path if inside else None
+        return self._parents[folder]
+
+    def url(self, place: str) -> str:
+        return place
+
+    def stats(self, places: Collection[str]) -> dict[str, Stat]:
+        return {place: status for place in places if (status := _lstat(place)) is not None}
+
+    def stale_temp_files(self) -> dict[str, Stat]:
+        return self.stats([path for path, name in walk(self.key) if is_stale_temp_file(path, name)])
+
+    def delete(self, places: Sequence[str]) -> dict[str, str]:
+        failed = {}
+        for place in places:
+            try:
+                Path(place).unlink(missing_ok=True)
+            except OSError as error:
+                failed[place] = error.strerror or str(error)
+        return failed
+
+
+def _lstat(place: str) -> Stat | None:
+    try:
+        status = os.lstat(place)
+    except (OSError, ValueError):  # gone, or no valid path
+        return None
+    is_file = stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)
+    return Stat(place, status.st_size, status.st_mtime) if is_file else None
+
+
+class _Objects:
+    """Objects of another store below one key. Keys are literal there: ``..`` is a name like any other."""
+
+    def __init__(self, store: Any, workspace: str, key: str) -> None:
+        slash = "" if key.endswith("/") or not key else "/"
+        self.workspace = workspace
+        self._store = store
+        self._url, self.key = f"{workspace}{slash}", f"{key}{slash}"
+
+    def place(self, url: str) -> str | None:
+        below = url.removeprefix(self._url)
+        # A store may give these names the meaning that they have in paths, and they would lead out of the workspace.
+        if not url.startswith(self._url) or not {"", ".", ".."}.isdisjoint(below.split("/")):
+            return None
+        return None if f"{below}/".startswith(f"{RUNS_FOLDER}/") or not _is_text(below) else f"{self.key}{below}"
+
+    def url(self, place: str) -> str:
+        return f"{split_url(self.workspace)[0]}://{place}"
+
+    def stats(self, places: Collection[str]) -> dict[str, Stat]:
+        if len(places) > _FEW:
+            requested = frozenset(places)
+            return {status.key: status for status in self._store.list(self.key) if status.key in requested}
+        with ThreadPoolExecutor(_PARALLEL_REQUESTS, "kart-files") as threads:
+            answers = threads.map(self._store.stat, places)
+            return {place: status for place, status in zip(places, answers, strict=True) if status is not None}
+
+    def stale_temp_files(self) -> dict[str, Stat]:
+        return {}
+
+    def delete(self, places: Sequence[str]) -> dict[str, str]:
+        failed: dict[str, str] = {}
+        for start in range(0, len(places), _DELETE_BATCH):
+            failed |= self._delete(places[start : start + _DELETE_BATCH])
+        return failed
+
+    def _delete(self, places: Sequence[str]) -> dict[str, str]:
+        delete_many = getattr(self._store, "delete_many", None)
+        if delete_many is None:
+            return {place: reason for place in places if (reason := self._delete_one(place))}
+        try:
+            return dict(delete_many(places))
+        except OSError as error:
+            return dict.fromkeys(places, str(error))
+
+    def _delete_one(self, place: str) -> str:
+        """Delete an object; return the reason of a failure, or ""."""
+        try:
+            self._store.delete(place)
+        except OSError as error:
+            return str(error)
+        return ""
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

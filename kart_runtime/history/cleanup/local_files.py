@@ -1,0 +1,87 @@
+"""Files of a workspace on this machine, temporary files that dead processes left there, and unsafe workspaces."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import stat
+import time
+from collections.abc import Collection, Iterator
+
+from kart_runtime.errors import StoreError
+from kart_runtime.storage.stores.local import TEMPORARY_PREFIX
+
+STALE_AFTER = 86_400.0
+"""Seconds after which a temporary file whose process is gone counts as left behind.
+
+Containers may share a folder and a host name and not see each other's processes; none of them writes one file for a day
+without touching it.
+"""
+
+
+class UnsafeWorkspace(StoreError, ValueError):
+    """A workspace in which nothing may be deleted; nothing was.
+
+    Parameters
+    ----------
+    workspace
+        The workspace of the task.
+    reason
+        Why not, and what to do.
+    """
+
+    def __init__(self, workspace: str, reason: str) -> None:
+        self.workspace, self.reason = workspace, reason
+        super().__init__(f"Nothing was deleted from the workspace '{workspace}': {reason}")
+
+
+def walk(root: str, excluded: Collection[str] = ()) -> Iterator[tuple[str, str]]:
+    """Yield path and name of the files below a folder, but of no excluded path, hidden folder or linked folder."""
+    if root in excluded:
+        return
+    for folder, folders, files in os.walk(root):
+        prefix = os.path.join(folder, "")  # noqa: PTH118 - plain text for each file of the workspace
+        folders[:] = [name for name in folders if not name.startswith(".") and f"{prefix}{name}" not in excluded]
+        for name in files:
+            path = f"{prefix}{name}"
+            if path not in excluded:
+                yield path, name
+
+
+def unneeded_files(root: str, needed: Collection[str]) -> Iterator[str]:
+    """Yield the regular files below a folder that are not needed; hidden files and links stay."""
+    for path, name in walk(root, needed):
+        if is_stale_temp_file(path, name) or (not name.startswith(".") and _is_regular(path)):
+            yield path
+
+
+def is_stale_temp_file(path: str, name: str) -> bool:
+    """Return whether a temporary file was left behind by a process of this machine that has ended."""
+    if not name.startswith(TEMPORARY_PREFIX):
+        return False
+    host = re.escape(socket.gethostname()[:60])
+    parts = re.fullmatch(rf"{re.escape(TEMPORARY_PREFIX)}{host}-(\d+)-\d+", name)
+    if not parts or _is_running(int(parts[1])):
+        return False
+    return _is_regular(path, time.time() - STALE_AFTER)
+
+
+def _is_regular(path: str, before: float = float("inf")) -> bool:
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:  # removed since the listing
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_mtime < before
+
+
+def _is_running(process: int) -> bool:
+    if os.name == "nt":  # there, os.kill would end the process; its temporary files stay
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):  # it belongs to another user; or the number is not that of a process
+        return True
+    return True

@@ -1,0 +1,63 @@
+"""Files of a workspace that the records of its runs name: outputs and log files."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from kart_runtime.history.cleanup.files import WorkspaceFiles, files_of
+from kart_runtime.history.ledger import LOG_FILES, LogFiles
+from kart_runtime.history.runs import RunRecord, read_records
+
+
+class NamedFile(NamedTuple):
+    """A file of a workspace that a record names, with the task's class name and id."""
+
+    task: str
+    unique_id: str
+    place: str
+
+
+@dataclass(frozen=True)
+class RecordedFiles:
+    """Existing files of one workspace that records name: class name to place to bytes."""
+
+    files: WorkspaceFiles
+    by_task: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def sizes(self) -> dict[str, int]:
+        """Return all places with their sizes in bytes."""
+        return {place: size for sizes in self.by_task.values() for place, size in sizes.items()}
+
+
+def recorded_files(workspace: str, root: Path, classes: Collection[tuple[str, str]]) -> RecordedFiles:
+    """Return the files that records of some classes name (module and name; of all when empty)."""
+    files = files_of(workspace, root)
+    records = (
+        record for record in read_records(files.workspace) if not classes or (record.module, record.task) in classes
+    )
+    task_of = {named.place: named.task for named in named_files(files, records)}
+    stats = files.stats(task_of)
+    recorded = RecordedFiles(files)
+    for place, task in task_of.items():
+        if place in stats:
+            recorded.by_task.setdefault(task, {})[place] = stats[place].size
+    return recorded
+
+
+def named_files(files: WorkspaceFiles, records: Iterable[RunRecord]) -> Iterator[NamedFile]:
+    """Yield the files that records name, as far as they surely lie in the workspace."""
+    for record in records:
+        for url in named_urls(files.workspace, record):
+            place = files.place(url)
+            if place is not None:
+                yield NamedFile(record.task, record.unique_id, place)
+
+
+def named_urls(workspace: str, record: RunRecord) -> Iterator[str]:
+    """Yield the urls that a record of a workspace names: outputs and log files."""
+    yield from (stored.url for stored in record.outputs)
+    logs = LogFiles(workspace, record.task, record.unique_id)
+    yield from (logs.url(kind) for kind in record.log_files if kind in LOG_FILES)
