@@ -31,7 +31,7 @@ from typing import Any, ParamSpec, TypeVar
 from kart_runtime.errors import CannotSend, ConfigError, WorkerDied
 from kart_runtime.execution.executors.base import TaskExecutor
 from kart_runtime.execution.executors.calls import Work
-from kart_runtime.execution.executors.pickling import Vocabulary
+from kart_runtime.execution.executors.pickling import DefinitionTable
 from kart_runtime.execution.executors.processes import idle_workers
 from kart_runtime.execution.executors.processes.process import Worker
 from kart_runtime.execution.executors.processes.worker import BYE, Answer
@@ -77,7 +77,7 @@ class ProcessExecutor(TaskExecutor):
         self._owner = os.getpid()
         self._size = workers
         self._lock = threading.RLock()
-        self._vocabulary = Vocabulary(defines=True)
+        self._vocabulary = DefinitionTable(defines=True)
         self._state: tuple[bytes, bytes] | None = None
         self._queue: deque[Work] = deque()
         self._running: dict[Worker, Work] = {}
@@ -332,7 +332,7 @@ atexit.register(_close_all)  # after that of `kept`, so that it is called before
 os.register_at_fork(after_in_child=_open.clear)
 
 
-def _release(idle: list[Worker], bell: tuple[int, int], vocabulary: Vocabulary) -> None:
+def _release(idle: list[Worker], bell: tuple[int, int], vocabulary: DefinitionTable) -> None:
     for end in bell:
         os.close(end)
     vocabulary.forget()

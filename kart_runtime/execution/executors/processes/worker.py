@@ -30,7 +30,7 @@ from multiprocessing.connection import Connection
 from types import FrameType
 from typing import Any
 
-from kart_runtime.execution.executors.pickling import Vocabulary, loads
+from kart_runtime.execution.executors.pickling import DefinitionTable, loads
 from kart_runtime.execution.executors.program_state import Choices, Settings
 
 RESULT, ERROR, BYE = "result", "error", "bye"
@@ -51,7 +51,7 @@ class _Terminated(KeyboardInterrupt):
 class _Worker:
     def __init__(self, connection: Connection[Any, Any]) -> None:
         self._connection = connection
-        self._vocabulary = Vocabulary(defines=False)
+        self._vocabulary = DefinitionTable(defines=False)
         self._unusable: BaseException | None = None
         self._poll = select.poll()
         self._poll.register(connection.fileno(), select.POLLIN)
