@@ -17,11 +17,11 @@ import pickle
 import re
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from importlib.machinery import ModuleSpec
 from types import CodeType, FunctionType
-from typing import Any
+from typing import Any, cast
 
 import cloudpickle
 
@@ -32,6 +32,8 @@ _REFUSALS = (pickle.PicklingError, AttributeError, TypeError, NotImplementedErro
 
 _HEAPTYPE = 1 << 9
 """Py_TPFLAGS_HEAPTYPE: set for classes that are no static structs of C."""
+
+_CLOUDPICKLE_REDUCERS: Mapping[type, Any] = cast("Any", cloudpickle.Pickler.dispatch_table).maps[0]
 
 _WITH_CODE = (type, FunctionType, CodeType)
 
@@ -150,7 +152,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     ) -> None:
         super().__init__(file, pickle.HIGHEST_PROTOCOL)
         # As a dict: cloudpickle's ChainMap takes a microsecond for each object that is in neither of its maps.
-        self.dispatch_table = {**copyreg.dispatch_table, **cloudpickle.Pickler.dispatch_table.maps[0]}
+        self.dispatch_table = {**copyreg.dispatch_table, **_CLOUDPICKLE_REDUCERS}
         self._table, self._registered, self._group = table, registered, group
 
     def reducer_override(self, obj: Any) -> Any:

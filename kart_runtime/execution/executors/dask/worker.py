@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import Any
 
 from kart_runtime.errors import ConfigError, ExecutorError, NotImportable
+from kart_runtime.execution.executors.calls import ERROR, RESULT, Answer
 from kart_runtime.execution.executors.dask.packages import Package, use
 from kart_runtime.execution.executors.dask.remote import BEGAN
 from kart_runtime.execution.executors.pickling import DefinitionTable, loads
-from kart_runtime.execution.executors.processes.worker import ERROR, RESULT, Answer
 from kart_runtime.execution.executors.program_state import Choices, LuigiConfiguration
 from kart_runtime.storage.registry import STORES
 
