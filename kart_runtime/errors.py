@@ -553,6 +553,7 @@ class WorkerDied(ExecutorError, RuntimeError):
 
 
 _HINTS = {"SIGKILL": " (possibly out of memory)", "SIGSEGV": " (a fault in compiled code)"}
+"""By name, because Windows has no SIGKILL."""
 
 
 def _ending(exit_code: int | None) -> str:

@@ -131,7 +131,7 @@ class Scheduler:
         to_run = plan.with_action(Action.RUN)
         needs = {task: amounts for task in to_run if (amounts := self._context.limits.needs_of(task))}
         for cls in set(map(type, to_run)):
-            self._context.executors.check_hint(cls)
+            self._context.executors.check_requested(cls)
         nodes: list[Node] = []
         for index, task in enumerate(plan.tasks):
             node = self._nodes.get(task)

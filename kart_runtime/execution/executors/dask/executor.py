@@ -28,7 +28,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from kart_runtime.errors import ConfigError, ExecutorError, WorkersKilled
 from kart_runtime.execution.executors.base import TaskExecutor
-from kart_runtime.execution.executors.calls import Work
+from kart_runtime.execution.executors.calls import WorkItem
 from kart_runtime.execution.executors.dask.client import check_pythons, check_workers, connect, lacks_kart
 from kart_runtime.execution.executors.dask.plugins import NotingVocabulary, Parts
 from kart_runtime.execution.executors.dask.remote import PREFIX, UNFIT, Answer, make_call, make_referee, make_version
@@ -224,7 +224,7 @@ class DaskExecutor(TaskExecutor):
             future.set_exception(self._trouble(error))
         else:
             self._pending[future] = sent
-            self._client.loop.add_callback(self._follow, Work(future, b"", name), sent)
+            self._client.loop.add_callback(self._follow, WorkItem(future, b"", name), sent)
         return future
 
     def _send(self, work: bytes, name: str, key: str, priority: float) -> Any:
@@ -232,7 +232,7 @@ class DaskExecutor(TaskExecutor):
         parcel = Parcel(self._build, parts, key, self._has_referee, work, name)
         return self._client.submit(self._call, pickle.dumps(parcel), key=key, pure=False, priority=priority)
 
-    async def _follow(self, work: Work, sent: Any) -> None:
+    async def _follow(self, work: WorkItem, sent: Any) -> None:
         """Give our future what becomes of Dask's; runs in the client's loop, and must not wait for the lock."""
         error: BaseException | None = None
         answer: Answer = UNFIT, b"", ""

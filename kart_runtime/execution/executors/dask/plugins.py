@@ -20,7 +20,7 @@ from kart_runtime.errors import CannotSend
 from kart_runtime.execution.executors.dask.packages import TooLarge, imported_by, own_packages, pack
 from kart_runtime.execution.executors.dask.remote import make_part
 from kart_runtime.execution.executors.dask.worker import State, part_name
-from kart_runtime.execution.executors.pickling import Vocabulary
+from kart_runtime.execution.executors.pickling import DefinitionTable
 from kart_runtime.execution.executors.program_state import Choices, LuigiConfiguration
 from kart_runtime.storage.registry import STORES
 
@@ -30,7 +30,7 @@ _TRIES = 3
 _PAUSE = 0.5
 
 
-class NotingVocabulary(Vocabulary):
+class NotingVocabulary(DefinitionTable):
     """A vocabulary that notes what the other side will have to import.
 
     Attributes
@@ -46,9 +46,9 @@ class NotingVocabulary(Vocabulary):
         self.modules: set[str] = set()
         self.sent: set[str] = set()
 
-    def goes_by_name(self, obj: type | FunctionType) -> bool:
+    def pickled_by_reference(self, obj: type | FunctionType) -> bool:
         """Return whether the other side can import a class or function, once it has this program's packages."""
-        found = super().goes_by_name(obj)
+        found = super().pickled_by_reference(obj)
         (self.modules if found else self.sent).add(str(obj.__module__))
         return found
 

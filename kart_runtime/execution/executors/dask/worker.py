@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import Any
 
 from kart_runtime.errors import ConfigError, ExecutorError, NotImportable
+from kart_runtime.execution.executors.calls import ERROR, RESULT, Answer
 from kart_runtime.execution.executors.dask.packages import Package, use
 from kart_runtime.execution.executors.dask.remote import BEGAN
-from kart_runtime.execution.executors.pickling import Vocabulary, loads
-from kart_runtime.execution.executors.processes.worker import ERROR, RESULT, Answer
+from kart_runtime.execution.executors.pickling import DefinitionTable, loads
 from kart_runtime.execution.executors.program_state import Choices, LuigiConfiguration
 from kart_runtime.storage.registry import STORES
 
@@ -38,7 +38,7 @@ _TELL_SECONDS = 10
 _APPEAR_SECONDS = 3
 """How long a network's disk may take to show a new file."""
 
-here: dict[str, Vocabulary] = {}
+here: dict[str, DefinitionTable] = {}
 """The builds of this process itself: its workers, if it has any, know all that there is to know."""
 os.register_at_fork(after_in_child=here.clear)
 
@@ -151,10 +151,10 @@ class _Turns:
         self._waiting: deque[object] = deque()
         self._running = 0
         self._build, self._parts = "", 0
-        self._vocabulary = Vocabulary(defines=False)
+        self._vocabulary = DefinitionTable(defines=False)
 
     @contextmanager
-    def of(self, worker: Any, parcel: Parcel) -> Iterator[Vocabulary]:
+    def of(self, worker: Any, parcel: Parcel) -> Iterator[DefinitionTable]:
         """Have the state of a parcel's build inside the block."""
         vocabulary = here.get(parcel.build)
         if vocabulary is not None:
@@ -194,7 +194,7 @@ class _Turns:
         self._build, self._parts = "", 0  # until all is well
         if not known:
             self._vocabulary.forget()
-            self._vocabulary = Vocabulary(defines=False)
+            self._vocabulary = DefinitionTable(defines=False)
         packages = [Package(*package) for part in parts for package in part.packages]
         use(packages, Path(worker.local_directory) / "kart-code")
         if not known:
@@ -229,12 +229,12 @@ def serve(worker: Any, data: bytes) -> Answer:
                 _tell_scheduler(worker, parcel.key)
             return _run(worker, parcel, vocabulary)
     except NotImportable as error:
-        return _failure(worker, NotImportable(error.module, error.why, worker.address), Vocabulary(defines=False))
+        return _failure(worker, NotImportable(error.module, error.why, worker.address), DefinitionTable(defines=False))
     except BaseException as error:  # noqa: BLE001 - whatever is wrong with the build's state
-        return _failure(worker, error, Vocabulary(defines=False))
+        return _failure(worker, error, DefinitionTable(defines=False))
 
 
-def _run(worker: Any, parcel: Parcel, vocabulary: Vocabulary) -> Answer:
+def _run(worker: Any, parcel: Parcel, vocabulary: DefinitionTable) -> Answer:
     function, args, kwargs = loads(parcel.work)
     try:
         value = function(*args, **kwargs)
@@ -246,7 +246,7 @@ def _run(worker: Any, parcel: Parcel, vocabulary: Vocabulary) -> Answer:
         return _failure(worker, error, vocabulary)
 
 
-def _failure(worker: Any, error: BaseException, vocabulary: Vocabulary) -> Answer:
+def _failure(worker: Any, error: BaseException, vocabulary: DefinitionTable) -> Answer:
     text = "".join(traceback.format_exception(error))
     with contextlib.suppress(Exception):
         error.add_note(f"On the Dask worker {worker.address}:\n{text}")
