@@ -24,9 +24,10 @@ from typing import Protocol
 from kart_runtime.errors import ConfigError, LockLost, LockTimeout, closest_match
 from kart_runtime.execution.locks import redis_server
 from kart_runtime.execution.locks.lease import holder_id
-from kart_runtime.execution.locks.object_store import StoreLocks, conditional_store, lock_url
+from kart_runtime.execution.locks.object_store import StoreLocks, conditional_store
 from kart_runtime.execution.locks.redis_server import RedisLocks
 from kart_runtime.storage.registry import split_url
+from kart_runtime.storage.workspace import Workspace
 
 KINDS = ("none", "file", "workspace", redis_server.FORM)
 
@@ -95,7 +96,7 @@ class FileLocks:
     def hold(self, name: str, workspace: str | None, wait: float) -> Iterator[LockHandle]:
         """Hold a name; poll with growing pauses for at most `wait` seconds."""
         folder = _checked_folder(workspace or self.workspace)
-        descriptor = _locked(Path(split_url(lock_url(folder, name))[1]), name, wait)
+        descriptor = _locked(Path(split_url(Workspace(folder).lock(name))[1]), name, wait)
         holder = os.getpid()
         try:
             os.truncate(descriptor, 0)
@@ -180,19 +181,8 @@ class WorkspaceLocks:
     def hold(self, name: str, workspace: str | None, wait: float) -> AbstractContextManager[LockHandle]:
         """Hold a name, as `FileLocks` or `StoreLocks`."""
         workspace = workspace or self.workspace
-        locks: Locks = FileLocks(workspace) if is_folder(workspace) else StoreLocks(workspace)
+        locks: Locks = FileLocks(workspace) if Workspace(workspace).is_local else StoreLocks(workspace)
         return locks.hold(name, workspace, wait)
-
-
-def is_folder(workspace: str) -> bool:
-    """Return whether a workspace lies on a disk.
-
-    Parameters
-    ----------
-    workspace
-        A folder or a url.
-    """
-    return split_url(workspace)[0] in ("", "file")
 
 
 def checked_kind(text: str) -> str:
@@ -246,7 +236,7 @@ def make_locks(kind: str, workspace: str) -> Locks:
     if kind == "file":
         return FileLocks(_checked_folder(workspace))
     if kind == "workspace":
-        if not is_folder(workspace):
+        if not Workspace(workspace).is_local:
             conditional_store(workspace)
         return WorkspaceLocks(workspace)
     redis_server.require_client()
@@ -254,7 +244,7 @@ def make_locks(kind: str, workspace: str) -> Locks:
 
 
 def _checked_folder(workspace: str) -> str:
-    if not is_folder(workspace):
+    if not Workspace(workspace).is_local:
         message = f"{workspace} is not on a disk, so that no files in it can be locked"
         raise ConfigError(message, key="run.locks", expected="workspace, for locks in the object store itself")
     return workspace

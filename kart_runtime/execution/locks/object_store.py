@@ -22,14 +22,12 @@ from kart_runtime.errors import ConfigError, LockTimeout
 from kart_runtime.execution.locks.lease import Instant, Lease, LeaseRenewer, holder_text, now_text
 from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.stores import Conditional, Versioned
+from kart_runtime.storage.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 
 LOCK_TIMEOUT = 60.0
 """Seconds after which a lock that nobody renews may be taken over."""
-
-FOLDER = "log/locks"
-"""Where locks lie in a workspace."""
 
 _FIRST_PAUSE, _LAST_PAUSE = 0.2, 5.0
 """Seconds between two looks at a lock that somebody holds; each is one or two requests."""
@@ -39,20 +37,6 @@ _ROUNDING = 1.0
 
 _renewals = LeaseRenewer("kart-store-locks")
 _chance = random.SystemRandom()  # the global generator is seeded alike in processes that wait for one another
-
-
-def lock_url(workspace: str, name: str) -> str:
-    """Return where a lock lies.
-
-    Parameters
-    ----------
-    workspace
-        A folder or url, with or without a slash at its end.
-    name
-        What is locked.
-    """
-    slash = "" if workspace.endswith("/") or not workspace else "/"
-    return f"{workspace}{slash}{FOLDER}/{name}.lock"
 
 
 class StoreLocks:
@@ -86,7 +70,7 @@ class StoreLocks:
         ConfigError
             When the store of the workspace cannot give turns.
         """
-        claim = _Claim(*conditional_store(lock_url(workspace or self.workspace, name)))
+        claim = _Claim(*conditional_store(Workspace(workspace or self.workspace).lock(name)))
         began = self._granted(claim, name, wait)
         # Half of the time-out is left for the write that follows a check, and for clocks that differ.
         lease = Lease(name, self.timeout, claim.renew, began, trusted=self.timeout / 2)

@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 from kart_runtime.errors import ConfigError, LockTimeout, require_extra
 from kart_runtime.execution.locks.lease import Instant, Lease, LeaseRenewer, holder_id
+from kart_runtime.storage.workspace import Workspace
 
 CONNECT_SECONDS = 10.0
 """How long the server may take to answer."""
@@ -76,7 +77,7 @@ class RedisLocks:
         ConfigError
             When the server cannot be used.
         """
-        key = f"kart:{_written_alike(workspace or self.workspace)}:{name}"
+        key = f"kart:{Workspace(workspace or self.workspace).normalized}:{name}"
         with self._usable():
             lock = _client(self.url).lock(key, timeout=self.timeout, thread_local=False)
             self._acquire(lock, name, wait)
@@ -119,11 +120,6 @@ def _renewed(lock: Any) -> bool:
     except _redis().exceptions.LockError:
         return False
     return True
-
-
-def _written_alike(workspace: str) -> str:
-    """Return a workspace in one spelling: `./resources/` and `resources` are one folder."""
-    return workspace.removeprefix("./").rstrip("/")
 
 
 def _redis() -> Any:

@@ -12,6 +12,7 @@ from typing import BinaryIO, NamedTuple
 
 from kart_runtime.errors import ObjectMissing
 from kart_runtime.storage.stores import Stat, Versioned
+from kart_runtime.storage.workspace import as_folder
 
 
 class _Object(NamedTuple):
@@ -58,7 +59,7 @@ class MemoryStore:
 
     def list(self, prefix: str) -> Iterator[Stat]:
         """Go through the objects below a folder, sorted by key."""
-        below = prefix if prefix.endswith("/") or not prefix else f"{prefix}/"
+        below = as_folder(prefix)
         for key in sorted(self._objects):
             if key.startswith(below):
                 found = self.stat(key)

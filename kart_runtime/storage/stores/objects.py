@@ -14,6 +14,7 @@ from typing import BinaryIO, ClassVar, NamedTuple, Protocol
 
 from kart_runtime.errors import ObjectMissing
 from kart_runtime.storage.stores import Stat, Versioned, listings, multipart, object_cache
+from kart_runtime.storage.workspace import as_folder
 
 Labels = Mapping[str, str]
 
@@ -234,7 +235,7 @@ class ObjectStore(abc.ABC):
 
     def list(self, prefix: str) -> Iterator[Stat]:
         """Go through the objects below a folder, sorted by key; a request for each 1,000."""
-        folder = prefix if prefix.endswith("/") else f"{prefix}/"
+        folder = as_folder(prefix)
         token: str | None = None
         while True:
             page = self.page(folder, token, below=True)

@@ -22,6 +22,7 @@ from kart_runtime.storage.stores import Stat, UnfinishedUpload
 from kart_runtime.storage.stores.clients import Clients
 from kart_runtime.storage.stores.object_cache import ObjectReplaced
 from kart_runtime.storage.stores.objects import Labels, ObjectStore, Page, Piece, split
+from kart_runtime.storage.workspace import as_folder
 
 _CLIENT = ("a workspace in S3 needs its client", "s3")
 
@@ -192,7 +193,7 @@ class S3Store(ObjectStore):
 
     def unfinished(self, prefix: str, before: float) -> list[UnfinishedUpload]:
         """Return the uploads below a folder that have not ended and began before a time, in seconds of the epoch."""
-        bucket, folder = split(prefix if prefix.endswith("/") else f"{prefix}/")
+        bucket, folder = split(as_folder(prefix))
         with self._asking(prefix, "look for uploads in"):
             pages = _client().get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=folder)
             return [

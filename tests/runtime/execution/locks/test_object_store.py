@@ -18,9 +18,10 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from kart_runtime.errors import ConfigError, LockLost, LockTimeout
 from kart_runtime.execution.locks import lease, object_store
 from kart_runtime.execution.locks.lease import Instant, Lease
-from kart_runtime.execution.locks.object_store import StoreLocks, lock_url
+from kart_runtime.execution.locks.object_store import StoreLocks
 from kart_runtime.storage.registry import STORES, register_store, store_for
 from kart_runtime.storage.stores.memory import MemoryStore
+from kart_runtime.storage.workspace import Workspace
 
 WORKSPACE = "memory://shared"
 
@@ -169,7 +170,7 @@ def test_a_store_without_conditions_is_refused():
 
 @pytest.mark.parametrize("workspace", ["memory://w", "memory://w/"])
 def test_the_slash_at_the_end_of_a_workspace_does_not_matter(workspace):
-    assert lock_url(workspace, "x") == "memory://w/log/locks/x.lock"
+    assert Workspace(workspace).lock("x") == "memory://w/log/locks/x.lock"
 
 
 # -- over a connection ------------------------------------------------------------------------------------------------
