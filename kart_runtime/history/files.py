@@ -13,11 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
-from kart_runtime.history.ledger import LOG_FILES, RUNS_FOLDER, LogFiles
+from kart_runtime.history.ledger import LogFiles
 from kart_runtime.history.runs import RunRecord
 from kart_runtime.storage.registry import split_url, store_for
 from kart_runtime.storage.stores import Stat
 from kart_runtime.storage.stores.local import LocalStore
+from kart_runtime.storage.workspace import LOG_FILES, RUNS, as_folder
 
 _FEW = 64
 """Objects that are asked for one by one; of more than that the workspace is listed, 1,000 a request."""
@@ -116,7 +117,7 @@ class _LocalFiles:
     def __init__(self, path: str, root: Path) -> None:
         self._root = root
         self._folder = (root / path).resolve()
-        runs = self._folder / RUNS_FOLDER
+        runs = self._folder / RUNS
         self._runs = runs.resolve()
         # Either may be a link to where a team keeps its runs, and without the link they would not be found.
         self._way_to_runs = (runs.parent, runs.parent.resolve() / runs.name, self._runs)
@@ -169,16 +170,15 @@ class _Objects:
     """The objects of another store below one key. There, keys are taken as they are: ``..`` is a name like another."""
 
     def __init__(self, store: Any, workspace: str, key: str) -> None:
-        slash = "" if key.endswith("/") or not key else "/"
         self._store = store
-        self._url, self.key = f"{workspace}{slash}", f"{key}{slash}"
+        self._url, self.key = as_folder(workspace), as_folder(key)
 
     def place(self, url: str) -> str | None:
         below = url.removeprefix(self._url)
         # A store may give a meaning to names that paths have, so that these lead out of the workspace there.
         if not url.startswith(self._url) or not {"", ".", ".."}.isdisjoint(below.split("/")):
             return None
-        return None if f"{below}/".startswith(f"{RUNS_FOLDER}/") or not _is_text(below) else f"{self.key}{below}"
+        return None if f"{below}/".startswith(f"{RUNS}/") or not _is_text(below) else f"{self.key}{below}"
 
     def found(self, places: Collection[str]) -> dict[str, Stat]:
         if len(places) > _FEW:

@@ -15,11 +15,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kart_runtime.history.ledger import RUNS_FOLDER
 from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.stores import Stat, Store
 from kart_runtime.storage.stores.local import LocalStore
 from kart_runtime.storage.target import Stored
+from kart_runtime.storage.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 
@@ -230,8 +230,7 @@ def runs_folder(workspace: str) -> tuple[Any, str]:
     workspace
         The workspace.
     """
-    slash = "" if workspace.endswith("/") or not workspace else "/"
-    store, key = store_for(f"{workspace}{slash}{RUNS_FOLDER}")
+    store, key = store_for(Workspace(workspace).runs)
     return store, str(Path(key)) if isinstance(store, LocalStore) else key
 
 
