@@ -360,7 +360,7 @@ class RecordsNotStored(StoreError, OSError):
     def __init__(self, key: str, number: int, found: str) -> None:
         self.key, self.number, self.found = key, number, found
         super().__init__(
-            f"{number} log files or records could not be stored, among them {key}: {found} The outputs are stored."
+            f"Failed to write {number} log files or run records, including {key}: {found} All task outputs were saved."
         )
 
     def __str__(self) -> str:
@@ -480,8 +480,8 @@ class LockTimeout(KartError, TimeoutError):
     def __init__(self, name: str, waited: float, holder: str = "unknown") -> None:
         self.name, self.waited, self.holder = name, waited, holder
         super().__init__(
-            f"{name} is locked by {holder}; gave up after {waited:.0f} s. Run again when that process has ended, or "
-            "wait longer (lock_wait)."
+            f"Timed out after {waited:.0f} s waiting for {name}, locked by {holder}. Run again when that process has "
+            "finished, or raise lock_wait."
         )
 
 
@@ -499,8 +499,8 @@ class LockLost(KartError, RuntimeError):
     def __init__(self, name: str, why: str) -> None:
         self.name, self.why = name, why
         super().__init__(
-            f"{name} has lost its lock: {why}. It writes nothing more. A build tries such a task again; run it again "
-            "where that does not help."
+            f"Lost the lock on {name}: {why}. This attempt stops writing; the build retries the task. If the retries "
+            "fail, run it again."
         )
 
 
@@ -575,7 +575,7 @@ class WorkerDied(ExecutorError, RuntimeError):
         return WorkerDied(self.pid, self.exit_code, task)
 
 
-_HINTS: dict[int, str] = {signal.SIGKILL: " (perhaps out of memory)", signal.SIGSEGV: " (a fault in compiled code)"}
+_HINTS = {"SIGKILL": " (perhaps out of memory)", "SIGSEGV": " (a fault in compiled code)"}
 
 
 def _ending(exit_code: int | None) -> str:
@@ -587,7 +587,7 @@ def _ending(exit_code: int | None) -> str:
         name = signal.Signals(-exit_code).name
     except ValueError:  # a real-time signal has no name
         name = f"signal {-exit_code}"
-    return f"was killed by {name}{_HINTS.get(-exit_code, '')}"
+    return f"was killed by {name}{_HINTS.get(name, '')}"
 
 
 class WorkersKilled(ExecutorError, RuntimeError):

@@ -73,7 +73,7 @@ def test_what_somebody_else_has_is_lost_for_ever():
     server = Server(False)
     lease = Lease("Train_1", 60, server, moments_ago(90))
     for _ in range(2):
-        with pytest.raises(LockLost, match=r"Train_1 has lost its lock: it was not renewed for 90 s"):
+        with pytest.raises(LockLost, match=r"Lost the lock on Train_1: it was not renewed for 90 s"):
             lease.check()
     assert server.asked == 1
     assert lease.renew() is None

@@ -47,8 +47,8 @@ def test_a_lock_is_an_object_that_says_who_holds_it_and_goes_with_it():
 
 
 def test_who_waits_in_vain_is_told_who_holds_it():
-    since = r"since 20\d\d-\d\d-\d\dT\S+[+-]\d{4};"
-    holder = f"x is locked by host {socket.gethostname()}, process {os.getpid()}, {since}"
+    since = r"since 20\d\d-\d\d-\d\dT\S+[+-]\d{4}\."
+    holder = f"x, locked by host {socket.gethostname()}, process {os.getpid()}, {since}"
     with (
         StoreLocks(WORKSPACE).hold("x", None, 0),
         pytest.raises(LockTimeout, match=holder) as caught,
@@ -76,11 +76,11 @@ def test_one_thread_at_a_time():
 
     def work():
         for _ in range(10):
-            with StoreLocks(WORKSPACE).hold("x", None, 60) as turn:
+            with StoreLocks(WORKSPACE).hold("x", None, 60) as lock:
                 inside.append(1)
                 time.sleep(0.001)
                 most.append(len(inside))
-                turn.check()
+                lock.check()
                 inside.pop()
 
     before = random.getstate()
@@ -94,10 +94,10 @@ def test_one_thread_at_a_time():
 
 
 def test_a_long_task_keeps_its_lock():
-    with StoreLocks(WORKSPACE, 3.0).hold("x", None, 0) as turn:
+    with StoreLocks(WORKSPACE, 3.0).hold("x", None, 0) as lock:
         time.sleep(3.5)
         assert held().age < 3.0
-        turn.check()
+        lock.check()
     assert held() is None
 
 
@@ -105,11 +105,11 @@ def test_a_lock_that_nobody_renews_is_taken_over_and_its_old_holder_writes_nothi
     monkeypatch.setattr(object_store, "_ROUNDING", 0.1)
     with StoreLocks(WORKSPACE, 0.3).hold("x", None, 0) as paused:
         object_store._renewals.remove(paused)
-        with StoreLocks(WORKSPACE, 0.3).hold("x", None, 10) as turn:
-            turn.check()
-            with pytest.raises(LockLost, match="x has lost its lock"):
+        with StoreLocks(WORKSPACE, 0.3).hold("x", None, 10) as lock:
+            lock.check()
+            with pytest.raises(LockLost, match="Lost the lock on x"):
                 paused.check()
-        assert "shared/log/locks/x.lock is taken over: host" in caplog.text
+        assert "Taking over the lock shared/log/locks/x.lock: host" in caplog.text
         with StoreLocks(WORKSPACE).hold("x", None, 0):
             pass
     assert held() is None
@@ -120,7 +120,7 @@ def test_an_old_holder_does_not_remove_the_lock_of_the_next():
     with StoreLocks(WORKSPACE, 0.1).hold("x", None, 0) as paused:
         object_store._renewals.remove(paused)
         time.sleep(0.2)
-        assert claim.take(0.1) is None
+        assert claim.acquire(0.1) is None
     assert held().version == claim._version
 
 
@@ -138,18 +138,18 @@ def test_a_short_task_costs_two_requests(monkeypatch):
         monkeypatch.setattr(
             MemoryStore, name, lambda self, *args, name=name, real=real: calls.append(name) or real(self, *args)
         )
-    with StoreLocks(WORKSPACE).hold("x", None, 0) as turn:
-        turn.check()
+    with StoreLocks(WORKSPACE).hold("x", None, 0) as lock:
+        lock.check()
     assert calls == ["create", "delete_version"]
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"host": "h"}'])
 def test_what_no_holder_has_written_ends_like_a_lock(content, store):
     store.create("shared/log/locks/x.lock", content)
-    with pytest.raises(LockTimeout, match="x is locked by"), StoreLocks(WORKSPACE).hold("x", None, 0):
+    with pytest.raises(LockTimeout, match="x, locked by"), StoreLocks(WORKSPACE).hold("x", None, 0):
         pytest.fail("the lock is held")
     claim = object_store._Claim(store, "shared/log/locks/x.lock")
-    assert claim.take(-1.0) is None
+    assert claim.acquire(-1.0) is None
 
 
 class OnlyBytes:
@@ -160,7 +160,9 @@ def test_a_store_without_conditions_is_refused():
     register_store("only", f"{__name__}:OnlyBytes")
     try:
         with (
-            pytest.raises(ConfigError, match=r"run\.locks: the store of only://w.* cannot give turns.*redis://"),
+            pytest.raises(
+                ConfigError, match=r"run\.locks: the store of only://w.* has no conditional writes.*redis://"
+            ),
             StoreLocks("only://w").hold("x", None, 0),
         ):
             pytest.fail("nothing is silently unlocked")
@@ -185,14 +187,14 @@ def remote(request, tmp_path):
 
 def test_a_short_task_costs_few_requests(remote):
     proxy, workspace = remote
-    with StoreLocks(workspace).hold("x", None, 0) as turn:
-        turn.check()
+    with StoreLocks(workspace).hold("x", None, 0) as lock:
+        lock.check()
     assert proxy.count() == {"put": 1, "delete": 1}
 
 
 def test_who_waits_at_a_service_is_told_who_holds_it(remote):
     _, workspace = remote
-    holder = f"x is locked by host {socket.gethostname()}, process {os.getpid()}, since 20"
+    holder = f"x, locked by host {socket.gethostname()}, process {os.getpid()}, since 20"
     with (
         StoreLocks(workspace).hold("x", None, 0),
         pytest.raises(LockTimeout, match=holder),
@@ -207,8 +209,8 @@ def test_a_holder_that_was_paused_loses_its_lock_at_a_service(remote):
         time.sleep(1.7)  # longer than the lock lasts without being renewed
         paused.check()
         object_store._renewals.remove(paused)
-        with StoreLocks(workspace, 0.6).hold("x", None, 20) as turn:
-            turn.check()
+        with StoreLocks(workspace, 0.6).hold("x", None, 20) as lock:
+            lock.check()
             with pytest.raises(LockLost):
                 paused.check()
 
@@ -216,11 +218,11 @@ def test_a_holder_that_was_paused_loses_its_lock_at_a_service(remote):
 def test_answers_that_get_lost_lose_no_lock(remote):
     proxy, workspace = remote
     proxy.fail("lost", "put")
-    with StoreLocks(workspace, 60.0).hold("x", None, 0) as turn:
+    with StoreLocks(workspace, 60.0).hold("x", None, 0) as lock:
         proxy.fail("lost", "put")
-        turn._confirmed = Instant(0.0, 0.0)
-        turn.check()
-        assert turn._confirmed.elapsed() < 30
+        lock._confirmed = Instant(0.0, 0.0)
+        lock.check()
+        assert lock._confirmed.elapsed() < 30
         with pytest.raises(LockTimeout), StoreLocks(workspace).hold("x", None, 0):
             pytest.fail("the lock is held")
     with StoreLocks(workspace).hold("x", None, 0):
@@ -269,20 +271,20 @@ class Holder:
         self.claim = object_store._Claim(service, "k")
         began = Instant.now()
         try:
-            self.has_it = self.claim.take(TIMEOUT + object_store._ROUNDING) is None
+            self.has_it = self.claim.acquire(TIMEOUT + object_store._ROUNDING) is None
         except OSError:  # it took over without knowing; nobody works on that
             self.has_it = False
         self.lease = Lease("k", TIMEOUT, self.claim.renew, began, trusted=TIMEOUT / 2)
 
     def owns(self, service):
         found = service.read("k")
-        return found is not None and json.loads(found.data)["token"] == self.claim._told["token"]
+        return found is not None and json.loads(found.data)["token"] == self.claim._content["token"]
 
 
 def test_whoever_has_read_a_lock_before_it_was_renewed_cannot_take_it_over():
     service = Service()
     claim = object_store._Claim(service, "k")
-    assert claim.take(TIMEOUT) is None
+    assert claim.acquire(TIMEOUT) is None
     found = service.read("k")
     assert claim.renew()
     assert service.replace("k", b"another one's", found.version) is None
@@ -350,7 +352,7 @@ class AnyOrder(RuleBasedStateMachine):
         assert owned or not is_certain
         try:
             if is_certain or holder.claim.renew():
-                holder.claim.give_back()
+                holder.claim.release()
         except OSError:
             return
         assert self.service.read("k") == (None if owned else before)
