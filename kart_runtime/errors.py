@@ -360,7 +360,8 @@ class RecordsNotStored(StoreError, OSError):
     def __init__(self, key: str, number: int, found: str) -> None:
         self.key, self.number, self.found = key, number, found
         super().__init__(
-            f"Failed to write {number} log files or run records, including {key}: {found} All task outputs were saved."
+            f"Failed to write {number} log files or run records, including {key}: {found.rstrip('.')}. "
+            "All task outputs were saved."
         )
 
     def __str__(self) -> str:

@@ -59,7 +59,7 @@ def test_without_a_block_an_object_is_there_at_once():
 def test_what_cannot_be_stored_is_told_with_what_and_how_many():
     store = Broken()
     with (
-        pytest.raises(RecordsNotStored, match=r"2 log files or records .* w/bad\d: no room") as caught,
+        pytest.raises(RecordsNotStored, match=r"2 log files or run records, including w/bad\d: no room") as caught,
         background.background_writes(),
     ):
         for name in ("good1", "bad1", "good2", "bad2"):
