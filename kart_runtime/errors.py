@@ -342,7 +342,8 @@ class RecordsNotStored(StoreError, OSError):
     def __init__(self, key: str, number: int, found: str) -> None:
         self.key, self.number, self.found = key, number, found
         super().__init__(
-            f"{number} log files or records could not be stored, among them {key}: {found} The outputs are stored."
+            f"Failed to write {number} log files or run records, including {key}: {found.rstrip('.')}. "
+            "All task outputs were saved."
         )
 
 

@@ -13,6 +13,7 @@ from kart_runtime.execution.seeds import set_seed
 from kart_runtime.history import ledger
 from kart_runtime.storage.codecs.pickles import PROTOCOL, Pickle
 from kart_runtime.storage.target import path_of
+from kart_runtime.storage.workspace import LOG_FILES
 from kart_runtime.task.base import TaskOnKart
 from kart_runtime.task.parameters import secret_names
 from kart_runtime.task.run_metadata import MASK
@@ -26,7 +27,7 @@ class TaskLogWriter:
     seed
         Seed of the run.
     written
-        Kinds of the log files that have been written, from `ledger.LOG_FILES`.
+        Kinds of the log files that have been written, from `workspace.LOG_FILES`.
     """
 
     __slots__ = ("_files", "_wanted", "seed", "task", "written")
@@ -55,7 +56,7 @@ class TaskLogWriter:
         if self._wanted:
             files.write("processing_time", dumps(seconds, PROTOCOL))
             files.write("task_log", _pickled(task.task_log))
-            self.written = tuple(ledger.LOG_FILES)
+            self.written = tuple(LOG_FILES)
 
 
 def _pickled(task_log: dict[str, Any]) -> bytes:

@@ -19,12 +19,11 @@ from kart_runtime.history.cleanup.local_files import UnsafeWorkspace, unneeded_f
 from kart_runtime.plan.graph import build_graph
 from kart_runtime.storage.registry import split_url
 from kart_runtime.storage.target import path_of
+from kart_runtime.storage.workspace import LOG
 from kart_runtime.task.base import TaskOnKart
 from kart_runtime.task.nested import iter_flat
 
 logger = logging.getLogger(__name__)
-
-LOG_FOLDER = "log"
 
 
 def delete_unnecessary_outputs(task: TaskOnKart[Any], dry_run: bool = False) -> list[str]:
@@ -58,7 +57,7 @@ def delete_unnecessary_outputs(task: TaskOnKart[Any], dry_run: bool = False) -> 
     root = _checked(task.workspace_directory)
     tasks = build_graph([task]).tasks
     needed = {path for path in map(_real, _outputs(tasks)) if path}
-    needed |= {os.path.join(folder, LOG_FOLDER) for folder in map(_real, _workspaces(tasks)) if folder}  # noqa: PTH118
+    needed |= {os.path.join(folder, LOG) for folder in map(_real, _workspaces(tasks)) if folder}  # noqa: PTH118
     paths = sorted(unneeded_files(root, needed))
     result = RemovalResult()
     if not dry_run:

@@ -26,21 +26,11 @@ from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.stores import background, is_remote, put
 from kart_runtime.storage.stores.local import LocalStore
 from kart_runtime.storage.target import Target
+from kart_runtime.storage.workspace import LOG_FILES, Workspace
 
 logger = logging.getLogger(__name__)
 
-LOG_FILES: Mapping[str, str] = {
-    "task_log": ".pkl",
-    "task_params": ".pkl",
-    "random_seed": ".pkl",
-    "processing_time": ".pkl",
-    "module_versions": ".txt",
-}
-"""The kinds of log files and their suffixes."""
-
 _quoted = json.encoder.encode_basestring_ascii
-
-RUNS_FOLDER = "log/runs"
 
 
 class LogFiles:
@@ -49,8 +39,7 @@ class LogFiles:
     __slots__ = ("_folder", "_key", "_name", "_put")
 
     def __init__(self, workspace: str, name: str, unique_id: str) -> None:
-        slash = "" if workspace.endswith("/") or not workspace else "/"
-        self._folder = f"{workspace}{slash}log/"
+        self._folder = Workspace(workspace).log
         self._name = f"/{name}_{unique_id}"
         store, self._key = store_for(self._folder)
         self._put = _putting(store)
@@ -159,13 +148,13 @@ class Ledger:
         )
 
     def _file(self, workspace: str) -> _File:
-        folder = workspace if workspace.endswith("/") or not workspace else f"{workspace}/"
-        file = self._files.get(folder)
+        place = Workspace(workspace)
+        file = self._files.get(place.base)
         if file is None:
-            store, key = store_for(f"{folder}{RUNS_FOLDER}/{self.run_id}")
+            store, key = store_for(f"{place.runs}/{self.run_id}")
             header = json.dumps(_header(self.run_id)) + "\n"
             file = _Lines(key, header) if isinstance(store, LocalStore) else _Objects(store, key, header)
-            self._files[folder] = file
+            self._files[place.base] = file
         return file
 
     def __enter__(self) -> Self:

@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kart_runtime.history.ledger import RUNS_FOLDER
 from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.stores import Stat, Store, is_remote
 from kart_runtime.storage.stores.local import LocalStore
 from kart_runtime.storage.target import Stored
+from kart_runtime.storage.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 
@@ -175,8 +175,7 @@ def read_runs(workspace: str, listed: Sequence[RunFiles]) -> Iterator[Run]:
 
 def runs_folder(workspace: str) -> tuple[Any, str]:
     """Return the store of a workspace, and the key of its folder of runs."""
-    slash = "" if workspace.endswith("/") or not workspace else "/"
-    store, key = store_for(f"{workspace}{slash}{RUNS_FOLDER}")
+    store, key = store_for(Workspace(workspace).runs)
     return store, str(Path(key)) if isinstance(store, LocalStore) else key
 
 

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from kart_runtime.storage.codecs import Codec
 from kart_runtime.storage.snapshots import Snapshot, snapshot, stored_bytes
+from kart_runtime.system import after_fork
 
 MISS: Any = object()
 """What `Values.give` returns when the file has to be read."""
@@ -223,4 +224,4 @@ def _begin_in_child() -> None:
     active_cache, _lock = None, threading.Lock()
 
 
-os.register_at_fork(after_in_child=_begin_in_child)
+after_fork(_begin_in_child)

@@ -6,7 +6,6 @@ parameters, and everything else is asked later, by `plan` (which decides) and `a
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, cast, overload
@@ -20,6 +19,7 @@ from kart_runtime.storage.codecs.archive import Archive
 from kart_runtime.storage.codecs.large_frames import LargeDataFrameProcessor
 from kart_runtime.storage.codecs.libraries import library_of
 from kart_runtime.storage.target import Target, make_target, path_of
+from kart_runtime.storage.workspace import Workspace
 from kart_runtime.task import column_types, identity, loading, schemas
 from kart_runtime.task.declared_type import declared_type
 from kart_runtime.task.metaclass import TaskMeta
@@ -508,8 +508,8 @@ def kart_task(task: luigi.Task) -> TaskOnKart[Any] | None:
 
 
 @lru_cache(maxsize=256)
-def _joined(workspace: str, relative: str) -> str:
-    return os.path.join(workspace, relative)  # noqa: PTH118 - may be a url
+def _joined(workspace: str, path: str) -> str:
+    return Workspace(workspace).join(path)
 
 
 def _rebuilt(cls: Any, values: dict[str, Any], overrides: ActiveOverrides | None = None) -> Any:

@@ -17,7 +17,7 @@ EXAMPLES = [
     errors.ConfigError("bad", file="conf/base/run.yaml:3", key="run.seed", expected="int", suggestion="sed"),
     errors.ConfigErrors([errors.ConfigError("one"), errors.ConfigError("two")]),
     errors.EnvVarMissing("HOME", file="a.yaml:1", key="run.seed"),
-    errors.ExtraMissing("a workspace in S3 needs its client", "s3"),
+    errors.ExtraMissing("a workspace in S3 needs boto3", "s3"),
     errors.PlanError("no order"),
     errors.CyclicDependency(["A", "B"]),
     errors.NotATask("A", "int 3"),

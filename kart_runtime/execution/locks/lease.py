@@ -1,8 +1,8 @@
-"""Is it still my turn? A lease says so: a turn that ends by itself unless it is renewed, as a server's locks do.
+"""Leases: locks that expire unless they are renewed, as those of a server do.
 
-The holder may be paused (a laptop's lid, a debugger, SIGSTOP) for longer than the lease lasts, and then another process
-has taken it. So a lease is asked before a result becomes visible; `check` raises when it may be lost. Made by
-`redis_locks` and `store_locks`; one thread of the process renews all that are held.
+A holder may be paused (a closed laptop, a debugger, SIGSTOP) for longer than its lease lasts, and then another process
+has acquired it. So `check`, which raises when the lease may be lost, comes before a result becomes visible. One thread
+of the process renews all leases that it holds.
 """
 
 from __future__ import annotations
@@ -13,30 +13,32 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from kart_runtime.errors import LockLost
-
-_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-"""A clock that goes on while the process is stopped, and where the system has one, also while the machine sleeps."""
+from kart_runtime.system import after_fork
 
 _PAUSE = 0.1
-"""Seconds between two questions to a server that does not answer."""
+"""Seconds between two requests to a server that does not answer."""
+
+
+def _make_clock() -> Callable[[], float]:
+    """Return a clock that goes on while the process is stopped, and where possible while the machine sleeps."""
+    boot_time = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic if boot_time is None else partial(time.clock_gettime, boot_time)
+
+
+_clock = _make_clock()
 
 
 def holder_id() -> str:
-    """Return who this is, for those who wait: host, process and the time."""
+    """Return this process and the time as text, for those who wait."""
     return holder_text(socket.gethostname(), os.getpid(), now_text())
 
 
 def holder_text(host: object, pid: object, since: object) -> str:
-    """Return who holds a lock, in the one form that all messages have.
-
-    Parameters
-    ----------
-    host, pid, since
-        The machine, the process, and since when.
-    """
+    """Return who holds a lock, in the form that all messages have."""
     return f"host {host}, process {pid}, since {since}"
 
 
@@ -46,38 +48,28 @@ def now_text() -> str:
 
 
 class Instant(NamedTuple):
-    """A point in time, by two clocks: a virtual machine that was paused may find only the second one set right."""
+    """A point in time by two clocks: after a pause of a virtual machine, only the second may be right."""
 
     running: float
     wall: float
 
     @classmethod
     def now(cls) -> Instant:
-        """Return this moment."""
-        return cls(time.clock_gettime(_CLOCK), time.time())
+        """Return the present."""
+        return cls(_clock(), time.time())
 
     def elapsed(self) -> float:
-        """Return how many seconds have passed since; rather too many than too few."""
+        """Return the seconds since then, by the clock that shows more."""
         now = Instant.now()
         return max(now.running - self.running, now.wall - self.wall)
 
 
 class Lease:
-    """A turn that ends unless it is renewed.
+    """A lock that expires after `timeout` seconds unless it is renewed.
 
-    Parameters
-    ----------
-    name
-        What is held.
-    timeout
-        Seconds after which it ends.
-    renew
-        Asks the server to renew it; returns False when it is lost, and raises when there is no answer.
-    began
-        A moment before the server granted it.
-    trusted
-        For how many seconds after a renewal it is certain without a question. The rest of the time-out is for clocks
-        that differ, and for what is written after the check.
+    `renew` asks the server; it returns False if the lease is lost and raises if there is no answer. `began` is a moment
+    before the server granted the lease. For `trusted` seconds after a renewal it is certainly held, without a request;
+    the rest of the time-out is for clocks that differ, and for what is written after the check.
     """
 
     def __init__(
@@ -90,13 +82,7 @@ class Lease:
         self._lock = threading.Lock()
 
     def check(self) -> None:
-        """Return when it is still this process's turn.
-
-        Raises
-        ------
-        LockLost
-            When it is not, or when the server has not answered for as long as the lease lasts.
-        """
+        """Return if it is still held; raise `LockLost` if not, or if no server answers while the lease lasts."""
         with self._lock:
             if not self._why_lost and not self._is_certain():
                 while not self._is_answered():
@@ -105,8 +91,8 @@ class Lease:
                 raise LockLost(self.name, self._why_lost)
 
     def renew(self) -> float | None:
-        """Renew it; return in how many seconds that has to be done again, None when there is nothing more to do."""
-        if not self._lock.acquire(blocking=False):  # somebody asks at this moment
+        """Renew it; return the seconds until the next renewal, None if there is none."""
+        if not self._lock.acquire(blocking=False):  # `check` renews it at this moment
             return self.timeout / 3
         try:
             if self._ended or self._why_lost:
@@ -116,7 +102,7 @@ class Lease:
             self._lock.release()
 
     def end(self) -> bool:
-        """Renew it no more; return whether it is certain, by the clock alone, that nobody else has it."""
+        """Stop renewing it; return whether, by the clock alone, nobody else can have it."""
         with self._lock:
             self._ended = True
             return not self._why_lost and self._is_certain()
@@ -125,21 +111,21 @@ class Lease:
         return self._confirmed.elapsed() < self._trusted
 
     def _is_answered(self) -> bool:
-        """Ask the server; return False when it did not answer and there is time to ask again."""
+        """Ask the server; return False if it did not answer and there is time to ask again."""
         began = Instant.now()
         try:
-            mine = self._renew()
-        except Exception as error:  # noqa: BLE001 - of whatever client; it is told when time is up
+            is_ours = self._renew()
+        except Exception as error:  # noqa: BLE001 - of whatever client; reported when time is up
             silent = self._confirmed.elapsed()
             if silent < self.timeout:
                 return False
             self._why_lost = f"it could not be renewed for {silent:.0f} s ({type(error).__name__}: {error})"
             return True
-        if mine:
+        if is_ours:
             self._confirmed = began
         else:
             silent = self._confirmed.elapsed()
-            self._why_lost = f"it was not renewed for {silent:.0f} s, and then it ended or another process took it"
+            self._why_lost = f"it was not renewed for {silent:.0f} s, so it expired or another process acquired it"
         return True
 
 
@@ -147,34 +133,23 @@ class LeaseRenewer:
     """The leases that this process holds, and one thread that renews them.
 
     The thread starts with the first lease and stays. A lease that ends before it has to be renewed costs no more than
-    an entry here. In a fork there is nothing to renew: what the program holds, the program renews.
-
-    Parameters
-    ----------
-    name
-        What the thread is called.
+    an entry here. A fork has nothing to renew: what its parent holds, its parent renews.
     """
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._begin()
-        os.register_at_fork(after_in_child=self._begin)
+        after_fork(self._begin)
 
     def _begin(self) -> None:
         self._changed = threading.Condition()
         self._due: dict[Lease, float] = {}
         self._thread: threading.Thread | None = None
         self._wakes = 0.0
-        """When the thread looks again by itself."""
+        """When the thread wakes by itself."""
 
     def add(self, lease: Lease) -> None:
-        """Renew a lease from now on.
-
-        Parameters
-        ----------
-        lease
-            One that has just been granted.
-        """
+        """Renew a lease, just granted, from now on."""
         due = time.monotonic() + lease.timeout / 3
         with self._changed:
             self._due[lease] = due
@@ -185,13 +160,7 @@ class LeaseRenewer:
                 self._changed.notify()
 
     def remove(self, lease: Lease) -> None:
-        """Let go of a lease.
-
-        Parameters
-        ----------
-        lease
-            One that was added.
-        """
+        """Stop renewing a lease."""
         with self._changed:
             self._due.pop(lease, None)
 
@@ -206,12 +175,12 @@ class LeaseRenewer:
                         self._due[lease] = time.monotonic() + pause
 
     def _wait(self) -> list[Lease]:
-        """Return what has to be renewed now; wait until there is something."""
+        """Wait until a lease has to be renewed; return all that have."""
         with self._changed:
             while True:
                 now = time.monotonic()
-                found = [lease for lease, due in self._due.items() if due <= now]
-                if found:
-                    return found
+                due_leases = [lease for lease, due in self._due.items() if due <= now]
+                if due_leases:
+                    return due_leases
                 self._wakes = min(self._due.values(), default=math.inf)
                 self._changed.wait(None if self._wakes == math.inf else self._wakes - now)

@@ -1,7 +1,6 @@
-"""Whose turn is it, when several machines share a workspace? A redis server says; a turn ends unless it is renewed.
+"""Locks on a redis server, for machines that share a workspace anywhere.
 
-Called by `locks` for a build, and by `attempt` for tasks whose `redis_host` and `redis_port` are set. Needs the redis
-client, an optional extra.
+A build uses them, and so does a task whose `redis_host` and `redis_port` are set.
 """
 
 from __future__ import annotations
@@ -16,33 +15,25 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 from kart_runtime.errors import ConfigError, LockTimeout, require_extra
 from kart_runtime.execution.locks.lease import Instant, Lease, LeaseRenewer, holder_id
+from kart_runtime.storage.workspace import Workspace
 
 CONNECT_SECONDS = 10.0
 """How long the server may take to answer."""
 
 LOCK_TIMEOUT = 180.0
-"""Seconds after which a lock that nobody renews ends, where no task says otherwise by its `redis_timeout`."""
+"""Seconds after which a lock expires that nobody renews, unless a task sets its `redis_timeout`."""
 
 FORM = "redis://HOST:PORT"
-"""How a server is written."""
+"""The form of a server's url."""
 
 _renewals = LeaseRenewer("kart-redis-locks")
 
 
 class RedisLocks:
-    """Locks on a redis server.
+    """Locks on a redis server. Keys contain the workspace, so equal tasks of two workspaces do not wait for each other.
 
-    Parameters
-    ----------
-    url
-        The server, as `checked_url` takes it.
-    workspace
-        The workspace of tasks that have none of their own. Keys hold the workspace, so that equal tasks of two
-        workspaces do not wait for one another.
-    timeout
-        Seconds after which a lock ends that nobody renews, because its holder has died. None: `LOCK_TIMEOUT`.
-    key
-        The setting or parameter that names the server, for errors.
+    The lock of a holder that has died expires after `timeout` seconds (default: `LOCK_TIMEOUT`). `key` is the setting
+    or parameter that names the server, for errors.
     """
 
     shared = True
@@ -55,40 +46,26 @@ class RedisLocks:
         return f"RedisLocks({without_password(self.url)!r})"
 
     def check(self) -> None:
-        """Find out, before anything runs, that the server answers.
-
-        Raises
-        ------
-        ConfigError
-            When it does not.
-        """
-        with self._usable():
+        """Raise `ConfigError` if the server does not answer."""
+        with self._connecting():
             _client(self.url).ping()
 
     @contextlib.contextmanager
     def hold(self, name: str, workspace: str | None, wait: float) -> Iterator[Lease]:
-        """Hold a name, renewing it until the block ends; wait for it for at most `wait` seconds.
-
-        Raises
-        ------
-        LockTimeout
-            When somebody else holds it all that time.
-        ConfigError
-            When the server cannot be used.
-        """
-        key = f"kart:{_written_alike(workspace or self.workspace)}:{name}"
-        with self._usable():
+        """Hold a name, and renew it until the block ends; wait for it for at most `wait` seconds."""
+        key = f"kart:{Workspace(workspace or self.workspace).normalized}:{name}"
+        with self._connecting():
             lock = _client(self.url).lock(key, timeout=self.timeout, thread_local=False)
             self._acquire(lock, name, wait)
-        # The server is asked by each check: it costs little, and the server alone knows when the lock has ended.
-        lease = Lease(name, self.timeout, lambda: _renewed(lock), Instant.now())
+        # Each check asks the server: that costs little, and only the server knows when the lock has expired.
+        lease = Lease(name, self.timeout, lambda: _renew(lock), Instant.now())
         _renewals.add(lease)
         try:
             yield lease
         finally:
             _renewals.remove(lease)
             lease.end()
-            with contextlib.suppress(_redis().exceptions.RedisError):  # it has ended by itself, or the server is away
+            with contextlib.suppress(_redis().exceptions.RedisError):  # it has expired, or the server is away
                 lock.release()
 
     def _acquire(self, lock: Any, name: str, wait: float) -> None:
@@ -96,24 +73,25 @@ class RedisLocks:
         token = f"{holder_id()}#{uuid.uuid4()}"
         if lock.acquire(blocking=wait > 0, blocking_timeout=wait or None, token=token):
             return
-        found = lock.redis.get(lock.name)
-        holder = found.decode(errors="replace") if found else "another process"
-        if holder == token:  # the answer was lost, and the client asked again
+        value = lock.redis.get(lock.name)
+        holder = value.decode(errors="replace") if value else "another process"
+        if holder == token:  # the answer was lost, and the client sent it again
             lock.local.token = token.encode()
             return
         raise LockTimeout(name, time.monotonic() - began, holder.partition("#")[0])
 
     @contextlib.contextmanager
-    def _usable(self) -> Iterator[None]:
+    def _connecting(self) -> Iterator[None]:
         try:
             yield
         except _redis().exceptions.RedisError as error:
             server = without_password(self.url).partition("://")[2]
-            message = f"the redis server {server} cannot be used: {str(error).rstrip('.')}"
-            raise ConfigError(message, key=self.key, expected="a server that runs and answers there") from error
+            reason = str(error).rstrip(".")
+            message = f"cannot connect to redis at {server}: {reason}. Start the server, or correct {self.key}."
+            raise ConfigError(message, key=self.key) from error
 
 
-def _renewed(lock: Any) -> bool:
+def _renew(lock: Any) -> bool:
     try:
         lock.reacquire()
     except _redis().exceptions.LockError:
@@ -121,13 +99,8 @@ def _renewed(lock: Any) -> bool:
     return True
 
 
-def _written_alike(workspace: str) -> str:
-    """Return a workspace in one spelling: `./resources/` and `resources` are one folder."""
-    return workspace.removeprefix("./").rstrip("/")
-
-
 def _redis() -> Any:
-    with require_extra("locks on a redis server need its client", "redis"):
+    with require_extra("locks on a redis server need the redis client", "redis"):
         import redis
     return redis
 
@@ -135,97 +108,74 @@ def _redis() -> Any:
 @lru_cache(maxsize=16)
 def _client(url: str) -> Any:
     redis = _redis()
-    # One more try, at once, for a connection that had gone stale. The client's own pauses between tries would be drawn
+    # One immediate retry, for a connection that had gone stale. The client would draw its own pauses between retries
     # from the global random generator, which belongs to the task that runs.
-    again = redis.retry.Retry(redis.backoff.NoBackoff(), 1)
+    retry = redis.retry.Retry(redis.backoff.NoBackoff(), 1)
     return redis.Redis.from_url(
-        url, socket_connect_timeout=CONNECT_SECONDS, socket_timeout=CONNECT_SECONDS, retry=again
+        url, socket_connect_timeout=CONNECT_SECONDS, socket_timeout=CONNECT_SECONDS, retry=retry
     )
 
 
 def require_client() -> None:
-    """Raise `ExtraMissing` when the redis client is not installed."""
+    """Raise `ExtraMissing` if the redis client is not installed."""
     _redis()
 
 
 def checked_url(url: str) -> str:
-    """Return the url of a server.
+    """Return the url of a server; raise `ValueError`, without showing a password, if it is not one.
 
-    Parameters
-    ----------
-    url
-        ``redis://HOST:PORT``, with ``:PASSWORD@`` or ``USER:PASSWORD@`` before the host and ``/NUMBER`` of a database
-        after the port; ``rediss://`` for an encrypted connection.
-
-    Raises
-    ------
-    ValueError
-        When it is anything else. The message does not hold the password.
+    Before the host there may be ``:PASSWORD@`` or ``USER:PASSWORD@``, after the port ``/NUMBER`` of a database;
+    ``rediss://`` is for an encrypted connection.
     """
     try:
-        wrong = _wrong(urlsplit(url))
+        problem = _problem(urlsplit(url))
     except ValueError:
-        wrong = "which is no url"
-    if wrong:
-        raise ValueError(f"expected {FORM}, got '{without_password(url)}', {wrong}")
+        problem = "which is not a url"
+    if problem:
+        raise ValueError(f"expected {FORM}, got '{without_password(url)}', {problem}")
     return url
 
 
-def _wrong(parts: SplitResult) -> str:
+def _problem(parts: SplitResult) -> str:
     try:
         port = parts.port
     except ValueError:
-        return "whose port is no number from 1 to 65535"
+        return "whose port is not a number from 1 to 65535"
     if not parts.hostname:
-        return "which names no host"
+        return "which has no host"
     if not port:
-        return "which names no port"
+        return "which has no port"
     database = parts.path.removeprefix("/")
     if parts.query or parts.fragment or (database and not (database.isascii() and database.isdigit())):
-        return "with something else than the number of a database after the port"
+        return "with something other than the number of a database after the port"
     return ""
 
 
 def without_password(url: str) -> str:
-    """Return a url for messages.
-
-    Parameters
-    ----------
-    url
-        Any text.
-    """
+    """Return a url with its password hidden, for messages."""
     scheme, separator, rest = url.partition("://")
     _, at, server = rest.rpartition("@")
     return f"{scheme}{separator}{'***@' if at else ''}{server}"
 
 
 def redis_locks_of(task: Any, of_build: Any = None) -> RedisLocks | None:
-    """Return the locks that a task's parameters ask for; None when they ask for none.
+    """Return the locks that a task's parameters request, None if they request none.
 
-    Parameters
-    ----------
-    task
-        A kart task.
-    of_build
-        The locks of the build. They are enough for a task that only sets `should_lock_run`, and those on a redis server
-        last as long as the task's `redis_timeout` says.
-
-    Raises
-    ------
-    ConfigError
-        When host or port is missing, or the time-out is not positive: a task is never silently left unlocked.
+    The locks of the build are enough for a task that only sets `should_lock_run`; those on a redis server get the
+    task's `redis_timeout`. A missing host or port, or a time-out that is not positive, is a `ConfigError`: no task is
+    silently left unlocked.
     """
     family = task.get_task_family()
-    url, named_by = (of_build.url, of_build.key) if isinstance(of_build, RedisLocks) else (None, "")
+    url, key = (of_build.url, of_build.key) if isinstance(of_build, RedisLocks) else (None, "")
     if task.redis_host is not None or task.redis_port is not None:
-        url, named_by = _url_of(task), f"{family}.redis_host"
+        url, key = _url_of(task), f"{family}.redis_host"
     if url is None:
         if task.should_lock_run and not getattr(of_build, "shared", False):
-            _url_of(task)  # says what is missing
+            _url_of(task)  # raises: one of both is missing
         return None
     if task.redis_timeout <= 0:
-        raise ConfigError("a lock has to last", key=f"{family}.redis_timeout", expected="seconds above 0")
-    return RedisLocks(url, task.workspace_directory, task.redis_timeout, named_by)
+        raise ConfigError("a lock needs a positive time-out", key=f"{family}.redis_timeout", expected="seconds above 0")
+    return RedisLocks(url, task.workspace_directory, task.redis_timeout, key)
 
 
 def _url_of(task: Any) -> str:
@@ -233,6 +183,6 @@ def _url_of(task: Any) -> str:
     if host is None or port is None:
         missing = "redis_host" if host is None else "redis_port"
         key = f"{task.get_task_family()}.{missing}"
-        raise ConfigError("locking needs redis_host and redis_port", key=key, expected="both")
+        raise ConfigError("locking needs redis_host and redis_port; set both", key=key)
     server = f"[{host}]" if ":" in host else quote(host)
     return f"redis://{server}:{port}"

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from kart_runtime.history.cleanup.local_files import is_stale_temp_file, walk
-from kart_runtime.history.ledger import RUNS_FOLDER
 from kart_runtime.storage.registry import split_url, store_for
 from kart_runtime.storage.stores import Stat
 from kart_runtime.storage.stores.local import LocalStore
+from kart_runtime.storage.workspace import RUNS, as_folder
 
 _FEW = 64
 """Objects that are queried one by one; for more than that the workspace is listed, 1,000 a request."""
@@ -104,7 +104,7 @@ class _LocalFiles:
         self.workspace = str(root / path)
         self._root = root
         self._folder = (root / path).resolve()
-        runs = self._folder / RUNS_FOLDER
+        runs = self._folder / RUNS
         self._runs = runs.resolve()
         # Either may be a link to where a team keeps its runs, and without the link they would not be found.
         self._way_to_runs = (runs.parent, runs.parent.resolve() / runs.name, self._runs)
@@ -163,17 +163,16 @@ class _Objects:
     """Objects of another store below one key. Keys are literal there: ``..`` is a name like any other."""
 
     def __init__(self, store: Any, workspace: str, key: str) -> None:
-        slash = "" if key.endswith("/") or not key else "/"
         self.workspace = workspace
         self._store = store
-        self._url, self.key = f"{workspace}{slash}", f"{key}{slash}"
+        self._url, self.key = as_folder(workspace), as_folder(key)
 
     def place(self, url: str) -> str | None:
         below = url.removeprefix(self._url)
         # A store may give these names the meaning that they have in paths, and they would lead out of the workspace.
         if not url.startswith(self._url) or not {"", ".", ".."}.isdisjoint(below.split("/")):
             return None
-        return None if f"{below}/".startswith(f"{RUNS_FOLDER}/") or not _is_text(below) else f"{self.key}{below}"
+        return None if f"{below}/".startswith(f"{RUNS}/") or not _is_text(below) else f"{self.key}{below}"
 
     def url(self, place: str) -> str:
         return f"{split_url(self.workspace)[0]}://{place}"

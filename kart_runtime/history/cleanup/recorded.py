@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kart_runtime.history.cleanup.files import WorkspaceFiles, files_of
-from kart_runtime.history.ledger import LOG_FILES, LogFiles
+from kart_runtime.history.ledger import LogFiles
 from kart_runtime.history.runs import RunRecord, read_records
+from kart_runtime.storage.workspace import LOG_FILES
 
 
 class NamedFile(NamedTuple):

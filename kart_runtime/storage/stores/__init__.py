@@ -1,19 +1,18 @@
-"""Where do bytes lie? A store keeps bytes under keys; `registry` finds the store of a url.
+"""Stores: bytes under keys, in a folder, in memory or in an object store; `registry` maps urls to them.
 
-A new store is a class with the five methods of `Store`, made known by `registry.register_store`. What else it can do is
-asked for by the attributes and methods below, each of which it may leave out:
+A store is a class with the five methods of `Store`, registered by `register_store`. It may offer more:
 
 ``remote``
-    True where each question crosses a network. Then plans list folders instead of asking for each object, small files
-    go in the background, and values are handed over in memory without asking whether the file is still the same.
+    True if each call crosses a network. Then plans list folders instead of looking for single objects, small files are
+    written in the background, and values of the same process are not read back.
 ``put(key, data)``
-    Stores a small object with less effort than `write`.
+    Store a small object with less effort than `write`.
 ``supports_labels`` and ``write(key, labels)``
-    True where texts are kept with an object.
+    True if texts can be stored with an object.
 the methods of `Conditional`
-    For stores that can give turns, so that tasks are locked without a server for that.
+    Conditional writes, with which the store itself can hold locks.
 the methods of `Unfinished`
-    For stores where writes that never ended leave something behind.
+    For stores where an incomplete write leaves something behind.
 """
 
 from __future__ import annotations
@@ -24,16 +23,16 @@ from typing import Any, BinaryIO, NamedTuple, Protocol, runtime_checkable
 
 
 class Stat(NamedTuple):
-    """What a store knows of one object.
+    """Size and time of an object.
 
     Attributes
     ----------
     key
-        The key.
+        The key of the object.
     size
-        Bytes.
+        Its size in bytes.
     modified
-        Seconds since the epoch, UTC.
+        When it was written, in seconds since the epoch (UTC).
     """
 
     key: str
@@ -42,26 +41,95 @@ class Stat(NamedTuple):
 
 
 class Store(Protocol):
-    """Bytes under keys."""
+    """Bytes under keys: what a store has to do.
+
+    kart creates one instance in each process, without arguments, and calls its methods from several threads at once. A
+    key is the part of a url after ``://``, for example ``bucket/folder/x.pkl``; folders need not be created.
+
+    Register a class with `register_store`; it does not have to inherit from this one.
+    """
 
     def stat(self, key: str) -> Stat | None:
-        """Return what is known of an object, None when there is none."""
+        """Return size and time of an object as they are now.
+
+        Parameters
+        ----------
+        key
+            The key of the object.
+
+        Returns
+        -------
+        Stat or None
+            None if there is no object, or if the key is that of a folder.
+        """
         ...
 
     def open(self, key: str) -> BinaryIO:
-        """Open an object for reading; `ObjectMissing` when there is none."""
+        """Open an object for reading.
+
+        Parameters
+        ----------
+        key
+            The key of the object.
+
+        Returns
+        -------
+        BinaryIO
+            A file that can seek: parquet and zip files are read from their end. The caller closes it.
+
+        Raises
+        ------
+        ObjectMissing
+            If there is no object.
+        """
         ...
 
     def write(self, key: str) -> AbstractContextManager[BinaryIO]:
-        """Open an object for writing; it appears whole when the block ends, and not at all when the block raises."""
+        """Open an object for writing, inside a ``with`` block.
+
+        The object appears, whole, when the block ends. If the block raises or the process dies, it does not appear, and
+        a previous one stays: kart takes an object that exists for a complete output.
+
+        Parameters
+        ----------
+        key
+            The key of the object. If it exists, it is replaced.
+
+        Returns
+        -------
+        context manager
+            It gives a binary file. Only its `write` is needed, which takes any contiguous buffer.
+        """
         ...
 
     def delete(self, key: str) -> bool:
-        """Remove an object; return whether there was one."""
+        """Delete an object.
+
+        Parameters
+        ----------
+        key
+            The key of the object.
+
+        Returns
+        -------
+        bool
+            Whether it existed. A missing object is not an error.
+        """
         ...
 
     def list(self, prefix: str) -> Iterator[Stat]:
-        """Go through the objects whose keys lie below a folder."""
+        """Iterate over the objects below a folder and its subfolders.
+
+        Parameters
+        ----------
+        prefix
+            The key of the folder, with or without a slash at its end. A missing folder is empty.
+
+        Returns
+        -------
+        iterator of Stat
+            One for each object, in any order, without temporary objects of writes that go on.
+        """
         ...
 
 
@@ -71,9 +139,9 @@ class Versioned(NamedTuple):
     Attributes
     ----------
     data
-        The bytes.
+        Its bytes.
     version
-        Changes whenever the object does.
+        A text that changes whenever the object does.
     age
         Seconds since it was written, by the store's own clock.
     """
@@ -85,37 +153,82 @@ class Versioned(NamedTuple):
 
 @runtime_checkable
 class Conditional(Protocol):
-    """A store that changes an object only if it is as the caller believes; of several callers one succeeds."""
+    """A store with conditional writes: of several callers that write under the same condition, one succeeds."""
 
     def create(self, key: str, data: bytes) -> str | None:
-        """Store an object that is not there yet and return its version; None when it is there."""
+        """Store an object unless it exists.
+
+        Parameters
+        ----------
+        key, data
+            The key and the bytes of the object.
+
+        Returns
+        -------
+        str or None
+            The version of the new object; None if the key exists.
+        """
         ...
 
     def replace(self, key: str, data: bytes, version: str) -> str | None:
-        """Replace an object that still has a version and return the new one; None when it has not."""
+        """Replace an object that still has a version.
+
+        Parameters
+        ----------
+        key, data
+            The key and the new bytes of the object.
+        version
+            The version that it must have.
+
+        Returns
+        -------
+        str or None
+            The new version; None if the object has another version or does not exist.
+        """
         ...
 
     def read(self, key: str) -> Versioned | None:
-        """Return a small object with its version, None when there is none."""
+        """Read a small object.
+
+        Parameters
+        ----------
+        key
+            The key of the object.
+
+        Returns
+        -------
+        Versioned or None
+            The object with its version and age; None if it does not exist.
+        """
         ...
 
     def delete_version(self, key: str, version: str) -> bool:
-        """Remove an object that still has a version; return whether it was removed.
+        """Delete an object that still has a version.
 
-        A store that cannot do that in one step says so.
+        Parameters
+        ----------
+        key
+            The key of the object.
+        version
+            The version that it must have. A store that cannot check and delete in one step documents that.
+
+        Returns
+        -------
+        bool
+            Whether it was deleted.
         """
         ...
 
 
 class UnfinishedUpload(NamedTuple):
-    """What a write has left that never ended: its parts are stored, and no list of objects shows them.
+    """An incomplete upload: its parts are stored, and no list of objects shows them.
 
     Attributes
     ----------
     key
-        Where the object would be.
+        The key that the object would have.
     id
-        What the service calls the upload.
+        The service's name of the upload.
     """
 
     key: str
@@ -124,38 +237,47 @@ class UnfinishedUpload(NamedTuple):
 
 @runtime_checkable
 class Unfinished(Protocol):
-    """A store where writes that never ended leave something behind."""
+    """A store where an incomplete write leaves something behind, which `kart gc` deletes."""
 
     def unfinished(self, prefix: str, before: float) -> Sequence[UnfinishedUpload]:
-        """Return the uploads below a folder that have not ended and began before a time, in seconds of the epoch."""
+        """Return the incomplete uploads below a folder.
+
+        Parameters
+        ----------
+        prefix
+            The key of the folder.
+        before
+            Only uploads that began before this time, in seconds since the epoch.
+
+        Returns
+        -------
+        sequence of UnfinishedUpload
+        """
         ...
 
     def discard(self, upload: UnfinishedUpload) -> bool:
-        """Throw away what an upload has left; return whether there was something."""
+        """Abort an incomplete upload, and delete its parts.
+
+        Parameters
+        ----------
+        upload
+            One of those that `unfinished` returned.
+
+        Returns
+        -------
+        bool
+            Whether it existed.
+        """
         ...
 
 
 def is_remote(store: Any) -> bool:
-    """Return whether each question to a store crosses a network.
-
-    Parameters
-    ----------
-    store
-        Any store.
-    """
+    """Return whether each call of a store crosses a network."""
     return getattr(store, "remote", False)
 
 
 def put(store: Store, key: str, data: bytes) -> None:
-    """Store a small object that nobody takes for a result: a log file.
-
-    Parameters
-    ----------
-    store, key
-        Where.
-    data
-        The bytes. Where the process dies in between, the object may be there and empty.
-    """
+    """Store a small object that nobody takes for a result, such as a log file; it may be empty if the process dies."""
     directly = getattr(store, "put", None)
     if directly is not None:
         directly(key, data)

@@ -1,14 +1,13 @@
-"""How are small objects stored without anybody waiting for each? By threads, and all of them before a build returns.
+"""Background writes of small objects: log files and records on remote stores.
 
-For log files and records on remote stores: a task has five of them, and none is needed to go on. `builder` puts a
-`BackgroundWriter` in force; an attempt in a worker process has one of its own, so that its outcome is sent when
-everything is stored. Without one, `put` stores at once.
+A task has five log files, and the build needs none of them to go on, so threads store them, all before `build` returns.
+An attempt in a worker process has a `BackgroundWriter` of its own, so that everything is stored when its outcome is
+sent. Without an active one, `put` stores at once.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -17,40 +16,35 @@ from contextlib import contextmanager
 from kart_runtime.errors import RecordsNotStored
 from kart_runtime.storage.stores import Store
 from kart_runtime.storage.stores import put as put_now
+from kart_runtime.system import after_fork
 
 logger = logging.getLogger(__name__)
 
-_AT_ONCE = 16
-_MOST_WAITING = 1024
-"""Objects that may wait to be sent; then whoever brings more waits, or they would only fill the memory."""
+_CONCURRENCY = 16
+_MAX_PENDING = 1024
+"""Objects that may wait to be sent; then `put` waits, so that they do not fill the memory."""
 
-_LAST_SECONDS = 10.0
-"""How long an interrupted build waits for what is on its way."""
+_INTERRUPTED_SECONDS = 10.0
+"""Seconds that an interrupted build waits for pending objects."""
 
 
 class BackgroundWriter:
-    """Objects on their way."""
+    """Threads that store small objects."""
 
     def __init__(self) -> None:
         self._threads: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
-        self._room = threading.BoundedSemaphore(_MOST_WAITING)
+        self._free = threading.BoundedSemaphore(_MAX_PENDING)
         self._pending: set[Future[None]] = set()
-        self._first_lost: tuple[str, Exception] | None = None
-        self._lost = 0
+        self._first_failure: tuple[str, Exception] | None = None
+        self._n_failed = 0
 
     def put(self, store: Store, key: str, data: bytes) -> None:
-        """Have a small object stored.
-
-        Parameters
-        ----------
-        store, key, data
-            As for `stores.put`.
-        """
-        self._room.acquire()
+        """Store a small object in the background."""
+        self._free.acquire()
         with self._lock:
             if self._threads is None:
-                self._threads = ThreadPoolExecutor(_AT_ONCE, "kart-background")
+                self._threads = ThreadPoolExecutor(_CONCURRENCY, "kart-background")
             future = self._threads.submit(self._store, store, key, data)
             self._pending.add(future)
         future.add_done_callback(self._done)
@@ -58,45 +52,34 @@ class BackgroundWriter:
     def _store(self, store: Store, key: str, data: bytes) -> None:
         try:
             put_now(store, key, data)
-        except Exception as error:  # noqa: BLE001 - told at the end
+        except Exception as error:  # noqa: BLE001 - raised at the end
             with self._lock:
-                self._lost += 1
-                self._first_lost = self._first_lost or (key, error)
+                self._n_failed += 1
+                self._first_failure = self._first_failure or (key, error)
 
     def _done(self, future: Future[None]) -> None:
-        self._room.release()
+        self._free.release()
         with self._lock:
             self._pending.discard(future)
 
     def finish(self, seconds: float | None = None) -> None:
-        """Wait until everything that was given so far is stored.
-
-        Parameters
-        ----------
-        seconds
-            How long at most; what has not been sent then is dropped. None: as long as it takes.
-
-        Raises
-        ------
-        RecordsNotStored
-            When something could not be stored.
-        """
+        """Wait until everything so far is stored, or for some seconds and drop the rest; raise `RecordsNotStored`."""
         with self._lock:
-            pending = set(self._pending)  # and not what another build brings meanwhile
+            pending = set(self._pending)  # and not what another build adds meanwhile
         late = wait(pending, seconds).not_done
         if late:
-            logger.warning("%d log files were on their way, and are not stored.", len(late))
+            logger.warning("%d log files or run records are not stored, because the build was interrupted.", len(late))
             self._drop()
         self._end_idle()
         with self._lock:
-            first, self._first_lost = self._first_lost, None
-            lost, self._lost = self._lost, 0
-        if first is not None:
-            key, error = first
-            raise RecordsNotStored(key, lost, str(error)) from error
+            failure, self._first_failure = self._first_failure, None
+            n_failed, self._n_failed = self._n_failed, 0
+        if failure is not None:
+            key, error = failure
+            raise RecordsNotStored(key, n_failed, str(error)) from error
 
     def _end_idle(self) -> None:
-        with self._lock:  # so that nobody hands something to threads that end
+        with self._lock:  # so that nothing is submitted to threads that end
             threads = None if self._pending else self._threads
             if threads is not None:
                 self._threads = None
@@ -110,62 +93,50 @@ class BackgroundWriter:
             threads.shutdown(wait=False, cancel_futures=True)
 
 
-_in_force: list[BackgroundWriter] = []
+_active: list[BackgroundWriter] = []
 _lock = threading.Lock()
 
 
 def put(store: Store, key: str, data: bytes) -> None:
-    """Store a small object in the background, if there is one in force, else now.
-
-    Parameters
-    ----------
-    store, key, data
-        As for `stores.put`.
-    """
-    behind = next(iter(_in_force), None)
-    (put_now if behind is None else behind.put)(store, key, data)
+    """Store a small object, in the background if a writer is active."""
+    writer = next(iter(_active), None)
+    (put_now if writer is None else writer.put)(store, key, data)
 
 
 @contextmanager
 def background_writes() -> Iterator[None]:
-    """Let small objects go in the background until the block ends; then wait for them.
+    """Store small objects in the background until the block ends; then wait for them and raise `RecordsNotStored`.
 
-    Builds in several threads, and builds inside tasks, share what is in force; each waits for all that was given
-    until then.
-
-    Raises
-    ------
-    RecordsNotStored
-        When something could not be stored, and nothing else is wrong.
+    Builds in several threads, and builds inside tasks, share one writer; each waits for everything given until then.
     """
     with _lock:
-        ours = _in_force[0] if _in_force else BackgroundWriter()
-        _in_force.append(ours)
+        writer = _active[0] if _active else BackgroundWriter()
+        _active.append(writer)
     try:
         yield
     except BaseException as error:
         interrupted = not isinstance(error, Exception)
         try:
-            _end(ours, _LAST_SECONDS if interrupted else None)
-        except RecordsNotStored as lost:
-            error.add_note(str(lost))
+            _end(writer, _INTERRUPTED_SECONDS if interrupted else None)
+        except RecordsNotStored as failure:
+            error.add_note(str(failure))
         raise
-    _end(ours, None)
+    _end(writer, None)
 
 
-def _end(ours: BackgroundWriter, seconds: float | None) -> None:
+def _end(writer: BackgroundWriter, seconds: float | None) -> None:
     try:
-        ours.finish(seconds)
+        writer.finish(seconds)
     finally:
         with _lock:
-            _in_force.remove(ours)
+            _active.remove(writer)
 
 
 def _begin_in_child() -> None:
-    """Forget in a forked process what the threads of the other one store."""
+    """Drop in a forked process what the threads of its parent store."""
     global _lock
-    _in_force.clear()
+    _active.clear()
     _lock = threading.Lock()
 
 
-os.register_at_fork(after_in_child=_begin_in_child)
+after_fork(_begin_in_child)

@@ -1,9 +1,9 @@
-"""How are bytes kept in Google Cloud Storage? By Google's client, a request for each method.
+"""Store for Google Cloud Storage, by Google's client.
 
-Credentials come from where Google's libraries take them: ``GOOGLE_APPLICATION_CREDENTIALS``, the login of ``gcloud``,
-the machine's service account; ``STORAGE_EMULATOR_HOST`` names another service, which is asked without any. As in
-gokart, an environment variable may hold a service account's JSON or the path of it; it is named by
-``gcs_credential_name`` in the section ``[GCSConfig]`` of luigi's configuration, by default ``GCS_CREDENTIAL``.
+Google's libraries find the credentials: ``GOOGLE_APPLICATION_CREDENTIALS``, the login of ``gcloud``, the machine's
+service account; ``STORAGE_EMULATOR_HOST`` names another service, which needs none. As in gokart, an environment
+variable may hold a service account's JSON or the path of it; ``gcs_credential_name`` in the section ``[GCSConfig]`` of
+luigi's configuration names it (default: ``GCS_CREDENTIAL``).
 """
 
 from __future__ import annotations
@@ -11,36 +11,37 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from functools import cache
-from typing import Any
+from typing import Any, BinaryIO
 
 import luigi
 
 from kart_runtime.errors import ConfigError, ObjectMissing, RequestFailed, require_extra
-from kart_runtime.storage.stores import Stat, Versioned, multipart
+from kart_runtime.storage.stores import Stat, Versioned, upload
 from kart_runtime.storage.stores.clients import Clients
-from kart_runtime.storage.stores.object_cache import NOT_TOLD, ObjectReplaced
-from kart_runtime.storage.stores.objects import Labels, ObjectStore, Page, Piece, split
+from kart_runtime.storage.stores.object_cache import UNKNOWN_SIZE, ObjectReplaced
+from kart_runtime.storage.stores.objects import Chunk, Labels, ObjectStore, Page, split
 
-_CLIENT = ("a workspace in GCS needs its client", "gcs")
+_CLIENT = ("a workspace in GCS needs google-cloud-storage", "gcs")
 
 _CONNECT_SECONDS, _READ_SECONDS = 10, 60
 _TRY_SECONDS = 30.0
-"""For how long a request is sent again that was not answered, or was told to come back later."""
+"""Seconds for which a request is retried that got no answer, or an answer to retry it."""
 
 _FIRST_PAUSE, _LAST_PAUSE = 0.3, 8.0
-"""Seconds between two tries."""
+"""Seconds between two retries."""
 
 _CONNECTIONS = 64
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
-_STORING = {"content_type": "application/octet-stream", "checksum": "crc32c"}
+_UPLOAD = {"content_type": "application/octet-stream", "checksum": "crc32c"}
 
-_LOG_IN = "See which credentials are used: GOOGLE_APPLICATION_CREDENTIALS, gcloud auth application-default login."
-_REACH = "See whether the service can be reached from here, and whether STORAGE_EMULATOR_HOST is right if it is set."
+_LOG_IN = "Check the credentials: GOOGLE_APPLICATION_CREDENTIALS, gcloud auth application-default login."
+_REACH = "Check that this machine can reach the service, and that STORAGE_EMULATOR_HOST is right if it is set."
 _HINTS = {
     401: _LOG_IN,
     403: "Allow these credentials to list, read, write and delete objects there.",
@@ -57,28 +58,28 @@ class GCSStore(ObjectStore):
 
     def __init__(self) -> None:
         self._ahead = 0.0
-        """Seconds by which the service's clock is ahead of ours, as far as it has told."""
+        """Seconds by which the service's clock is ahead of ours, as far as known."""
 
-    def place(self) -> str:
+    def service_id(self) -> str:
         """Return the address of the service."""
-        with self._asking("", "find the service"):
+        with self._request("", "find the service"):
             return str(_client().api_endpoint)
 
     def _stat(self, key: str) -> Stat | None:
         bucket, name = split(key)
-        with self._asking(key, "look for"):
-            found = _bucket(bucket).get_blob(name, **_patience())
-        return None if found is None else Stat(key, int(found.size), found.time_created.timestamp())
+        with self._request(key, "look for"):
+            blob = _bucket(bucket).get_blob(name, **_retries())
+        return None if blob is None else Stat(key, int(blob.size), blob.time_created.timestamp())
 
-    def get(self, key: str, start: int, length: int, unless: str = "", only: str = "") -> Piece | None:
-        """Return a piece of an object, None when its generation is the one given as `unless`."""
-        with self._asking(key, "read"):
+    def get(self, key: str, start: int, length: int, unless: str = "", only: str = "") -> Chunk | None:
+        """Return up to `length` bytes of an object, None if its generation is still `unless`."""
+        with self._request(key, "read"):
             blob = _blob(key)
         conditions: dict[str, Any] = {"if_generation_not_match": int(unless)} if unless else {}
         if only:
             conditions["if_generation_match"] = int(only)
         try:
-            data = self._downloaded(key, blob, start, start + length - 1, conditions)
+            data = self._download(key, blob, start, start + length - 1, conditions)
         except RequestFailed as error:
             status = _status(error.__cause__)
             if status == _NOT_MODIFIED:
@@ -89,54 +90,63 @@ class GCSStore(ObjectStore):
                 raise
             data = b""  # an empty object has no first byte
         if only:
-            return Piece(data, only, NOT_TOLD)
-        told = blob.generation
-        if told is None or len(data) == length:
-            with self._asking(key, "read"):  # a part does not tell how large the whole is
-                blob.reload(**_patience())
-        if told is not None and int(told) != int(blob.generation):
+            return Chunk(data, only, UNKNOWN_SIZE)
+        generation = blob.generation
+        if generation is None or len(data) == length:
+            with self._request(key, "read"):  # an answer with a part does not contain the size of the whole
+                blob.reload(**_retries())
+        if generation is not None and int(generation) != int(blob.generation):
             raise ObjectReplaced(self.url(key))
-        return Piece(data, str(blob.generation), len(data) if blob.size is None else int(blob.size))
+        return Chunk(data, str(blob.generation), len(data) if blob.size is None else int(blob.size))
 
-    def _downloaded(self, key: str, blob: Any, start: int, end: int, conditions: dict[str, Any]) -> bytes:
-        with self._asking(key, "read"):
-            # As it is stored: else the service unpacks what was stored as gzip, and its size is another one.
-            data: bytes = blob.download_as_bytes(start=start, end=end, raw_download=True, **conditions, **_patience())
+    def _download(self, key: str, blob: Any, start: int, end: int, conditions: dict[str, Any]) -> bytes:
+        with self._request(key, "read"):
+            # Raw: otherwise the service decompresses what was stored as gzip, and the size differs.
+            data: bytes = blob.download_as_bytes(start=start, end=end, raw_download=True, **conditions, **_retries())
         return data
 
     def read(self, key: str) -> Versioned | None:
-        """Return a small object with its generation, None when there is none."""
-        piece = None
+        """Return a small object with its generation, None if it does not exist."""
+        chunk = None
         with suppress(ObjectMissing):
-            piece = self.get(key, 0, multipart.PART)
-        if piece is None:
+            chunk = self.get(key, 0, upload.PART)
+        stat = None if chunk is None else self._stat(key)
+        if chunk is None or stat is None:
             return None
-        found = self._stat(key)
-        if found is None:
-            return None
-        return Versioned(piece.data, piece.version, max(time.time() + self._ahead - found.modified, 0.0))
+        return Versioned(chunk.data, chunk.version, max(time.time() + self._ahead - stat.modified, 0.0))
 
-    def put(self, key: str, data: bytes | bytearray, labels: Labels | None = None) -> None:
+    def put(self, key: str, data: bytes, labels: Labels | None = None) -> None:
         """Store an object, with its labels, by one request."""
         self._put(key, data, labels)
 
-    def _put(self, key: str, data: bytes | bytearray, labels: Labels | None = None, **conditions: int) -> str:
-        with self._asking(key, "write"):
+    def _put(self, key: str, data: bytes, labels: Labels | None = None, **conditions: int) -> str:
+        with self._request(key, "write"):
             blob = _blob(key, labels)
-            blob.upload_from_file(io.BytesIO(data), size=len(data), **_STORING, **conditions, **_patience())
+            blob.upload_from_file(io.BytesIO(data), size=len(data), **_UPLOAD, **conditions, **_retries())
         return str(blob.generation)
 
-    def begin(self, key: str, labels: Labels | None = None) -> _Resumable:
-        """Begin a resumable upload."""
-        with self._asking(key, "write"):
-            writer = _writer()(_blob(key, labels), chunk_size=multipart.PART, **_STORING, **_patience())
-        return _Resumable(self, key, writer)
+    def upload(self, key: str, file: BinaryIO, labels: Labels | None = None) -> None:
+        """Store a large object from a file by a resumable upload, one part after the other."""
+        from google.cloud.storage.exceptions import DataCorruption
+
+        with self._request(key, "write"):
+            writer = _writer()(_blob(key, labels), chunk_size=upload.PART, **_UPLOAD, **_retries())
+            try:
+                shutil.copyfileobj(file, writer, upload.PART)
+                writer.close()
+            except DataCorruption:  # other bytes arrived than were sent, and are visible
+                self._delete(key)
+                raise
+            except BaseException:
+                with suppress(Exception):  # the service is away: it deletes the parts after a week
+                    _abort(writer)
+                raise
 
     def page(self, prefix: str, token: str | None = None, *, below: bool = False, after: str = "") -> Page:
         """Return at most 1,000 objects whose keys begin with a prefix."""
         bucket, folder = split(prefix)
-        with self._asking(prefix, "list"):
-            listed = _client().list_blobs(
+        with self._request(prefix, "list"):
+            blobs = _client().list_blobs(
                 bucket,
                 prefix=folder,
                 delimiter=None if below else "/",
@@ -144,37 +154,37 @@ class GCSStore(ObjectStore):
                 page_token=token,
                 start_offset=split(after)[1] or None,
                 fields="items(name,size,timeCreated),prefixes,nextPageToken",
-                **_patience(),
+                **_retries(),
             )
             objects = [
                 Stat(f"{bucket}/{blob.name}", int(blob.size), blob.time_created.timestamp())
-                for blob in next(listed.pages, ())
+                for blob in next(blobs.pages, ())
             ]
-        folders = [f"{bucket}/{name}" for name in sorted(listed.prefixes)]
-        last = max([*folders[-1:], *(one.key for one in objects[-1:])], default="")
-        return Page(objects, last, listed.next_page_token or None)
+        folders = [f"{bucket}/{name}" for name in sorted(blobs.prefixes)]
+        last = max([*folders[-1:], *(stat.key for stat in objects[-1:])], default="")
+        return Page(objects, last, blobs.next_page_token or None)
 
     def delete(self, key: str) -> bool:
-        """Remove an object, by one request; return whether there was one."""
-        return self._removed(key)
+        """Delete an object, by one request; return whether it existed."""
+        return self._try_delete(key)
 
     def _delete(self, key: str) -> None:
-        self._removed(key)
+        self._try_delete(key)
 
-    def _removed(self, key: str, **conditions: int) -> bool:
+    def _try_delete(self, key: str, **conditions: int) -> bool:
         try:
-            with self._asking(key, "delete"):
-                _blob(key).delete(**conditions, **_patience())
+            with self._request(key, "delete"):
+                _blob(key).delete(**conditions, **_retries())
         except ObjectMissing:
             return False
         return True
 
     def create(self, key: str, data: bytes) -> str | None:
-        """Store an object that is not there yet and return its generation; None when it is there."""
+        """Store an object unless it exists, and return its generation; None if it exists."""
         return self.replace(key, data, "0")
 
     def replace(self, key: str, data: bytes, version: str) -> str | None:
-        """Replace an object that still has a generation and return the new one; None when it has not."""
+        """Replace an object that still has a generation, and return the new one; None if it has another."""
         try:
             return self._put(key, data, if_generation_match=int(version))
         except RequestFailed as error:
@@ -184,24 +194,24 @@ class GCSStore(ObjectStore):
             return None
 
     def delete_version(self, key: str, version: str) -> bool:
-        """Remove an object that still has a generation; return whether it was removed."""
+        """Delete an object that still has a generation; return whether it was deleted."""
         try:
-            return self._removed(key, if_generation_match=int(version))
+            return self._try_delete(key, if_generation_match=int(version))
         except RequestFailed as error:
             if _status(error.__cause__) != _CHANGED:
                 raise
             return False
 
     def _compare_clocks(self, error: Any) -> None:
-        """Learn from a refusal what time the service has, since successes do not tell."""
-        told = getattr(getattr(error, "response", None), "headers", {}).get("Date")
-        if told:
-            # It is cut to seconds, so that half of one is missing on average.
-            self._ahead = parsedate_to_datetime(told).timestamp() + 0.5 - time.time()
+        """Take the service's time from a refusal, since the client does not show that of other answers."""
+        date = getattr(getattr(error, "response", None), "headers", {}).get("Date")
+        if date:
+            # Whole seconds, so half a second is missing on average.
+            self._ahead = parsedate_to_datetime(date).timestamp() + 0.5 - time.time()
 
     @contextmanager
-    def _asking(self, key: str, what: str) -> Iterator[None]:
-        """Turn what Google's libraries raise into errors that name the object."""
+    def _request(self, key: str, what: str) -> Iterator[None]:
+        """Convert errors of Google's libraries into errors that name the object."""
         with require_extra(*_CLIENT):
             from google.api_core.exceptions import GoogleAPIError
             from google.auth.exceptions import GoogleAuthError
@@ -213,45 +223,21 @@ class GCSStore(ObjectStore):
         except GoogleAuthError as error:
             raise RequestFailed(self.url(key), what, str(error), _LOG_IN) from error
         except (GoogleAPIError, InvalidResponse, DataCorruption) as error:
-            status, said = _status(error), _said(error)
-            if status == _MISSING and "bucket does not exist" not in said:
+            status, message = _status(error), _message(error)
+            if status == _MISSING and "bucket does not exist" not in message:
                 raise ObjectMissing(self.url(key)) from error
             hint = _HINTS.get(status, "") if status else _REACH
-            raise RequestFailed(self.url(key), what, said, hint) from error
+            raise RequestFailed(self.url(key), what, message, hint) from error
         except (RequestException, ConnectionError) as error:
             raise RequestFailed(self.url(key), what, str(error), _REACH) from error
 
 
-class _Resumable:
-    """A resumable upload: a session that takes one part after the other."""
-
-    at_once = 1
-
-    def __init__(self, store: GCSStore, key: str, writer: Any) -> None:
-        self._store, self._key, self._writer = store, key, writer
-
-    def send(self, number: int, data: bytearray, last: bool) -> None:  # noqa: ARG002 - they come in order
-        with self._store._asking(self._key, "write"):
-            self._writer.write(data)
-
-    def finish(self) -> None:
-        from google.cloud.storage.exceptions import DataCorruption
-
-        try:
-            with self._store._asking(self._key, "write"):
-                self._writer.close()
-        except RequestFailed as error:
-            if isinstance(error.__cause__, DataCorruption):  # other bytes arrived than were sent, and are there
-                self._store._delete(self._key)
-            raise
-
-    def abort(self) -> None:
-        # The writer's own terminate() asks for the end of an upload without saying of which (3.17).
-        begun = getattr(self._writer, "_upload_and_transport", None)
-        if begun is not None:
-            upload, transport = begun
-            with self._store._asking(self._key, "give up writing"):
-                transport.delete(upload.resumable_url, timeout=(_CONNECT_SECONDS, _READ_SECONDS))
+def _abort(writer: Any) -> None:
+    """Abort a resumable upload; the writer's own `terminate()` does not name the upload in its request (3.17)."""
+    session = getattr(writer, "_upload_and_transport", None)
+    if session is not None:
+        upload, transport = session
+        transport.delete(upload.resumable_url, timeout=(_CONNECT_SECONDS, _READ_SECONDS))
 
 
 def _status(error: BaseException | None) -> int:
@@ -259,11 +245,11 @@ def _status(error: BaseException | None) -> int:
     return int(code or 0)
 
 
-def _said(error: Exception) -> str:
-    """Return what the service says, which some of the client's errors only have in their response or their cause."""
+def _message(error: Exception) -> str:
+    """Return the service's message, which some of the client's errors have only in their response or cause."""
     cause = getattr(error, "cause", None)
-    if isinstance(cause, Exception):  # of the last try
-        return _said(cause)
+    if isinstance(cause, Exception):  # that of the last retry
+        return _message(cause)
     text = getattr(getattr(error, "response", None), "text", "")
     with suppress(ValueError, LookupError, TypeError):
         text = str(json.loads(text)["error"]["message"])
@@ -296,13 +282,13 @@ def _writer() -> type[Any]:
 
     class Writer(BlobWriter):  # type: ignore[misc]
         def __del__(self) -> None:
-            """Do nothing: any other file is closed now, which would make an object of what is half written."""
+            """Do nothing: closing, as any other file does, would store what is half written."""
 
     return Writer
 
 
-def _patience() -> dict[str, Any]:
-    """Return how long is waited for an answer, and for how long a request is sent again."""
+def _retries() -> dict[str, Any]:
+    """Return the time-outs and retries of each request."""
     from google.cloud.storage.retry import DEFAULT_RETRY
 
     retry = DEFAULT_RETRY.with_timeout(_TRY_SECONDS).with_delay(initial=_FIRST_PAUSE, maximum=_LAST_PAUSE)
@@ -312,32 +298,32 @@ def _patience() -> dict[str, Any]:
 def _client() -> Any:
     """Return Google's client."""
     name = luigi.configuration.get_config().get("GCSConfig", "gcs_credential_name", "GCS_CREDENTIAL")
-    return _clients.get(_made, name, os.environ.get(name))
+    return _clients.get(_make_client, name, os.environ.get(name))
 
 
-def _made(name: str, account: str | None) -> Any:
+def _make_client(name: str, account: str | None) -> Any:
     with require_extra(*_CLIENT):
         from google.auth.transport.requests import AuthorizedSession
         from google.cloud import storage
         from requests.adapters import HTTPAdapter
-    # For traces that nobody collects, the client would ask for what is known of each bucket.
+    # For traces that nobody collects, the client would request the metadata of each bucket.
     os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
     credentials = _credentials(name, (account or "").strip())
     session = AuthorizedSession(credentials)
     session.hooks["response"].append(_read_refusal)
     for scheme in ("https://", "http://"):
         session.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS))
-    # Only buckets and objects are asked for, which belong to no project.
+    # Requests name buckets and objects only, which need no project.
     project = os.environ.get("GOOGLE_CLOUD_PROJECT") or "kart"
-    other = os.environ.get("STORAGE_EMULATOR_HOST", "")
-    options = {"api_endpoint": f"http://{other}"} if other and "://" not in other else None
+    emulator = os.environ.get("STORAGE_EMULATOR_HOST", "")
+    options = {"api_endpoint": f"http://{emulator}"} if emulator and "://" not in emulator else None
     return storage.Client(project, credentials, _http=session, client_options=options)
 
 
-def _read_refusal(answer: Any, **_: Any) -> None:
-    """Read a refusal to its end: the client leaves it, and with it a connection that nobody can use again."""
-    if answer.status_code >= 300:
-        answer.content  # noqa: B018 - reads it
+def _read_refusal(response: Any, **_: Any) -> None:
+    """Read a refusal to its end: the client does not, so its connection could not be used again."""
+    if response.status_code >= 300:
+        response.content  # noqa: B018 - reads it
 
 
 def _credentials(name: str, account: str) -> Any:
@@ -354,7 +340,6 @@ def _credentials(name: str, account: str) -> Any:
             return Credentials.from_service_account_info(json.loads(account), scopes=[_SCOPE])
         return Credentials.from_service_account_file(account, scopes=[_SCOPE])
     except (ValueError, OSError) as error:
-        told = type(error).__name__  # and no more: the text, or a part of it, is a secret
-        raise ConfigError(
-            f"no service account can be read from it: {told}", key=name, expected="its JSON, or the path of that"
-        ) from None
+        reason = type(error).__name__  # and no more: the text contains secrets
+        message = f"no service account can be read from it: {reason}"
+        raise ConfigError(message, key=name, expected="its JSON, or the path of that") from None

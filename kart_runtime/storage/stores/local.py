@@ -16,12 +16,14 @@ from typing import Any, BinaryIO, ClassVar, cast
 
 from kart_runtime.errors import ObjectMissing
 from kart_runtime.storage.stores import Stat
+from kart_runtime.system import after_fork
 
 TEMPORARY_PREFIX = ".kart-"
 """Every temporary file's name starts with this; such files are no objects."""
 
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-_REPLACE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+_BINARY = getattr(os, "O_BINARY", 0)  # Windows would change ends of lines
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
+_REPLACE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _BINARY
 
 _counter = itertools.count()
 
@@ -37,7 +39,7 @@ class _Names:
 
 
 _Names.begin()
-os.register_at_fork(after_in_child=_Names.begin)
+after_fork(_Names.begin)
 
 
 class LocalStore:
@@ -86,7 +88,7 @@ class LocalStore:
             file.write(data)
 
     def delete(self, key: str) -> bool:
-        """Remove a file; return whether there was one."""
+        """Delete a file; return whether it existed."""
         try:
             os.unlink(key)  # noqa: PTH108
         except FileNotFoundError:

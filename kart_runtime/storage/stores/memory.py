@@ -1,4 +1,4 @@
-"""How are bytes kept in the memory of this process? For tests, and as the smallest whole example of a store."""
+"""Store in the memory of this process, for tests, and as the smallest complete example of a store."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import BinaryIO, NamedTuple
 
 from kart_runtime.errors import ObjectMissing
 from kart_runtime.storage.stores import Stat, Versioned
+from kart_runtime.storage.workspace import as_folder
 
 
 class _Object(NamedTuple):
@@ -23,7 +24,7 @@ class _Object(NamedTuple):
 class MemoryStore:
     """Objects of this process, under urls like ``memory://folder/x.pkl``; they end with it.
 
-    Worker processes see none of them.
+    Worker processes do not see them.
     """
 
     def __init__(self) -> None:
@@ -32,62 +33,62 @@ class MemoryStore:
         self._versions = itertools.count(1)
 
     def stat(self, key: str) -> Stat | None:
-        """Return what is known of an object, None when there is none."""
-        found = self._objects.get(key)
-        return None if found is None else Stat(key, len(found.data), found.modified)
+        """Return size and time of an object, None if it does not exist."""
+        stored = self._objects.get(key)
+        return None if stored is None else Stat(key, len(stored.data), stored.modified)
 
     def open(self, key: str) -> BinaryIO:
-        """Open an object for reading; `ObjectMissing` when there is none."""
-        found = self._objects.get(key)
-        if found is None:
+        """Open an object for reading; raise `ObjectMissing` if it does not exist."""
+        stored = self._objects.get(key)
+        if stored is None:
             raise ObjectMissing(f"memory://{key}")
-        return io.BytesIO(found.data)
+        return io.BytesIO(stored.data)
 
     @contextmanager
     def write(self, key: str) -> Iterator[BinaryIO]:
-        """Open an object for writing; it appears whole when the block ends."""
+        """Open an object for writing; it appears, whole, when the block ends."""
         buffer = io.BytesIO()
         yield buffer
         with self._lock:
             self._store(key, buffer.getvalue())
 
     def delete(self, key: str) -> bool:
-        """Remove an object; return whether there was one."""
+        """Delete an object; return whether it existed."""
         with self._lock:
             return self._objects.pop(key, None) is not None
 
     def list(self, prefix: str) -> Iterator[Stat]:
-        """Go through the objects below a folder, sorted by key."""
-        below = prefix if prefix.endswith("/") or not prefix else f"{prefix}/"
+        """Iterate over the objects below a folder, sorted by key."""
+        below = as_folder(prefix)
         for key in sorted(self._objects):
             if key.startswith(below):
-                found = self.stat(key)
-                if found is not None:
-                    yield found
+                stat = self.stat(key)
+                if stat is not None:
+                    yield stat
 
     def create(self, key: str, data: bytes) -> str | None:
-        """Store an object that is not there yet and return its version; None when it is there."""
+        """Store an object unless it exists, and return its version; None if it exists."""
         with self._lock:
             return None if key in self._objects else self._store(key, data)
 
     def replace(self, key: str, data: bytes, version: str) -> str | None:
-        """Replace an object that still has a version and return the new one; None when it has not."""
+        """Replace an object that still has a version, and return the new one; None if it has another."""
         with self._lock:
             return self._store(key, data) if self._has(key, version) else None
 
     def read(self, key: str) -> Versioned | None:
-        """Return an object with its version, None when there is none."""
-        found = self._objects.get(key)
-        return None if found is None else Versioned(found.data, found.version, time.time() - found.modified)
+        """Return an object with its version, None if it does not exist."""
+        stored = self._objects.get(key)
+        return None if stored is None else Versioned(stored.data, stored.version, time.time() - stored.modified)
 
     def delete_version(self, key: str, version: str) -> bool:
-        """Remove an object that still has a version; return whether it was removed."""
+        """Delete an object that still has a version; return whether it was deleted."""
         with self._lock:
             return self._has(key, version) and self._objects.pop(key, None) is not None
 
     def _has(self, key: str, version: str) -> bool:
-        found = self._objects.get(key)
-        return found is not None and found.version == version
+        stored = self._objects.get(key)
+        return stored is not None and stored.version == version
 
     def _store(self, key: str, data: bytes) -> str:
         version = str(next(self._versions))

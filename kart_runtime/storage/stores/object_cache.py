@@ -1,18 +1,17 @@
-"""How is an object read once by a whole machine? Into a file of a folder that all its processes share.
+"""Cache of remote objects on this machine's disk, shared by all its processes.
 
-A read asks the service for the first piece unless the object is still as the file here says (one request, answered by
-"304 not modified"), so what is read is always what is there now. A large object comes in pieces, several at once, and
-goes to the disk and not to memory. Files are named by the version, appear by a rename, and are removed, the longest
-unused first, when all of them together pass a limit; one that somebody reads stays readable.
+A read requests the first chunk unless the object still has the version of the cached file (one request, answered by
+"304 not modified"), so it always returns what the service has now. A large object is downloaded in chunks, several at
+once, to the disk and not to memory. Files are named by version, appear by a rename, and are deleted, least recently
+used first, when their total size exceeds a limit; a file that is being read stays readable.
 
-The environment says where, since that is a matter of the machine and not of the project: ``KART_CACHE_DIR`` (by default
-``kart`` in the user's cache folder) and ``KART_CACHE_MB`` (by default 10,000; 0: nothing is kept).
+The cache belongs to the machine and not to the project, so environment variables configure it: ``KART_CACHE_DIR``
+(default: ``kart`` in the user's cache folder) and ``KART_CACHE_MB`` (default: 10,000; 0 switches it off).
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import io
 import itertools
@@ -22,27 +21,31 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, cast
 from urllib.parse import quote, unquote
 
 from kart_runtime.errors import ConfigError, RequestFailed, StoreError
+from kart_runtime.system import after_fork
 
-PIECE = 8 << 20
-"""Bytes that one request asks for."""
+CHUNK = 8 << 20
+"""Bytes of one request."""
 
-_AT_ONCE = 8
-"""Pieces of one object that are on their way at once."""
+_CONCURRENCY = 8
+"""Chunks of one object that are downloaded at once."""
 
 _DEFAULT_MB = 10_000
 _STRIPES = 1024
 _BLOCK = 4096
-"""Bytes of a disk that the smallest file takes."""
+"""Bytes that the smallest file takes on a disk."""
 
 _READS = 3
-"""How often an object is read from its beginning that is replaced while it is read."""
+"""Attempts to read an object that is replaced while it is read."""
 
-NOT_TOLD = -1
-"""The size of an object whose service does not tell it beside a part."""
+_POLL_SECONDS = 0.01
+"""Seconds between two tries at an object that another process is downloading."""
+
+UNKNOWN_SIZE = -1
+"""The size of an object whose service does not report it with a chunk."""
 
 _numbers = itertools.count()
 
@@ -57,51 +60,36 @@ class ObjectReplaced(RequestFailed):
     """
 
     def __init__(self, url: str) -> None:
-        super().__init__(url, "read", "somebody has replaced it meanwhile", "Try again.")
+        super().__init__(url, "read", "it was replaced while it was read", "Try again.")
 
 
 class _Store(Protocol):
-    """What is asked of a store here."""
+    """The methods of a store that this module calls."""
 
-    def place(self) -> str: ...
+    def service_id(self) -> str: ...
     def get(self, key: str, start: int, length: int, unless: str = "", only: str = "") -> Any: ...
     def url(self, key: str) -> str: ...
 
 
-def opened(store: _Store, key: str) -> BinaryIO:
-    """Open an object for reading, as a file that can seek.
-
-    Parameters
-    ----------
-    store
-        The store.
-    key
-        The object.
-
-    Raises
-    ------
-    ObjectMissing
-        When there is none.
-    ConfigError
-        When ``KART_CACHE_MB`` is no number.
-    """
+def open_object(store: _Store, key: str) -> BinaryIO:
+    """Open an object for reading, as a file that can seek."""
     limit = _limit()
     for _ in range(_READS - 1):
         with contextlib.suppress(ObjectReplaced):
-            return _opened(store, key, limit)
-    return _opened(store, key, limit)
+            return _open(store, key, limit)
+    return _open(store, key, limit)
 
 
-def _opened(store: _Store, key: str, limit: int) -> BinaryIO:
+def _open(store: _Store, key: str, limit: int) -> BinaryIO:
     if limit:
-        cached = _CacheEntry(_folder(), limit, f"{store.place()} {key}")
+        entry = _CacheEntry(_folder(), limit, f"{store.service_id()} {key}")
         try:
-            return cached.opened(store, key)
+            return entry.open(store, key)
         except StoreError:
             raise
         except OSError:
-            pass  # a full disk, or a folder of somebody else's: no reason to fail
-    return _uncached(store, key, store.get(key, 0, PIECE))
+            pass  # a full disk, or a folder of another user: no reason to fail
+    return _uncached(store, key, store.get(key, 0, CHUNK))
 
 
 def _limit() -> int:
@@ -111,23 +99,23 @@ def _limit() -> int:
     except ValueError:
         megabytes = -1
     if not megabytes >= 0:
-        raise ConfigError(f"'{text}' is no size", key="KART_CACHE_MB", expected="a number of megabytes, 0 for none")
+        raise ConfigError(f"'{text}' is not a size", key="KART_CACHE_MB", expected="a number of megabytes, 0 for none")
     return int(megabytes * 1_000_000)
 
 
 def _folder() -> Path:
-    chosen = os.environ.get("KART_CACHE_DIR", "").strip()
-    if chosen:
-        return Path(chosen).expanduser()
+    configured = os.environ.get("KART_CACHE_DIR", "").strip()
+    if configured:
+        return Path(configured).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME", "").strip() or "~/.cache").expanduser() / "kart" / "objects"
 
 
-def _uncached(store: _Store, key: str, piece: Any) -> BinaryIO:
-    if piece.size <= len(piece.data):
-        return io.BytesIO(piece.data)
-    file = tempfile.TemporaryFile(prefix="kart-")  # noqa: SIM115 - the caller closes it
+def _uncached(store: _Store, key: str, chunk: Any) -> BinaryIO:
+    if chunk.size <= len(chunk.data):
+        return io.BytesIO(chunk.data)
+    file = cast("BinaryIO", tempfile.TemporaryFile(prefix="kart-"))  # noqa: SIM115 - the caller closes it
     try:
-        _fill(file.fileno(), store, key, piece)
+        _download(file, store, key, chunk)
         file.seek(0)
     except BaseException:
         file.close()
@@ -135,24 +123,28 @@ def _uncached(store: _Store, key: str, piece: Any) -> BinaryIO:
     return file
 
 
-def _fill(descriptor: int, store: _Store, key: str, first: Any) -> None:
-    """Write an object into a file: the first piece, and the others as they come."""
-    _write_at(descriptor, first.data, 0)
-    starts = range(len(first.data), first.size, PIECE)
+def _download(file: BinaryIO, store: _Store, key: str, first: Any) -> None:
+    """Write an object into a file: the first chunk, and the others as they arrive."""
+    file.write(first.data)
+    starts = range(len(first.data), first.size, CHUNK)
     if not starts:
         return
+    lock = threading.Lock()
 
-    def bring(start: int) -> None:
-        piece = store.get(key, start, PIECE, only=first.version)
-        if piece.size not in {first.size, NOT_TOLD}:  # a service that does not know conditions
+    def fetch(start: int) -> None:
+        chunk = store.get(key, start, CHUNK, only=first.version)
+        if chunk.size not in {first.size, UNKNOWN_SIZE}:  # a service without conditional reads
             raise ObjectReplaced(store.url(key))
-        wanted = min(PIECE, first.size - start)
-        if len(piece.data) != wanted:
-            raise RequestFailed(store.url(key), "read", f"{len(piece.data)} of {wanted} bytes came back", "Try again.")
-        _write_at(descriptor, piece.data, start)
+        expected = min(CHUNK, first.size - start)
+        if len(chunk.data) != expected:
+            reason = f"{len(chunk.data)} of {expected} bytes arrived"
+            raise RequestFailed(store.url(key), "read", reason, "Try again.")
+        with lock:
+            file.seek(start)
+            file.write(chunk.data)
 
-    with ThreadPoolExecutor(min(_AT_ONCE, len(starts)), "kart-download") as threads:
-        futures = [threads.submit(bring, start) for start in starts]
+    with ThreadPoolExecutor(min(_CONCURRENCY, len(starts)), "kart-download") as threads:
+        futures = [threads.submit(fetch, start) for start in starts]
         try:
             for future in futures:
                 future.result()
@@ -161,15 +153,8 @@ def _fill(descriptor: int, store: _Store, key: str, first: Any) -> None:
             raise
 
 
-def _write_at(descriptor: int, data: bytes, start: int) -> None:
-    view = memoryview(data)
-    while view:
-        written = os.pwrite(descriptor, view, start)
-        view, start = view[written:], start + written
-
-
 class _CacheEntry:
-    """One object's place in the cache: a folder with a file for the version that was read last."""
+    """One object in the cache: a folder with a file for the version that was read last."""
 
     def __init__(self, root: Path, limit: int, name: str) -> None:
         digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()
@@ -177,54 +162,56 @@ class _CacheEntry:
         self._folder = root / digest[:40]
         self._stripe = root / "locks" / str(int(digest[:8], 16) % _STRIPES)
 
-    def opened(self, store: _Store, key: str) -> BinaryIO:
-        piece, file = self._found(store, key, None)
+    def open(self, store: _Store, key: str) -> BinaryIO:
+        chunk, file = self._current(store, key, None)
         if file is not None:
             return file
-        with self._alone():  # whoever comes second finds what the first one has brought
-            piece, file = self._found(store, key, piece)
+        with self._locked():  # a second reader then finds what the first one has downloaded
+            chunk, file = self._current(store, key, chunk)
             if file is not None:
                 return file
-            if piece is None:
-                piece = store.get(key, 0, PIECE)
-            if piece.version and piece.size <= self._limit:
-                return self._kept(store, key, piece)
-        return _uncached(store, key, piece)
+            if chunk is None:
+                chunk = store.get(key, 0, CHUNK)
+            if chunk.version and chunk.size <= self._limit:
+                return self._add(store, key, chunk)
+        return _uncached(store, key, chunk)
 
-    def _found(self, store: _Store, key: str, piece: Any) -> tuple[Any, BinaryIO | None]:
-        """Return the file that is here and right, or the first piece of what is right, if that is known."""
-        version, file = self._here()
-        if file is None or (piece is not None and piece.version == version):
-            return piece, file
-        if piece is None:
-            piece = _newer(store, key, version, file)
-            return piece, file if piece is None else None
+    def _current(self, store: _Store, key: str, chunk: Any) -> tuple[Any, BinaryIO | None]:
+        """Return the cached file if it is up to date, and the first chunk of the object if it was downloaded."""
+        version, file = self._cached()
+        if file is None or (chunk is not None and chunk.version == version):
+            return chunk, file
+        if chunk is None:
+            chunk = _newer(store, key, version, file)
+            return chunk, file if chunk is None else None
         file.close()
-        return piece, None
+        return chunk, None
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Keep the other threads and processes of this machine from bringing the same object meanwhile."""
+    def _locked(self) -> Iterator[None]:
+        """Keep other threads and processes of this machine from downloading the same object meanwhile."""
+        from filelock import lock_descriptor, unlock_descriptor
+
         try:
-            descriptor = os.open(self._stripe, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(self._stripe, os.O_RDWR | os.O_CREAT, 0o600)
         except FileNotFoundError:
             self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._stripe.parent.mkdir(exist_ok=True)
-            descriptor = os.open(self._stripe, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(self._stripe, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            lock_descriptor(descriptor, poll_interval=_POLL_SECONDS)
             try:
                 yield
             finally:
-                # To close it would not do: a process that was forked meanwhile has it open, too.
-                fcntl.flock(descriptor, fcntl.LOCK_UN)
+                # Closing alone would not do: a process that was forked meanwhile has the file open, too.
+                unlock_descriptor(descriptor)
         finally:
             os.close(descriptor)
 
-    def _here(self) -> tuple[str, BinaryIO | None]:
-        """Return the version that lies here, and its file, opened: it may be removed at any time."""
+    def _cached(self) -> tuple[str, BinaryIO | None]:
+        """Return the cached version and its file, open, because it may be deleted at any time."""
         with contextlib.suppress(FileNotFoundError):
-            for name in os.listdir(self._folder):  # noqa: PTH208 - names are wanted
+            for name in os.listdir(self._folder):  # noqa: PTH208 - only the names are needed
                 version, _, size = name.rpartition(".")
                 if name.startswith(".") or not size.isdigit():
                     continue
@@ -234,47 +221,48 @@ class _CacheEntry:
                 file.close()  # the machine went down before it was all on the disk
         return "", None
 
-    def _kept(self, store: _Store, key: str, piece: Any) -> BinaryIO:
+    def _add(self, store: _Store, key: str, chunk: Any) -> BinaryIO:
         self._folder.mkdir(exist_ok=True)
         temporary = self._folder / f".{os.getpid()}-{threading.get_ident()}-{next(_numbers)}"
         try:
             with temporary.open("xb") as file:
-                _fill(file.fileno(), store, key, piece)
+                _download(file, store, key, chunk)
             for old in list(self._folder.iterdir()):
                 if old != temporary:
-                    old.unlink(missing_ok=True)
-            path = self._folder / f"{quote(piece.version, safe='')}.{piece.size}"
-            temporary.rename(path)
+                    with contextlib.suppress(PermissionError):  # Windows: another process reads it
+                        old.unlink(missing_ok=True)
+            path = self._folder / f"{quote(chunk.version, safe='')}.{chunk.size}"
+            temporary.replace(path)
             opened = path.open("rb")
         finally:
             temporary.unlink(missing_ok=True)
-        _room.made(self._root, self._limit, max(piece.size, _BLOCK))
+        _cache_limit.added(self._root, self._limit, max(chunk.size, _BLOCK))
         return opened
 
 
 def _newer(store: _Store, key: str, version: str, file: BinaryIO) -> Any:
-    """Return the first piece of an object if it is not the version that is here; the file is closed then."""
+    """Return the first chunk of an object that is not the cached version, and close the file then."""
     try:
-        piece = store.get(key, 0, PIECE, unless=version)
+        chunk = store.get(key, 0, CHUNK, unless=version)
     except BaseException:
         file.close()
         raise
-    if piece is not None:
+    if chunk is not None:
         file.close()
     else:
-        with contextlib.suppress(OSError):  # of another user
-            os.utime(file.fileno())  # used now: among the last to be removed
-    return piece
+        with contextlib.suppress(OSError):  # of another user, or deleted meanwhile
+            os.utime(file.name)  # used now: among the last to be deleted
+    return chunk
 
 
 class _CacheLimit:
-    """Sees that the files together stay below the limit: looks after each tenth of it that this process has added."""
+    """Keeps the total size of the files below the limit; checks after each tenth of it that this process has added."""
 
     def __init__(self) -> None:
-        self._added = float("inf")  # the first file looks at what others have left
+        self._added = float("inf")  # the first file checks what other processes have left
         self._lock = threading.Lock()
 
-    def made(self, root: Path, limit: int, size: int) -> None:
+    def added(self, root: Path, limit: int, size: int) -> None:
         with self._lock:
             self._added += size
             if self._added < limit / 10:
@@ -283,21 +271,21 @@ class _CacheLimit:
         _shrink(root, limit - limit // 10)
 
 
-_room = _CacheLimit()
+_cache_limit = _CacheLimit()
 
 
 def _shrink(root: Path, limit: int) -> None:
-    """Remove the files that were used longest ago, until the rest is below a limit."""
-    found: list[tuple[float, int, Path]] = []
+    """Delete the least recently used files, until the rest is below a limit."""
+    files: list[tuple[float, int, Path]] = []
     for folder in root.iterdir():
         if folder.name == "locks":
             continue
         with contextlib.suppress(OSError):
             for path in folder.iterdir():
                 status = path.stat()
-                found.append((status.st_mtime, max(status.st_size, _BLOCK), path))
-    total = sum(size for _, size, _ in found)
-    for _, size, path in sorted(found):
+                files.append((status.st_mtime, max(status.st_size, _BLOCK), path))
+    total = sum(size for _, size, _ in files)
+    for _, size, path in sorted(files):
         if total <= limit:
             return
         total -= size
@@ -307,9 +295,9 @@ def _shrink(root: Path, limit: int) -> None:
 
 
 def _begin_in_child() -> None:
-    """Have a lock of its own in a forked process: the other one's may be held for ever."""
-    global _room
-    _room = _CacheLimit()
+    """Replace the lock in a forked process: a thread of its parent may have held it."""
+    global _cache_limit
+    _cache_limit = _CacheLimit()
 
 
-os.register_at_fork(after_in_child=_begin_in_child)
+after_fork(_begin_in_child)

@@ -1,49 +1,55 @@
-"""How are bytes kept in S3, or a service that speaks its language? By boto3's client, a request for each method.
+"""Store for S3 and compatible services, by boto3's client.
 
-Endpoint, region and credentials come from where boto3 takes them: ``AWS_ENDPOINT_URL``, ``AWS_PROFILE``,
-``~/.aws/config``, the machine's role. The environment variables of the two keys may have other names, given as in
-gokart in the section ``[S3Config]`` of luigi's configuration.
+boto3 finds endpoint, region and credentials: ``AWS_ENDPOINT_URL``, ``AWS_PROFILE``, ``~/.aws/config``, the machine's
+role. As in gokart, the section ``[S3Config]`` of luigi's configuration may name other environment variables for the two
+keys.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from functools import partial
+from typing import Any, BinaryIO
 
 import luigi
 
 from kart_runtime.errors import ConfigError, ObjectMissing, RequestFailed, require_extra
-from kart_runtime.storage.stores import Stat, UnfinishedUpload
+from kart_runtime.storage.stores import Stat, UnfinishedUpload, upload
 from kart_runtime.storage.stores.clients import Clients
 from kart_runtime.storage.stores.object_cache import ObjectReplaced
-from kart_runtime.storage.stores.objects import Labels, ObjectStore, Page, Piece, split
+from kart_runtime.storage.stores.objects import Chunk, Labels, ObjectStore, Page, split
+from kart_runtime.storage.workspace import as_folder
 
-_CLIENT = ("a workspace in S3 needs its client", "s3")
+_CLIENT = ("a workspace in S3 needs boto3", "s3")
 
 _CONNECT_SECONDS = 10
 _CONNECTIONS = 64
+
+_CONCURRENCY = 4
+"""Parts of one object that are uploaded at once, each held in memory."""
 
 _MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
 _CHANGED = frozenset({"PreconditionFailed", "412", "ConditionalRequestConflict", "409"})
 _TOO_FAR = frozenset({"InvalidRange", "416"})
 _NOT_KNOWN = frozenset({"NotImplemented", "501", "ParamValidationError"})
-"""What is said of a condition that the service, or an older boto3, does not know."""
+"""Answers to a condition that the service, or an older boto3, does not know."""
 
 _READS = 3
-"""How often bytes are asked for whose connection ends before all of them are here; boto3 leaves that to us."""
+"""Attempts to read bytes whose connection ends too early; boto3 does not retry these."""
 
-_REACH = "See whether AWS_ENDPOINT_URL is right and the service runs."
+_REACH = "Check AWS_ENDPOINT_URL, and that the service runs."
 _HINTS = {
     "NoSuchBucket": "Create the bucket, or correct the workspace's url.",
     "AccessDenied": "Allow these credentials to list, read, write and delete there.",
     "403": "Allow these credentials to list, read, write and delete there.",
-    "InvalidAccessKeyId": "See which credentials are used: AWS_PROFILE, AWS_ACCESS_KEY_ID, ~/.aws.",
-    "SignatureDoesNotMatch": "See which credentials are used: AWS_PROFILE, AWS_ACCESS_KEY_ID, ~/.aws.",
+    "InvalidAccessKeyId": "Check the credentials: AWS_PROFILE, AWS_ACCESS_KEY_ID, ~/.aws.",
+    "SignatureDoesNotMatch": "Check the credentials: AWS_PROFILE, AWS_ACCESS_KEY_ID, ~/.aws.",
     "ExpiredToken": "Get new credentials.",
     "NoCredentialsError": "Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
     "NoRegionError": "Set AWS_DEFAULT_REGION.",
@@ -59,27 +65,27 @@ class S3Store(ObjectStore):
 
     scheme = "s3"
 
-    def place(self) -> str:
+    def service_id(self) -> str:
         """Return the address of the service."""
-        with self._asking("", "find the service"):
+        with self._request("", "find the service"):
             return str(_client().meta.endpoint_url)
 
     def _stat(self, key: str) -> Stat | None:
         bucket, name = split(key)
         try:
-            with self._asking(key, "look for"):
-                found = _client().head_object(Bucket=bucket, Key=name)
+            with self._request(key, "look for"):
+                head = _client().head_object(Bucket=bucket, Key=name)
         except ObjectMissing:
             return None
-        return Stat(key, found["ContentLength"], found["LastModified"].timestamp())
+        return Stat(key, head["ContentLength"], head["LastModified"].timestamp())
 
-    def get(self, key: str, start: int, length: int, unless: str = "", only: str = "") -> Piece | None:
-        """Return a piece of an object, None when its version is the one given as `unless`."""
+    def get(self, key: str, start: int, length: int, unless: str = "", only: str = "") -> Chunk | None:
+        """Return up to `length` bytes of an object, None if its etag is still `unless`."""
         bucket, name = split(key)
-        how = {"Bucket": bucket, "Key": name}
-        how |= {"IfNoneMatch": unless} if unless else {"IfMatch": only} if only else {}
+        request = {"Bucket": bucket, "Key": name}
+        request |= {"IfNoneMatch": unless} if unless else {"IfMatch": only} if only else {}
         try:
-            return self._read(key, {**how, "Range": f"bytes={start}-{start + length - 1}"})
+            return self._read(key, {**request, "Range": f"bytes={start}-{start + length - 1}"})
         except RequestFailed as error:
             code = _code(error.__cause__)
             if code in {"304", "NotModified"}:
@@ -88,57 +94,75 @@ class S3Store(ObjectStore):
                 raise ObjectReplaced(self.url(key)) from error
             if code not in _TOO_FAR:
                 raise
-        return self._read(key, how)  # an empty object has no first byte
+        return self._read(key, request)  # an empty object has no first byte
 
-    def _read(self, key: str, how: dict[str, str]) -> Piece:
-        with self._asking(key, "read"):
+    def _read(self, key: str, request: dict[str, str]) -> Chunk:
+        with self._request(key, "read"):
             from botocore.exceptions import HTTPClientError, IncompleteReadError
 
             for _ in range(_READS - 1):
-                found = _client().get_object(**how)
+                response = _client().get_object(**request)
                 with suppress(HTTPClientError, IncompleteReadError):
-                    return _piece(found, found["Body"].read())
-            found = _client().get_object(**how)
-            return _piece(found, found["Body"].read())
+                    return _chunk(response, response["Body"].read())
+            response = _client().get_object(**request)
+            return _chunk(response, response["Body"].read())
 
-    def put(self, key: str, data: bytes | bytearray, labels: Labels | None = None) -> None:  # noqa: ARG002
+    def put(self, key: str, data: bytes, labels: Labels | None = None) -> None:  # noqa: ARG002
         """Store an object by one request."""
         bucket, name = split(key)
-        with self._asking(key, "write"):
-            _client().put_object(Bucket=bucket, Key=name, Body=bytes(data))
+        with self._request(key, "write"):
+            _client().put_object(Bucket=bucket, Key=name, Body=data)
 
-    def begin(self, key: str, labels: Labels | None = None) -> _Multipart:  # noqa: ARG002
-        """Begin a multipart upload."""
+    def upload(self, key: str, file: BinaryIO, labels: Labels | None = None) -> None:  # noqa: ARG002
+        """Store a large object from a file by a multipart upload, which boto3 aborts if it fails."""
         bucket, name = split(key)
-        with self._asking(key, "write"):
-            begun = _client().create_multipart_upload(Bucket=bucket, Key=name)
-        return _Multipart(self, key, begun["UploadId"])
+        try:
+            with self._request(key, "write"):
+                _client().upload_fileobj(file, bucket, name, Config=_transfer_config())
+        except RequestFailed as error:
+            # If the answer to the last request was lost, boto3 has sent it again.
+            if _code(error.__cause__) != "NoSuchUpload" or not self._is_uploaded(key, file):
+                raise
+
+    def _is_uploaded(self, key: str, file: BinaryIO) -> bool:
+        """Return whether the object consists of a file's parts, by its etag: the checksum of their checksums."""
+        bucket, name = split(key)
+        with self._request(key, "look for"):
+            etag = str(_client().head_object(Bucket=bucket, Key=name)["ETag"]).strip('"')
+        digest, _, count = etag.partition("-")
+        size, part = file.seek(0, os.SEEK_END), upload.PART
+        while count.isdigit() and math.ceil(size / part) > int(count):  # boto3 doubles the parts of very large objects
+            part *= 2
+        file.seek(0)
+        parts = iter(partial(file.read, part), b"")
+        sums = b"".join(hashlib.md5(data, usedforsecurity=False).digest() for data in parts)
+        return digest == hashlib.md5(sums, usedforsecurity=False).hexdigest()
 
     def page(self, prefix: str, token: str | None = None, *, below: bool = False, after: str = "") -> Page:
         """Return at most 1,000 objects whose keys begin with a prefix."""
         bucket, folder = split(prefix)
-        how: dict[str, str] = {} if below else {"Delimiter": "/"}
+        request: dict[str, str] = {} if below else {"Delimiter": "/"}
         if token:
-            how["ContinuationToken"] = token
+            request["ContinuationToken"] = token
         elif after:
-            how["StartAfter"] = split(after)[1]
-        with self._asking(prefix, "list"):
-            found = _client().list_objects_v2(Bucket=bucket, Prefix=folder, **how)
+            request["StartAfter"] = split(after)[1]
+        with self._request(prefix, "list"):
+            response = _client().list_objects_v2(Bucket=bucket, Prefix=folder, **request)
         objects = [
-            Stat(f"{bucket}/{one['Key']}", one["Size"], one["LastModified"].timestamp())
-            for one in found.get("Contents", ())
+            Stat(f"{bucket}/{entry['Key']}", entry["Size"], entry["LastModified"].timestamp())
+            for entry in response.get("Contents", ())
         ]
-        folders = [f"{bucket}/{one['Prefix']}" for one in found.get("CommonPrefixes", ())]
-        last = max([*folders[-1:], *(one.key for one in objects[-1:])], default="")
-        return Page(objects, last, found.get("NextContinuationToken") if found.get("IsTruncated") else None)
+        folders = [f"{bucket}/{entry['Prefix']}" for entry in response.get("CommonPrefixes", ())]
+        last = max([*folders[-1:], *(stat.key for stat in objects[-1:])], default="")
+        return Page(objects, last, response.get("NextContinuationToken") if response.get("IsTruncated") else None)
 
     def _delete(self, key: str, **condition: str) -> None:
         bucket, name = split(key)
-        with self._asking(key, "delete"):
+        with self._request(key, "delete"):
             _client().delete_object(Bucket=bucket, Key=name, **condition)
 
     def delete_many(self, keys: Sequence[str]) -> dict[str, str]:
-        """Remove objects, a request for each 1,000; return what is in the way of those that could not be removed."""
+        """Delete objects, with a request for each 1,000; return the keys that could not be deleted, and why."""
         failed: dict[str, str] = {}
         by_bucket: dict[str, list[str]] = {}
         for key in keys:
@@ -146,22 +170,22 @@ class S3Store(ObjectStore):
             by_bucket.setdefault(bucket, []).append(name)
         for bucket, names in by_bucket.items():
             for start in range(0, len(names), 1000):
-                some = [{"Key": name} for name in names[start : start + 1000]]
-                with self._asking(f"{bucket}/", "delete objects of"):
-                    answer = _client().delete_objects(Bucket=bucket, Delete={"Objects": some, "Quiet": True})
-                for error in answer.get("Errors", ()):
+                batch = [{"Key": name} for name in names[start : start + 1000]]
+                with self._request(f"{bucket}/", "delete objects of"):
+                    response = _client().delete_objects(Bucket=bucket, Delete={"Objects": batch, "Quiet": True})
+                for error in response.get("Errors", ()):
                     failed[f"{bucket}/{error['Key']}"] = f"{error.get('Code')}: {error.get('Message')}"
         return failed
 
     def create(self, key: str, data: bytes) -> str | None:
-        """Store an object that is not there yet and return its etag; None when it is there."""
+        """Store an object unless it exists, and return its etag; None if it exists."""
         return self._put_if(key, data, IfNoneMatch="*")
 
     def replace(self, key: str, data: bytes, version: str) -> str | None:
-        """Replace an object that still has an etag and return the new one; None when it has not.
+        """Replace an object that still has an etag, and return the new one; None if it has another.
 
-        The etag comes from the content, so that an object which was replaced and then written as it was before counts
-        as unchanged: write another content each time, as locks do.
+        The etag depends on the content, so an object that was replaced and then restored counts as unchanged: write
+        different content each time, as locks do.
         """
         try:
             return self._put_if(key, data, IfMatch=version)
@@ -169,10 +193,10 @@ class S3Store(ObjectStore):
             return None
 
     def delete_version(self, key: str, version: str) -> bool:
-        """Remove an object that still has an etag; return whether it was removed.
+        """Delete an object that still has an etag; return whether it was deleted.
 
-        A service that refuses conditions here is asked in two steps. One that passes over them removes the object in
-        any case, so callers make sure of it by the time.
+        A service that refuses conditions here needs two requests. One that ignores them deletes the object in any case,
+        so callers make sure by time.
         """
         try:
             self._delete(key, IfMatch=version)
@@ -184,28 +208,30 @@ class S3Store(ObjectStore):
                 return False
             if code not in _NOT_KNOWN:
                 raise
-            found = self.read(key)
-            if found is None or found.version != version:
+            current = self.read(key)
+            if current is None or current.version != version:
                 return False
             self._delete(key)
         return True
 
     def unfinished(self, prefix: str, before: float) -> list[UnfinishedUpload]:
-        """Return the uploads below a folder that have not ended and began before a time, in seconds of the epoch."""
-        bucket, folder = split(prefix if prefix.endswith("/") else f"{prefix}/")
-        with self._asking(prefix, "look for uploads in"):
+        """Return the incomplete uploads below a folder that began before a time, in seconds since the epoch."""
+        bucket, folder = split(as_folder(prefix))
+        with self._request(prefix, "look for uploads in"):
             pages = _client().get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=folder)
             return [
-                UnfinishedUpload(f"{bucket}/{one['Key']}", one["UploadId"])
+                UnfinishedUpload(f"{bucket}/{entry['Key']}", entry["UploadId"])
                 for page in pages
-                for one in page.get("Uploads", ())
-                if one["Initiated"].timestamp() < before
+                for entry in page.get("Uploads", ())
+                if entry["Initiated"].timestamp() < before
             ]
 
     def discard(self, upload: UnfinishedUpload) -> bool:
-        """Throw away the parts of an upload; return whether there was something to throw away."""
+        """Abort an incomplete upload; return whether it existed."""
+        bucket, name = split(upload.key)
         try:
-            _Multipart(self, *upload).abort()
+            with self._request(upload.key, "abort the upload of"):
+                _client().abort_multipart_upload(Bucket=bucket, Key=name, UploadId=upload.id)
         except RequestFailed as error:
             if _code(error.__cause__) != "NoSuchUpload":  # it has just ended
                 raise
@@ -215,7 +241,7 @@ class S3Store(ObjectStore):
     def _put_if(self, key: str, data: bytes, **condition: str) -> str | None:
         bucket, name = split(key)
         try:
-            with self._asking(key, "write"):
+            with self._request(key, "write"):
                 return str(_client().put_object(Bucket=bucket, Key=name, Body=data, **condition)["ETag"])
         except RequestFailed as error:
             if _code(error.__cause__) in _CHANGED:
@@ -223,8 +249,8 @@ class S3Store(ObjectStore):
             raise
 
     @contextmanager
-    def _asking(self, key: str, what: str) -> Iterator[None]:
-        """Turn what boto3 raises into errors that name the object."""
+    def _request(self, key: str, what: str) -> Iterator[None]:
+        """Convert boto3's errors into errors that name the object."""
         with require_extra(*_CLIENT):
             from botocore.exceptions import BotoCoreError, ClientError
 
@@ -237,56 +263,12 @@ class S3Store(ObjectStore):
             raise RequestFailed(self.url(key), what, str(error), _HINTS.get(code, "")) from error
 
 
-class _Multipart:
-    """A multipart upload."""
-
-    at_once = 4
-
-    def __init__(self, store: S3Store, key: str, number: str) -> None:
-        self._store, self._key = store, key
-        self._bucket, self._name = split(key)
-        self._id = number
-        self._etags: dict[int, str] = {}
-
-    def send(self, number: int, data: bytearray, last: bool) -> None:  # noqa: ARG002 - GCS wants to know
-        with self._store._asking(self._key, "write"):
-            sent = _client().upload_part(
-                Bucket=self._bucket, Key=self._name, UploadId=self._id, PartNumber=number, Body=data
-            )
-        self._etags[number] = sent["ETag"]
-
-    def finish(self) -> None:
-        parts = [{"PartNumber": number, "ETag": etag} for number, etag in sorted(self._etags.items())]
-        try:
-            with self._store._asking(self._key, "write"):
-                _client().complete_multipart_upload(
-                    Bucket=self._bucket, Key=self._name, UploadId=self._id, MultipartUpload={"Parts": parts}
-                )
-        except RequestFailed as error:
-            if _code(error.__cause__) != "NoSuchUpload" or not self._is_there():
-                raise
-
-    def _is_there(self) -> bool:
-        """Return whether the object is of our parts: the answer may have been lost, and boto3 has asked again."""
-        try:
-            sums = b"".join(bytes.fromhex(etag.strip('"')) for _, etag in sorted(self._etags.items()))
-        except ValueError:  # encrypted, so that they are no checksums
-            return False
-        with self._store._asking(self._key, "look for"):
-            found = str(_client().head_object(Bucket=self._bucket, Key=self._name)["ETag"])
-        return found == f'"{hashlib.md5(sums, usedforsecurity=False).hexdigest()}-{len(self._etags)}"'
-
-    def abort(self) -> None:
-        with self._store._asking(self._key, "give up writing"):
-            _client().abort_multipart_upload(Bucket=self._bucket, Key=self._name, UploadId=self._id)
-
-
-def _piece(found: Any, data: bytes) -> Piece:
-    whole = found.get("ContentRange", "").rpartition("/")[2]
-    size = int(whole) if whole.isdigit() else len(data)
-    told = found["ResponseMetadata"]["HTTPHeaders"].get("date")
-    now = parsedate_to_datetime(told) if told else datetime.now(UTC)
-    return Piece(data, found["ETag"], size, (now - found["LastModified"]).total_seconds())
+def _chunk(response: Any, data: bytes) -> Chunk:
+    total = response.get("ContentRange", "").rpartition("/")[2]
+    size = int(total) if total.isdigit() else len(data)
+    date = response["ResponseMetadata"]["HTTPHeaders"].get("date")
+    now = parsedate_to_datetime(date) if date else datetime.now(UTC)
+    return Chunk(data, response["ETag"], size, (now - response["LastModified"]).total_seconds())
 
 
 def _code(error: BaseException | None) -> str:
@@ -302,13 +284,21 @@ _clients = Clients(
 )
 
 
+def _transfer_config() -> Any:
+    from boto3.s3.transfer import TransferConfig
+
+    config = TransferConfig(upload.PART, _CONCURRENCY, upload.PART, preferred_transfer_client="classic")
+    config.max_in_memory_upload_chunks = _CONCURRENCY
+    return config
+
+
 def _client() -> Any:
     """Return boto3's client."""
-    return _clients.get(_made, *_keys())
+    return _clients.get(_make_client, *_keys())
 
 
 def _keys() -> tuple[str | None, str | None]:
-    """Return the two keys, where the configuration names other environment variables than boto3 knows."""
+    """Return the two keys if the configuration names other environment variables than boto3 reads."""
     config = luigi.configuration.get_config()
     names = [
         config.get("S3Config", option, usual)
@@ -322,11 +312,11 @@ def _keys() -> tuple[str | None, str | None]:
     return os.environ.get(names[0]), os.environ.get(names[1])
 
 
-def _made(key: str | None, secret: str | None) -> Any:
+def _make_client(key: str | None, secret: str | None) -> Any:
     with require_extra(*_CLIENT):
         import boto3.session
         from botocore.config import Config
-    # A session of its own: the default one is shared by the whole program, and is not made for several threads.
+    # A session of its own: the default one is shared by the whole program, and not safe for several threads.
     session = boto3.session.Session()
     config = Config(connect_timeout=_CONNECT_SECONDS, max_pool_connections=_CONNECTIONS)
     try:

@@ -30,6 +30,7 @@ from kart_runtime.execution.executors.dask.remote import BEGAN
 from kart_runtime.execution.executors.pickling import DefinitionTable, loads
 from kart_runtime.execution.executors.program_state import Choices, LuigiConfiguration
 from kart_runtime.storage.registry import STORES
+from kart_runtime.system import after_fork
 
 _HOME = Path.cwd()
 _TELL_SECONDS = 10
@@ -40,7 +41,7 @@ _APPEAR_SECONDS = 3
 
 here: dict[str, DefinitionTable] = {}
 """The builds of this process itself: its workers, if it has any, know all that there is to know."""
-os.register_at_fork(after_in_child=here.clear)
+after_fork(here.clear)
 
 
 @dataclass(frozen=True)

@@ -114,13 +114,13 @@ def test_a_process_that_the_holder_forked_does_not_give_the_lock_back(tmp_path):
 
 def test_the_holder_of_a_removed_file_notices(tmp_path):
     locks = FileLocks(str(tmp_path))
-    with locks.hold("x", None, 0) as turn:
-        turn.check()
+    with locks.hold("x", None, 0) as lock:
+        lock.check()
         (tmp_path / "log/locks/x.lock").unlink()
         with locks.hold("x", None, 0) as another:
             another.check()
         with pytest.raises(LockLost, match="Lost the lock on x: its lock file was removed"):
-            turn.check()
+            lock.check()
 
 
 def test_files_may_be_removed_at_any_time(tmp_path):
@@ -129,10 +129,10 @@ def test_files_may_be_removed_at_any_time(tmp_path):
 
     def work():
         for _ in range(40):
-            with FileLocks(str(tmp_path)).hold("x", None, 60) as turn:
+            with FileLocks(str(tmp_path)).hold("x", None, 60) as lock:
                 time.sleep(0.001)
                 with contextlib.suppress(LockLost):
-                    turn.check()
+                    lock.check()
                     kept.append(1)
 
     def tidy():
@@ -152,8 +152,8 @@ def test_files_may_be_removed_at_any_time(tmp_path):
 
 def test_no_locks_never_wait():
     started = time.monotonic()
-    with NoLocks().hold("x", None, 5) as turn, NoLocks().hold("x", None, 5):
-        turn.check()
+    with NoLocks().hold("x", None, 5) as lock, NoLocks().hold("x", None, 5):
+        lock.check()
     assert time.monotonic() - started < 5
 
 
@@ -180,20 +180,20 @@ def test_kinds(kind, cls, tmp_path):
     [
         ("files", "did you mean 'file'"),
         ("", "expected one of none, file, workspace, redis://HOST:PORT"),
-        ("redis", r"expected redis://HOST:PORT, got 'redis', which names no host"),
+        ("redis", r"expected redis://HOST:PORT, got 'redis', which has no host"),
         ("rdis", r"did you mean 'redis://HOST:PORT'"),
         ("localhost:6379", "expected one of"),
-        ("redis://", "names no host"),
-        ("redis://localhost", "names no port"),
-        ("redis://:6379", "names no host"),
-        ("redis://localhost:0", "names no port"),
-        ("redis://localhost:port", "no number from 1 to 65535"),
-        ("redis://localhost:66666", "no number from 1 to 65535"),
+        ("redis://", "has no host"),
+        ("redis://localhost", "has no port"),
+        ("redis://:6379", "has no host"),
+        ("redis://localhost:0", "has no port"),
+        ("redis://localhost:port", "not a number from 1 to 65535"),
+        ("redis://localhost:66666", "not a number from 1 to 65535"),
         ("redis://localhost:6379/cache", "the number of a database"),
         ("redis://localhost:6379/1/2", "the number of a database"),
         ("redis://localhost:6379?db=1", "the number of a database"),
-        ("redis://[::1:6379", "is no url"),
-        ("redis://:secret@localhost", r"got 'redis://\*\*\*@localhost', which names no port"),
+        ("redis://[::1:6379", "is not a url"),
+        ("redis://:secret@localhost", r"got 'redis://\*\*\*@localhost', which has no port"),
         ("rdis://:secret@localhost:1", r"got 'rdis://\*\*\*@localhost:1'"),
     ],
 )

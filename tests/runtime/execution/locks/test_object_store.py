@@ -18,9 +18,10 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from kart_runtime.errors import ConfigError, LockLost, LockTimeout
 from kart_runtime.execution.locks import lease, object_store
 from kart_runtime.execution.locks.lease import Instant, Lease
-from kart_runtime.execution.locks.object_store import StoreLocks, lock_url
+from kart_runtime.execution.locks.object_store import StoreLocks
 from kart_runtime.storage.registry import STORES, register_store, store_for
 from kart_runtime.storage.stores.memory import MemoryStore
+from kart_runtime.storage.workspace import Workspace
 
 WORKSPACE = "memory://shared"
 
@@ -75,11 +76,11 @@ def test_one_thread_at_a_time():
 
     def work():
         for _ in range(10):
-            with StoreLocks(WORKSPACE).hold("x", None, 60) as turn:
+            with StoreLocks(WORKSPACE).hold("x", None, 60) as lock:
                 inside.append(1)
                 time.sleep(0.001)
                 most.append(len(inside))
-                turn.check()
+                lock.check()
                 inside.pop()
 
     before = random.getstate()
@@ -93,10 +94,10 @@ def test_one_thread_at_a_time():
 
 
 def test_a_long_task_keeps_its_lock():
-    with StoreLocks(WORKSPACE, 3.0).hold("x", None, 0) as turn:
+    with StoreLocks(WORKSPACE, 3.0).hold("x", None, 0) as lock:
         time.sleep(3.5)
         assert held().age < 3.0
-        turn.check()
+        lock.check()
     assert held() is None
 
 
@@ -104,11 +105,11 @@ def test_a_lock_that_nobody_renews_is_taken_over_and_its_old_holder_writes_nothi
     monkeypatch.setattr(object_store, "_ROUNDING", 0.1)
     with StoreLocks(WORKSPACE, 0.3).hold("x", None, 0) as paused:
         object_store._renewals.remove(paused)
-        with StoreLocks(WORKSPACE, 0.3).hold("x", None, 10) as turn:
-            turn.check()
+        with StoreLocks(WORKSPACE, 0.3).hold("x", None, 10) as lock:
+            lock.check()
             with pytest.raises(LockLost, match="Lost the lock on x"):
                 paused.check()
-        assert "shared/log/locks/x.lock is taken over: host" in caplog.text
+        assert "Taking over the lock shared/log/locks/x.lock: host" in caplog.text
         with StoreLocks(WORKSPACE).hold("x", None, 0):
             pass
     assert held() is None
@@ -119,7 +120,7 @@ def test_an_old_holder_does_not_remove_the_lock_of_the_next():
     with StoreLocks(WORKSPACE, 0.1).hold("x", None, 0) as paused:
         object_store._renewals.remove(paused)
         time.sleep(0.2)
-        assert claim.take(0.1) is None
+        assert claim.acquire(0.1) is None
     assert held().version == claim._version
 
 
@@ -137,8 +138,8 @@ def test_a_short_task_costs_two_requests(monkeypatch):
         monkeypatch.setattr(
             MemoryStore, name, lambda self, *args, name=name, real=real: calls.append(name) or real(self, *args)
         )
-    with StoreLocks(WORKSPACE).hold("x", None, 0) as turn:
-        turn.check()
+    with StoreLocks(WORKSPACE).hold("x", None, 0) as lock:
+        lock.check()
     assert calls == ["create", "delete_version"]
 
 
@@ -148,7 +149,7 @@ def test_what_no_holder_has_written_ends_like_a_lock(content, store):
     with pytest.raises(LockTimeout, match="x, locked by"), StoreLocks(WORKSPACE).hold("x", None, 0):
         pytest.fail("the lock is held")
     claim = object_store._Claim(store, "shared/log/locks/x.lock")
-    assert claim.take(-1.0) is None
+    assert claim.acquire(-1.0) is None
 
 
 class OnlyBytes:
@@ -159,7 +160,9 @@ def test_a_store_without_conditions_is_refused():
     register_store("only", f"{__name__}:OnlyBytes")
     try:
         with (
-            pytest.raises(ConfigError, match=r"run\.locks: the store of only://w.* cannot give turns.*redis://"),
+            pytest.raises(
+                ConfigError, match=r"run\.locks: the store of only://w.* has no conditional writes.*redis://"
+            ),
             StoreLocks("only://w").hold("x", None, 0),
         ):
             pytest.fail("nothing is silently unlocked")
@@ -169,7 +172,7 @@ def test_a_store_without_conditions_is_refused():
 
 @pytest.mark.parametrize("workspace", ["memory://w", "memory://w/"])
 def test_the_slash_at_the_end_of_a_workspace_does_not_matter(workspace):
-    assert lock_url(workspace, "x") == "memory://w/log/locks/x.lock"
+    assert Workspace(workspace).lock("x") == "memory://w/log/locks/x.lock"
 
 
 # -- over a connection ------------------------------------------------------------------------------------------------
@@ -184,8 +187,8 @@ def remote(request, tmp_path):
 
 def test_a_short_task_costs_few_requests(remote):
     proxy, workspace = remote
-    with StoreLocks(workspace).hold("x", None, 0) as turn:
-        turn.check()
+    with StoreLocks(workspace).hold("x", None, 0) as lock:
+        lock.check()
     assert proxy.count() == {"put": 1, "delete": 1}
 
 
@@ -206,8 +209,8 @@ def test_a_holder_that_was_paused_loses_its_lock_at_a_service(remote):
         time.sleep(1.7)  # longer than the lock lasts without being renewed
         paused.check()
         object_store._renewals.remove(paused)
-        with StoreLocks(workspace, 0.6).hold("x", None, 20) as turn:
-            turn.check()
+        with StoreLocks(workspace, 0.6).hold("x", None, 20) as lock:
+            lock.check()
             with pytest.raises(LockLost):
                 paused.check()
 
@@ -215,11 +218,11 @@ def test_a_holder_that_was_paused_loses_its_lock_at_a_service(remote):
 def test_answers_that_get_lost_lose_no_lock(remote):
     proxy, workspace = remote
     proxy.fail("lost", "put")
-    with StoreLocks(workspace, 60.0).hold("x", None, 0) as turn:
+    with StoreLocks(workspace, 60.0).hold("x", None, 0) as lock:
         proxy.fail("lost", "put")
-        turn._confirmed = Instant(0.0, 0.0)
-        turn.check()
-        assert turn._confirmed.elapsed() < 30
+        lock._confirmed = Instant(0.0, 0.0)
+        lock.check()
+        assert lock._confirmed.elapsed() < 30
         with pytest.raises(LockTimeout), StoreLocks(workspace).hold("x", None, 0):
             pytest.fail("the lock is held")
     with StoreLocks(workspace).hold("x", None, 0):
@@ -268,20 +271,20 @@ class Holder:
         self.claim = object_store._Claim(service, "k")
         began = Instant.now()
         try:
-            self.has_it = self.claim.take(TIMEOUT + object_store._ROUNDING) is None
+            self.has_it = self.claim.acquire(TIMEOUT + object_store._ROUNDING) is None
         except OSError:  # it took over without knowing; nobody works on that
             self.has_it = False
         self.lease = Lease("k", TIMEOUT, self.claim.renew, began, trusted=TIMEOUT / 2)
 
     def owns(self, service):
         found = service.read("k")
-        return found is not None and json.loads(found.data)["token"] == self.claim._told["token"]
+        return found is not None and json.loads(found.data)["token"] == self.claim._content["token"]
 
 
 def test_whoever_has_read_a_lock_before_it_was_renewed_cannot_take_it_over():
     service = Service()
     claim = object_store._Claim(service, "k")
-    assert claim.take(TIMEOUT) is None
+    assert claim.acquire(TIMEOUT) is None
     found = service.read("k")
     assert claim.renew()
     assert service.replace("k", b"another one's", found.version) is None
@@ -349,7 +352,7 @@ class AnyOrder(RuleBasedStateMachine):
         assert owned or not is_certain
         try:
             if is_certain or holder.claim.renew():
-                holder.claim.give_back()
+                holder.claim.release()
         except OSError:
             return
         assert self.service.read("k") == (None if owned else before)

@@ -31,7 +31,7 @@ def test_settings_have_their_values_and_defaults(small_project):
             "locks: flie\n",
             "expected one of none, file, workspace, redis://HOST:PORT, got 'flie'; did you mean 'file'?",
         ),
-        ("conf/base/run.yaml", "locks: redis://:secret@h\n", "got 'redis://***@h', which names no port"),
+        ("conf/base/run.yaml", "locks: redis://:secret@h\n", "got 'redis://***@h', which has no port"),
         ("conf/base/run.yaml", "executor: dusk\n", "expected one of serial"),
         ("conf/base/run.yaml", "workspace: ''\n", "expected a folder, got empty text"),
         ("conf/base/run.yaml", "workspace: [a]\n", "expected text (put it into quotes), got a list"),

@@ -59,7 +59,7 @@ def test_without_a_block_an_object_is_there_at_once():
 def test_what_cannot_be_stored_is_told_with_what_and_how_many():
     store = Broken()
     with (
-        pytest.raises(RecordsNotStored, match=r"2 log files or records .* w/bad\d: no room") as caught,
+        pytest.raises(RecordsNotStored, match=r"2 log files or run records, including w/bad\d: no room") as caught,
         background.background_writes(),
     ):
         for name in ("good1", "bad1", "good2", "bad2"):
@@ -87,7 +87,7 @@ def test_the_next_block_begins_without_the_losses_of_the_last():
 
 
 def test_an_interrupted_build_does_not_wait_for_long(monkeypatch, caplog):
-    monkeypatch.setattr(background, "_LAST_SECONDS", 0.2)
+    monkeypatch.setattr(background, "_INTERRUPTED_SECONDS", 0.2)
     store = Slow(seconds=0.4)
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt), background.background_writes():
@@ -95,7 +95,7 @@ def test_an_interrupted_build_does_not_wait_for_long(monkeypatch, caplog):
             background.put(store, f"w/{number}", b"x")
         raise KeyboardInterrupt
     assert time.monotonic() - began < 800 * 0.4 / 16 / 2
-    assert "were on their way" in caplog.text
+    assert "because the build was interrupted" in caplog.text
 
 
 def test_blocks_in_several_threads_share_and_each_waits_for_everything():

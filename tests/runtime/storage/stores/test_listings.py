@@ -20,7 +20,7 @@ class Counting:
         self._keys, self._page_size = sorted(keys), page_size
         self.pages = self.asked = 0
 
-    def ask(self, key):
+    def stat_now(self, key):
         self.asked += 1
         return Stat(key, len(key), 0.0) if key in self._keys else None
 

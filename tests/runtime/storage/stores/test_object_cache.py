@@ -19,8 +19,8 @@ from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.stores import object_cache
 from kart_runtime.storage.stores.object_cache import ObjectReplaced
 
-PIECE = 100_000
-"""Bytes of a piece, by the fixture `cached`."""
+CHUNK = 100_000
+"""Bytes of a chunk, by the fixture `cached`."""
 
 
 class Cached:
@@ -63,8 +63,8 @@ def cached_gcs(gcs_bucket, monkeypatch):
 
 
 def _cached(bucket, monkeypatch):
-    monkeypatch.setattr(object_cache, "_room", object_cache._CacheLimit())
-    monkeypatch.setattr(object_cache, "PIECE", PIECE)
+    monkeypatch.setattr(object_cache, "_cache_limit", object_cache._CacheLimit())
+    monkeypatch.setattr(object_cache, "CHUNK", CHUNK)
     return Cached(bucket)
 
 
@@ -158,7 +158,7 @@ def test_what_others_have_left_counts_too(cached, monkeypatch):
     cached.write("x", bytes(900_000))
     cached.write("y", bytes(900_000))
     cached.read("x")
-    monkeypatch.setattr(object_cache, "_room", object_cache._CacheLimit())  # another process
+    monkeypatch.setattr(object_cache, "_cache_limit", object_cache._CacheLimit())  # another process
     monkeypatch.setenv("KART_CACHE_MB", "1")
     cached.read("y")
     assert len(cached.files()) == 1
@@ -166,7 +166,7 @@ def test_what_others_have_left_counts_too(cached, monkeypatch):
 
 def test_an_object_larger_than_the_cache_is_read_all_the_same(cached, monkeypatch):
     monkeypatch.setenv("KART_CACHE_MB", "1")
-    monkeypatch.setattr(object_cache, "PIECE", 1_100_000)
+    monkeypatch.setattr(object_cache, "CHUNK", 1_100_000)
     for size, pieces in ((1_050_000, 1), (2_000_000, 2)):
         cached.write("x", bytes(size))
         assert cached.read() == bytes(size)
@@ -208,7 +208,7 @@ def test_nothing_is_kept_where_that_is_wanted(cached, monkeypatch):
 @pytest.mark.parametrize("text", ["many", "-1", "nan"])
 def test_a_limit_that_is_no_size_is_refused(cached, monkeypatch, text):
     monkeypatch.setenv("KART_CACHE_MB", text)
-    with pytest.raises(ConfigError, match=f"KART_CACHE_MB: '{text}' is no size"):
+    with pytest.raises(ConfigError, match=f"KART_CACHE_MB: '{text}' is not a size"):
         cached.read()
 
 
@@ -228,7 +228,7 @@ def test_a_full_disk_is_no_reason_to_fail(cached, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "pwrite", full)
+    monkeypatch.setattr(object_cache, "_download", full)
     assert cached.read() == b"value"
     assert cached.files() == []
 
@@ -262,7 +262,7 @@ def test_a_piece_that_is_short_is_not_taken_for_a_whole_one(cached, monkeypatch)
         return piece._replace(data=piece.data[:-1]) if start else piece
 
     monkeypatch.setattr(type(cached.store), "get", short)
-    with pytest.raises(RequestFailed, match=r"of \d+ bytes came back"):
+    with pytest.raises(RequestFailed, match=r"of \d+ bytes arrived"):
         cached.read()
     assert cached.files() == []
 

@@ -61,7 +61,7 @@ def test_tasks_go_to_the_cluster_and_data_through_the_workspace(dask):
 
 
 def test_whether_a_redis_server_answers_is_the_workers_question(dask):
-    with pytest.raises(BuildFailed, match=r"run\.locks: the redis server 127\.0\.0\.1:1 cannot be used") as caught:
+    with pytest.raises(BuildFailed, match=r"run\.locks: cannot connect to redis at 127\.0\.0\.1:1:") as caught:
         build(One(number=70), executor="dask", address=dask.address, locks="redis://127.0.0.1:1")
     (error,) = caught.value.causes.values()
     assert isinstance(error, ConfigError)

@@ -1,0 +1,72 @@
+"""Writing of a remote object: small ones from memory by one request, large ones from a temporary file.
+
+The upload begins when the ``with`` block ends, so nothing has to be undone at the service when the block raises.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from tempfile import SpooledTemporaryFile
+from types import TracebackType
+from typing import Any, BinaryIO, Protocol, cast
+
+PART = 8 << 20
+"""Bytes that one request sends, and that are held in memory; S3 takes parts from 5 MiB on, GCS multiples of 256 KiB."""
+
+
+class _Store(Protocol):
+    """The methods of a store that this module calls."""
+
+    def put(self, key: str, data: bytes, labels: Mapping[str, str] | None = None) -> None: ...
+    def upload(self, key: str, file: BinaryIO, labels: Mapping[str, str] | None = None) -> None: ...
+
+
+class ObjectWriter:
+    """The ``with`` block of one write, and the file inside it."""
+
+    def __init__(self, store: _Store, key: str, labels: Mapping[str, str] | None = None) -> None:
+        self._store, self._key, self._labels = store, key, labels
+        self._file = SpooledTemporaryFile(prefix="kart-")  # noqa: SIM115 - closed by __exit__
+        self._size = 0
+        self.closed = False
+
+    def __enter__(self) -> BinaryIO:
+        return cast("BinaryIO", self)
+
+    def write(self, data: Any) -> int:
+        """Take all the bytes."""
+        size = memoryview(data).nbytes
+        self._size += size
+        if self._size > PART:
+            self._file.rollover()  # the file by itself does so only after it has copied the bytes to memory
+        self._file.write(data)
+        return size
+
+    def content(self) -> bytes | None:
+        """Return everything that was written, None if it is more than one part."""
+        if self._size > PART:
+            return None
+        self._file.seek(0)
+        return self._file.read()
+
+    def flush(self) -> None:
+        """Do nothing: the upload begins when the block ends."""
+
+    def fileno(self) -> int:
+        """Raise: what is written straight to the descriptor would not be counted."""
+        raise io.UnsupportedOperation("fileno")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.closed = True
+        with self._file:
+            if kind is not None:
+                return
+            content = self.content()
+            if content is not None:
+                self._store.put(self._key, content, self._labels)
+                return
+            self._file.seek(0)
+            self._store.upload(self._key, cast("BinaryIO", self._file), self._labels)

@@ -1,0 +1,72 @@
+"""Layout of a workspace: paths below it, and its folder `log/` with log files, records of runs and locks.
+
+::
+
+    <workspace>/<path of an output>
+    <workspace>/log/<kind>/<class>_<unique id><suffix>     five log files for each output, as gokart writes them
+    <workspace>/log/runs/<run id>.jsonl                    one file for each run
+    <workspace>/log/locks/<name>.lock                      one file or object for each lock
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from kart_runtime.storage.registry import split_url
+
+LOG = "log"
+RUNS = f"{LOG}/runs"
+LOCKS = f"{LOG}/locks"
+
+LOG_FILES: Mapping[str, str] = {
+    "task_log": ".pkl",
+    "task_params": ".pkl",
+    "random_seed": ".pkl",
+    "processing_time": ".pkl",
+    "module_versions": ".txt",
+}
+"""The kinds of log files and their suffixes."""
+
+
+def as_folder(path: str) -> str:
+    """Return a path, url or key with a slash at its end; the empty one stays empty."""
+    return path if path.endswith("/") or not path else f"{path}/"
+
+
+class Workspace:
+    """A folder or url in which outputs lie, with or without a slash at its end."""
+
+    __slots__ = ("base", "url")
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.base = as_folder(url)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a folder of this machine."""
+        return split_url(self.url)[0] in ("", "file")
+
+    @property
+    def normalized(self) -> str:
+        """The url in one spelling: `./resources/` and `resources` are one folder."""
+        return self.url.removeprefix("./").rstrip("/")
+
+    @property
+    def log(self) -> str:
+        """The url of the folder of logs, with a slash at its end."""
+        return f"{self.base}{LOG}/"
+
+    @property
+    def runs(self) -> str:
+        """The url of the folder that holds a file for each run."""
+        return f"{self.base}{RUNS}"
+
+    def join(self, path: str) -> str:
+        """Return the url of a path in the workspace; an absolute path stays what it is."""
+        return path if os.path.isabs(path) else f"{self.base}{path}"  # noqa: PTH117 - a Path would cut urls
+
+    def lock(self, name: str) -> str:
+        """Return the url of a lock."""
+        return f"{self.base}{LOCKS}/{name}.lock"
