@@ -113,7 +113,10 @@ class RunRecord:
 
 
 def _stored(found: Mapping[str, Any]) -> Stored:
-    stored = Stored(found.get("url", ""), found.get("size", 0), found.get("sha256", ""))
+    checksum = found.get("checksum", "")
+    if not checksum and found.get("sha256"):  # what versions before 0.1.0 wrote
+        checksum = f"sha256:{found['sha256']}"
+    stored = Stored(found.get("url", ""), found.get("size", 0), checksum)
     if not isinstance(stored.url, str):
         raise TypeError("no record of an output")
     return stored

@@ -32,13 +32,13 @@ class Stored(NamedTuple):
         Where.
     size
         Bytes.
-    sha256
-        The checksum of the bytes, as hexadecimal text.
+    checksum
+        The checksum of the bytes, as ``algorithm:hexadecimal digits``; empty when there are no bytes.
     """
 
     url: str
     size: int
-    sha256: str
+    checksum: str
 
 
 class Target(luigi.Target):
@@ -160,21 +160,17 @@ class Target(luigi.Target):
         store: Any = self._store
         remote = is_remote(store)
         with store.write(self._key, labels) if labels else store.write(self._key) as file:
-            measured = ChecksumFile(file)
-            try:
-                codec.dump(value, measured)
-                checksum = measured.checksum()
-            finally:
-                measured.release()
+            checksum_file = ChecksumFile(file)
+            codec.dump(value, checksum_file)
             if may_commit is not None:
                 may_commit()
             values = value_cache.active_cache
-            if values is not None and not remote and measured.size >= values.smallest:
+            if values is not None and not remote and checksum_file.size >= values.smallest:
                 values.keep(self.url, value, self._codec, self.as_type, version_of(file))
             content = file.content() if remote and values is not None and hasattr(file, "content") else None
         if remote and values is not None:  # only now is it certain that it is there
             values.keep(self.url, value, self._codec, self.as_type, THIS_PROCESS, content)
-        return Stored(self.url, measured.size, checksum)
+        return Stored(self.url, checksum_file.size, checksum_file.checksum())
 
     def remove(self) -> bool:
         """Remove the value; return whether there was one."""
