@@ -133,7 +133,7 @@ class Parquet(_Table):
     def dump(self, value: Any, file: BinaryIO) -> None:
         """Write a frame."""
         if _is_polars(value):
-            polars_frames.dump_parquet(value, file, self.compression)
+            polars_frames.dump(value, file, "parquet", compression=self.compression or "uncompressed")
             return
         frame = _frame(value, "parquet")
         frame.to_parquet(file, index=False, engine=self.engine, compression=self.compression)
@@ -175,7 +175,7 @@ class Feather(_Table):
             where the index is not kept, when there is one other than the row numbers.
         """
         if _is_polars(value):
-            polars_frames.dump_feather(value, file)
+            polars_frames.dump(value, file, "ipc")
             return
         frame = _frame(value, "feather")
         if self.store_index_in_feather:
@@ -189,7 +189,7 @@ class Feather(_Table):
         """Read a frame, and give a pandas frame its index back."""
         library = self._library(as_type)
         if library != "pandas":
-            return polars_frames.load_arrow(file, "feather", library == "polars-lazy")
+            return polars_frames.load_arrow(file, "ipc", library == "polars-lazy")
         with for_arrow(file) as source:
             frame = pandas_for("feather", arrow=True).read_feather(source)
         return _column_as_index(frame) if self.store_index_in_feather else frame
