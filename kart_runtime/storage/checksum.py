@@ -10,7 +10,9 @@ from typing import Any, BinaryIO
 ALGORITHM = "xxh3_128"
 """Begins each checksum, so that records stay readable when the algorithm changes."""
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 18
+"""Bytes to write and hash at a time: what has just been written is still in the processor's cache, which makes hashing
+several times cheaper."""
 
 
 class ChecksumFile:
@@ -27,10 +29,18 @@ class ChecksumFile:
     def write(self, data: Any) -> int:
         """Write all of the data and return its size."""
         size = data.nbytes if isinstance(data, memoryview) else len(data)
-        self._file.write(data)
-        self._hash.update(data)
+        if size <= _BLOCK:
+            self._write_block(data)
+        else:
+            view = memoryview(data).cast("B")
+            for start in range(0, size, _BLOCK):
+                self._write_block(view[start : start + _BLOCK])
         self.size += size
         return size
+
+    def _write_block(self, data: Any) -> None:
+        self._file.write(data)
+        self._hash.update(data)
 
     def checksum(self) -> str:
         """Return the checksum of everything written, as ``algorithm:hexadecimal digits``."""
