@@ -1,4 +1,4 @@
-"""Tables of codecs by suffix and of stores by scheme, as import paths, so that nothing is imported before it is used."""
+"""Tables of codecs by suffix and of stores by scheme, as import paths, imported when they are first used."""
 
 from __future__ import annotations
 
