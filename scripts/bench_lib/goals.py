@@ -129,13 +129,16 @@ def frame_goals(cells: Cells) -> Iterator[Goal]:
     own = walls[KART.name]
     yield judged(
         "data frame: gokart's wall × kart's", 2,
-        {kind: figures.ratio(walls[GOKART.name][kind], own[kind]) for kind in frames.FORMATS}, least=True,
+        {kind: figures.ratio(walls[GOKART.name][kind], own[kind]) for kind in frames.FORMATS if kind not in frames.POLARS},
+        least=True,
     )  # fmt: skip
     files = ("parquet", "feather")
     raw = walls[frames.RAW]
     yield judged(
         "data frame: × pyarrow's own write + read", 1.1, {kind: figures.ratio(own[kind], raw[kind]) for kind in files}
     )
+    polars = {kind: figures.ratio(own[kind], raw[kind]) for kind in frames.POLARS}
+    yield judged("data frame: × polars' own write + read", 1.2, polars)
     handed = walls[frames.HANDED]
     values = {kind: figures.ratio(handed[kind], raw[kind]) for kind in files}
     yield judged("data frame, handed on in memory: × pyarrow's own", 1, values)
