@@ -5,8 +5,9 @@ from __future__ import annotations
 from bench_lib.bench import Bench
 from bench_lib.peers import BARE, GOKART, KART
 
+PANDAS = ("pkl", "parquet", "feather", "csv")
 POLARS = ("polars-parquet", "polars-feather")
-FORMATS = ("pkl", "parquet", "feather", "csv", *POLARS)
+FORMATS = (*PANDAS, *POLARS)
 RAW = "raw write + read"
 HANDED = "kart_runtime, handed on in memory"
 ENGINES = {
