@@ -107,7 +107,7 @@ class ValueCache:
         """Change the limit, in bytes, and evict what no longer fits."""
         with self._lock:
             self.limit = limit
-            self._shrink()
+            self._evict()
 
     def discard(self, url: str) -> None:
         """Remove a value, if there is one."""

@@ -129,8 +129,7 @@ def frame_goals(cells: Cells) -> Iterator[Goal]:
     own = walls[KART.name]
     yield judged(
         "data frame: gokart's wall × kart's", 2,
-        {kind: figures.ratio(walls[GOKART.name][kind], own[kind]) for kind in frames.PANDAS},
-        least=True,
+        {kind: figures.ratio(walls[GOKART.name][kind], own[kind]) for kind in frames.PANDAS}, least=True,
     )  # fmt: skip
     files = ("parquet", "feather")
     raw = walls[frames.RAW]
