@@ -19,7 +19,7 @@ from kart_runtime.history.ledger import RUNS_FOLDER
 from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.stores import Stat, Store
 from kart_runtime.storage.stores.local import LocalStore
-from kart_runtime.storage.target import Stored
+from kart_runtime.storage.target import OutputRecord
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class RunRecord:
     seconds: float
     seed: int | None = None
     params: Mapping[str, str] = field(default_factory=dict)
-    outputs: tuple[Stored, ...] = ()
+    outputs: tuple[OutputRecord, ...] = ()
     log_files: tuple[str, ...] = ()
     error: str = ""
     reason: str = ""
@@ -112,11 +112,11 @@ class RunRecord:
         return record
 
 
-def _stored(found: Mapping[str, Any]) -> Stored:
+def _stored(found: Mapping[str, Any]) -> OutputRecord:
     checksum = found.get("checksum", "")
     if not checksum and found.get("sha256"):  # what versions before 0.1.0 wrote
         checksum = f"sha256:{found['sha256']}"
-    stored = Stored(found.get("url", ""), found.get("size", 0), checksum)
+    stored = OutputRecord(found.get("url", ""), found.get("size", 0), checksum)
     if not isinstance(stored.url, str):
         raise TypeError("no record of an output")
     return stored

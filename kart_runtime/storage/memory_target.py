@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import luigi
 
 from kart_runtime.errors import ObjectMissing
-from kart_runtime.storage.target import Stored
+from kart_runtime.storage.target import OutputRecord
 
 
 @dataclass(frozen=True)
@@ -97,10 +97,10 @@ class InMemoryTarget(luigi.Target):
         """Return the value; raise `ObjectMissing` if there is none."""
         return _repository.get_value(self.url)
 
-    def dump(self, value: Any) -> Stored:
+    def dump(self, value: Any) -> OutputRecord:
         """Store a value."""
         _repository.set_value(self.url, value)
-        return Stored(self.url, 0, "")
+        return OutputRecord(self.url, 0, "")
 
     def remove(self) -> bool:
         """Remove the value; return whether there was one."""

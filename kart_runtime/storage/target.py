@@ -23,7 +23,7 @@ from kart_runtime.storage.stores import Stat, Store, is_remote
 from kart_runtime.storage.value_cache import MISS, THIS_PROCESS, version_of
 
 
-class Stored(NamedTuple):
+class OutputRecord(NamedTuple):
     """Record of one dump.
 
     Attributes
@@ -130,7 +130,7 @@ class Target(luigi.Target):
         value: Any,
         labels: Mapping[str, str] | None = None,
         may_commit: Callable[[], None] | None = None,
-    ) -> Stored:
+    ) -> OutputRecord:
         """Store a value, completely or not at all.
 
         Parameters
@@ -144,7 +144,7 @@ class Target(luigi.Target):
 
         Returns
         -------
-        Stored
+        OutputRecord
             Url, size and checksum.
 
         Raises
@@ -161,7 +161,7 @@ class Target(luigi.Target):
 
     def _write(
         self, value: Any, codec: Any, labels: Mapping[str, str] | None, may_commit: Callable[[], None] | None
-    ) -> Stored:
+    ) -> OutputRecord:
         store: Any = self._store
         remote = is_remote(store)
         with store.write(self._key, labels) if labels else store.write(self._key) as file:
@@ -175,7 +175,7 @@ class Target(luigi.Target):
             content = file.content() if remote and cache is not None and hasattr(file, "content") else None
         if remote and cache is not None:  # only now is it certain that it is stored
             cache.put(self.url, value, self._codec, self.as_type, THIS_PROCESS, content)
-        return Stored(self.url, checksum_file.size, checksum_file.checksum())
+        return OutputRecord(self.url, checksum_file.size, checksum_file.checksum())
 
     def remove(self) -> bool:
         """Delete the value; return whether there was one."""

@@ -23,7 +23,7 @@ from kart_runtime.task.nested import flatten, iter_flat
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kart_runtime.storage.target import Stored
+    from kart_runtime.storage.target import OutputRecord
 
 
 @dataclass(slots=True)
@@ -65,7 +65,7 @@ class EngineState:
     dependencies: tuple[luigi.Task, ...] | None = None
     serialized: str | None = None
     abbreviated: bool = False
-    stored: tuple[Stored, ...] = ()
+    stored: tuple[OutputRecord, ...] = ()
     reran: Any = None
     by_attempt: bool = False
     output: Any = None

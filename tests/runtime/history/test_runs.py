@@ -14,7 +14,7 @@ from kart_runtime.history.ledger import Ledger
 from kart_runtime.history.runs import RunFiles, TaskName, list_runs, read_records, read_runs
 from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.stores import Stat
-from kart_runtime.storage.target import Stored
+from kart_runtime.storage.target import OutputRecord
 from tests.runtime.run_files import AS_JSON, RECORD, put, put_cut_and_foreign, write
 
 NEVER = {"run_id": "r", "tasks": {"module": {"Task": ["other", "id"], "Never": ["x"]}}}
@@ -96,7 +96,7 @@ def test_a_record_without_the_name_of_its_algorithm_holds_a_sha256(workspace):
     outputs = [{"url": "u", "size": 1, "sha256": "c"}, {"url": "v", "size": 2, "sha256": ""}]
     put(workspace, "20260101T000000Z-a.jsonl", json.dumps({**AS_JSON, "outputs": outputs}))
     (record,) = read_records(workspace)
-    assert record.outputs == (Stored("u", 1, "sha256:c"), Stored("v", 2, ""))
+    assert record.outputs == (OutputRecord("u", 1, "sha256:c"), OutputRecord("v", 2, ""))
 
 
 def test_no_runs(workspace):
