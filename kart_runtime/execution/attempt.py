@@ -27,7 +27,7 @@ from kart_runtime.execution.locks.redis_server import redis_locks_of
 from kart_runtime.execution.log_writer import TaskLogWriter
 from kart_runtime.storage.stores.background import background_writes
 from kart_runtime.storage.stores.listings import cached_listings
-from kart_runtime.storage.target import Stored, path_of
+from kart_runtime.storage.target import OutputRecord, path_of
 from kart_runtime.task.base import TaskOnKart, kart_task, noop
 from kart_runtime.task.loading import output_of
 from kart_runtime.task.naming import lock_name
@@ -76,7 +76,7 @@ class Outcome(NamedTuple):
     started: str
     seconds: float = 0.0
     seed: int | None = None
-    stored: tuple[Stored, ...] = ()
+    stored: tuple[OutputRecord, ...] = ()
     log_files: tuple[str, ...] = ()
     error: BaseException | None = None
     trace: str = ""
@@ -201,7 +201,7 @@ class Attempt:
             send = _paths(self._yielded)
 
     def _succeed(self, task: TaskOnKart[Any] | None) -> Outcome:
-        stored: tuple[Stored, ...] = ()
+        stored: tuple[OutputRecord, ...] = ()
         seed: int | None = None
         log_files: tuple[str, ...] = ()
         if self._lock is not None:
@@ -290,7 +290,7 @@ def _give_reporters(task: luigi.Task) -> None:
             setattr(task, name, noop)
 
 
-def _check_dumped(task: luigi.Task, outputs: list[Any], stored: tuple[Stored, ...]) -> None:
+def _check_dumped(task: luigi.Task, outputs: list[Any], stored: tuple[OutputRecord, ...]) -> None:
     # What was dumped is there: no store has to be asked.
     if len(outputs) == len(stored) == 1 and getattr(outputs[0], "url", None) == stored[0].url:
         return

@@ -136,7 +136,10 @@ class Ledger:
         """Return the record as JSON, put together by hand: json.dumps would take twice as long for the same text."""
         params = ", ".join([f"{_quoted(name)}: {_quoted(text)}" for name, text in record["params"].items()])
         outputs = ", ".join(
-            [f'{{"url": {_quoted(url)}, "size": {size}, "sha256": "{sha}"}}' for url, size, sha in record["outputs"]]
+            [
+                f'{{"url": {_quoted(url)}, "size": {size}, "checksum": "{checksum}"}}'
+                for url, size, checksum in record["outputs"]
+            ]
         )
         seed = record["seed"]
         return (

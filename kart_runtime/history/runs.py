@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.stores import Stat, Store, is_remote
 from kart_runtime.storage.stores.local import LocalStore
-from kart_runtime.storage.target import Stored
+from kart_runtime.storage.target import OutputRecord
 from kart_runtime.storage.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ class RunRecord:
     seconds: float
     seed: int | None = None
     params: Mapping[str, str] = field(default_factory=dict)
-    outputs: tuple[Stored, ...] = ()
+    outputs: tuple[OutputRecord, ...] = ()
     log_files: tuple[str, ...] = ()
     error: str = ""
     reason: str = ""
@@ -92,8 +92,11 @@ class RunRecord:
         return record
 
 
-def _stored(values: Mapping[str, Any]) -> Stored:
-    stored = Stored(values.get("url", ""), values.get("size", 0), values.get("sha256", ""))
+def _stored(values: Mapping[str, Any]) -> OutputRecord:
+    checksum = values.get("checksum", "")
+    if not checksum and values.get("sha256"):  # what versions before 0.1.0 wrote
+        checksum = f"sha256:{values['sha256']}"
+    stored = OutputRecord(values.get("url", ""), values.get("size", 0), checksum)
     if not isinstance(stored.url, str):
         raise TypeError("no record of an output")
     return stored

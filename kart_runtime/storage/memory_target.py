@@ -1,7 +1,7 @@
-"""Where does a value lie that is not stored at all? In this process, under a key; it is gone when the process ends.
+"""Target whose value stays in the memory of this process, under a key, until the process ends.
 
-Made by users for tests, and for values that are cheaper to make than to write. Only the serial and thread executors
-share the memory that these targets live in.
+For tests, and for values that are cheaper to compute than to write. It works with the serial and thread executors only,
+because other processes do not share the memory.
 """
 
 from __future__ import annotations
@@ -14,63 +14,63 @@ from typing import Any, ClassVar
 import luigi
 
 from kart_runtime.errors import ObjectMissing
-from kart_runtime.storage.target import Stored
+from kart_runtime.storage.target import OutputRecord
 
 
 @dataclass(frozen=True)
-class _Kept:
+class _Entry:
     value: Any
-    stored: datetime
+    modified: datetime
 
 
 class InMemoryCacheRepository:
-    """All values that are kept in the memory of this process; every instance shows the same ones."""
+    """All values in the memory of this process; every instance gives access to the same ones."""
 
-    _cache: ClassVar[dict[str, _Kept]] = {}
+    _cache: ClassVar[dict[str, _Entry]] = {}
 
     def get_value(self, key: str) -> Any:
-        """Return a value; `ObjectMissing` when there is none."""
-        return self._found(key).value
+        """Return a value; raise `ObjectMissing` if there is none."""
+        return self._entry(key).value
 
     def get_last_modification_time(self, key: str) -> datetime:
-        """Return when a value was stored, in local time; `ObjectMissing` when there is none."""
-        return self._found(key).stored
+        """Return when a value was stored, in local time; raise `ObjectMissing` if there is none."""
+        return self._entry(key).modified
 
-    def _found(self, key: str) -> _Kept:
-        found = self._cache.get(key)
-        if found is None:
-            raise ObjectMissing(key, "It is not in the memory of this process; run the task that makes it.")
-        return found
+    def _entry(self, key: str) -> _Entry:
+        entry = self._cache.get(key)
+        if entry is None:
+            raise ObjectMissing(key, "It is not in the memory of this process. Run the task that produces it.")
+        return entry
 
     def set_value(self, key: str, obj: Any) -> None:
         """Store a value."""
-        self._cache[key] = _Kept(obj, datetime.now())
+        self._cache[key] = _Entry(obj, datetime.now())
 
     def has(self, key: str) -> bool:
         """Return whether there is a value."""
         return key in self._cache
 
     def remove(self, key: str) -> None:
-        """Remove a value; `ObjectMissing` when there is none."""
-        self._found(key)
+        """Remove a value; raise `ObjectMissing` if there is none."""
+        self._entry(key)
         self._cache.pop(key, None)
 
     def empty(self) -> bool:
-        """Return whether nothing is kept."""
+        """Return whether there are no values."""
         return not self._cache
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all values."""
         self._cache.clear()
 
     def get_gen(self) -> Iterator[tuple[str, Any]]:
-        """Go through the keys and values."""
-        for key, kept in list(self._cache.items()):
-            yield key, kept.value
+        """Iterate over the keys and values."""
+        for key, entry in list(self._cache.items()):
+            yield key, entry.value
 
     @property
     def size(self) -> int:
-        """Return how many values are kept."""
+        """Return the number of values."""
         return len(self._cache)
 
 
@@ -78,36 +78,36 @@ _repository = InMemoryCacheRepository()
 
 
 class InMemoryTarget(luigi.Target):
-    """A value in the memory of this process: the same object that was dumped, not a copy.
+    """Value in the memory of this process: `load` returns the object that was dumped, not a copy.
 
     Parameters
     ----------
     key
-        The name of the value.
+        Name of the value.
     """
 
     def __init__(self, key: str) -> None:
         self.url = key
 
     def exists(self) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride] - luigi states no type
-        """Return whether the value is there."""
+        """Return whether there is a value."""
         return _repository.has(self.url)
 
     def load(self) -> Any:
-        """Return the value; `ObjectMissing` when it is not there."""
+        """Return the value; raise `ObjectMissing` if there is none."""
         return _repository.get_value(self.url)
 
-    def dump(self, value: Any) -> Stored:
-        """Keep a value."""
+    def dump(self, value: Any) -> OutputRecord:
+        """Store a value."""
         _repository.set_value(self.url, value)
-        return Stored(self.url, 0, "")
+        return OutputRecord(self.url, 0, "")
 
     def remove(self) -> bool:
-        """Forget the value; return whether there was one."""
-        there = _repository.has(self.url)
-        if there:
+        """Remove the value; return whether there was one."""
+        exists = self.exists()
+        if exists:
             _repository.remove(self.url)
-        return there
+        return exists
 
     def last_modification_time(self) -> datetime:
         """Return when the value was stored, in local time."""
@@ -127,15 +127,17 @@ def make_in_memory_target(target_key: str, task_lock_params: Any = None) -> InMe
     Parameters
     ----------
     target_key
-        The name of the value.
+        Name of the value.
     task_lock_params
-        gokart's argument; there is nothing to lock, since no other process sees the value.
+        An argument of gokart's. There is nothing to lock, because no other process has access to the value.
 
     Raises
     ------
     ValueError
-        When a lock is asked for.
+        If it requests a lock.
     """
     if getattr(task_lock_params, "should_task_lock", False):
-        raise ValueError(f"'{target_key}' lies in the memory of this process, where redis has nothing to lock.")
+        raise ValueError(
+            f"'{target_key}' is in the memory of this process, so there is nothing to lock. Drop task_lock_params."
+        )
     return InMemoryTarget(target_key)

@@ -1,7 +1,4 @@
-"""Where is the code for a suffix or a scheme? Two tables of import paths, so that nothing is loaded before it is used.
-
-A table entry names ``module:attribute``. What needs a library that may be missing says which extra brings it.
-"""
+"""Tables of codecs by suffix and of stores by scheme, as import paths, imported when they are first used."""
 
 from __future__ import annotations
 
@@ -27,7 +24,7 @@ CODECS: dict[str, str] = {
     ".parquet": "kart_runtime.storage.codecs.frames:Parquet",
     ".feather": "kart_runtime.storage.codecs.frames:Feather",
 }
-"""Suffix of a file, lower case, to its codec class."""
+"""Suffix of a file, in lower case, to its codec class, as ``module:class``."""
 
 STORES: dict[str, str] = {
     "": "kart_runtime.storage.stores.local:LocalStore",
@@ -36,30 +33,30 @@ STORES: dict[str, str] = {
     "gs": "kart_runtime.storage.stores.gcs:GCSStore",
     "memory": "kart_runtime.storage.stores.memory:MemoryStore",
 }
-"""Scheme of a url to its store class; a path has the scheme ''."""
+"""Scheme of a url to its store class, as ``module:class``; a path has the scheme ''."""
 
 
 def register_store(scheme: str, store: str) -> None:
-    """Make a store known, in this process and in worker processes.
+    """Register a store for the urls of a scheme, in this process and in its worker processes.
 
     Parameters
     ----------
     scheme
-        What its urls begin with, without ``://``.
+        Scheme of the urls, without ``://``.
     store
-        Where its class lies, as ``package.module:Class``; it is imported when it is needed, and called without
-        arguments.
+        Import path of the store's class, as ``package.module:Class``. kart imports it when it is first needed, and
+        calls it without arguments.
 
     Raises
     ------
     ValueError
-        When one of the two cannot be right.
+        If the scheme or the import path is malformed.
     """
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme) or scheme == "file":
-        raise ValueError(f"'{scheme}' cannot be the scheme of a store's urls; use a word such as 'hdfs'")
+        raise ValueError(f"'{scheme}' cannot be the scheme of a store; use a word such as 'hdfs'.")
     module, _, attribute = store.partition(":")
     if not module or not attribute:
-        raise ValueError(f"'{store}' does not say where a class lies; write 'package.module:Class'")
+        raise ValueError(f"'{store}' is not the import path of a class; write 'package.module:Class'.")
     STORES[scheme] = store
 
 
@@ -72,44 +69,22 @@ def _class(path: str) -> Any:
 
 
 def _load(path: str) -> Any:
-    found = _loaded.get(path)
-    if found is None:
-        found = _loaded[path] = _class(path)()
-    return found
+    """Return the instance of a class, which the whole process shares."""
+    instance = _loaded.get(path)
+    if instance is None:
+        instance = _loaded[path] = _class(path)()
+    return instance
 
 
 def codec_for(path: str) -> Any:
-    """Return the codec of a file name.
-
-    Parameters
-    ----------
-    path
-        A path or url; its suffix decides.
-
-    Raises
-    ------
-    UnknownFormat
-        When no codec is known for the suffix.
-    """
-    entry = CODECS.get(path[path.rfind(".") :]) or _codec_entry(path)
-    return _loaded.get(entry) or _load(entry)
+    """Return the codec for the suffix of a path or url; `UnknownFormat` if there is none."""
+    return _load(_codec_entry(path))
 
 
 def codec_class(path: str) -> type[Any]:
-    """Return the class of a file name's codec, for who gives it options.
-
-    Parameters
-    ----------
-    path
-        A path or url; its suffix decides.
-
-    Raises
-    ------
-    UnknownFormat
-        When no codec is known for the suffix.
-    """
-    found: type[Any] = _class(_codec_entry(path))
-    return found
+    """Return the codec class for the suffix of a path or url, to create one with options."""
+    codec: type[Any] = _class(_codec_entry(path))
+    return codec
 
 
 def _codec_entry(path: str) -> str:
@@ -122,33 +97,16 @@ def _codec_entry(path: str) -> str:
 
 
 def split_url(url: str) -> tuple[str, str]:
-    """Return the scheme of a url and the rest; a path has the scheme ''.
-
-    Parameters
-    ----------
-    url
-        For example ``./resources/x.pkl``, ``s3://bucket/x.pkl``.
-    """
+    """Return the scheme of a url and the rest; a path has the scheme ''."""
     scheme, separator, rest = url.partition("://")
     return (scheme, rest) if separator else ("", url)
 
 
 def store_for(url: str) -> tuple[Any, str]:
-    """Return the store of a url, and the key inside it.
-
-    Parameters
-    ----------
-    url
-        A path, or a url with a scheme.
-
-    Raises
-    ------
-    UnknownScheme
-        When no store is known for the scheme.
-    """
-    scheme, key = split_url(url) if "://" in url else ("", url)
+    """Return the store of a path or url and the key inside it; `UnknownScheme` if there is no such store."""
+    scheme, key = split_url(url)
     entry = STORES.get(scheme)
     if entry is None:
         known = [f"{name}://" if name else "a path" for name in STORES]
-        raise UnknownScheme(url, known, "Another store is made known by kart_runtime.register_store().")
-    return _loaded.get(entry) or _load(entry), key
+        raise UnknownScheme(url, known, "To use another store, call kart_runtime.register_store() first.")
+    return _load(entry), key

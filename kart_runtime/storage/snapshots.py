@@ -1,11 +1,12 @@
-"""What would reading give, and can it be had without reading? Asked by `hand_off` for each value that has been dumped.
+"""Copies of dumped values that equal what reading their files would give; used by `value_cache`.
 
-A rule for each codec says which values come back equal. It makes a private copy of the value, as reading would give it;
-`give` copies that once more for each consumer. pandas and polars have cheaper ways, but their frames may share memory
-with arrays that a task can still write to (``pd.DataFrame(array, copy=False)``, ``pl.DataFrame({"x": array})``, and
-pandas' ``frame.values`` once it is made writeable): a consumer would see what the file does not hold.
+A rule for each codec decides which values come back equal. It makes a private copy of the value, as reading would give
+it; `Snapshot.get` copies that once more for each consumer. pandas and polars have cheaper ways, but their frames may
+share memory with arrays that a task can still write to (``pd.DataFrame(array, copy=False)``,
+``pl.DataFrame({"x": array})``, and pandas' ``frame.values`` once it is made writeable): a consumer would see what the
+file does not hold.
 
-What is not listed here is read. So are arrays, tables and frames in pickle files: to read one is to copy memory too.
+Values that no rule knows are read. So are arrays, tables and frames in pickle files: reading one is a copy of memory.
 """
 
 from __future__ import annotations
@@ -25,61 +26,33 @@ if TYPE_CHECKING:
 
 
 class Snapshot(NamedTuple):
-    """A value as reading its file gives it.
-
-    Attributes
-    ----------
-    size
-        About how many bytes of memory it takes.
-    give
-        Returns the value; what its caller does to it, nobody else sees.
-    """
+    """A value as reading its file gives it: its approximate size in bytes, and a function that returns a fresh copy."""
 
     size: int
-    give: Callable[[], Any]
+    get: Callable[[], Any]
 
 
 _Rule = Callable[[Any, Any, Any, int], Snapshot | None]
 
 
 def snapshot(value: Any, codec: Codec, as_type: Any, limit: int) -> Snapshot | None:
-    """Return what reading would give for a value, None when that is not known or larger than a limit.
-
-    Parameters
-    ----------
-    value
-        What has been dumped. It may be changed afterwards.
-    codec
-        What has written it, and would read it.
-    as_type
-        What the codec would be told to read.
-    limit
-        Bytes.
-    """
+    """Return what reading would give for a dumped value, None when that is not known or larger than `limit` bytes."""
     rule = _rule_of(type(codec))
     return None if rule is None else rule(value, codec, as_type, limit)
 
 
 def stored_bytes(content: bytes, codec: Codec, as_type: Any) -> Snapshot:
-    """Return what reading gives, to be read from memory: right for every value, and no faster than reading.
-
-    Parameters
-    ----------
-    content
-        What the codec has written.
-    codec, as_type
-        As for `snapshot`.
-    """
+    """Return a snapshot that decodes the stored bytes: right for every value, and no faster than reading."""
     return Snapshot(sys.getsizeof(content), lambda: codec.load(io.BytesIO(content), as_type))
 
 
 def _rule_of(cls: type[Any]) -> _Rule | None:
-    """Return the rule of a codec class, or of the one that it has `load` and `dump` from."""
+    """Return the rule of a codec class, or of the class from which it inherits `load` and `dump`."""
     for base in cls.__mro__:
         rule = _RULES.get(f"{base.__module__}:{base.__qualname__}")
         if rule is not None:
-            ours = cls.__module__.startswith("kart_runtime.")
-            return rule if ours and (cls.load, cls.dump) == (base.load, base.dump) else None  # type: ignore[attr-defined]
+            own = cls.__module__.startswith("kart_runtime.")
+            return rule if own and (cls.load, cls.dump) == (base.load, base.dump) else None  # type: ignore[attr-defined]
     return None
 
 
@@ -111,8 +84,8 @@ def _array(value: Any, codec: Any, as_type: Any, limit: int) -> Snapshot | None:
     plain = value.dtype.kind in "biufcmM" and value.dtype.metadata is None
     if not plain or not (value.flags.c_contiguous or value.flags.f_contiguous):
         return None
-    kept = value.copy(order="K")
-    return Snapshot(kept.nbytes, lambda: kept.copy(order="K"))
+    copy = value.copy(order="K")
+    return Snapshot(copy.nbytes, lambda: copy.copy(order="K"))
 
 
 # -- frames ---------------------------------------------------------------------------------------------------------
@@ -132,7 +105,7 @@ def _feather(value: Any, codec: Any, as_type: Any, limit: int) -> Snapshot | Non
 
 
 def _library(value: Any, codec: Any, as_type: Any) -> DataFrameType | None:
-    """Return whose frames are read, if the value is such a frame."""
+    """Return the library whose frames are read, if the value is such a frame."""
     library: DataFrameType = codec.dataframe_type or library_of(as_type) or "pandas"
     return library if library == library_of(type(value)) else None
 
@@ -148,13 +121,13 @@ def _polars_frame(value: pl.DataFrame, limit: int) -> Snapshot | None:
     # Gathering copies, where `clone` and `rechunk` may share memory with an array, as text never does; and it takes off
     # the marks of sorted columns, which files do not have.
     copied = [column.name for column in value if column.dtype != pl.String or any(column.flags.values())]
-    kept = value.with_columns(pl.col(copied).gather(pl.int_range(pl.len())))
-    marked = any(any(column.flags.values()) for column in kept)
-    return None if marked else Snapshot(int(kept.estimated_size()), kept.clone)  # a clone's changes are its own
+    copy = value.with_columns(pl.col(copied).gather(pl.int_range(pl.len())))
+    marked = any(any(column.flags.values()) for column in copy)
+    return None if marked else Snapshot(int(copy.estimated_size()), copy.clone)  # a clone's changes are its own
 
 
 class _PandasFrame:
-    """A private frame; pandas copies its values, and shares its labels, so these are made anew each time."""
+    """A private frame. pandas copies its values and shares its labels, so the labels are created for each copy."""
 
     __slots__ = ("_frame", "_index", "_names")
 
@@ -165,13 +138,13 @@ class _PandasFrame:
         self._frame = pd.DataFrame(columns, copy=True)
         self._index = index
 
-    def give(self) -> pd.DataFrame:
+    def get(self) -> pd.DataFrame:
         import pandas as pd
 
-        given = self._frame.copy()
-        given.columns = pd.Index(self._names)
-        given.index = pd.RangeIndex(len(given)) if self._index is None else self._index.copy(deep=True)
-        return given
+        frame = self._frame.copy()
+        frame.columns = pd.Index(self._names)
+        frame.index = pd.RangeIndex(len(frame)) if self._index is None else self._index.copy(deep=True)
+        return frame
 
 
 def _pandas_frame(value: pd.DataFrame, limit: int, index: Literal["dropped", "kept", "row numbers"]) -> Snapshot | None:
@@ -193,7 +166,7 @@ def _pandas_frame(value: pd.DataFrame, limit: int, index: Literal["dropped", "ke
         if labels is None:
             return None
     size = sum(map(_size, columns.values())) + (0 if labels is None else _size(labels.array))
-    return Snapshot(size, _PandasFrame(columns, labels).give) if size <= limit else None
+    return Snapshot(size, _PandasFrame(columns, labels).get) if size <= limit else None
 
 
 def _labels(index: pd.Index[Any], text: Any) -> pd.Index[Any] | None:
@@ -212,7 +185,7 @@ def _are_plain_names(names: pd.Index[Any], text: Any) -> bool:
 
 
 def _as_read(column: pd.Series[Any] | pd.Index[Any], text: Any) -> Any:
-    """Return the values of a column as they are read, perhaps not copied; None where they may come back otherwise."""
+    """Return the values of a column as they are read, perhaps not copied; None if they may come back different."""
     import numpy as np
 
     dtype: Any = column.dtype
@@ -260,4 +233,4 @@ _RULES: dict[str, _Rule] = {
     "kart_runtime.storage.codecs.frames:Parquet": _parquet,
     "kart_runtime.storage.codecs.frames:Feather": _feather,
 }
-"""Import path of a codec class, which is not imported for this, to its rule. csv and json read other values."""
+"""Import path of a codec class, which is not imported here, to its rule. csv and json come back as other values."""

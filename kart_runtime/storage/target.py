@@ -1,6 +1,6 @@
-"""Where does one value lie? A target is a url with the store that holds its bytes and the codec that reads them.
+"""Target: one value in a workspace, that is a url, the store that holds its bytes and the codec that reads them.
 
-Made by `TaskOnKart.make_target` and `make_target`; loaded and dumped by tasks, asked by `plan`.
+Created by `TaskOnKart.make_target` and `make_target`; tasks load and dump it, `plan` checks whether it exists.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from kart_runtime.storage.stores import Stat, Store, is_remote
 from kart_runtime.storage.value_cache import MISS, THIS_PROCESS, version_of
 
 
-class Stored(NamedTuple):
-    """What one dump has written.
+class OutputRecord(NamedTuple):
+    """Record of one dump.
 
     Attributes
     ----------
     url
-        Where.
+        Path or url of the value.
     size
         Bytes.
-    sha256
-        The checksum of the bytes, as hexadecimal text.
+    checksum
+        Checksum of the bytes, as ``algorithm:hexadecimal digits``; empty for a value that is not stored as bytes.
     """
 
     url: str
     size: int
-    sha256: str
+    checksum: str
 
 
 class Target(luigi.Target):
@@ -49,19 +49,19 @@ class Target(luigi.Target):
     url
         Path or url.
     codec
-        How the value is written. None: by the suffix of the url.
+        Codec that writes and reads the value. None: chosen by the suffix of the url.
     as_type
-        What the task declares to store, for formats that can hold several.
+        Type that the task declares to store, for formats that can hold several.
 
     Attributes
     ----------
     check
-        Called with each value that is dumped or loaded, and which of the two; raises when the value must not pass.
+        Called with each value and "dump" or "load"; raises to reject the value. None: every value passes.
 
     Raises
     ------
     UnknownScheme, UnknownFormat
-        When there is no store or codec for the url.
+        If there is no store or codec for the url.
     """
 
     __slots__ = ("_codec", "_key", "_store", "as_type", "check", "url")
@@ -75,11 +75,11 @@ class Target(luigi.Target):
         self._codec: Codec = codec_for(url) if codec is None else codec
 
     def exists(self) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride] - luigi states no type
-        """Return whether the value is there."""
+        """Return whether the value is stored."""
         return self._store.stat(self._key) is not None
 
     def stat(self) -> Stat | None:
-        """Return size and time of the stored bytes, None when there are none."""
+        """Return size and time of the stored bytes, None if nothing is stored."""
         return self._store.stat(self._key)
 
     def load(self) -> Any:
@@ -88,31 +88,31 @@ class Target(luigi.Target):
         Raises
         ------
         ObjectMissing
-            When it is not there.
+            If it is not stored.
         ObjectCorrupt
-            When the bytes are not what the format says; the cause is chained.
+            If the bytes do not follow the format; the cause is chained.
         """
-        value = self._handed() if is_remote(self._store) else MISS
+        value = self._load_own() if is_remote(self._store) else MISS
         if value is MISS:
-            value = self._opened()
+            value = self._load_file()
         if self.check is not None:
             self.check(value, "load")
         return value
 
-    def _handed(self) -> Any:
-        """Return what this process has dumped, without asking the store."""
-        values = value_cache.active_cache
-        return MISS if values is None else values.give(self.url, self._codec, self.as_type, THIS_PROCESS)
+    def _load_own(self) -> Any:
+        """Return the value if this process has dumped it, without a request to the store."""
+        cache = value_cache.active_cache
+        return MISS if cache is None else cache.get(self.url, self._codec, self.as_type, THIS_PROCESS)
 
-    def _opened(self) -> Any:
-        values = value_cache.active_cache
+    def _load_file(self) -> Any:
+        cache = value_cache.active_cache
         with self._store.open(self._key) as file:
             value = MISS
-            if values is not None and self.url in values:
-                value = values.give(self.url, self._codec, self.as_type, version_of(file))
-            return self._read(file) if value is MISS else value
+            if cache is not None and self.url in cache:
+                value = cache.get(self.url, self._codec, self.as_type, version_of(file))
+            return self._decode(file) if value is MISS else value
 
-    def _read(self, file: BinaryIO) -> Any:
+    def _decode(self, file: BinaryIO) -> Any:
         try:
             return self._codec.load(file, self.as_type)
         except (KartError, ImportError, OSError, MemoryError):
@@ -122,7 +122,7 @@ class Target(luigi.Target):
 
     @property
     def supports_labels(self) -> bool:
-        """Return whether the store keeps texts with an object."""
+        """Return whether the store can attach labels to an object."""
         return getattr(self._store, "supports_labels", False)
 
     def dump(
@@ -130,56 +130,57 @@ class Target(luigi.Target):
         value: Any,
         labels: Mapping[str, str] | None = None,
         may_commit: Callable[[], None] | None = None,
-    ) -> Stored:
-        """Store a value, whole or not at all, and return what was written.
+    ) -> OutputRecord:
+        """Store a value, completely or not at all.
 
         Parameters
         ----------
         value
-            What the format takes.
+            A value that the format supports.
         labels
-            Texts to keep with the object; only for a store that `supports_labels`.
+            Texts to attach to the object; only for a store that `supports_labels`.
         may_commit
-            Called when all is written, just before it can be seen; nothing is stored when it raises.
+            Called when everything is written, just before it becomes visible; if it raises, nothing is stored.
+
+        Returns
+        -------
+        OutputRecord
+            Url, size and checksum.
 
         Raises
         ------
         CannotEncode
-            When the format does not take the value.
+            If the format does not support the value.
         """
         if self.check is not None:
             self.check(value, "dump")
         try:
-            return self._written(value, self._codec, labels, may_commit)
-        except StartAgain as again:  # what had been written went with the temporary file
-            return self._written(value, again.codec, labels, may_commit)
+            return self._write(value, self._codec, labels, may_commit)
+        except StartAgain as error:  # what had been written went with the temporary file
+            return self._write(value, error.codec, labels, may_commit)
 
-    def _written(
+    def _write(
         self, value: Any, codec: Any, labels: Mapping[str, str] | None, may_commit: Callable[[], None] | None
-    ) -> Stored:
+    ) -> OutputRecord:
         store: Any = self._store
         remote = is_remote(store)
         with store.write(self._key, labels) if labels else store.write(self._key) as file:
-            measured = ChecksumFile(file)
-            try:
-                codec.dump(value, measured)
-                checksum = measured.checksum()
-            finally:
-                measured.release()
+            checksum_file = ChecksumFile(file)
+            codec.dump(value, checksum_file)
             if may_commit is not None:
                 may_commit()
-            values = value_cache.active_cache
-            if values is not None and not remote and measured.size >= values.smallest:
-                values.keep(self.url, value, self._codec, self.as_type, version_of(file))
-            content = file.content() if remote and values is not None and hasattr(file, "content") else None
-        if remote and values is not None:  # only now is it certain that it is there
-            values.keep(self.url, value, self._codec, self.as_type, THIS_PROCESS, content)
-        return Stored(self.url, measured.size, checksum)
+            cache = value_cache.active_cache
+            if cache is not None and not remote and checksum_file.size >= cache.smallest:
+                cache.put(self.url, value, self._codec, self.as_type, version_of(file))
+            content = file.content() if remote and cache is not None and hasattr(file, "content") else None
+        if remote and cache is not None:  # only now is it certain that it is stored
+            cache.put(self.url, value, self._codec, self.as_type, THIS_PROCESS, content)
+        return OutputRecord(self.url, checksum_file.size, checksum_file.checksum())
 
     def remove(self) -> bool:
-        """Remove the value; return whether there was one."""
+        """Delete the value; return whether there was one."""
         if value_cache.active_cache is not None:
-            value_cache.active_cache.forget(self.url)
+            value_cache.active_cache.discard(self.url)
         return self._store.delete(self._key)
 
     def last_modification_time(self) -> datetime:
@@ -188,12 +189,12 @@ class Target(luigi.Target):
         Raises
         ------
         FileNotFoundError
-            When it is not there.
+            If it is not stored.
         """
-        found = self._store.stat(self._key)
-        if found is None:
+        stat = self._store.stat(self._key)
+        if stat is None:
             raise FileNotFoundError(f"{self.url} does not exist.")
-        return datetime.fromtimestamp(found.modified)
+        return datetime.fromtimestamp(stat.modified)
 
     def path(self) -> str:
         """Return the url."""
@@ -207,26 +208,31 @@ def make_target(  # noqa: PLR0917 - gokart's form
     file_path: str,
     unique_id: str | None = None,
     processor: Any = None,
-    task_lock_params: Any = None,  # noqa: ARG001 - gokart's
+    task_lock_params: Any = None,  # noqa: ARG001 - gokart's form
     store_index_in_feather: bool = True,
     as_type: Any = None,
 ) -> Target:
-    """Return the target of a file name, with the unique id before its suffix.
+    """Return the target of a file, with the unique id before its suffix.
 
     Parameters
     ----------
     file_path
         Path or url.
     unique_id
-        None: the name stays as it is.
+        Id of the task. None: the name is used unchanged.
     processor
-        A codec, or a file processor in gokart's form. None: by the suffix.
+        A codec, or a file processor in gokart's form. None: chosen by the suffix.
     task_lock_params
-        gokart's: writes are whole or absent, so that a single target needs no lock.
+        Ignored; an argument of gokart's. Writes are atomic, so a single target needs no lock.
     store_index_in_feather
-        Whether a feather file keeps the index of a pandas DataFrame.
+        Whether a feather file stores the index of a pandas DataFrame.
     as_type
         As for `Target`.
+
+    Raises
+    ------
+    UnknownScheme, UnknownFormat
+        If there is no store or codec for the path.
     """
     if processor is None and not store_index_in_feather and file_path.endswith(".feather"):
         processor = Feather(store_index_in_feather=False)
@@ -241,32 +247,24 @@ def make_model_target(
     load_function: Callable[[str], Any] | None,
     unique_id: str | None = None,
 ) -> Target:
-    """Return the target of a zip file that holds what a value saves of itself.
+    """Return the target of a zip file that holds the files a value is saved to.
 
     Parameters
     ----------
     file_path
         Path or url, ending in ``.zip``.
     temporary_directory
-        The local folder below which the value is packed and unpacked.
+        Local folder below which the value is packed and unpacked.
     save_function, load_function
         As for `codecs.archive.Archive`.
     unique_id
-        None: the name stays as it is.
+        Id of the task. None: the name is used unchanged.
     """
     return make_target(file_path, unique_id, Archive(save_function, load_function, temporary_directory))
 
 
 def with_id(path: str, unique_id: str) -> str:
-    """Return ``folder/name_<id>.suffix`` for ``folder/name.suffix``.
-
-    Parameters
-    ----------
-    path
-        Path or url; of several suffixes only the last one counts.
-    unique_id
-        The id.
-    """
+    """Return ``folder/name_<id>.suffix`` for ``folder/name.suffix``; of several suffixes only the last one counts."""
     name = path.rfind("/") + 1
     dot = path.rfind(".")
     # A name that starts with a dot has no suffix, as in os.path.splitext.
@@ -276,13 +274,7 @@ def with_id(path: str, unique_id: str) -> str:
 
 
 def path_of(target: Any) -> str:
-    """Return where a target lies, for messages and logs; also of luigi's targets, whose `path` is an attribute.
-
-    Parameters
-    ----------
-    target
-        Any target.
-    """
+    """Return the path or url of any target, also of luigi's, whose `path` is an attribute."""
     if type(target) is Target:
         return target.url
     path = getattr(target, "path", target)

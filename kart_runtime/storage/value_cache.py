@@ -1,7 +1,7 @@
 """In-memory cache of the values dumped during a build, valid while their files are unchanged.
 
-`builder` activates it, `target` asks `active_cache` whenever it has written or opened a file. `snapshots` says which
-values come back equal; everything else is read as ever. Worker processes have none: they end with the task's value.
+`builder` activates it; `target` uses `active_cache` whenever it has written or opened a file. `snapshots` decides which
+values come back equal; all others are read. Worker processes have no cache: they end with the task's value.
 """
 
 from __future__ import annotations
@@ -19,36 +19,30 @@ from kart_runtime.storage.snapshots import Snapshot, snapshot, stored_bytes
 from kart_runtime.system import after_fork
 
 MISS: Any = object()
-"""What `Values.give` returns when the file has to be read."""
+"""What `ValueCache.get` returns when the file has to be read."""
 
 SMALLEST = 1 << 15
-"""Files of fewer bytes are read: that takes no longer than to make sure that nothing has changed."""
+"""Files of fewer bytes are not cached: reading one takes no longer than checking that it is unchanged."""
 
 Version = tuple[int, int, int, int]
 
 THIS_PROCESS: Version = (0, 0, 0, 0)
-"""Stands for what this process has stored on a remote store, where it is not asked whether that is still the same: it
-would cost a request for each value, and another process that stores the same task's output stores the same value."""
+"""Version of what this process has stored on a remote store. Whether it is unchanged is not checked: that would cost a
+request for each value, and another process that stores the same task's output stores the same value."""
 
 
 def version_of(file: BinaryIO) -> Version | None:
-    """Return what tells a file of a disk from any that takes its place: device, inode, bytes, time of the last change.
-
-    Parameters
-    ----------
-    file
-        An open file, from a store. None is returned for what does not lie on a disk.
-    """
+    """Return device, inode, size and time of change of an open file; None if it is not a file on a disk."""
     try:
-        found = os.fstat(file.fileno())
+        status = os.fstat(file.fileno())
     except (AttributeError, OSError):
         return None
-    if not stat.S_ISREG(found.st_mode):  # a network connection has a number, too
+    if not stat.S_ISREG(status.st_mode):  # a network connection has a number, too
         return None
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-class _Kept(NamedTuple):
+class _Entry(NamedTuple):
     snapshot: Snapshot
     version: Version
     codec: Codec
@@ -61,26 +55,19 @@ class _Kept(NamedTuple):
 
 
 class ValueCache:
-    """Values by url, of a limited size together; the one that nobody has asked for longest goes first.
+    """Values by url, least recently used evicted first; safe to use from several threads.
 
-    Several threads may use it at once.
-
-    Parameters
-    ----------
-    limit
-        Bytes of memory.
-    smallest
-        Bytes that a file has at least, for `keep` to be called.
+    `limit` is the size of all values in bytes, `smallest` the size of a file in bytes from which `put` is worth it.
     """
 
     def __init__(self, limit: int, smallest: int = SMALLEST) -> None:
         self.limit = limit
         self.smallest = smallest
         self.size = 0
-        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._lock = threading.Lock()
 
-    def keep(  # noqa: PLR0917
+    def put(  # noqa: PLR0917
         self,
         url: str,
         value: Any,
@@ -89,96 +76,63 @@ class ValueCache:
         version: Version | None,
         content: bytes | bytearray | None = None,
     ) -> None:
-        """Keep what has been dumped, if it may be given out instead of being read.
+        """Add a snapshot of a value that has been dumped; the caller may go on changing the value.
 
-        Parameters
-        ----------
-        url
-            Where it lies.
-        value
-            The value; the caller may go on changing it.
-        codec, as_type
-            How it was written, and will be read.
-        version
-            Of the file that was written. None: it is not known, and nothing is kept.
-        content
-            What was written, as far as it is at hand: it stands for values that are in no other way known to come back
-            equal.
+        A value without a snapshot is added as `content`, its bytes, if they are at hand. Nothing is added without a
+        version.
         """
         try:
-            made = snapshot(value, codec, as_type, self.limit) if version is not None else None
-            if made is None and content is not None and len(content) <= self.limit:
-                made = stored_bytes(bytes(content), codec, as_type)
+            copy = snapshot(value, codec, as_type, self.limit) if version is not None else None
+            if copy is None and content is not None and len(content) <= self.limit:
+                copy = stored_bytes(bytes(content), codec, as_type)
         except MemoryError:
-            made = None  # the value is stored all the same
+            copy = None  # the value is stored all the same
         with self._lock:
-            self._drop(url)
-            if made is not None and version is not None:
-                self._kept[url] = _Kept(made, version, codec, as_type)
-                self.size += made.size
-                self._shrink()
+            self._remove(url)
+            if copy is not None and version is not None:
+                self._entries[url] = _Entry(copy, version, codec, as_type)
+                self.size += copy.size
+                self._evict()
 
-    def give(self, url: str, codec: Codec, as_type: Any, version: Version | None) -> Any:
-        """Return the value that reading a file would give; `MISS` when that is not known.
-
-        Parameters
-        ----------
-        url
-            Where it lies.
-        codec, as_type
-            How it would be read.
-        version
-            Of the file that is there.
-        """
-        kept = self._kept.get(url)
-        if kept is None or not kept.fits(version, codec, as_type):
+    def get(self, url: str, codec: Codec, as_type: Any, version: Version | None) -> Any:
+        """Return the value that reading a file of this version would give; `MISS` when it is not cached."""
+        entry = self._entries.get(url)
+        if entry is None or not entry.fits(version, codec, as_type):
             return MISS
         with self._lock:
-            if self._kept.get(url) is kept:  # another thread may have dropped it
-                self._kept.move_to_end(url)
-        return kept.snapshot.give()
+            if self._entries.get(url) is entry:  # another thread may have removed it
+                self._entries.move_to_end(url)
+        return entry.snapshot.get()
 
     def set_limit(self, limit: int) -> None:
-        """Keep no more than this from now on.
-
-        Parameters
-        ----------
-        limit
-            Bytes of memory.
-        """
+        """Change the limit, in bytes, and evict what no longer fits."""
         with self._lock:
             self.limit = limit
-            self._shrink()
+            self._evict()
 
-    def forget(self, url: str) -> None:
-        """Keep a value no longer.
-
-        Parameters
-        ----------
-        url
-            Where it lies.
-        """
+    def discard(self, url: str) -> None:
+        """Remove a value, if there is one."""
         with self._lock:
-            self._drop(url)
+            self._remove(url)
 
-    def _shrink(self) -> None:
+    def _evict(self) -> None:
         while self.size > self.limit:
-            self._drop(next(iter(self._kept)))
+            self._remove(next(iter(self._entries)))
 
-    def _drop(self, url: str) -> None:
-        dropped = self._kept.pop(url, None)
-        if dropped is not None:
-            self.size -= dropped.snapshot.size
+    def _remove(self, url: str) -> None:
+        entry = self._entries.pop(url, None)
+        if entry is not None:
+            self.size -= entry.snapshot.size
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._entries)
 
     def __contains__(self, url: str) -> bool:
-        return url in self._kept
+        return url in self._entries
 
 
 active_cache: ValueCache | None = None
-"""What targets ask; None: every value is read."""
+"""The cache that targets use; None: every value is read."""
 
 _limits: list[int] = []
 _lock = threading.Lock()
@@ -186,15 +140,10 @@ _lock = threading.Lock()
 
 @contextmanager
 def caching_values(limit: int) -> Iterator[None]:
-    """Let values be handed off in this process until the block ends, when all are forgotten.
+    """Cache values in this process, up to `limit` bytes, until the block ends; with 0 nothing changes.
 
-    Builds in several threads, and builds inside tasks, share what is kept. The largest of their limits counts, and the
-    end of the last one.
-
-    Parameters
-    ----------
-    limit
-        Bytes of memory; with 0 nothing changes.
+    Builds in several threads, and builds inside tasks, share one cache. The largest of their limits applies, and the
+    cache is cleared when the last of them ends.
     """
     if limit <= 0:
         yield
@@ -219,7 +168,7 @@ def _change(change: Callable[[int], None], limit: int) -> None:
 
 
 def _begin_in_child() -> None:
-    """Forget everything in a forked process, where a lock may be held by a thread that is not there."""
+    """Start without a cache in a forked process, where a lock may be held by a thread that does not exist there."""
     global active_cache, _lock
     active_cache, _lock = None, threading.Lock()
 

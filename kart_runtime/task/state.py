@@ -11,7 +11,7 @@ import luigi
 from kart_runtime.task.parameters import ActiveOverrides, active_overrides
 
 if TYPE_CHECKING:
-    from kart_runtime.storage.target import Stored
+    from kart_runtime.storage.target import OutputRecord
 
 
 @dataclass(slots=True)
@@ -42,7 +42,7 @@ class TaskRun:
     """
 
     output: Any = None
-    stored: tuple[Stored, ...] = ()
+    stored: tuple[OutputRecord, ...] = ()
     rng: Any = None
     may_commit: Callable[[], None] | None = None
 

@@ -133,13 +133,15 @@ def frame_goals(cells: Cells) -> Iterator[Goal]:
     own = walls[KART.name]
     yield make_goal(
         "data frame: gokart's wall × kart's", 2,
-        {kind: figures.ratio(walls[GOKART.name][kind], own[kind]) for kind in frames.FORMATS}, least=True,
+        {kind: figures.ratio(walls[GOKART.name][kind], own[kind]) for kind in frames.PANDAS}, least=True,
     )  # fmt: skip
     files = ("parquet", "feather")
     raw = walls[frames.RAW]
     yield make_goal(
         "data frame: × pyarrow's own write + read", 1.1, {kind: figures.ratio(own[kind], raw[kind]) for kind in files}
     )
+    polars = {kind: figures.ratio(own[kind], raw[kind]) for kind in frames.POLARS}
+    yield make_goal("data frame: × polars' own write + read", 1.2, polars)
     cached = walls[frames.CACHED]
     values = {kind: figures.ratio(cached[kind], raw[kind]) for kind in files}
     yield make_goal("data frame, value cache: × pyarrow's own", 1, values)

@@ -7,12 +7,21 @@ import json
 from kart_runtime.history.ledger import Ledger
 from kart_runtime.history.runs import RunRecord
 from kart_runtime.storage.registry import store_for
-from kart_runtime.storage.target import Stored
+from kart_runtime.storage.target import OutputRecord
 
 RECORD = RunRecord(
-    "Task", "module", "id", "done", "2026-01-01T00:00:00+00:00", 0.5, 7, {"a": "1"}, (Stored("u", 1, "c"),), ("l",)
+    "Task",
+    "module",
+    "id",
+    "done",
+    "2026-01-01T00:00:00+00:00",
+    0.5,
+    7,
+    {"a": "1"},
+    (OutputRecord("u", 1, "c"),),
+    ("l",),
 )
-AS_JSON = {**vars(RECORD), "outputs": [{"url": "u", "size": 1, "sha256": "c"}]}
+AS_JSON = {**vars(RECORD), "outputs": [{"url": "u", "size": 1, "checksum": "c"}]}
 
 
 def write(workspace, *records, run_id=None):

@@ -73,7 +73,7 @@ def test_frames_are_measured_from_inside(tmp_path):
     assert running.returncode == 0, err
     assert "### A data frame of 1,000 × 8 through five tasks" in out
     cells = {cell["column"]: cell for cell in json.loads((tmp_path / "all.json").read_text())["cells"]}
-    assert set(cells) == {"pkl", "parquet", "feather", "csv"}
+    assert set(cells) == {"pkl", "parquet", "feather", "csv", "polars-parquet", "polars-feather"}
     assert all(cell["failure"] is None and cell["spread"]["reported.wall"]["min"] > 0 for cell in cells.values())
 
 

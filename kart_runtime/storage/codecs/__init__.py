@@ -1,7 +1,7 @@
-"""Which bytes stand for a value? A codec for each format; `registry` finds the codec of a suffix.
+"""Codecs: one class for each file format, which `registry` finds by the suffix of a file.
 
-A new format is a class with the two methods of `Codec` and one line in `registry.CODECS`. Codecs know nothing of
-stores: they get an open binary file, which may be unable to seek. `foreign` turns what was written for gokart into one.
+A new format is a class with the two methods of `Codec` and one line in `registry.CODECS`. Codecs do not depend on
+stores: they get an open binary file, which may not be seekable. `file_processors` adapts classes written for gokart.
 """
 
 from __future__ import annotations
@@ -11,54 +11,115 @@ from typing import Any, BinaryIO, Literal, Protocol
 import luigi.format
 
 DataFrameType = Literal["pandas", "polars", "polars-lazy"]
-"""What a table is read as: a pandas DataFrame, a polars DataFrame, a polars LazyFrame."""
+"""Type of the tables that a codec reads: pandas DataFrame, polars DataFrame or polars LazyFrame."""
 
 
 class Codec(Protocol):
-    """Value to bytes and back."""
+    """Protocol of a file format: writes a value to an open file, and reads it back.
+
+    One instance may serve several tasks and threads at once, so `dump` and `load` must not keep state in it. Pass an
+    instance to a task's output as ``make_target(path, processor=codec)``. It need not inherit from this class.
+    """
 
     def dump(self, value: Any, file: BinaryIO) -> None:
-        """Write a value; `CannotEncode` when the format does not take it."""
+        """Write a value.
+
+        Parameters
+        ----------
+        value
+            Value that the task dumps.
+        file
+            Binary file open for writing, at its start. It may not be seekable, and must be left open: the store makes
+            it visible when everything is written. Nothing is stored if this method raises.
+
+        Raises
+        ------
+        CannotEncode
+            If the format does not support the value.
+        """
         ...
 
     def load(self, file: BinaryIO, as_type: Any = None) -> Any:
-        """Read a value; `as_type` is what the task declares to store, None when it declares nothing."""
+        """Read a value.
+
+        Parameters
+        ----------
+        file
+            Binary file open for reading, at its start. It may not be seekable, and must be left open.
+        as_type
+            Type that the task declares to store, such as ``pandas.DataFrame``. None: it declares none.
+
+        Returns
+        -------
+        Any
+            The value. Each call returns a new one, which its caller may change.
+
+        Raises
+        ------
+        Exception
+            Any exception, if the bytes do not follow the format; the task sees it as the cause of `ObjectCorrupt`.
+            `KartError`, ImportError, OSError and MemoryError are passed on as they are.
+        """
         ...
 
 
 class StartAgain(Exception):
-    """Raised by a `dump` that has written to a file that cannot go back, and finds that another codec must do it.
+    """Raised by `dump` if another codec must write the value, and the file is not seekable and already written to.
 
-    Whoever opened the file throws it away, opens a new one and calls ``codec.dump(value, file)`` on that, as `targets`
-    does.
+    The caller discards the file, opens a new one and calls ``codec.dump(value, file)`` with that, as `target` does.
 
     Parameters
     ----------
     codec
-        Writes the value, from the first byte on.
+        Codec that can write the value.
     """
 
     def __init__(self, codec: Codec) -> None:
         self.codec = codec
         super().__init__(
-            f"The file must be begun anew, for {type(codec).__name__} to write it. Open one that can seek."
+            f"{type(codec).__name__} must write the file again from its start. Open a file that is seekable."
         )
 
 
 class FileProcessor:
-    """What a class that was written for gokart overrides; kart's own codecs are such classes too.
+    """Base class of file formats in gokart's form; also of kart's own codecs.
 
-    Give one to a task as ``processor=``. Which file `load` and `dump` get is what `format` says.
+    Pass an instance to a task's output as ``make_target(path, processor=...)``. For new formats `Codec` is simpler.
     """
 
     def format(self) -> Any:
-        """Return the luigi format of the file: ``luigi.format.Nop`` for bytes, None for text."""
+        """Return the luigi format in which `load` and `dump` get the file.
+
+        Returns
+        -------
+        luigi.format.Format or None
+            ``luigi.format.Nop`` for bytes, which is the default; None for text.
+        """
         return luigi.format.Nop
 
     def load(self, file: Any, /) -> Any:
-        """Read a value from an open file."""
+        """Read a value.
+
+        Parameters
+        ----------
+        file
+            File of luigi's, open for reading, with the local path as its ``name``.
+
+        Returns
+        -------
+        Any
+            The value.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no load(self, file)")
 
     def dump(self, obj: Any, file: Any, /) -> None:
-        """Write a value to an open file."""
+        """Write a value.
+
+        Parameters
+        ----------
+        obj
+            Value that the task dumps.
+        file
+            File of luigi's, open for writing.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no dump(self, obj, file)")

@@ -1,7 +1,6 @@
-"""How is a model written that only its own library can save? As a zip archive of the folder it was saved to.
+"""Models that only their own library can save, as a zip archive of the folder they are saved to; used by `target`.
 
-Used by `targets` for models. The archive has the layout of gokart's: ``model.pkl``, and whatever else the save function
-writes beside it, and ``load_function.pkl``.
+The archive has gokart's layout: ``model.pkl``, the other files that the save function writes, ``load_function.pkl``.
 """
 
 from __future__ import annotations
@@ -24,23 +23,23 @@ _LOAD_FUNCTION = "load_function.pkl"
 
 
 class BadArchive(CodecError, ValueError):
-    """An archive that cannot be unpacked, or whose model cannot be loaded.
+    """Raised for an archive that cannot be written or unpacked, or whose model cannot be loaded.
 
     Parameters
     ----------
-    found
-        What is wrong with it.
+    problem
+        What is wrong with the archive, as part of a sentence.
     """
 
-    def __init__(self, found: str) -> None:
-        self.found = found
-        super().__init__(f"The model's archive cannot be used: {found}.")
+    def __init__(self, problem: str) -> None:
+        self.problem = problem
+        super().__init__(f"The model's archive cannot be used: {problem}.")
 
 
 class Archive(FileProcessor):
-    """A zip archive of a folder that two functions write and read.
+    """Zip archive of a folder that two functions write and read.
 
-    Every dump and load has a folder of its own, so that several at once do not meet, and removes it, also on errors.
+    Each dump and load uses its own temporary folder, so that several can run at once, and deletes it, also on errors.
 
     Parameters
     ----------
@@ -49,7 +48,7 @@ class Archive(FileProcessor):
     load_function
         Called with the path of ``model.pkl``; returns the value. It is stored too. None: the stored one is used.
     temporary_directory
-        Where the folders are made. None: where the system has its temporary files.
+        Folder of the temporary folders. None: the system's.
     """
 
     def __init__(
@@ -68,10 +67,10 @@ class Archive(FileProcessor):
         Raises
         ------
         BadArchive
-            When there is no save function.
+            If there is no save function.
         """
         if self.save_function is None:
-            raise BadArchive("no save_function is given")
+            raise BadArchive("it has no save_function")
         with self._folder() as folder:
             self.save_function(value, str(folder / _MODEL))
             with (folder / _LOAD_FUNCTION).open("wb") as opened:
@@ -79,12 +78,12 @@ class Archive(FileProcessor):
             _pack(folder, file)
 
     def load(self, file: BinaryIO, as_type: Any = None) -> Any:  # noqa: ARG002 - the load function knows its type
-        """Unpack the archive into a folder, and load the value from there.
+        """Unpack the archive into a folder, and load the value from it.
 
         Raises
         ------
         BadArchive
-            When a file of the archive would lie outside the folder, or no load function is given or stored.
+            If an entry of the archive would be written outside the folder, or there is no load function.
         """
         with self._folder() as folder:
             _unpack(file, folder)
@@ -94,13 +93,13 @@ class Archive(FileProcessor):
         if self.load_function is not None:
             return self.load_function
         stored = folder / _LOAD_FUNCTION
-        found = None
+        load_function = None
         if stored.is_file():
             with stored.open("rb") as opened:
-                found = Pickle().load(opened)
-        if found is None:
+                load_function = Pickle().load(opened)
+        if load_function is None:
             raise BadArchive(f"no load_function is given, and {_LOAD_FUNCTION} holds none")
-        return found  # type: ignore[no-any-return]
+        return load_function  # type: ignore[no-any-return]
 
     @contextmanager
     def _folder(self) -> Iterator[Path]:

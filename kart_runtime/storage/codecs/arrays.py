@@ -1,4 +1,4 @@
-"""How are numpy arrays written? One array a file, compressed, under the name that gokart's files have."""
+"""numpy arrays as npz: one compressed array a file, under the name that gokart uses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Npz(FileProcessor):
     """A numpy array, compressed."""
 
     def dump(self, value: Any, file: BinaryIO) -> None:
-        """Write an array; one of Python objects is refused, because only pickle could read it."""
+        """Write an array; raise `CannotEncode` for Python objects, which only pickle can read."""
         np = _numpy()
         if not isinstance(value, np.ndarray):
             raise CannotEncode("npz", "a numpy array", type(value).__name__)

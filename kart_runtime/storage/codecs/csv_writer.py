@@ -1,17 +1,12 @@
-"""How is a large pandas frame written as csv fast? By pyarrow, column by column, into the bytes that pandas writes.
+"""pandas frames as csv, written by pyarrow with the bytes that pandas would write; called by `frames.Csv`.
 
-Called by `frames.Csv`. pandas makes a Python object of every value. Here pyarrow makes the text of numbers, strings,
-categories, times and truth values. Any other column goes through pandas; so do rows with carriage returns and zero
-bytes, which the versions of Python write differently. Which way a column takes is decided anew for each piece of rows.
-The pieces are those of pandas, because the format of a time follows from the times that are written together with it.
+pandas makes a Python object of every value, which pyarrow need not. `can_write` decides by the types of the columns
+whether a frame is written here. Rows with values that only pandas knows how to write go through pandas.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import re
-from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from kart_runtime.storage.codecs.libraries import optional
@@ -20,86 +15,71 @@ SEPARATORS = frozenset(",;\t|")
 """Characters that no number and no time contains."""
 
 FEW = 2_000
-"""With fewer cells than this pandas is done before pyarrow has begun."""
+"""Cells below which pandas is done before pyarrow has begun."""
 
 _CELLS = 100_000
-"""How many cells pandas writes at a time."""
+"""Cells that pandas writes at a time. The format of a time depends on the other times that are written with it."""
 
-_MANY_CELLS = 4_000_000
-"""How many cells are written at a time at most where the text of a value does not depend on its neighbours."""
-
-_ROWS = 500
-"""In pieces of fewer rows pyarrow is slower than pandas; wide frames have such."""
-
-_Texts = Callable[[int, int], Any]
-"""The values from one row to another as an Arrow array of text; missing ones are null."""
-
+_ROWS, _COLUMNS = 500, 2_000
+"""With fewer rows at a time pyarrow is slower than pandas; with more columns the rows take too much memory."""
 
 _UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 """Resolution of times to its parts of a second."""
 
 
-class _NotHere(Exception):
-    """Raised where only pandas knows the text."""
+class _OnlyPandas(Exception):
+    """Raised for values whose text only pandas knows."""
 
 
 def can_write(frame: Any, sep: str, encoding: str) -> bool:
-    """Return whether `write_csv` takes a frame, and is worth it.
-
-    Parameters
-    ----------
-    frame
-        A pandas DataFrame.
-    sep, encoding
-        What stands between two values; Python's name of the encoding.
-    """
+    """Return whether `write_csv` takes a pandas frame, and is faster than pandas."""
     fits = sep in SEPARATORS and encoding.lower() in ("utf-8", "utf8") and frame.columns.nlevels == 1
-    own = type(frame).to_csv.__module__.partition(".")[0] == "pandas"
-    worth = frame.size >= FEW and _piece(frame) >= _ROWS
-    return fits and own and worth and optional("pyarrow.compute") is not None
+    unchanged = type(frame).to_csv.__module__.partition(".")[0] == "pandas"
+    if not (fits and unchanged and frame.size >= FEW and optional("pyarrow.compute") is not None):
+        return False
+    return frame.shape[1] <= _COLUMNS and _rows_at_a_time(frame) >= _ROWS and all(map(_is_fast, frame.dtypes))
 
 
-def _piece(frame: Any) -> int:
-    """Return how many rows are written at a time."""
+def _is_fast(dtype: Any) -> bool:
     import numpy as np
     import pandas as pd
 
-    width: int = frame.shape[1]
-    alone = all(
-        dtype.kind in "iubfO" if isinstance(dtype, np.dtype) else isinstance(dtype, pd.StringDtype)
-        for dtype in frame.dtypes
-    )
-    many: int = max(_CELLS // width, min(2_000, _MANY_CELLS // width) if alone else 1)
-    return many
+    if isinstance(dtype, np.dtype):
+        return dtype.isnative and (dtype.kind in "iubMO" or dtype in (np.float32, np.float64))
+    if isinstance(dtype, pd.CategoricalDtype):
+        return dtype.categories.inferred_type == "string"
+    if isinstance(dtype, pd.DatetimeTZDtype):
+        return str(dtype.tz) == "UTC"
+    # Of these, not of all nullable types, it is known that pandas writes them value by value.
+    return isinstance(dtype, pd.StringDtype | pd.BooleanDtype) or bool(re.fullmatch(r"U?Int\d+", dtype.name))
+
+
+def _rows_at_a_time(frame: Any) -> int:
+    rows: int = _CELLS // frame.shape[1]
+    return rows if any(dtype.kind == "M" for dtype in frame.dtypes) else max(rows, _CELLS // 50)
 
 
 def write_csv(frame: Any, file: BinaryIO, sep: str) -> None:
-    """Write a header and the rows, without the index.
+    """Write a header and the rows of a frame that `can_write` takes, without the index."""
+    import pyarrow as pa
 
-    Parameters
-    ----------
-    frame
-        A pandas DataFrame that `can_write` takes.
-    file
-        A binary file.
-    sep
-        What stands between two values.
-    """
-    file.write(frame.iloc[:0].to_csv(index=False, sep=sep, lineterminator="\n").encode())
-    columns = [_texts_of(frame.iloc[:, [number]], sep) for number in range(frame.shape[1])]
-    step = _piece(frame)
+    file.write(_by_pandas(frame.iloc[:0], sep, header=True))
+    step = _rows_at_a_time(frame)
     for start in range(0, len(frame), step):
-        stop = min(start + step, len(frame))
+        rows = frame.iloc[start : start + step]
         try:
-            lines = _lines([texts(start, stop) for texts in columns], sep)
-        except _NotHere:
-            rows = frame.iloc[start:stop]
-            lines = rows.to_csv(index=False, header=False, sep=sep, lineterminator="\n").encode()
+            lines = _lines([_text(rows.iloc[:, number]) for number in range(rows.shape[1])], sep)
+        except (_OnlyPandas, pa.ArrowException):
+            lines = _by_pandas(rows, sep)
         file.write(lines)
 
 
+def _by_pandas(rows: Any, sep: str, header: bool = False) -> Any:
+    return rows.to_csv(index=False, header=header, sep=sep, lineterminator="\n").encode()
+
+
 def _kernels() -> Any:
-    """Return pyarrow's functions; they are made when it is loaded, so that no type checker knows them."""
+    """Return pyarrow's functions; they are created when it is loaded, so that no type checker knows them."""
     import pyarrow.compute
 
     return pyarrow.compute
@@ -107,7 +87,6 @@ def _kernels() -> Any:
 
 def _lines(columns: list[Any], sep: str) -> memoryview:
     pc = _kernels()
-
     columns = [_quoted(column, sep) for column in columns]
     if len(columns) == 1:  # an empty line would not be read back
         columns = [pc.if_else(pc.equal(pc.fill_null(columns[0], ""), ""), '""', columns[0])]
@@ -116,14 +95,11 @@ def _lines(columns: list[Any], sep: str) -> memoryview:
 
 
 def _joined(*parts: Any) -> Any:
-    """Join parts of each row; the last one is what stands between two of them."""
+    """Join the parts of each row; the last part separates the others."""
     import pyarrow as pa
 
-    pc = _kernels()
-
-    kind = pa.large_string()
-    scalars = [pa.scalar(part, kind) if isinstance(part, str) else part for part in parts]
-    return pc.binary_join_element_wise(*scalars, null_handling="replace", null_replacement="")
+    scalars = [pa.scalar(part, pa.large_string()) if isinstance(part, str) else part for part in parts]
+    return _kernels().binary_join_element_wise(*scalars, null_handling="replace", null_replacement="")
 
 
 def _content(column: Any) -> Any:
@@ -135,136 +111,44 @@ def _content(column: Any) -> Any:
 
 
 def _quoted(column: Any, sep: str) -> Any:
-    """Put quotes around values that need them."""
+    """Put quotes around the values that need them."""
     pc = _kernels()
-
     text = bytes(_content(column))
-    if b"\r" in text or b"\0" in text:
-        raise _NotHere
+    if b"\r" in text or b"\0" in text:  # the versions of Python write them differently
+        raise _OnlyPandas
     if not (b'"' in text or b"\n" in text or sep.encode() in text):
         return column
     needs = pc.match_substring_regex(column, f'["\n{re.escape(sep)}]')
     return pc.if_else(needs, _joined('"', pc.replace_substring(column, '"', '""'), '"', ""), column)
 
 
-def _texts_of(column: Any, sep: str) -> _Texts:
-    """Return what makes the text of one column.
-
-    Parameters
-    ----------
-    column
-        A pandas DataFrame with one column.
-    sep
-        What stands between two values.
-    """
+def _text(column: Any) -> Any:
+    """Return the values of a pandas Series as an Arrow array of text; missing ones are null."""
     import pandas as pd
     import pyarrow as pa
 
-    series = column.iloc[:, 0]
-    make = _of_categories(series.array) if isinstance(series.dtype, pd.CategoricalDtype) else _of_values(series)
-
-    def texts(start: int, stop: int) -> Any:
-        try:
-            return make(start, stop)
-        except (_NotHere, pa.ArrowException):
-            return _by_pandas(column.iloc[start:stop], sep)
-
-    return texts
-
-
-def _by_pandas(column: Any, sep: str) -> Any:
-    import pyarrow as pa
-
-    written = column.to_csv(index=False, header=False, sep=sep, lineterminator="\n")
-    if "\r" in written or "\0" in written:
-        raise _NotHere
-    try:
-        fields = [row[0] for row in csv.reader(io.StringIO(written, newline=""), delimiter=sep)]
-    except csv.Error as error:  # a value of more than 128 KB
-        raise _NotHere from error
-    return pa.array(fields, pa.large_string())
-
-
-def _unknown(*_: int) -> Any:
-    raise _NotHere
-
-
-def _of_values(values: Any) -> _Texts:
-    """Return what makes the text of a pandas Series or Index."""
-    import numpy as np
-
-    return _of_numpy(values.to_numpy()) if isinstance(values.dtype, np.dtype) else _of_extension(values.array)
-
-
-def _of_numpy(values: Any) -> _Texts:
-    import numpy as np
-
-    kind = values.dtype.kind
-    if kind in "iub":
-        return lambda start, stop: _plain(values[start:stop])
-    if values.dtype in ("float64", "float32"):
-        return lambda start, stop: _reals(values[start:stop])
+    kind, text = column.dtype.kind, pa.large_string()
+    if kind == "f":
+        return _floats(column.to_numpy())
     if kind == "M":
-        unit = np.datetime_data(values.dtype)[0]
-        return lambda start, stop: _times(values[start:stop].view("int64"), unit)
-    return (lambda start, stop: _strings(values[start:stop])) if kind == "O" else _unknown
+        return _times(column.array.asi8, column.dt.unit, utc=column.dt.tz is not None)
+    is_object = kind == "O" and column.dtype == object
+    if is_object and pd.api.types.infer_dtype(column, skipna=True) != "string":
+        raise _OnlyPandas
+    array = pa.array(column.array, text if is_object else None, from_pandas=True)
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    if pa.types.is_boolean(array.type):
+        return _kernels().if_else(array, pa.scalar("True", text), pa.scalar("False", text))
+    return array.cast(text)
 
 
-def _of_extension(array: Any) -> _Texts:
-    import pandas as pd
-
-    # Of these, not all of pandas' nullable types, it is known that pandas writes them value by value.
-    whole = {f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)}
-    if isinstance(array.dtype, pd.StringDtype | pd.BooleanDtype) or array.dtype.name in whole:
-        return lambda start, stop: _plain(array[start:stop])
-    if isinstance(array.dtype, pd.DatetimeTZDtype) and str(array.dtype.tz) == "UTC":
-        return lambda start, stop: _times(array[start:stop].asi8, array.dtype.unit, utc=True)
-    return _unknown
-
-
-def _of_categories(array: Any) -> _Texts:
-    import pyarrow as pa
-
-    known, codes = array.categories, array.codes
-    if known.inferred_type not in ("integer", "boolean", "string") and known.dtype != "float64":
-        return _unknown
-    try:
-        texts = _of_values(known)(0, len(known))
-    except (_NotHere, pa.ArrowException):
-        return _unknown
-    return lambda start, stop: texts.take(pa.array(codes[start:stop], mask=codes[start:stop] < 0))
-
-
-def _plain(values: Any) -> Any:
-    import pyarrow as pa
-
-    pc = _kernels()
-
-    column = pa.array(values, from_pandas=True)
-    if isinstance(column, pa.ChunkedArray):
-        column = column.combine_chunks()
-    kind = pa.large_string()
-    if pa.types.is_boolean(column.type):
-        return pc.if_else(column, pa.scalar("True", kind), pa.scalar("False", kind))
-    return column.cast(kind)
-
-
-def _strings(values: Any) -> Any:
-    import pandas as pd
-    import pyarrow as pa
-
-    if pd.api.types.infer_dtype(values, skipna=True) != "string":
-        raise _NotHere
-    return pa.array(values, pa.large_string(), from_pandas=True)
-
-
-def _reals(values: Any) -> Any:
+def _floats(values: Any) -> Any:
     """Write floats as numpy does: ``1.0``, ``1e-05``, ``1e+16``; pyarrow has the same digits, but other exponents."""
     import numpy as np
     import pyarrow as pa
 
     pc = _kernels()
-
     column = pa.array(values, from_pandas=True).cast(pa.large_string())
     with np.errstate(invalid="ignore"):  # some NaNs are signals
         size = np.abs(values.astype("float64"))
@@ -278,24 +162,22 @@ def _reals(values: Any) -> Any:
     return pc.if_else(whole, _joined(column, ".0", ""), column) if whole.any() else column
 
 
-def _times(values: Any, unit: str, utc: bool = False) -> Any:
+def _times(values: Any, unit: str, utc: bool) -> Any:
     """Write times as pandas does: as days if all are days, or else with as many digits as the finest one needs."""
     import numpy as np
     import pyarrow as pa
-
-    pc = _kernels()
 
     missing = values == np.iinfo("int64").min
     known = values[~missing]
     second = _UNITS[unit]
     years = known // (second * 86_400 * 366)
     if len(known) and (years.min() < -900 or years.max() > 7_900):
-        raise _NotHere  # not four digits
+        raise _OnlyPandas  # not four digits
     column = pa.array(values, pa.int64(), mask=missing).cast(pa.timestamp(unit))
     if not (utc or (known % (second * 86_400)).any()):
         return column.cast(pa.date32()).cast(pa.large_string())
     fine = next(name for name, parts in _UNITS.items() if parts == second or not (known % (second // parts)).any())
     if utc and fine != "s":
-        raise _NotHere  # pandas gives each of these as many digits as it needs
+        raise _OnlyPandas  # pandas gives each of these as many digits as it needs
     text = column.cast(pa.timestamp(fine)).cast(pa.large_string())
-    return pc.if_else(text.is_null(), text, _joined(text, "+00:00", "")) if utc else text
+    return _kernels().if_else(text.is_null(), text, _joined(text, "+00:00", "")) if utc else text

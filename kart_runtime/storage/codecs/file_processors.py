@@ -1,7 +1,6 @@
-"""How does a class that was written for gokart become a codec? `targets` asks `as_codec` of every processor.
+"""Adapter that turns a file processor written for gokart into a codec; `target` calls `as_codec` for each processor.
 
-Such classes expect a file of luigi's with a real name, which they may open once more; so they get one, in a temporary
-folder of their own.
+Such classes expect a file of luigi's with a real name, which they may reopen, so each gets one in a temporary folder.
 """
 
 from __future__ import annotations
@@ -25,13 +24,7 @@ from kart_runtime.storage.registry import codec_class
 
 
 class FileProcessorCodec:
-    """A codec that lets a gokart file processor do the work.
-
-    Parameters
-    ----------
-    processor
-        What has ``format()``, ``load(file)`` and ``dump(obj, file)``.
-    """
+    """Codec that delegates to a file processor with ``format()``, ``load(file)`` and ``dump(obj, file)``."""
 
     def __init__(self, processor: Any) -> None:
         self.processor = processor
@@ -46,13 +39,13 @@ class FileProcessorCodec:
             with self._format().pipe_writer(plain) as opened:
                 try:
                     self.processor.dump(value, opened)
-                except StartAgain as error:  # raised for what the processor has made of the value, which is not known
+                except StartAgain as error:  # for a value that the processor has converted, which is not known here
                     raise CannotEncode("pickle", "values of plain pickle in a format of luigi's", str(error)) from error
             with path.open("rb") as written:
                 shutil.copyfileobj(written, file)
 
     def load(self, file: BinaryIO, as_type: Any = None) -> Any:
-        """Let the processor read the file where it lies, or else a temporary copy of it."""
+        """Let the processor read the file at its path, or else a temporary copy of it."""
         path = local_path(file)
         if path is not None:
             return self._load(path, as_type)
@@ -74,18 +67,12 @@ class FileProcessorCodec:
 
 
 def as_codec(processor: Codec | FileProcessor) -> Codec:
-    """Return a codec for a processor: a codec itself, or a class written for gokart, which gets an adapter.
-
-    Parameters
-    ----------
-    processor
-        What a task was given as ``processor=``.
-    """
-    kind = type(processor)
-    if not callable(getattr(kind, "format", None)):
+    """Return a codec itself, or an adapter for a file processor that was written for gokart."""
+    cls = type(processor)
+    if not callable(getattr(cls, "format", None)):
         return cast("Codec", processor)
-    homes = (getattr(getattr(kind, name, None), "__module__", "") for name in ("load", "dump"))
-    if all(home.startswith("kart_runtime.") for home in homes):
+    modules = (getattr(getattr(cls, name, None), "__module__", "") for name in ("load", "dump"))
+    if all(module.startswith("kart_runtime.") for module in modules):
         return cast("Codec", processor)
     return FileProcessorCodec(processor)
 
@@ -93,23 +80,23 @@ def as_codec(processor: Codec | FileProcessor) -> Codec:
 def make_file_processor(
     file_path: str, store_index_in_feather: bool = True, *, dataframe_type: DataFrameType | None = "pandas"
 ) -> Any:
-    """Return the codec of a file name, with options.
+    """Return the codec for the suffix of a path or url, with options.
 
     Parameters
     ----------
     file_path
-        Path or url; its suffix decides.
+        Path or url.
     store_index_in_feather, dataframe_type
         As for `Feather`.
 
     Raises
     ------
     UnknownFormat
-        When no codec is known for the suffix.
+        If there is no codec for the suffix.
     """
-    found = codec_class(file_path)
-    if issubclass(found, Feather):
-        return found(store_index_in_feather=store_index_in_feather, dataframe_type=dataframe_type)
-    if issubclass(found, Csv | Parquet | Json):
-        return found(dataframe_type=dataframe_type)
-    return found()
+    codec = codec_class(file_path)
+    if issubclass(codec, Feather):
+        return codec(store_index_in_feather=store_index_in_feather, dataframe_type=dataframe_type)
+    if issubclass(codec, Csv | Parquet | Json):
+        return codec(dataframe_type=dataframe_type)
+    return codec()

@@ -1,6 +1,6 @@
-"""What can this open file do? Codecs ask here before they seek, or open it once more by its name.
+"""Capabilities of open files: whether codecs may seek in them, or reopen them by path.
 
-They are given binary files by `targets`; text files come from code written for gokart, which opens them itself.
+`target` passes binary files to codecs; text files come from code written for gokart, which opens them itself.
 """
 
 from __future__ import annotations
@@ -14,13 +14,7 @@ from typing import Any, BinaryIO, cast
 
 
 def as_binary(file: Any) -> BinaryIO:
-    """Return the bytes below a text file; a binary file as it is.
-
-    Parameters
-    ----------
-    file
-        Any open file.
-    """
+    """Return the binary file below a text file; a binary file itself."""
     if isinstance(file, io.TextIOWrapper):
         file.flush()
         return cast("BinaryIO", file.buffer)
@@ -28,36 +22,21 @@ def as_binary(file: Any) -> BinaryIO:
 
 
 def seekable(file: BinaryIO) -> BinaryIO:
-    """Return the file when it can seek, or else its content in memory.
-
-    Parameters
-    ----------
-    file
-        A file open for reading.
-    """
-    able = getattr(file, "seekable", None)
-    return file if able is not None and able() else io.BytesIO(file.read())
+    """Return the file if it is seekable, otherwise its content in memory."""
+    is_seekable = getattr(file, "seekable", None)
+    return file if is_seekable is not None and is_seekable() else io.BytesIO(file.read())
 
 
 def local_path(file: Any) -> str | None:
-    """Return the absolute path by which the file can be opened once more, None when there is none.
-
-    Parameters
-    ----------
-    file
-        Any open file.
-    """
+    """Return the absolute path by which an open file can be reopened, None if there is none."""
     name = getattr(file, "name", None)  # a number when the file was opened from a descriptor
     return str(Path(name).absolute()) if isinstance(name, str) and Path(name).is_file() else None
 
 
 def whole_path(file: Any) -> str | None:
-    """Return the path by which a library may read the file instead, from its start; None when that is not the same.
+    """Return the path by which a library may read an open file, None if that would not give the same bytes.
 
-    Parameters
-    ----------
-    file
-        A file open for reading. One that decompresses, stands elsewhere, or has been replaced since is not the same.
+    It would not if the file decompresses, is not at its start, or has been replaced since it was opened.
     """
     path = local_path(file)
     if path is None or not isinstance(getattr(file, "raw", None), io.FileIO) or file.tell() != 0:
@@ -68,16 +47,17 @@ def whole_path(file: Any) -> str | None:
         return None
 
 
+def for_polars(file: BinaryIO) -> Any:
+    """Return the source that polars reads fastest: a local file, which it reads without Python, or else the bytes."""
+    # Some versions of polars map the file into memory, and Windows does not let a mapped file be replaced.
+    return file if os.name != "nt" and whole_path(file) is not None else file.read()
+
+
 @contextmanager
 def for_arrow(file: BinaryIO) -> Iterator[Any]:
-    """Give what pyarrow reads fastest: a local file as one of its own, which it reads without Python.
+    """Yield the source that pyarrow reads fastest: for a local file one of pyarrow's, which it reads without Python.
 
-    Not as a memory map: the frame could refer to it, and a file that somebody cuts short would end the process.
-
-    Parameters
-    ----------
-    file
-        A file open for reading; it stays open.
+    It is not a memory map: the frame could refer to it, and truncating the file would then kill the process.
     """
     path = whole_path(file)
     if path is None:

@@ -1,8 +1,8 @@
-"""How are tables written? csv, tsv, parquet and feather, by pandas or polars, which are loaded here only.
+"""Tables as csv, tsv, parquet and feather, by pandas or polars, which are imported when they are used.
 
-What is dumped says by its type which library writes it; what is loaded is what the task declares to store, and pandas
-where it declares nothing. As in gokart, csv and parquet do not keep the index of pandas; feather does, in a column of
-its own with a reserved name.
+The type of a dumped value decides which library writes it. `load` returns the type that the task declares to store, or
+a pandas DataFrame if it declares none. As in gokart, csv and parquet do not store the index of pandas; feather does, in
+a column with a reserved name.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from kart_runtime.storage.codecs.files import as_binary, for_arrow, seekable, wh
 from kart_runtime.storage.codecs.libraries import library_of, pandas_for
 
 INDEX_COLUMN = "__feather_gokart_index__"
-"""Prefix of the feather column that holds the index; the index's name follows. gokart's files have the same."""
+"""Prefix of the feather column that holds the index; the index's name follows. gokart's files use the same."""
 
 _ACCEPTED = "a pandas DataFrame or a polars DataFrame or LazyFrame"
 
@@ -33,7 +33,7 @@ def _frame(value: Any, format: str) -> Any:  # noqa: A002 - the field's word
 
 
 class _Table(FileProcessor):
-    """A format of tables: `dataframe_type` says what `load` gives, None leaves it to the task."""
+    """Format of tables. `dataframe_type` is the type that `load` returns; None leaves it to the task."""
 
     def __init__(self, dataframe_type: DataFrameType | None) -> None:
         self.dataframe_type: DataFrameType | None = dataframe_type
@@ -48,11 +48,11 @@ class Csv(_Table):
     Parameters
     ----------
     sep
-        What stands between two values.
+        Separator of values.
     encoding
         Python's name of the encoding.
     dataframe_type
-        What `load` gives. None: what the task declares to store, or else pandas.
+        Type that `load` returns. None: the type that the task declares to store, or else a pandas DataFrame.
     """
 
     name = "csv"
@@ -66,7 +66,7 @@ class Csv(_Table):
         return TextFormat(encoding=self.encoding)
 
     def dump(self, value: Any, file: BinaryIO) -> None:
-        """Write a frame, or a pandas Series."""
+        """Write a frame, or a pandas Series, without its index."""
         file = as_binary(file)
         if _is_polars(value):
             polars_frames.dump_csv(value, file, self.sep, self.encoding)
@@ -81,7 +81,7 @@ class Csv(_Table):
             value.to_csv(file, index=False, sep=self.sep, encoding=self.encoding)
 
     def load(self, file: BinaryIO, as_type: Any = None) -> Any:
-        """Read a frame; an empty file gives an empty one."""
+        """Read a frame; an empty file gives an empty frame."""
         file, library = as_binary(file), self._library(as_type)
         if library != "pandas":
             return polars_frames.load_csv(file, self.sep, self.encoding, library == "polars-lazy")
@@ -114,9 +114,9 @@ class Parquet(_Table):
     Parameters
     ----------
     engine
-        The library by which pandas writes and reads.
+        Library by which pandas writes and reads.
     compression
-        Its name; None: not compressed.
+        Name of the compression. None: not compressed.
     dataframe_type
         As for `Csv`.
     """
@@ -133,7 +133,7 @@ class Parquet(_Table):
     def dump(self, value: Any, file: BinaryIO) -> None:
         """Write a frame."""
         if _is_polars(value):
-            polars_frames.dump_parquet(value, file, self.compression)
+            polars_frames.dump(value, file, "parquet", compression=self.compression or "uncompressed")
             return
         frame = _frame(value, "parquet")
         frame.to_parquet(file, index=False, engine=self.engine, compression=self.compression)
@@ -156,7 +156,7 @@ class Feather(_Table):
     Parameters
     ----------
     store_index_in_feather
-        Whether the index of a pandas frame is kept. polars frames have none.
+        Whether to store the index of a pandas frame. polars frames have none.
     dataframe_type
         As for `Csv`.
     """
@@ -171,25 +171,25 @@ class Feather(_Table):
         Raises
         ------
         CannotEncode
-            When the index has several levels or is called "None", or a column already has the reserved name; and
-            where the index is not kept, when there is one other than the row numbers.
+            If the index has several levels or is named "None", if a column already has the reserved name, or if the
+            index is not stored and is something else than row numbers.
         """
         if _is_polars(value):
-            polars_frames.dump_feather(value, file)
+            polars_frames.dump(value, file, "ipc")
             return
         frame = _frame(value, "feather")
         if self.store_index_in_feather:
             frame = _index_as_column(frame)
         elif not frame.index.equals(pandas_for("feather").RangeIndex(len(frame))):
-            found = "one with another index; reset_index(), or store_index_in_feather=True"
-            raise CannotEncode("feather", "frames indexed by row number when the index is not kept", found)
+            actual = "one with another index; call reset_index(), or set store_index_in_feather=True"
+            raise CannotEncode("feather", "frames indexed by row number when the index is not stored", actual)
         frame.to_feather(file)
 
     def load(self, file: BinaryIO, as_type: Any = None) -> Any:
-        """Read a frame, and give a pandas frame its index back."""
+        """Read a frame, and restore the index of a pandas frame."""
         library = self._library(as_type)
         if library != "pandas":
-            return polars_frames.load_arrow(file, "feather", library == "polars-lazy")
+            return polars_frames.load_arrow(file, "ipc", library == "polars-lazy")
         with for_arrow(file) as source:
             frame = pandas_for("feather", arrow=True).read_feather(source)
         return _column_as_index(frame) if self.store_index_in_feather else frame
@@ -209,7 +209,7 @@ def _index_as_column(frame: Any) -> Any:
 
 
 def _is_row_numbers(frame: Any) -> bool:
-    """Return whether a frame has the index that reading gives where none is stored."""
+    """Return whether a frame has the index that reading gives if none is stored."""
     index = frame.index
     plain = isinstance(index, pandas_for("feather").RangeIndex) and index.name is None
     numbers = plain and (index.start, index.step) == (0, 1)

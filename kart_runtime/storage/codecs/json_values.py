@@ -1,7 +1,7 @@
-"""How are values written as JSON? Plain ones by the standard library, tables by pandas or polars.
+"""Values as JSON: plain ones by the standard library, tables by pandas or polars.
 
-What `load` gives follows what the task declares to store. A task that declares nothing gets what gokart gave: a
-DataFrame wherever pandas can make one of the file.
+`load` returns the type that the task declares to store. For a task that declares none it returns what gokart does: a
+DataFrame if pandas can read the file as one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ JsonOrient = Literal["split", "records", "index", "table", "columns", "values"]
 
 _ACCEPTED = "dicts, lists, text, finite numbers, booleans, None and frames"
 _NO_FRAME = (ValueError, TypeError, AttributeError, KeyError, OverflowError)
-"""What pandas raises for values of which it cannot make a frame."""
+"""Errors that pandas raises for values that it cannot convert to a frame."""
 
 
 class Json(FileProcessor):
@@ -28,10 +28,10 @@ class Json(FileProcessor):
     Parameters
     ----------
     orient
-        How pandas lays a frame out; "records" writes one row a line. None: by columns.
+        Layout of pandas frames; "records" writes one row a line. None: by columns.
     dataframe_type
-        What `load` gives. None: what the task declares to store, and where it declares nothing a pandas DataFrame if
-        pandas can make one, or else the plain value.
+        Type that `load` returns. None: the type that the task declares to store. If it declares none, that is a pandas
+        DataFrame if pandas can read the file as one, or else the plain value.
     """
 
     def __init__(self, orient: JsonOrient | None = None, dataframe_type: DataFrameType | None = None) -> None:
@@ -41,8 +41,8 @@ class Json(FileProcessor):
     def dump(self, value: Any, file: BinaryIO) -> None:
         """Write a plain value, a frame or a series.
 
-        A dict is written as it is where JSON can hold it and no `orient` is given; or else as the pandas frame that
-        can be made of it.
+        A dict is written as it is if JSON can represent it and there is no `orient`; otherwise pandas converts it to a
+        frame.
         """
         file, library = as_binary(file), library_of(type(value))
         if library == "pandas":
@@ -88,7 +88,7 @@ class Json(FileProcessor):
         return pd.read_json(io.BytesIO(data), orient=self.orient, lines=self._lines, typ=kind)
 
     def _load_undeclared(self, data: bytes) -> Any:
-        """Give a frame where gokart gave one; a dict of single values, which is none, costs no import of pandas."""
+        """Return a frame if gokart does; a dict of single values is none, and is read without importing pandas."""
         if not data.strip() or self._lines:
             return self._load_pandas(data)
         plain = json.loads(data)

@@ -1,6 +1,6 @@
-"""How is a DataFrame saved that is too large for one pickle? In parts beside one another, in one folder.
+"""DataFrames that are too large for one pickle, saved in parts in one folder.
 
-Written for `Archive`: `LargeDataFrameProcessor.save` and `load` are a save and a load function.
+`LargeDataFrameProcessor.save` and `load` serve as the save and load function of an `Archive`.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ class LargeDataFrameProcessor:
     Parameters
     ----------
     max_byte
-        How many bytes of memory a part has at most; a part has one row at least.
+        Maximum size of a part, in bytes of memory; a part has at least one row.
 
     Raises
     ------
     ConfigError
-        When it is not positive.
+        If `max_byte` is not positive.
     """
 
     def __init__(self, max_byte: int) -> None:
@@ -32,14 +32,14 @@ class LargeDataFrameProcessor:
             raise ConfigError(f"max_byte is {max_byte}", expected="a number of bytes above 0")
 
     def save(self, df: Any, file_path: str) -> None:
-        """Write the parts into the folder of a path, in place of parts that are there.
+        """Write the parts into the folder of a path, and replace the parts that are there.
 
         Parameters
         ----------
         df
             A pandas DataFrame.
         file_path
-            A file in the folder; it is not written itself.
+            Path of a file in the folder; it is not written itself.
         """
         folder = Path(file_path).parent
         folder.mkdir(parents=True, exist_ok=True)
@@ -53,17 +53,22 @@ class LargeDataFrameProcessor:
 
     @staticmethod
     def load(file_path: str) -> Any:
-        """Return the frame whose parts lie in the folder of a path, its rows in their order.
+        """Read the frame whose parts are in the folder of a path.
 
         Parameters
         ----------
         file_path
-            As given to `save`.
+            Path as passed to `save`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The frame, with its rows in their order.
 
         Raises
         ------
         ObjectMissing
-            When there are no parts.
+            If there are no parts.
         """
         parts = _parts(Path(file_path).parent)
         if not parts:

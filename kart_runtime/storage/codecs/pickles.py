@@ -1,6 +1,6 @@
-"""How is any Python value written? As a pickle; reading takes also what gokart's dill and old pandas wrote.
+"""Any Python value as a pickle; reads also what gokart's dill and older versions of pandas wrote.
 
-No library is loaded here but the standard one; cloudpickle, dill and pandas come in when plain pickle cannot do it.
+cloudpickle, dill and pandas are imported only for values that plain pickle cannot write or read.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from kart_runtime.storage.codecs.libraries import optional
 PROTOCOL = 5
 
 _NUMBERS = frozenset({int, float, bool, type(None)})
-"""Types whose values hold nothing that would need a closer look."""
+"""Types whose values contain nothing that plain pickle might not write."""
 
 _TEXTS = frozenset({str, bytes})
 
 _SHORT = 1 << 16
-"""Up to this length a text is pickled in memory; what is longer would be there twice."""
+"""Length below which a text is pickled in memory, where it exists twice."""
 
 _CANNOT = (pickle.PicklingError, AttributeError, TypeError)
 """What picklers raise for values that they cannot write."""
 
 
 class _ByValue(Exception):
-    """Raised inside plain pickle when it would write a name of `__main__`, which no other program can read."""
+    """Raised inside plain pickle for a name of `__main__`, which no other program can read."""
 
 
 class _PlainPickler(pickle.Pickler):
@@ -43,7 +43,7 @@ class _PlainPickler(pickle.Pickler):
 
 
 class _Sink:
-    """The file below a pickler: it takes each array and long text as it lies in memory, and knows how much has gone."""
+    """File below a pickler that writes arrays and long texts without copying them, and counts the bytes."""
 
     __slots__ = ("_file", "written")
 
@@ -58,11 +58,11 @@ class _Sink:
         return self._file.write(data)
 
     def rewind(self) -> bool:
-        """Take back what has been written; return whether the file is as it was."""
+        """Undo what has been written; return whether that was possible."""
         if not self.written:
             return True
-        able = getattr(self._file, "seekable", None)
-        if able is None or not able():
+        is_seekable = getattr(self._file, "seekable", None)
+        if is_seekable is None or not is_seekable():
             return False
         self._file.seek(-self.written, io.SEEK_CUR)
         self._file.truncate()
@@ -73,9 +73,9 @@ class _Sink:
 class Pickle(FileProcessor):
     """Any Python value.
 
-    Written by plain pickle where that will do. Lambdas, local classes and what a script or notebook defines go through
-    cloudpickle, which stores their code and not only their name; reading needs nothing but pickle and cloudpickle.
-    The pickle goes straight into the file: a large array is not in memory twice.
+    Plain pickle writes most values. Lambdas, local classes and what a script or notebook defines are written by
+    cloudpickle, which stores their code instead of their name; reading them needs only pickle and cloudpickle.
+    The pickle is written straight into the file, so a large array is not in memory twice.
     """
 
     def dump(self, value: Any, file: BinaryIO) -> None:
@@ -84,9 +84,9 @@ class Pickle(FileProcessor):
         Raises
         ------
         StartAgain
-            When cloudpickle must do it, and plain pickle has already written to a file that cannot seek.
+            If cloudpickle must write the value, and plain pickle has already written to a file that is not seekable.
         CannotEncode
-            When neither can.
+            If neither can write it.
         """
         kind = type(value)
         if kind in _NUMBERS or (kind in _TEXTS and len(value) < _SHORT):
@@ -108,10 +108,10 @@ class Pickle(FileProcessor):
 
 
 class PickleByValue(Pickle):
-    """Any Python value, by cloudpickle throughout; `Pickle` comes here when plain pickle has failed."""
+    """Any Python value, by cloudpickle only; `Pickle` uses it when plain pickle has failed."""
 
     def dump(self, value: Any, file: BinaryIO) -> None:
-        """Write any value that cloudpickle takes; `CannotEncode` when it does not."""
+        """Write a value; `CannotEncode` if cloudpickle cannot."""
         import cloudpickle
 
         sink = _Sink(file)
@@ -123,17 +123,22 @@ class PickleByValue(Pickle):
 
 
 def load_pickle(file: BinaryIO) -> Any:
-    """Return the value of a pickle that was written by pickle, cloudpickle, dill or an older pandas.
+    """Read a pickle that was written by pickle, cloudpickle, dill or an older version of pandas.
 
     Parameters
     ----------
     file
-        A binary file. Only one that is trusted: a pickle can run code.
+        Binary file open for reading. Read only files that you trust: a pickle can run code.
+
+    Returns
+    -------
+    Any
+        The value.
 
     Raises
     ------
     ImportError
-        When a library that the value belongs to is missing; the message names dill where dill wrote the file.
+        If a library that the value needs is missing; the message names dill if dill wrote the file.
     """
     source = seekable(file)
     start = source.tell()
@@ -141,7 +146,7 @@ def load_pickle(file: BinaryIO) -> Any:
         return pickle.load(source)
     except (OSError, MemoryError):
         raise
-    except Exception as error:  # noqa: BLE001 - a pickle can raise anything; the error goes on when nothing helps
+    except Exception as error:  # noqa: BLE001 - a pickle can raise anything; raised again if nothing can read it
         return _load_otherwise(source, start, error)
 
 
@@ -150,7 +155,7 @@ load_dill_with_pandas_backward_compatibility = load_pickle
 
 
 def _load_otherwise(source: BinaryIO, start: int, error: Exception) -> Any:
-    """Read by dill, then by pandas, which knows where classes of old versions have gone."""
+    """Read by dill, then by pandas, which maps the classes of its older versions."""
     dill = optional("dill")
     if dill is None and isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == "dill":
         raise ImportError("The pickle was written by dill, as gokart does: pip install dill") from error
@@ -160,6 +165,6 @@ def _load_otherwise(source: BinaryIO, start: int, error: Exception) -> Any:
             source.seek(start)
             try:
                 return read(source)
-            except Exception:  # noqa: BLE001, S112 - what plain pickle said is the better message
+            except Exception:  # noqa: BLE001, S112 - plain pickle's message is the better one
                 continue
     raise error

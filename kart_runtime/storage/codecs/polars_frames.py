@@ -1,14 +1,14 @@
-"""How are polars frames written? csv, json, parquet and feather; called by `frames` and `json_values`.
+"""polars frames as csv, JSON, parquet and feather; called by `frames` and `json_values`.
 
-A LazyFrame is written as it is computed. One that is read stays lazy where the file can be opened by its path.
+A LazyFrame is written as it is computed. One that is read stays lazy if its file can be opened by path.
 """
 
 from __future__ import annotations
 
 import io
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
-from kart_runtime.storage.codecs.files import local_path, seekable
+from kart_runtime.storage.codecs.files import for_polars, local_path, seekable
 
 _UTF8 = ("utf-8", "utf8")
 
@@ -26,16 +26,22 @@ def _empty(lazy: bool) -> Any:
     return pl.LazyFrame() if lazy else pl.DataFrame()
 
 
-def _write(value: Any, file: BinaryIO, format: str, **options: Any) -> None:  # noqa: A002 - the field's word
+def dump(
+    value: Any,
+    file: BinaryIO,
+    format: Literal["csv", "ndjson", "parquet", "ipc"],  # noqa: A002 - the field's word
+    **options: Any,
+) -> None:
+    """Write a frame in polars' name of a format (ipc is feather), with polars' own options."""
     pl = _polars()
     if isinstance(value, pl.LazyFrame):
-        getattr(value, f"sink_{format}")(_KeptOpen(file), **options)
+        getattr(value, f"sink_{format}")(_OpenFile(file), **options)
     else:
         getattr(value, f"write_{format}")(file, **options)
 
 
-class _KeptOpen:
-    """A file that is left open by those who write to it."""
+class _OpenFile:
+    """A file that stays open when polars closes it."""
 
     mode = "wb"
 
@@ -61,144 +67,68 @@ class _KeptOpen:
         return False
 
 
-def dump_csv(value: Any, file: BinaryIO, separator: str, encoding: str) -> None:
-    """Write a frame as csv.
+def _scan_path(file: BinaryIO) -> str | None:
+    """Return the path from which polars may read lazily, None when there is none or polars takes it for a pattern."""
+    path = local_path(file)
+    return None if path is None or any(character in path for character in "*?[") else path
 
-    Parameters
-    ----------
-    value
-        A DataFrame or LazyFrame.
-    file
-        A binary file.
-    separator
-        What stands between two values.
-    encoding
-        Python's name of the encoding; polars itself writes UTF-8 only.
-    """
+
+def dump_csv(value: Any, file: BinaryIO, separator: str, encoding: str) -> None:
+    """Write a frame as csv; polars itself writes UTF-8 only."""
     if encoding.lower() in _UTF8:
-        _write(value, file, "csv", separator=separator)
+        dump(value, file, "csv", separator=separator)
         return
     buffer = io.BytesIO()
-    _write(value, buffer, "csv", separator=separator)
+    dump(value, buffer, "csv", separator=separator)
     file.write(buffer.getvalue().decode().encode(encoding))
 
 
 def load_csv(file: BinaryIO, separator: str, encoding: str, lazy: bool) -> Any:
-    """Return the frame of a csv file; an empty file gives an empty one.
-
-    Parameters
-    ----------
-    file
-        A binary file.
-    separator, encoding
-        As written.
-    lazy
-        Whether to give a LazyFrame.
-    """
+    """Return the frame of a csv file; an empty file gives an empty one."""
     pl = _polars()
-    path = local_path(file) if lazy and encoding.lower() in _UTF8 else None
+    utf8 = encoding.lower() in _UTF8
+    path = _scan_path(file) if lazy and utf8 else None
     try:
         if path is not None:
             frame = pl.scan_csv(path, separator=separator)
-            frame.collect_schema()  # here, and not at the user's collect(), an empty file shows
+            frame.collect_schema()  # an empty file raises here instead of at the user's collect()
             return frame
-        data = file.read()
-        text = data if encoding.lower() in _UTF8 else data.decode(encoding).encode()
-        read = pl.read_csv(text, separator=separator)
+        source = for_polars(file) if utf8 else file.read().decode(encoding).encode()
+        frame = pl.read_csv(source, separator=separator)
     except pl.exceptions.NoDataError:
         return _empty(lazy)
-    return read.lazy() if lazy else read
+    return frame.lazy() if lazy else frame
 
 
 def dump_json(value: Any, file: BinaryIO, lines: bool) -> None:
-    """Write a frame as a JSON list of rows, or one row a line.
-
-    Parameters
-    ----------
-    value
-        A DataFrame or LazyFrame.
-    file
-        A binary file.
-    lines
-        Whether each row gets a line.
-    """
+    """Write a frame as a JSON list of rows, or as one row a line."""
     if lines:
-        _write(value, file, "ndjson")
+        dump(value, file, "ndjson")
         return
     frame = value.collect() if isinstance(value, _polars().LazyFrame) else value
     frame.write_json(file)
 
 
 def load_json(file: BinaryIO, lines: bool, lazy: bool) -> Any:
-    """Return the frame of a JSON file; an empty file gives an empty one.
-
-    Parameters
-    ----------
-    file
-        A binary file.
-    lines
-        Whether each row has a line.
-    lazy
-        Whether to give a LazyFrame.
-    """
+    """Return the frame of a JSON file; an empty file gives an empty one."""
     pl = _polars()
     source = seekable(file)
     start = source.tell()
     if not source.read(64).strip():
         return _empty(lazy)
     source.seek(start)
-    path = local_path(source) if lazy and lines else None
+    path = _scan_path(source) if lazy and lines else None
     if path is not None:
         return pl.scan_ndjson(path)
-    data = source.read()
-    read = pl.read_ndjson(data) if lines else pl.read_json(data)
-    return read.lazy() if lazy else read
+    frame = (pl.read_ndjson if lines else pl.read_json)(for_polars(source))
+    return frame.lazy() if lazy else frame
 
 
-def dump_parquet(value: Any, file: BinaryIO, compression: str | None) -> None:
-    """Write a frame as parquet.
-
-    Parameters
-    ----------
-    value
-        A DataFrame or LazyFrame.
-    file
-        A binary file.
-    compression
-        Its name; None: not compressed.
-    """
-    _write(value, file, "parquet", compression=compression or "uncompressed")
-
-
-def dump_feather(value: Any, file: BinaryIO) -> None:
-    """Write a frame as feather (Arrow IPC).
-
-    Parameters
-    ----------
-    value
-        A DataFrame or LazyFrame.
-    file
-        A binary file.
-    """
-    _write(value, file, "ipc")
-
-
-def load_arrow(file: BinaryIO, format: str, lazy: bool) -> Any:  # noqa: A002 - the field's word
-    """Return the frame of a parquet or feather file.
-
-    Parameters
-    ----------
-    file
-        A binary file.
-    format
-        "parquet" or "feather".
-    lazy
-        Whether to give a LazyFrame.
-    """
+def load_arrow(file: BinaryIO, format: Literal["parquet", "ipc"], lazy: bool) -> Any:  # noqa: A002
+    """Return the frame of a parquet or feather (Arrow IPC) file."""
     pl = _polars()
-    path = local_path(file)
-    if lazy and path is not None:
-        return pl.scan_parquet(path) if format == "parquet" else pl.scan_ipc(path)
-    data = io.BytesIO(file.read())
-    read = pl.read_parquet(data) if format == "parquet" else pl.read_ipc(data)
-    return read.lazy() if lazy else read
+    path = _scan_path(file) if lazy else None
+    if path is not None:
+        return getattr(pl, f"scan_{format}")(path)
+    frame = getattr(pl, f"read_{format}")(for_polars(file))
+    return frame.lazy() if lazy else frame

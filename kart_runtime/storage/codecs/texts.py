@@ -1,4 +1,4 @@
-"""How are text, lines, XML and plain bytes written? By the standard library alone."""
+"""Text, lines, XML and plain bytes, by the standard library alone."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ def _decoded(data: bytes, as_type: Any) -> Any:
 
 
 class Text(FileProcessor):
-    """Text; a list is written as lines. Reading gives the list of lines, as gokart does."""
+    """Text; a list is written as lines. Reading returns the list of lines, as in gokart."""
 
     def format(self) -> Any:
         """Return None, luigi's format of text."""
         return None
 
     def dump(self, value: Any, file: BinaryIO) -> None:
-        """Write text, or each element of a list on a line of its own."""
+        """Write text, or each element of a list on its own line."""
         as_binary(file).write(_encoded(value))
 
     def load(self, file: BinaryIO, as_type: Any = None) -> Any:
-        """Read the lines without their line ends and trailing blanks; the whole text when the task stores `str`."""
+        """Read the lines without line ends and trailing blanks; the whole text if the task stores `str`."""
         return _decoded(as_binary(file).read(), as_type)
 
 
 class Gzip(FileProcessor):
-    """Text like `Text`, compressed by gzip. Equal text gives equal bytes: no time is stored."""
+    """Text like `Text`, compressed by gzip. Equal text gives equal bytes, because no time is stored."""
 
     def dump(self, value: Any, file: BinaryIO) -> None:
-        """Write text, or each element of a list on a line of its own."""
+        """Write text, or each element of a list on its own line."""
         file.write(gzip.compress(_encoded(value), mtime=0))
 
     def load(self, file: BinaryIO, as_type: Any = None) -> Any:
-        """Read the lines, or the whole text when the task stores `str`."""
+        """Read the lines, or the whole text if the task stores `str`."""
         return _decoded(gzip.decompress(file.read()), as_type)
 
 
@@ -58,14 +58,14 @@ class Xml(FileProcessor):
         return None
 
     def dump(self, value: Any, file: BinaryIO) -> None:
-        """Write a tree; one without a root is an empty file."""
+        """Write a tree; a tree without a root gives an empty file."""
         if not isinstance(value, ET.ElementTree):
             raise CannotEncode("xml", "an xml.etree.ElementTree.ElementTree", type(value).__name__)
         if value.getroot() is not None:
             as_binary(file).write(ET.tostring(value.getroot()))
 
     def load(self, file: BinaryIO, as_type: Any = None) -> Any:  # noqa: ARG002 - there is one type only
-        """Read a tree; an empty file gives one without a root."""
+        """Read a tree; an empty file gives a tree without a root."""
         data = as_binary(file).read()
         # Entities cannot explode: expat has bounded them since 2.4.1, older than any Python that is supported here.
         return ET.ElementTree(ET.fromstring(data)) if data.strip() else ET.ElementTree()  # noqa: S314

@@ -1,7 +1,7 @@
-"""How are bytes kept on a file system? A key is a path; a file appears by a rename, so it is whole or absent.
+"""Store of files on a file system: a key is a path, and a file appears by a rename, so writes are atomic.
 
-The temporary file lies beside the target, because a rename is atomic only inside one file system. Its name holds host,
-process and a counter, not random numbers: `random` may be seeded alike in two processes that write the same file.
+The temporary file is next to the target, because a rename is atomic only inside one file system. Its name holds host,
+process and a counter, not random numbers: `random` may have the same seed in two processes that write the same file.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from kart_runtime.storage.stores import Stat
 from kart_runtime.system import after_fork
 
 TEMPORARY_PREFIX = ".kart-"
-"""Every temporary file's name starts with this; such files are no objects."""
+"""Prefix of the names of temporary files, which are no objects."""
 
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows would change ends of lines
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
@@ -29,12 +29,12 @@ _counter = itertools.count()
 
 
 class _Names:
-    """The beginning of this process's temporary names, worked out once: asking for the process's number is a call."""
+    """Prefix of this process's temporary names, computed once because the process id is a system call."""
 
     prefix: ClassVar[str] = ""
 
     @classmethod
-    def begin(cls) -> None:
+    def set_prefix(cls) -> None:
         cls.prefix = f"{TEMPORARY_PREFIX}{socket.gethostname()[:60]}-{os.getpid()}-"
 
 
@@ -43,35 +43,29 @@ after_fork(_Names.begin)
 
 
 class LocalStore:
-    """Files of this machine, or of a disk that it mounts."""
+    """Files of this machine, or of a file system that it mounts."""
 
     def stat(self, key: str) -> Stat | None:
-        """Return what is known of a file, None when there is none."""
+        """Return size and time of a file, None if there is none."""
         try:
-            found = os.stat(key)  # noqa: PTH116 - one system call; a Path costs more than the call
+            status = os.stat(key)  # noqa: PTH116 - one system call; a Path costs more than the call
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return Stat(key, found.st_size, found.st_mtime)
+        return Stat(key, status.st_size, status.st_mtime)
 
     def open(self, key: str) -> BinaryIO:
-        """Open a file for reading.
-
-        Raises
-        ------
-        ObjectMissing
-            When there is none.
-        """
+        """Open a file for reading; raise `ObjectMissing` if there is none."""
         try:
             return open(key, "rb")  # noqa: PTH123 - the caller closes it
         except (FileNotFoundError, NotADirectoryError) as error:
             raise ObjectMissing(key) from error
 
     def write(self, key: str) -> _Write:
-        """Open a file for writing; it appears whole when the block ends."""
+        """Open a file for writing; it becomes visible when the block ends, and not at all if the block raises."""
         return _Write(key)
 
     def put(self, key: str, data: bytes) -> None:
-        """Write a small file straight to its place, by one system call: whole, or empty if the process dies before."""
+        """Write a small file in place by one system call: complete, or empty if the process dies before it."""
         try:
             descriptor = os.open(key, _REPLACE, 0o666)
         except FileNotFoundError:
@@ -82,7 +76,7 @@ class LocalStore:
                 return
         finally:
             os.close(descriptor)
-        # A full disk takes a part, and says why only when it is asked for the rest.
+        # A full disk takes a part of the data, and reports the error only for the rest.
         os.unlink(key)  # noqa: PTH108
         with self.write(key) as file:
             file.write(data)
@@ -96,21 +90,21 @@ class LocalStore:
         return True
 
     def list(self, prefix: str) -> Iterator[Stat]:
-        """Go through the files below a folder, sorted by path; temporary files are left out."""
+        """Iterate over the files below a folder, sorted by path, without temporary files."""
         for folder, folders, files in os.walk(prefix):
             folders.sort()
             for name in sorted(files):
                 if not name.startswith(TEMPORARY_PREFIX):
-                    found = self.stat(str(Path(folder) / name))
-                    if found is not None:  # it may have been removed since the listing
-                        yield found
+                    stat = self.stat(str(Path(folder) / name))
+                    if stat is not None:  # it may have been deleted since the listing
+                        yield stat
 
 
 class _Write:
     """The ``with`` block of one write, and the file inside it.
 
-    A descriptor of its own instead of Python's file objects: these ask the system four more things for each file, which
-    for a small one is most of the cost.
+    It uses a descriptor instead of Python's file objects, which make four more system calls for each file: for a small
+    file that is most of the cost.
     """
 
     __slots__ = ("_descriptor", "_key", "_temporary")
@@ -119,7 +113,7 @@ class _Write:
         self._key = key
 
     def __enter__(self) -> BinaryIO:
-        folder = self._key[: self._key.rfind("/") + 1]
+        folder = self._key[: max(self._key.rfind("/"), self._key.rfind(os.sep)) + 1]
         self._temporary = f"{folder}{_Names.prefix}{next(_counter)}"
         try:
             self._descriptor = os.open(self._temporary, _CREATE, 0o666)
@@ -131,18 +125,18 @@ class _Write:
     def write(self, data: Any) -> int:
         """Write all the bytes; one system call takes at most 2 GiB of them."""
         size = os.write(self._descriptor, data)
-        whole: int = data.nbytes if isinstance(data, memoryview) else len(data)
-        if size < whole:
-            rest = memoryview(data).cast("B")
-            while size < whole:
-                size += os.write(self._descriptor, rest[size:])
-        return whole
+        total: int = data.nbytes if isinstance(data, memoryview) else len(data)
+        if size < total:
+            view = memoryview(data).cast("B")
+            while size < total:
+                size += os.write(self._descriptor, view[size:])
+        return total
 
     def flush(self) -> None:
-        """Do nothing: nothing is held back."""
+        """Do nothing: nothing is buffered."""
 
     def fileno(self) -> int:
-        """Return the number by which the system knows the file."""
+        """Return the file descriptor."""
         return self._descriptor
 
     @property

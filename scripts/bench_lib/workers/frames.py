@@ -1,8 +1,8 @@
 """kart_runtime and gokart: five tasks that pass on a data frame; only the import differs.
 
-``frames FORMAT ROWS ENGINE [MEGABYTES]``; MEGABYTES is the size of kart_runtime's value cache, if not the default.
+``frames FORMAT ROWS ENGINE [MB]``; MB is the size of kart_runtime's cache of values, else its default.
 
-Reports CPU and wall seconds of the build. The frame is created before, and all libraries are loaded.
+Prints CPU and wall seconds of the build. The frame is created before, and all libraries are loaded.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 import luigi
 import pandas as pd
+import polars as pl
 import pyarrow.feather
 import pyarrow.parquet  # noqa: F401  # loaded by the engines on first use
 
@@ -22,24 +23,27 @@ from bench_lib.workers import sample_frame
 
 FORMAT, ROWS = sys.argv[1], int(sys.argv[2])
 engine: Any = importlib.import_module(sys.argv[3])
-TaskOnKart, build = engine.TaskOnKart, engine.build
-frames: list[pd.DataFrame] = []
+build = engine.build
+TYPE: Any = pl.DataFrame if FORMAT.startswith("polars-") else pd.DataFrame
+SUFFIX = FORMAT.removeprefix("polars-")
+Base: Any = engine.TaskOnKart[TYPE]
+frames: list[Any] = []
 
 
-class First(TaskOnKart):  # type: ignore[misc, valid-type]
+class First(Base):  # type: ignore[misc]
     """Task that stores the frame first."""
 
     def output(self) -> Any:
         """Return a target of the format."""
-        return self.make_target(f"first.{FORMAT}")
+        return self.make_target(f"first.{SUFFIX}")
 
     def run(self) -> None:
         """Store the frame that was created before the clock started."""
         self.dump(frames[0])
 
 
-class Next(TaskOnKart):  # type: ignore[misc, valid-type]
-    """Task that loads the frame of the previous task, changes one column and stores it."""
+class Next(Base):  # type: ignore[misc]
+    """Task that loads the frame of the task before, changes one column and stores it."""
 
     i = luigi.IntParameter()
 
@@ -49,7 +53,7 @@ class Next(TaskOnKart):  # type: ignore[misc, valid-type]
 
     def output(self) -> Any:
         """Return a target of the format."""
-        return self.make_target(f"next.{FORMAT}")
+        return self.make_target(f"next.{SUFFIX}")
 
     def run(self) -> None:
         """Load, change, store."""
@@ -57,7 +61,7 @@ class Next(TaskOnKart):  # type: ignore[misc, valid-type]
 
 
 if __name__ == "__main__":
-    frames.append(sample_frame.make(ROWS))
+    frames.append(sample_frame.make(ROWS, FORMAT))
     total = int(frames[0]["count"].sum())
     last = Next(i=sample_frame.STEPS)
     wall, cpu = time.perf_counter(), time.process_time()

@@ -1,6 +1,6 @@
-"""Baseline for data frames: a library's own five writes and four reads, ``frames_raw FORMAT ROWS``.
+"""Lower bound for data frames: a library's own five writes and four reads, ``frames_raw FORMAT ROWS``.
 
-Parquet with zstd and feather with lz4 by pyarrow, pickle protocol 5 straight to the file, csv by pandas.
+Parquet with zstd and feather with lz4 by pyarrow, pickle protocol 5 straight to the file, csv by pandas, polars' own.
 """
 
 from __future__ import annotations
@@ -8,8 +8,10 @@ from __future__ import annotations
 import pickle
 import sys
 import time
+from typing import Any
 
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet
@@ -18,10 +20,14 @@ from bench_lib.child import report
 from bench_lib.workers import sample_frame
 
 
-def write(frame: pd.DataFrame, path: str, kind: str) -> None:
-    """Write the frame with the format's own library."""
-    if kind == "pkl":
-        with open(path, "wb") as file:  # noqa: PTH123  # the shortest way
+def write(frame: Any, path: str, kind: str) -> None:
+    """Write the frame as this format's own library does."""
+    if kind == "polars-parquet":
+        frame.write_parquet(path, compression="zstd")
+    elif kind == "polars-feather":
+        frame.write_ipc(path)
+    elif kind == "pkl":
+        with open(path, "wb") as file:  # noqa: PTH123  # as short as it can be
             pickle.dump(frame, file, protocol=5)
     elif kind == "csv":
         frame.to_csv(path, index=False)
@@ -31,23 +37,22 @@ def write(frame: pd.DataFrame, path: str, kind: str) -> None:
         pa.feather.write_feather(pa.Table.from_pandas(frame), path, compression="lz4")
 
 
-def read(path: str, kind: str) -> pd.DataFrame:
+def read(path: str, kind: str) -> Any:
     """Read it back."""
-    frame: pd.DataFrame
+    if kind.startswith("polars-"):
+        return pl.read_parquet(path) if kind == "polars-parquet" else pl.read_ipc(path)
     if kind == "pkl":
         with open(path, "rb") as file:  # noqa: PTH123
-            frame = pickle.load(file)
-        return frame
+            return pickle.load(file)
     if kind == "csv":
         return pd.read_csv(path)
     table = pa.parquet.read_table(path) if kind == "parquet" else pa.feather.read_table(path)
-    frame = table.to_pandas()
-    return frame
+    return table.to_pandas()
 
 
 def main(kind: str, rows: int) -> None:
     """Time the writes and reads."""
-    frame = sample_frame.make(rows)
+    frame = sample_frame.make(rows, kind)
     total = int(frame["count"].sum())
     wall, cpu = time.perf_counter(), time.process_time()
     write(frame, f"0.{kind}", kind)

@@ -1,18 +1,27 @@
-"""Data frame that the tasks pass on: eight columns of every common kind, the same in each process.
+"""Data frame of eight columns of every common kind, the same in each process, by pandas or polars.
 
-Used by the programs `frames` and `frames_raw`, which also share the step from one task to the next and the check.
+The programs ``frames`` and ``frames_raw`` share it, the step from one task to the next, and the check of the result.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
+import polars as pl
 
 STEPS = 4
 
 
-def make(rows: int) -> pd.DataFrame:
-    """Return the frame: two columns of integers, three of floats, words, times, booleans."""
+def make(rows: int, kind: str) -> Any:
+    """Return the frame of a format: two columns of integers, three of floats, words, times, truth values."""
+    frame = make_pandas(rows)
+    return pl.from_pandas(frame) if kind.startswith("polars-") else frame
+
+
+def make_pandas(rows: int) -> pd.DataFrame:
+    """Return the frame of pandas."""
     generator = np.random.default_rng(20260101)
     letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
     words = np.array(["".join(generator.choice(letters, size)) for size in generator.integers(4, 13, 1_000)], object)
@@ -31,14 +40,16 @@ def make(rows: int) -> pd.DataFrame:
     )
 
 
-def step(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the frame with the first column incremented."""
+def step(frame: Any) -> Any:
+    """Return the frame with one more in the first column."""
+    if isinstance(frame, pl.DataFrame):
+        return frame.with_columns(pl.col("count") + 1)
     frame["count"] += 1
     return frame
 
 
-def check(first: int, last: pd.DataFrame) -> None:
-    """Raise SystemExit unless the sum of the last task's frame is that of the first one after all steps."""
-    total, expected = int(last["count"].sum()), first + STEPS * len(last)
-    if total != expected or last.shape[1] != 8:
-        raise SystemExit(f"wrong frame: {total} instead of {expected}, {last.shape[1]} columns")
+def check(first: int, last: Any) -> None:
+    """Raise SystemExit unless the sum of the last frame's first column is that of the first one plus all steps."""
+    actual, expected = int(last["count"].sum()), first + STEPS * len(last)
+    if actual != expected or last.shape[1] != 8:
+        raise SystemExit(f"wrong frame: {actual} instead of {expected}, {last.shape[1]} columns")

@@ -14,11 +14,20 @@ from kart_runtime import BuildFailed, TaskOnKart, build
 from kart_runtime.history.ledger import Ledger, LogFiles, module_versions, new_run_id
 from kart_runtime.history.runs import RunRecord, read_records
 from kart_runtime.storage import registry
-from kart_runtime.storage.target import Stored
+from kart_runtime.storage.target import OutputRecord
 from tests.runtime.far_store import FarStore
 
 RECORD = RunRecord(
-    "Task", "module", "id", "done", "2026-01-01T00:00:00+00:00", 0.5, 7, {"a": "1"}, (Stored("u", 1, "c"),), ("l",)
+    "Task",
+    "module",
+    "id",
+    "done",
+    "2026-01-01T00:00:00+00:00",
+    0.5,
+    7,
+    {"a": "1"},
+    (OutputRecord("u", 1, "c"),),
+    ("l",),
 )
 
 
@@ -41,7 +50,7 @@ def test_records_come_back(tmp_path):
 @given(
     texts=st.lists(st.text(), min_size=5, max_size=5),
     params=st.dictionaries(st.text(), st.text(), max_size=4),
-    outputs=st.lists(st.builds(Stored, st.text(), st.integers(0), st.text("0123456789abcdef")), max_size=3),
+    outputs=st.lists(st.builds(OutputRecord, st.text(), st.integers(0), st.text("0123456789abcdef")), max_size=3),
     seed=st.none() | st.integers(),
     seconds=st.floats(0, 1e9),
 )

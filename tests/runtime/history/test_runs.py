@@ -14,6 +14,7 @@ from kart_runtime.history.ledger import Ledger
 from kart_runtime.history.runs import RunFiles, TaskName, list_runs, read_records, read_runs
 from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.stores import Stat
+from kart_runtime.storage.target import OutputRecord
 from tests.runtime.run_files import AS_JSON, RECORD, put, put_cut_and_foreign, write
 
 NEVER = {"run_id": "r", "tasks": {"module": {"Task": ["other", "id"], "Never": ["x"]}}}
@@ -86,9 +87,16 @@ def test_a_line_that_should_name_tasks_and_does_not_is_told(tmp_path, tasks):
 
 
 def test_a_later_version_may_add_fields(workspace):
-    line = {**AS_JSON, "novelty": 1, "outputs": [{"url": "u", "size": 1, "sha256": "c", "novelty": 2}]}
+    line = {**AS_JSON, "novelty": 1, "outputs": [{"url": "u", "size": 1, "checksum": "c", "novelty": 2}]}
     put(workspace, "20260101T000000Z-a.jsonl", json.dumps({"novelty": 1}) + "\n" + json.dumps(line))
     assert [record.outputs for record in read_records(workspace)] == [RECORD.outputs]
+
+
+def test_a_record_without_the_name_of_its_algorithm_holds_a_sha256(workspace):
+    outputs = [{"url": "u", "size": 1, "sha256": "c"}, {"url": "v", "size": 2, "sha256": ""}]
+    put(workspace, "20260101T000000Z-a.jsonl", json.dumps({**AS_JSON, "outputs": outputs}))
+    (record,) = read_records(workspace)
+    assert record.outputs == (OutputRecord("u", 1, "sha256:c"), OutputRecord("v", 2, ""))
 
 
 def test_no_runs(workspace):

@@ -27,7 +27,7 @@ def taken(target, value, limit=LIMIT):
     """Dump a value; return what a snapshot gives of it, None when there is none."""
     target.dump(value)
     found = snapshot(value, target._codec, target.as_type, limit)
-    return None if found is None else found.give()
+    return None if found is None else found.get()
 
 
 def assert_same(found, read):

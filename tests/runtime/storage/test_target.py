@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kart_runtime import make_target
 from kart_runtime.errors import CannotEncode, ObjectCorrupt, ObjectMissing
+from kart_runtime.storage.checksum import checksum_of
 from kart_runtime.storage.target import Target, with_id
 
 
@@ -22,7 +23,9 @@ def test_size_and_checksum_are_those_of_the_file(tmp_path, suffix):
     frame = pd.DataFrame({"a": range(10_000)})
     stored = target.dump(frame)
     data = Path(target.path()).read_bytes()
-    assert (stored.size, stored.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+    assert (stored.size, stored.checksum) == (len(data), f"xxh3_128:{xxhash.xxh3_128(data).hexdigest()}")
+    with Path(target.path()).open("rb") as file:
+        assert checksum_of(file) == stored.checksum
     assert target.stat().size == stored.size
     pd.testing.assert_frame_equal(target.load(), frame)
 

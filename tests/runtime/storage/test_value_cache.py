@@ -179,7 +179,7 @@ def test_what_does_not_lie_on_a_disk_is_not_kept():
     reading, writing = os.pipe()
     values = ValueCache(LIMIT)
     with open(reading, "rb") as file, open(writing, "wb"):
-        values.keep("x.pkl", "a", Target("x.pkl")._codec, None, version_of(file))
+        values.put("x.pkl", "a", Target("x.pkl")._codec, None, version_of(file))
     assert len(values) == 0
 
 
@@ -349,7 +349,7 @@ def test_threads_that_dump_and_load_at_once_get_their_own():
         for thread in threads:
             thread.join()
         assert value_cache.active_cache.size == sum(
-            one.snapshot.size for one in value_cache.active_cache._kept.values()
+            entry.snapshot.size for entry in value_cache.active_cache._entries.values()
         )
     assert not wrong
 

@@ -64,7 +64,7 @@ def test_clean_never_leaves_the_workspace(small_project, kart, tmp_path_factory)
     (root / "outputs" / "link").symlink_to(outside)
     urls = ["outputs/../conf/base/run.yaml", str(outside / "a.pkl"), "outputs/link/b.pkl", "outputs2/c.pkl", "outputs"]
     record = {"task": "Numbers", "module": "x", "unique_id": "0", "state": "done", "started": "", "seconds": 0.0}
-    record["outputs"] = [{"url": url, "size": 1, "sha256": ""} for url in urls]
+    record["outputs"] = [{"url": url, "size": 1, "checksum": ""} for url in urls]
     (root / "outputs/log/runs/9.jsonl").write_text(json.dumps(record) + "\n")
     assert kart("clean", "--yes").lines[-1].startswith("Deleted 18 files")
     assert all(path.exists() for path in precious)
@@ -141,7 +141,7 @@ def test_clean_deletes_what_records_name_in_a_remote_workspace(small_project, ka
     precious = {put(url, "precious") for url in outside}
     mine = put(f"{base}/mine.pkl", "mine")
     record = {"task": "Numbers", "module": "x", "unique_id": "0", "state": "done", "started": "", "seconds": 0.0}
-    record["outputs"] = [{"url": url, "size": 1, "sha256": ""} for url in outside]
+    record["outputs"] = [{"url": url, "size": 1, "checksum": ""} for url in outside]
     put(f"{base}/log/runs/9.jsonl", json.dumps(record))
     before = keys(base)
     typed = kart("clean")

@@ -15,7 +15,7 @@ from kart_runtime.history.cleanup.files import files_of
 from kart_runtime.history.cleanup.recorded import named_urls
 from kart_runtime.history.runs import RunRecord
 from kart_runtime.storage.registry import store_for
-from kart_runtime.storage.target import Stored
+from kart_runtime.storage.target import OutputRecord
 
 _numbers = itertools.count()
 
@@ -206,7 +206,7 @@ def test_no_path_leads_out(tmp_path_factory, parts):
 
 
 def test_what_a_record_names():
-    stored = (Stored("w/x.pkl", 1, ""), Stored("w/y.pkl", 1, ""))
+    stored = (OutputRecord("w/x.pkl", 1, ""), OutputRecord("w/y.pkl", 1, ""))
     record = RunRecord("Task", "module", "id", "done", "", 1.0, outputs=stored, log_files=("task_log", "new_kind"))
     assert list(named_urls("w/", record)) == ["w/x.pkl", "w/y.pkl", "w/log/task_log/Task_id.pkl"]
 

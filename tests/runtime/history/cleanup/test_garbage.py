@@ -27,7 +27,7 @@ from kart_runtime.history.runs import list_runs, read_records
 from kart_runtime.storage.registry import STORES, store_for
 from kart_runtime.storage.stores import UnfinishedUpload
 from kart_runtime.storage.stores.memory import MemoryStore
-from kart_runtime.storage.target import Stored
+from kart_runtime.storage.target import OutputRecord
 
 NOW = time.time()
 
@@ -75,7 +75,7 @@ def urls_in(workspace):
 
 def attempt(workspace, name, urls, module="module", log_files=("task_log",)):
     """Return the record of an attempt that has stored something."""
-    stored = tuple(Stored(url, 4, "") for url in urls)
+    stored = tuple(OutputRecord(url, 4, "") for url in urls)
     record = {
         "task": name.partition(" ")[0],
         "module": module,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kart_runtime.storage.codecs.csv_writer import FEW, can_write, write_csv
+from kart_runtime.storage.codecs.csv_writer import FEW, can_write
 from kart_runtime.storage.codecs.frames import Csv, Tsv
 
 ROWS = 2_400
@@ -37,14 +37,10 @@ words = st.text(characters, max_size=4) | st.sampled_from(["NA", "nan", "", " x 
 objects = words | st.none() | st.integers() | st.floats() | st.booleans() | st.binary(max_size=2) | st.lists(words)
 
 
-def written(frame, sep=","):
-    file = io.BytesIO()
-    write_csv(frame, file, sep)
-    return file.getvalue()
-
-
 def same(frame, sep=","):
-    assert written(frame, sep) == frame.to_csv(index=False, sep=sep).encode()
+    file = io.BytesIO()
+    Csv(sep).dump(frame, file)
+    assert file.getvalue() == frame.to_csv(index=False, sep=sep).encode()
 
 
 def repeated(values, dtype=None):
@@ -154,6 +150,15 @@ def test_what_is_taken():
     assert not can_write(frame, ",", "cp932")
     assert not can_write(pd.DataFrame(np.ones((FEW, 1)), columns=pd.MultiIndex.from_tuples([(1, 2)])), ",", "utf-8")
     assert not can_write(frame.iloc[:, :0], ",", "utf-8")
+
+
+def test_the_types_of_all_columns_decide():
+    words = pd.DataFrame({"a": repeated(["x", "y"]).astype("category"), "b": repeated(["x", None], "string")})
+    times = pd.DataFrame({"a": pd.date_range("2026", periods=ROWS, tz="UTC"), "b": repeated([1, None], "Int64")})
+    for frame in (words, times, *(OTHERS[name] for name in ("whole", "truth", "named twice", "odd names", "parts"))):
+        assert can_write(frame, ",", "utf-8")
+    for name in ("nullable", "categories", "rare"):
+        assert not can_write(OTHERS[name], ",", "utf-8")
 
 
 def test_a_frame_that_writes_itself_is_asked():

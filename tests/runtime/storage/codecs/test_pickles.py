@@ -266,5 +266,5 @@ def test_a_processor_that_wraps_a_pickle_says_what_it_cannot_do():
         def __init__(self, file):
             self.write = file.write
 
-    with pytest.raises(CannotEncode, match="begun anew"):
+    with pytest.raises(CannotEncode, match="again from its start"):
         FileProcessorCodec(Wrapping()).dump(LONG, io.BytesIO())

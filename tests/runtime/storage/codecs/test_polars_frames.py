@@ -75,6 +75,44 @@ def test_a_frame_of_a_file_with_a_path_is_read_when_it_is_collected(codec, monke
     assert lazy.collect().equals(FRAME)
 
 
+@pytest.mark.parametrize("name", ["date=2026/x", "pattern[1]*?/x"])
+@pytest.mark.parametrize("as_type", [pl.DataFrame, pl.LazyFrame])
+def test_a_local_file_is_read_whatever_its_name(codec, name, as_type):
+    frame = pl.DataFrame({"a": range(10_000), "b": [f"text {number}" for number in range(10_000)]})
+    Path(name).parent.mkdir()
+    with Path(name).open("wb") as file:
+        codec.dump(frame, file)
+    with Path(name).open("rb") as file:
+        value = codec.load(file, as_type)
+        assert not file.closed
+    assert value.lazy().collect().equals(frame)
+
+
+def test_a_frame_outlives_its_file(codec):
+    with Path("x").open("wb") as file:
+        codec.dump(FRAME, file)
+    with Path("x").open("rb") as file:
+        read = codec.load(file, pl.DataFrame)
+    Path("x").write_bytes(b"")
+    assert read.equals(FRAME)
+
+
+def test_the_file_is_read_that_was_opened(codec):
+    for name, frame in (("x", FRAME), ("other", FRAME.head(1))):
+        with Path(name).open("wb") as file:
+            codec.dump(frame, file)
+    with Path("x").open("rb") as file:
+        Path("other").replace("x")
+        assert codec.load(file, pl.DataFrame).equals(FRAME)
+
+
+def test_an_empty_local_file_is_an_empty_frame():
+    Path("x").touch()
+    for codec in (Csv(), Json(), JsonLines()):
+        with Path("x").open("rb") as file:
+            assert codec.load(file, pl.DataFrame).is_empty()
+
+
 def test_the_other_library_reads_it(codec):
     file = io.BytesIO()
     codec.dump(FRAME, file)
