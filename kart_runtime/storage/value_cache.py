@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from kart_runtime.storage.codecs import Codec
 from kart_runtime.storage.snapshots import Snapshot, snapshot, stored_bytes
-from kart_runtime.system import after_fork
+from kart_runtime.storage.system import after_fork
 
 MISS: Any = object()
 """What `ValueCache.get` returns when the file has to be read."""

@@ -17,7 +17,7 @@ from functools import partial
 from typing import NamedTuple
 
 from kart_runtime.errors import LockLost
-from kart_runtime.system import after_fork
+from kart_runtime.storage.system import after_fork
 
 _PAUSE = 0.1
 """Seconds between two requests to a server that does not answer."""

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from kart_runtime.errors import RecordsNotStored
 from kart_runtime.storage.stores import Store
 from kart_runtime.storage.stores import put as put_now
-from kart_runtime.system import after_fork
+from kart_runtime.storage.system import after_fork
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from kart_runtime.system import after_fork
+from kart_runtime.storage.system import after_fork
 
 
 class Clients:

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, ClassVar, cast
 
 from kart_runtime.errors import ObjectMissing
 from kart_runtime.storage.stores import Stat
-from kart_runtime.system import after_fork
+from kart_runtime.storage.system import after_fork
 
 TEMPORARY_PREFIX = ".kart-"
 """Prefix of the names of temporary files, which are no objects."""
@@ -38,8 +38,8 @@ class _Names:
         cls.prefix = f"{TEMPORARY_PREFIX}{socket.gethostname()[:60]}-{os.getpid()}-"
 
 
-_Names.begin()
-after_fork(_Names.begin)
+_Names.set_prefix()
+after_fork(_Names.set_prefix)
 
 
 class LocalStore:

@@ -25,7 +25,7 @@ from typing import Any, BinaryIO, Protocol, cast
 from urllib.parse import quote, unquote
 
 from kart_runtime.errors import ConfigError, RequestFailed, StoreError
-from kart_runtime.system import after_fork
+from kart_runtime.storage.system import after_fork
 
 CHUNK = 8 << 20
 """Bytes of one request."""

@@ -30,7 +30,7 @@ from kart_runtime.execution.executors.dask.remote import BEGAN
 from kart_runtime.execution.executors.pickling import DefinitionTable, loads
 from kart_runtime.execution.executors.program_state import Choices, LuigiConfiguration
 from kart_runtime.storage.registry import STORES
-from kart_runtime.system import after_fork
+from kart_runtime.storage.system import after_fork
 
 _HOME = Path.cwd()
 _TELL_SECONDS = 10

@@ -7,13 +7,13 @@ program forgets them, because it must not use their connections.
 from __future__ import annotations
 
 import atexit
-import os
 import threading
 import time
 import weakref
 from collections.abc import Iterable, Sequence
 
 from kart_runtime.execution.executors.processes.process import Specs, WorkerProcess, loaded_specs, standard_streams
+from kart_runtime.storage.system import after_fork
 
 _EXIT_SECONDS = 2.0
 """How long workers may take to end by themselves."""
@@ -104,5 +104,4 @@ _not_children: list[WorkerProcess] = []
 """In a fork: processes that are not its children, referenced so that nobody waits for them."""
 
 atexit.register(_end_all)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_in_fork)
+after_fork(_forget_in_fork)

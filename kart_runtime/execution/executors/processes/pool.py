@@ -26,6 +26,7 @@ from kart_runtime.execution.executors.processes import idle_workers
 from kart_runtime.execution.executors.processes.process import WorkerProcess
 from kart_runtime.execution.executors.processes.worker import Message
 from kart_runtime.execution.executors.program_state import Choices, Settings
+from kart_runtime.storage.system import after_fork
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -238,8 +239,7 @@ def _close_all() -> None:
 
 
 atexit.register(_close_all)  # after `idle_workers`, so that it is called before
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_open.clear)
+after_fork(_open.clear)
 
 
 def _release(idle: list[WorkerProcess], table: DefinitionTable) -> None:
