@@ -39,6 +39,7 @@ class Display:
         self._labels = TaskLabels(())
         self._total = 0
         self._numbers: dict[luigi.Task, int] = {}
+        self._names: dict[luigi.Task, str] = {}
         self._silent = False
         self._summary: Summary | None = None
         self.has_plan = False
@@ -91,8 +92,11 @@ class Display:
         self._error(f"{text}\nCompleted tasks are saved. Run the same command again to resume.")
 
     def _name(self, task: luigi.Task) -> str:
-        number = self._numbers.get(task, 0)
-        return f"[{number}/{max(self._total, number)}] {self._labels(task)}"
+        name = self._names.get(task)
+        if name is None:
+            number = self._numbers.get(task, 0)
+            name = self._names[task] = f"[{number}/{max(self._total, number)}] {self._labels(task)}"
+        return name
 
     def _started(self, task: luigi.Task) -> None:
         if not self._quiet:
