@@ -34,8 +34,7 @@ def _add_words(parser: argparse.ArgumentParser, purpose: str, default: str = "ru
         "words",
         nargs="*",
         metavar="TASK | KEY=VALUE",
-        help=f"TASK: {purpose}, as class name or dotted suffix of its path (default: {default}); "
-        f"KEY=VALUE: {_OVERRIDE}",
+        help=f"TASK: {purpose} (class name or dotted suffix of its path; default: {default}); KEY=VALUE: {_OVERRIDE}",
     )
 
 
@@ -117,7 +116,7 @@ COMMANDS = (
     Command(
         "run",
         "run tasks and their incomplete dependencies",
-        "Run tasks and their incomplete dependencies. Without TASK, runs the task set in run.task.",
+        "Run tasks and their incomplete dependencies. Without TASK, runs the task set in\nrun.task.",
         """\
 examples:
   kart run
@@ -131,7 +130,7 @@ examples:
     Command(
         "plan",
         "show which tasks would run, and why",
-        "Show for each task, in the order of a run, whether it would run, and why. Nothing runs or changes.",
+        "Show for each task, in the order of a run, whether it would run, and why. Nothing\nruns or changes.",
         """\
 examples:
   kart plan
@@ -144,8 +143,8 @@ examples:
     Command(
         "tree",
         "show the dependency tree",
-        "Show each task above the tasks that it requires, with its state: to run, done, not needed or missing.\n"
-        "A task that several others require is expanded once.",
+        "Show each task above the tasks that it requires, with its state: to run, done,\n"
+        "not needed or missing. A task that several others require is expanded once.",
         """\
 examples:
   kart tree
@@ -157,7 +156,7 @@ examples:
     Command(
         "list",
         "list task classes and their parameters",
-        "List the task classes of each module, with the types and defaults of their parameters.",
+        "List the task classes of each module, with the types and defaults of their\nparameters.",
         """\
 examples:
   kart list
@@ -169,7 +168,7 @@ examples:
     Command(
         "config",
         "show every configuration value and its source",
-        "Show the value of every setting and task parameter, with the file and line that set it.",
+        "Show the value of every setting and task parameter, with the file and line that\nset it.",
         """\
 examples:
   kart config
@@ -183,8 +182,9 @@ examples:
     Command(
         "check",
         "check configuration, layout and plan",
-        "Check the configuration of every environment (with --env, of that one), that task modules, configuration and\n"
-        "tests mirror each other, and that run.task can be planned. Nothing runs.",
+        "Check the configuration of every environment (with --env, of that one), that task\n"
+        "modules, configuration and tests mirror each other, and that run.task can be\n"
+        "planned. Nothing runs.",
         """\
 examples:
   kart check
@@ -196,7 +196,7 @@ examples:
     Command(
         "new-task",
         "scaffold a task with its configuration and test",
-        "Write a task module, its YAML file and a test that passes. If one of them exists, nothing is written.",
+        "Write a task module, its YAML file and a test that passes. If one of them exists,\nnothing is written.",
         """\
 examples:
   kart new-task features.encode.EncodeColumns
@@ -207,8 +207,8 @@ examples:
     Command(
         "clean",
         "delete outputs written by kart",
-        "Delete the outputs and log files that the records of runs name: only files that kart has written, and only\n"
-        "inside the workspace. Without --yes, nothing is deleted.",
+        "Delete the outputs and log files that the records of runs name: only files that\n"
+        "kart has written, and only inside the workspace. Without --yes, nothing is deleted.",
         """\
 examples:
   kart clean                    list what would be deleted
@@ -221,9 +221,10 @@ examples:
     Command(
         "gc",
         "delete outputs that no recent run uses",
-        "Delete the outputs and log files of earlier runs that no retained run uses, the records of these runs, and\n"
-        "what killed processes left behind. A run is retained if it is one of the last --keep-runs, if it started\n"
-        "within --keep-days, or if it may still be active. Without --yes, nothing is deleted.",
+        "Delete the outputs and log files of earlier runs that no retained run uses, the\n"
+        "records of these runs, and what killed processes left behind. A run is retained if\n"
+        "it is one of the last --keep-runs, if it started within --keep-days, or if it may\n"
+        "still be active. Without --yes, nothing is deleted.",
         """\
 examples:
   kart gc                               list what would be deleted
@@ -236,8 +237,9 @@ examples:
     Command(
         "migrate",
         "change imports of gokart to kart",
-        "Show, as a diff, what changes in a project that imports gokart: its imports, and the names of gokart's\n"
-        "modules in calls such as patch() and import_module(). Works in any folder. Without --write, nothing changes.",
+        "Show, as a diff, what changes in a project that imports gokart: its imports, and\n"
+        "the names of gokart's modules in calls such as patch() and import_module(). Works\n"
+        "in any folder. Without --write, nothing changes.",
         """\
 examples:
   kart migrate .                           show the changes

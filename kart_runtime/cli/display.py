@@ -199,10 +199,9 @@ class LiveDisplay(Display):
             label = self._labels(self._running)
             self._progress.update(self._bar, completed=self._n_finished, total=total, description=label)
         lines = self._result_lines(results)
-        if lines:  # the bar is drawn again below them
+        if lines:
             self._progress.console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
-        else:
-            self._progress.refresh()
+        self._progress.refresh()
 
     def _result_lines(self, results: list[tuple[luigi.Task, Outcome]]) -> list[str]:
         """Return a line for each failure and for the last other results, and the number of those left out."""

@@ -25,7 +25,7 @@ environment variables:
 
 exit codes:
   0 success   1 a task failed   2 invalid command or configuration, nothing ran
-  3 check found problems   130 interrupted
+  3 check reported problems   130 interrupted
 """
 
 

@@ -106,6 +106,7 @@ def test_in_a_terminal_a_bar_moves_and_the_lines_stay(small_project):
     assert "31/31 Quick done" in re.sub(r"[\[\]]", "", sent)
     assert "said by the task" in sent
     assert "31 tasks: 31 ran, 0 already complete" in sent
+    assert re.search("31/31 ━+ .*Quick", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", sent))
     assert "\x1b[3" in sent
 
 
