@@ -1,4 +1,4 @@
-"""``python -m kart_runtime`` is ``kart``."""
+"""Entry point of `python -m kart_runtime`, which is the command `kart`."""
 
 from kart_runtime.cli import main
 

@@ -135,6 +135,26 @@ def build(
         identity.check_task(root, "build()")
     if options:
         settings = settings.with_options(options)
+    summary, values = run_build(
+        roots, settings, return_values=return_value, on_event=on_event, log_level=log_level, check_all=check_all
+    )
+    if not summary.ok:
+        raise _failure(summary)
+    if not return_value:
+        return None
+    return values[0] if isinstance(task, luigi.Task) else values
+
+
+def run_build(
+    roots: Sequence[luigi.Task],
+    settings: BuildSettings,
+    *,
+    return_values: bool = False,
+    on_event: Listener | None = None,
+    log_level: int | None = None,
+    check_all: bool = False,
+) -> tuple[Summary, list[Any]]:
+    """Run tasks as one plan; return the summary, which holds the failures, and the values if all went well."""
     settings.check()
     with (
         caching_values(settings.value_cache_mb * 1_000_000),
@@ -153,12 +173,7 @@ def build(
             limits=Limits(settings.resources),
         )
         summary = _run(roots, check_all, context)
-        values = [_value(root) for root in roots] if summary.ok and return_value else []
-    if not summary.ok:
-        raise _failure(summary)
-    if not return_value:
-        return None
-    return values[0] if isinstance(task, luigi.Task) else values
+        return summary, [_value(root) for root in roots] if summary.ok and return_values else []
 
 
 def _workspace(roots: Sequence[luigi.Task]) -> str:

@@ -1,49 +1,48 @@
-"""What does a run look like while it runs? Lines, or a moving bar where somebody watches; the build only sends events.
-
-Called by ``run``. A display must never disturb the build: when nobody reads any more, it falls silent.
-"""
+"""Progress of a run: plain lines, or a bar on a terminal. A display never disturbs the build."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO
+
+import luigi
 
 from kart_runtime.cli.messages import user_traceback
-from kart_runtime.cli.task_names import TaskLabels
+from kart_runtime.cli.task_labels import TaskLabels
 from kart_runtime.execution.attempt import AttemptState, Outcome
 from kart_runtime.plan.decisions import Action
 from kart_runtime.schedule.events import BuildFinished, Event, PlanMade, Summary, TaskFinished, TaskStarted
 from kart_runtime.storage.target import path_of
 from kart_runtime.task.nested import iter_flat
 
-_MOST = 20
-"""Tasks not started that are shown; the first few explain as much as a thousand."""
+_MAX_NOT_RUN = 20
+"""Tasks that did not run to list by name; the first few explain as much as a thousand."""
+
+_MAX_LINES = 10
+"""Completed tasks to list by name each time the bar is drawn; of more, only the number."""
+
+_INTERVAL = 0.25
+"""Seconds between two drawings of the bar."""
 
 
 class Display:
-    """Plain lines, one for each task that starts and one for each that ends.
-
-    Parameters
-    ----------
-    source
-        The folder of the project's code, where tracebacks begin.
-    quiet
-        Only the last line, and what failed.
-    """
+    """Plain lines: one when a task starts, one when it ends, and the summary. If `quiet`, only failures and summary."""
 
     def __init__(self, source: Path, *, quiet: bool = False) -> None:
         self._source, self._quiet = source, quiet
         self._labels = TaskLabels(())
         self._total = 0
-        self._planned = False
-        self._places: dict[object, int] = {}
+        self._numbers: dict[luigi.Task, int] = {}
+        self._names: dict[luigi.Task, str] = {}
         self._silent = False
         self._summary: Summary | None = None
+        self.has_plan = False
 
     def __enter__(self) -> Display:
         return self
@@ -54,62 +53,66 @@ class Display:
         """Leave the screen as it is."""
 
     def show(self, event: Event) -> None:
-        """Take an event of the build."""
-        if isinstance(event, PlanMade):
-            self._planned = True
+        """Show an event of the build."""
+        if isinstance(event, TaskStarted):
+            self._numbers.setdefault(event.task, len(self._numbers) + 1)
+            self._started(event.task)
+        elif isinstance(event, TaskFinished):
+            self._finished(event.task, event.outcome)
+        elif isinstance(event, PlanMade):
+            self.has_plan = True  # from here on, tasks may have run
             self._labels = TaskLabels(event.plan.tasks)
             self._total = len(event.plan.with_action(Action.RUN))
-        elif isinstance(event, TaskStarted):
-            self._places[event.task] = len(self._places) + 1
-            self._started(self._name(event.task))
-        elif isinstance(event, TaskFinished):
-            self._finished(self._name(event.task), event.outcome)
         elif isinstance(event, BuildFinished):
             self._summary = event.summary
-            if not event.summary.interrupted:
-                self._line(event.summary.text())
 
-    @property
-    def has_plan(self) -> bool:
-        """Whether tasks may have run."""
-        return self._planned
-
-    def failed(self) -> None:
-        """Show each cause with the project's own part of its traceback, and what it has kept from running."""
-        summary = self._summary
-        if summary is None:
-            return
+    def finish(self, summary: Summary) -> None:
+        """Print the summary, each failure with its traceback in the project's code, and the tasks that were not run."""
+        self._line(summary.text())
         for task, error in summary.failed.items():
             self._error(f"\n{self._labels(task)} failed:\n{user_traceback(error, self._source).rstrip()}")
         for task in summary.missing:
-            places = ", ".join(path_of(target) for target in iter_flat(task.output()))
-            self._error(f"\n{self._labels(task)} comes from outside and does not exist: {places}")
-        for place, (task, cause) in enumerate(summary.not_started.items()):
-            if place == _MOST:
-                self._error(f"... and {len(summary.not_started) - _MOST} more were not started")
+            paths = ", ".join(path_of(target) for target in iter_flat(task.output()))
+            self._error(f"\nexternal input not found: {self._labels(task)}: {paths}")
+        for index, (task, cause) in enumerate(summary.not_started.items()):
+            if index == _MAX_NOT_RUN:
+                self._error(f"... and {len(summary.not_started) - _MAX_NOT_RUN} more were not run")
                 break
-            self._error(f"{self._labels(task)} was not started, because {self._labels(cause)} did not finish")
+            self._error(f"{self._labels(task)} was not run, because upstream {self._labels(cause)} did not complete")
 
     def broken(self, error: Exception) -> None:
-        """Show an error that ended the run although no attempt had failed."""
-        self._error(f"\nThe run was broken off:\n{user_traceback(error, self._source).rstrip()}")
+        """Print an error that ended the run although no task had failed."""
+        if self._summary is not None:
+            self._line(self._summary.text())
+        self._error(f"\nThe run stopped with an unexpected error:\n{user_traceback(error, self._source).rstrip()}")
 
     def interrupted(self) -> None:
-        """Show how far the build came."""
+        """Print how far the build came before Ctrl-C."""
         text = self._summary.text() if self._summary is not None else "Interrupted: nothing had run"
-        self._error(f"{text}\nWhat has finished is kept; run again to go on.")
+        self._error(f"{text}\nCompleted tasks are saved. Run the same command again to resume.")
 
-    def _name(self, task: Any) -> str:
-        place = self._places.get(task, 0)
-        return f"[{place}/{max(self._total, place)}] {self._labels(task)}"
+    def _name(self, task: luigi.Task) -> str:
+        name = self._names.get(task)
+        if name is None:
+            number = self._numbers.get(task, 0)
+            name = self._names[task] = f"[{number}/{max(self._total, number)}] {self._labels(task)}"
+        return name
 
-    def _started(self, name: str) -> None:
+    def _started(self, task: luigi.Task) -> None:
         if not self._quiet:
-            self._line(f"{name} ...")
+            self._line(f"{self._name(task)} ...")
 
-    def _finished(self, name: str, outcome: Outcome) -> None:
+    def _finished(self, task: luigi.Task, outcome: Outcome) -> None:
         if not self._quiet or outcome.state is AttemptState.FAILED:
-            self._line(f"{name} {ending(outcome)}")
+            self._line(self._result(task, outcome))
+
+    def _result(self, task: luigi.Task, outcome: Outcome) -> str:
+        if outcome.state is AttemptState.COMPLETE:
+            return f"{self._name(task)} was completed by another process"
+        if outcome.state is not AttemptState.FAILED:
+            return f"{self._name(task)} done ({outcome.seconds:.1f} s)"
+        reason = str(outcome.error).partition("\n")[0]
+        return f"{self._name(task)} FAILED ({outcome.seconds:.1f} s): {type(outcome.error).__name__}: {reason}"
 
     def _line(self, text: str) -> None:
         self._write(text, sys.stdout)
@@ -117,18 +120,23 @@ class Display:
     def _error(self, text: str) -> None:
         self._write(text, sys.stderr)
 
-    def _write(self, text: str, stream: Any) -> None:
+    def _write(self, text: str, stream: IO[str]) -> None:
         if not self._silent:
             try:
-                print(text, file=stream, flush=True)
-            except BrokenPipeError:
+                stream.write(f"{text}\n")
+                stream.flush()
+            except BrokenPipeError:  # nobody reads any more; the run goes on
                 self._silent = True
                 with suppress(OSError, ValueError):
                     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class LiveDisplay(Display):
-    """A bar with what runs now; the lines of ended tasks scroll above it. Needs rich."""
+    """Bar with a running task; the lines of finished tasks scroll above it. Needs rich.
+
+    The build only appends to a list. A thread draws at intervals, and at once when a task has failed, because to draw
+    takes a hundred times as long as to run a small task.
+    """
 
     def __init__(self, source: Path, *, quiet: bool = False) -> None:
         super().__init__(source, quiet=quiet)
@@ -141,51 +149,72 @@ class LiveDisplay(Display):
             TimeElapsedColumn(),
             TextColumn("{task.description}", markup=False),
             transient=True,
+            auto_refresh=False,
         )
         self._bar = self._progress.add_task("planning", total=None)
+        self._running: luigi.Task | None = None
+        self._n_finished = 0
+        self._lock = threading.Lock()
+        self._new: list[tuple[luigi.Task, Outcome]] = []
+        """Results since the bar was last drawn; guarded by the lock."""
+        self._wake = threading.Event()
+        self._stopped = False
+        self._thread = threading.Thread(target=self._draw_until_stopped, name="kart-display", daemon=True)
 
     def __enter__(self) -> Display:
         self._progress.start()
+        self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._stopped = True
+        self._wake.set()
+        self._thread.join()
         self._progress.stop()
 
-    def _started(self, name: str) -> None:
-        self._progress.update(self._bar, description=name.partition(" ")[2], total=max(self._total, len(self._places)))
+    def _started(self, task: luigi.Task) -> None:
+        self._running = task
 
-    def _finished(self, name: str, outcome: Outcome) -> None:
-        super()._finished(name, outcome)
-        self._progress.advance(self._bar)
+    def _finished(self, task: luigi.Task, outcome: Outcome) -> None:
+        self._n_finished += 1
+        with self._lock:
+            self._new.append((task, outcome))
+        if outcome.state is AttemptState.FAILED:
+            self._wake.set()
 
-    def _line(self, text: str) -> None:
-        self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+    def _draw_until_stopped(self) -> None:
+        with suppress(OSError):  # the terminal is gone; the run goes on
+            while not self._stopped:
+                self._wake.wait(_INTERVAL)
+                self._wake.clear()
+                self._draw()
 
+    def _draw(self) -> None:
+        with self._lock:
+            results, self._new = self._new, []
+        if self._running is not None:
+            total = max(self._total, len(self._numbers))
+            label = self._labels(self._running)
+            self._progress.update(self._bar, completed=self._n_finished, total=total, description=label)
+        lines = self._result_lines(results)
+        if lines:
+            self._progress.console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+        self._progress.refresh()
 
-def ending(outcome: Outcome) -> str:
-    """Return how an attempt ended, in a few words."""
-    seconds = f"{outcome.seconds:.1f} s"
-    if outcome.state is AttemptState.FAILED:
-        reason = str(outcome.error).partition("\n")[0]
-        return f"FAILED ({seconds}): {type(outcome.error).__name__}: {reason}"
-    if outcome.state is AttemptState.COMPLETE:
-        return "was completed by another process"
-    return f"done ({seconds})"
+    def _result_lines(self, results: list[tuple[luigi.Task, Outcome]]) -> list[str]:
+        """Return a line for each failure and for the last other results, and the number of those left out."""
+        failed = AttemptState.FAILED
+        others = [index for index, (_, outcome) in enumerate(results) if outcome.state is not failed]
+        hidden = set(others[:-_MAX_LINES])
+        lines = [self._result(*result) for index, result in enumerate(results) if index not in hidden]
+        return [f"... {len(hidden)} more done", *lines] if hidden else lines
 
 
 def make_display(source: Path, *, quiet: bool = False) -> Display:
-    """Return the display that fits where the output goes.
-
-    Parameters
-    ----------
-    source
-        The folder of the project's code.
-    quiet
-        Only the last line, and what failed.
-    """
-    watched = sys.stdout.isatty() and os.environ.get("TERM", "") != "dumb"
-    if watched and not quiet and importlib.util.find_spec("rich") is not None:
+    """Return the display that fits standard output; tracebacks start in the code below `source`."""
+    terminal = sys.stdout.isatty() and os.environ.get("TERM", "") != "dumb"
+    if terminal and not quiet and importlib.util.find_spec("rich") is not None:
         return LiveDisplay(source)
     return Display(source, quiet=quiet)

@@ -1,6 +1,7 @@
-"""How does a command line become an exit code? Parse, execute, and say in words what went wrong.
+"""Entry point: parse a command line, execute its command, and turn errors into messages and an exit code.
 
-This is the only place where errors turn into text and numbers; the commands raise.
+The commands raise; this is the only module that prints errors. What only some commands need is imported when they run,
+so that `--help` costs no more than argparse.
 """
 
 from __future__ import annotations
@@ -12,9 +13,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from kart_runtime.cli.exit_codes import ExitCode
-from kart_runtime.cli.messages import explain_config, explain_error
 from kart_runtime.cli.parser import parse
-from kart_runtime.errors import ConfigError, KartError
+from kart_runtime.errors import KartError
 
 
 def main(argv: Sequence[str] | None = None, *, package: str | None = None) -> int:
@@ -25,22 +25,28 @@ def main(argv: Sequence[str] | None = None, *, package: str | None = None) -> in
     argv
         The arguments. None: those of the process.
     package
-        The package whose ``python -m PACKAGE`` this is. None: ``kart``, which finds the project by the current folder.
+        Package whose `python -m PACKAGE` this is. None: `kart`, which looks for the project in the current directory
+        and above it.
+
+    Returns
+    -------
+    int
+        The exit code, an `ExitCode`.
     """
-    _print_anything()
+    _replace_unencodable()
     try:
         code = _execute(list(sys.argv[1:] if argv is None else argv), package)
         sys.stdout.flush()
     except BrokenPipeError:
-        # `| head` has seen enough. Python flushes once more at exit, which must not fail loudly either.
+        # `| head` has read enough. Python flushes once more at exit, which must not fail either.
         with suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.PIPE_CLOSED
     return code
 
 
-def _print_anything() -> None:
-    """Let a terminal that lacks a character show its code instead of ending the command."""
+def _replace_unencodable() -> None:
+    """Print the code of a character that the terminal lacks, instead of ending the command."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")
@@ -48,15 +54,14 @@ def _print_anything() -> None:
 
 def _execute(argv: list[str], package: str | None) -> int:
     try:
-        arguments = parse(argv, package)
-        return int(arguments.execute(arguments))
-    except SystemExit as done:  # argparse has printed help, or what is wrong
+        command, arguments = parse(argv, package)
+        return command.load()(arguments)
+    except SystemExit as done:  # argparse has printed help, or an error
         return done.code if isinstance(done.code, int) else ExitCode.REFUSED
-    except ConfigError as error:
-        print(explain_config(error), file=sys.stderr)
-        return ExitCode.REFUSED
     except KartError as error:
-        print(explain_error(error), file=sys.stderr)
+        from kart_runtime.cli.messages import explain
+
+        print(explain(error), file=sys.stderr)
         return ExitCode.REFUSED
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Which exit codes are there? These; `docs/reference/command-line.md` explains them."""
+"""Exit codes; `docs/reference/command-line.md` explains them."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import enum
 
 
 class ExitCode(enum.IntEnum):
-    """How a command ended."""
+    """Result of a command."""
 
     OK = 0
     FAILED = 1
     """A task failed."""
     REFUSED = 2
-    """The arguments or the configuration are not acceptable; nothing has run."""
+    """The arguments or the configuration are invalid; nothing ran."""
     PROBLEMS = 3
-    """`check` found something."""
+    """`check` reported problems."""
     INTERRUPTED = 130
     """Ctrl-C."""
     PIPE_CLOSED = 141
-    """Whoever read the output has gone away."""
+    """Standard output was closed by its reader (broken pipe)."""

@@ -1,12 +1,9 @@
-"""How is a parameter's value written on the screen? As YAML would have it, on one line.
-
-Called by ``config``, ``list`` and `labels`.
-"""
+"""Text forms of values, types and tables, as YAML would write them on one line."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import luigi
@@ -14,7 +11,7 @@ import luigi
 from kart_runtime.project.names import is_task_parameter
 from kart_runtime.task.parameters import ListTaskInstanceParameter, TaskInstanceParameter
 
-_WORDS: dict[type, str] = {
+_TYPE_NAMES: dict[type, str] = {
     luigi.BoolParameter: "bool",
     luigi.IntParameter: "int",
     luigi.FloatParameter: "float",
@@ -23,16 +20,13 @@ _WORDS: dict[type, str] = {
 }
 
 
-def format_value(param: luigi.Parameter[Any], value: object) -> str:
-    """Return a value as text on one line.
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: 1 file, 2 files."""
+    return f"1 {noun}" if number == 1 else f"{number} {noun}s"
 
-    Parameters
-    ----------
-    param
-        The parameter that holds it.
-    value
-        The value.
-    """
+
+def format_value(param: luigi.Parameter[Any], value: object) -> str:
+    """Return the value of a parameter as text on one line."""
     if is_task_parameter(param):
         tasks = value if isinstance(value, tuple | list) else (value,)
         names = ", ".join(_task_name(task) for task in tasks)
@@ -43,7 +37,7 @@ def format_value(param: luigi.Parameter[Any], value: object) -> str:
 
 
 def format_setting(value: object) -> str:
-    """Return a value of a setting as text on one line."""
+    """Return the value of a setting as text on one line."""
     if isinstance(value, str):
         ambiguous = value in {"", "null", "true", "false", "~"} or value != value.strip() or not value.isprintable()
         return json.dumps(value) if ambiguous else value
@@ -65,13 +59,7 @@ def _task_name(task: object) -> str:
 
 
 def type_name(param: luigi.Parameter[Any]) -> str:
-    """Return the type of a parameter in a word.
-
-    Parameters
-    ----------
-    param
-        The parameter.
-    """
+    """Return the type of a parameter in a word or two."""
     if isinstance(param, TaskInstanceParameter):
         return f"task {param.expected_type.__name__}".replace("task Task", "task")
     if isinstance(param, ListTaskInstanceParameter):
@@ -84,8 +72,17 @@ def type_name(param: luigi.Parameter[Any]) -> str:
 
 
 def _word(param: luigi.Parameter[Any]) -> str:
-    for cls, word in _WORDS.items():
+    for cls, word in _TYPE_NAMES.items():
         if isinstance(param, cls):
             return word
     name = type(param).__name__.removeprefix("Optional").removesuffix("Parameter")
     return name.lower() or "text"
+
+
+def columns(rows: Iterable[Sequence[str]], *, indent: str = "") -> list[str]:
+    """Return rows as lines with aligned columns, without trailing spaces."""
+    table = [list(row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return [
+        indent + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table
+    ]

@@ -1,7 +1,4 @@
-"""Where do log records go during a run? To standard error, at the level and in the format of the settings.
-
-Called by ``run``.
-"""
+"""Logging of a run: to standard error, with the level and format of the settings."""
 
 from __future__ import annotations
 
@@ -12,12 +9,12 @@ from contextlib import contextmanager
 
 from kart_runtime.settings import LoggingSettings
 
-_CHATTY = ("botocore",)
-"""Loggers of libraries that tell at INFO, in every run, where they have found what. At DEBUG they are heard."""
+_VERBOSE = ("botocore",)
+"""Loggers of libraries that report details at INFO in every run; shown at DEBUG only."""
 
 
 class _CurrentStderr(logging.Handler):
-    """Writes to whatever standard error is at the moment: a moving bar puts its own in, to keep lines whole."""
+    """Handler that writes to the current standard error, which a live display replaces to keep lines whole."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -28,20 +25,14 @@ class _CurrentStderr(logging.Handler):
 
 @contextmanager
 def logging_as(settings: LoggingSettings) -> Iterator[None]:
-    """Log as the settings say inside a ``with`` block.
-
-    Parameters
-    ----------
-    settings
-        Level and format.
-    """
+    """Apply the logging settings inside a `with` block."""
     root, handler = logging.getLogger(), _CurrentStderr()
     handler.setFormatter(logging.Formatter(settings.format))
     levels = {root: logging.getLevelNamesMapping()[settings.level]}
     if levels[root] == logging.INFO:
-        # One that the program has given a level of its own keeps it.
-        chatty = (logger for logger in map(logging.getLogger, _CHATTY) if logger.level == logging.NOTSET)
-        levels |= dict.fromkeys(chatty, logging.WARNING)
+        # A level that the program has set stays.
+        verbose = (logger for logger in map(logging.getLogger, _VERBOSE) if logger.level == logging.NOTSET)
+        levels |= dict.fromkeys(verbose, logging.WARNING)
     before = {logger: logger.level for logger in levels}
     for logger, level in levels.items():
         logger.setLevel(level)

@@ -1,146 +1,132 @@
-"""Which arguments are there? The parser of all commands, with its examples, and the sorting of free words.
-
-Called by `entry`.
-"""
+"""Argument parser of all commands, with suggestions for what is mistyped."""
 
 from __future__ import annotations
 
 import argparse
 import re
 import sys
-from importlib.metadata import version
 from typing import Any, NoReturn
 
-from kart_runtime.cli.commands import check, clean, config, gc, list_tasks, migrate, new_task, plan, run, tree
+from kart_runtime.cli.command_table import COMMANDS, Command
 from kart_runtime.errors import closest_match
-from kart_runtime.project.conf.sections import SECTIONS
 
-_COMMANDS = (run, plan, tree, list_tasks, config, check, new_task, clean, gc, migrate)
-
-_EXAMPLES = """\
+_EPILOG = """\
 examples:
-  {prog} run                            build what conf says in run.task
-  {prog} run TrainModel                 build one task and what it needs
-  {prog} run TrainModel.max_depth=2     with another value of a parameter
-  {prog} plan                           what would run, and why
-  {prog} config                         every value, and the file it comes from
-  {prog} run --help                     all about one command
+  {prog} run                            run the task set in run.task
+  {prog} run TrainModel                 run one task and its dependencies
+  {prog} run TrainModel.max_depth=2     override a parameter
+  {prog} plan                           show which tasks would run, and why
+  {prog} config                         show every value and its source
+  {prog} run --help                     show the options of one command
 
-environment:
-  KART_ENV    the environment when --env is not given; dev when neither is
-  NO_COLOR    any value: no colours
+environment variables:
+  KART_ENV    environment if --env is not given (default: dev)
+  NO_COLOR    set to any value to disable colors
 
 exit codes:
-  0 fine   1 a task failed   2 refused, nothing ran   3 check found problems   130 interrupted
+  0 success   1 a task failed   2 invalid command or configuration, nothing ran
+  3 check reported problems   130 interrupted
 """
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that guesses what was meant."""
+    """Argument parser that suggests what was meant."""
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         super().__init__(allow_abbrev=False, **kwargs)
 
     def error(self, message: str) -> NoReturn:
-        """Print what is wrong, with the nearest command where one was mistyped, and exit with 2."""
-        wrong = re.match(r"argument COMMAND: invalid choice: '(.*?)'", message)
-        if wrong:
-            known = [command.NAME for command in _COMMANDS]
-            guess = closest_match(wrong[1], known)
-            hint = f"did you mean '{guess}'?" if guess else f"expected: {', '.join(known)}"
-            message = f"there is no command '{wrong[1]}'\n       {hint}"
-        self.exit(2, f"error: {message}\n       {self.prog} --help says what there is\n")
+        """Print the error, with the closest command if one was mistyped, and exit with 2."""
+        hint = f"Run `{self.prog} --help` to list the options."
+        mistyped = re.match(r"argument COMMAND: invalid choice: '(.*?)'", message)
+        if mistyped:
+            known = [command.name for command in COMMANDS]
+            guess = closest_match(mistyped[1], known)
+            suggestion = f"did you mean '{guess}'?" if guess else f"expected: {', '.join(known)}"
+            message = f"unknown command '{mistyped[1]}'\n       {suggestion}"
+            hint = f"Run `{self.prog} --help` to list the commands."
+        self.exit(2, f"error: {message}\n       {hint}\n")
 
 
 class _Version(argparse.Action):
-    """Prints the version; looked up only when asked for, since that reads the installed distributions."""
+    """Action that prints the version."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        from importlib.metadata import version  # reads the installed distributions
+
         print(f"kart-runtime {version('kart-runtime')}")
         parser.exit(0)
 
 
-def parse(argv: list[str], package: str | None) -> argparse.Namespace:
-    """Return the arguments, with ``execute`` as the function that executes the command.
-
-    Parameters
-    ----------
-    argv
-        The arguments.
-    package
-        The package whose command line this is.
-
-    Raises
-    ------
-    SystemExit
-        When help was asked for, or the arguments are not acceptable; it has been printed.
-    """
+def parse(argv: list[str], package: str | None) -> tuple[Command, argparse.Namespace]:
+    """Return the command and its arguments; print help or an error and raise `SystemExit` if there is no command."""
     parser = _parser(package)
-    arguments, left = parser.parse_known_args(argv)
+    arguments, rest = parser.parse_known_args(argv)
     arguments.package = package
-    if "command" not in arguments or arguments.command is None:
+    if arguments.command is None:
         parser.print_help(sys.stderr)
         parser.exit(2)
-    _take_words(arguments, left)
-    return arguments
+    _add_words(arguments, rest)
+    return next(command for command in COMMANDS if command.name == arguments.command), arguments
 
 
-def _take_words(arguments: argparse.Namespace, left: list[str]) -> None:
-    """Add the free words that argparse does not take once an option stood between them."""
+def _add_words(arguments: argparse.Namespace, rest: list[str]) -> None:
+    """Add the free words that argparse does not take after an option."""
     parser: argparse.ArgumentParser = arguments.parser
-    options = [word for word in left if word.startswith("-") and word != "-"]
+    options = [word for word in rest if word.startswith("-") and word != "-"]
     if options:
-        guess = _meant(parser, options[0].partition("=")[0])
-        parser.error(f"there is no option {options[0]}" + (f"\n       did you mean '{guess}'?" if guess else ""))
-    if left and not isinstance(getattr(arguments, "words", None), list):
-        parser.error(f"too many arguments: {' '.join(left)}")
-    if left:
-        arguments.words += left
+        guess = _suggest_option(parser, options[0].partition("=")[0])
+        parser.error(f"unknown option {options[0]}" + (f"\n       did you mean '{guess}'?" if guess else ""))
+    if rest and not isinstance(getattr(arguments, "words", None), list):
+        parser.error(f"too many arguments: {' '.join(rest)}")
+    if rest:
+        arguments.words += rest
 
 
-def _meant(parser: argparse.ArgumentParser, option: str) -> str | None:
-    """Return what may have been meant by an option that there is not: a setting of that name, or a similar option."""
+def _suggest_option(parser: argparse.ArgumentParser, option: str) -> str | None:
+    """Return what an unknown option may mean: a setting with its name, or a similar option."""
+    from kart_runtime.project.conf.sections import SECTIONS
+
     name = option.lstrip("-").replace("-", "_")
-    takes_values = any("KEY=VALUE" in str(action.metavar) for action in parser._actions)
-    if takes_values and name in SECTIONS["run"]:
+    takes_overrides = any("KEY=VALUE" in str(action.metavar) for action in parser._actions)
+    if takes_overrides and name in SECTIONS["run"]:
         return f"run.{name}=VALUE"
     return closest_match(option, [known for action in parser._actions for known in action.option_strings])
 
 
 def _parser(package: str | None) -> Parser:
     prog = f"python -m {package}" if package else "kart"
-    parser = Parser(
-        prog=prog,
-        description="Run the pipelines of a kart project, and say what they would do.",
-        epilog=_EXAMPLES.format(prog=prog),
-    )
+    parser = Parser(prog=prog, description="Run the pipelines of a kart project.", epilog=_EPILOG.format(prog=prog))
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version of kart-runtime and exit")
-    shared = _shared()
+    shared = _shared_options()
     for action in shared._actions:
         parser._add_action(action)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=Parser)
-    for command in _COMMANDS:
+    for command in COMMANDS:
         sub = commands.add_parser(
-            command.NAME,
+            command.name,
             parents=[shared],
-            help=command.HELP,
-            description=command.DESCRIPTION,
-            epilog=command.EXAMPLES.replace("kart ", f"{prog} "),
+            help=command.help,
+            description=command.description,
+            epilog=command.examples.replace("kart ", f"{prog} "),
         )
-        command.add(sub)
-        sub.set_defaults(execute=command.execute, parser=sub)
+        command.add_arguments(sub)
+        sub.set_defaults(parser=sub)
     return parser
 
 
-def _shared() -> Parser:
-    """Return the options that may stand before and after the command."""
+def _shared_options() -> Parser:
+    """Return the options that may stand before or after the command."""
     shared = Parser(add_help=False)
     # Without SUPPRESS the command's default would overwrite what stood before the command.
     shared.add_argument(
-        "--env", metavar="ENV", default=argparse.SUPPRESS, help="the environment (else $KART_ENV, else dev)"
+        "--env", metavar="ENV", default=argparse.SUPPRESS, help="environment (default: $KART_ENV, or dev)"
     )
     shared.add_argument(
-        "--project", metavar="DIR", default=argparse.SUPPRESS, help="a folder of the project (else the current one)"
+        "--project",
+        metavar="DIR",
+        default=argparse.SUPPRESS,
+        help="project directory (default: the current directory)",
     )
     return shared

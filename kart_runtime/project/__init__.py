@@ -1,10 +1,10 @@
-"""What is a kart project? A folder with ``[tool.kart]``, strict configuration, task modules, and tests to match.
+"""Project: a folder with a `[tool.kart]` table, strict configuration, task modules, and their tests.
 
-The way of a configuration, left to right::
+Configuration flows from left to right::
 
     Project.find ─▶ compose (conf/base < conf/ENV < conf/local) ─▶ dotlist ─▶ bind to the declared parameters ─▶ Session
 
-Called by `kart_runtime.cli` and by projects' own tests and notebooks.
+The command line, and the tests and notebooks of a project, start at `open_project`.
 """
 
 from kart_runtime.errors import ConfigErrors

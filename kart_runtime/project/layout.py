@@ -1,7 +1,6 @@
-"""Does every task module have its configuration and its test, and these their module? The mirror, as a rule.
+"""Layout rule: every task module has a configuration file and a test, and these have their module.
 
-``src/PKG/tasks/x/y.py`` ↔ ``conf/base/tasks/x/y.yaml`` ↔ ``tests/tasks/x/test_y.py``. Called by ``kart check`` and by a
-project's own ``test_layout.py``; `scaffold` writes the three files that this module asks for.
+`src/PKG/tasks/x/y.py` ↔ `conf/base/tasks/x/y.yaml` ↔ `tests/tasks/x/test_y.py`
 """
 
 from __future__ import annotations
@@ -15,12 +14,12 @@ from kart_runtime.project.project import Project
 
 @dataclass(frozen=True)
 class Problem:
-    """A file that is missing, or that belongs to nothing.
+    """File that is missing, or that has no task module.
 
     Attributes
     ----------
     path
-        The file, from the project's root.
+        The file, relative to the root of the project.
     message
         What is wrong, and what to do.
     """
@@ -34,13 +33,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Mirror:
-    """The three files of one task module.
-
-    Attributes
-    ----------
-    module, conf, test
-        The files, whether they exist or not.
-    """
+    """The three files of a task module, whether they exist or not."""
 
     module: Path
     conf: Path
@@ -48,15 +41,7 @@ class Mirror:
 
 
 def mirror(project: Project, module: str) -> Mirror:
-    """Return the three files of a task module.
-
-    Parameters
-    ----------
-    project
-        The project.
-    module
-        The module below the package, such as ``tasks.features.encode``.
-    """
+    """Return the three files of a task module, such as `tasks.features.encode`."""
     *folders, name = module.split(".")
     return Mirror(
         project.package_folder.joinpath(*folders, f"{name}.py"),
@@ -66,7 +51,7 @@ def mirror(project: Project, module: str) -> Mirror:
 
 
 def check_layout(project: Project) -> list[Problem]:
-    """Return what breaks the mirror, sorted by path; an empty list when nothing does.
+    """Check that task modules, configuration files and tests mirror each other.
 
     A module without task classes needs no YAML. Environments need only the files that they change.
 
@@ -74,6 +59,11 @@ def check_layout(project: Project) -> list[Problem]:
     ----------
     project
         The project; its task modules are imported.
+
+    Returns
+    -------
+    list of Problem
+        The problems, sorted by path; empty if there are none.
 
     Raises
     ------
@@ -91,13 +81,15 @@ def _missing(project: Project, modules: dict[str, Path], with_tasks: set[str]) -
         name = project.relative(path)
         if path.name == "__init__.py":
             if module in with_tasks:
-                yield Problem(name, "task classes belong into a module of their own, not into __init__.py")
+                yield Problem(name, "define task classes in a module of their own, not in __init__.py")
             continue
         files = mirror(project, module)
         if module in with_tasks and not files.conf.is_file():
-            yield Problem(project.relative(files.conf), f"missing: {name} has tasks; create it, if only with a comment")
+            yield Problem(
+                project.relative(files.conf), f"missing: {name} defines tasks. Create the file, if only with a comment."
+            )
         if not files.test.is_file():
-            yield Problem(project.relative(files.test), f"missing: the test of {name}")
+            yield Problem(project.relative(files.test), f"missing: the test of {name}. Create it.")
 
 
 def _orphans(project: Project, modules: Iterable[str]) -> Iterator[Problem]:
@@ -106,14 +98,14 @@ def _orphans(project: Project, modules: Iterable[str]) -> Iterator[Problem]:
         for path in sorted((layer / "tasks").rglob("*.yaml")):
             module = ".".join(path.relative_to(layer).with_suffix("").parts)
             if module not in known:
-                yield Problem(project.relative(path), _belongs_to(project, module))
+                yield Problem(project.relative(path), _no_module(project, module))
     for path in sorted((project.tests / "tasks").rglob("test_*.py")):
         parts = path.relative_to(project.tests).with_suffix("").parts
         module = ".".join((*parts[:-1], parts[-1].removeprefix("test_")))
         if module not in known:
-            yield Problem(project.relative(path), _belongs_to(project, module))
+            yield Problem(project.relative(path), _no_module(project, module))
 
 
-def _belongs_to(project: Project, module: str) -> str:
-    wanted = project.relative(mirror(project, module).module)
-    return f"belongs to no task module: there is no {wanted}; rename or delete one of them"
+def _no_module(project: Project, module: str) -> str:
+    path = project.relative(mirror(project, module).module)
+    return f"has no task module: {path} does not exist. Create it, or rename or delete this file."

@@ -1,6 +1,6 @@
-"""Which task class does a name mean? Any dotted ending of its full name that is unique: ``TrainModel`` is enough.
+"""Names of task classes: any dotted suffix of a full name that is unique, such as `TrainModel`.
 
-Used for the names of tasks on the command line, in ``run.task``, and in ``TrainModel.max_depth=5``.
+They are used on the command line, in `run.task`, and in overrides such as `TrainModel.max_depth=5`.
 """
 
 from __future__ import annotations
@@ -13,69 +13,45 @@ import luigi
 from kart_runtime.errors import ConfigError, closest_match
 from kart_runtime.task.parameters import ListTaskInstanceParameter, TaskInstanceParameter, declaration
 
-_HANDFUL = 12
+_MAX_LISTED = 12
+"""Names that a message lists; a longer list does not help."""
 
 
 class TaskNames:
-    """The task classes of a project, found by any unique ending of their names.
-
-    Parameters
-    ----------
-    tasks
-        Full name, such as ``tasks.model.train.TrainModel``, to class.
-    """
+    """Task classes of a project by full name, such as `tasks.model.train.TrainModel`, or any unique suffix of it."""
 
     def __init__(self, tasks: Mapping[str, type[luigi.Task]]) -> None:
         self.tasks = dict(tasks)
-        self._endings: dict[str, list[str]] = {}
+        self._suffixes: dict[str, list[str]] = {}
         for name in self.tasks:
             parts = name.split(".")
-            for first in range(len(parts)):
-                self._endings.setdefault(".".join(parts[first:]), []).append(name)
+            for start in range(len(parts)):
+                self._suffixes.setdefault(".".join(parts[start:]), []).append(name)
 
     def resolve(self, name: str, *, file: str | None = None, key: str | None = None) -> str:
-        """Return the full name that `name` is an ending of.
-
-        Parameters
-        ----------
-        name
-            What was written.
-        file, key
-            Where it was written, for the message.
-
-        Raises
-        ------
-        ConfigError
-            There is no such task, or more than one.
-        """
-        found = self._endings.get(name, [])
+        """Return the full name with this suffix; raise `ConfigError` (at `file` and `key`) unless it is unique."""
         if name in self.tasks:
             return name
-        if len(found) == 1:
-            return found[0]
-        if found:
-            message = f"{name} is the name of {len(found)} tasks"
-            raise ConfigError(message, file=file, key=key, expected=" or ".join(found))
+        matches = self._suffixes.get(name, [])
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            message = f"{name} is the name of {len(matches)} tasks"
+            raise ConfigError(message, file=file, key=key, expected=" or ".join(matches))
         raise ConfigError(
-            f"there is no task {name}", file=file, key=key, suggestion=self.closest_match(name), **self._all()
+            f"unknown task {name}", file=file, key=key, suggestion=self.closest_match(name), **self._all()
         )
 
     def split(self, path: tuple[str, ...]) -> tuple[str, tuple[str, ...]] | None:
-        """Return the full name of the task that a dotted key begins with, and what follows; None without a task.
-
-        Raises
-        ------
-        ConfigError
-            The beginning names more than one task.
-        """
+        """Return the full name of the task that a key starts with, and the rest of the key; None without a task."""
         for length in range(len(path), 0, -1):
-            beginning = ".".join(path[:length])
-            if beginning in self._endings:
-                return self.resolve(beginning, file="command line", key=".".join(path)), path[length:]
+            start = ".".join(path[:length])
+            if start in self._suffixes:
+                return self.resolve(start, file="command line", key=".".join(path)), path[length:]
         return None
 
     def closest_match(self, name: str) -> str | None:
-        """Return the known name closest to one that is not known."""
+        """Return the known name that is closest to an unknown one."""
         whole = closest_match(name, self.tasks)
         short = closest_match(name.rpartition(".")[2], [task.rpartition(".")[2] for task in self.tasks])
         return whole if "." in name and whole else short or whole
@@ -91,10 +67,9 @@ class TaskNames:
         return {".".join(parts[:end]) for parts in map(_parts, self.tasks) for end in range(1, len(parts))}
 
     def _all(self) -> dict[str, str]:
-        # A handful is a help, a hundred is a wall.
         if not self.tasks:
             return {"expected": "a task class in a module of the package's tasks folder, which has none"}
-        return {"expected": "one of " + ", ".join(self._short())} if len(self.tasks) <= _HANDFUL else {}
+        return {"expected": "one of " + ", ".join(self._short())} if len(self.tasks) <= _MAX_LISTED else {}
 
     def _short(self) -> list[str]:
         return [name.rpartition(".")[2] for name in self.tasks]
@@ -110,18 +85,18 @@ def parameters(task: type[luigi.Task]) -> dict[str, luigi.Parameter[Any]]:
 
 
 def own_parameters(task: type[luigi.Task]) -> dict[str, luigi.Parameter[Any]]:
-    """Return the parameters that the project declares: those that the engine gives to each task are left out."""
+    """Return the parameters that the project declares, without those that every task has."""
     engine = _engine_parameters(task.__mro__)
     return {name: parameter for name, parameter in parameters(task).items() if name not in engine}
 
 
 def is_task_parameter(param: luigi.Parameter[Any]) -> bool:
-    """Return whether a parameter's value is a task, which only Python gives."""
+    """Return whether a parameter takes a task, which only Python can supply."""
     return isinstance(param, TaskInstanceParameter | ListTaskInstanceParameter | luigi.TaskParameter)
 
 
 def _engine_parameters(classes: Iterable[type]) -> set[str]:
-    """Return the names declared by classes that are not the project's."""
+    """Return the parameters that classes of kart and luigi declare."""
     return {
         name
         for cls in classes

@@ -1,7 +1,4 @@
-"""How are several mistakes of one configuration told at once? As one error that holds them all.
-
-Used by every module of this package: each check appends to a list, and the last step raises.
-"""
+"""Collected errors: each check of the configuration appends to a list, and the last step raises all of them at once."""
 
 from __future__ import annotations
 
@@ -10,21 +7,15 @@ from collections.abc import Sequence
 from kart_runtime.errors import ConfigError, ConfigErrors
 
 
-def each(error: ConfigError) -> tuple[ConfigError, ...]:
-    """Return the single mistakes that an error stands for."""
+def split_errors(error: ConfigError) -> tuple[ConfigError, ...]:
+    """Return the single errors that an error holds."""
     return error.errors if isinstance(error, ConfigErrors) else (error,)
 
 
 def raise_all(errors: Sequence[ConfigError]) -> None:
-    """Raise what was collected; nothing, when nothing was.
-
-    Raises
-    ------
-    ConfigError
-        The only one, or a `ConfigErrors` with all of them.
-    """
-    found = [single for error in errors for single in each(error)]
-    if len(found) == 1:
-        raise found[0]
-    if found:
-        raise ConfigErrors(found)
+    """Raise the only error, or a `ConfigErrors` with all of them; do nothing if there is none."""
+    singles = [single for error in errors for single in split_errors(error)]
+    if len(singles) == 1:
+        raise singles[0]
+    if singles:
+        raise ConfigErrors(singles)

@@ -1,8 +1,4 @@
-"""Which folder is the project, and which task classes does it have? The one whose ``pyproject.toml`` says so.
-
-A project is a folder whose ``pyproject.toml`` has a ``[tool.kart]`` table. Called by `session`, by the command line,
-and by a project's own tests.
-"""
+"""Project folder: the folder whose `pyproject.toml` has a `[tool.kart]` table, with its task modules."""
 
 from __future__ import annotations
 
@@ -26,18 +22,18 @@ _KEYS = {"package": None, "conf": "conf", "tests": "tests"}
 
 @dataclass(frozen=True)
 class Project:
-    """Where the parts of a project lie.
+    """Folders of a project.
 
     Attributes
     ----------
     root
-        The folder of ``pyproject.toml``.
+        Folder of `pyproject.toml`.
     package
-        The importable name, whose folder is ``src/PACKAGE`` or ``PACKAGE``.
+        Name of the package, whose folder is `src/PACKAGE` or `PACKAGE`.
     conf
-        The folder of the configuration.
+        Folder of the configuration.
     tests
-        The folder of the tests.
+        Folder of the tests.
     """
 
     root: Path
@@ -47,70 +43,80 @@ class Project:
 
     @classmethod
     def find(cls, start: str | Path | None = None) -> Project:
-        """Return the project that a folder belongs to, looking upwards from it.
+        """Return the project that contains a folder.
 
         Parameters
         ----------
         start
-            A folder, or a file in it. None: the current directory.
+            Folder or file to search from, upwards. None: the current directory.
+
+        Returns
+        -------
+        Project
+            The project of the closest `pyproject.toml` with a `[tool.kart]` table.
 
         Raises
         ------
         ConfigError
-            There is none, or its ``[tool.kart]`` table is not acceptable.
+            There is none, or its `[tool.kart]` table is invalid.
         """
         begin = Path.cwd() if start is None else Path(start).absolute()
         if not begin.exists():
             raise ConfigError("no such folder", file=str(begin))
-        looked: list[Path] = []
+        searched: list[Path] = []
         for folder in (begin, *begin.parents):
             path = folder / "pyproject.toml"
             if path.is_file():
                 table = _kart_table(path)
                 if table is not None:
                     return _from_table(folder, table)
-                looked.append(path)
-        seen = "".join(f"\n  {path} has no [tool.kart] table" for path in looked)
+                searched.append(path)
+        seen = "".join(f"\n  {path} has no [tool.kart] table" for path in searched)
         raise ConfigError(
             f"not inside a kart project: no pyproject.toml with a [tool.kart] table in {begin} or above it.{seen}\n"
-            "Change into a project's folder, name it with --project DIR, or make a folder one by adding to its "
-            f"pyproject.toml:\n{_TABLE}"
+            "Change to the folder of a project, pass it as --project DIR, or turn a folder into a project by adding to "
+            f"its pyproject.toml:\n{_TABLE}"
         )
 
     @property
     def source(self) -> Path:
-        """The folder that goes on ``sys.path``: ``src`` where the package is in it, else the root."""
+        """Folder to put on `sys.path`: `src` if it contains the package, else the root."""
         src = self.root / "src"
         return src if src.joinpath(*self.package.split(".")).is_dir() else self.root
 
     @property
     def package_folder(self) -> Path:
-        """The folder of the package."""
+        """Folder of the package."""
         return self.source.joinpath(*self.package.split("."))
 
     @property
     def tasks_folder(self) -> Path:
-        """The folder of the task modules."""
+        """Folder of the task modules."""
         return self.package_folder / "tasks"
 
     def relative(self, path: Path) -> str:
-        """Return a path as messages name it: from the root, with forward slashes."""
+        """Return a path relative to the root, with forward slashes, for messages."""
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
 
     def task_modules(self) -> dict[str, Path]:
-        """Return the task modules, ``tasks.model.train`` to its file, sorted by name."""
-        found = {}
+        """Return the file of each task module, such as `tasks.model.train`, sorted by name."""
+        modules = {}
         for path in sorted(self.tasks_folder.rglob("*.py")):
             parts = path.relative_to(self.package_folder).with_suffix("").parts
             if any(part.startswith(".") or part == "__pycache__" for part in parts):
                 continue
-            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-        return found
+            modules[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+        return modules
 
     def load_tasks(self) -> dict[str, type[luigi.Task]]:
-        """Import every task module and return its classes, ``tasks.model.train.TrainModel`` to the class.
+        """Import every task module and return the task classes.
 
-        Classes whose name begins with an underscore are bases for others, not tasks of the project.
+        Classes whose name starts with an underscore are base classes, not tasks of the project.
+
+        Returns
+        -------
+        dict
+            Full name, such as `tasks.model.train.TrainModel`, to class.
 
         Raises
         ------
@@ -122,7 +128,7 @@ class Project:
         return tasks
 
     def import_tasks(self) -> tuple[dict[str, type[luigi.Task]], dict[str, ConfigError]]:
-        """Import every task module; return the classes, and the modules that cannot be imported with the reason."""
+        """Import every task module; return the classes by full name, and the error of each module that is broken."""
         self.put_on_path()
         tasks: dict[str, type[luigi.Task]] = {}
         failed: dict[str, ConfigError] = {}
@@ -147,21 +153,21 @@ class Project:
         try:
             module = importlib.import_module(full)
         except Exception as error:  # whatever a user's module raises while it is imported
-            where = _line_in(error, self)
+            line = _last_line(error, self)
             raise ConfigError(
-                f"{full} cannot be imported: {type(error).__name__}: {error}", file=where or self.relative(path)
+                f"{full} cannot be imported: {type(error).__name__}: {error}", file=line or self.relative(path)
             ) from error
         if module.__file__ is not None and Path(module.__file__).resolve() != path.resolve():
             raise ConfigError(
-                f"{full} was imported from {module.__file__}, another package of the same name; "
-                f"uninstall that one, or install this project ('pip install -e .')",
+                f"{full} was imported from {module.__file__}, another package with the same name. "
+                f"Uninstall that package, or install this project ('pip install -e .').",
                 file=self.relative(path),
             )
         return module
 
 
 def distinct_causes(errors: list[ConfigError]) -> list[ConfigError]:
-    """Return one error for each cause: modules that import a broken one fail for the same reason."""
+    """Return one error for each cause: modules that import a broken module fail with the same error."""
     first: dict[tuple[str | None, str], ConfigError] = {}
     for error in errors:
         first.setdefault((error.file, repr(error.__cause__)), error)
@@ -184,7 +190,7 @@ def _from_table(root: Path, table: dict[str, Any]) -> Project:
     file = "pyproject.toml"
     errors = [
         ConfigError(
-            "no such key",
+            "unknown key",
             file=file,
             key=f"tool.kart.{key}",
             expected=", ".join(_KEYS),
@@ -199,8 +205,8 @@ def _from_table(root: Path, table: dict[str, Any]) -> Project:
         if isinstance(value, str) and value:
             values[key] = value
         else:
-            found = f"is {value!r}" if key in table else "is missing"
-            errors.append(ConfigError(found, file=file, key=f"tool.kart.{key}", expected="a name in quotes"))
+            message = f"is {value!r}" if key in table else "is missing"
+            errors.append(ConfigError(message, file=file, key=f"tool.kart.{key}", expected="a name in quotes"))
     raise_all(errors)
     project = Project(root, values["package"], root / values["conf"], root / values["tests"])
     _check_folders(project)
@@ -211,12 +217,12 @@ def _check_folders(project: Project) -> None:
     errors = []
     if not all(part.isidentifier() for part in project.package.split(".")):
         raise ConfigError(
-            f"{project.package!r} is not a package's name", file="pyproject.toml", key="tool.kart.package"
+            f"{project.package!r} is not the name of a package", file="pyproject.toml", key="tool.kart.package"
         )
     if not project.package_folder.is_dir():
         errors.append(
             ConfigError(
-                f"there is neither src/{project.package} nor {project.package} in {project.root}",
+                f"neither src/{project.package} nor {project.package} exists in {project.root}",
                 file="pyproject.toml",
                 key="tool.kart.package",
             )
@@ -224,7 +230,7 @@ def _check_folders(project: Project) -> None:
     if not (project.conf / "base").is_dir():
         errors.append(
             ConfigError(
-                f"there is no folder {project.relative(project.conf / 'base')} in {project.root}",
+                f"folder {project.relative(project.conf / 'base')} does not exist in {project.root}",
                 file="pyproject.toml",
                 key="tool.kart.conf",
             )
@@ -243,7 +249,7 @@ def _task_classes(name: str, module: ModuleType) -> dict[str, type[luigi.Task]]:
     }
 
 
-def _line_in(error: Exception, project: Project) -> str | None:
+def _last_line(error: Exception, project: Project) -> str | None:
     """Return the last line of the project's own code that an import went through."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{project.relative(Path(error.filename))}:{error.lineno}"

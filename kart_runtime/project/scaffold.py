@@ -1,7 +1,4 @@
-"""What does a new task begin with? Its module, its configuration and a test that passes: all three, or nothing.
-
-Called by ``kart new-task``. Where the files go is `layout`'s rule, so what is made here always fits it.
-"""
+"""Scaffold of a new task: its module, its configuration and a test that passes, where the layout rule expects them."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ from kart_runtime.project.project import Project
 _MODULE = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
 _CLASS = re.compile(r"[A-Z][A-Za-z0-9]*", re.ASCII)
 _EXPECTED = "MODULE.ClassName, such as features.encode.EncodeColumns"
-_TAKEN = frozenset({"TaskOnKart", "None", "True", "False"})
+_RESERVED = frozenset({"TaskOnKart", "None", "True", "False"})
 _LONGEST = 80
 
 _TASK = '''\
@@ -29,7 +26,7 @@ import luigi
 
 
 class {name}(TaskOnKart[list[int]]):
-    """{title}: the numbers below `size`, until you write here what it makes."""
+    """{title}: the numbers below `size`, until you write what it computes."""
 
     size: luigi.IntParameter = luigi.IntParameter(default=3)
 
@@ -43,32 +40,37 @@ _CONF = """\
 """
 
 _TEST = '''\
-"""{name} makes what its parameters ask for."""
+"""Tests of {name}."""
 
 from kart_runtime import build
 
 from {module} import {name}
 
 
-def test_makes_as_many_numbers_as_asked() -> None:
+def test_counts_up_to_its_size() -> None:
     assert build({name}(size=4)) == [0, 1, 2, 3]
 '''
 
 
 def new_task(project: Project, name: str) -> list[Path]:
-    """Write the three files of a new task and return their paths, the module first.
+    """Write the module, configuration and test of a new task.
 
     Parameters
     ----------
     project
         The project.
     name
-        Module and class below ``tasks``, such as ``features.encode.EncodeColumns``.
+        Module below `tasks` and class, such as `features.encode.EncodeColumns`.
+
+    Returns
+    -------
+    list of Path
+        The files, the module first.
 
     Raises
     ------
     ConfigError
-        The name cannot be used, or one of the files exists. Nothing has been written.
+        The name is invalid, or one of the files exists. Nothing has been written.
     """
     module, class_name = _split(project, name)
     files = mirror(project, module)
@@ -80,24 +82,24 @@ def new_task(project: Project, name: str) -> list[Path]:
 
 def _split(project: Project, name: str) -> tuple[str, str]:
     """Return the module below the package, and the class."""
-    written = name.removeprefix(f"{project.package}.").removeprefix("tasks.")
-    *modules, class_name = written.split(".")
-    if len(written) > _LONGEST:
+    short = name.removeprefix(f"{project.package}.").removeprefix("tasks.")
+    *modules, class_name = short.split(".")
+    if len(short) > _LONGEST:
         raise ConfigError(f"{name!r} is longer than {_LONGEST} characters", expected=_EXPECTED)
     if not modules:
         raise ConfigError(f"{name!r} names no module", expected=_EXPECTED)
     for part in modules:
         if not _MODULE.fullmatch(part) or keyword.iskeyword(part) or part.startswith("test_"):
-            raise ConfigError(f"{part!r} in {name!r} cannot be the name of a module", expected=_EXPECTED)
-    if not _CLASS.fullmatch(class_name) or class_name in _TAKEN:
-        raise ConfigError(f"{class_name!r} in {name!r} cannot be the name of a task class", expected=_EXPECTED)
+            raise ConfigError(f"{part!r} in {name!r} is not a valid name of a module", expected=_EXPECTED)
+    if not _CLASS.fullmatch(class_name) or class_name in _RESERVED:
+        raise ConfigError(f"{class_name!r} in {name!r} is not a valid name of a task class", expected=_EXPECTED)
     return ".".join(("tasks", *modules)), class_name
 
 
 def _check_free(project: Project, files: Mirror) -> None:
     for path in (files.module, files.conf, files.test):
         if path.exists() or path.is_symlink():
-            raise ConfigError("exists already; nothing was written", file=project.relative(path))
+            raise ConfigError("already exists; nothing was written", file=project.relative(path))
         for folder in path.parents:
             if folder.exists() and not folder.is_dir():
                 raise ConfigError(
@@ -106,13 +108,13 @@ def _check_free(project: Project, files: Mirror) -> None:
     package = files.module.with_suffix("")
     if package.exists():
         raise ConfigError(
-            "is a folder, so there can be no module of this name; nothing was written", file=project.relative(package)
+            "is a folder, so a module cannot have this name; nothing was written", file=project.relative(package)
         )
     for folder in files.module.relative_to(project.tasks_folder).parents:
         module = (project.tasks_folder / folder).with_suffix(".py")
         if folder.name and module.exists():
             raise ConfigError(
-                "is a module, so there can be no folder of this name; nothing was written",
+                "is a module, so a folder cannot have this name; nothing was written",
                 file=project.relative(module),
             )
 
@@ -131,7 +133,7 @@ def _content(project: Project, files: Mirror, module: str, class_name: str) -> d
 
 
 def _import_of_base(project: Project) -> str:
-    """Return the import of the class that the project's tasks derive from: its own ``base``, where that has it."""
+    """Return the import of the project's own `TaskOnKart` if its module `base` has one, else of kart's."""
     base = project.package_folder / "base.py"
     if base.is_file() and "TaskOnKart" in _top_names(base):
         return f"\nfrom {project.package}.base import TaskOnKart"
@@ -139,7 +141,7 @@ def _import_of_base(project: Project) -> str:
 
 
 def _top_names(path: Path) -> set[str]:
-    """Return what a module imports, defines or assigns, without importing it."""
+    """Return the names that a module imports, defines or assigns, without importing it."""
     try:
         statements = ast.parse(path.read_text(encoding="utf-8")).body
     except (SyntaxError, ValueError):
@@ -162,30 +164,30 @@ def _title(class_name: str) -> str:
 
 
 def _missing_packages(project: Project, files: Mirror) -> list[Path]:
-    """Return the ``__init__.py`` that new folders need, in a project whose other folders have them."""
-    found = []
+    """Return each `__init__.py` that new folders need, in a project whose other folders have one."""
+    missing = []
     for top, path in ((project.tasks_folder, files.module), (project.tests / "tasks", files.test)):
         if any(top.glob("*/__init__.py")):
             between = path.parent.relative_to(top).parts
             folders = [top.joinpath(*between[:end]) for end in range(1, len(between) + 1)]
-            found += [folder / "__init__.py" for folder in folders if not (folder / "__init__.py").exists()]
-    return found
+            missing += [folder / "__init__.py" for folder in folders if not (folder / "__init__.py").exists()]
+    return missing
 
 
 def _write_all(content: Mapping[Path, str]) -> None:
-    """Write all files, or none: what was made is taken away again when anything fails, an interrupt too."""
-    made: list[Path] = []
+    """Write all files, or none: delete what was created if anything fails, also on Ctrl-C."""
+    created: list[Path] = []
     try:
         for path, text in content.items():
             for folder in reversed([path.parent, *path.parent.parents]):
                 if not folder.exists():
                     folder.mkdir()
-                    made.append(folder)
+                    created.append(folder)
             with path.open("x", encoding="utf-8", newline="\n") as file:
-                made.append(path)
+                created.append(path)
                 file.write(text)
     except BaseException:
-        for path in reversed(made):
+        for path in reversed(created):
             if path.is_dir():
                 path.rmdir()
             else:

@@ -1,6 +1,6 @@
-"""How does a configured project become tasks that can be built? Found, composed, loaded, bound; then activated.
+"""Session: a project with one configuration, which is checked as a whole and then activated.
 
-Called by the command line, and by tests and notebooks of a project::
+In tests and notebooks::
 
     with open_project(env="ci", overrides=["TrainModel.max_depth=2"]) as session:
         build(session.task("RunAll")())
@@ -18,7 +18,7 @@ import luigi
 from kart_runtime.errors import ConfigError
 from kart_runtime.project.conf.bind import Binding, bind
 from kart_runtime.project.conf.dotlist import read_dotlist
-from kart_runtime.project.conf.layers import Layers, choose_environment, compose
+from kart_runtime.project.conf.layers import LOCAL, Layers, choose_environment, compose
 from kart_runtime.project.conf.tree import COMMAND_LINE, Branch, merge
 from kart_runtime.project.names import TaskNames
 from kart_runtime.project.problems import raise_all
@@ -29,24 +29,24 @@ from kart_runtime.task.parameters import ActiveOverrides, Override, set_override
 
 @dataclass
 class Session:
-    """A project with one configuration.
+    """Project with one configuration. As a context manager, it is active inside the `with` block.
 
     Attributes
     ----------
     project
         The project.
     env
-        The environment's name.
+        Name of the environment.
     layers
-        What was laid over one another, lowest first.
+        Names of the layers, the lowest first.
     settings
         The settings.
     overrides
-        Task class to parameter to value, as `kart_runtime.task.parameters` takes them.
+        Task class to parameter to configured value.
     origins
-        Dotted key to where its value was written.
+        Dotted key to the place of its value: `path:line` or `command line`.
     names
-        The project's task classes.
+        Task classes of the project.
     """
 
     project: Project
@@ -60,39 +60,44 @@ class Session:
 
     @property
     def tasks(self) -> dict[str, type[luigi.Task]]:
-        """The task classes by full name."""
+        """Task classes by full name."""
         return self.names.tasks
 
     def task(self, name: str | None = None) -> type[luigi.Task]:
-        """Return a task class by its name, or by any ending of it that is unique.
+        """Return a task class by name.
 
         Parameters
         ----------
         name
-            The name. None: what ``run.task`` says.
+            Full name, or any suffix of it that is unique. None: the task set in `run.task`.
+
+        Returns
+        -------
+        type
+            The task class.
 
         Raises
         ------
         ConfigError
-            There is no such task, more than one, or neither a name nor ``run.task``.
+            There is no such task, more than one, or neither a name nor `run.task`.
         """
-        wanted = name if name is not None else self.settings.run.task
-        if wanted is None:
+        name = name if name is not None else self.settings.run.task
+        if name is None:
             raise ConfigError(
-                "no task was named, and run.task is not set",
+                "no task given, and run.task is not set",
                 key="run.task",
-                expected="a task's name, such as 'task: RunAll' in conf/base/run.yaml",
+                expected="the name of a task, such as 'task: RunAll' in conf/base/run.yaml",
             )
-        return self.tasks[self.names.resolve(wanted)]
+        return self.tasks[self.names.resolve(name)]
 
     def activate(self) -> Session:
-        """Put the configuration in force for this process, until `deactivate`."""
+        """Apply the configuration to this process, until `deactivate`; return the session itself."""
         self.project.put_on_path()
         self._before.append(set_overrides(self.overrides))
         return self
 
     def deactivate(self) -> None:
-        """Put the configuration in force that was there before `activate`."""
+        """Restore the configuration that applied before `activate`."""
         if self._before:
             set_overrides(self._before.pop())
 
@@ -108,46 +113,50 @@ class Session:
 def open_project(
     start: str | Path | Project | None = None, *, env: str | None = None, overrides: Sequence[str] = ()
 ) -> Session:
-    """Return the project of a folder with its configuration, checked as a whole.
+    """Open the project of a folder, and check its whole configuration.
 
     Parameters
     ----------
     start
-        A folder inside the project. None: the current directory.
+        Folder or file inside the project, or a `Project`. None: the current directory.
     env
-        The environment. None: ``$KART_ENV``, else ``dev``.
+        Name of the environment. None: `$KART_ENV`, or `dev`.
     overrides
-        Texts such as ``TrainModel.max_depth=5``, which come last.
+        Texts such as `TrainModel.max_depth=5`, which take precedence over all files.
+
+    Returns
+    -------
+    Session
+        The project with its configuration, not active yet.
 
     Raises
     ------
     ConfigError
-        With every mistake that was found; nothing has been put in force.
+        There is no project, or its configuration is invalid; a `ConfigErrors` holds several errors.
     """
     project = start if isinstance(start, Project) else Project.find(start)
     errors: list[ConfigError] = []
     layers = _layers(project, env, errors)
     names, broken = _names(project, errors)
-    above = read_dotlist(overrides, names, errors)
-    tree = merge(layers.tree, above)
+    tree = merge(layers.tree, read_dotlist(overrides, names, errors))
     bound = bind(tree, names, project.root, errors, modules=broken) if isinstance(tree, Branch) else Binding()
     raise_all(errors)
-    found = (*layers.names, COMMAND_LINE) if overrides else layers.names
-    return Session(project, layers.env, found, bound.settings, bound.overrides, bound.origins, names)
+    layer_names = (*layers.names, COMMAND_LINE) if overrides else layers.names
+    return Session(project, layers.env, layer_names, bound.settings, bound.overrides, bound.origins, names)
 
 
 def _layers(project: Project, env: str | None, errors: list[ConfigError]) -> Layers:
-    """Return the layers; without a known environment those that every environment has, to find more mistakes."""
+    """Return the layers; if the environment is unknown, those of every environment, to find more errors."""
     try:
-        chosen = choose_environment(project, env)
+        name = choose_environment(project, env)
     except ConfigError as error:
         errors.append(error)
-        chosen = "local"
-    return compose(project, chosen, errors)
+        name = LOCAL
+    return compose(project, name, errors)
 
 
 def _names(project: Project, errors: list[ConfigError]) -> tuple[TaskNames, frozenset[str]]:
-    """Return the tasks, and the names of the modules that cannot be imported."""
+    """Return the names of the tasks, and those of the modules that cannot be imported."""
     tasks, failed = project.import_tasks()
     errors.extend(distinct_causes(list(failed.values())))
     return TaskNames(tasks), frozenset(failed)

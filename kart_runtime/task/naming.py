@@ -9,8 +9,12 @@ from kart_runtime.task.base import TaskOnKart
 
 def display_name(task: luigi.Task) -> str:
     """Return the name of a task for messages: family and the beginning of its id."""
-    unique = task.make_unique_id()[:8] if isinstance(task, TaskOnKart) else task.task_id[-8:]
-    return f"{task.get_task_family()}[{unique}]"
+    return f"{task.get_task_family()}[{short_id(task)}]"
+
+
+def short_id(task: luigi.Task) -> str:
+    """Return the beginning of a task's unique id, or the hash at the end of a plain luigi task's id."""
+    return task.make_unique_id()[:8] if isinstance(task, TaskOnKart) else str(task.task_id[-8:])
 
 
 def lock_name(task: luigi.Task) -> str:

@@ -1,1 +1,1 @@
-"""The commands, one module each, with ``NAME``, ``HELP``, ``DESCRIPTION``, ``EXAMPLES``, `add` and `execute`."""
+"""Commands: one module each, with a function `execute` that returns the exit code."""

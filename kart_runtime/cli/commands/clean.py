@@ -1,4 +1,4 @@
-"""``kart clean``: delete the files that the records of runs name, and nothing else."""
+"""Command `kart clean`: delete the files that the records of runs name, and nothing else."""
 
 from __future__ import annotations
 
@@ -7,34 +7,15 @@ from collections import defaultdict
 
 import luigi
 
-from kart_runtime.cli.arguments import add_words, open_session, resolve_names
+from kart_runtime.cli.arguments import open_session, resolve_names
 from kart_runtime.cli.deletion import dry_run_summary, report_deletion, size_lines, workspaces
 from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.history.cleanup.files import RemovalResult
 from kart_runtime.history.cleanup.recorded import recorded_files
 
-NAME = "clean"
-HELP = "delete the outputs that runs have made"
-DESCRIPTION = (
-    "Delete the outputs and log files that the records of runs name: nothing that kart has not written, and nothing\n"
-    "outside the workspace. Without --yes it only says what it would delete."
-)
-EXAMPLES = """\
-examples:
-  kart clean                    say what would be deleted
-  kart clean --yes              delete all outputs
-  kart clean TrainModel --yes   delete the outputs of one task
-"""
-
-
-def add(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
-    add_words(parser, "whose files", otherwise="all tasks")
-    parser.add_argument("--yes", action="store_true", help="delete, instead of saying what would be deleted")
-
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Print what is or would be deleted, by task, and how much it is."""
+    """Print what is or would be deleted, by task, with its size."""
     session, names = open_session(arguments)
     classes = {_identity(session.tasks[name]) for name in resolve_names(session, names)}
     with session:

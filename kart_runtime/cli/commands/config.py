@@ -1,4 +1,4 @@
-"""``kart config``: every value, and where it comes from."""
+"""Command `kart config`: every configuration value and its source."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import luigi
 
-from kart_runtime.cli.arguments import add_words, open_session, resolve_names
+from kart_runtime.cli.arguments import open_session, resolve_names
 from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.formatting import format_setting, format_value
 from kart_runtime.execution.locks.redis_server import without_password
@@ -17,51 +17,34 @@ from kart_runtime.project.names import is_task_parameter, own_parameters, parame
 from kart_runtime.task.parameters import Override
 from kart_runtime.task.run_metadata import MASK
 
-NAME = "config"
-HELP = "print every value, and where it comes from"
-DESCRIPTION = "Print the value of every setting and every task's parameters, and the file and line it comes from."
-EXAMPLES = """\
-examples:
-  kart config
-  kart config TrainModel
-  kart config --env prod
-  kart config TrainModel.max_depth=2    as a run with this override would have it
-"""
-
 _WIDEST = 40
 """Characters of the widest value that the columns make room for; longer ones push only their own line."""
-
-
-def add(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
-    add_words(parser, "only this one", otherwise="all of them")
-    parser.add_argument("--all", action="store_true", help="also what the engine gives to every task and nobody set")
 
 
 def execute(arguments: argparse.Namespace) -> int:
     """Print the settings and the tasks."""
     session, names = open_session(arguments)
-    wanted = resolve_names(session, names) or list(session.tasks)
+    requested = resolve_names(session, names) or list(session.tasks)
     sections: list[tuple[str, list[tuple[str, str, str]]]] = []
     if not names:
         print(f"environment {session.env}: {' < '.join(session.layers)}")
         sections += [(section, _settings(session, section)) for section in ("run", "logging")]
     with session:
-        sections += [(name, _task(session, name, everything=arguments.all)) for name in wanted]
-    names_width, values_width = (
-        max((len(row[place]) for _, rows in sections for row in rows if len(row[place]) <= _WIDEST), default=0)
-        for place in (0, 1)
+        sections += [(name, _task(session, name, everything=arguments.all)) for name in requested]
+    name_width, value_width = (
+        max((len(row[index]) for _, rows in sections for row in rows if len(row[index]) <= _WIDEST), default=0)
+        for index in (0, 1)
     )
     for title, rows in sections:
         print(title)
         for name, value, origin in rows or [("(no parameters)", "", "")]:
-            print(f"  {name:<{names_width}}  {value:<{values_width}}  {origin}".rstrip())
+            print(f"  {name:<{name_width}}  {value:<{value_width}}  {origin}".rstrip())
     return ExitCode.OK
 
 
 def _settings(session: Session, section: str) -> list[tuple[str, str, str]]:
-    found: Any = getattr(session.settings, section)
-    values = {field.name: format_setting(getattr(found, field.name)) for field in fields(found)}
+    settings: Any = getattr(session.settings, section)
+    values = {field.name: format_setting(getattr(settings, field.name)) for field in fields(settings)}
     if "locks" in values:
         values["locks"] = without_password(values["locks"])
     return [(name, value, session.origins.get(f"{section}.{name}", "default")) for name, value in values.items()]
@@ -72,22 +55,19 @@ def _task(session: Session, name: str, *, everything: bool) -> list[tuple[str, s
     overrides = _overrides(session, task)
     own = own_parameters(task)
     declared = {
-        key: param for key, param in parameters(task).items() if everything or key in own or _is_own(session, task, key)
+        key: param
+        for key, param in parameters(task).items()
+        if everything or key in own or key in session.overrides.get(task, {})
     }
     return [(key, *_value(task, key, param, overrides.get(key))) for key, param in declared.items()]
 
 
 def _overrides(session: Session, task: type[luigi.Task]) -> dict[str, Override]:
-    """Return what a task gets from outside: its own, before that of its bases."""
-    found: dict[str, Override] = {}
+    """Return the overrides of a task; its own take precedence over those of its bases."""
+    merged: dict[str, Override] = {}
     for base in reversed(task.__mro__):
-        found.update(session.overrides.get(base, {}))
-    return found
-
-
-def _is_own(session: Session, task: type[luigi.Task], key: str) -> bool:
-    """Return whether a layer sets an engine's parameter for this task, not for all."""
-    return key in session.overrides.get(task, {})
+        merged.update(session.overrides.get(base, {}))
+    return merged
 
 
 def _value(task: type[luigi.Task], key: str, param: luigi.Parameter[Any], override: Override | None) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""``kart list``: the task classes, with their parameters."""
+"""Command `kart list`: the task classes with their parameters."""
 
 from __future__ import annotations
 
@@ -10,23 +10,8 @@ import luigi
 
 from kart_runtime.cli.arguments import find_project
 from kart_runtime.cli.exit_codes import ExitCode
-from kart_runtime.cli.formatting import format_value, type_name
-from kart_runtime.cli.table import columns
+from kart_runtime.cli.formatting import columns, counted, format_value, type_name
 from kart_runtime.project.names import is_task_parameter, own_parameters, parameters
-
-NAME = "list"
-HELP = "list the task classes and their parameters"
-DESCRIPTION = "List the task classes of each module, with the types and defaults of their parameters."
-EXAMPLES = """\
-examples:
-  kart list
-  kart list --all       with the parameters that every task has
-"""
-
-
-def add(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
-    parser.add_argument("--all", action="store_true", help="also the parameters that the engine gives to every task")
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -42,12 +27,11 @@ def execute(arguments: argparse.Namespace) -> int:
             doc = _first_line(task)
             print(f"  {name}" + (f": {doc}" if doc else ""))
             declared = parameters(task) if arguments.all else own_parameters(task)
-            for line in columns(
-                [(key, type_name(param), _default(param)) for key, param in declared.items()], indent="      "
-            ):
+            rows = [(key, type_name(param), _default(param)) for key, param in declared.items()]
+            for line in columns(rows, indent="      "):
                 print(line)
-    plural = "" if len(tasks) == 1 else "s"
-    print(f"{len(tasks)} task class{'es' if plural else ''} in {len(modules)} module{'' if len(modules) == 1 else 's'}")
+    classes_text = "1 task class" if len(tasks) == 1 else f"{len(tasks)} task classes"
+    print(f"{classes_text} in {counted(len(modules), 'module')}")
     return ExitCode.OK
 
 

@@ -1,4 +1,4 @@
-"""``kart migrate``: a project that imports gokart imports kart instead."""
+"""Command `kart migrate`: replace imports of gokart by imports of kart."""
 
 from __future__ import annotations
 
@@ -7,33 +7,12 @@ import sys
 from collections.abc import Sequence
 
 from kart_runtime.cli.exit_codes import ExitCode
+from kart_runtime.cli.formatting import counted
 from kart_runtime.migrate import CannotMigrate, Change, Problem, diff, scan, write
-
-NAME = "migrate"
-HELP = "change imports of gokart to kart"
-DESCRIPTION = (
-    "Show what would change in a project that imports gokart, as a diff: its imports, and the names of gokart's\n"
-    "modules in calls such as patch() and import_module(). Works in any folder. Without --write nothing is changed."
-)
-EXAMPLES = """\
-examples:
-  kart migrate .                           show what would change
-  kart migrate . --write                   change it
-  kart migrate conf/param.ini --config     show a luigi configuration as YAML
-"""
-
-
-def add(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
-    parser.add_argument("words", nargs="+", metavar="PATH", help="a file or a folder")
-    parser.add_argument("--write", action="store_true", help="change the files, instead of showing what would change")
-    parser.add_argument(
-        "--config", action="store_true", help="also make NAME.yaml of each luigi configuration NAME.ini or NAME.cfg"
-    )
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Print the diff or the changed files, what stays, and the counts."""
+    """Print the diff or the changed files, what to change by hand, and the counts."""
     found = scan(arguments.words, config=arguments.config)
     unwritten: list[Problem] = []
     if arguments.write:
@@ -71,13 +50,9 @@ def _write(changes: Sequence[Change]) -> list[Problem]:
 def _summary(changes: Sequence[Change], written: bool) -> str:
     if not changes:
         return "Nothing to change."
-    files = _counted(len(changes), "file")
-    imports = _counted(sum(change.imports for change in changes), "import")
-    strings = _counted(sum(change.strings for change in changes), "string")
+    files = counted(len(changes), "file")
+    imports = counted(sum(change.imports for change in changes), "import")
+    strings = counted(sum(change.strings for change in changes), "string")
     if written:
-        return f"Changed {files}: {imports}, {strings}."
-    return f"Would change {files}: {imports}, {strings}; nothing was changed. Add --write to do it."
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"1 {noun}" if number == 1 else f"{number} {noun}s"
+        return f"Changed {files} ({imports}, {strings})."
+    return f"Dry run: would change {files} ({imports}, {strings}). Pass --write to change them."

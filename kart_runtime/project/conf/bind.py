@@ -1,7 +1,4 @@
-"""Does the configuration fit the code? Each key is a declared setting or parameter with a value of its type.
-
-Called by `session`. The result is what the engine takes: the settings, and the overrides of each task class.
-"""
+"""Binding of a configuration to the code: every key is a declared setting or parameter, with a value of its type."""
 
 from __future__ import annotations
 
@@ -24,17 +21,7 @@ from kart_runtime.task.parameters import Override, coerce
 
 @dataclass
 class Binding:
-    """The configuration as the engine takes it.
-
-    Attributes
-    ----------
-    settings
-        The settings.
-    overrides
-        Task class to parameter to value.
-    origins
-        Dotted key to where its value was written; keys that nobody wrote are absent.
-    """
+    """Settings and overrides of a configuration, and the origin of each dotted key that it sets."""
 
     settings: Settings = field(default_factory=Settings)
     overrides: dict[type, dict[str, Override]] = field(default_factory=dict)
@@ -44,26 +31,12 @@ class Binding:
 def bind(
     tree: Branch, names: TaskNames, root: Path, errors: list[ConfigError], *, modules: frozenset[str] = frozenset()
 ) -> Binding:
-    """Return the settings and overrides that a composed configuration stands for.
-
-    Parameters
-    ----------
-    tree
-        The composed configuration.
-    names
-        The project's tasks.
-    root
-        The project's folder, which a workspace on this machine is relative to.
-    errors
-        Mistakes are appended here.
-    modules
-        Task modules that could not be imported: nothing is said about their keys.
-    """
+    """Return the settings and overrides of a composed configuration; keys of the broken `modules` are not checked."""
     return _Binder(tree, names, root, errors, modules).bind()
 
 
 class _Binder:
-    """One walk over the tree."""
+    """Walk over the tree that collects settings, overrides and errors."""
 
     def __init__(
         self, tree: Branch, names: TaskNames, root: Path, errors: list[ConfigError], unknown: frozenset[str]
@@ -82,7 +55,7 @@ class _Binder:
                 self._tasks((name,), node)
             else:
                 known = [*SECTIONS, "tasks"]
-                self._refuse((name,), node, "there is no such section", expected=", ".join(known), near=(name, known))
+                self._refuse((name,), node, "unknown section", expected=", ".join(known), near=(name, known))
         self.bound.settings = Settings(RunSettings(**values["run"]), LoggingSettings(**values["logging"]))
         self._check_run_task()
         self._settings_of_tasks(values["run"])
@@ -97,11 +70,11 @@ class _Binder:
             path = (section, name)
             if name not in SECTIONS[section]:
                 known = field_names(section)
-                self._refuse(path, child, "there is no such setting", expected=", ".join(known), near=(name, known))
+                self._refuse(path, child, "unknown setting", expected=", ".join(known), near=(name, known))
                 continue
             try:
-                found = self._value(path, child)
-                values[name] = check(section, name, found, child.text if isinstance(child, Leaf) else None)
+                value = self._value(path, child)
+                values[name] = check(section, name, value, child.text if isinstance(child, Leaf) else None)
             except ConfigError as error:
                 self.errors.append(error)
             except ValueError as error:
@@ -119,7 +92,7 @@ class _Binder:
             self.errors.append(error)
 
     def _settings_of_tasks(self, run: dict[str, Any]) -> None:
-        """Hand the settings that tasks take to all tasks, where a layer sets them."""
+        """Pass the settings that tasks take, if a layer sets them, to all tasks."""
         overrides = {}
         for name, parameter in TO_TASKS.items():
             if name in run and run[name] is not None:
@@ -155,14 +128,14 @@ class _Binder:
         ]
         elsewhere = [full for full in self.names.tasks if full.endswith(f".{path[-1]}")]
         if elsewhere:
-            self._refuse(path, node, f"there is no task {path[-1]} in {prefix}", expected=" or ".join(elsewhere))
+            self._refuse(path, node, f"{prefix} has no task {path[-1]}", expected=" or ".join(elsewhere))
             return
         in_module = any(name.rpartition(".")[0] == prefix for name in self.names.tasks)
         kind = "task" if in_module or path[-1][:1].isupper() else "task module"
         if "." in path[-1]:
-            self._refuse(path, node, f"there is no {kind} with this name; nest maps instead of writing dots")
+            self._refuse(path, node, f"unknown {kind}. Nest maps instead of writing dots.")
             return
-        self._refuse(path, node, f"there is no such {kind}", near=(path[-1], sorted(set(near))))
+        self._refuse(path, node, f"unknown {kind}", near=(path[-1], sorted(set(near))))
 
     def _task(self, path: tuple[str, ...], task: type[luigi.Task], node: Node) -> None:
         if isinstance(node, Leaf):
@@ -170,7 +143,9 @@ class _Binder:
             return
         declared = parameters(task)
         if node.children and not issubclass(task, TaskOnKart):
-            self._refuse(path, node, f"{path[-1]} is not a TaskOnKart: only those take parameters from here")
+            self._refuse(
+                path, node, f"{path[-1]} is not a TaskOnKart. Only these take parameters from the configuration."
+            )
             return
         for name, child in node.children.items():
             parameter = declared.get(name)
@@ -187,18 +162,18 @@ class _Binder:
     ) -> None:
         origin = origin_of(node)
         try:
-            found = self._value(path, node)
+            raw = self._value(path, node)
             secret = self.interpolation.is_secret(path, plain(node))
-            # What an interpolation gave is a value already; only what was typed may be taken as text.
-            text = node.text if isinstance(node, Leaf) and found is node.value else None
-            value = coerce(parameter, found, text=text)
+            # The result of an interpolation is a value already; only what was typed may be taken as text.
+            text = node.text if isinstance(node, Leaf) and raw is node.value else None
+            value = coerce(parameter, raw, text=text)
         except ConfigError as error:
             self.errors.append(error)
         except ValueError as error:
             message = str(error)
             if self.interpolation.is_secret(path, plain(node)):
-                # It would quote the value.
-                message = f"the value of {plain(node)} does not fit this {type(parameter).__name__}"
+                # The message would quote the value.
+                message = f"the value of {plain(node)} is invalid for this {type(parameter).__name__}"
             self.errors.append(ConfigError(message, file=origin, key=".".join(path)))
         else:
             self.bound.overrides.setdefault(task, {})[path[-1]] = Override(value, origin, secret)
@@ -217,21 +192,13 @@ class _Binder:
         near: tuple[str, list[str]] | None = None,
     ) -> None:
         guess = closest_match(*near) if near else None
-        # The name of a map stands on the line above its content.
+        # A map is named on the line above its content.
         origin = node.origin or origin_of(node)
         self.errors.append(ConfigError(message, file=origin, key=".".join(path), expected=expected, suggestion=guess))
 
 
 def local_folder(workspace: str, root: Path) -> str:
-    """Return a workspace as the tasks take it: one on this machine is relative to the project, wherever one stands.
-
-    Parameters
-    ----------
-    workspace
-        A folder or a url.
-    root
-        The project's folder.
-    """
+    """Return a workspace as tasks take it: a local one is relative to the project, not to the current directory."""
     folder = workspace.removeprefix("file://")
     if "://" in folder or os.path.isabs(folder):  # noqa: PTH117 - a url is not a path
         return workspace

@@ -1,7 +1,4 @@
-"""What does ``TrainModel.max_depth=5`` mean? The highest layer, with short names made whole.
-
-Called by `session` with the overrides of a command line or a test.
-"""
+"""Overrides such as `TrainModel.max_depth=5`: the highest layer, where names of tasks may be shortened."""
 
 from __future__ import annotations
 
@@ -15,22 +12,12 @@ from kart_runtime.project.names import TaskNames
 
 
 def read_dotlist(overrides: Sequence[str], names: TaskNames, errors: list[ConfigError]) -> Branch:
-    """Return a layer made of ``KEY=VALUE`` texts; of two for one key the last counts.
-
-    Parameters
-    ----------
-    overrides
-        The texts.
-    names
-        The project's tasks, whose names may be shortened.
-    errors
-        Mistakes are appended here.
-    """
+    """Return the layer of `KEY=VALUE` texts, the last of which takes precedence; append invalid ones to `errors`."""
     layer = Branch(origin=COMMAND_LINE)
     for text in overrides:
         try:
             key, value = _split(text)
-            path = _whole(tuple(key.split(".")), names)
+            path = _full_key(tuple(key.split(".")), names)
         except ConfigError as error:
             errors.append(error)
             continue
@@ -47,34 +34,36 @@ def _split(text: str) -> tuple[str, str]:
     if not key or not all(key.split(".")):
         raise ConfigError(f"{text!r} is not an override", file=COMMAND_LINE, expected="KEY=VALUE")
     if not value.strip():
-        written = f"'{key}=' sets no value" if equals else f"'{key}' has no value"
-        raise ConfigError(f"{written}; write {key}=null for null, or {key}='\"\"' for empty text", file=COMMAND_LINE)
+        text = f"'{key}=' sets no value" if equals else f"'{key}' has no value"
+        raise ConfigError(f"{text}; write {key}=null for null, or {key}='\"\"' for empty text", file=COMMAND_LINE)
     return key, value.strip()
 
 
-def _whole(path: tuple[str, ...], names: TaskNames) -> tuple[str, ...]:
-    """Return the full path of a key whose task may be shortened."""
+def _full_key(path: tuple[str, ...], names: TaskNames) -> tuple[str, ...]:
+    """Return the full path of a key, whose task name may be shortened."""
     if path[0] in SECTIONS:
         return path
-    found = names.split(path)
-    if found is not None:
-        task, rest = found
+    match = names.split(path)
+    if match is not None:
+        task, rest = match
         return (*task.split("."), *rest)
     key = ".".join(path)
     if len(path) == 1:
-        raise ConfigError(_lonely(key, names), file=COMMAND_LINE, key=key, expected="Task.parameter=value")
+        raise ConfigError(_suggest_owner(key, names), file=COMMAND_LINE, key=key, expected="Task.parameter=value")
     owner = ".".join(path[:-1])
     guess = closest_match(path[0], SECTIONS) if len(path) == 2 else None
     raise ConfigError(
-        f"there is no task or section {owner}",
+        f"unknown task or section {owner}",
         file=COMMAND_LINE,
         key=key,
         suggestion=guess or names.closest_match(owner),
     )
 
 
-def _lonely(key: str, names: TaskNames) -> str:
-    """Say to whom a parameter's name without its task could belong."""
+def _suggest_owner(key: str, names: TaskNames) -> str:
+    """Return a message with the tasks and sections that have a parameter or setting of this name."""
     settings = [f"{section}.{key}" for section, declared in SECTIONS.items() if key in declared]
     owners = settings + names.with_parameter(key)
-    return f"whose is {key}? Write {' or '.join(owners)}" if owners else f"nothing is called {key}"
+    if not owners:
+        return f"no task or section has {key}"
+    return f"the key lacks its task or section; write {' or '.join(owners)}"

@@ -1,6 +1,6 @@
-"""What does ``${...}`` stand for? OmegaConf's answer, asked only for the values that contain one.
+"""Interpolations `${...}`, resolved by OmegaConf, which is imported for the first value that contains one.
 
-Called by `bind`. A value that reaches ``${oc.env:NAME}``, directly or through another key, counts as secret.
+A value that refers to `${oc.env:NAME}`, directly or through another key, is secret.
 """
 
 from __future__ import annotations
@@ -10,9 +10,6 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-from omegaconf import Container, DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
 from kart_runtime.errors import ConfigError, EnvVarMissing
 from kart_runtime.project.conf.tree import Branch, plain
 
@@ -21,13 +18,7 @@ _REFERENCE = re.compile(r"\$\{\s*(\.*[^${}:]+?)\s*\}")
 
 
 class Interpolation:
-    """The values of one composed tree, with what ``${...}`` stands for put in.
-
-    Parameters
-    ----------
-    tree
-        The tree.
-    """
+    """Values of a composed tree, with interpolations resolved."""
 
     def __init__(self, tree: Branch) -> None:
         self._tree = tree
@@ -37,33 +28,20 @@ class Interpolation:
         return plain(self._tree)
 
     @cached_property
-    def _config(self) -> DictConfig:
-        # OmegaConf wraps every value of the tree, so this waits for the first value that needs it.
-        config: DictConfig = OmegaConf.create(self._plain)
-        return config
+    def _config(self) -> Any:
+        from omegaconf import OmegaConf  # slow to import, and it wraps every value of the tree
+
+        return OmegaConf.create(self._plain)
 
     def value(self, path: tuple[str, ...], raw: object, *, origin: str) -> object:
-        """Return a value with its interpolations put in.
-
-        Parameters
-        ----------
-        path
-            Where the value is in the tree.
-        raw
-            The value as written.
-        origin
-            Where it was written, for the message.
-
-        Raises
-        ------
-        ConfigError
-            A key or an environment variable that is named does not exist, or the value is still OmegaConf's ``???``.
-        """
-        if not _mentions(raw, "${") and not _mentions(raw, "???"):
+        """Return the value at `path` with its interpolations resolved; raise `ConfigError` if that is not possible."""
+        if not _contains(raw, "${") and not _contains(raw, "???"):
             return raw
         key = ".".join(path)
         if raw == "???":
             raise ConfigError("must be set: the value is still ???", file=origin, key=key)
+        from omegaconf.errors import OmegaConfBaseException
+
         try:
             return _resolved(self._config, path)
         except OmegaConfBaseException as error:
@@ -71,18 +49,10 @@ class Interpolation:
             if variable:
                 raise EnvVarMissing(variable[1], file=origin, key=key) from error
             reason = str(error).splitlines()[0]
-            raise ConfigError(f"cannot be worked out: {reason}", file=origin, key=key) from error
+            raise ConfigError(f"cannot be resolved: {reason}", file=origin, key=key) from error
 
     def is_secret(self, path: tuple[str, ...], raw: object) -> bool:
-        """Return whether a value reaches an environment variable.
-
-        Parameters
-        ----------
-        path
-            Where the value is in the tree.
-        raw
-            The value as written.
-        """
+        """Return whether the value at `path` refers to an environment variable, directly or through another key."""
         return self._reaches_environment(path, raw, set())
 
     def _reaches_environment(self, path: tuple[str, ...], raw: object, seen: set[tuple[str, ...]]) -> bool:
@@ -97,7 +67,7 @@ class Interpolation:
         # ${a.${b}}: which key is meant is only known when resolved, so it counts as secret when anything could be.
         if re.search(r"\$\{[^}]*\$\{", raw):
             return bool(_ENVIRONMENT.search(str(self._plain)))
-        return any(self._reference_is_secret(path, found, seen) for found in _REFERENCE.findall(raw))
+        return any(self._reference_is_secret(path, reference, seen) for reference in _REFERENCE.findall(raw))
 
     def _reference_is_secret(self, path: tuple[str, ...], reference: str, seen: set[tuple[str, ...]]) -> bool:
         name = reference.lstrip(".")
@@ -116,18 +86,20 @@ class Interpolation:
         return self._reaches_environment(target, value, seen)
 
 
-def _mentions(raw: object, mark: str) -> bool:
+def _contains(raw: object, mark: str) -> bool:
     if isinstance(raw, str):
         return mark in raw
     if isinstance(raw, Mapping):
-        return any(_mentions(value, mark) for value in raw.values())
-    return isinstance(raw, list) and any(_mentions(value, mark) for value in raw)
+        return any(_contains(value, mark) for value in raw.values())
+    return isinstance(raw, list) and any(_contains(value, mark) for value in raw)
 
 
-def _resolved(config: Container, path: tuple[str, ...]) -> object:
-    found: Any = config
+def _resolved(config: Any, path: tuple[str, ...]) -> object:
+    from omegaconf import DictConfig, ListConfig, OmegaConf
+
+    node = config
     for name in path:
-        found = found[name]
-    if isinstance(found, DictConfig | ListConfig):
-        return OmegaConf.to_container(found, resolve=True, throw_on_missing=True)
-    return found
+        node = node[name]
+    if isinstance(node, DictConfig | ListConfig):
+        return OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
+    return node

@@ -1,8 +1,6 @@
-"""What does the configuration say, before anybody asks what it means? The layers of ``conf``, laid over one another.
+"""Layers of configuration: `conf/base` < `conf/ENV` < `conf/local`, merged into one tree.
 
-``conf/base`` < ``conf/<environment>`` < ``conf/local``; the command line comes on top of them in `dotlist`. A file's
-path gives the prefix of its keys: ``conf/base/tasks/model/train.yaml`` holds ``tasks.model.train``.
-Called by `session`.
+The path of a file is the prefix of its keys: `conf/base/tasks/model/train.yaml` holds `tasks.model.train`.
 """
 
 from __future__ import annotations
@@ -23,71 +21,46 @@ VARIABLE = "KART_ENV"
 
 @dataclass(frozen=True)
 class Layers:
-    """The composed configuration.
-
-    Attributes
-    ----------
-    env
-        The environment's name.
-    names
-        The layers that were found, lowest first, as paths from the project's root.
-    tree
-        The values, each with its origin.
-    """
+    """Composed configuration of an environment."""
 
     env: str
     names: tuple[str, ...]
+    """Folders of the layers relative to the project, the lowest first."""
     tree: Branch
 
 
 def environments(project: Project) -> list[str]:
-    """Return the names of the environments that have a folder in ``conf``."""
+    """Return the names of the environments that have a folder in `conf`."""
     folders = (path.name for path in project.conf.iterdir() if path.is_dir() and not path.name.startswith("."))
     return sorted(set(folders) - {BASE, LOCAL})
 
 
 def choose_environment(project: Project, env: str | None) -> str:
-    """Return the environment: the one asked for, else ``$KART_ENV``, else ``dev``.
-
-    Raises
-    ------
-    ConfigError
-        The environment that was asked for has no folder. ``dev`` needs none when nobody asked for it.
-    """
+    """Return `env`, else `$KART_ENV`, else `dev`; raise `ConfigError` if a requested environment has no folder."""
     known = environments(project)
-    asked, where = (env, "--env") if env is not None else (os.environ.get(VARIABLE) or None, f"${VARIABLE}")
-    if asked is None:
+    requested, source = (env, "--env") if env is not None else (os.environ.get(VARIABLE) or None, f"${VARIABLE}")
+    if requested is None:
         return DEFAULT
-    if asked in known:
-        return asked
-    if asked in {BASE, LOCAL}:
+    if requested in known:
+        return requested
+    if requested in {BASE, LOCAL}:
         raise ConfigError(
-            f"'{asked}' is a layer of every environment, not one of them", file=where, expected=_listed(known)
+            f"'{requested}' is a layer of every environment, not an environment", file=source, expected=_one_of(known)
         )
     raise ConfigError(
-        f"there is no environment '{asked}': no folder {project.relative(project.conf)}/{asked}",
-        file=where,
-        expected=_listed(known),
-        suggestion=closest_match(asked, known),
+        f"unknown environment '{requested}': folder {project.relative(project.conf)}/{requested} does not exist",
+        file=source,
+        expected=_one_of(known),
+        suggestion=closest_match(requested, known),
     )
 
 
-def _listed(known: list[str]) -> str | None:
+def _one_of(known: list[str]) -> str | None:
     return f"one of {', '.join(known)}" if known else None
 
 
 def compose(project: Project, env: str, errors: list[ConfigError]) -> Layers:
-    """Return the configuration of an environment, without the command line.
-
-    Parameters
-    ----------
-    project
-        The project.
-    env
-        The environment's name.
-    errors
-        Mistakes are appended here: broken YAML, empty values, keys written twice.
-    """
+    """Return the configuration of an environment without the command line; append broken files and keys to `errors`."""
     tree = Branch()
     names = []
     for name in dict.fromkeys((BASE, env, LOCAL)):
@@ -104,7 +77,7 @@ def _read_layer(project: Project, folder: Path, errors: list[ConfigError]) -> Br
     for path in _files(folder):
         name = project.relative(path)
         if path.suffix == ".yml":
-            errors.append(ConfigError("is not read: rename it to end in .yaml", file=name))
+            errors.append(ConfigError("is not read. Rename it to end in .yaml.", file=name))
             continue
         try:
             text = path.read_text(encoding="utf-8-sig")
@@ -113,7 +86,7 @@ def _read_layer(project: Project, folder: Path, errors: list[ConfigError]) -> Br
             continue
         prefix = path.relative_to(folder).with_suffix("").parts
         above = read_document(text, name=name, prefix=prefix, errors=errors)
-        errors.extend(_written_twice(layer, above, ()))
+        errors.extend(_duplicate_keys(layer, above, ()))
         layer = merge(layer, above)
     return layer if isinstance(layer, Branch) else Branch()
 
@@ -122,12 +95,12 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix in {".yaml", ".yml"} and path.is_file())
 
 
-def _written_twice(below: Node, above: Node, path: tuple[str, ...]) -> Iterator[ConfigError]:
-    """Yield a mistake for each value that two files of one layer set: no rule would say which one wins."""
+def _duplicate_keys(below: Node, above: Node, path: tuple[str, ...]) -> Iterator[ConfigError]:
+    """Yield an error for each value that two files of one layer set, because neither takes precedence."""
     if isinstance(below, Branch) and isinstance(above, Branch):
         for name in below.children.keys() & above.children.keys():
-            yield from _written_twice(below.children[name], above.children[name], (*path, name))
+            yield from _duplicate_keys(below.children[name], above.children[name], (*path, name))
     elif isinstance(below, Leaf) or isinstance(above, Leaf):
         yield ConfigError(
-            f"also set in {below.origin}, which is the same layer; keep one", file=above.origin, key=".".join(path)
+            f"also set in {below.origin}, in the same layer. Delete one of them.", file=above.origin, key=".".join(path)
         )

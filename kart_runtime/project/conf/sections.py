@@ -1,7 +1,4 @@
-"""Which settings are there, and which values do they take? The declared fields of `settings`, checked strictly.
-
-Called by `bind`, and by `dotlist` for the names.
-"""
+"""Sections of settings (`run`, `logging`): the fields of the classes in `kart_runtime.settings`, checked strictly."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ TO_TASKS = {
     "log_files": "should_dump_supplementary_log_files",
     "fail_on_empty_dump": "fail_on_empty_dump",
 }
-"""The fields of ``run`` that every task gets, and the parameter that takes each."""
+"""Fields of `run` that are passed to every task, and the parameter that takes each."""
 
 _WORDS = {
     int: "int",
@@ -41,25 +38,10 @@ _CHOICES = {
 
 
 def check(section: str, name: str, value: object, text: str | None = None) -> object:
-    """Return the value of a setting.
-
-    Parameters
-    ----------
-    section, name
-        Which setting.
-    value
-        What YAML made of the text.
-    text
-        The text itself, when it was read as something else.
-
-    Raises
-    ------
-    ValueError
-        The value does not fit; the message says what was expected and what was found.
-    """
+    """Return the value of a setting, as typed if it takes text; raise `ValueError` if it is invalid."""
     declared = SECTIONS[section][name]
     if get_origin(declared) is Mapping:
-        return _amounts(value)
+        return _checked_amounts(value)
     kinds = get_args(declared) if isinstance(declared, types.UnionType) else (declared,)
     if str in kinds and text is not None and value is not None:
         value = text
@@ -70,7 +52,7 @@ def check(section: str, name: str, value: object, text: str | None = None) -> ob
     return value
 
 
-def _amounts(value: object) -> dict[str, float]:
+def _checked_amounts(value: object) -> dict[str, float]:
     expected = "a map of names and numbers, for example {gpu: 1}"
     if not isinstance(value, Mapping):
         raise ValueError(f"expected {expected}, got {as_found(value)}")
@@ -80,7 +62,7 @@ def _amounts(value: object) -> dict[str, float]:
     return dict(value)
 
 
-_LEAST = {
+_MINIMUM = {
     "run.workers": ("a number", 1),
     "run.lock_wait": ("a number of seconds", 0),
     "run.value_cache_mb": ("a number of megabytes", 0),
@@ -95,9 +77,9 @@ def _check_choice(key: str, value: object) -> None:
         raise ValueError(f"expected one of {', '.join(known)}, got '{value}'{hint}")
     if key == "run.locks":
         locks.checked_kind(str(value))
-    what, least = _LEAST.get(key, ("", 0))
-    if what and isinstance(value, int | float) and value < least:
-        raise ValueError(f"expected {what} from {least} on, got {value}")
+    noun, minimum = _MINIMUM.get(key, ("", 0))
+    if noun and isinstance(value, int | float) and value < minimum:
+        raise ValueError(f"expected {noun} of at least {minimum}, got {value}")
     if key == "run.address" and value == "":
         raise ValueError("expected an address such as tcp://HOST:8786, got empty text")
     if key == "run.workspace" and value == "":
@@ -105,5 +87,5 @@ def _check_choice(key: str, value: object) -> None:
 
 
 def field_names(section: str) -> list[str]:
-    """Return the names of a section's settings, in the order declared."""
+    """Return the names of the settings of a section, as declared."""
     return [field.name for field in dataclasses.fields({"run": RunSettings, "logging": LoggingSettings}[section])]

@@ -1,8 +1,4 @@
-"""What is a configuration while it is being composed? A tree in which every value knows where it was written.
-
-`documents` makes such trees from YAML and from the command line, `compose` lays them over one another, and `bind`
-takes the values out.
-"""
+"""Configuration tree: maps and values, each with the place where it was written."""
 
 from __future__ import annotations
 
@@ -14,34 +10,18 @@ COMMAND_LINE = "command line"
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """One value: a scalar or a list, with interpolations still as text.
-
-    Attributes
-    ----------
-    value
-        What the YAML says.
-    origin
-        ``path:line`` or "command line".
-    text
-        The right-hand side as typed, where it was read as something else than text: ``1.10`` is also a version.
-    """
+    """Value: a scalar or a list, with interpolations still as text."""
 
     value: object
     origin: str
+    """`path:line`, or "command line"."""
     text: str | None = None
+    """The value as typed, if it was read as another type: `1.10` may be a version."""
 
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """A map of names to nodes.
-
-    Attributes
-    ----------
-    children
-        The nodes below, by name.
-    origin
-        Where the map itself was written.
-    """
+    """Map of names to nodes."""
 
     children: Mapping[str, Node] = field(default_factory=dict)
     origin: str = ""
@@ -51,7 +31,7 @@ Node = Leaf | Branch
 
 
 def merge(below: Node | None, above: Node) -> Node:
-    """Return `above` laid over `below`: maps merge, everything else is replaced."""
+    """Return `below` updated by `above`: maps are merged, everything else is replaced."""
     if not (isinstance(below, Branch) and isinstance(above, Branch)):
         return above
     children = dict(below.children)
@@ -61,14 +41,14 @@ def merge(below: Node | None, above: Node) -> Node:
 
 
 def nested(path: tuple[str, ...], node: Node) -> Node:
-    """Return `node` wrapped into maps, so that it is found at `path`."""
+    """Return `node` wrapped in maps, one for each name of `path`."""
     for name in reversed(path):
         node = Branch({name: node}, node.origin)
     return node
 
 
 def plain(node: Node) -> object:
-    """Return the values alone, as dicts, lists and scalars."""
+    """Return the values of a tree as dicts, lists and scalars."""
     if isinstance(node, Leaf):
         return node.value
     return {name: plain(child) for name, child in node.children.items()}
@@ -84,6 +64,6 @@ def leaves(node: Node) -> Iterator[Leaf]:
 
 
 def origin_of(node: Node) -> str:
-    """Return where a node was written; a map that several layers wrote to names each place once."""
+    """Return where the values of a node were written; each place once."""
     places = list(dict.fromkeys(leaf.origin for leaf in leaves(node)))
     return ", ".join(places) or node.origin

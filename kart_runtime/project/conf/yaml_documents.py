@@ -1,7 +1,6 @@
-"""What does one YAML file, or one ``KEY=VALUE``, say? A tree of nodes with line numbers, or a list of mistakes.
+"""Reader of YAML files and of the values of `KEY=VALUE`: a configuration tree with line numbers, or a list of errors.
 
-The scalars are those of YAML 1.2: only ``true`` and ``false`` are booleans and ``no`` is a country, ``010`` is text and
-``12:30`` is not a number of seconds. Called by `compose` and `dotlist`.
+Scalars are those of YAML 1.2: only `true` and `false` are booleans, `no` and `010` are text, and so is `12:30`.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ else:
     _Base = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _TAG = "tag:yaml.org,2002:"
-_DEEPEST = 100
-_TOO_DEEP = f"nested too deeply: more than {_DEEPEST} maps and lists in one another"
+_MAX_DEPTH = 100
+_TOO_DEEP = f"nested too deeply: more than {_MAX_DEPTH} levels of maps and lists"
 _TAGS = frozenset(_TAG + name for name in ("str", "int", "float", "bool", "null", "map", "seq"))
 
 
 class _Loader(_Base):
-    """A safe loader with the scalars of YAML 1.2."""
+    """Safe loader with the scalars of YAML 1.2."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - as yaml declares it
 
@@ -42,58 +41,49 @@ for _name, _pattern, _first in (
     ),
     ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
 ):
-    # A number such as 010 is neither: the float pattern would take it, so leading zeros are excluded first.
+    # 010 is text, but the float pattern would match it, so leading zeros are excluded first.
     _guarded = _pattern.replace("^", r"^(?![-+]?0[0-9])", 1) if _name == "float" else _pattern
     _Loader.add_implicit_resolver(_TAG + _name, re.compile(_guarded), list(_first))
 
 
 @dataclass
 class _Reading:
-    """One document on its way from YAML nodes to ours.
-
-    Attributes
-    ----------
-    name
-        What is put before the line number, or the whole origin for the command line.
-    loader
-        Constructs the scalars.
-    errors
-        Mistakes found so far.
-    """
+    """Conversion of one document from the nodes of PyYAML to a configuration tree; errors are appended to `errors`."""
 
     name: str
     loader: _Loader
     errors: list[ConfigError]
-    above: set[int] = field(default_factory=set)
+    ancestors: set[int] = field(default_factory=set)
+    """Ids of the maps and lists around the current node."""
 
     def origin(self, node: yaml.Node) -> str:
-        """Return where a YAML node begins."""
+        """Return where a YAML node starts."""
         return self.name if self.name == COMMAND_LINE else f"{self.name}:{node.start_mark.line + 1}"
 
     def refuse(self, node: yaml.Node, path: tuple[str, ...], message: str, **more: str) -> None:
-        """Note a mistake at a YAML node."""
+        """Append an error at a YAML node."""
         self.errors.append(ConfigError(message, file=self.origin(node), key=".".join(path) or None, **more))
 
-    def node(self, found: yaml.Node, path: tuple[str, ...], origin: str) -> Node | None:
-        """Return our node for a YAML node; None when it was refused."""
-        if isinstance(found, yaml.MappingNode):
-            return self._branch(found, path, origin) if self._is_known(found, path) else None
-        value = self._value(found, path)
+    def convert(self, node: yaml.Node, path: tuple[str, ...], origin: str) -> Node | None:
+        """Return the tree of a YAML node; None if it is invalid."""
+        if isinstance(node, yaml.MappingNode):
+            return self._branch(node, path, origin) if self._is_known(node, path) else None
+        value = self._value(node, path)
         return None if value is _REFUSED else Leaf(value, origin)
 
-    def _branch(self, found: yaml.MappingNode, path: tuple[str, ...], origin: str) -> Branch | None:
-        if not self._enter(found, path):
+    def _branch(self, node: yaml.MappingNode, path: tuple[str, ...], origin: str) -> Branch | None:
+        if not self._enter(node, path):
             return None
         children: dict[str, Node] = {}
         first: dict[str, yaml.Node] = {}
-        for key_node, value_node in found.value:
+        for key_node, value_node in node.value:
             key = self._key(key_node, path, first)
             if key is None:
                 continue
-            child = self.node(value_node, (*path, key), self.origin(key_node))
+            child = self.convert(value_node, (*path, key), self.origin(key_node))
             if child is not None:
                 children[key] = child
-        self.above.discard(id(found))
+        self.ancestors.discard(id(node))
         return Branch(children, origin)
 
     def _key(self, node: yaml.Node, path: tuple[str, ...], first: dict[str, yaml.Node]) -> str | None:
@@ -101,15 +91,19 @@ class _Reading:
         if key is _REFUSED:
             return None
         if not isinstance(key, str):
-            written = node.value if isinstance(node, yaml.ScalarNode) else "a list or map"
-            self.refuse(node, path, f"the key {written} is not text", expected=f"a name; quote it: '{written}'")
+            text = node.value if isinstance(node, yaml.ScalarNode) else "a list or map"
+            self.refuse(node, path, f"the key {text} is not text", expected=f"a name; quote it: '{text}'")
             return None
         if key == "<<":
-            self.refuse(node, path, "YAML's merge key << is not read: let an environment's layer override conf/base")
+            self.refuse(
+                node,
+                path,
+                "the merge key << of YAML is not supported. Override conf/base in the layer of an environment.",
+            )
             return None
         if key in first:
             line = first[key].start_mark.line + 1
-            self.refuse(node, (*path, key), f"written twice in this file, first on line {line}; keep one")
+            self.refuse(node, (*path, key), f"set twice in this file, first on line {line}. Delete one of them.")
             return None
         first[key] = node
         return key
@@ -123,7 +117,7 @@ class _Reading:
         if isinstance(node, yaml.SequenceNode):
             return self._list(node, path)
         if node.tag == _TAG + "null" and not node.value:
-            self.refuse(node, path, "has no value: write one, write null, or delete the line")
+            self.refuse(node, path, "has no value. Write a value, write null, or delete the line.")
             return _REFUSED
         try:
             return self.loader.construct_object(node)  # type: ignore[no-untyped-call,unused-ignore]
@@ -132,9 +126,9 @@ class _Reading:
             return _REFUSED
 
     def _is_known(self, node: yaml.Node, path: tuple[str, ...]) -> bool:
-        """Refuse what would make Python objects, or sets and bytes that no parameter takes."""
+        """Reject tags of Python objects, and of sets and bytes, which no parameter takes."""
         if node.tag not in _TAGS:
-            self.refuse(node, path, f"the YAML tag {node.tag.replace(_TAG, '!!')} is not read")
+            self.refuse(node, path, f"the YAML tag {node.tag.replace(_TAG, '!!')} is not supported")
             return False
         return True
 
@@ -142,15 +136,15 @@ class _Reading:
         if not self._enter(node, path):
             return _REFUSED
         values = [self._value(item, (*path, str(index))) for index, item in enumerate(node.value)]
-        self.above.discard(id(node))
+        self.ancestors.discard(id(node))
         return _REFUSED if any(value is _REFUSED for value in values) else values
 
     def _enter(self, node: yaml.Node, path: tuple[str, ...]) -> bool:
-        """Refuse an alias that contains itself, which would never end, and what Python could not go through."""
-        if id(node) in self.above or len(self.above) == _DEEPEST:
-            self.refuse(node, path[:9], "an alias contains itself" if id(node) in self.above else _TOO_DEEP)
+        """Reject an alias that contains itself, and nesting that would exceed the recursion limit of Python."""
+        if id(node) in self.ancestors or len(self.ancestors) == _MAX_DEPTH:
+            self.refuse(node, path[:9], "an alias contains itself" if id(node) in self.ancestors else _TOO_DEEP)
             return False
-        self.above.add(id(node))
+        self.ancestors.add(id(node))
         return True
 
 
@@ -158,65 +152,43 @@ _REFUSED = object()
 
 
 def read_document(text: str, *, name: str, prefix: tuple[str, ...], errors: list[ConfigError]) -> Branch:
-    """Return what a YAML file says, below the names that its path stands for.
-
-    Parameters
-    ----------
-    text
-        The file's content.
-    name
-        The file as messages name it.
-    prefix
-        The names that the file's path gives, such as ``("tasks", "model", "train")``.
-    errors
-        Mistakes are appended here; what they concern is left out of the tree.
-    """
+    """Return the tree of a YAML file below `prefix`, without invalid nodes, whose errors are appended to `errors`."""
     parsed = _parse(text, name, errors)
     if parsed is None:
         return Branch()
-    found, loader = parsed
+    root, loader = parsed
     reading = _Reading(name, loader, errors)
-    if not isinstance(found, yaml.MappingNode):
-        reading.refuse(found, prefix, "the file holds no map", expected="lines such as name: value")
+    if not isinstance(root, yaml.MappingNode):
+        reading.refuse(root, prefix, "the file does not contain a map", expected="lines such as name: value")
         return Branch()
-    node = reading.node(found, prefix, f"{name}:1")
-    whole = nested(prefix, node) if node is not None else Branch()
-    return whole if isinstance(whole, Branch) else Branch()
+    node = reading.convert(root, prefix, f"{name}:1")
+    tree = nested(prefix, node) if node is not None else Branch()
+    return tree if isinstance(tree, Branch) else Branch()
 
 
 def read_value(text: str, *, key: str, errors: list[ConfigError]) -> Node | None:
-    """Return the value of ``KEY=VALUE``, read as YAML; what is no YAML is text.
-
-    Parameters
-    ----------
-    text
-        What was typed after the equals sign, not empty.
-    key
-        What was typed before it.
-    errors
-        Mistakes are appended here.
-    """
+    """Return the value of `KEY=VALUE`, read as YAML, or as text if it is not valid YAML."""
     parsed = _parse(text, COMMAND_LINE, [])
     if parsed is None:
         return Leaf(text, COMMAND_LINE)
-    found, loader = parsed
-    node = _Reading(COMMAND_LINE, loader, errors).node(found, (key,), COMMAND_LINE)
+    root, loader = parsed
+    node = _Reading(COMMAND_LINE, loader, errors).convert(root, (key,), COMMAND_LINE)
     if isinstance(node, Leaf) and not isinstance(node.value, str):
         return Leaf(node.value, COMMAND_LINE, text)
     return node
 
 
 def _parse(text: str, name: str, errors: list[ConfigError]) -> tuple[yaml.Node, _Loader] | None:
-    """Return the root node with the loader that constructs its scalars; None when there is none."""
+    """Return the root node with the loader that constructs its scalars; None if there is none."""
     try:
         loader = _Loader(text)
-        found = loader.get_single_node()
+        root = loader.get_single_node()
     except (yaml.YAMLError, UnicodeEncodeError) as error:
         errors.append(_broken(text, name, error))
     except RecursionError:
         errors.append(ConfigError(_TOO_DEEP, file=name))
     else:
-        return None if found is None else (found, loader)
+        return None if root is None else (root, loader)
     return None
 
 
@@ -229,5 +201,5 @@ def _broken(text: str, name: str, error: Exception) -> ConfigError:
         return ConfigError(f"not valid YAML: {problem}", file=name)
     lines = text.splitlines()
     line = lines[mark.line] if mark.line < len(lines) else ""
-    hint = "; indent with spaces, not tabs" if "\t" in line else ""
+    hint = ". Indent with spaces, not tabs." if "\t" in line else ""
     return ConfigError(f"not valid YAML: {problem}{hint}", file=f"{name}:{mark.line + 1}")

@@ -9,7 +9,15 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
+from pathlib import Path
+
+import luigi
+
+from kart_runtime.cli.display import LiveDisplay
+from kart_runtime.execution.attempt import AttemptState, Outcome
+from kart_runtime.schedule.events import TaskFinished, TaskStarted
 
 SLOW = """
     import time
@@ -63,7 +71,8 @@ def test_ctrl_c_ends_with_130_and_says_what_finished(small_project, kart_process
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert re.search(
-        r"Interrupted: 2 tasks: 1 ran, 0 already complete.* s\)\nWhat has finished is kept; run again", err
+        r"Interrupted: 2 tasks: 1 ran, 0 already complete.* s\)\nCompleted tasks are saved. Run the same command again",
+        err,
     )
     assert "Traceback" not in err
 
@@ -97,6 +106,7 @@ def test_in_a_terminal_a_bar_moves_and_the_lines_stay(small_project):
     assert "31/31 Quick done" in re.sub(r"[\[\]]", "", sent)
     assert "said by the task" in sent
     assert "31 tasks: 31 ran, 0 already complete" in sent
+    assert re.search("31/31 ━+ .*Quick", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", sent))
     assert "\x1b[3" in sent
 
 
@@ -113,3 +123,78 @@ def test_a_dumb_terminal_gets_plain_lines(small_project):
     assert code == 0
     assert "\x1b" not in sent
     assert "[1/3] Numbers ..." in sent
+
+
+FAILING = """
+    import luigi
+    from kart_runtime import TaskOnKart
+
+    class Bad(TaskOnKart[int]):
+        n: int = luigi.IntParameter()
+
+        def run(self):
+            raise ValueError(f"cannot divide {self.n}")
+
+    class Flaky(TaskOnKart[int]):
+        retry_count = 3
+        tries = 0
+
+        def run(self):
+            type(self).tries += 1
+            if self.tries < 3:
+                raise ValueError("try again")
+            self.dump(1)
+
+    class After(TaskOnKart[int]):
+        def requires(self):
+            return [Bad(n=1), Flaky()]
+"""
+
+
+def test_in_a_terminal_a_failure_stays_visible_and_its_traceback_follows(small_project):
+    small_project({"src/PKG/tasks/failing.py": FAILING})
+    code, sent = in_terminal("run", "After")
+    assert code == 1
+    assert "Bad FAILED" in sent
+    line, _, end = sent.partition("3 tasks: 1 ran, 0 already complete, 1 failed, 1 not started")
+    assert "ValueError: cannot divide 1" in line
+    assert "Bad failed:" in end
+    assert "Traceback" in end
+    assert "After was not run, because upstream Bad did not complete" in end
+
+
+def test_a_task_that_is_retried_keeps_its_number(small_project, kart):
+    small_project({"src/PKG/tasks/failing.py": FAILING})
+    lines = [line.partition(" (")[0] for line in kart("run", "Flaky").lines[:-2]]
+    assert lines == ["[1/1] Flaky ...", "[1/1] Flaky FAILED"] * 2 + ["[1/1] Flaky ...", "[1/1] Flaky done"]
+
+
+def test_of_many_results_the_failures_and_the_last_ones_are_listed():
+    class Number(luigi.Task):
+        n = luigi.IntParameter()
+
+    results = []
+    with LiveDisplay(Path()) as display:
+        for n in range(100):
+            state = AttemptState.FAILED if n == 7 else AttemptState.DONE
+            display.show(TaskStarted(Number(n=n)))
+            results.append((Number(n=n), Outcome(state, "", error=ValueError())))
+        lines = display._result_lines(results)
+        assert lines[0] == "... 89 more done"
+        assert [line.partition("]")[0] for line in lines[1:]] == [f"[{n + 1}/{n + 1}" for n in (7, *range(90, 100))]
+
+
+def test_the_bar_is_drawn_by_a_thread_and_not_for_each_event(monkeypatch):
+    class Number(luigi.Task):
+        n = luigi.IntParameter()
+
+    draws = []
+    draw = LiveDisplay._draw
+    monkeypatch.setattr(LiveDisplay, "_draw", lambda self: (draws.append(threading.current_thread().name), draw(self)))
+    started = time.monotonic()
+    with LiveDisplay(Path()) as display:
+        for n in range(2000):
+            display.show(TaskStarted(Number(n=n)))
+            display.show(TaskFinished(Number(n=n), Outcome(AttemptState.DONE, "")))
+    assert set(draws) == {"kart-display"}
+    assert len(draws) <= 2 + (time.monotonic() - started) / 0.25

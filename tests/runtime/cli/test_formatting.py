@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import luigi
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from kart_runtime.cli.formatting import format_setting, format_value, type_name
+from kart_runtime.cli.formatting import columns, format_setting, format_value, type_name
 
 
 @pytest.mark.parametrize(
@@ -39,3 +41,11 @@ def test_other_values_are_written_as_their_parameter_writes_them():
 )
 def test_types_are_said_in_a_word(param, word):
     assert type_name(param) == word
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.text("ab", max_size=5), st.text("ab", min_size=1, max_size=5)), max_size=5))
+def test_columns_line_up(rows):
+    lines = columns(rows)
+    width = max((len(row[0]) for row in rows), default=0)
+    assert lines == [f"{first.ljust(width)}  {second}" for first, second in rows]

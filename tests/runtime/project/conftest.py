@@ -14,7 +14,7 @@ import pytest
 
 from kart_runtime.errors import ConfigError
 from kart_runtime.project import open_project
-from kart_runtime.project.problems import each
+from kart_runtime.project.problems import split_errors
 
 NUMBERS = '''
     """Numbers, and what is made of them."""
@@ -144,6 +144,6 @@ def refused() -> Callable[..., list[str]]:
     def refused(**options: Any) -> list[str]:
         with pytest.raises(ConfigError) as caught:
             open_project(**options)
-        return [str(error) for error in each(caught.value)]
+        return [str(error) for error in split_errors(caught.value)]
 
     return refused

@@ -23,7 +23,7 @@ def test_a_mirrored_project_has_no_problems(small_project):
     [
         (
             {"conf/base/tasks/numbers.yaml": None},
-            "conf/base/tasks/numbers.yaml: missing: src/PKG/tasks/numbers.py has tasks; create it",
+            "conf/base/tasks/numbers.yaml: missing: src/PKG/tasks/numbers.py defines tasks. Create the file",
         ),
         (
             {"tests/tasks/test_numbers.py": None},
@@ -31,15 +31,15 @@ def test_a_mirrored_project_has_no_problems(small_project):
         ),
         (
             {"conf/prod/tasks/deep/er.yaml": "# nothing\n"},
-            "conf/prod/tasks/deep/er.yaml: belongs to no task module: there is no src/PKG/tasks/deep/er.py; rename or",
+            "conf/prod/tasks/deep/er.yaml: has no task module: src/PKG/tasks/deep/er.py does not exist. Create it, or",
         ),
         (
             {"tests/tasks/deep/test_er.py": ""},
-            "tests/tasks/deep/test_er.py: belongs to no task module: there is no src/PKG/tasks/deep/er.py",
+            "tests/tasks/deep/test_er.py: has no task module: src/PKG/tasks/deep/er.py does not exist",
         ),
         (
             {"src/PKG/tasks/deep/__init__.py": "import luigi\nclass A(luigi.Task): pass\n"},
-            "src/PKG/tasks/deep/__init__.py: task classes belong into a module of their own",
+            "src/PKG/tasks/deep/__init__.py: define task classes in a module of their own",
         ),
     ],
 )
@@ -51,7 +51,7 @@ def test_what_breaks_the_mirror_is_told(small_project, files, wanted):
 
 def test_a_module_without_tasks_needs_a_test_only(small_project):
     found = problems(small_project, {"src/PKG/tasks/shared.py": "X = 1\n", "src/PKG/tasks/__init__.py": ""})
-    assert found == ["tests/tasks/test_shared.py: missing: the test of src/PKG/tasks/shared.py"]
+    assert found == ["tests/tasks/test_shared.py: missing: the test of src/PKG/tasks/shared.py. Create it."]
 
 
 def test_other_tests_and_environments_are_free(small_project):

@@ -19,7 +19,7 @@ def test_tasks_are_found_by_any_unique_ending(small_project):
         ConfigError, match=r"Total is the name of 2 tasks \(expected tasks.more.Total or tasks.numbers.Total\)"
     ):
         session.task("Total")
-    with pytest.raises(ConfigError, match=r"there is no task Othr .*Did you mean 'Other'\?"):
+    with pytest.raises(ConfigError, match=r"unknown task Othr .*Did you mean 'Other'\?"):
         session.task("Othr")
 
 

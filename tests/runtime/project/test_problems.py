@@ -22,7 +22,7 @@ def test_everything_that_is_wrong_is_told_at_once(small_project, refused):
         }
     )
     found = refused(env="prd", overrides=["Numbers.size=x", "nope"])
-    parts = ["there is no environment 'prd'", "Numbers.size: has no value", "not valid YAML",
+    parts = ["unknown environment 'prd'", "Numbers.size: has no value", "not valid YAML",
              "broken cannot be imported",
              "'nope' has no value", "weigth", "got str 'deep'", "taks", "expected int, got str 'x'"]  # fmt: skip
     assert [any(part in error for error in found) for part in parts] == [True] * len(parts)

@@ -55,11 +55,11 @@ def test_a_folder_that_does_not_exist_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("table", "wanted"),
     [
-        ('packge = "x"', ["tool.kart.packge: no such key", "Did you mean 'package'?", "tool.kart.package: is missing"]),
+        ('packge = "x"', ["tool.kart.packge: unknown key", "Did you mean 'package'?", "tool.kart.package: is missing"]),
         ("package = 3", ["tool.kart.package: is 3", "expected a name in quotes"]),
-        ('package = "../x"', ["'../x' is not a package's name"]),
+        ('package = "../x"', ["'../x' is not the name of a package"]),
         ('package = "nothing_here"', ["neither src/nothing_here nor nothing_here"]),
-        ('package = "a"\nconf = "cnof"', ["there is no folder cnof/base"]),
+        ('package = "a"\nconf = "cnof"', ["folder cnof/base does not exist"]),
         ("= 3", ["not valid TOML"]),
     ],
 )
@@ -114,7 +114,7 @@ def test_a_package_of_the_same_name_elsewhere_is_noticed(small_project, tmp_path
     (other / "pipeline.py").touch()
     monkeypatch.syspath_prepend(str(other.parent.parent))
     monkeypatch.setattr("sys.path", [str(other.parent.parent), str(root / "src"), *__import__("sys").path])
-    with pytest.raises(ConfigError, match="another package of the same name"):
+    with pytest.raises(ConfigError, match="another package with the same name"):
         project.load_tasks()
 
 

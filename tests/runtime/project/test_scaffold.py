@@ -83,17 +83,17 @@ def test_the_new_test_passes_and_the_new_files_are_clean(small_project):
     [
         ("EncodeColumns", "names no module"),
         ("tasks.EncodeColumns", "names no module"),
-        ("features.encode.encode", "'encode' in 'features.encode.encode' cannot be the name of a task class"),
-        ("features.encode.None", "cannot be the name of a task class"),
-        ("features.encode.TaskOnKart", "cannot be the name of a task class"),
-        ("features.class.Encode", "'class' in 'features.class.Encode' cannot be the name of a module"),
-        ("Features.encode.Encode", "cannot be the name of a module"),
-        ("features.__init__.Encode", "cannot be the name of a module"),
-        ("features.test_x.Encode", "cannot be the name of a module"),
+        ("features.encode.encode", "'encode' in 'features.encode.encode' is not a valid name of a task class"),
+        ("features.encode.None", "is not a valid name of a task class"),
+        ("features.encode.TaskOnKart", "is not a valid name of a task class"),
+        ("features.class.Encode", "'class' in 'features.class.Encode' is not a valid name of a module"),
+        ("Features.encode.Encode", "is not a valid name of a module"),
+        ("features.__init__.Encode", "is not a valid name of a module"),
+        ("features.test_x.Encode", "is not a valid name of a module"),
         ("features..Encode", "'' in 'features..Encode'"),
-        ("../../etc.Encode", "cannot be the name of a module"),
-        ("features/encode.Encode", "cannot be the name of a module"),
-        ("fеatures.Encode", "cannot be the name of a module"),
+        ("../../etc.Encode", "is not a valid name of a module"),
+        ("features/encode.Encode", "is not a valid name of a module"),
+        ("fеatures.Encode", "is not a valid name of a module"),
         ("", "names no module"),
         ("a" * 90 + ".B", "longer than 80 characters"),
     ],
@@ -111,11 +111,11 @@ def test_a_bad_name_writes_nothing(small_project, name, wanted):
 @pytest.mark.parametrize(
     ("file", "wanted"),
     [
-        ("src/PKG/tasks/features/encode.py", "tasks/features/encode.py: exists already; nothing was written"),
-        ("conf/base/tasks/features/encode.yaml", "conf/base/tasks/features/encode.yaml: exists already"),
-        ("tests/tasks/features/test_encode.py", "tests/tasks/features/test_encode.py: exists already"),
-        ("src/PKG/tasks/features.py", "features.py: is a module, so there can be no folder of this name"),
-        ("src/PKG/tasks/features/encode/x.py", "encode: is a folder, so there can be no module of this name"),
+        ("src/PKG/tasks/features/encode.py", "tasks/features/encode.py: already exists; nothing was written"),
+        ("conf/base/tasks/features/encode.yaml", "conf/base/tasks/features/encode.yaml: already exists"),
+        ("tests/tasks/features/test_encode.py", "tests/tasks/features/test_encode.py: already exists"),
+        ("src/PKG/tasks/features.py", "features.py: is a module, so a folder cannot have this name"),
+        ("src/PKG/tasks/features/encode/x.py", "encode: is a folder, so a module cannot have this name"),
         ("tests/tasks/features", "tests/tasks/features: is a file where a folder is needed"),
     ],
 )
@@ -131,7 +131,7 @@ def test_when_something_is_in_the_way_nothing_is_written(small_project, file, wa
 def test_a_link_that_leads_nowhere_is_in_the_way_too(small_project):
     root = small_project({"conf/base/tasks/features/other.yaml": "# x\n"})
     (root / "conf/base/tasks/features/encode.yaml").symlink_to(root / "nowhere")
-    with pytest.raises(ConfigError, match="exists already"):
+    with pytest.raises(ConfigError, match="already exists"):
         new_task(Project.find(), "features.encode.EncodeColumns")
     assert not (root / "nowhere").exists()
 

@@ -44,7 +44,7 @@ def test_nothing_is_in_force_after_a_refusal(small_project, refused):
 
 def test_without_run_task_a_name_is_needed(small_project):
     small_project({"conf/base/run.yaml": "workspace: outputs/\n"})
-    with pytest.raises(ConfigError, match=r"no task was named, and run\.task is not set"):
+    with pytest.raises(ConfigError, match=r"no task given, and run\.task is not set"):
         open_project().task()
 
 

@@ -26,7 +26,7 @@ def test_check_shows_all_problems_with_3(small_project, kart):
     typed = kart("check")
     assert typed.code == 3
     assert "error: conf/prod/tasks/numbers.yaml:2: tasks.numbers.Total.weigth" in typed.out
-    assert "error: conf/prod/tasks/gone.yaml: belongs to no task module" in typed.out
+    assert "error: conf/prod/tasks/gone.yaml: has no task module" in typed.out
     assert "error: tests/tasks/test_pipeline.py: missing" in typed.out
     assert "RunAll.requires(): expected a task, got int 3" in typed.out
     assert typed.lines[-1] == "4 problems"

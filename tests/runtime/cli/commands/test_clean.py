@@ -25,9 +25,7 @@ def test_clean_deletes_nothing_until_told(small_project, kart):
     assert typed.code == 0
     assert outputs(root) == before
     assert [line.split()[0] for line in typed.lines[:-1]] == ["Numbers", "Total", "RunAll"]
-    assert re.fullmatch(
-        r"Would delete 18 files, \d+\.\d kB; nothing was deleted\. Add --yes to do it\.", typed.lines[-1]
-    )
+    assert re.fullmatch(r"Dry run: would delete 18 files \(\d+\.\d kB\)\. Pass --yes to delete them\.", typed.lines[-1])
 
 
 def test_clean_deletes_what_the_records_name_and_nothing_else(small_project, kart):
@@ -38,7 +36,7 @@ def test_clean_deletes_what_the_records_name_and_nothing_else(small_project, kar
     mine.write_text("mine")
     typed = kart("clean", "--yes")
     assert typed.code == 0
-    assert typed.lines[-1].startswith("Deleted 30 files, ")
+    assert typed.lines[-1].startswith("Deleted 30 files (")
     left = {path for path in outputs(root) if path.suffix != ".jsonl"}
     assert left == {mine}
     assert kart("plan").lines[-1] == "3 tasks: 3 to run, 0 complete"
@@ -96,7 +94,7 @@ def test_clean_goes_on_when_a_file_cannot_be_deleted(small_project, kart, monkey
     monkeypatch.setattr(Path, "unlink", guarded)
     typed = kart("clean", "--yes")
     assert typed.code == 1
-    assert typed.lines[-1] == "Deleted 17 files of 18."
+    assert typed.lines[-1] == "Deleted 17 of 18 files."
     assert "Permission denied" in typed.err
     assert len([path for path in outputs(root) if path.suffix != ".jsonl"]) == 1
 
@@ -145,11 +143,11 @@ def test_clean_deletes_what_records_name_in_a_remote_workspace(small_project, ka
     put(f"{base}/log/runs/9.jsonl", json.dumps(record))
     before = keys(base)
     typed = kart("clean")
-    assert typed.lines[-1].startswith("Would delete 30 files, ")
+    assert typed.lines[-1].startswith("Dry run: would delete 30 files (")
     assert {line.split()[0] for line in typed.lines[:-1]} == {"Numbers", "Total", "RunAll"}
     assert keys(base) == before
-    assert kart("clean", "Numbers", "--yes").lines[-1].startswith("Deleted 6 files, ")
-    assert kart("clean", "--yes").lines[-1].startswith("Deleted 24 files, ")
+    assert kart("clean", "Numbers", "--yes").lines[-1].startswith("Deleted 6 files (")
+    assert kart("clean", "--yes").lines[-1].startswith("Deleted 24 files (")
     runs = {key for key in keys(base) if key.endswith(".jsonl")}
     assert len(runs) == 5  # a run is written in parts there: when it is planned, and when it ends
     assert keys(base) == runs | {mine} | {key for key in precious if key in before}

@@ -49,8 +49,8 @@ def test_gc_deletes_nothing_until_told(aged, kart):
     assert typed.code == 0
     assert files(aged) == before
     assert [line.split()[:3] for line in typed.lines[:-2]] == [["Total", "6", "files"], ["RunAll", "6", "files"]]
-    assert typed.lines[-2] == "1 of 2 runs are kept."
-    assert re.fullmatch(r"Would delete 12 files, .*kB; nothing was deleted\. Add --yes to do it\.", typed.lines[-1])
+    assert typed.lines[-2] == "Retaining 1 of 2 runs."
+    assert re.fullmatch(r"Dry run: would delete 12 files \(.*kB\)\. Pass --yes to delete them\.", typed.lines[-1])
 
 
 def test_gc_of_another_workspace_leaves_that_of_the_configuration(aged, kart):
@@ -70,14 +70,14 @@ def test_gc_deletes_what_no_kept_run_refers_to(aged, kart):
     before = len(files(aged))
     typed = kart("gc", "--yes")
     assert typed.code == 0
-    assert typed.lines[-1].startswith("Deleted 12 files, ")
+    assert typed.lines[-1].startswith("Deleted 12 files (")
     assert len(files(aged)) == before - 12
     assert mine.exists()
     assert kart("plan", "Total.weight=3").lines[-1] == "3 tasks: 0 to run, 3 complete"
     assert kart("plan").lines[-1] == "3 tasks: 2 to run, 1 complete"
     # The old run's file stays, since only it names the numbers that the kept run has found complete.
-    assert kart("gc", "--yes").lines == ["1 of 2 runs are kept.", "Nothing to delete."]
-    assert kart("gc").lines == ["1 of 2 runs are kept.", "Nothing to delete."]
+    assert kart("gc", "--yes").lines == ["Retaining 1 of 2 runs.", "Nothing to delete."]
+    assert kart("gc").lines == ["Retaining 1 of 2 runs.", "Nothing to delete."]
 
 
 def test_gc_goes_with_the_files_of_runs(aged, kart):
@@ -85,7 +85,7 @@ def test_gc_goes_with_the_files_of_runs(aged, kart):
     kart("run", "Numbers.size=9")
     typed = kart("gc", "--yes")
     assert [line.split("  ")[0] for line in typed.lines[:-2]] == ["Total", "RunAll", "Numbers", "(files of runs)"]
-    assert typed.lines[-1].startswith("Deleted 32 files, ")
+    assert typed.lines[-1].startswith("Deleted 32 files (")
     assert len(list_runs(str(aged / "outputs"))) == 1
 
 
@@ -94,18 +94,18 @@ def test_gc_goes_with_the_files_of_runs(aged, kart):
     [([], 1), (["--keep-runs", "2"], 2), (["--keep-days", "50"], 2), (["--keep-days=0.5", "--keep-runs=1"], 1)],
 )
 def test_which_runs_are_kept_can_be_chosen(aged, kart, options, kept):
-    assert kart("gc", *options).lines[-2] == f"{kept} of 2 runs are kept."
+    assert kart("gc", *options).lines[-2] == f"Retaining {kept} of 2 runs."
 
 
 @pytest.mark.parametrize(
     ("options", "wanted"),
     [
-        (["--keep-runs", "0"], "'0' is no number of runs"),
+        (["--keep-runs", "0"], "'0' is not a number of runs"),
         (["--keep-runs", "-1"], "keep-runs"),
-        (["--keep-runs", "few"], "'few' is no number of runs"),
-        (["--keep-days", "nan"], "'nan' is no number of days"),
-        (["--keep-days=-1"], "'-1' is no number of days"),
-        (["--keep-days", "x"], "'x' is no number of days"),
+        (["--keep-runs", "few"], "'few' is not a number of runs"),
+        (["--keep-days", "nan"], "'nan' is not a number of days"),
+        (["--keep-days=-1"], "'-1' is not a number of days"),
+        (["--keep-days", "x"], "'x' is not a number of days"),
         (["--keep-dys", "1"], "did you mean '--keep-days'"),
         (["Total"], "takes no names, got Total"),
     ],
@@ -120,7 +120,7 @@ def test_what_cannot_be_meant_is_refused(aged, kart, options, wanted):
 
 def test_gc_without_runs_has_nothing_to_do(small_project, kart):
     small_project()
-    assert kart("gc", "--yes").lines == ["0 of 0 runs are kept.", "Nothing to delete."]
+    assert kart("gc", "--yes").lines == ["Retaining 0 of 0 runs.", "Nothing to delete."]
 
 
 def test_gc_refuses_when_a_run_cannot_be_read(aged, kart):
@@ -145,14 +145,14 @@ def test_gc_goes_on_when_a_file_cannot_be_deleted(aged, kart, monkeypatch):
         patch.setattr(Path, "unlink", guarded)
         typed = kart("gc", "--yes")
     assert typed.code == 1
-    assert typed.lines[-1] == "Deleted 11 files of 12."
+    assert typed.lines[-1] == "Deleted 11 of 12 files."
     assert "Permission denied" in typed.err
-    assert kart("gc", "--yes").lines[-1].startswith("Deleted 1 file, ")
+    assert kart("gc", "--yes").lines[-1].startswith("Deleted 1 file (")
 
 
 def test_gc_works_from_any_folder_of_the_project(aged, kart, monkeypatch):
     monkeypatch.chdir(aged / "src")
-    assert kart("gc", "--yes").lines[-1].startswith("Deleted 12 files, ")
+    assert kart("gc", "--yes").lines[-1].startswith("Deleted 12 files (")
 
 
 def test_gc_looks_into_each_workspace(aged, kart):
@@ -162,8 +162,8 @@ def test_gc_looks_into_each_workspace(aged, kart):
     age(aged / "elsewhere", 40)
     kart("run", "Total.weight=8")
     typed = kart("gc", "--yes")
-    assert typed.lines[-2] == "4 of 6 runs are kept."
-    assert typed.lines[-1].startswith("Deleted 19 files, ")
+    assert typed.lines[-2] == "Retaining 4 of 6 runs."
+    assert typed.lines[-1].startswith("Deleted 19 files (")
     assert len(list((aged / "elsewhere").rglob("Total_*.pkl"))) == 5
 
 
@@ -178,14 +178,14 @@ def test_gc_of_a_remote_workspace(small_project, kart, monkeypatch, tmp_path):
         store, key = store_for("s3://bucket/w")
         now = time.time()
         monkeypatch.setattr("kart_runtime.history.cleanup.garbage.time.time", lambda: now + 50 * DAY)
-        assert kart("gc", "--yes").lines == ["1 of 1 runs are kept.", "Nothing to delete."]
+        assert kart("gc", "--yes").lines == ["Retaining 1 of 1 runs.", "Nothing to delete."]
         store.begin(f"{key}/large.pkl")
-        told = "Would throw away 1 unfinished upload."
-        nothing = "Nothing was thrown away. Add --yes to do it."
-        assert kart("gc").lines == ["1 of 1 runs are kept.", told, nothing]
-        thrown = "Threw away 1 unfinished upload."
-        assert kart("gc", "--yes").lines == ["1 of 1 runs are kept.", thrown]
-        assert kart("gc").lines == ["1 of 1 runs are kept.", "Nothing to delete."]
+        told = "Would abort 1 incomplete upload."
+        nothing = "Dry run: nothing was aborted. Pass --yes to abort them."
+        assert kart("gc").lines == ["Retaining 1 of 1 runs.", told, nothing]
+        thrown = "Aborted 1 incomplete upload."
+        assert kart("gc", "--yes").lines == ["Retaining 1 of 1 runs.", thrown]
+        assert kart("gc").lines == ["Retaining 1 of 1 runs.", "Nothing to delete."]
         (first,) = list_runs("s3://bucket/w")
         for run in [part.key for part in first.files]:
             older = run.replace(first.id, f"20260101T000000Z-{first.id[-8:]}")
@@ -193,7 +193,7 @@ def test_gc_of_a_remote_workspace(small_project, kart, monkeypatch, tmp_path):
                 copy.write(file.read())
             store.delete(run)
         kart("run", "Numbers.size=9")
-        assert kart("gc").lines[-1].startswith("Would delete 20 files, ")
-        assert kart("gc", "--yes").lines[-1].startswith("Deleted 20 files, ")
+        assert kart("gc").lines[-1].startswith("Dry run: would delete 20 files (")
+        assert kart("gc", "--yes").lines[-1].startswith("Deleted 20 files (")
         assert kart("plan", "Numbers.size=9").lines[-1] == "3 tasks: 0 to run, 3 complete"
         assert len(list(store.list(key))) == 20

@@ -61,7 +61,7 @@ def program(tmp_path) -> Path:
 def test_a_program_runs_after_the_migration(program, kart):
     typed = kart("migrate", ".", "--write")
     assert (typed.code, typed.err) == (0, "")
-    assert typed.lines == ["changed program.py", "Changed 1 file: 3 imports, 1 string."]
+    assert typed.lines == ["changed program.py", "Changed 1 file (3 imports, 1 string)."]
     assert program.stat().st_mode & 0o777 == 0o750
     ran = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
@@ -83,7 +83,7 @@ def test_without_write_there_is_a_diff_and_nothing_changes(program, kart):
     typed = kart("migrate", str(program))
     assert typed.code == 0
     assert "-    import gokart\n+    import kart_runtime.gokart as gokart\n" in typed.out
-    assert typed.lines[-1] == "Would change 1 file: 3 imports, 1 string; nothing was changed. Add --write to do it."
+    assert typed.lines[-1] == "Dry run: would change 1 file (3 imports, 1 string). Pass --write to change them."
     assert program.read_bytes() == before
 
 
@@ -102,7 +102,7 @@ def test_a_file_that_cannot_be_written_is_named_with_1(program, kart):
     typed = kart("migrate", ".", "--write", "--config")
     assert typed.code == 1
     assert typed.err == "error: param.yaml: was not written: File exists\n"
-    assert typed.lines == ["changed program.py", "Changed 1 file: 3 imports, 1 string."]
+    assert typed.lines == ["changed program.py", "Changed 1 file (3 imports, 1 string)."]
     assert not Path("nowhere.yaml").exists()
 
 
@@ -120,7 +120,7 @@ def test_a_configuration_is_written_next_to_the_ini(kart):
     assert typed.lines == [
         "wrote param.yaml",
         "also change: param.ini: [core] stays there: it belongs to no task",
-        "Changed 1 file: 0 imports, 0 strings.",
+        "Changed 1 file (0 imports, 0 strings).",
     ]
     assert "run:\n  workspace: ./resource\n" in Path("param.yaml").read_text()
 

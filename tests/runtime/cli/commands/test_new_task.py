@@ -31,4 +31,4 @@ def test_new_task_twice_is_refused(small_project, kart):
     kart("new-task", "features.encode.EncodeColumns")
     typed = kart("new-task", "features.encode.EncodeColumns")
     assert typed.code == 2
-    assert "exists already; nothing was written" in typed.err
+    assert "already exists; nothing was written" in typed.err

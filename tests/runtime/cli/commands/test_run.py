@@ -154,7 +154,7 @@ def test_failures_are_shown_with_the_users_own_frames_and_the_exit_code_is_1(sma
     assert "in helper" in err
     assert "ValueError: cannot divide 2" in err
     assert "kart_runtime" not in err
-    assert "After was not started, because Bad(n=1) did not finish" in err
+    assert "After was not run, because upstream Bad(n=1) did not complete" in err
 
 
 def test_a_rule_that_a_task_breaks_is_told_without_a_traceback(small_project, kart):
@@ -170,7 +170,7 @@ def test_every_name_that_is_none_is_told(small_project, kart):
     small_project()
     typed = kart("run", "Totl", "Numbers", "RunAl")
     assert typed.code == 2
-    assert typed.err.count("error: there is no task") == 2
+    assert typed.err.count("error: unknown task") == 2
 
 
 def test_quiet_still_shows_what_failed(small_project, kart):
@@ -203,26 +203,26 @@ def test_something_from_outside_that_is_missing_is_a_failure(small_project, kart
     )
     typed = kart("run", "Uses")
     assert typed.code == 1
-    assert "Raw comes from outside and does not exist: raw.csv, more.pkl" in typed.err
+    assert "external input not found: Raw: raw.csv, more.pkl" in typed.err
 
 
 @pytest.mark.parametrize(
     ("words", "wanted"),
     [
-        (["Bad"], "error: Bad needs a value for n; write Bad.n=VALUE"),
-        (["Wired"], "Wired cannot be built by itself, because only Python gives its upstream, and run.task does not"),
-        (["Totl"], "error: there is no task Totl\n       did you mean 'Total'?"),
+        (["Bad"], "error: Bad needs a value for n. Write Bad.n=VALUE"),
+        (["Wired"], "cannot run Wired on its own: its parameter upstream takes a task, which"),
+        (["Totl"], "error: unknown task Totl\n       did you mean 'Total'?"),
         (
             ["Total.weight"],
-            "'Total.weight' has no value, and is no task; write Total.weight=VALUE, or Total.weight=null",
+            "'Total.weight' is neither a task nor KEY=VALUE. To override it, write Total.weight=VALUE (Total.weight=",
         ),
         (["Total.weight="], "'Total.weight=' sets no value; write Total.weight=null for null"),
         (["run.seed"], "'run.seed' has no value; write run.seed=null for null"),
         (["Total.weight=deep"], "error: command line: tasks.numbers.Total.weight: expected float, got str 'deep'"),
-        (["--workers", "0"], "run.workers: expected a number from 1 on, got 0"),
+        (["--workers", "0"], "run.workers: expected a number of at least 1, got 0"),
         (["--executor", "serial", "--workers", "2"], "the serial executor cannot have 2 workers"),
         (["--executor", "seral"], "threads, processes, dask, got 'seral'; did you mean 'serial'?"),
-        (["--env", "cj"], "there is no environment 'cj'"),
+        (["--env", "cj"], "unknown environment 'cj'"),
     ],
 )
 def test_what_cannot_be_run_is_refused_with_2_and_nothing_runs(small_project, kart, words, wanted):
@@ -301,7 +301,7 @@ def test_when_the_tasks_own_code_raises_before_the_run_it_is_shown_where(small_p
     small_project({"src/PKG/tasks/raising.py": RAISING})
     typed = kart(command, task)
     assert typed.code == 2
-    assert "error: the tasks cannot be planned, because their code raises:\nTraceback" in typed.err
+    assert "error: planning failed, because task code raised:\nTraceback" in typed.err
     assert "tasks/raising.py" in typed.err
     assert "kart_runtime" not in typed.err
     assert wanted in typed.err

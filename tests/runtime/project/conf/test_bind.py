@@ -60,20 +60,20 @@ def test_maps_merge_and_lists_replace(small_project):
             "Total:\n  numbers: Numbers\n",
             "tasks.numbers.Total.numbers: its value is a task, and configuration cannot wire tasks: pipeline logic",
         ),
-        ("Totl:\n  weight: 2\n", f"{NUMBERS}:1: tasks.numbers.Totl: there is no such task. Did you mean 'Total'?"),
+        ("Totl:\n  weight: 2\n", f"{NUMBERS}:1: tasks.numbers.Totl: unknown task. Did you mean 'Total'?"),
         (
             "RunAll:\n  x: 2\n",
-            "tasks.numbers.RunAll: there is no task RunAll in tasks.numbers (expected tasks.pipeline.RunAll)",
+            "tasks.numbers.RunAll: tasks.numbers has no task RunAll (expected tasks.pipeline.RunAll)",
         ),
         ("Total: 3\n", f"{NUMBERS}:1: tasks.numbers.Total: is not a map (expected a map of parameters)"),
-        ("Total.weight: 3\n", "tasks.numbers.Total.weight: there is no task with this name; nest maps"),
+        ("Total.weight: 3\n", "tasks.numbers.Total.weight: unknown task. Nest maps"),
         (
             "Total:\n  label: ${run.tsk}\n",
-            f"{NUMBERS}:2: tasks.numbers.Total.label: cannot be worked out: Interpolation",
+            f"{NUMBERS}:2: tasks.numbers.Total.label: cannot be resolved: Interpolation",
         ),
-        ("Total:\n  label: ${run.task\n", f"{NUMBERS}:2: tasks.numbers.Total.label: cannot be worked out"),
-        ("Total:\n  label: ${.label}\n", f"{NUMBERS}:2: tasks.numbers.Total.label: cannot be worked out"),
-        ("Total:\n  label: ${nothing:1}\n", f"{NUMBERS}:2: tasks.numbers.Total.label: cannot be worked out"),
+        ("Total:\n  label: ${run.task\n", f"{NUMBERS}:2: tasks.numbers.Total.label: cannot be resolved"),
+        ("Total:\n  label: ${.label}\n", f"{NUMBERS}:2: tasks.numbers.Total.label: cannot be resolved"),
+        ("Total:\n  label: ${nothing:1}\n", f"{NUMBERS}:2: tasks.numbers.Total.label: cannot be resolved"),
     ],
 )
 def test_a_value_that_no_task_declares_is_refused(small_project, text, wanted, refused):
@@ -106,7 +106,7 @@ def test_a_task_of_plain_luigi_takes_no_values(small_project, refused):
             "conf/base/tasks/plain.yaml": "Plain: {x: 2}\n",
         }
     )
-    assert "Plain is not a TaskOnKart: only those take parameters from here" in refused()[0]
+    assert "Plain is not a TaskOnKart. Only these take parameters from the configuration" in refused()[0]
 
 
 def test_a_workspace_on_this_machine_is_relative_to_the_project(small_project, monkeypatch, tmp_path_factory):

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
 from kart_runtime.project import open_project
+from kart_runtime.project.conf.interpolation import Interpolation
+from kart_runtime.project.conf.tree import Branch, Leaf
 
 NUMBERS = "conf/base/tasks/numbers.yaml"
 
@@ -52,7 +57,7 @@ def test_a_refused_secret_is_not_quoted(small_project, monkeypatch, refused):
     small_project({NUMBERS: "Total:\n  weight: ${oc.env:SMALL_TOKEN}\n"})
     (found,) = refused()
     assert "hunter2" not in found
-    assert "the value of ${oc.env:SMALL_TOKEN} does not fit" in found
+    assert "the value of ${oc.env:SMALL_TOKEN} is invalid for this FloatParameter" in found
 
 
 def test_a_missing_environment_variable_is_named(small_project, monkeypatch, refused):
@@ -69,3 +74,19 @@ def test_only_what_is_used_is_resolved(small_project, monkeypatch):
     )
     with open_project() as session:
         assert session.task("Total")().token == "x"
+
+
+TEXTS = st.text(max_size=8).filter(lambda text: "${" not in text and "???" not in text)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXTS,
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(TEXTS, values, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(deadline=None)
+@given(VALUES)
+def test_without_an_interpolation_a_value_is_what_omegaconf_would_return(value):
+    resolved = Interpolation(Branch({"key": Leaf(value, "x")})).value(("key",), value, origin="x")
+    expected = OmegaConf.to_container(OmegaConf.create({"key": value}), resolve=True, throw_on_missing=True)["key"]
+    assert (resolved, repr(resolved)) == (expected, repr(expected))

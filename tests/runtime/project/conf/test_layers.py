@@ -45,10 +45,10 @@ def test_the_environment_is_asked_for_or_in_the_variable_or_dev(small_project, m
     [
         (
             "prd",
-            "--env: there is no environment 'prd': no folder conf/prd (expected one of ci, prod). Did you mean 'prod'?",
+            "--env: unknown environment 'prd': folder conf/prd does not exist (expected one of ci, prod). Did you",
         ),
-        ("../x", "there is no environment '../x'"),
-        ("", "there is no environment ''"),
+        ("../x", "unknown environment '../x'"),
+        ("", "unknown environment ''"),
         ("local", "'local' is a layer of every environment"),
     ],
 )
@@ -62,17 +62,17 @@ def test_an_unknown_environment_is_refused(small_project, env, wanted):
 def test_an_unknown_environment_of_the_variable_names_the_variable(small_project, monkeypatch):
     project = Project.find(small_project())
     monkeypatch.setenv("KART_ENV", "c1")
-    with pytest.raises(ConfigError, match=r"^\$KART_ENV: there is no environment 'c1'"):
+    with pytest.raises(ConfigError, match=r"^\$KART_ENV: unknown environment 'c1'"):
         choose_environment(project, None)
 
 
 @pytest.mark.parametrize(
     ("files", "wanted"),
     [
-        ({"conf/base/more.yml": "a: 1\n"}, "conf/base/more.yml: is not read: rename it to end in .yaml"),
+        ({"conf/base/more.yml": "a: 1\n"}, "conf/base/more.yml: is not read. Rename it to end in .yaml."),
         (
             {"conf/base/tasks.yaml": "numbers:\n  Numbers:\n    size: 1\n"},
-            "conf/base/tasks.yaml:3: tasks.numbers.Numbers.size: also set in conf/base/tasks/numbers.yaml:3, which is",
+            "conf/base/tasks.yaml:3: tasks.numbers.Numbers.size: also set in conf/base/tasks/numbers.yaml:3, in",
         ),
         ({"conf/base/run.yaml": "a: [\n"}, "conf/base/run.yaml:2: not valid YAML"),
     ],

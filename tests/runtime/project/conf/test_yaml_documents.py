@@ -63,28 +63,28 @@ def test_scalars_are_those_of_yaml_1_2(text, value):
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        ("x:\n", "conf/base/a.yaml:1: x: has no value: write one, write null, or delete the line"),
+        ("x:\n", "conf/base/a.yaml:1: x: has no value. Write a value, write null, or delete the line."),
         ("A:\n  # x: 1\n", "conf/base/a.yaml:1: A: has no value"),
         ("x: [1, ]\ny: [1, , 2]\n", "conf/base/a.yaml:2: not valid YAML"),
-        ("x: 1\nx: 2\n", "conf/base/a.yaml:2: x: written twice in this file, first on line 1; keep one"),
-        ("A:\n  x: 1\n  x: 1\n", "conf/base/a.yaml:3: A.x: written twice"),
+        ("x: 1\nx: 2\n", "conf/base/a.yaml:2: x: set twice in this file, first on line 1. Delete one of them."),
+        ("A:\n  x: 1\n  x: 1\n", "conf/base/a.yaml:3: A.x: set twice"),
         ("1: a\n", "the key 1 is not text (expected a name; quote it: '1')"),
         ("true: a\n", "the key true is not text"),
         ("? [a, b]\n: 1\n", "the key a list or map is not text"),
-        ("x: {a: 1, a: 2}\n", "a: written twice"),
-        ("x: [{a: 1, a: 2}]\n", "a: written twice"),
-        ("A:\n\tx: 1\n", "indent with spaces, not tabs"),
+        ("x: {a: 1, a: 2}\n", "a: set twice"),
+        ("x: [{a: 1, a: 2}]\n", "a: set twice"),
+        ("A:\n\tx: 1\n", "Indent with spaces, not tabs"),
         ("A: 'unfinished\n", "conf/base/a.yaml:2: not valid YAML"),
-        ("- a\n- b\n", "the file holds no map (expected lines such as name: value)"),
-        ("just text\n", "the file holds no map"),
+        ("- a\n- b\n", "the file does not contain a map (expected lines such as name: value)"),
+        ("just text\n", "the file does not contain a map"),
         ("a: 1\n---\nb: 2\n", "not valid YAML"),
-        ("a: !!set {b}\n", "!!set is not read"),
-        ("a: !!python/object/apply:os.system ['true']\n", "is not read"),
-        ("a: !!binary aGk=\n", "!!binary is not read"),
+        ("a: !!set {b}\n", "!!set is not supported"),
+        ("a: !!python/object/apply:os.system ['true']\n", "!!python/object/apply:os.system is not supported"),
+        ("a: !!binary aGk=\n", "!!binary is not supported"),
         ("a: &x [1, *x]\n", "an alias contains itself"),
         ("a: &x {b: *x}\n", "an alias contains itself"),
         ("a: *nowhere\n", "not valid YAML: found undefined alias"),
-        ("base: &b {x: 1}\nA:\n  <<: *b\n", "conf/base/a.yaml:3: A: YAML's merge key << is not read"),
+        ("base: &b {x: 1}\nA:\n  <<: *b\n", "conf/base/a.yaml:3: A: the merge key << of YAML is not supported"),
         ("x: \x01\n", "not valid YAML"),
     ],
 )
@@ -138,7 +138,7 @@ def test_bytes_that_are_no_text_are_taken_as_they_are():
 
 def test_deep_nesting_is_a_mistake():
     _, errors = read("a: " + "[" * 1000 + "]" * 1000)
-    assert [error.message for error in errors] == ["nested too deeply: more than 100 maps and lists in one another"]
+    assert [error.message for error in errors] == ["nested too deeply: more than 100 levels of maps and lists"]
     assert len(str(errors[0])) < 200
 
 

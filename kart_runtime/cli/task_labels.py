@@ -1,7 +1,4 @@
-"""How is a task called on the screen? By its class, with the parameters that tell it from others of its class.
-
-Called by ``run``, ``plan`` and ``tree``.
-"""
+"""Labels of the tasks of a plan: the class name, with the parameters that tell tasks of one class apart."""
 
 from __future__ import annotations
 
@@ -13,57 +10,47 @@ import luigi
 
 from kart_runtime.cli.formatting import format_value
 from kart_runtime.project.names import is_task_parameter
-from kart_runtime.task.base import TaskOnKart
+from kart_runtime.task.naming import short_id
 from kart_runtime.task.parameters import declaration, secret_names
 
 _LONGEST = 60
 
 
 class TaskLabels:
-    """Names of the tasks of one plan.
-
-    Parameters
-    ----------
-    tasks
-        The tasks.
-    """
+    """Labels of the tasks of one plan."""
 
     def __init__(self, tasks: Iterable[luigi.Task]) -> None:
         self._classes: dict[type, list[luigi.Task]] = defaultdict(list)
         for task in tasks:
             self._classes[type(task)].append(task)
         names = [cls.__name__ for cls in self._classes]
-        self._shared = {name for name in names if names.count(name) > 1}
+        self._ambiguous = {name for name in names if names.count(name) > 1}
         self._differing: dict[type, list[str]] = {}
 
     def __call__(self, task: luigi.Task) -> str:
-        """Return the name of a task, also of one that came while the plan ran."""
+        """Return the label of a task, which may be one that was yielded while the plan ran."""
         cls = type(task)
-        name = f"{cls.__module__.rpartition('.')[2]}.{cls.__name__}" if cls.__name__ in self._shared else cls.__name__
+        name = cls.__name__
+        if name in self._ambiguous:
+            name = f"{cls.__module__.rpartition('.')[2]}.{name}"
         if self._classes.get(cls) == [task]:
             return name
         if cls not in self._differing:
             self._differing[cls] = _differing(cls, self._classes.get(cls, []))
         params = declaration(cls).params
-        values = [f"{key}={format_value(params[key], getattr(task, key))}" for key in self._differing[cls]]
-        text = ", ".join(values)
+        text = ", ".join(f"{key}={format_value(params[key], getattr(task, key))}" for key in self._differing[cls])
         return f"{name}({text})" if text and len(text) <= _LONGEST else f"{name}[{short_id(task)}]"
 
 
 def _differing(cls: type[luigi.Task], tasks: list[luigi.Task]) -> list[str]:
-    """Return the parameters whose values differ; none when they cannot be shown or do not tell the tasks apart."""
+    """Return the parameters whose values differ; none if they cannot be shown or do not tell the tasks apart."""
     secrets = secret_names(cls)
     values: dict[str, list[Any]] = {
         name: [param.serialize(getattr(task, name)) for task in tasks]
         for name, param in declaration(cls).significant
         if name not in secrets
-        and not is_task_parameter(param)  # a task's own name does not tell which of its class it is
+        and not is_task_parameter(param)  # the label of a task that is a value does not tell which of its class it is
     }
-    found = [name for name, texts in values.items() if len(set(texts)) > 1]
-    told = {tuple(values[name][place] for name in found) for place in range(len(tasks))}
-    return found if len(told) == len(tasks) else []
-
-
-def short_id(task: luigi.Task) -> str:
-    """Return the beginning of the id that the task's files are named by."""
-    return str(task.make_unique_id() if isinstance(task, TaskOnKart) else task.task_id[-8:])[:8]
+    names = [name for name, texts in values.items() if len(set(texts)) > 1]
+    distinct = set(zip(*(values[name] for name in names), strict=True))
+    return names if len(distinct) == len(tasks) else []

@@ -1,0 +1,252 @@
+"""Table of the commands: names, help texts and arguments. A command's module is imported when the command runs."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from importlib import import_module
+from typing import NamedTuple, cast
+
+
+class Command(NamedTuple):
+    """One command, as the parser shows it; `module` in `kart_runtime.cli.commands` executes it."""
+
+    name: str
+    help: str
+    description: str
+    examples: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    module: str
+
+    def load(self) -> Callable[[argparse.Namespace], int]:
+        """Import the module of the command, and return the function that executes it."""
+        module = import_module(f"kart_runtime.cli.commands.{self.module}")
+        return cast("Callable[[argparse.Namespace], int]", module.execute)
+
+
+_OVERRIDE = "override a value for this command, e.g., TrainModel.max_depth=5 or run.workspace=s3://bucket/folder"
+_YES = "delete the files; without it, only list them"
+
+
+def _add_words(parser: argparse.ArgumentParser, purpose: str, default: str = "run.task") -> None:
+    """Add the free words of a command: task names and overrides."""
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="TASK | KEY=VALUE",
+        help=f"TASK: {purpose} (class name or dotted suffix of its path; default: {default}); KEY=VALUE: {_OVERRIDE}",
+    )
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    _add_words(parser, "task to run")
+    parser.add_argument("--executor", metavar="KIND", help="serial, threads, processes or dask (default: run.executor)")
+    parser.add_argument(
+        "--workers", metavar="N", type=int, help="number of tasks to run in parallel (default: run.workers)"
+    )
+    parser.add_argument(
+        "--address", metavar="URL", help="address of a Dask scheduler, tcp://HOST:8786 (default: run.address)"
+    )
+    parser.add_argument("--quiet", action="store_true", help="print only failures and the summary")
+
+
+def _add_list(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--all", action="store_true", help="include the parameters that every task has")
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    _add_words(parser, "task to show", default="all tasks")
+    parser.add_argument("--all", action="store_true", help="include the parameters that every task has")
+
+
+def _add_new_task(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "name",
+        metavar="MODULE.ClassName",
+        help="module below the tasks folder, and class: features.encode.EncodeColumns",
+    )
+
+
+def _add_clean(parser: argparse.ArgumentParser) -> None:
+    _add_words(parser, "task whose files to delete", default="all tasks")
+    parser.add_argument("--yes", action="store_true", help=_YES)
+
+
+def _add_gc(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("words", nargs="*", metavar="KEY=VALUE", help=_OVERRIDE)
+    # The defaults are those of `history.cleanup.retention.RetentionPolicy`, which is not imported for a help text.
+    parser.add_argument(
+        "--keep-runs",
+        type=_runs,
+        default=1,
+        metavar="N",
+        help="retain the last N runs, whatever their age (default: 1)",
+    )
+    parser.add_argument(
+        "--keep-days", type=_days, default=30.0, metavar="D", help="retain the runs of the last D days (default: 30)"
+    )
+    parser.add_argument("--yes", action="store_true", help=_YES)
+
+
+def _runs(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of runs; expected at least 1")
+    return int(text)
+
+
+def _days(text: str) -> float:
+    try:
+        days = float(text)
+    except ValueError:
+        days = -1.0
+    if not days >= 0:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of days; expected at least 0")
+    return days
+
+
+def _add_migrate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("words", nargs="+", metavar="PATH", help="file or folder")
+    parser.add_argument("--write", action="store_true", help="change the files; without it, only show the changes")
+    parser.add_argument(
+        "--config", action="store_true", help="also convert each luigi configuration NAME.ini or NAME.cfg to NAME.yaml"
+    )
+
+
+COMMANDS = (
+    Command(
+        "run",
+        "run tasks and their incomplete dependencies",
+        "Run tasks and their incomplete dependencies. Without TASK, runs the task set in\nrun.task.",
+        """\
+examples:
+  kart run
+  kart run EvaluateModels --quiet
+  kart run TrainModel.max_depth=2 run.seed=1
+  kart run --env prod
+""",
+        _add_run,
+        "run",
+    ),
+    Command(
+        "plan",
+        "show which tasks would run, and why",
+        "Show for each task, in the order of a run, whether it would run, and why. Nothing\nruns or changes.",
+        """\
+examples:
+  kart plan
+  kart plan TrainModel
+  kart plan TrainModel.max_depth=2
+""",
+        lambda parser: _add_words(parser, "task to plan"),
+        "plan",
+    ),
+    Command(
+        "tree",
+        "show the dependency tree",
+        "Show each task above the tasks that it requires, with its state: to run, done,\n"
+        "not needed or missing. A task that several others require is expanded once.",
+        """\
+examples:
+  kart tree
+  kart tree EvaluateModels
+""",
+        lambda parser: _add_words(parser, "task to show"),
+        "tree",
+    ),
+    Command(
+        "list",
+        "list task classes and their parameters",
+        "List the task classes of each module, with the types and defaults of their\nparameters.",
+        """\
+examples:
+  kart list
+  kart list --all       include the parameters that every task has
+""",
+        _add_list,
+        "list_tasks",
+    ),
+    Command(
+        "config",
+        "show every configuration value and its source",
+        "Show the value of every setting and task parameter, with the file and line that\nset it.",
+        """\
+examples:
+  kart config
+  kart config TrainModel
+  kart config --env prod
+  kart config TrainModel.max_depth=2    show the values with this override
+""",
+        _add_config,
+        "config",
+    ),
+    Command(
+        "check",
+        "check configuration, layout and plan",
+        "Check the configuration of every environment (with --env, of that one), that task\n"
+        "modules, configuration and tests mirror each other, and that run.task can be\n"
+        "planned. Nothing runs.",
+        """\
+examples:
+  kart check
+  kart check --env prod
+""",
+        lambda _parser: None,
+        "check",
+    ),
+    Command(
+        "new-task",
+        "scaffold a task with its configuration and test",
+        "Write a task module, its YAML file and a test that passes. If one of them exists,\nnothing is written.",
+        """\
+examples:
+  kart new-task features.encode.EncodeColumns
+""",
+        _add_new_task,
+        "new_task",
+    ),
+    Command(
+        "clean",
+        "delete outputs written by kart",
+        "Delete the outputs and log files that the records of runs name: only files that\n"
+        "kart has written, and only inside the workspace. Without --yes, nothing is deleted.",
+        """\
+examples:
+  kart clean                    list what would be deleted
+  kart clean --yes              delete all outputs
+  kart clean TrainModel --yes   delete the outputs of one task
+""",
+        _add_clean,
+        "clean",
+    ),
+    Command(
+        "gc",
+        "delete outputs that no recent run uses",
+        "Delete the outputs and log files of earlier runs that no retained run uses, the\n"
+        "records of these runs, and what killed processes left behind. A run is retained if\n"
+        "it is one of the last --keep-runs, if it started within --keep-days, or if it may\n"
+        "still be active. Without --yes, nothing is deleted.",
+        """\
+examples:
+  kart gc                               list what would be deleted
+  kart gc --yes                         delete what no run of the last 30 days uses
+  kart gc --keep-days 7 --keep-runs 20  retain the last 20 runs, and all runs of the last week
+""",
+        _add_gc,
+        "gc",
+    ),
+    Command(
+        "migrate",
+        "change imports of gokart to kart",
+        "Show, as a diff, what changes in a project that imports gokart: its imports, and\n"
+        "the names of gokart's modules in calls such as patch() and import_module(). Works\n"
+        "in any folder. Without --write, nothing changes.",
+        """\
+examples:
+  kart migrate .                           show the changes
+  kart migrate . --write                   write them
+  kart migrate conf/param.ini --config     show a luigi configuration as YAML
+""",
+        _add_migrate,
+        "migrate",
+    ),
+)
