@@ -1,21 +1,8 @@
-"""Where do attempts run? In a `concurrent.futures.Executor`, chosen by name.
+"""Executors: where attempts run, chosen by name.
 
-The loop of `schedule` needs only `submit` and a callback when a future is done, so the standard library's protocol is
-enough. From the choice down to the other process::
-
-    choice         Executors, make_executor      which one
-    serial         SerialExecutor                in this thread
-    dask_cluster   DaskExecutor                  on other machines
-    processes      ProcessExecutor               the queue, and who runs what
-    work           Work                          one call, and what becomes of its future
-    kept           forget_kept_workers           workers that wait for the next build
-    process        Worker                        one of them, seen from here
-    worker         serve                         the same, seen from inside
-    program_state  Settings, Choices             what it is told of this program
-    wire           Vocabulary, loads             how anything gets there and back
-    by_name        importable                    what need not be sent because it can be imported
-
-and, where the other process is on a cluster, from `dask_cluster` to `dask_worker`, which draws that way itself.
+`choice` has `Executors`, the ones of a build; `base` the interface that the scheduler uses. An executor that runs calls
+in another process pickles them (`pickling`), sends the program's state first (`program_state`), and turns the answers
+into the results of futures (`calls`).
 """
 
 from __future__ import annotations
@@ -28,7 +15,7 @@ from kart_runtime.execution.executors.serial import SerialExecutor
 
 if TYPE_CHECKING:
     from kart_runtime.execution.executors.dask.executor import DaskExecutor
-    from kart_runtime.execution.executors.processes.idle_workers import forget_kept_workers
+    from kart_runtime.execution.executors.processes.idle_workers import shutdown_idle_workers
     from kart_runtime.execution.executors.processes.pool import ProcessExecutor
 
 __all__ = [
@@ -38,17 +25,17 @@ __all__ = [
     "ProcessExecutor",
     "SerialExecutor",
     "ThreadExecutor",
-    "forget_kept_workers",
     "make_executor",
     "requested_executor",
+    "shutdown_idle_workers",
 ]
 
 _HOMES = {
     "DaskExecutor": "dask.executor",
     "ProcessExecutor": "processes.pool",
-    "forget_kept_workers": "processes.idle_workers",
+    "shutdown_idle_workers": "processes.idle_workers",
 }
-"""What is loaded when it is first used, since most builds need no other process."""
+"""Loaded when first used, since most builds need no other process."""
 
 
 def __getattr__(name: str) -> Any:

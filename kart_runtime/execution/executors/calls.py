@@ -1,62 +1,35 @@
-"""What becomes of one submitted call? It waits, is sent, and its future gets what the worker answers.
-
-Made and kept by `processes`.
-"""
+"""Calls that run in another process, and the answers that come back."""
 
 from __future__ import annotations
 
-from concurrent.futures import BrokenExecutor, Future
+import contextlib
+import traceback
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from kart_runtime.execution.executors.pickling import loads
-from kart_runtime.execution.executors.processes.worker import ERROR, Answer
+from kart_runtime.execution.executors.pickling import DefinitionTable, loads
+
+RESULT, ERROR, LEAVING = "result", "error", "leaving"
+Answer = tuple[str, bytes, str]
+"""Tag, pickle, and the text of a traceback; LEAVING: the worker ends, and has not read the call."""
 
 
 @dataclass(eq=False)
-class Work:
-    """A submitted call.
-
-    Attributes
-    ----------
-    future
-        What its submitter waits for.
-    pickled
-        The function and its arguments.
-    name
-        The function's, for messages.
-    began
-        Whether it has been given to a worker, so that its future cannot be cancelled any more.
-    lost
-        How many workers died before they read it.
-    """
+class WorkItem:
+    """A submitted call: its future, the pickle of function and arguments, and the function's name for messages."""
 
     future: Future[Any]
     pickled: bytes
     name: str
-    began: bool = False
-    lost: int = 0
-
-    def begin(self) -> bool:
-        """Return whether a worker may have it: nobody has cancelled it."""
-        self.began = self.began or self.future.set_running_or_notify_cancel()
-        return self.began
 
     def drop(self) -> None:
-        """Tell the future that nobody will run it."""
+        """Cancel the future of a call that will not run."""
         if self.future.cancel():
             self.future.set_running_or_notify_cancel()
-        else:  # a worker had it, and left before it read it
-            self.future.set_exception(BrokenExecutor("the executor was closed"))
 
     def settle(self, answer: Answer) -> None:
-        """Give the future what a worker has answered.
-
-        Parameters
-        ----------
-        answer
-            As described in `worker`.
-        """
+        """Set the future to what a worker has answered."""
         tag, pickled, text = answer
         try:
             value = loads(pickled) if pickled else RuntimeError(text)
@@ -70,3 +43,14 @@ class Work:
             self.future.set_exception(value)
         else:
             self.future.set_result(value)
+
+
+def error_answer(error: BaseException, where: str, table: DefinitionTable) -> Answer:
+    """Return the answer for an error, with its traceback as a note; without a pickle where its class forbids one."""
+    text = "".join(traceback.format_exception(error))
+    with contextlib.suppress(Exception):
+        error.add_note(f"{where}:\n{text}")
+    try:
+        return ERROR, table.dumps(error, "the error"), text
+    except Exception:  # noqa: BLE001 - whatever its class does when it is pickled
+        return ERROR, b"", text

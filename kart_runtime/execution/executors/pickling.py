@@ -1,115 +1,83 @@
-"""How do work and results cross to another interpreter? As pickles, in which classes without a name are numbers.
+"""Pickles for other interpreters: importable definitions by reference, the others by value, once.
 
-`processes` writes what it submits through a `Vocabulary`, `worker` reads it by `loads`, and back.
-
-- What can be imported goes by name, as in plain pickle.
-- A class or function of `__main__`, and any local class, is *defined* once: its code is pickled by cloudpickle, gets a
-  number, and is sent to each worker before the first work that needs it; afterwards only the number is sent. A worker
-  answers with the same numbers, so that a task of a notebook's class comes back as that class and not as a copy.
-- Whatever else plain pickle does not take (lambdas, modules) goes through cloudpickle at its place.
+- What can be imported is pickled by reference, as in plain pickle.
+- A class or function of `__main__`, of a function (a local class), or of a module that a new interpreter would not find
+  is a *definition*: cloudpickle writes its code once, a `DefinitionTable` numbers it, and values refer to the number.
+  The other side learns the code before the first value that needs it, and answers with the same numbers, so that a
+  task of a notebook's class comes back as that class and not as a copy.
+- Whatever else plain pickle refuses (lambdas, modules) is written by cloudpickle where it occurs.
 """
 
 from __future__ import annotations
 
+import copyreg
 import io
 import itertools
 import pickle
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from importlib.machinery import ModuleSpec
 from types import CodeType, FunctionType
-from typing import Any
+from typing import Any, cast
+
+import cloudpickle
 
 from kart_runtime.errors import CannotSend, NotImportable
-from kart_runtime.execution.executors.by_reference import has_name, importable
-
-PROTOCOL = 5
 
 _REFUSALS = (pickle.PicklingError, AttributeError, TypeError, NotImplementedError, RecursionError, ValueError)
-"""What pickling raises for a value that it does not take."""
+"""What pickling raises for a value that it cannot write."""
 
-_MADE_BY_PYTHON = 1 << 9
-"""The flag (Py_TPFLAGS_HEAPTYPE) of classes that are no static structs of C."""
+_HEAPTYPE = 1 << 9
+"""Py_TPFLAGS_HEAPTYPE: set for classes that are no static structs of C."""
+
+_CLOUDPICKLE_REDUCERS: Mapping[type, Any] = cast("Any", cloudpickle.Pickler.dispatch_table).maps[0]
+
+_WITH_CODE = (type, FunctionType, CodeType)
+
+_ALWAYS_IMPORTABLE = frozenset({*sys.stdlib_module_names, __name__.partition(".")[0]}) - {"__main__"}
 
 _numbers = itertools.count(1)
-_defined: dict[int, Any] = {}
-"""Number to class or function, of all vocabularies of this process."""
+_definitions: dict[int, Any] = {}
+"""Number to class or function, of all tables of this process."""
+
+_lock = threading.RLock()
+"""One for new definitions and cloudpickle's registry: each is changed while the other is."""
 
 
-class _ByValue(Exception):
-    """Raised inside plain pickle when it meets something that has no name elsewhere, and no number either."""
+def lookup(number: int) -> Any:
+    """Return the definition with a number; pickles call this in place of an import."""
+    definition = _definitions[number]
+    if isinstance(definition, NotImportable):
+        raise definition
+    return definition
 
 
-def defined(number: int) -> Any:
-    """Return the class or function of a number; this is what a pickle calls in place of a name.
+class DefinitionTable:
+    """Definitions that both sides of a connection know by number.
 
-    Parameters
-    ----------
-    number
-        As the other side's vocabulary has given it.
-    """
-    found = _defined[number]
-    if isinstance(found, NotImportable):
-        raise found
-    return found
-
-
-class Vocabulary:
-    """The classes and functions that both sides of a connection know by number.
-
-    Parameters
-    ----------
-    defines
-        Whether new ones get numbers. The program's side does that, for as long as one executor lives; a worker only
-        uses what it was told.
-
-    Attributes
-    ----------
-    definitions
-        What a worker has to be told, in this order: the numbers and the code.
+    With `defines`, new ones get numbers, for as long as one executor lives; the other side only learns them.
+    `definitions` is what the other side has to learn, in this order: numbers, and code.
     """
 
     def __init__(self, defines: bool) -> None:
         self.definitions: list[tuple[tuple[int, ...], bytes]] = []
         self._defines = defines
-        # By identity, because a metaclass may forbid hashing; the object is kept so that its id stays its own.
-        self._decided: dict[int, tuple[int | None, Any]] = {}
+        # By identity, because a metaclass may forbid hashing; the object is held so that its id stays its own.
+        self._known: dict[int, tuple[int | None, Any]] = {}
         self._importable: dict[str, bool] = {}
-        self._lock = threading.RLock()
 
     def dumps(self, value: Any, what: str) -> bytes:
-        """Return a pickle that the other side can read.
-
-        Parameters
-        ----------
-        value
-            What to send.
-        what
-            What it is, for the message.
-
-        Raises
-        ------
-        CannotSend
-            When neither pickle nor cloudpickle takes it.
-        """
+        """Return a pickle that the other side can read, or raise `CannotSend`, which calls the value `what`."""
         buffer = io.BytesIO()
-        try:
-            _Plain(buffer, self).dump(value)
-        except (_ByValue, *_REFUSALS):
-            return self._by_value(value, what)
+        with ExitStack() as registered:
+            _dump(_Pickler(buffer, self, registered), value, what)
         return buffer.getvalue()
 
     def takes(self, value: Any) -> bool:
-        """Return whether `dumps` takes a value.
-
-        Parameters
-        ----------
-        value
-            What may be sent.
-        """
+        """Return whether `dumps` takes a value."""
         try:
             self.dumps(value, "a value")
         except CannotSend:
@@ -117,158 +85,114 @@ class Vocabulary:
         return True
 
     def number_of(self, obj: type | FunctionType) -> int | None:
-        """Return the number of what has no name; None when it goes by name.
-
-        Parameters
-        ----------
-        obj
-            A class or function.
-        """
-        decided = self._decided.get(id(obj))
-        if decided is not None:
-            return decided[0]
-        if self.goes_by_name(obj):
-            self._decided[id(obj)] = None, obj
+        """Return the number of a definition; None for what is pickled in another way."""
+        known = self._known.get(id(obj))
+        if known is not None:
+            return known[0]
+        if self.pickled_by_reference(obj):
+            self._known[id(obj)] = None, obj
             return None
-        if not self._defines or not _worth_defining(obj):
-            raise _ByValue
-        with self._lock:
-            return self._define(obj)
+        return self._define(obj) if self._defines and _is_definition(obj) else None
 
-    def goes_by_name(self, obj: type | FunctionType) -> bool:
-        """Return whether the other side can import a class or function.
-
-        Parameters
-        ----------
-        obj
-            A class or function.
-        """
+    def pickled_by_reference(self, obj: type | FunctionType) -> bool:
+        """Return whether the other side can import a class or function."""
         module = obj.__module__
         if not isinstance(module, str) or module == "__main__" or not has_name(obj):
-            # A type of C has no code that could be sent; some have another name than they say, and pickle knows it.
-            return isinstance(obj, type) and not obj.__flags__ & _MADE_BY_PYTHON
-        return self.imports(module)
+            # A static type has no code to send; some have another name than they say, and pickle knows it.
+            return isinstance(obj, type) and not obj.__flags__ & _HEAPTYPE
+        return self.can_import(module)
 
-    def imports(self, module: str) -> bool:
-        """Return whether the other side can import a module.
-
-        Parameters
-        ----------
-        module
-            Its full name.
-        """
+    def can_import(self, module: str) -> bool:
+        """Return whether the other side can import a module."""
         if module not in self._importable:
-            self._importable[module] = module != "__main__" and importable(module) and module not in _registered()
+            by_value = module in cloudpickle.list_registry_pickle_by_value()
+            self._importable[module] = not by_value and importable(module)
         return self._importable[module]
 
-    def learn(self, numbers: tuple[int, ...], code: bytes) -> None:
-        """Take in a definition of the other side; what cannot be loaded raises when it is used.
-
-        Parameters
-        ----------
-        numbers, code
-            An element of the other side's `definitions`.
-        """
+    def learn(self, numbers: Sequence[int], code: bytes) -> None:
+        """Load an element of the other side's `definitions`; what cannot be loaded raises when it is used."""
         try:
-            found = loads(code)
+            definitions = loads(code)
         except NotImportable as error:
-            found = dict.fromkeys(numbers, error)
-        _defined.update(found)
-        self._decided.update((id(obj), (number, obj)) for number, obj in found.items())
+            definitions = dict.fromkeys(numbers, error)
+        self._add(definitions)
 
     def forget(self) -> None:
-        """Give all numbers up."""
-        for number, _ in self._decided.values():
-            if number is not None:
-                _defined.pop(number, None)
-        self._decided.clear()
+        """Give up all numbers."""
+        for number, _ in self._known.values():
+            _definitions.pop(number or 0, None)
+        self._known.clear()
         self.definitions.clear()
 
-    def _define(self, obj: Any) -> int:
-        """Give a class or function a number, and with it all those in its code that have no name either.
+    def _define(self, obj: Any) -> int | None:
+        """Number a definition, and with it those that its code refers to: they may do so in circles."""
+        with _lock:
+            if id(obj) not in self._known:  # else another thread was faster
+                group: dict[int, Any] = {}
+                code = io.BytesIO()
+                with ExitStack() as registered:
+                    pickler = _Pickler(code, self, registered, group)
+                    # Twice into one memo: the first writes the code and fills the group, the second only refers to it.
+                    for value in (obj, group):
+                        _dump(pickler, value, f"the definition of {obj.__qualname__}")
+                self.definitions.append((tuple(group), code.getvalue()))
+                self._add(group)
+            return self._known[id(obj)][0]
 
-        They may refer to one another in circles, so they are pickled as one.
-        """
-        if id(obj) in self._decided:  # by another thread, or as a part of another definition
-            return self._decided[id(obj)][0] or 0
-        group = {next(_numbers): obj}
-        while True:
-            met: dict[int, Any] = {}
-            code = self._by_value(group, f"the definition of {obj.__qualname__}", met)
-            for known in group.values():
-                met.pop(id(known), None)
-            if not met:
-                break
-            group.update({next(_numbers): other for other in met.values()})
-        _defined.update(group)
-        self.definitions.append((tuple(group), code))
-        self._decided.update((id(one), (number, one)) for number, one in group.items())
-        return self._decided[id(obj)][0] or 0
-
-    def _by_value(self, value: Any, what: str, met: dict[int, Any] | None = None) -> bytes:
-        buffer = io.BytesIO()
-        try:
-            with _modules_by_value() as whole_module:
-                _cloud_pickler()(buffer, self, whole_module, met).dump(value)
-        except _REFUSALS as error:
-            raise _refusal(value, what, error) from error
-        return buffer.getvalue()
-
-    def shared_number(self, obj: Any, met: dict[int, Any] | None) -> int | None:
-        """Return the number by which cloudpickle refers to something; None when it writes it its own way.
-
-        Parameters
-        ----------
-        obj
-            A class or function.
-        met
-            Inside a definition: collects what needs a number, too.
-        """
-        decided = self._decided.get(id(obj))
-        if decided is not None:
-            return decided[0]
-        if met is not None:
-            if _worth_defining(obj) and not self.goes_by_name(obj):
-                met[id(obj)] = obj
-            return None
-        try:
-            return self.number_of(obj)
-        except _ByValue:
-            return None
+    def _add(self, definitions: dict[int, Any]) -> None:
+        _definitions.update(definitions)
+        self._known.update((id(definition), (number, definition)) for number, definition in definitions.items())
 
 
-def loads(data: bytes) -> Any:
-    """Return what `dumps` of the other side was given.
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    """cloudpickle's pickler with numbers; for a definition, `group` collects the others that its code refers to."""
 
-    Parameters
-    ----------
-    data
-        The pickle.
-
-    Raises
-    ------
-    NotImportable
-        When a module of it cannot be imported here, or does not have the name.
-    """
-    try:
-        return _Unpickler(io.BytesIO(data)).load()
-    except NotImportable:
-        raise
-    except ImportError as error:  # by cloudpickle, which imports the modules that a function uses
-        raise NotImportable(f"module '{error.name}'", str(error)) from error
-
-
-class _Plain(pickle.Pickler):
-    def __init__(self, file: io.BytesIO, vocabulary: Vocabulary) -> None:
-        super().__init__(file, PROTOCOL)
-        self._number_of = vocabulary.number_of
+    def __init__(
+        self, file: io.BytesIO, table: DefinitionTable, registered: ExitStack, group: dict[int, Any] | None = None
+    ) -> None:
+        super().__init__(file, pickle.HIGHEST_PROTOCOL)
+        # As a dict: cloudpickle's ChainMap takes a microsecond for each object that is in neither of its maps.
+        self.dispatch_table = {**copyreg.dispatch_table, **_CLOUDPICKLE_REDUCERS}
+        self._table, self._registered, self._group = table, registered, group
 
     def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, type | FunctionType):
-            number = self._number_of(obj)
-            if number is not None:
-                return defined, (number,)
-        return NotImplemented
+        if not isinstance(obj, _WITH_CODE):  # first, since it is called for every object
+            return NotImplemented
+        if isinstance(obj, CodeType):
+            # cloudpickle leaves out the name of the file, which tracebacks need.
+            return _make_code, (self.dispatch_table[CodeType](obj)[1], obj.co_filename)
+        number = self._number_of(obj)
+        if number is not None:
+            return lookup, (number,)
+        if not self._table.pickled_by_reference(obj):
+            self._registered.enter_context(_ByValue(str(obj.__module__)))
+        return super().reducer_override(obj)
+
+    def _number_of(self, obj: type | FunctionType) -> int | None:
+        if self._group is None or id(obj) in self._table._known or not _is_definition(obj):
+            return self._table.number_of(obj)
+        if not self._table.pickled_by_reference(obj):
+            self._group[next(_numbers)] = obj
+        return None
+
+
+class _ByValue:
+    """Registration of a module with cloudpickle, which takes every loaded module for importable, for one pickle."""
+
+    def __init__(self, name: str) -> None:
+        self._module = sys.modules.get(name) if name != "__main__" else None
+
+    def __enter__(self) -> None:
+        _lock.acquire()
+        if self._module is not None and self._module.__name__ in cloudpickle.list_registry_pickle_by_value():
+            self._module = None
+        if self._module is not None:
+            cloudpickle.register_pickle_by_value(self._module)
+
+    def __exit__(self, *_error: object) -> None:
+        if self._module is not None:
+            cloudpickle.unregister_pickle_by_value(self._module)
+        _lock.release()
 
 
 class _Unpickler(pickle.Unpickler):
@@ -280,77 +204,82 @@ class _Unpickler(pickle.Unpickler):
             raise NotImportable(what, f"{type(error).__name__}: {error}") from error
 
 
-def _refusal(value: Any, what: str, error: Exception) -> CannotSend:
-    # "cannot pickle '_thread.lock' object" tells the type inside the value that is in the way.
-    inside = re.search(r"'([\w.]+)' object", str(error))
-    return CannotSend(what, inside[1] if inside else type(value).__qualname__, f"{type(error).__name__}: {error}")
+def loads(data: bytes) -> Any:
+    """Return what the other side has dumped, or raise `NotImportable`. Of several pickles in a row: the last."""
+    file = io.BytesIO(data)
+    unpickler = _Unpickler(file)
+    try:
+        value = unpickler.load()
+        while file.tell() < len(data):
+            value = unpickler.load()
+    except ImportError as error:
+        if isinstance(error, NotImportable):
+            raise
+        # by cloudpickle, which imports the modules that a function uses
+        raise NotImportable(f"module '{error.name}'", str(error)) from error
+    return value
 
 
-def _worth_defining(obj: Any) -> bool:
-    # A local function is sent at its place: a loop may make any number of them.
-    return isinstance(obj, type) or (isinstance(obj, FunctionType) and has_name(obj))
+def has_name(obj: type | FunctionType) -> bool:
+    """Return whether a class or function is what its module has under its name."""
+    value: Any = sys.modules.get(obj.__module__ or "")
+    for name in obj.__qualname__.split("."):
+        value = getattr(value, name, None)
+    return value is obj
 
 
-@cache
-def _cloud_pickler() -> Callable[..., Any]:
-    """Return cloudpickle's pickler with our numbers; only what needs it loads cloudpickle."""
-    import cloudpickle
-
-    class Cloud(cloudpickle.Pickler):  # type: ignore[misc]
-        def __init__(
-            self,
-            file: io.BytesIO,
-            vocabulary: Vocabulary,
-            whole_module: Callable[[str], None],
-            met: dict[int, Any] | None,
-        ) -> None:
-            super().__init__(file, PROTOCOL)
-            self._vocabulary, self._whole_module, self._met = vocabulary, whole_module, met
-
-        def reducer_override(self, obj: Any) -> Any:
-            if isinstance(obj, CodeType):
-                # cloudpickle leaves the name of the file out, which tracebacks need.
-                return _code, (self.dispatch_table[CodeType](obj)[1], obj.co_filename)
-            if isinstance(obj, type | FunctionType):
-                number = self._vocabulary.shared_number(obj, self._met)
-                if number is not None:
-                    return defined, (number,)
-                if not self._vocabulary.goes_by_name(obj) and not self._vocabulary.imports(str(obj.__module__)):
-                    self._whole_module(obj.__module__)
-            return super().reducer_override(obj)
-
-    return Cloud
+def importable(name: str) -> bool:
+    """Return whether a new interpreter with this search path would import the module that is loaded under a name."""
+    top = name.partition(".")[0]
+    if top in _ALWAYS_IMPORTABLE:
+        return True
+    module = sys.modules.get(name)
+    if module is None or name == "__main__":
+        return False
+    file = getattr(module, "__file__", None)
+    if file is None and top != name:
+        # A package may make submodules while it is imported (six.moves); importing it makes them again.
+        return importable(top)
+    spec = _search(name)
+    return spec is not None and (file is None or spec.origin == getattr(module.__spec__, "origin", file))
 
 
-def _code(arguments: tuple[Any, ...], file: str) -> CodeType:
+def _search(name: str) -> ModuleSpec | None:
+    """Find a module as `import` does in a process that has not loaded it, or its packages, yet."""
+    spec, path, prefix = None, None, ""
+    for part in name.split("."):
+        prefix = f"{prefix}.{part}" if prefix else part
+        spec = next(filter(None, (_find_spec(finder, prefix, path) for finder in sys.meta_path)), None)
+        if spec is None:
+            return None
+        path = spec.submodule_search_locations
+    return spec
+
+
+def _find_spec(finder: Any, name: str, path: Sequence[str] | None) -> ModuleSpec | None:
+    try:
+        spec: ModuleSpec | None = finder.find_spec(name, path)
+    except Exception:  # noqa: BLE001 - another library's finder; the import in the worker will report it
+        return None
+    return spec
+
+
+def _is_definition(obj: type | FunctionType) -> bool:
+    # A local function is written where it occurs: a loop may create any number of them.
+    return isinstance(obj, type) or has_name(obj)
+
+
+def _dump(pickler: _Pickler, value: Any, what: str) -> None:
+    try:
+        pickler.dump(value)
+    except _REFUSALS as error:
+        if isinstance(error, CannotSend):  # of a definition inside the value
+            raise
+        # "cannot pickle '_thread.lock' object" names the type inside the value that is in the way.
+        inside = re.search(r"'([\w.]+)' object", str(error))
+        what_type = inside[1] if inside else type(value).__qualname__
+        raise CannotSend(what, what_type, f"{type(error).__name__}: {error}") from error
+
+
+def _make_code(arguments: tuple[Any, ...], file: str) -> CodeType:
     return CodeType(*arguments).replace(co_filename=file)
-
-
-_registering = threading.RLock()
-
-
-@contextmanager
-def _modules_by_value() -> Iterator[Callable[[str], None]]:
-    """Let cloudpickle write by value, inside the block, modules that it takes for importable as they are loaded."""
-    import cloudpickle
-
-    added: list[Any] = []
-
-    def add(name: str) -> None:
-        module = sys.modules.get(name)
-        if module is not None and name != "__main__" and name not in _registered():
-            cloudpickle.register_pickle_by_value(module)
-            added.append(module)
-
-    with _registering:
-        try:
-            yield add
-        finally:
-            for module in added:
-                cloudpickle.unregister_pickle_by_value(module)
-
-
-def _registered() -> set[str]:
-    """Return the modules that somebody has told cloudpickle to write by value."""
-    loaded: Any = sys.modules.get("cloudpickle.cloudpickle")
-    return loaded.list_registry_pickle_by_value() if loaded is not None else set()

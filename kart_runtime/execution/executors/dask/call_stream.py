@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kart_runtime.errors import ExecutorError
-from kart_runtime.execution.executors.calls import Work
-from kart_runtime.execution.executors.dask.remote import Answer
+from kart_runtime.execution.executors.calls import Answer, WorkItem
 
 _BATCH_BYTES = 1_000_000
 """Size of a batch, far below that at which Dask warns of a large graph."""
@@ -25,7 +24,7 @@ _BATCH_BYTES = 1_000_000
 class Call:
     """A call for the cluster: `work` has our future; of several that wait there, the highest priority goes first."""
 
-    work: Work
+    work: WorkItem
     key: str
     message: bytes
     priority: float

@@ -23,7 +23,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from kart_runtime.errors import ConfigError, ExecutorError, WorkersKilled
 from kart_runtime.execution.executors.base import Rank, TaskExecutor
-from kart_runtime.execution.executors.calls import Work
+from kart_runtime.execution.executors.calls import Answer, WorkItem
 from kart_runtime.execution.executors.dask.call_stream import Call, CallStream
 from kart_runtime.execution.executors.dask.client import check_pythons, check_workers, connect, lacks_kart, within
 from kart_runtime.execution.executors.dask.plugins import ModuleTracker, StatePlugins
@@ -202,7 +202,7 @@ class DaskExecutor(TaskExecutor):
                 pickled = self._table.dumps((fn, args, kwargs), f"the call of {name}")
                 n_plugins = self._plugins.send_new()
             message = CallMessage(self._build, n_plugins, key, self._on_start, pickled, name)
-            self._stream.put(Call(Work(future, b"", name), key, pickle.dumps(message), priority))
+            self._stream.put(Call(WorkItem(future, b"", name), key, pickle.dumps(message), priority))
         except ExecutorError as error:
             future.set_exception(error)
         except Exception as error:  # noqa: BLE001 - whatever Dask raises without a scheduler

@@ -19,7 +19,7 @@ from kart_runtime.errors import CannotSend
 from kart_runtime.execution.executors.dask.packages import Package, TooLarge, imported_by, own_packages, pack
 from kart_runtime.execution.executors.dask.remote import make_state_plugin
 from kart_runtime.execution.executors.dask.worker import ProgramState, plugin_name
-from kart_runtime.execution.executors.pickling import Vocabulary
+from kart_runtime.execution.executors.pickling import DefinitionTable
 from kart_runtime.execution.executors.program_state import Choices, LuigiConfiguration
 from kart_runtime.storage.registry import STORES
 
@@ -29,7 +29,7 @@ _TRIES = 3
 _PAUSE = 0.5
 
 
-class ModuleTracker(Vocabulary):
+class ModuleTracker(DefinitionTable):
     """Table of definitions that records the modules of what is pickled by reference, and by value."""
 
     def __init__(self) -> None:
@@ -37,9 +37,9 @@ class ModuleTracker(Vocabulary):
         self.by_reference: set[str] = set()
         self.by_value: set[str] = set()
 
-    def goes_by_name(self, obj: type | FunctionType) -> bool:
+    def pickled_by_reference(self, obj: type | FunctionType) -> bool:
         """Return whether workers can import a class or function, once they have this program's packages."""
-        by_reference = super().goes_by_name(obj)
+        by_reference = super().pickled_by_reference(obj)
         (self.by_reference if by_reference else self.by_value).add(str(obj.__module__))
         return by_reference
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+from kart_runtime.execution.executors.calls import Answer
+
 PREFIX = "kart:"
 """Start of the keys of our calls on the scheduler."""
 
 UNFIT = "unfit"
 """Tag of the answer of a worker that has no kart, or another version."""
 
-Answer = tuple[str, bytes, str]
 Check = Callable[[], Coroutine[Any, Any, tuple[str | None, list[str]]]]
 
 

@@ -12,7 +12,6 @@ import os
 import pickle
 import threading
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from kart_runtime.errors import ConfigError, ExecutorError, NotImportable
+from kart_runtime.execution.executors.calls import RESULT, Answer, error_answer
 from kart_runtime.execution.executors.dask.packages import Package, activate_packages
 from kart_runtime.execution.executors.dask.remote import make_version
-from kart_runtime.execution.executors.pickling import Vocabulary, loads
-from kart_runtime.execution.executors.processes.worker import ERROR, RESULT, Answer
+from kart_runtime.execution.executors.pickling import DefinitionTable, loads
 from kart_runtime.execution.executors.program_state import Choices, LuigiConfiguration
 from kart_runtime.storage.registry import STORES
 
@@ -37,7 +36,7 @@ _NOTIFY_SECONDS = 10
 _APPEAR_SECONDS = 3
 """How long a network's disk may take to show a new file."""
 
-own_tables: dict[str, Vocabulary] = {}
+own_tables: dict[str, DefinitionTable] = {}
 """Tables of the builds of this process, whose workers may be its threads and then need no state."""
 os.register_at_fork(after_in_child=own_tables.clear)
 
@@ -105,10 +104,10 @@ class _ActiveBuild:
         self._waiting: deque[object] = deque()
         self._running = 0
         self._build, self._n_plugins = "", 0
-        self._table = Vocabulary(defines=False)
+        self._table = DefinitionTable(defines=False)
 
     @contextmanager
-    def of(self, worker: Any, message: CallMessage) -> Iterator[Vocabulary]:
+    def of(self, worker: Any, message: CallMessage) -> Iterator[DefinitionTable]:
         """Have the state of a message's build inside the block."""
         table = own_tables.get(message.build)
         if table is not None:
@@ -151,7 +150,7 @@ class _ActiveBuild:
         self._build, self._n_plugins = "", 0  # until all is well
         if not applied:
             self._table.forget()
-            self._table = Vocabulary(defines=False)
+            self._table = DefinitionTable(defines=False)
         packages = [Package(*package) for plugin in plugins for package in plugin.packages]
         activate_packages(packages, Path(worker.local_directory) / "kart-code")
         if not applied:
@@ -178,12 +177,12 @@ def serve(worker: Any, data: bytes) -> Answer:
                 _notify(worker, message.on_start, message.key)
             return _run(worker, message, table)
     except NotImportable as error:
-        return _failure(worker, NotImportable(error.module, error.why, worker.address), Vocabulary(defines=False))
+        return _failure(worker, NotImportable(error.module, error.why, worker.address), DefinitionTable(defines=False))
     except BaseException as error:  # noqa: BLE001 - whatever is wrong with the build's state
-        return _failure(worker, error, Vocabulary(defines=False))
+        return _failure(worker, error, DefinitionTable(defines=False))
 
 
-def _run(worker: Any, message: CallMessage, table: Vocabulary) -> Answer:
+def _run(worker: Any, message: CallMessage, table: DefinitionTable) -> Answer:
     function, args, kwargs = loads(message.call)
     try:
         value = function(*args, **kwargs)
@@ -195,14 +194,8 @@ def _run(worker: Any, message: CallMessage, table: Vocabulary) -> Answer:
         return _failure(worker, error, table)
 
 
-def _failure(worker: Any, error: BaseException, table: Vocabulary) -> Answer:
-    text = "".join(traceback.format_exception(error))
-    with contextlib.suppress(Exception):
-        error.add_note(f"On the Dask worker {worker.address}:\n{text}")
-    try:
-        return ERROR, table.dumps(error, "the error"), text
-    except Exception:  # noqa: BLE001 - whatever its class does when it is pickled; its text arrives
-        return ERROR, b"", text
+def _failure(worker: Any, error: BaseException, table: DefinitionTable) -> Answer:
+    return error_answer(error, f"On the Dask worker {worker.address}", table)
 
 
 def _notify(worker: Any, handler: str, key: str) -> None:

@@ -1,7 +1,7 @@
-"""Which worker processes wait for the next build? A few of the last one, so that it starts at once.
+"""Worker processes that wait for the next build, so that it starts at once.
 
-Called by `processes`. Process-wide: builds of several threads take from one shelf. Ended when the program ends;
-forgotten in a fork of the program, which must not speak to them.
+One pool for the whole program: builds of several threads share it. The workers end when the program ends; a fork of the
+program forgets them, because it must not use their connections.
 """
 
 from __future__ import annotations
@@ -13,113 +13,96 @@ import time
 import weakref
 from collections.abc import Iterable, Sequence
 
-from kart_runtime.execution.executors.processes.process import Specs, Worker, loaded_specs, outputs
+from kart_runtime.execution.executors.processes.process import Specs, WorkerProcess, loaded_specs, standard_streams
 
-_END_SECONDS = 2.0
-"""How long workers have to end in order when the program ends."""
+_EXIT_SECONDS = 2.0
+"""How long workers may take to end by themselves."""
 
 
-class _Shelf:
+class _IdlePool:
     def __init__(self) -> None:
         self.clear()
 
     def clear(self) -> None:
         self.lock = threading.Lock()
-        self.workers: list[Worker] = []
-        self.most = 0
-        self.all: weakref.WeakSet[Worker] = weakref.WeakSet()
+        self.workers: list[WorkerProcess] = []
+        self.size = 0
+        self.all: weakref.WeakSet[WorkerProcess] = weakref.WeakSet()
 
 
-_shelf = _Shelf()
+_pool = _IdlePool()
 
 
-def take(number: int) -> list[Worker]:
-    """Return kept workers, up to a number; they have the code that the program has.
-
-    Parameters
-    ----------
-    number
-        How many are wanted.
-    """
+def acquire(number: int) -> list[WorkerProcess]:
+    """Return up to `number` idle workers; they have the code that the program has."""
     specs = loaded_specs()
-    with _shelf.lock:
-        _shelf.most = max(_shelf.most, number)
-        kept, _shelf.workers = _shelf.workers, []
-        usable = [worker for worker in kept if worker.is_silent() and not _is_stale(worker, specs)]
-        # The ones used last have loaded most.
-        taken, _shelf.workers = usable[-number:], usable[:-number]
-    end([worker for worker in kept if worker not in usable])
-    return taken
+    with _pool.lock:
+        _pool.size = max(_pool.size, number)
+        workers, _pool.workers = _pool.workers, []
+        usable = [worker for worker in workers if worker.is_idle() and not _is_stale(worker, specs)]
+        # The last ones were used last, and have loaded most.
+        acquired, _pool.workers = usable[-number:], usable[:-number]
+    end([worker for worker in workers if worker not in usable])
+    return acquired
 
 
-def launch() -> Worker:
+def start_worker() -> WorkerProcess:
     """Start a worker."""
-    worker = Worker(loaded_specs())
-    _shelf.all.add(worker)
+    worker = WorkerProcess(loaded_specs())
+    _pool.all.add(worker)
     return worker
 
 
-def give_back(workers: Iterable[Worker]) -> None:
-    """Keep idle workers for the next build; those that are too many end.
-
-    Parameters
-    ----------
-    workers
-        Workers that nothing runs in.
-    """
+def release(workers: Iterable[WorkerProcess]) -> None:
+    """Retain idle workers for the next build; end those that are more than any build has asked for."""
     specs = loaded_specs()
-    with _shelf.lock:
+    with _pool.lock:
         for worker in workers:
-            # What was imported in the meantime may be loaded there, too.
+            # The worker may have loaded what the program has imported in the meantime.
             worker.specs = {**specs, **worker.specs}
-            _shelf.workers.append(worker)
-        surplus, _shelf.workers = _shelf.workers[: -_shelf.most], _shelf.workers[-_shelf.most :]
+            _pool.workers.append(worker)
+        surplus, _pool.workers = _pool.workers[: -_pool.size], _pool.workers[-_pool.size :]
     end(surplus)
 
 
-def forget_kept_workers() -> None:
-    """End the workers that wait for the next build; it starts fresh ones, which load all modules again."""
-    with _shelf.lock:
-        workers, _shelf.workers = _shelf.workers, []
+def shutdown_idle_workers() -> None:
+    """End the workers that wait for the next build; it starts new ones, which load all modules again."""
+    with _pool.lock:
+        workers, _pool.workers = _pool.workers, []
     end(workers)
 
 
-def end(workers: Sequence[Worker]) -> None:
-    """End workers in order, or after a while by force.
-
-    Parameters
-    ----------
-    workers
-        Idle ones; one that works is ended in the middle of it.
-    """
+def end(workers: Sequence[WorkerProcess]) -> None:
+    """End workers: idle ones at once, others in the middle of their call after a while."""
     for worker in workers:
-        worker.hang_up()
-    deadline = time.monotonic() + _END_SECONDS
+        worker.disconnect()
+    deadline = time.monotonic() + _EXIT_SECONDS
     for worker in workers:
         worker.exit_code(max(deadline - time.monotonic(), 0.0))
 
 
-def _is_stale(worker: Worker, specs: Specs) -> bool:
-    """Return whether a worker has older code than the program, or writes where that did before."""
-    if worker.outputs != outputs():
+def _is_stale(worker: WorkerProcess, specs: Specs) -> bool:
+    """Return whether a worker has older code than the program, or writes where the program wrote before."""
+    if worker.streams != standard_streams():
         return True
     return any(specs.get(name, spec) is not spec for name, spec in worker.specs.items())
 
 
 def _end_all() -> None:
-    end(list(_shelf.all))
+    end(list(_pool.all))
 
 
 def _forget_in_fork() -> None:
-    # With the copies of the connections open here, a worker would not see that the program has ended.
-    for worker in list(_shelf.all):
-        worker.hang_up()
-    _abandoned.extend(_shelf.workers)
-    _shelf.clear()  # also its lock, which may be held by a thread that does not exist here
+    # With copies of the connections open here, a worker would not see that the program has ended.
+    for worker in list(_pool.all):
+        worker.disconnect()
+    _not_children.extend(_pool.workers)
+    _pool.clear()  # also its lock, which may be held by a thread that does not exist here
 
 
-_abandoned: list[Worker] = []
-"""In a fork: processes that are not its children, kept so that nobody waits for them."""
+_not_children: list[WorkerProcess] = []
+"""In a fork: processes that are not its children, referenced so that nobody waits for them."""
 
 atexit.register(_end_all)
-os.register_at_fork(after_in_child=_forget_in_fork)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_fork)

@@ -1,8 +1,8 @@
-"""What is a worker process on the program's side? A fresh interpreter, and the connection to it.
+"""Worker process as the program sees it: a new interpreter, and a connection to it.
 
-Fresh and not forked: threads of the program (of numpy, polars, redis ...) hold locks that a fork would copy for ever,
-and a script needs no ``if __name__ == "__main__"``, because a worker never runs it. Made and ended by `kept` and
-`processes`.
+New and not forked: threads of the program (of numpy, polars, redis ...) hold locks that a fork would copy for ever, and
+a script needs no ``if __name__ == "__main__"``, because a worker never runs it. The connection is the worker's standard
+input, which is the one handle that `subprocess` passes on every system.
 """
 
 from __future__ import annotations
@@ -10,116 +10,90 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
-import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from importlib import import_module
 from importlib.machinery import ModuleSpec
-from multiprocessing import spawn
-from multiprocessing.connection import Connection
+from multiprocessing import Pipe, spawn
 from typing import Any
 
+from kart_runtime.execution.executors.calls import Answer
 from kart_runtime.execution.executors.program_state import search_path
 
 _START = """
-import gc, signal, sys
+import gc, os, signal, sys
 gc.disable()
 signal.signal(signal.SIGINT, lambda *_: None)
-from multiprocessing.connection import Connection
-connection = Connection({fd})
-sys.path[:] = connection.recv()
+from multiprocessing import connection
+number = os.dup(0)
+os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+if sys.platform == "win32":
+    import msvcrt
+    link = connection.PipeConnection(msvcrt.get_osfhandle(number))
+else:
+    link = connection.Connection(number)
+sys.path[:] = link.recv()
 from kart_runtime.execution.executors.processes.worker import serve
-serve(connection)
+serve(link)
 """
-# A handler and not SIG_IGN for SIGINT: what the work starts (subprocess) would inherit that it is ignored.
+# A handler and not SIG_IGN for SIGINT: what the call starts (subprocess) would inherit that it is ignored.
+
+_POLL_SECONDS = 5.0
+"""How often to look whether a busy worker lives: a process that its call started may hold the connection open."""
 
 Specs = Mapping[str, ModuleSpec]
 
 
-class Worker:
+class WorkerProcess:
     """A worker process.
 
-    Parameters
-    ----------
-    specs
-        The modules that are loaded in the program, to see later whether one has been loaded again.
-
-    Attributes
-    ----------
-    pid
-        Its process.
-    connection
-        To it.
-    build
-        The mark of the executor whose settings it has.
-    told
-        How many definitions of that executor it has.
-    specs, outputs
-        What the program had loaded, and where it wrote, when this began.
+    `table` and `n_definitions` say what it has: the table of the executor whose settings are in force there, and how
+    many of its definitions. `specs` and `streams` are the modules that the program had loaded, and the files that it
+    wrote to, when the worker started.
     """
 
     def __init__(self, specs: Specs) -> None:
-        ours, its = socket.socketpair()
-        with its:
-            command = [
-                _text(spawn.get_executable()),
-                *subprocess._args_from_interpreter_flags(),  # type: ignore[attr-defined]
-                "-c",
-                _START.format(fd=its.fileno()),
-            ]
+        self._connection, theirs = Pipe()
+        with theirs:
             try:
-                self._process = subprocess.Popen(  # noqa: S603 - our own interpreter
-                    command, stdin=subprocess.DEVNULL, pass_fds=[its.fileno()]
-                )
+                self._process = subprocess.Popen(_command(), stdin=_file_number(theirs))  # noqa: S603 - our interpreter
             except BaseException:
-                ours.close()
+                self._connection.close()
                 raise
-        self.connection: Connection[Any, Any] = Connection(ours.detach())
         self.pid = self._process.pid
-        self.build: object = None
-        self.told = 0
+        self.table: object = None
+        self.n_definitions = 0
         self.specs = dict(specs)
-        self.outputs = outputs()
-        with contextlib.suppress(OSError):  # it died at once; whoever gives it work will see that
-            self.connection.send_bytes(pickle.dumps(search_path()))
+        self.streams = standard_streams()
+        with contextlib.suppress(OSError):  # it died at once, which whoever sends it a call will see
+            self._connection.send(search_path())
 
-    def send(self, parcel: Any) -> None:
-        """Send a parcel, described in `worker`.
+    def send(self, message: Any) -> None:
+        """Send a message as described in `worker`; raise OSError when the process has ended."""
+        self._connection.send_bytes(pickle.dumps(message))
 
-        Raises
-        ------
-        OSError
-            When the process is gone.
-        """
-        self.connection.send_bytes(pickle.dumps(parcel))
+    def receive(self) -> Answer:
+        """Wait for an answer; raise EOFError or OSError when the process has ended."""
+        while not self._connection.poll(_POLL_SECONDS):
+            if self._process.poll() is not None and not self._connection.poll(0):
+                raise EOFError
+        answer: Answer = pickle.loads(self._connection.recv_bytes())
+        return answer
 
-    def receive(self) -> Any:
-        """Return an answer, waiting for it.
-
-        Raises
-        ------
-        EOFError, OSError
-            When the process is gone.
-        """
-        return pickle.loads(self.connection.recv_bytes())
-
-    def is_silent(self) -> bool:
-        """Return whether an idle worker is as it should be: it has neither died nor said that it leaves."""
+    def is_idle(self) -> bool:
+        """Return whether a worker without a call can take one: it has neither died nor sent that it leaves."""
         try:
-            return not self.connection.poll(0) and self._process.poll() is None
+            return not self._connection.poll(0) and self._process.poll() is None
         except OSError:
             return False
 
-    def is_gone(self) -> bool:
-        """Return whether the process has ended and everything it said has been read."""
-        return self._process.poll() is not None and not self.connection.poll(0)
-
-    def hang_up(self) -> None:
-        """Close the connection, which ends the worker."""
-        self.connection.close()
+    def disconnect(self) -> None:
+        """Close the connection, which ends an idle worker."""
+        self._connection.close()
 
     def terminate(self) -> None:
-        """Interrupt its work and end it."""
+        """Interrupt its call and end it."""
         self._process.terminate()
 
     def kill(self) -> None:
@@ -127,17 +101,7 @@ class Worker:
         self._process.kill()
 
     def exit_code(self, seconds: float) -> int | None:
-        """Return how it ended, as `subprocess` does; after a time it is killed.
-
-        Parameters
-        ----------
-        seconds
-            How long to wait.
-
-        Returns
-        -------
-        None when it had to be killed.
-        """
+        """Return how it ended, as `subprocess` does; after `seconds`, kill it and return None."""
         try:
             return self._process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -152,15 +116,26 @@ def loaded_specs() -> dict[str, ModuleSpec]:
     return {name: spec for name, spec in specs if spec is not None}
 
 
-def outputs() -> tuple[tuple[int, int], ...]:
-    """Return which files standard output and error are, as far as they are open; workers inherit them."""
-    found = []
+def standard_streams() -> tuple[tuple[int, int], ...]:
+    """Return which files standard output and error are, if they are open; workers inherit them."""
+    streams = []
     for number in (1, 2):
         with contextlib.suppress(OSError):
             status = os.fstat(number)
-            found.append((status.st_dev, status.st_ino))
-    return tuple(found)
+            streams.append((status.st_dev, status.st_ino))
+    return tuple(streams)
 
 
-def _text(path: str | bytes | None) -> str:
-    return path.decode() if isinstance(path, bytes) else path or sys.executable
+def _command() -> list[str]:
+    executable = os.fsdecode(spawn.get_executable() or sys.executable)
+    flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+    return [executable, *flags, "-c", _START]
+
+
+def _file_number(connection: Any) -> int:
+    """Return a number that `subprocess` takes for a stream; Windows makes it from the handle of a pipe."""
+    handle: int = connection.fileno()
+    if os.name != "nt":
+        return handle
+    open_handle: Callable[[int, int], int] = vars(import_module("msvcrt"))["open_osfhandle"]
+    return open_handle(handle, os.O_RDWR)

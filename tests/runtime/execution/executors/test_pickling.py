@@ -15,15 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kart_runtime.errors import CannotSend, KartError
-from kart_runtime.execution.executors.by_reference import has_name, importable
-from kart_runtime.execution.executors.pickling import Vocabulary, loads
+from kart_runtime.execution.executors.pickling import DefinitionTable, has_name, importable, loads
 
 
 @pytest.fixture
-def vocabulary():
-    mine = Vocabulary(defines=True)
-    yield mine
-    mine.forget()
+def table():
+    own = DefinitionTable(defines=True)
+    yield own
+    own.forget()
 
 
 def load_by_path(name, text):
@@ -38,29 +37,29 @@ def load_by_path(name, text):
 
 @given(st.recursive(st.none() | st.integers() | st.text() | st.floats(allow_nan=False), st.lists))
 def test_plain_values_are_plain_pickles(value):
-    data = Vocabulary(defines=True).dumps(value, "a value")
+    data = DefinitionTable(defines=True).dumps(value, "a value")
     assert pickle.loads(data) == value
     assert loads(data) == value
 
 
-def test_what_can_be_imported_goes_by_name(vocabulary):
+def test_what_can_be_imported_goes_by_name(table):
     for value in (Path, functools.reduce, KartError, abs, type(None), types.FunctionType):
-        assert loads(vocabulary.dumps(value, "a value")) is value
-    assert vocabulary.definitions == []
+        assert loads(table.dumps(value, "a value")) is value
+    assert table.definitions == []
 
 
-def test_a_local_class_is_defined_once(vocabulary):
+def test_a_local_class_is_defined_once(table):
     class Local:
         pass
 
-    first, second = vocabulary.dumps([Local(), Local], "a value"), vocabulary.dumps(Local(), "a value")
-    assert len(vocabulary.definitions) == 1
+    first, second = table.dumps([Local(), Local], "a value"), table.dumps(Local(), "a value")
+    assert len(table.definitions) == 1
     assert len(second) < 200
     assert loads(first)[1] is Local
     assert type(loads(second)) is Local
 
 
-def test_classes_that_refer_to_one_another_are_defined_together(vocabulary):
+def test_classes_that_refer_to_one_another_are_defined_together(table):
     class First:
         def other(self):
             return Second()
@@ -69,52 +68,52 @@ def test_classes_that_refer_to_one_another_are_defined_together(vocabulary):
         def other(self):
             return First()
 
-    vocabulary.dumps(First, "a value")
-    ((numbers, _),) = vocabulary.definitions
+    table.dumps(First, "a value")
+    ((numbers, _),) = table.definitions
     assert len(numbers) == 2
-    vocabulary.dumps(Second, "a value")
-    assert len(vocabulary.definitions) == 1
+    table.dumps(Second, "a value")
+    assert len(table.definitions) == 1
 
 
-def test_local_functions_are_not_kept(vocabulary):
+def test_local_functions_are_not_kept(table):
     functions = [lambda number=number: number for number in range(10)]
-    assert [loads(vocabulary.dumps(function, "a value"))() for function in functions] == list(range(10))
-    assert vocabulary.definitions == []
+    assert [loads(table.dumps(function, "a value"))() for function in functions] == list(range(10))
+    assert table.definitions == []
 
 
-def test_forgotten_definitions_leave_nothing(vocabulary):
+def test_forgotten_definitions_leave_nothing(table):
     class Local:
         pass
 
-    data = vocabulary.dumps(Local, "a value")
-    vocabulary.forget()
+    data = table.dumps(Local, "a value")
+    table.forget()
     with pytest.raises(KeyError):
         loads(data)
 
 
-def test_a_definition_that_cannot_be_pickled_is_named(vocabulary):
+def test_a_definition_that_cannot_be_pickled_is_named(table):
     class Local:
         file = (number for number in ())
 
     for _ in range(2):
         with pytest.raises(CannotSend, match=r"the definition of .*Local \(generator\)"):
-            vocabulary.dumps(Local(), "a value")
-    assert vocabulary.definitions == []
+            table.dumps(Local(), "a value")
+    assert table.definitions == []
 
 
-def test_a_module_that_is_loaded_by_its_path_goes_by_value(vocabulary, monkeypatch):
+def test_a_module_that_is_loaded_by_its_path_goes_by_value(table, monkeypatch):
     module = load_by_path("far_away", "class A:\n    x = 1\ndef make(): return A(), other()\ndef other(): return 2\n")
     try:
         assert not importable("far_away")
-        data = vocabulary.dumps(module.make, "a value")
+        data = table.dumps(module.make, "a value")
         assert cloudpickle.list_registry_pickle_by_value() == set()
-        _, code = vocabulary.definitions[0]
+        _, code = table.definitions[0]
     finally:
         del sys.modules["far_away"]
     with monkeypatch.context() as context:
-        context.setattr("kart_runtime.execution.executors.pickling._defined", {})
-        there = Vocabulary(defines=False)
-        there.learn(*vocabulary.definitions[0])
+        context.setattr("kart_runtime.execution.executors.pickling._definitions", {})
+        there = DefinitionTable(defines=False)
+        there.learn(*table.definitions[0])
         made, other = loads(data)()
         assert (made.x, other) == (1, 2)
     assert b"far_away" in code
@@ -137,13 +136,13 @@ def test_importable_is_what_a_fresh_interpreter_finds(monkeypatch, tmp_path):
     assert not importable("made_up")
 
 
-def test_modules_that_somebody_wants_by_value_go_by_value(vocabulary, monkeypatch, tmp_path):
+def test_modules_that_somebody_wants_by_value_go_by_value(table, monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(tmp_path)
     module = load_by_path("in_development", "def f(): return 1\n")
     try:
         cloudpickle.register_pickle_by_value(module)
-        vocabulary.dumps(module.f, "a value")
-        assert len(vocabulary.definitions) == 1
+        table.dumps(module.f, "a value")
+        assert len(table.definitions) == 1
     finally:
         cloudpickle.unregister_pickle_by_value(module)
         del sys.modules["in_development"]

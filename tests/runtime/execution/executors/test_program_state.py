@@ -14,7 +14,7 @@ from luigi.cmdline_parser import CmdlineParser
 from luigi.configuration.toml_parser import LuigiTomlParser
 
 from kart_runtime import TaskOnKart
-from kart_runtime.execution.executors import ProcessExecutor, forget_kept_workers
+from kart_runtime.execution.executors import ProcessExecutor, shutdown_idle_workers
 from kart_runtime.task.parameters import Override, install, overriding
 
 
@@ -79,7 +79,7 @@ def test_luigis_configuration_in_toml(monkeypatch):
     luigi.configuration.get_config().set("Sized", "size", 5)
     assert Sized().size == 5
     assert in_worker(lambda: Sized().size) == 5  # in a worker that began with the other parser, or in a fresh one
-    forget_kept_workers()
+    shutdown_idle_workers()
     assert in_worker(lambda: Sized().size) == 5
 
 

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from kart_runtime.execution.executors import ProcessExecutor, forget_kept_workers
+from kart_runtime.execution.executors import ProcessExecutor, shutdown_idle_workers
 from kart_runtime.execution.executors.processes import idle_workers
 
 
 @pytest.fixture(autouse=True)
 def _none_kept(monkeypatch):
-    forget_kept_workers()
-    monkeypatch.setattr(idle_workers._shelf, "most", 0)
+    shutdown_idle_workers()
+    monkeypatch.setattr(idle_workers._pool, "size", 0)
     yield
-    forget_kept_workers()
+    shutdown_idle_workers()
 
 
 def fill(executor, workers):
@@ -32,6 +32,8 @@ def fill(executor, workers):
             time.sleep(0.01)
 
     futures = [executor.submit(wait) for _ in range(workers)]
+    while len(executor.pids()) < workers:
+        time.sleep(0.01)
     go.touch()
     for future in futures:
         future.result()
@@ -67,7 +69,7 @@ def test_no_more_are_kept_than_one_build_has_asked_for():
 
 def test_forgotten_workers_have_ended():
     first = pids()
-    forget_kept_workers()
+    shutdown_idle_workers()
     for pid in first:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kart_runtime.errors import CannotSend, ConfigError, NotImportable, WorkerDied
-from kart_runtime.execution.executors import ProcessExecutor, forget_kept_workers
+from kart_runtime.execution.executors import ProcessExecutor, shutdown_idle_workers
 from tests.runtime.execution.executors.scripts import run_script
 
 
@@ -38,7 +38,7 @@ def fail(number):
 
 
 def test_work_runs_in_fresh_interpreters():
-    forget_kept_workers()  # work of a test before may have loaded anything
+    shutdown_idle_workers()  # work of a test before may have loaded anything
     with ProcessExecutor(2) as executor:
         pid, threads, loaded = executor.submit(
             lambda: (os.getpid(), threading.active_count(), "pytest" in sys.modules)
@@ -50,7 +50,7 @@ def test_work_runs_in_fresh_interpreters():
 
 
 def test_an_interpreter_that_does_not_start_is_told(monkeypatch):
-    forget_kept_workers()
+    shutdown_idle_workers()
     monkeypatch.setattr("multiprocessing.spawn.get_executable", lambda: shutil.which("false"))
     with ProcessExecutor(1) as executor:
         error = executor.submit(abs, -1).exception()
@@ -142,7 +142,7 @@ def test_the_message_can_name_the_task():
 
 
 def test_a_death_is_seen_while_a_process_of_the_work_lives_on(monkeypatch):
-    monkeypatch.setattr("kart_runtime.execution.executors.processes.pool._LOOK_SECONDS", 0.2)
+    monkeypatch.setattr("kart_runtime.execution.executors.processes.process._POLL_SECONDS", 0.2)
 
     def leave_a_child():
         # Forked, it holds a copy of the connection.
