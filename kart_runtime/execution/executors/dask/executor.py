@@ -30,7 +30,6 @@ from kart_runtime.execution.executors.dask.plugins import ModuleTracker, StatePl
 from kart_runtime.execution.executors.dask.remote import (
     PREFIX,
     UNFIT,
-    Answer,
     make_call,
     make_death_counter,
     make_version,
