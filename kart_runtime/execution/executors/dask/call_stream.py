@@ -19,6 +19,9 @@ from kart_runtime.execution.executors.calls import Answer, WorkItem
 _BATCH_BYTES = 1_000_000
 """Size of a batch, far below that at which Dask warns of a large graph."""
 
+_PAUSE_FOR_CALL, _LONGEST_PAUSE = 0.0001, 0.02
+"""Seconds to wait for more answers before they are fetched, for each call that is on its way."""
+
 
 @dataclass(eq=False)
 class Call:
@@ -97,6 +100,7 @@ class CallStream:
 
     async def _collect(self) -> None:
         async for future in self._completed:
+            await asyncio.sleep(min(_PAUSE_FOR_CALL * len(self._calls), _LONGEST_PAUSE))
             await self._fetch([future, *self._completed.next_batch(block=False)])
         self._collecting = False
 

@@ -95,9 +95,9 @@ def make_death_counter(prefix: str, deaths: int, handler: str) -> Any:  # noqa: 
 
     The scheduler counts, for each task, workers that ended while they had it (`TaskState.suspicious`), and fails the
     task when there are more than its `allowed-failures`. That number is the cluster's, and a task that only waited
-    behind another one is counted, too. So a call's count begins at what leaves it `deaths` from there, and is one
-    lower as long as the call waits; the death of a worker does not change the count of those that had not started.
-    Workers call `handler` on the scheduler when a call starts.
+    behind another one is counted, too. So a call's count begins at what leaves it `deaths` from there. The first death
+    counts for every call that the worker had, and marks them by an annotation: workers call `handler` on the scheduler
+    before they run a marked call. Its count is one lower until then, so that other deaths do not change it.
     """
     from distributed.diagnostics.plugin import SchedulerPlugin
 
@@ -107,6 +107,7 @@ def make_death_counter(prefix: str, deaths: int, handler: str) -> Any:  # noqa: 
         def __init__(self) -> None:
             self.waiting: dict[str, int] = {}
             """Key to the count of its call while it waits."""
+            self.marked: set[str] = set()
             self.started: set[str] = set()
 
         async def start(self, scheduler: Any) -> None:
@@ -128,17 +129,24 @@ def make_death_counter(prefix: str, deaths: int, handler: str) -> Any:  # noqa: 
                     self.started.add(key)
 
         def transition(self, key: Any, start: str, finish: str, *_: Any, **__: Any) -> None:
-            """Count a call that has left its worker as one that waits."""
+            """Settle the count of a call that has left its worker."""
             if key not in self.waiting:
                 return
             if finish == "forgotten":
                 del self.waiting[key]
+                self.marked.discard(key)
                 self.started.discard(key)
             elif start == "processing":
-                task = self.scheduler.tasks[key]
-                if key in self.started:
-                    self.started.discard(key)
-                    self.waiting[key] = task.suspicious - 1
-                task.suspicious = self.waiting[key]
+                self.left_worker(key, self.scheduler.tasks[key])
+
+        def left_worker(self, key: str, task: Any) -> None:
+            if key in self.started:
+                self.started.discard(key)
+                self.waiting[key] = task.suspicious - 1
+            elif key not in self.marked and task.suspicious > self.waiting[key]:
+                self.marked.add(key)
+                self.waiting[key] = task.suspicious
+                task.annotations = {**(task.annotations or {}), handler: True}
+            task.suspicious = self.waiting[key]
 
     return KartDeathCounter()

@@ -45,8 +45,8 @@ os.register_at_fork(after_in_child=own_tables.clear)
 class CallMessage:
     """A call, and the number of state plugins that it needs.
 
-    `key` is the scheduler's name for it; `on_start` the scheduler's handler to notify, if there is one; `call` the
-    pickle of function and arguments, and `name` the function's name, for messages.
+    `key` is the scheduler's name for it; `on_start` the handler of its death counter, if it has one; `call` the pickle
+    of function and arguments, and `name` the function's name, for messages.
     """
 
     build: str
@@ -173,7 +173,7 @@ def serve(worker: Any, data: bytes) -> Answer:
     message: CallMessage = pickle.loads(data)
     try:
         with _active_build.of(worker, message) as table:
-            if message.on_start is not None:
+            if message.on_start is not None and _is_marked(worker, message):
                 _notify(worker, message.on_start, message.key)
             return _run(worker, message, table)
     except NotImportable as error:
@@ -196,6 +196,12 @@ def _run(worker: Any, message: CallMessage, table: DefinitionTable) -> Answer:
 
 def _failure(worker: Any, error: BaseException, table: DefinitionTable) -> Answer:
     return error_answer(error, f"On the Dask worker {worker.address}", table)
+
+
+def _is_marked(worker: Any, message: CallMessage) -> bool:
+    """Return whether a worker has died that had this call, so that the scheduler has to know when it starts."""
+    task = worker.state.tasks.get(message.key)
+    return task is not None and message.on_start in (task.annotations or {})
 
 
 def _notify(worker: Any, handler: str, key: str) -> None:
