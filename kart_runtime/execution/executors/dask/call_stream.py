@@ -145,7 +145,7 @@ class CallStream:
 
 
 def _batches(calls: Iterable[Call]) -> Iterator[list[Call]]:
-    """Yield calls of the same priority together, up to the size of a batch."""
+    """Yield calls of the same priority together, up to the size of a batch, the highest priority first."""
     batches: dict[float, list[Call]] = {}
     sizes: dict[float, int] = {}
     for call in calls:
@@ -155,4 +155,5 @@ def _batches(calls: Iterable[Call]) -> Iterator[list[Call]]:
             size = 0
         batches.setdefault(call.priority, []).append(call)
         sizes[call.priority] = size + len(call.message)
-    yield from batches.values()
+    for priority in sorted(batches, reverse=True):
+        yield batches[priority]
