@@ -234,7 +234,7 @@ class DaskExecutor(TaskExecutor):
     # -- the end -------------------------------------------------------------------------------------------------
 
     def _cancel(self) -> None:
-        pending = dict(self._stream.pending) if self._client is not None else {}
+        pending = {} if self._client is None or self._released else dict(self._stream.pending)
         for future in pending:
             future.cancel()
         if pending:
