@@ -65,6 +65,7 @@ def make_check(marks: Sequence[str]) -> Check:
     find_version = make_version()
 
     async def check() -> tuple[str | None, list[str]]:
+        """Return the version, and the files that are missing."""
         import asyncio
         import os
 
@@ -84,6 +85,8 @@ def make_state_plugin(**content: Any) -> Any:
     from distributed.diagnostics.plugin import WorkerPlugin
 
     class KartState(WorkerPlugin):
+        """Holder of a build's state."""
+
         def __init__(self, content: dict[str, Any]) -> None:
             self.__dict__.update(content)
 
@@ -102,6 +105,8 @@ def make_death_counter(prefix: str, deaths: int, handler: str) -> Any:  # noqa: 
     from distributed.diagnostics.plugin import SchedulerPlugin
 
     class KartDeathCounter(SchedulerPlugin):
+        """Counts of workers that died, by call."""
+
         idempotent = True  # every build registers it, and it counts for all
 
         def __init__(self) -> None:
@@ -111,16 +116,19 @@ def make_death_counter(prefix: str, deaths: int, handler: str) -> Any:  # noqa: 
             self.started: set[str] = set()
 
         async def start(self, scheduler: Any) -> None:
+            """Register the handler."""
             self.scheduler = scheduler
             scheduler.handlers[handler] = self.call_started
 
         def update_graph(self, scheduler: Any, *, tasks: Sequence[Any] = (), **_: Any) -> None:
+            """Set the first count of new calls."""
             for key in tasks:
                 if isinstance(key, str) and key.startswith(prefix) and key not in self.waiting:
                     self.waiting[key] = scheduler.allowed_failures - deaths
                     scheduler.tasks[key].suspicious = self.waiting[key]
 
         async def call_started(self, key: str, worker: str) -> None:
+            """Raise the count of a call while it runs, if the scheduler still has it on that worker."""
             task = self.scheduler.tasks.get(key)
             if key in self.waiting and key not in self.started and task is not None:
                 on = task.processing_on
@@ -140,6 +148,7 @@ def make_death_counter(prefix: str, deaths: int, handler: str) -> Any:  # noqa: 
                 self.left_worker(key, self.scheduler.tasks[key])
 
         def left_worker(self, key: str, task: Any) -> None:
+            """Lower the count of a call that ran, mark one that a worker has died with, and undo other counts."""
             if key in self.started:
                 self.started.discard(key)
                 self.waiting[key] = task.suspicious - 1
