@@ -28,7 +28,7 @@
     ├── LockTimeout(TimeoutError)          another process held a task's lock all the time
     ├── LockLost(RuntimeError)             a lock ended while its task ran: it writes nothing more
     ├── ExecutorError                      a worker process, and not the work, is at fault
-    │   ├── WorkerDied(RuntimeError)       it ended while it ran something
+    │   ├── WorkerDied(RuntimeError)       it ended while running something
     │   ├── WorkersKilled(RuntimeError)    several workers of a cluster did, all with the same task
     │   ├── CannotSend(TypeError)          the work or its result cannot be pickled
     │   └── NotImportable(ImportError)     a module of the work is not to be found there
@@ -547,7 +547,7 @@ class ExecutorError(KartError):
 
 
 class WorkerDied(ExecutorError, RuntimeError):
-    """A worker process ended while it ran something; nothing else was lost with it.
+    """A worker process ended while running a call; no other call was lost with it.
 
     Parameters
     ----------
@@ -561,7 +561,7 @@ class WorkerDied(ExecutorError, RuntimeError):
 
     def __init__(self, pid: int, exit_code: int | None, task: str = "") -> None:
         self.pid, self.exit_code, self.task = pid, exit_code, task
-        running = f" while it ran {task}" if task else ""
+        running = f" while running {task}" if task else ""
         super().__init__(f"Worker process {pid} {_ending(exit_code)}{running}.")
 
     def running(self, task: str) -> WorkerDied:
@@ -575,7 +575,8 @@ class WorkerDied(ExecutorError, RuntimeError):
         return WorkerDied(self.pid, self.exit_code, task)
 
 
-_HINTS: dict[int, str] = {signal.SIGKILL: " (perhaps out of memory)", signal.SIGSEGV: " (a fault in compiled code)"}
+_HINTS = {"SIGKILL": " (possibly out of memory)", "SIGSEGV": " (a fault in compiled code)"}
+"""By name, because Windows has no SIGKILL."""
 
 
 def _ending(exit_code: int | None) -> str:
@@ -587,7 +588,7 @@ def _ending(exit_code: int | None) -> str:
         name = signal.Signals(-exit_code).name
     except ValueError:  # a real-time signal has no name
         name = f"signal {-exit_code}"
-    return f"was killed by {name}{_HINTS.get(-exit_code, '')}"
+    return f"was killed by {name}{_HINTS.get(name, '')}"
 
 
 class WorkersKilled(ExecutorError, RuntimeError):
@@ -637,8 +638,8 @@ class CannotSend(ExecutorError, TypeError):
     def __init__(self, what: str, found: str, why: str) -> None:
         self.what, self.found, self.why = what, found, why
         super().__init__(
-            f"{what} ({found}) cannot be pickled, which is the way between processes: {why}. Leave that value out, "
-            "make it inside run(), or run the task by executor 'threads' or 'serial'."
+            f"{what} ({found}) cannot be pickled for a worker process: {why}. Create it inside run(), or use executor "
+            "'threads' or 'serial'."
         )
 
 
@@ -666,7 +667,7 @@ class NotImportable(ExecutorError, ImportError):
         else:
             who = "A worker process"
             advice = (
-                "Workers are fresh interpreters: the module has to be installed, or its folder on sys.path (or "
-                "PYTHONPATH) when the build begins."
+                "Workers are new interpreters: install the module, or put its folder on sys.path (or PYTHONPATH) "
+                "before the build starts."
             )
         super().__init__(f"{who} cannot import {module}: {why}. {advice}")

@@ -146,7 +146,7 @@ class Scheduler:
         # Before anything is changed, because these may raise.
         needs = {task: found for task in plan.with_action(Action.RUN) if (found := self._context.limits.needs_of(task))}
         for cls in {type(task) for task in plan.with_action(Action.RUN)}:
-            self._context.executors.check_hint(cls)
+            self._context.executors.check_requested(cls)
         nodes: list[Node] = []
         for number, task in enumerate(plan.tasks):
             node = self._nodes.get(task)

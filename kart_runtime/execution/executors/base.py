@@ -30,7 +30,10 @@ class Finishing(Protocol[R_co]):
 
 
 class TaskExecutor(Executor):
-    """A `concurrent.futures.Executor` with the two operations that a build adds."""
+    """A `concurrent.futures.Executor` with the three operations that a build adds."""
+
+    def open(self, classes: set[type], workspaces: set[str]) -> None:
+        """Check, before anything runs, that tasks of these classes can run, or raise `ConfigError`."""
 
     def submit_ranked(self, rank: Rank, fn: Callable[[], R]) -> Finishing[R]:  # noqa: ARG002 - pools that queue use it
         """Submit a call. An executor that has a queue of its own starts the highest rank first."""

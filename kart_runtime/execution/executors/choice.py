@@ -1,7 +1,4 @@
-"""Which executor does a build use? The one asked for by name, and others for tasks that ask for another one.
-
-Called by `builder` and, for the names, by `project`.
-"""
+"""Choice of executors: the one of a build, and those that single tasks request."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, cast
+from typing import Self
 
 import luigi
 
@@ -19,168 +16,89 @@ from kart_runtime.errors import ConfigError, closest_match
 from kart_runtime.execution.executors.base import TaskExecutor
 from kart_runtime.execution.executors.serial import SerialExecutor
 
-if TYPE_CHECKING:
-    from kart_runtime.execution.executors.dask.executor import DaskExecutor
-
 KINDS = ("serial", "threads", "processes", "dask")
 
 
 class ThreadExecutor(ThreadPoolExecutor, TaskExecutor):
-    """Runs calls in threads. A running call cannot be ended from outside, not even by Ctrl-C."""
+    """Executor of calls in threads. Nothing can end a running call from outside, not even Ctrl-C."""
 
 
 def make_executor(kind: str | None, workers: int | None = None, address: str | None = None) -> TaskExecutor:
-    """Return the executor of a kind.
+    """Return the executor of a kind, or raise `ConfigError` where it cannot have that many workers, or that address.
 
-    Parameters
-    ----------
-    kind
-        "serial", "threads", "processes" or "dask". None: dask where there is an address, else serial for one worker,
-        processes for more, as gokart's users expect.
-    workers
-        How many attempts run at once. None: 1; on a cluster, what the cluster can.
-    address
-        Of the scheduler of a Dask cluster.
-
-    Raises
-    ------
-    ConfigError
-        For another kind, and for a number of workers or an address that the kind cannot have.
+    Without a kind: dask if there is an address, else serial for one worker, processes for more, as gokart's users
+    expect. Without a number of workers: 1, or as many calls as a cluster can run.
     """
-    kind = _acceptable(kind, workers, address)
-    made: TaskExecutor
+    kind = _resolve_kind(kind, workers, address)
+    executor: TaskExecutor
     if kind == "threads":
         return ThreadExecutor(workers or 1, thread_name_prefix="kart")
     if kind == "processes":
-        made = import_module("kart_runtime.execution.executors.processes.pool").ProcessExecutor(workers or 1)
-        return made
+        executor = import_module("kart_runtime.execution.executors.processes.pool").ProcessExecutor(workers or 1)
+        return executor
     if kind == "dask":
-        made = import_module("kart_runtime.execution.executors.dask.executor").DaskExecutor(address)
-        return made
+        executor = import_module("kart_runtime.execution.executors.dask.executor").DaskExecutor(address)
+        return executor
     return SerialExecutor()
 
 
 def requested_executor(cls: type) -> str | None:
-    """Return what a task class asks for by its attribute `executor`; a parameter of that name is the user's own.
-
-    Parameters
-    ----------
-    cls
-        The class.
-    """
-    hint = getattr(cls, "executor", None)
-    return hint if isinstance(hint, str) else None
+    """Return the executor that a task class requests by its attribute `executor`, unless that is a parameter."""
+    requested = getattr(cls, "executor", None)
+    return requested if isinstance(requested, str) else None
 
 
 class Executors:
-    """The executors of one build: its own, and those that single tasks ask for. Each is made when it is first needed.
+    """The executors of one build: its own, and those that single tasks request. Each is created when first needed.
 
-    Leaving the ``with`` block waits for what runs; on Ctrl-C it ends worker processes, and does not wait for threads or
-    a cluster.
-
-    Parameters
-    ----------
-    kind, workers, address
-        As for `make_executor`.
-
-    Attributes
-    ----------
-    kind
-        The name of the build's own executor.
-    workers
-        How many attempts the build may have under way at once.
-    on_cluster
-        Whether attempts run on a cluster, and not in this program or its worker processes.
-
-    Raises
-    ------
-    ConfigError
-        As for `make_executor`.
+    Leaving the ``with`` block waits for running calls; on Ctrl-C it ends worker processes, and waits for no thread or
+    cluster. `kind` is the build's own executor, `workers` the number of attempts that may run at once, and `on_cluster`
+    whether they run on a cluster, and not in this program or its worker processes.
     """
 
     def __init__(self, kind: str | None, workers: int | None = None, address: str | None = None) -> None:
-        self.kind = _acceptable(kind, workers, address)
+        self.kind = _resolve_kind(kind, workers, address)
         self.on_cluster = self.kind == "dask"
         self.workers = workers or (sys.maxsize if self.on_cluster else 1)
         self._address = address
-        # What runs in this program, beside a cluster, has nobody else's number.
-        self._here = workers or (os.cpu_count() or 1 if self.on_cluster else 1)
-        self._made: dict[str, TaskExecutor] = {}
+        # Beside a cluster, nothing else says how many attempts may run in this program.
+        self._local_workers = workers or (os.cpu_count() or 1 if self.on_cluster else 1)
+        self._executors: dict[str, TaskExecutor] = {}
 
     def open(self, tasks: Iterable[luigi.Task]) -> None:
-        """Find out, before anything runs, that tasks can run where they are to run; only a cluster may be unfit.
+        """Check, before anything runs, that the build's own executor can run its tasks, or raise `ConfigError`."""
+        own = [task for task in tasks if requested_executor(type(task)) in {None, self.kind}]
+        if own:
+            workspaces = {getattr(task, "workspace_directory", None) for task in own}
+            self.get(None).open({type(task) for task in own}, {path for path in workspaces if isinstance(path, str)})
 
-        Parameters
-        ----------
-        tasks
-            Those that will run, as far as they are known.
-
-        Raises
-        ------
-        ConfigError
-            When there is no cluster, or it is not fit for these tasks.
-        """
-        if self.kind != "dask":
-            return
-        away = [task for task in tasks if requested_executor(type(task)) in {None, "dask"}]
-        if away:
-            workspaces = {getattr(task, "workspace_directory", None) for task in away}
-            executor = cast("DaskExecutor", self.get(None))
-            executor.open({type(task) for task in away}, {one for one in workspaces if isinstance(one, str)})
-
-    def check_hint(self, cls: type[luigi.Task]) -> None:
-        """Refuse a task class that asks for an executor that this build does not have.
-
-        Parameters
-        ----------
-        cls
-            The class.
-
-        Raises
-        ------
-        ConfigError
-            Naming the class.
-        """
-        hint = requested_executor(cls)
-        if hint is None:
+    def check_requested(self, cls: type[luigi.Task]) -> None:
+        """Raise `ConfigError` for a task class that requests an executor that this build does not have."""
+        requested = requested_executor(cls)
+        if requested is None:
             return
         key = f"{cls.get_task_family()}.executor"
-        _checked(hint, key)
-        if hint == "dask" and self.kind != "dask":
+        _check_kind(requested, key)
+        if requested == "dask" and self.kind != "dask":
             raise ConfigError("this build has no Dask cluster", key=key, expected="a build with executor 'dask'")
 
-    def get(self, hint: str | None) -> TaskExecutor:
-        """Return the executor for a task.
-
-        Parameters
-        ----------
-        hint
-            What the task asks for by its attribute `executor`; None: the build's own. "serial" is the thread that
-            submits.
-
-        Raises
-        ------
-        ConfigError
-            For an unknown kind.
-        """
-        kind = self.kind if hint is None else hint
-        found = self._made.get(kind)
-        if found is None:
-            _checked(kind, "executor")
+    def get(self, requested: str | None) -> TaskExecutor:
+        """Return the executor that a task requests; None: the build's own. "serial" is the thread that submits."""
+        kind = self.kind if requested is None else requested
+        executor = self._executors.get(kind)
+        if executor is None:
+            _check_kind(kind, "executor")
             address = self._address if kind == "dask" else None
-            found = self._made[kind] = make_executor(kind, 1 if kind == "serial" else self._here, address)
-        return found
+            executor = make_executor(kind, 1 if kind == "serial" else self._local_workers, address)
+            self._executors[kind] = executor
+        return executor
 
     def close(self, kill: bool = False) -> None:
-        """End all of them.
+        """Close all executors and wait for running calls.
 
-        Parameters
-        ----------
-        kill
-            End what runs in worker processes, drop what has not begun, and do not wait for threads, nor for what runs
-            on a cluster. Else everything is waited for.
+        `kill` ends the calls in worker processes, drops those that have not started, and waits for no others.
         """
-        for executor in self._made.values():
+        for executor in self._executors.values():
             executor.close(kill)
 
     def __enter__(self) -> Self:
@@ -192,11 +110,11 @@ class Executors:
         self.close(kill=kind is not None and not issubclass(kind, Exception))
 
 
-def _acceptable(kind: str | None, workers: int | None, address: str | None) -> str:
-    """Return the kind, when it can have that many workers, and that address."""
+def _resolve_kind(kind: str | None, workers: int | None, address: str | None) -> str:
+    """Return the kind, if it can have that many workers, and that address."""
     if kind is None:
         kind = "dask" if address is not None else "serial" if workers in {None, 1} else "processes"
-    kind = _checked(kind, "run.executor")
+    _check_kind(kind, "run.executor")
     if workers is not None and (workers < 1 or (kind == "serial" and workers != 1)):
         expected = "1" if kind == "serial" else "at least 1"
         raise ConfigError(f"the {kind} executor cannot have {workers} workers", key="run.workers", expected=expected)
@@ -207,9 +125,8 @@ def _acceptable(kind: str | None, workers: int | None, address: str | None) -> s
     return kind
 
 
-def _checked(kind: str, key: str) -> str:
+def _check_kind(kind: str, key: str) -> None:
     if kind not in KINDS:
         raise ConfigError(
             f"unknown executor '{kind}'", key=key, expected=", ".join(KINDS), suggestion=closest_match(str(kind), KINDS)
         )
-    return kind

@@ -1,7 +1,7 @@
-"""What has the program set that a fresh interpreter lacks? Gathered once a build, applied in each worker.
+"""State of the program that a new interpreter lacks: gathered once a build, applied in each worker.
 
-In two parts. `Settings` needs nothing but the standard library and luigi, and is applied first, because it says where
-modules are found; `Choices` holds classes and functions of the user's modules, and goes the way of the work (`wire`).
+`Settings` needs only the standard library and luigi, and is applied first, because it says where modules are found.
+`Choices` holds classes and functions of the user's modules, and is pickled like a call (see `pickling`).
 """
 
 from __future__ import annotations
@@ -25,38 +25,28 @@ from kart_runtime.task.parameters.overrides import Overrides
 
 @dataclass(frozen=True)
 class Logging:
-    """What the root logger shows.
-
-    Attributes
-    ----------
-    level
-        The root logger's.
-    disabled
-        `logging.disable`'s level.
-    shown
-        The level and formatter of its handler on standard output or error; None: it has none.
-    """
+    """The root logger's level, the level of `logging.disable`, and level and formatter of its handler on a console."""
 
     level: int
     disabled: int
-    shown: tuple[int, logging.Formatter | None] | None
+    console: tuple[int, logging.Formatter | None] | None
 
     @classmethod
     def gather(cls) -> Logging:
-        """Return this process's."""
-        shown = next(((one.level, _plain(one.formatter)) for one in logging.root.handlers if _is_console(one)), None)
-        return cls(logging.root.level, logging.root.manager.disable, shown)
+        """Return the state of this process."""
+        consoles = ((each.level, _plain(each.formatter)) for each in logging.root.handlers if _is_console(each))
+        return cls(logging.root.level, logging.root.manager.disable, next(consoles, None))
 
     def apply(self) -> None:
-        """Log to standard error in the same way here."""
+        """Log to standard error in the same way in this process."""
         logging.root.setLevel(self.level)
         logging.disable(self.disabled)
-        for handler in [one for one in logging.root.handlers if _is_console(one)]:
+        for handler in [each for each in logging.root.handlers if _is_console(each)]:
             logging.root.removeHandler(handler)
-        if self.shown is not None:
+        if self.console is not None:
             handler = logging.StreamHandler()
-            handler.setLevel(self.shown[0])
-            handler.setFormatter(self.shown[1])
+            handler.setLevel(self.console[0])
+            handler.setFormatter(self.console[1])
             logging.root.addHandler(handler)
 
 
@@ -74,16 +64,10 @@ def _plain(formatter: logging.Formatter | None) -> logging.Formatter | None:
 
 @dataclass(frozen=True)
 class LuigiConfiguration:
-    """All that luigi's configuration holds, from files or set by the program.
+    """luigi's configuration, from files or set by the program.
 
-    Attributes
-    ----------
-    parser
-        luigi's class for it: ini or toml.
-    paths
-        The files that it reads again when it is told of another one.
-    sections, defaults
-        The values, before interpolation.
+    `parser` is luigi's class for ini or toml, `paths` the files that it reads again when another one is added, and
+    `sections` and `defaults` are the values before interpolation.
     """
 
     parser: type
@@ -93,14 +77,14 @@ class LuigiConfiguration:
 
     @classmethod
     def gather(cls) -> LuigiConfiguration:
-        """Return this process's."""
+        """Return the state of this process."""
         config: Any = luigi.configuration.get_config()
         sections = config.data if hasattr(config, "data") else config._sections
         copied = {name: dict(values) for name, values in sections.items()}
         return cls(type(config), tuple(config._config_paths), copied, dict(config.defaults()))
 
     def apply(self) -> None:
-        """Have luigi use this, and not what the files say by now."""
+        """Have luigi use this configuration, even if the files have changed."""
         parser: Any = self.parser
         parser._config_paths = list(self.paths)
         config = parser._instance = parser()
@@ -110,31 +94,13 @@ class LuigiConfiguration:
         config.defaults().update(self.defaults)
         for name, values in self.sections.items():
             config.add_section(name)
-            # `set` would refuse values whose interpolation fails, which a file may hold as long as nobody asks.
+            # `set` would refuse values whose interpolation fails, which a file may hold as long as nobody reads them.
             config._sections[name].update(values)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the interpreter and the libraries are told.
-
-    Attributes
-    ----------
-    path
-        `sys.path`.
-    folder
-        The working folder; None when it does not exist any more.
-    environ
-        The environment variables.
-    argv
-        `sys.argv`.
-    logging
-        What the root logger shows.
-    luigi
-        luigi's configuration.
-    stores
-        Which stores are known, by scheme.
-    """
+    """Settings of the interpreter, of logging, luigi and the registered stores; `folder` is None where it is gone."""
 
     path: list[str]
     folder: str | None
@@ -146,7 +112,7 @@ class Settings:
 
     @classmethod
     def gather(cls) -> Settings:
-        """Return this process's."""
+        """Return the state of this process."""
         try:
             folder: str | None = os.getcwd()  # noqa: PTH109 - as text, for another process
         except FileNotFoundError:
@@ -162,7 +128,7 @@ class Settings:
         )
 
     def apply(self) -> None:
-        """Make this process's the same."""
+        """Make it the state of this process."""
         sys.path[:] = self.path
         sys.argv[:] = self.argv
         if self.folder is not None:
@@ -176,29 +142,19 @@ class Settings:
 
 
 def search_path() -> list[str]:
-    """Return where modules are found, for another process: also what '' meant when this one began."""
+    """Return the search path for modules, with the folder that '' meant when this process began."""
     began_in = getattr(process, "ORIGINAL_DIR", None)
-    found: list[str] = []
+    path: list[str] = []
     for entry in sys.path:
-        found.append(str(entry))
+        path.append(str(entry))
         if entry == "" and began_in:
-            found.append(str(began_in))
-    return found
+            path.append(str(began_in))
+    return path
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What was chosen for task classes.
-
-    Attributes
-    ----------
-    overrides
-        What YAML and the command line of a project say.
-    command_line
-        The arguments of luigi's command line.
-    handlers
-        luigi's event handlers: class to event to functions.
-    """
+    """Choices for task classes: overrides of a project, luigi's command line, and its event handlers by class."""
 
     overrides: Overrides
     command_line: dict[str, Any] | None
@@ -206,18 +162,12 @@ class Choices:
 
     @classmethod
     def gather(cls, can_send: Callable[[Any], bool]) -> Choices:
-        """Return this process's.
-
-        Parameters
-        ----------
-        can_send
-            Whether another process can have an event handler; of one that it cannot have, a warning tells.
-        """
+        """Return the state of this process; `can_send` says whether an event handler can be pickled."""
         parser = CmdlineParser.get_instance()
         return cls(installed(), vars(parser.known_args) if parser is not None else None, _handlers(can_send))
 
     def apply(self) -> None:
-        """Make this process's the same, and forget the tasks of the build before."""
+        """Make it the state of this process, and forget the tasks of the previous build."""
         parser = None
         if self.command_line is not None:
             parser = CmdlineParser.__new__(CmdlineParser)  # its __init__ would parse again
@@ -232,12 +182,12 @@ class Choices:
 
 
 def _handlers(can_send: Callable[[Any], bool]) -> dict[type, dict[str, tuple[Callable[..., Any], ...]]]:
-    found: dict[type, dict[str, tuple[Callable[..., Any], ...]]] = {}
+    handlers: dict[type, dict[str, tuple[Callable[..., Any], ...]]] = {}
     for task_class, events in luigi.Task._event_callbacks.items():
         for event, functions in events.items():
-            sent = tuple(one for one in functions if can_send((task_class, one)))
+            sent = tuple(function for function in functions if can_send((task_class, function)))
             if sent:
-                found.setdefault(task_class, {})[event] = sent
+                handlers.setdefault(task_class, {})[event] = sent
             if len(sent) < len(functions):
                 warnings.warn(
                     f"Some handlers of {event} of {task_class.__name__} cannot be pickled: worker processes will not "
@@ -245,4 +195,4 @@ def _handlers(can_send: Callable[[Any], bool]) -> dict[type, dict[str, tuple[Cal
                     RuntimeWarning,
                     stacklevel=2,
                 )
-    return found
+    return handlers

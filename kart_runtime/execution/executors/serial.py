@@ -13,19 +13,19 @@ R = TypeVar("R")
 
 
 class SerialExecutor(TaskExecutor):
-    """Runs what is submitted at once, in the thread of the caller."""
+    """Executor that runs each call at once, in the thread of the caller."""
 
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
-        """Run a function and return its finished future; Ctrl-C goes through to the caller."""
+        """Run a function and return its finished future; KeyboardInterrupt reaches the caller."""
         future: Future[R] = Future()
         try:
             future.set_result(fn(*args, **kwargs))
-        except Exception as error:  # noqa: BLE001 - it belongs to the future
+        except Exception as error:  # noqa: BLE001 - the future has it
             future.set_exception(error)
         return future
 
     def submit_ranked(self, rank: Rank, fn: Callable[[], R]) -> Finishing[R]:  # noqa: ARG002
-        """Run a call that raises nothing but Ctrl-C."""
+        """Run a call that raises nothing but KeyboardInterrupt."""
         return _Finished(fn())
 
 

@@ -15,7 +15,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import BrokenExecutor, Future
 from typing import ParamSpec, TypeVar
 
 from kart_runtime.errors import CannotSend, ConfigError, WorkerDied
@@ -153,13 +153,16 @@ class ProcessExecutor(TaskExecutor):
 
     def _serve(self) -> None:
         while (item := self._next_item()) is not None:
-            try:
-                answer = self._run(item)
-            except BaseException as error:  # noqa: BLE001 - also a fault of this module must leave nobody waiting
-                item.future.set_exception(error)
-            else:
-                item.settle(answer)
-            del item  # the result need not wait here for the next call
+            self._handle(item)
+            del item  # neither call nor result waits here for the next one
+
+    def _handle(self, item: WorkItem) -> None:
+        try:
+            answer = self._run(item)
+        except BaseException as error:  # noqa: BLE001 - also a fault of this module must leave nobody waiting
+            item.future.set_exception(error)
+        else:
+            item.settle(answer)
 
     def _next_item(self) -> WorkItem | None:
         """Return the next call that nobody has canceled; None ends the thread."""
@@ -211,7 +214,7 @@ class ProcessExecutor(TaskExecutor):
     def _busy_worker(self) -> WorkerProcess:
         with self._changed:
             if self._killing:
-                raise RuntimeError("the executor was closed")
+                raise BrokenExecutor("the executor was closed")
             worker = self._idle.pop() if self._idle else idle_workers.start_worker()
             self._busy.add(worker)
             return worker

@@ -1,4 +1,4 @@
-"""How does a test run a whole program? As a script of its own, which may leave the guard of `__main__` out."""
+"""Scripts that tests run as whole programs, which need no guard of `__main__`."""
 
 from __future__ import annotations
 

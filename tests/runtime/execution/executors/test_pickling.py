@@ -7,6 +7,7 @@ import importlib.util
 import pickle
 import sys
 import types
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cloudpickle
@@ -117,6 +118,25 @@ def test_a_module_that_is_loaded_by_its_path_goes_by_value(table, monkeypatch):
         made, other = loads(data)()
         assert (made.x, other) == (1, 2)
     assert b"far_away" in code
+
+
+def test_threads_define_at_once(table):
+    module = load_by_path("of_threads", "def make(): return lambda: other()\ndef other(): return 2\n")
+
+    def dump(number):
+        class Local:
+            pass
+
+        return [table.dumps(value, "a value") for value in (module.make(), Local(), [Local, module.make()])]
+
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            dumped = list(threads.map(dump, range(40), timeout=60))
+        assert len(table.definitions) == 41
+    finally:
+        del sys.modules["of_threads"]
+    for function, _, both in dumped:
+        assert (loads(function)(), loads(both)[1]()) == (2, 2)
 
 
 def test_importable_is_what_a_fresh_interpreter_finds(monkeypatch, tmp_path):

@@ -118,7 +118,7 @@ def test_leaving_the_program_ends_the_work_and_not_the_worker():
     [
         ((exit_with, 3), 3, "ended with exit code 3"),
         ((exit_with, 0), 0, "ended with exit code 0"),
-        ((kill_me,), -signal.SIGKILL, r"was killed by SIGKILL \(perhaps out of memory\)"),
+        ((kill_me,), -signal.SIGKILL, r"was killed by SIGKILL \(possibly out of memory\)"),
         ((fault,), -signal.SIGSEGV, r"was killed by SIGSEGV"),
     ],
 )
@@ -137,7 +137,7 @@ def test_a_worker_that_dies_fails_its_own_work_only(death, code, text):
 
 def test_the_message_can_name_the_task():
     error = WorkerDied(7, -9).running("Train(id=1)")
-    assert str(error) == "Worker process 7 was killed by SIGKILL (perhaps out of memory) while it ran Train(id=1)."
+    assert str(error) == "Worker process 7 was killed by SIGKILL (possibly out of memory) while running Train(id=1)."
     assert (error.pid, error.exit_code, error.task) == (7, -9, "Train(id=1)")
 
 
@@ -267,6 +267,22 @@ def test_a_closed_executor_takes_nothing_and_finishes_what_it_has():
     assert [future.result() for future in futures] == list(range(20))
     executor.shutdown()
     executor.close(kill=True)
+
+
+def test_no_files_stay_open():
+    def build():
+        with ProcessExecutor(2) as executor:
+            wait([executor.submit(abs, -number) for number in range(20)])
+            executor.submit(os._exit, 1).exception()
+        shutdown_idle_workers()
+
+    def open_files():
+        return len(os.listdir("/proc/self/fd"))
+
+    build()
+    before = open_files()
+    build()
+    assert open_files() == before
 
 
 def test_there_is_at_least_one_worker():

@@ -172,6 +172,47 @@ def test_what_workers_print_comes_out_when_it_is_printed():
     assert done.stdout.split() == ["one", "two", "three"]
 
 
+def test_closed_output_does_no_harm():
+    done = run_script("""
+        import sys
+        from kart_runtime.execution.executors import ProcessExecutor
+
+        sys.stdout.close()
+        with ProcessExecutor(1) as executor:
+            print(executor.submit(abs, -1).result(), file=sys.stderr)
+            executor.submit(print, "from a worker").result()
+        sys.stdout = None
+        with ProcessExecutor(2) as executor:
+            print(executor.submit(abs, -2).result(), file=sys.stderr)
+    """)
+    assert done.stderr == "1\n2\n"
+
+
+def test_what_other_systems_lack_is_not_needed():
+    done = run_script("""
+        import os, select, signal, sys
+
+        import luigi  # asks for some of it itself
+
+        for module, names in {
+            os: ["fork", "register_at_fork", "waitid", "killpg"],
+            select: ["poll"],
+            signal: ["SIGKILL", "SIGSTOP", "pthread_sigmask", "pause", "alarm"],
+        }.items():
+            for name in names:
+                delattr(module, name)
+        sys.modules["resource"] = sys.modules["pwd"] = None
+
+        from kart_runtime.execution.executors import ProcessExecutor
+
+        with ProcessExecutor(2) as executor:
+            print(sum(future.result() for future in [executor.submit(abs, -number) for number in range(5)]))
+            print(executor.submit(os._exit, 3).exception().exit_code)
+    """)
+    assert done.stderr == ""
+    assert done.stdout == "10\n3\n"
+
+
 def test_a_worker_reads_nothing():
     import sys
 
