@@ -451,7 +451,7 @@ def test_a_task_that_kills_three_workers_is_given_up_and_no_other(tmp_path, nann
     (error,) = caught.value.causes.values()
     assert isinstance(error, WorkersKilled)
     assert error.workers == 3
-    assert str(error).startswith("Kills")
+    assert str(error).startswith("Gave up on Kills")
     assert all(One(number=number).complete() for number in range(6))
 
 
@@ -463,7 +463,7 @@ def test_a_scheduler_that_takes_no_plugin_keeps_its_own_number(tmp_path, caplog)
     with (
         cluster(tmp_path / "cluster", workers=1, **environ) as dask,
         caplog.at_level(logging.WARNING),
-        pytest.raises(BuildFailed, match=r"Kills.* is given up: 1 worker"),
+        pytest.raises(BuildFailed, match=r"Gave up on Kills.*: 1 Dask worker died"),
     ):
         build(Kills(), address=dask.address)
     assert "The Dask scheduler accepts no plugin" in caplog.text
