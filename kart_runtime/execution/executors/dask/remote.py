@@ -42,16 +42,16 @@ def make_call(version: str | None, entry: str) -> Callable[[bytes], Answer]:
     """Return the function of every Dask task: `serve` of the module `entry`, if that has this `version` of kart."""
 
     def run_call(message: bytes) -> Answer:
+        from contextlib import suppress
         from importlib import import_module
 
         from distributed import get_worker
 
         worker = get_worker()
-        try:
+        module: Any = None
+        with suppress(ImportError):
             module = import_module(entry)
-            found = module.VERSION
-        except (ImportError, AttributeError):
-            found = None
+        found = getattr(module, "VERSION", None)
         if found != version:
             return UNFIT, (found or "").encode(), str(worker.address)
         answer: Answer = module.serve(worker, message)
