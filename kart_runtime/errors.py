@@ -585,8 +585,8 @@ class WorkersKilled(ExecutorError, RuntimeError):
     def __init__(self, workers: int, last: str, task: str = "a task") -> None:
         self.workers, self.last, self.task = workers, last, task
         super().__init__(
-            f"Gave up on {task}: {workers} Dask workers died running it, most recently {last}. Check their logs; "
-            "usually the task needs more memory than a worker has."
+            f"Gave up on {task}: {workers} Dask worker{'s' if workers > 1 else ''} died running it, most recently "
+            f"{last}. Check their logs; usually the task needs more memory than a worker has."
         )
 
     def running(self, task: str) -> WorkersKilled:

@@ -1,19 +1,20 @@
-"""Which Dask cluster does a build use, and is it fit for it? The one named, else the program's current client's.
-
-Called by `dask_cluster` before anything runs.
-"""
+"""Connection to a Dask cluster, and the checks that it is fit for a build."""
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from kart_runtime.errors import ConfigError
-from kart_runtime.execution.executors.dask.remote import make_look, make_version
-from kart_runtime.execution.executors.dask.worker import not_shared
+from kart_runtime.execution.executors.dask.remote import make_check, make_version
+from kart_runtime.execution.executors.dask.worker import first_of, not_shared
+
+R = TypeVar("R")
 
 _CONNECT_SECONDS = 10
 
@@ -22,40 +23,58 @@ _ADDRESS = "an address such as tcp://HOST:8786"
 
 
 def connect(address: str | None) -> tuple[Any, bool]:
-    """Return a `distributed.Client`, and whether it was made here.
+    """Return a `distributed.Client`, and whether it is new, or raise `ConfigError` within a bounded time.
 
-    Parameters
-    ----------
-    address
-        The scheduler's. None: the program's current client, else the address that Dask's configuration names.
-
-    Raises
-    ------
-    ConfigError
-        When there is no cluster to be had; within a bounded time.
+    Without an address: the program's current client, or the scheduler that Dask's configuration names.
     """
-    distributed = _distributed()
+    distributed = _import_distributed()
     if address is None:
-        client = _current(distributed)
+        client = _current_client(distributed)
         if client is not None:
             return client, False
         address = import_module("dask").config.get("scheduler-address", None)
     if not address:
         raise ConfigError(
-            "the dask executor was not told of a cluster",
+            "no Dask cluster is configured. Set run.address or DASK_SCHEDULER_ADDRESS, or create a distributed.Client "
+            "first",
             key=_KEY,
-            expected=f"{_ADDRESS}, DASK_SCHEDULER_ADDRESS, or a distributed.Client made before the build",
+            expected=_ADDRESS,
         )
+
+    def new_client() -> Any:
+        return distributed.Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
+
     try:
-        return distributed.Client(address, timeout=_CONNECT_SECONDS, set_as_default=False), True
+        return within(_CONNECT_SECONDS + 1, new_client), True  # a scheduler may accept, and never answer
     except Exception as error:
-        found = f"{type(error).__name__}: {error}".rstrip(". \n")
+        cause = f"{type(error).__name__}: {error}".rstrip(". \n")
         raise ConfigError(
-            f"there is no Dask scheduler at {address} ({found})", key=_KEY, expected=f"{_ADDRESS} that answers"
+            f"no Dask scheduler answers at {address} ({cause})", key=_KEY, expected=f"{_ADDRESS} that answers"
         ) from error
 
 
-def _distributed() -> Any:
+def within(seconds: float, function: Callable[[], R]) -> R:
+    """Call a function that may never return; raise `TimeoutError` after some seconds."""
+    results: list[R] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(function())
+        except BaseException as error:  # noqa: BLE001 - raised by the caller
+            errors.append(error)
+
+    thread = threading.Thread(target=run, name="kart-dask-call", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    for error in errors:
+        raise error
+    if not results:
+        raise TimeoutError(f"no answer within {seconds:.0f} s")
+    return results[0]
+
+
+def _import_distributed() -> Any:
     try:
         return import_module("distributed")
     except ImportError as error:
@@ -65,93 +84,55 @@ def _distributed() -> Any:
         ) from error
 
 
-def _current(distributed: Any) -> Any:
+def _current_client(distributed: Any) -> Any:
     try:
         client = distributed.Client.current()
-    except ValueError:
+    except ValueError:  # there is none
         return None
     if client.asynchronous:
         raise ConfigError(
             "the current Dask client is asynchronous, and a build waits for its tasks",
             key=_KEY,
-            expected=f"a client made without asynchronous=True, or {_ADDRESS}",
+            expected=f"a client created without asynchronous=True, or {_ADDRESS}",
         )
     return client
 
 
 def check_pythons(client: Any) -> None:
-    """Refuse a cluster with another Python: what is sent as code would not run there.
-
-    Parameters
-    ----------
-    client
-        The client.
-
-    Raises
-    ------
-    ConfigError
-        Naming the machines.
-    """
+    """Raise `ConfigError` for a cluster with another Python, where code that is sent would not run."""
     versions = client.get_versions()
-    found = {"the scheduler": versions["scheduler"], **versions["workers"]}
     here = platform.python_version_tuple()[:2]
-    others = {
-        where: python
-        for where, one in found.items()
-        if one and (python := one["host"]["python"]) and tuple(python.split(".")[:2]) != here
-    }
-    if others:
-        where, python = next(iter(others.items()))
-        raise ConfigError(
-            f"{where} of the Dask cluster runs Python {'.'.join(python.split('.')[:3])}, and this program "
-            f"{platform.python_version()}",
-            key=_KEY,
-            expected=f"Python {'.'.join(here)} on the scheduler and all workers",
-        )
+    for where, version in {"the scheduler": versions["scheduler"], **versions["workers"]}.items():
+        python = version["host"]["python"] if version else None
+        if python and tuple(python.split(".")[:2]) != here:
+            raise ConfigError(
+                f"{where} of the Dask cluster runs Python {'.'.join(python.split('.')[:3])}, and this program "
+                f"{platform.python_version()}",
+                key=_KEY,
+                expected=f"Python {'.'.join(here)} on the scheduler and all workers",
+            )
 
 
 def check_workers(client: Any, marks: Sequence[Path]) -> None:
-    """Refuse workers without this version of kart, or without the workspaces.
-
-    Parameters
-    ----------
-    client
-        The client.
-    marks
-        A file in each of the workspaces on disk.
-
-    Raises
-    ------
-    ConfigError
-        Naming the workers, and what to do.
-    """
-    answers = client.run(make_look([str(mark) for mark in marks]), on_error="return")
-    looks = {worker: look for worker, look in answers.items() if not isinstance(look, BaseException)}
-    wanted = make_version()()
-    unfit: dict[str | None, list[str]] = {}
-    for worker, (version, _) in looks.items():
-        if version != wanted:
-            unfit.setdefault(version, []).append(worker)
+    """Raise `ConfigError` for workers without this version of kart, or that do not see a file in each workspace."""
+    answers = client.run(make_check([str(mark) for mark in marks]), on_error="return")
+    checks = {worker: check for worker, check in answers.items() if not isinstance(check, BaseException)}
+    here = make_version()()
+    unfit: defaultdict[str | None, list[str]] = defaultdict(list)
+    for worker, (version, _) in checks.items():
+        if version != here:
+            unfit[version].append(worker)
     for version, workers in unfit.items():
         raise ConfigError(lacks_kart(workers, version), key=_KEY)
-    blind = [worker for worker, (_, missing) in looks.items() if missing]
+    blind = [worker for worker, (_, missing) in checks.items() if missing]
     if blind:
         raise not_shared([str(mark.parent) for mark in marks], blind)
 
 
 def lacks_kart(workers: list[str], version: str | None) -> str:
-    """Return what is wrong with workers without this version of kart, and what to do.
-
-    Parameters
-    ----------
-    workers
-        Their addresses.
-    version
-        What they have; None for nothing.
-    """
-    shown = ", ".join(workers[:5]) + (f" and {len(workers) - 5} more" if len(workers) > 5 else "")
-    found = f"kart-runtime {version}" if version else "no kart-runtime"
+    """Return the message for workers that have another version of kart, or none."""
+    has = f"kart-runtime {version}" if version else "no matching kart-runtime"
     return (
-        f"the Dask workers {shown} have {found}: run pip install 'kart-runtime[dask]=={make_version()()}' where they "
-        "run, and start them again"
+        f"the Dask workers {first_of(workers)} have {has}: run pip install 'kart-runtime[dask]=={make_version()()}' "
+        "where they run, and restart them"
     )

@@ -1,16 +1,11 @@
-"""How do tasks run on a Dask cluster? As calls in bytes, for which each worker has been told what it needs to know.
+"""Executor for a Dask cluster.
 
-From the program to the work and back::
+`client` connects and checks the cluster, `plugins` sends the program's state and its own `packages` to the workers,
+and `call_stream` sends calls and fetches answers; `remote` is the code for where kart may be missing, and `worker` runs
+the calls.
 
-    dask_client   connect, check_workers      which cluster, and is it fit
-    dask_cluster  DaskExecutor                what is submitted and taken back
-    dask_parts    Parts                       what workers are told
-    dask_code     own_packages, pack, use     the program's own packages
-    dask_sent     make_call, make_part, ...   what passes where kart may be missing
-    dask_worker   serve                       the work, seen from a worker
-
-Dask runs the work of a worker that died elsewhere; on its scheduler a referee of ours sees that work which kills
-workers is given up. Work that is cancelled, but not by us, means that the scheduler is lost.
+Dask runs the calls of a worker that died elsewhere; a scheduler plugin counts deaths, and fails a call that kills
+workers. A call that is canceled, but not by us, means that the scheduler is lost.
 """
 
 from __future__ import annotations
@@ -27,13 +22,19 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from kart_runtime.errors import ConfigError, ExecutorError, WorkersKilled
-from kart_runtime.execution.executors.base import TaskExecutor
-from kart_runtime.execution.executors.calls import WorkItem
-from kart_runtime.execution.executors.dask.client import check_pythons, check_workers, connect, lacks_kart
-from kart_runtime.execution.executors.dask.plugins import NotingVocabulary, Parts
-from kart_runtime.execution.executors.dask.remote import PREFIX, UNFIT, Answer, make_call, make_referee, make_version
-from kart_runtime.execution.executors.dask.worker import Parcel
-from kart_runtime.execution.executors.dask.worker import here as own_vocabularies
+from kart_runtime.execution.executors.base import Rank, TaskExecutor
+from kart_runtime.execution.executors.calls import Answer, WorkItem
+from kart_runtime.execution.executors.dask.call_stream import Call, CallStream
+from kart_runtime.execution.executors.dask.client import check_pythons, check_workers, connect, lacks_kart, within
+from kart_runtime.execution.executors.dask.plugins import ModuleTracker, StatePlugins
+from kart_runtime.execution.executors.dask.remote import (
+    PREFIX,
+    UNFIT,
+    make_call,
+    make_death_counter,
+    make_version,
+)
+from kart_runtime.execution.executors.dask.worker import CallMessage, own_tables, serve
 from kart_runtime.storage.registry import split_url
 
 P = ParamSpec("P")
@@ -42,47 +43,49 @@ R = TypeVar("R")
 logger = logging.getLogger(__name__)
 
 DEATHS = 3
-"""At which death of a worker its work is given up."""
+"""Number of workers that may die running a call before it is failed."""
 
-_REFEREE = "kart-referee-1"
-"""The plugin's name on the scheduler; another number for another behaviour."""
+_DEATH_COUNTER = "kart-death-counter-1"
+"""Name of the plugin on the scheduler; a new number for another behavior."""
+
+_ON_START = "kart_call_started_1"
+"""The death counter's handler on the scheduler, which workers call before they run a call."""
 
 _LOOK_SECONDS = 10.0
-"""How often it is asked whether there are workers at all."""
+"""How often to look whether there are workers."""
 
 _GRACE_SECONDS = 5.0
 """How long a cluster may take to forget a build."""
 
 
 class DaskExecutor(TaskExecutor):
-    """Runs what is submitted on a Dask cluster.
+    """Runs calls on a Dask cluster.
 
     Parameters
     ----------
     address
-        The scheduler's. None: the program's current `distributed.Client`, else the one that Dask's configuration names.
+        Address of the scheduler. None: the program's current `distributed.Client`, or the scheduler that Dask's
+        configuration names.
     """
 
     def __init__(self, address: str | None = None) -> None:
-        self._wanted = address
+        self._requested = address
         self._build = uuid.uuid4().hex
         self._lock = threading.RLock()
-        self._vocabulary = NotingVocabulary()
+        self._table = ModuleTracker()
         self._client: Any = None
         self._address = ""
-        self._owns = self._has_referee = False
-        self._parts: Parts | None = None
-        self._call: Callable[[bytes], Answer] | None = None
+        self._owns_client = self._released = False
+        self._on_start: str | None = None
         self._marks: list[Path] = []
-        self._pending: dict[Future[Any], Any] = {}
-        """Our future to Dask's, which keeps the work alive on the cluster."""
+        self._plugins: StatePlugins
+        self._stream: CallStream
         self._lost: ExecutorError | None = None
         self._warned: set[str] = set()
         self._closed = threading.Event()
-        self._released = False
 
     def open(self, classes: Iterable[type] = (), workspaces: Iterable[str] = ()) -> None:
-        """Connect to the cluster, see that it is fit for the work, and tell it of the program.
+        """Connect to the cluster, check that it is fit for the calls, and send it the program's state.
 
         Parameters
         ----------
@@ -101,17 +104,17 @@ class DaskExecutor(TaskExecutor):
         folders = [folder for workspace in workspaces if (folder := _folder(workspace)) is not None]
         here = os.getcwd()  # noqa: PTH109 - as text, for another machine
         relative = not all(map(os.path.isabs, folders))
-        self._client, self._owns = connect(self._wanted)
+        client, self._owns_client = connect(self._requested)
+        self._client, self._address = client, str(client.scheduler.address)
+        self._plugins = StatePlugins(client, self._build, self._table)
         try:
-            self._address = str(self._client.scheduler.address)
-            check_pythons(self._client)
+            check_pythons(client)
             self._marks = _mark({os.path.join(here, folder) for folder in folders}, self._build)  # noqa: PTH118
-            check_workers(self._client, self._marks)
-            self._appoint_referee()
-            own_vocabularies[self._build] = self._vocabulary
-            self._call = make_call(make_version()())
-            self._parts = Parts(self._client, self._build, self._vocabulary)
-            self._parts.gather(classes, here if relative else None, map(str, self._marks))
+            check_workers(client, self._marks)
+            self._count_deaths()
+            own_tables[self._build] = self._table
+            self._stream = CallStream(client, make_call(make_version()(), serve.__module__), self._settle, self._fail)
+            self._plugins.send_state(classes, here if relative else None, map(str, self._marks))
             self._look_at_workers()
         except BaseException:
             self._release()
@@ -127,66 +130,44 @@ class DaskExecutor(TaskExecutor):
         """
         return self._submit(fn, args, kwargs, -1.0)
 
-    def submit_ranked(self, rank: tuple[float, float], fn: Callable[[], R]) -> Future[R]:
-        """Have a worker run a function, those of the highest rank first.
-
-        Parameters
-        ----------
-        rank
-            A priority, and the seconds of what has to follow.
-        fn
-            The function.
-        """
-        # Below what others run there, and what the work itself may compute on the cluster: that has the priority 0.
+    def submit_ranked(self, rank: Rank, fn: Callable[[], R]) -> Future[R]:
+        """Have a worker run a function, those of the highest rank first."""
+        # Below what others run there, and what a call itself may compute on the cluster: that has the priority 0.
         return self._submit(fn, (), {}, rank[0] - 1 / (1 + rank[1]))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Take no more work, and have the cluster forget this program when everything has ended.
-
-        Parameters
-        ----------
-        wait
-            Whether to wait for that.
-        cancel_futures
-            Whether what has not ended is dropped.
-        """
+        """Take no more calls, and have the cluster forget this program when all have ended."""
         self._closed.set()
         if cancel_futures:
-            self._drop()
+            self._cancel()
         if wait:
             self._finish()
         else:
             threading.Thread(target=self._finish, name="kart-dask-end", daemon=True).start()
 
     def close(self, kill: bool = False) -> None:
-        """End the work.
-
-        Parameters
-        ----------
-        kill
-            Drop what has not ended, as after Ctrl-C. What runs on a worker goes on there, and nobody hears of it.
-        """
+        """Shut down; `kill` drops what has not ended, though what runs on a worker goes on there."""
         self.shutdown(cancel_futures=kill)
 
     # -- before anything runs ------------------------------------------------------------------------------------
 
-    def _appoint_referee(self) -> None:
+    def _count_deaths(self) -> None:
         try:
-            self._client.register_plugin(make_referee(PREFIX, DEATHS), name=_REFEREE)
-            self._has_referee = True
+            self._client.register_plugin(make_death_counter(PREFIX, DEATHS, _ON_START), name=_DEATH_COUNTER)
+            self._on_start = _ON_START
         except Exception as error:  # noqa: BLE001 - whatever a scheduler has against it
             logger.warning(
-                "The Dask scheduler takes no plugin (%s): a task that kills workers is given up as its setting "
-                "allowed-failures says.",
+                "The Dask scheduler accepts no plugin (%s): its setting allowed-failures decides when to give up on a "
+                "task that kills workers.",
                 error,
             )
 
     def _watch(self) -> None:
-        """Say so, once each, when work waits although there are no workers, and when workers have several threads."""
+        """Warn, once each, of a cluster without workers, and of workers with several threads."""
         while not self._closed.wait(_LOOK_SECONDS):
             try:
                 self._look_at_workers()
-            except Exception:  # noqa: BLE001 - the scheduler is lost; the futures will tell
+            except Exception:  # noqa: BLE001 - the scheduler is lost; the futures will say so
                 return
 
     def _look_at_workers(self) -> None:
@@ -196,15 +177,15 @@ class DaskExecutor(TaskExecutor):
                 "Some Dask workers have several threads, which share the global random generators: draw from self.rng, "
                 "or start workers with --nthreads 1."
             )
-        if self._pending and not threads:
-            self._warn_once(f"The Dask cluster at {self._address} has no workers; tasks wait for some to come.")
+        if self._stream.pending and not threads:
+            self._warn_once(f"The Dask cluster at {self._address} has no workers yet; waiting for some to join.")
 
     def _warn_once(self, text: str) -> None:
         if text not in self._warned:
             self._warned.add(text)
             logger.warning(text)
 
-    # -- work ----------------------------------------------------------------------------------------------------
+    # -- calls ---------------------------------------------------------------------------------------------------
 
     def _submit(self, fn: Callable[..., R], args: Any, kwargs: Any, priority: float) -> Future[R]:
         if self._closed.is_set():
@@ -215,88 +196,78 @@ class DaskExecutor(TaskExecutor):
         try:
             if self._lost is not None:
                 raise self._lost
+            key = f"{PREFIX}{_label(fn)}-{uuid.uuid4().hex}"
             with self._lock:
-                work = self._vocabulary.dumps((fn, args, kwargs), f"the call of {name}")
-                sent = self._send(work, name, f"{PREFIX}{_label(fn)}-{uuid.uuid4().hex}", priority)
+                pickled = self._table.dumps((fn, args, kwargs), f"the call of {name}")
+                n_plugins = self._plugins.send_new()
+            message = CallMessage(self._build, n_plugins, key, self._on_start, pickled, name)
+            self._stream.put(Call(WorkItem(future, b"", name), key, pickle.dumps(message), priority))
         except ExecutorError as error:
             future.set_exception(error)
         except Exception as error:  # noqa: BLE001 - whatever Dask raises without a scheduler
-            future.set_exception(self._trouble(error))
-        else:
-            self._pending[future] = sent
-            self._client.loop.add_callback(self._follow, WorkItem(future, b"", name), sent)
+            future.set_exception(self._explain(error))
         return future
 
-    def _send(self, work: bytes, name: str, key: str, priority: float) -> Any:
-        parts = self._parts.tell() if self._parts is not None else 0
-        parcel = Parcel(self._build, parts, key, self._has_referee, work, name)
-        return self._client.submit(self._call, pickle.dumps(parcel), key=key, pure=False, priority=priority)
-
-    async def _follow(self, work: WorkItem, sent: Any) -> None:
-        """Give our future what becomes of Dask's; runs in the client's loop, and must not wait for the lock."""
-        error: BaseException | None = None
-        answer: Answer = UNFIT, b"", ""
-        try:
-            answer = await sent
-            if answer[0] == UNFIT:
-                error = ExecutorError(lacks_kart([answer[2]], answer[1].decode() or None))
-        except BaseException as raised:  # noqa: BLE001 - cancellation, too, is news for our future
-            error = self._trouble(raised)
-        self._pending.pop(work.future, None)
-        if not work.future.set_running_or_notify_cancel():
-            return
-        if error is None:
-            work.settle(answer)
+    def _settle(self, call: Call, answer: Answer) -> None:
+        tag, version, worker = answer
+        if tag == UNFIT:
+            call.work.future.set_exception(ExecutorError(lacks_kart([worker], version.decode() or None)))
         else:
-            work.future.set_exception(error)
+            call.work.settle(answer)
 
-    def _trouble(self, error: BaseException) -> ExecutorError:
+    def _fail(self, call: Call, error: BaseException) -> None:
+        call.work.future.set_exception(self._explain(error))
+
+    def _explain(self, error: BaseException) -> ExecutorError:
         """Return what it means that Dask did not bring an answer."""
         from distributed import KilledWorker
 
         if isinstance(error, KilledWorker):
-            deaths = DEATHS if self._has_referee else error.allowed_failures + 1
+            deaths = DEATHS if self._on_start is not None else error.allowed_failures + 1
             return WorkersKilled(deaths, str(error.last_worker.address))
-        found = f"{type(error).__name__}: {error}".rstrip(". \n")
+        cause = f"{type(error).__name__}: {error}".rstrip(". \n")
         if self._client.status != "running":
-            self._lost = ExecutorError(f"The connection to the Dask scheduler at {self._address} is lost: {found}.")
+            self._lost = ExecutorError(f"Lost the connection to the Dask scheduler at {self._address}: {cause}.")
             return self._lost
-        return ExecutorError(f"The Dask cluster at {self._address} did not run the work: {found}.")
+        return ExecutorError(f"The Dask cluster at {self._address} did not run the task: {cause}.")
 
     # -- the end -------------------------------------------------------------------------------------------------
 
-    def _drop(self) -> None:
-        pending = dict(self._pending)
+    def _cancel(self) -> None:
+        pending = {} if self._client is None or self._released else dict(self._stream.pending)
         for future in pending:
             future.cancel()
         if pending:
             self._warn_once(
-                f"What runs on the Dask cluster at {self._address} goes on there until it ends, and keeps its workers "
-                "from other work; the restart() of a distributed.Client ends it."
+                f"Tasks that are running on the Dask cluster at {self._address} cannot be canceled and keep their "
+                "workers busy. Call Client.restart() to stop them."
             )
-            _within_grace(lambda: self._client.cancel(list(pending.values())))
+            sent = [dask_future for dask_future in pending.values() if dask_future is not None]
+            with contextlib.suppress(Exception):
+                within(_GRACE_SECONDS, lambda: self._client.cancel(sent))
 
     def _finish(self) -> None:
-        wait([future for future in list(self._pending) if not future.cancelled()])
+        if self._client is not None and not self._released:
+            wait([future for future in list(self._stream.pending) if not future.cancelled()])
         self._release()
 
     def _release(self) -> None:
         """Have the cluster, and this process, forget the build; nothing happens the second time."""
         with self._lock:
-            client, parts, marks = self._client, self._parts, self._marks
-            if client is None or self._released:
+            if self._client is None or self._released:
                 return
             self._released = True
-        if parts is not None and self._lost is None:
-            _within_grace(parts.withdraw)
-        for mark in marks:
+        if self._lost is None:
+            with contextlib.suppress(Exception):
+                within(_GRACE_SECONDS, self._plugins.withdraw)
+        for mark in self._marks:
             with contextlib.suppress(OSError):
                 mark.unlink()
-        own_vocabularies.pop(self._build, None)
-        self._vocabulary.forget()
-        if self._owns:
+        own_tables.pop(self._build, None)
+        self._table.forget()
+        if self._owns_client:
             with contextlib.suppress(Exception):
-                client.close(timeout=_GRACE_SECONDS)
+                self._client.close(timeout=_GRACE_SECONDS)
 
 
 def _folder(workspace: str) -> str | None:
@@ -304,7 +275,7 @@ def _folder(workspace: str) -> str | None:
     scheme, path = split_url(workspace)
     if scheme == "memory":
         raise ConfigError(
-            "the memory of this process is not to be seen from the workers of a Dask cluster",
+            "the workers of a Dask cluster cannot see the memory of this process",
             key="run.workspace",
             expected="a folder that all machines share, or s3:// or gs://",
         )
@@ -312,7 +283,7 @@ def _folder(workspace: str) -> str | None:
 
 
 def _mark(folders: Iterable[str], build: str) -> list[Path]:
-    """Write a file into each workspace on disk, by which workers recognise it; return the files."""
+    """Write a file into each workspace on disk, by which workers recognize it; return the files."""
     marks = [Path(os.path.abspath(folder), f".kart-dask-{build}") for folder in sorted(folders)]  # noqa: PTH100
     for mark in marks:
         mark.parent.mkdir(parents=True, exist_ok=True)
@@ -321,18 +292,6 @@ def _mark(folders: Iterable[str], build: str) -> list[Path]:
 
 
 def _label(fn: Callable[..., Any]) -> str:
-    """Return what Dask's dashboard shows, and groups work by: the class of an attempt's task."""
+    """Return what Dask's dashboard shows, and groups calls by: the class of an attempt's task."""
     task = getattr(getattr(fn, "__self__", None), "task", None)
     return type(task).__name__ if task is not None else str(getattr(fn, "__name__", "call"))
-
-
-def _within_grace(function: Callable[[], Any]) -> None:
-    """Call something that a cluster may never answer, and do not wait long for it."""
-
-    def quietly() -> None:
-        with contextlib.suppress(Exception):
-            function()
-
-    thread = threading.Thread(target=quietly, name="kart-dask-end", daemon=True)
-    thread.start()
-    thread.join(_GRACE_SECONDS)

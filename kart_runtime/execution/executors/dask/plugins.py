@@ -1,8 +1,7 @@
-"""What are the workers of a cluster told of a program? Its state and packages, before the work that needs them.
+"""State plugins: what workers need of a program, sent before the calls that need it.
 
-They are told in parts. A part is a plugin of Dask, which also reaches workers that come later. The first holds the
-state; another follows when a task brings a package or a class that has no name. Called by `dask_cluster`;
-`dask_worker` takes the parts over.
+A plugin of Dask also reaches workers that join later. The first one holds the program's state; another follows when a
+call brings a package or a definition that is new.
 """
 
 from __future__ import annotations
@@ -12,14 +11,14 @@ import logging
 import pickle
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from types import FunctionType
 from typing import Any
 
 from kart_runtime.errors import CannotSend
-from kart_runtime.execution.executors.dask.packages import TooLarge, imported_by, own_packages, pack
-from kart_runtime.execution.executors.dask.remote import make_part
-from kart_runtime.execution.executors.dask.worker import State, part_name
+from kart_runtime.execution.executors.dask.packages import Package, TooLarge, imported_by, own_packages, pack
+from kart_runtime.execution.executors.dask.remote import make_state_plugin
+from kart_runtime.execution.executors.dask.worker import ProgramState, plugin_name
 from kart_runtime.execution.executors.pickling import DefinitionTable
 from kart_runtime.execution.executors.program_state import Choices, LuigiConfiguration
 from kart_runtime.storage.registry import STORES
@@ -30,126 +29,89 @@ _TRIES = 3
 _PAUSE = 0.5
 
 
-class NotingVocabulary(DefinitionTable):
-    """A vocabulary that notes what the other side will have to import.
-
-    Attributes
-    ----------
-    modules
-        The modules whose classes or functions go by name.
-    sent
-        The modules whose classes or functions go as code.
-    """
+class ModuleTracker(DefinitionTable):
+    """Table of definitions that records the modules of what is pickled by reference, and by value."""
 
     def __init__(self) -> None:
         super().__init__(defines=True)
-        self.modules: set[str] = set()
-        self.sent: set[str] = set()
+        self.by_reference: set[str] = set()
+        self.by_value: set[str] = set()
 
     def pickled_by_reference(self, obj: type | FunctionType) -> bool:
-        """Return whether the other side can import a class or function, once it has this program's packages."""
-        found = super().pickled_by_reference(obj)
-        (self.modules if found else self.sent).add(str(obj.__module__))
-        return found
+        """Return whether workers can import a class or function, once they have this program's packages."""
+        by_reference = super().pickled_by_reference(obj)
+        (self.by_reference if by_reference else self.by_value).add(str(obj.__module__))
+        return by_reference
 
     def packages(self) -> set[str]:
         """Return the packages of all those modules, and of what the code that is sent imports."""
-        found = set(self.modules)
-        for name in self.sent & sys.modules.keys():
-            found |= imported_by(sys.modules[name])
-        return {name.partition(".")[0] for name in found}
+        modules = set(self.by_reference)
+        for name in self.by_value & sys.modules.keys():
+            modules |= imported_by(sys.modules[name])
+        return {name.partition(".")[0] for name in modules}
 
 
-class Parts:
-    """The parts of one build.
+class StatePlugins:
+    """The state plugins of one build."""
 
-    Parameters
-    ----------
-    client
-        To the cluster.
-    build
-        The build's name.
-    vocabulary
-        By which work is pickled.
-    """
-
-    def __init__(self, client: Any, build: str, vocabulary: NotingVocabulary) -> None:
-        self._client, self._build, self._vocabulary = client, build, vocabulary
-        self._state = self._choices = b""
+    def __init__(self, client: Any, build: str, table: ModuleTracker) -> None:
+        self._client, self._build, self._table = client, build, table
         self._packages: set[str] = set()
         """The packages that have been looked at."""
-        self._number = self._defined = self._looked = 0
+        self._n_sent = self._n_definitions = self._n_modules = 0
 
-    def gather(self, classes: Iterable[type], folder: str | None, marks: Iterable[str]) -> None:
-        """Work out what the first part says, and send it.
+    def send_state(self, classes: Iterable[type], folder: str | None, marks: Iterable[str]) -> None:
+        """Gather the program's state, and send it with the packages of the task classes."""
+        with contextlib.suppress(CannotSend):  # raised again when a task of that class is sent
+            self._table.dumps(list(classes), "the task classes")
+        self._table.by_reference |= {entry.partition(":")[0] for entry in STORES.values()}
+        state = pickle.dumps(ProgramState(LuigiConfiguration.gather(), dict(STORES), folder, tuple(marks)))
+        chosen = Choices.gather(self._table.takes)
+        choices = self._table.dumps(chosen, "the parameters that the configuration overrides")
+        self._send(state=state, choices=choices, packages=list(self._new_packages()))
 
-        Parameters
-        ----------
-        classes
-            The task classes, as far as they are known.
-        folder, marks
-            As in `State`.
-        """
-        with contextlib.suppress(CannotSend):  # told when a task of that class is sent
-            self._vocabulary.dumps(list(classes), "the task classes")
-        self._vocabulary.modules |= {entry.partition(":")[0] for entry in STORES.values()}
-        self._state = pickle.dumps(State(LuigiConfiguration.gather(), dict(STORES), folder, tuple(marks)))
-        chosen = Choices.gather(self._vocabulary.takes)
-        self._choices = self._vocabulary.dumps(chosen, "the parameters that the configuration overrides")
-        self.tell()
-
-    def tell(self) -> int:
-        """Send what has come up since the last time; return how many parts there are."""
-        definitions = self._vocabulary.definitions[self._defined :]
-        packages = self._new_packages()
-        if definitions or packages or not self._number:
-            self._send(
-                packages=packages,
-                definitions=definitions,
-                state=b"" if self._number else self._state,
-                choices=b"" if self._number else self._choices,
-            )
-            self._defined += len(definitions)
-            self._number += 1
-        return self._number
+    def send_new(self) -> int:
+        """Send what is new since the last time, and return the number of plugins."""
+        packages = list(self._new_packages())
+        if packages or len(self._table.definitions) > self._n_definitions:
+            self._send(state=b"", choices=b"", packages=packages)
+        return self._n_sent
 
     def withdraw(self) -> None:
-        """Have the cluster forget all of them, as far as it can be reached."""
-        for number in range(self._number):
+        """Unregister all of them, as far as the cluster can be reached."""
+        for number in range(self._n_sent):
             with contextlib.suppress(Exception):
-                self._client.unregister_worker_plugin(part_name(self._build, number))
+                self._client.unregister_worker_plugin(plugin_name(self._build, number))
 
-    def _new_packages(self) -> list[tuple[str, str, bytes]]:
-        seen = len(self._vocabulary.modules) + len(self._vocabulary.sent)
-        if seen == self._looked:
-            return []
-        self._looked = seen
-        found: list[tuple[str, str, bytes]] = []
-        new = self._vocabulary.packages() - self._packages
+    def _new_packages(self) -> Iterator[Package]:
+        n_modules = len(self._table.by_reference) + len(self._table.by_value)
+        if n_modules == self._n_modules:
+            return
+        self._n_modules = n_modules
+        new = self._table.packages() - self._packages
         self._packages |= new
         for name, files in own_packages(new).items():
             self._packages.add(name)
             try:
-                package = pack(name, files)
+                yield pack(name, files)
             except TooLarge as error:
                 logger.warning(
-                    "The package %s is not sent to the Dask workers, because it has %s. Install it there, or keep data "
-                    "out of its folder.",
+                    "Not sending package %s to the Dask workers: it has %s. Install it there, or keep data out of its "
+                    "folder.",
                     name,
                     error,
                 )
-            else:
-                found.append((package.name, package.digest, package.archive))
-        return found
 
-    def _send(self, **content: Any) -> None:
-        part = make_part(**content)
-        for left in reversed(range(_TRIES)):
+    def _send(self, packages: list[Package], **content: bytes) -> None:
+        definitions = self._table.definitions[self._n_definitions :]
+        plugin = make_state_plugin(packages=list(map(tuple, packages)), definitions=definitions, **content)
+        for tries_left in reversed(range(_TRIES)):
             try:
-                self._client.register_plugin(part, name=part_name(self._build, self._number))
-            except OSError:  # a worker has died under it; those that live, and those to come, will have the part
-                if not left or self._client.status != "running":
+                self._client.register_plugin(plugin, name=plugin_name(self._build, self._n_sent))
+                break
+            except OSError:  # a worker has died meanwhile; the others, and new ones, will have the plugin
+                if not tries_left or self._client.status != "running":
                     raise
                 time.sleep(_PAUSE)
-            else:
-                return
+        self._n_definitions += len(definitions)
+        self._n_sent += 1

@@ -1,8 +1,8 @@
-"""What has to work where kart may be missing? The functions and plugins of this module, which are sent as code.
+"""Functions and plugins that a scheduler or worker receives as code, because kart may be missing there.
 
 A scheduler unpickles what passes through it, and a worker that cannot unpickle a plugin does not start. So each of
-these is defined inside a function, which makes pickle send its code, and uses the standard library and `distributed`
-alone. Called by `dask_cluster`.
+these is defined inside a function, which makes pickle send its code, and imports only the standard library and
+`distributed`.
 """
 
 from __future__ import annotations
@@ -10,21 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+from kart_runtime.execution.executors.calls import Answer
+
 PREFIX = "kart:"
-"""What the keys of attempts begin with, on the scheduler."""
+"""Start of the keys of our calls on the scheduler."""
 
 UNFIT = "unfit"
-"""The tag of an answer of a worker that has no kart, or another one; the rest is as in `worker`."""
+"""Tag of the answer of a worker that has no kart, or another version."""
 
-Answer = tuple[str, bytes, str]
-Look = Callable[[], Coroutine[Any, Any, tuple[str | None, list[str]]]]
-
-BEGAN = "kart_began"
-"""What a worker calls on the scheduler before it runs an attempt; `make_referee` answers."""
+Check = Callable[[], Coroutine[Any, Any, tuple[str | None, list[str]]]]
 
 
 def make_version() -> Callable[[], str | None]:
-    """Return a function that says which kart there is where it is called: None when there is none."""
+    """Return a function that returns the version of kart where it is called; None without kart."""
 
     def find_version() -> str | None:
         from importlib.metadata import PackageNotFoundError, version
@@ -40,43 +38,34 @@ def make_version() -> Callable[[], str | None]:
     return find_version
 
 
-def make_call(wanted: str | None) -> Callable[[bytes], Answer]:
-    """Return what a worker is to do with a parcel: hand it to its own kart, if that is the same.
+def make_call(version: str | None, entry: str) -> Callable[[bytes], Answer]:
+    """Return the function of every Dask task: `serve` of the module `entry`, if that has this `version` of kart."""
 
-    Parameters
-    ----------
-    wanted
-        The version of kart here.
-    """
-    find_version = make_version()
-
-    def run_attempt(parcel: bytes) -> Answer:
+    def run_call(message: bytes) -> Answer:
+        from contextlib import suppress
         from importlib import import_module
 
         from distributed import get_worker
 
         worker = get_worker()
-        found = find_version()
-        if found != wanted:
-            return UNFIT, found.encode() if found else b"", str(worker.address)
-        answer: Answer = import_module("kart_runtime.execution.executors.dask.worker").serve(worker, parcel)
+        module: Any = None
+        with suppress(ImportError):
+            module = import_module(entry)
+        found = getattr(module, "VERSION", None)
+        if found != version:
+            return UNFIT, (found or "").encode(), str(worker.address)
+        answer: Answer = module.serve(worker, message)
         return answer
 
-    return run_attempt
+    return run_call
 
 
-def make_look(marks: Sequence[str]) -> Look:
-    """Return what a worker is asked before anything runs: its kart, and which files it does not see.
-
-    Parameters
-    ----------
-    marks
-        The files.
-    """
+def make_check(marks: Sequence[str]) -> Check:
+    """Return a function that returns a worker's version of kart, and which of the files it does not see."""
     find_version = make_version()
 
-    async def look() -> tuple[str | None, list[str]]:
-        """Return the version of kart, and the files that are not seen."""
+    async def check() -> tuple[str | None, list[str]]:
+        """Return the version, and the files that are missing."""
         import asyncio
         import os
 
@@ -88,88 +77,85 @@ def make_look(marks: Sequence[str]) -> Look:
             await asyncio.sleep(0.2)
         return find_version(), missing
 
-    return look
+    return check
 
 
-def make_part(**content: Any) -> Any:
-    """Return a plugin that keeps something on every worker, also on those that come later.
-
-    Parameters
-    ----------
-    content
-        What it keeps, as its attributes.
-    """
+def make_state_plugin(**content: Any) -> Any:
+    """Return a plugin that holds its arguments as attributes on every worker, including those that join later."""
     from distributed.diagnostics.plugin import WorkerPlugin
 
-    class KartPart(WorkerPlugin):
-        """What a worker keeps, as attributes."""
+    class KartState(WorkerPlugin):
+        """Holder of a build's state."""
 
         def __init__(self, content: dict[str, Any]) -> None:
             self.__dict__.update(content)
 
-    return KartPart(content)
+    return KartState(content)
 
 
-def make_referee(prefix: str, deaths: int) -> Any:  # noqa: C901 - the sum of the methods, which cannot stand elsewhere
-    """Return a plugin by which the scheduler gives an attempt up when enough workers have died of it.
+def make_death_counter(prefix: str, deaths: int, handler: str) -> Any:  # noqa: C901 - the sum of nested methods
+    """Return a scheduler plugin that fails a call when `deaths` workers have died while running it.
 
-    The scheduler counts, for each task, workers that ended while they had it (`TaskState.suspicious`), and gives the
-    task up when there are more than its `allowed-failures`. That number is the cluster's, and a task that only waited
-    behind another one is counted, too. So an attempt's count begins at what leaves it `deaths` from there, and is one
-    lower as long as the attempt waits; the death of a worker does not change the count of those that had not begun.
-
-    Parameters
-    ----------
-    prefix
-        What the keys of attempts begin with.
-    deaths
-        The death at which an attempt is given up.
+    The scheduler counts, for each task, workers that ended while they had it (`TaskState.suspicious`), and fails the
+    task when there are more than its `allowed-failures`. That number is the cluster's, and a task that only waited
+    behind another one is counted, too. So a call's count begins at what leaves it `deaths` from there. The first death
+    counts for every call that the worker had, and marks them by an annotation: workers call `handler` on the scheduler
+    before they run a marked call. Its count is one lower until then, so that other deaths do not change it.
     """
     from distributed.diagnostics.plugin import SchedulerPlugin
 
-    class KartReferee(SchedulerPlugin):
-        """Keeps the counts."""
+    class KartDeathCounter(SchedulerPlugin):
+        """Counts of workers that died, by call."""
 
-        idempotent = True  # it is asked for by every build, and keeps the counts of all
+        idempotent = True  # every build registers it, and it counts for all
 
         def __init__(self) -> None:
             self.waiting: dict[str, int] = {}
-            """Attempt to its count while it waits."""
-            self.begun: set[str] = set()
+            """Key to the count of its call while it waits."""
+            self.marked: set[str] = set()
+            self.started: set[str] = set()
 
         async def start(self, scheduler: Any) -> None:
-            """Have workers heard when an attempt begins."""
+            """Register the handler."""
             self.scheduler = scheduler
-            scheduler.handlers[BEGAN] = self.began
+            scheduler.handlers[handler] = self.call_started
 
         def update_graph(self, scheduler: Any, *, tasks: Sequence[Any] = (), **_: Any) -> None:
-            """Give new attempts their first count."""
+            """Set the first count of new calls."""
             for key in tasks:
                 if isinstance(key, str) and key.startswith(prefix) and key not in self.waiting:
                     self.waiting[key] = scheduler.allowed_failures - deaths
                     scheduler.tasks[key].suspicious = self.waiting[key]
 
-        async def began(self, key: str, worker: str) -> None:
-            """Count an attempt as one that runs, if the scheduler still has it on that worker."""
+        async def call_started(self, key: str, worker: str) -> None:
+            """Raise the count of a call while it runs, if the scheduler still has it on that worker."""
             task = self.scheduler.tasks.get(key)
-            if key in self.waiting and key not in self.begun and task is not None:
+            if key in self.waiting and key not in self.started and task is not None:
                 on = task.processing_on
                 if on is not None and on.address == worker:
                     task.suspicious = self.waiting[key] + 1
-                    self.begun.add(key)
+                    self.started.add(key)
 
         def transition(self, key: Any, start: str, finish: str, *_: Any, **__: Any) -> None:
-            """Count an attempt that is on no worker any more as one that waits."""
+            """Settle the count of a call that has left its worker."""
             if key not in self.waiting:
                 return
             if finish == "forgotten":
                 del self.waiting[key]
-                self.begun.discard(key)
+                self.marked.discard(key)
+                self.started.discard(key)
             elif start == "processing":
-                task = self.scheduler.tasks[key]
-                if key in self.begun:
-                    self.begun.discard(key)
-                    self.waiting[key] = task.suspicious - 1
-                task.suspicious = self.waiting[key]
+                self.left_worker(key, self.scheduler.tasks[key])
 
-    return KartReferee()
+        def left_worker(self, key: str, task: Any) -> None:
+            """Lower the count of a call that ran, mark one that a worker has died with, and undo other counts."""
+            if key in self.started:
+                self.started.discard(key)
+                self.waiting[key] = task.suspicious - 1
+            elif key not in self.marked and task.suspicious > self.waiting[key]:
+                self.marked.add(key)
+                self.waiting[key] = task.suspicious
+                task.annotations = {**(task.annotations or {}), handler: True}
+            task.suspicious = self.waiting[key]
+
+    return KartDeathCounter()

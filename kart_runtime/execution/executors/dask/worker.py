@@ -1,11 +1,8 @@
-"""What does a Dask worker do with an attempt? It takes over the build's state, runs it, and answers in bytes.
+"""The worker's side of a call: take over the state of its build, run it, and answer in bytes.
 
-A worker may serve several programs, and have several threads. What a build brings along (the packages, luigi's
-configuration, what was chosen for task classes) holds for the whole process, so attempts of another build wait until
-those of the present one have ended; they take turns in the order in which they came.
-
-`dask_cluster` sends the state as plugins (parts), before the work that needs it. Environment variables, arguments and
-logging stay the worker's own. Called by the code of `dask_sent`.
+A worker may serve several programs, and have several threads. The state of a build (packages, luigi's configuration,
+overrides) holds for the whole process, so calls of another build wait, in the order in which they came, until those of
+the active one have ended. Environment variables, arguments and logging stay the worker's own.
 """
 
 from __future__ import annotations
@@ -15,7 +12,6 @@ import os
 import pickle
 import threading
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,69 +20,47 @@ from pathlib import Path
 from typing import Any
 
 from kart_runtime.errors import ConfigError, ExecutorError, NotImportable
-from kart_runtime.execution.executors.calls import ERROR, RESULT, Answer
-from kart_runtime.execution.executors.dask.packages import Package, use
-from kart_runtime.execution.executors.dask.remote import BEGAN
+from kart_runtime.execution.executors.calls import RESULT, Answer, error_answer
+from kart_runtime.execution.executors.dask.packages import Package, activate_packages
+from kart_runtime.execution.executors.dask.remote import make_version
 from kart_runtime.execution.executors.pickling import DefinitionTable, loads
 from kart_runtime.execution.executors.program_state import Choices, LuigiConfiguration
 from kart_runtime.storage.registry import STORES
 from kart_runtime.storage.system import after_fork
 
-_HOME = Path.cwd()
-_TELL_SECONDS = 10
-"""How long the scheduler may take to hear that an attempt begins."""
+VERSION = make_version()()
+
+_INITIAL_FOLDER = Path.cwd()
+_NOTIFY_SECONDS = 10
+"""How long the scheduler may take to hear that a call starts."""
 
 _APPEAR_SECONDS = 3
 """How long a network's disk may take to show a new file."""
 
-here: dict[str, DefinitionTable] = {}
-"""The builds of this process itself: its workers, if it has any, know all that there is to know."""
-after_fork(here.clear)
+own_tables: dict[str, DefinitionTable] = {}
+"""Tables of the builds of this process, whose workers may be its threads and then need no state."""
+after_fork(own_tables.clear)
 
 
 @dataclass(frozen=True)
-class Parcel:
-    """One call.
+class CallMessage:
+    """A call, and the number of state plugins that it needs.
 
-    Attributes
-    ----------
-    build
-        The build that it belongs to.
-    parts
-        How many parts of that build's state it needs.
-    key
-        What the scheduler calls it.
-    has_referee
-        Whether the scheduler wants to know when it begins.
-    work
-        The function and its arguments, pickled.
-    name
-        The function's name, for messages.
+    `key` is the scheduler's name for it; `on_start` the handler of its death counter, if it has one; `call` the pickle
+    of function and arguments, and `name` the function's name, for messages.
     """
 
     build: str
-    parts: int
+    n_plugins: int
     key: str
-    has_referee: bool
-    work: bytes
+    on_start: str | None
+    call: bytes
     name: str
 
 
 @dataclass(frozen=True)
-class State:
-    """What the program sets, and a worker lacks.
-
-    Attributes
-    ----------
-    luigi
-        luigi's configuration.
-    stores
-        Which stores are known, by scheme.
-    folder
-        The program's working folder, where the workspace is relative to it.
-    marks
-        Files that tell whether workspaces on disk are the same ones here.
-    """
+class ProgramState:
+    """What the program has set and a worker lacks; `marks` are files that a worker has to see in the workspaces."""
 
     luigi: LuigiConfiguration
     stores: dict[str, str]
@@ -94,21 +68,10 @@ class State:
     marks: tuple[str, ...]
 
     def apply(self, worker: str) -> None:
-        """Make this process's the same.
-
-        Parameters
-        ----------
-        worker
-            The address of this worker.
-
-        Raises
-        ------
-        ConfigError
-            When a workspace is not to be seen here.
-        """
-        os.chdir(self.folder if self.folder is not None and Path(self.folder).is_dir() else _HOME)
-        until = time.monotonic() + _APPEAR_SECONDS
-        missing = [mark for mark in self.marks if not _appears(Path(mark), until)]
+        """Set the same here, or raise `ConfigError` when a workspace is not visible."""
+        os.chdir(self.folder if self.folder is not None and Path(self.folder).is_dir() else _INITIAL_FOLDER)
+        deadline = time.monotonic() + _APPEAR_SECONDS
+        missing = [mark for mark in self.marks if not _appears(Path(mark), deadline)]
         if missing:
             raise not_shared([str(Path(mark).parent) for mark in missing], [worker])
         self.luigi.apply()
@@ -116,159 +79,144 @@ class State:
 
 
 def not_shared(folders: Sequence[str], workers: Sequence[str]) -> ConfigError:
-    """Return the error for workspaces that workers cannot see.
-
-    Parameters
-    ----------
-    folders
-        The workspaces.
-    workers
-        The workers' addresses.
-    """
-    shown = ", ".join(workers[:5]) + (f" and {len(workers) - 5} more" if len(workers) > 5 else "")
+    """Return the error for workspaces that workers cannot see."""
     return ConfigError(
-        f"{' and '.join(sorted(set(folders)))} is not the same folder for {shown}",
+        f"{' and '.join(sorted(set(folders)))} is not the same folder for {first_of(workers)}",
         key="run.workspace",
         expected="a folder that all machines share, or s3:// or gs://",
     )
 
 
-def part_name(build: str, number: int) -> str:
-    """Return what the plugin of a part is called.
+def first_of(workers: Sequence[str]) -> str:
+    """Return the addresses of some workers, for messages."""
+    return ", ".join(workers[:5]) + (f" and {len(workers) - 5} more" if len(workers) > 5 else "")
 
-    Parameters
-    ----------
-    build, number
-        The build, and which of its parts.
-    """
+
+def plugin_name(build: str, number: int) -> str:
+    """Return the name of a state plugin of a build."""
     return f"kart-{build}-{number}"
 
 
-class _Turns:
-    """Whose state this process has, and who waits for another one."""
+class _ActiveBuild:
+    """The build whose state this process has, and the calls that wait for another one."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._waiting: deque[object] = deque()
         self._running = 0
-        self._build, self._parts = "", 0
-        self._vocabulary = DefinitionTable(defines=False)
+        self._build, self._n_plugins = "", 0
+        self._table = DefinitionTable(defines=False)
 
     @contextmanager
-    def of(self, worker: Any, parcel: Parcel) -> Iterator[DefinitionTable]:
-        """Have the state of a parcel's build inside the block."""
-        vocabulary = here.get(parcel.build)
-        if vocabulary is not None:
-            yield vocabulary
+    def of(self, worker: Any, message: CallMessage) -> Iterator[DefinitionTable]:
+        """Have the state of a message's build inside the block."""
+        table = own_tables.get(message.build)
+        if table is not None:
+            yield table
             return
         with self._changed:
-            self._wait(parcel)
-            if not self._has(parcel):
-                self._take_over(worker, parcel)
+            self._wait(message)
+            if not self._has(message):
+                self._take_over(worker, message)
             self._running += 1
-            vocabulary = self._vocabulary
+            table = self._table
         try:
-            yield vocabulary
+            yield table
         finally:
             with self._changed:
                 self._running -= 1
                 self._changed.notify_all()
 
-    def _wait(self, parcel: Parcel) -> None:
+    def _wait(self, message: CallMessage) -> None:
         me = object()
         self._waiting.append(me)
         try:
-            self._changed.wait_for(lambda: self._waiting[0] is me and (not self._running or self._has(parcel)))
+            self._changed.wait_for(lambda: self._waiting[0] is me and (not self._running or self._has(message)))
         finally:
             self._waiting.remove(me)
             self._changed.notify_all()
 
-    def _has(self, parcel: Parcel) -> bool:
-        return self._build == parcel.build and self._parts >= parcel.parts
+    def _has(self, message: CallMessage) -> bool:
+        return self._build == message.build and self._n_plugins >= message.n_plugins
 
-    def _take_over(self, worker: Any, parcel: Parcel) -> None:
+    def _take_over(self, worker: Any, message: CallMessage) -> None:
         """Apply what has come since the last time; everything, when that was another build's."""
-        parts = [worker.plugins.get(part_name(parcel.build, number)) for number in range(parcel.parts)]
-        if None in parts:
-            raise ExecutorError(f"the Dask worker {worker.address} was not told of this build; was it restarted?")
-        known = self._parts if self._build == parcel.build else 0
-        self._build, self._parts = "", 0  # until all is well
-        if not known:
-            self._vocabulary.forget()
-            self._vocabulary = DefinitionTable(defines=False)
-        packages = [Package(*package) for part in parts for package in part.packages]
-        use(packages, Path(worker.local_directory) / "kart-code")
-        if not known:
-            state: State = pickle.loads(parts[0].state)
+        plugins = [worker.plugins.get(plugin_name(message.build, number)) for number in range(message.n_plugins)]
+        if None in plugins:
+            raise ExecutorError(
+                f"Dask worker {worker.address} has no state for this build; it was probably restarted. Run the build "
+                "again."
+            )
+        applied = self._n_plugins if self._build == message.build else 0
+        self._build, self._n_plugins = "", 0  # until all is well
+        if not applied:
+            self._table.forget()
+            self._table = DefinitionTable(defines=False)
+        packages = [Package(*package) for plugin in plugins for package in plugin.packages]
+        activate_packages(packages, Path(worker.local_directory) / "kart-code")
+        if not applied:
+            state: ProgramState = pickle.loads(plugins[0].state)
             state.apply(worker.address)
-        for part in parts[known:]:
-            for numbers, code in part.definitions:
-                self._vocabulary.learn(numbers, code)
-        if not known:
-            choices: Choices = loads(parts[0].choices)
+        for plugin in plugins[applied:]:
+            for numbers, code in plugin.definitions:
+                self._table.learn(numbers, code)
+        if not applied:
+            choices: Choices = loads(plugins[0].choices)
             choices.apply()
-        self._build, self._parts = parcel.build, parcel.parts
+        self._build, self._n_plugins = message.build, message.n_plugins
 
 
-_turns = _Turns()
+_active_build = _ActiveBuild()
 
 
 def serve(worker: Any, data: bytes) -> Answer:
-    """Run the call of a parcel, and return what it came to, in the form that `Work.settle` takes.
-
-    Parameters
-    ----------
-    worker
-        The Dask worker.
-    data
-        The pickled `Parcel`.
-    """
-    parcel: Parcel = pickle.loads(data)
+    """Run the call of a pickled `CallMessage`, and return its answer."""
+    message: CallMessage = pickle.loads(data)
     try:
-        with _turns.of(worker, parcel) as vocabulary:
-            if parcel.has_referee:
-                _tell_scheduler(worker, parcel.key)
-            return _run(worker, parcel, vocabulary)
+        with _active_build.of(worker, message) as table:
+            if message.on_start is not None and _is_marked(worker, message):
+                _notify(worker, message.on_start, message.key)
+            return _run(worker, message, table)
     except NotImportable as error:
         return _failure(worker, NotImportable(error.module, error.why, worker.address), DefinitionTable(defines=False))
     except BaseException as error:  # noqa: BLE001 - whatever is wrong with the build's state
         return _failure(worker, error, DefinitionTable(defines=False))
 
 
-def _run(worker: Any, parcel: Parcel, vocabulary: DefinitionTable) -> Answer:
-    function, args, kwargs = loads(parcel.work)
+def _run(worker: Any, message: CallMessage, table: DefinitionTable) -> Answer:
+    function, args, kwargs = loads(message.call)
     try:
         value = function(*args, **kwargs)
-        failed = getattr(value, "error", None)  # an attempt states its failure
-        if isinstance(failed, BaseException):
-            failed.add_note(f"On the Dask worker {worker.address}.")
-        return RESULT, vocabulary.dumps(value, f"the result of {parcel.name}"), ""
-    except BaseException as error:  # noqa: BLE001 - also SystemExit: it ends the work, and not the worker
-        return _failure(worker, error, vocabulary)
+        failure = getattr(value, "error", None)  # an attempt returns its failure
+        if isinstance(failure, BaseException):
+            failure.add_note(f"On the Dask worker {worker.address}.")
+        return RESULT, table.dumps(value, f"the result of {message.name}"), ""
+    except BaseException as error:  # noqa: BLE001 - also SystemExit: it ends the call, and not the worker
+        return _failure(worker, error, table)
 
 
-def _failure(worker: Any, error: BaseException, vocabulary: DefinitionTable) -> Answer:
-    text = "".join(traceback.format_exception(error))
-    with contextlib.suppress(Exception):
-        error.add_note(f"On the Dask worker {worker.address}:\n{text}")
-    try:
-        return ERROR, vocabulary.dumps(error, "the error"), text
-    except Exception:  # noqa: BLE001 - whatever its class does when it is pickled; its text arrives
-        return ERROR, b"", text
+def _failure(worker: Any, error: BaseException, table: DefinitionTable) -> Answer:
+    return error_answer(error, f"On the Dask worker {worker.address}", table)
 
 
-def _tell_scheduler(worker: Any, key: str) -> None:
-    """Have the scheduler know that an attempt begins, before it can end this process."""
+def _is_marked(worker: Any, message: CallMessage) -> bool:
+    """Return whether a worker has died that had this call, so that the scheduler has to know when it starts."""
+    task = worker.state.tasks.get(message.key)
+    return task is not None and message.on_start in (task.annotations or {})
+
+
+def _notify(worker: Any, handler: str, key: str) -> None:
+    """Have the scheduler know that a call starts, before the call can end this process."""
     from distributed.utils import sync
 
-    call: Callable[..., Any] = getattr(worker.scheduler, BEGAN)
+    call: Callable[..., Any] = getattr(worker.scheduler, handler)
     with contextlib.suppress(Exception):  # without it, only the count of deaths is less exact
-        sync(worker.loop, call, callback_timeout=_TELL_SECONDS, key=key, worker=worker.address)
+        sync(worker.loop, call, callback_timeout=_NOTIFY_SECONDS, key=key, worker=worker.address)
 
 
-def _appears(path: Path, until: float) -> bool:
+def _appears(path: Path, deadline: float) -> bool:
     while not path.exists():
-        if time.monotonic() > until:
+        if time.monotonic() > deadline:
             return False
         time.sleep(0.2)
     return True

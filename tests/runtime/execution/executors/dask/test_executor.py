@@ -6,6 +6,7 @@ import logging
 import os
 import pickle
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -239,7 +240,7 @@ def test_dasks_own_configuration_names_a_cluster(dask):
 
 
 def test_without_any_cluster_it_is_said_what_to_write():
-    with pytest.raises(ConfigError, match=r"run\.address: .* was not told of a cluster .*tcp://HOST:8786"):
+    with pytest.raises(ConfigError, match=r"run\.address: no Dask cluster is configured\. Set .*tcp://HOST:8786"):
         build(One(), executor="dask")
     assert not Path("resources").exists()
 
@@ -248,10 +249,20 @@ def test_without_any_cluster_it_is_said_what_to_write():
 def test_an_address_where_nobody_answers_is_refused_in_time(address, monkeypatch):
     monkeypatch.setattr(dask_client, "_CONNECT_SECONDS", 1)
     began = time.monotonic()
-    with pytest.raises(ConfigError, match=f"no Dask scheduler at {address}"):
+    with pytest.raises(ConfigError, match=f"no Dask scheduler answers at {address}"):
         build(One(), address=address)
     assert time.monotonic() - began < 10
     assert not Path("resources").exists()
+
+
+def test_a_scheduler_that_accepts_and_never_answers_is_refused_in_time(monkeypatch):
+    monkeypatch.setattr(dask_client, "_CONNECT_SECONDS", 1)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = "tcp://{}:{}".format(*server.getsockname())
+        began = time.monotonic()
+        with pytest.raises(ConfigError, match=f"no Dask scheduler answers at {address}"):
+            build(One(), address=address)
+    assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize("executor", ["serial", "threads", "processes"])
@@ -270,7 +281,7 @@ def test_a_client_that_is_made_here_is_closed(dask):
 
 
 def test_a_workspace_in_memory_is_refused(dask):
-    with pytest.raises(ConfigError, match="the memory of this process"):
+    with pytest.raises(ConfigError, match="cannot see the memory of this process"):
         build(One(workspace_directory="memory://here"), address=dask.address)
 
 
@@ -364,7 +375,7 @@ def test_a_package_that_is_too_large_is_not_sent(dask, monkeypatch, tmp_path, ca
 
     with caplog.at_level(logging.WARNING), pytest.raises(BuildFailed, match="cannot import module 'large_package"):
         build(Reads(), address=dask.address)
-    assert "The package large_package is not sent" in caplog.text
+    assert "Not sending package large_package" in caplog.text
     forget("large_package")
 
 
@@ -440,7 +451,7 @@ def test_a_task_that_kills_three_workers_is_given_up_and_no_other(tmp_path, nann
     (error,) = caught.value.causes.values()
     assert isinstance(error, WorkersKilled)
     assert error.workers == 3
-    assert str(error).startswith("Kills")
+    assert str(error).startswith("Gave up on Kills")
     assert all(One(number=number).complete() for number in range(6))
 
 
@@ -452,10 +463,10 @@ def test_a_scheduler_that_takes_no_plugin_keeps_its_own_number(tmp_path, caplog)
     with (
         cluster(tmp_path / "cluster", workers=1, **environ) as dask,
         caplog.at_level(logging.WARNING),
-        pytest.raises(BuildFailed, match=r"Gave up on Kills.*: 1 Dask worker"),
+        pytest.raises(BuildFailed, match=r"Gave up on Kills.*: 1 Dask worker died"),
     ):
         build(Kills(), address=dask.address)
-    assert "The Dask scheduler takes no plugin" in caplog.text
+    assert "The Dask scheduler accepts no plugin" in caplog.text
 
 
 def test_workers_may_come_later(tmp_path, caplog, monkeypatch):
@@ -466,7 +477,7 @@ def test_workers_may_come_later(tmp_path, caplog, monkeypatch):
         caplog.at_level(logging.WARNING),
     ):
         future = executor.submit(os.getpid)
-        assert until(lambda: "has no workers; tasks wait for some to come" in caplog.text)
+        assert until(lambda: "has no workers yet; waiting for some to join" in caplog.text)
         assert not future.done()
         worker = dask.start_worker()
         assert future.result(30) == worker.pid
@@ -507,7 +518,7 @@ def test_ctrl_c_ends_the_build_and_not_what_a_worker_runs(tmp_path):
         assert dask.processes[1].poll() is None
     assert time.monotonic() - began < 10
     assert "KeyboardInterrupt" in said
-    assert f"What runs on the Dask cluster at {dask.address} goes on there until it ends" in said
+    assert f"Tasks that are running on the Dask cluster at {dask.address} cannot be canceled" in said
     assert [path.name.partition("_")[0] for path in Path("resources/__main__").iterdir()] == ["Done"]
     assert list(Path("resources").rglob(".kart-*")) == []
 
@@ -522,7 +533,7 @@ def test_a_scheduler_that_is_lost_ends_the_build(tmp_path):
         dask.processes[0].kill()
         _, said = program.communicate(timeout=60)
     assert time.monotonic() - began < 30
-    assert f"The connection to the Dask scheduler at {dask.address} is lost" in said
+    assert f"Lost the connection to the Dask scheduler at {dask.address}" in said
     assert "BuildFailed" in said
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kart_runtime.execution.executors.dask import packages
-from kart_runtime.execution.executors.dask.packages import TooLarge, imported_by, own_packages, pack, use
+from kart_runtime.execution.executors.dask.packages import TooLarge, activate_packages, imported_by, own_packages, pack
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def folder(tmp_path, monkeypatch):
     """Return a folder of modules, which are forgotten afterwards."""
     loaded = set(sys.modules)
     monkeypatch.setattr(sys, "path", [str(tmp_path / "src"), *sys.path])
-    monkeypatch.setattr(packages, "_in_use", {})
+    monkeypatch.setattr(packages, "_active", {})
     yield tmp_path / "src"
     for name in set(sys.modules) - loaded:
         if name.startswith("own_"):
@@ -101,14 +101,14 @@ def test_the_code_in_use_is_that_of_the_present_build(folder, tmp_path):
     assert value() == 1  # as a worker that has the package anyway
     write(folder, own_a__code_DOT_py="VALUE = 200\n")
     two = packed()
-    use([two], place)
+    activate_packages([two], place)
     assert value() == 200
     module = sys.modules["own_a.code"]
-    use([two], place)
+    activate_packages([two], place)
     assert sys.modules["own_a.code"] is module
-    use([one], place)
+    activate_packages([one], place)
     assert value() == 1
     assert [entry for entry in sys.path if entry.startswith(str(place))] == [str(place / f"own_a-{one.digest[:16]}")]
-    use([], place)
+    activate_packages([], place)
     assert value() == 200
     assert not [entry for entry in sys.path if entry.startswith(str(place))]
