@@ -1,11 +1,9 @@
-"""How do kart's tasks run under luigi's own worker? Handlers of luigi's events do there what an attempt does here.
+"""Support for luigi's own worker: event handlers that do there what an attempt does in a build.
 
-luigi's worker, its command line and its workers at `luigid` call `run()` themselves and tell the task by events. The
-handlers below, registered when this module is imported, seed before `run()`, write the five log files, and keep
-`rerun` to once. Our own `attempt` sends the same events and binds the run to the task (`_kart_run`), which is then left
-alone. Nothing of luigi is changed, and there is no line for the run in the ledger: luigi has a history of its own.
-
-Called by luigi. `WorkerSchedulerFactory` is called by `luigi_command` and by programs that call `luigi.build`.
+luigi's worker, its command line and its workers at `luigid` call `run()` themselves and notify the task by events. The
+handlers below, registered when this module is imported, seed before `run()`, write the five log files, and limit
+`rerun` to once. kart's own attempt triggers the same events; it binds the run to the task (`_kart_run`), which is then
+left alone. luigi is not changed. Such runs have no line in the ledger: luigi has a history of its own.
 """
 
 from __future__ import annotations
@@ -32,7 +30,7 @@ from kart_runtime.task.state import TaskRun
 _log = logging.getLogger(__name__)
 
 _running: dict[int, TaskLogWriter] = {}
-"""The log files of the tasks that luigi runs in this process, by the identity of the task object."""
+"""Writers of the log files of the tasks that luigi runs in this process, by the identity of the task object."""
 
 
 def _rerun_from_now(task: luigi.Task) -> None:
@@ -42,7 +40,7 @@ def _rerun_from_now(task: luigi.Task) -> None:
 
 
 def _discovered(_task: luigi.Task, dependency: luigi.Task) -> None:
-    """Note, before luigi asks whether a dependency is complete, that only outputs from now on count as rerun."""
+    """Record, before luigi checks a dependency, that only outputs from now on count as rerun."""
     _rerun_from_now(dependency)
 
 
@@ -81,9 +79,9 @@ def _is_external(task: luigi.Task) -> bool:
 
 
 class _Locked:
-    """The `run()` of a task that redis locks: luigi swallows what a handler raises, but not what this raises.
+    """The `run()` of a task that redis locks; luigi swallows errors of event handlers, but not of this.
 
-    A task that another process runs fails, and luigi's worker tries it again as its settings for retries say.
+    If another process runs the task, it fails, and luigi's worker retries it according to its settings.
     """
 
     def __init__(self, task: TaskOnKart[Any]) -> None:
@@ -93,25 +91,25 @@ class _Locked:
         locks = redis_locks_of(self._task)
         if locks is None:  # the settings are all there, or this has raised
             return self._run(self._task)
-        with self._turn(locks, 0.0 if self._task.should_lock_run else _LOCK_WAIT):
+        with self._hold(locks, 0.0 if self._task.should_lock_run else _LOCK_WAIT):
             if self._task.complete_check_at_run and self._task.complete():
                 return None
             result = self._run(self._task)
             return self._drained(locks, result) if isinstance(result, Generator) else result
 
     def _drained(self, locks: RedisLocks, steps: Generator[Any, Any, Any]) -> Generator[Any, Any, None]:
-        with self._turn(locks, _LOCK_WAIT):
+        with self._hold(locks, _LOCK_WAIT):
             yield from steps
 
     @contextmanager
-    def _turn(self, locks: RedisLocks, wait: float) -> Iterator[None]:
-        """Hold the lock; what `run()` dumps asks it before it is stored, and it is asked at the end, too."""
-        with locks.hold(lock_name(self._task), self._task.workspace_directory, wait) as turn:
+    def _hold(self, locks: RedisLocks, wait: float) -> Iterator[None]:
+        """Hold the lock; it is checked before each output is stored, and at the end."""
+        with locks.hold(lock_name(self._task), self._task.workspace_directory, wait) as lock:
             run = self._task._kart_run = self._task._kart_run or TaskRun()
-            run.may_commit = turn.check
+            run.may_commit = lock.check
             try:
                 yield
-                turn.check()
+                lock.check()
             finally:
                 run.may_commit = None
 
@@ -125,18 +123,18 @@ def _is_skipped(task: luigi.Task) -> bool:
 
 
 def _skipped() -> None:
-    """Stand in for the `run()` of a task that is complete already."""
+    """Replacement of the `run()` of a complete task."""
 
 
 def _skip_if_complete(task: luigi.Task) -> bool:
     try:
         complete = bool(task.complete())
     except Exception:  # noqa: BLE001 - whatever it is, it is logged
-        # run() goes on, and tells the worker, if the workspace cannot be reached; here it would end the worker.
-        _log.exception("%s could not be asked whether it is complete; it is run.", task)
+        # run() itself reports a workspace that cannot be reached; an error here would end the worker.
+        _log.exception("The completeness check of %s failed; running it.", task)
         return False
     if complete:
-        _log.warning("%s is skipped: it has become complete since it was scheduled.", task)
+        _log.warning("Skipping %s: it has become complete since it was scheduled.", task)
         vars(task)["run"] = _skipped
     return complete
 
@@ -147,24 +145,24 @@ def _run_again(task: luigi.Task) -> None:
 
 
 class SkipWhenComplete:
-    """A `task_process_context` of luigi's worker: does not run what somebody else has completed in the meantime.
+    """A `task_process_context` of luigi's worker that skips tasks which have become complete meanwhile.
 
-    Switched off by ``task_completion_check_at_run = false`` in the section ``[worker]`` of luigi's configuration. To
-    have it with luigi's own command line, write ``task_process_context = kart_runtime.luigi_bridge.SkipWhenComplete``
+    Disable it by ``task_completion_check_at_run = false`` in the section ``[worker]`` of luigi's configuration. To
+    use it with luigi's own command line, write ``task_process_context = kart_runtime.luigi_bridge.SkipWhenComplete``
     there.
 
     Parameters
     ----------
     process
-        What luigi's worker runs one task in.
+        The process object of luigi's worker.
     """
 
     def __init__(self, process: TaskProcess) -> None:
         self._task: luigi.Task = process.task
 
     def __enter__(self) -> None:
-        wanted = luigi.configuration.get_config().getboolean("worker", "task_completion_check_at_run", True)
-        if wanted and not _is_external(self._task):
+        check = luigi.configuration.get_config().getboolean("worker", "task_completion_check_at_run", True)
+        if check and not _is_external(self._task):
             _skip_if_complete(self._task)
 
     def __exit__(self, _kind: type[BaseException] | None, _error: Any, _trace: TracebackType | None) -> Literal[False]:
@@ -173,7 +171,7 @@ class SkipWhenComplete:
 
 
 class WorkerSchedulerFactory:
-    """Makes what `luigi.build(..., worker_scheduler_factory=...)` works with: luigi's own worker and schedulers."""
+    """Factory for `luigi.build(..., worker_scheduler_factory=...)` of luigi's own worker and schedulers."""
 
     def create_local_scheduler(self) -> scheduler.Scheduler:
         """Return a scheduler for this process alone."""
@@ -197,9 +195,9 @@ class WorkerSchedulerFactory:
         scheduler
             One of the schedulers above.
         worker_processes
-            How many tasks run at once.
+            Number of tasks to run in parallel.
         assistant
-            Whether it also runs tasks that others have scheduled.
+            Whether it also runs tasks of other workers.
         """
         options: dict[str, Any] = {}
         if not worker().task_process_context:
@@ -208,7 +206,7 @@ class WorkerSchedulerFactory:
 
 
 def install() -> None:
-    """Register the handlers with luigi; once is enough, and more does no harm."""
+    """Register the handlers with luigi; calling it again has no effect."""
     luigi.Task.event_handler(luigi.Event.DEPENDENCY_DISCOVERED)(_discovered)
     for event, handler in (
         (luigi.Event.START, _started),

@@ -56,13 +56,13 @@ def _seed_otherwise(name: str, seed: int) -> bool:
 def _loaded_method(name: str) -> Callable[[int], Any] | None:
     """Return the function of a dotted path whose library is imported; None if there is none."""
     first, *rest = name.split(".")
-    found: Any = sys.modules[first]
+    member: Any = sys.modules[first]
     for part in rest:
-        found = getattr(found, part, None)
-    if not callable(found):
+        member = getattr(member, part, None)
+    if not callable(member):
         return None
-    _methods[name] = found
-    return cast("Callable[[int], Any]", found)
+    _methods[name] = member
+    return cast("Callable[[int], Any]", member)
 
 
 @lru_cache(maxsize=64)
@@ -82,7 +82,7 @@ class _AtImport(MetaPathFinder):
         if fullname not in self.waiting:
             return None
         others = (finder for finder in sys.meta_path if finder is not self and hasattr(finder, "find_spec"))
-        spec = next((found for finder in others if (found := finder.find_spec(fullname, path, target))), None)
+        spec = next((candidate for finder in others if (candidate := finder.find_spec(fullname, path, target))), None)
         if spec is not None and spec.loader is not None:
             spec.loader = _Seeding(spec.loader)
         return spec

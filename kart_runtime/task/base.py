@@ -1,7 +1,7 @@
-"""What does a user declare? A task: parameters, requirements, outputs and `run()`.
+"""Base class of tasks, `TaskOnKart`: parameters, requirements, outputs and `run()`.
 
-`TaskOnKart` is a real `luigi.Task`. Building one touches no store and wraps nothing: `__init__` resolves the
-parameters, and everything else is asked later, by `plan` (which decides) and `attempt` (which runs it).
+`TaskOnKart` is a real `luigi.Task`. Constructing one touches no store and wraps nothing: `__init__` resolves the
+parameters. Everything else is asked later, by the plan (which decides) and an attempt (which runs it).
 """
 
 from __future__ import annotations
@@ -48,27 +48,28 @@ T = TypeVar("T")
 K = TypeVar("K")
 
 NO_FIXED_SEED = -42497368
-"""The value of `fix_random_seed_value` that stands for "none"; gokart's, since old configurations may hold it."""
+"""Value of `fix_random_seed_value` that means "none", as in gokart."""
 
 
 def _engine(kind: type[luigi.Parameter[Any]], default: Any, description: str) -> Any:
-    """Return a parameter of the engine: not part of the id, and not filled by a positional argument."""
+    """Return an engine parameter: not part of the id, and keyword-only."""
     return kind(default=default, description=description, significant=False, positional=False)
 
 
 def noop(*_report: Any) -> None:
-    """Take a report of a task's progress that nobody shows."""
+    """Ignore a progress report."""
 
 
 class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
     """A step of a pipeline whose output has the type `T`.
 
-    Subclasses declare luigi parameters, `requires()` where the tasks held as parameters are not all, `output()` where
-    one pickle file will not do, and `run()`, which loads what it needs by `self.load()` and stores its result by
-    `self.dump(value)`. What `run()` puts into the dict `self.task_log` is kept in the log file of that name.
+    Subclasses declare luigi parameters; `requires()`, if the tasks held as parameters are not all; `output()`, if it is
+    not one pickle file; and `run()`, which loads its inputs by `self.load()` and stores its result by
+    `self.dump(value)`. `run()` may put values into the dict `self.task_log`, which is stored in the log file of that
+    name.
 
     With an annotation (``depth: luigi.IntParameter = luigi.IntParameter()``) type checkers know the constructor's
-    arguments and the attribute's type; without one they only know the attribute.
+    arguments and the attribute's type; without it they only know the attribute.
 
     Examples
     --------
@@ -128,10 +129,10 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
     set_tracking_url = set_status_message = set_progress_percentage = staticmethod(noop)
 
     executor: ClassVar[str | None] = None
-    """Where tasks of this class run, "serial", "threads" or "processes", whatever the build says; None: as it says."""
+    """Executor of this class: "serial", "threads", "processes" or "dask". None: that of the build."""
 
     schema: ClassVar[Any] = None
-    """A pandera schema that the task's frames must fit, or a dict of them by the key of the output."""
+    """Pandera schema of the task's frames, or a dict of schemas by output key."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._adopt(resolve(type(self), args, kwargs))
@@ -165,14 +166,14 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
         return list(resolve(cls, args, kwargs).items())
 
     def to_str_params(self, only_significant: bool = False, only_public: bool = False) -> dict[str, str]:
-        """Return the parameters as text; never the private ones.
+        """Return the parameters as text, without private ones.
 
         Parameters
         ----------
         only_significant
-            Only what makes up the unique id.
+            Only those in the unique id.
         only_public
-            Only what may be shown by luigi's scheduler.
+            Only those that luigi's scheduler may show.
         """
         if only_significant and not only_public:
             return self._texts().copy()
@@ -180,12 +181,12 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
 
     @cached_property
     def task_id(self) -> str:
-        """Return luigi's id, which its scheduler knows the task by."""
+        """Return luigi's id, which its scheduler uses."""
         params = self.to_str_params(only_significant=True, only_public=True)
         return cast("str", luigi.task.task_id_str(self.get_task_family(), params))
 
     def make_unique_id(self) -> str:
-        """Return the id that output files are named by: 32 hexadecimal digits from parameters and dependencies."""
+        """Return the unique id in output file names: 32 hexadecimal digits, from parameters and dependencies."""
         return self._kart.unique_id or identity.unique_id(self)
 
     def __eq__(self, other: object) -> bool:
@@ -217,12 +218,12 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
         return self._kart.hash
 
     def __repr__(self) -> str:
-        return self._described(only_public=False)
+        return self._describe(only_public=False)
 
     def __str__(self) -> str:
-        return self._described(only_public=True)
+        return self._describe(only_public=True)
 
-    def _described(self, only_public: bool) -> str:
+    def _describe(self, only_public: bool) -> str:
         secrets = secret_names(type(self), self._kart.overrides)
         shown = [
             f"{name}={MASK if name in secrets else _shown(param, self.param_kwargs[name])}"
@@ -234,19 +235,19 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
     # -- graph ---------------------------------------------------------------------------------------------------
 
     def requires(self) -> Any:
-        """Return the tasks that must be complete first; by default those held as parameters."""
+        """Return the tasks that must be complete first, by default those held as parameters."""
         return self.make_task_instance_dictionary() or []
 
     def output(self) -> Any:
-        """Return where the result lies; by default one pickle file below the module's path."""
+        """Return the targets of the result, by default one pickle file in the folder of the module."""
         return self.make_target()
 
     def input(self) -> Any:
-        """Return the outputs of what is required, in the form of `requires()`."""
+        """Return the outputs of the required tasks, in the structure of `requires()`."""
         return map_structure(identity.requirements(self), lambda task: task.output())
 
     def complete(self) -> bool:
-        """Return whether nothing has to be done; a question, which changes nothing."""
+        """Return whether the task is complete; changes nothing."""
         if self.rerun:
             if self._kart_reran is None:
                 self._kart_reran = OutputsRewritten(self)
@@ -265,16 +266,16 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
         return True
 
     def clone(self, cls: Any = None, **kwargs: Any) -> Any:
-        """Return a task of another class, or this one, with this task's values for the parameters they share.
+        """Return a task of another class, or of this one, with this task's values for shared parameters.
 
-        `rerun` and the checks of completeness are this task's own and are not taken over.
+        `rerun`, `strict_check` and `modification_time_check` are not copied.
 
         Parameters
         ----------
         cls
-            The class; by default this task's own.
+            The class, by default that of this task.
         **kwargs
-            Values that shall differ.
+            Parameter values that differ.
         """
         own = {"rerun", "strict_check", "modification_time_check"}
         cls = cls or type(self)
@@ -291,12 +292,12 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
         Parameters
         ----------
         relative_file_path
-            The path below the workspace; its suffix chooses the format. By default a pickle file named after the class,
-            in the folder of its module.
+            Path below the workspace; its suffix selects the format. By default a pickle file named after the class, in
+            the folder of its module.
         use_unique_id
             Whether the unique id is added to the file's name.
         processor
-            A codec, or a file processor in gokart's form.
+            A codec, or a file processor of gokart's kind.
         """
         path = relative_file_path if relative_file_path is not None else self._default_path(".pkl")
         return self._target(path, use_unique_id, processor)
@@ -308,23 +309,23 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
         load_function: Callable[[str], Any],
         use_unique_id: bool = True,
     ) -> Target:
-        """Return a target for a value that saves itself as files of its own, kept together in one zip file.
+        """Return a target for a value that saves itself as files, which are stored in one zip file.
 
         Parameters
         ----------
         relative_file_path
             The path below the workspace; it ends in ``.zip``.
         save_function
-            Called with the value and a path; writes to that path, or beside it.
+            Function of the value and a path; writes to that path, or beside it.
         load_function
-            Called with that path; returns the value. It is kept in the zip file, too.
+            Function of that path that returns the value; stored in the zip file, too.
         use_unique_id
             Whether the unique id is added to the file's name.
 
         Raises
         ------
         UnknownFormat
-            When the path does not end in ``.zip``.
+            The path does not end in ``.zip``.
         """
         if not relative_file_path.endswith(".zip"):
             raise UnknownFormat(relative_file_path, [".zip"])
@@ -334,7 +335,7 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
     def make_large_data_frame_target(
         self, relative_file_path: str | None = None, use_unique_id: bool = True, max_byte: int = 2**26
     ) -> Target:
-        """Return a target for a pandas DataFrame that is stored in parts, in one zip file; the rows keep their order.
+        """Return a target for a pandas DataFrame, stored in parts in one zip file; the order of rows is preserved.
 
         Parameters
         ----------
@@ -343,7 +344,7 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
         use_unique_id
             Whether the unique id is added to the file's name.
         max_byte
-            The size of a part, in bytes.
+            Maximum size of a part, in bytes.
         """
         processor = LargeDataFrameProcessor(max_byte=max_byte)
         path = relative_file_path if relative_file_path is not None else self._default_path(".zip")
@@ -382,25 +383,25 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
     def load(self, target: Sequence[TaskOnKart[K]]) -> list[K]: ...
 
     def load(self, target: Any = None) -> Any:
-        """Return what required tasks have stored.
+        """Return the stored values of required tasks.
 
         Parameters
         ----------
         target
             A required task, a list of them, a key of `requires()` (or of the outputs of the only required task), or a
-            target. None: everything, in the form of `requires()`, with tuples as lists.
+            target. None: everything, in the structure of `requires()`, with tuples as lists.
 
         Raises
         ------
         NotRequired
-            When `requires()` does not name it.
+            `requires()` does not return it.
         ObjectMissing
-            When it is not there.
+            It does not exist.
         """
         return loading.load_values(self, target)
 
     def load_generator(self, target: Any = None) -> Iterator[Any]:
-        """Go through what `load` would return, each value loaded when it is asked for; those of a dict as (key, value).
+        """Iterate over the values that `load` would return, loading each on demand; those of a dict as (key, value).
 
         Parameters
         ----------
@@ -416,32 +417,31 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
     def dump(self, obj: Any, target: str | Target, custom_labels: dict[Any, Any] | None = None) -> None: ...
 
     def dump(self, obj: Any, target: Any = None, custom_labels: dict[Any, Any] | None = None) -> None:
-        """Store a result, whole or not at all.
+        """Store a result atomically.
 
         Parameters
         ----------
         obj
             The value.
         target
-            The key of the output in `output()`, or a target. None: the only output.
+            Key of the output in `output()`, or a target. None: the only output.
         custom_labels
-            Labels for the object where the store keeps such: GCS; folders and S3 do not. They come before those of the
-            engine, which are `labels.labels_of`.
+            Labels for the object, on stores that support them (GCS). They take precedence over those of the engine.
 
         Raises
         ------
         EmptyDump
-            When the value is an empty frame and `fail_on_empty_dump` is set.
+            The value is an empty frame, and `fail_on_empty_dump` is set.
         CannotEncode
-            When the format does not take the value.
+            The format cannot store the value.
         LockLost
-            When the task is locked and may have lost its lock: nothing is stored.
+            The task may have lost its lock; nothing is stored.
         """
         column_types.check_types(self.task_namespace, obj, type(self).__name__)
         if self.fail_on_empty_dump and column_types.is_empty_frame(obj):
             raise EmptyDump(str(self))
         target = loading.output_target(self, target)
-        # targets in memory, and those of users, take the value only
+        # targets in memory, and those of users, accept only the value
         labels = labels_of(self, custom_labels) if getattr(target, "supports_labels", False) else None
         run = self._kart_run
         if run is not None and run.may_commit is not None and isinstance(target, Target):
@@ -454,14 +454,14 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
     # -- randomness ----------------------------------------------------------------------------------------------
 
     def get_random_seed(self) -> int:
-        """Return the seed of this task: the fixed one, else one made from its unique id."""
+        """Return the seed of this task: the fixed one, else one derived from its unique id."""
         if self.fix_random_seed_value != NO_FIXED_SEED:
             return self.fix_random_seed_value
         return int(self.make_unique_id(), 16) % (2**32 - 1)  # numpy takes 32 bits
 
     @property
     def rng(self) -> np.random.Generator:
-        """Return a random generator of this task's own, right under any executor; each run starts it anew."""
+        """Return the random generator of this task, for use under any executor; each run starts with a new one."""
         run = self._kart_run or self._kart_own_run
         if run.rng is None:
             import numpy as np
@@ -471,24 +471,24 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
 
     @cached_property
     def _kart_own_run(self) -> TaskRun:
-        """What is asked for outside a run."""
+        """State outside a run."""
         return TaskRun()
 
     # -- as gokart ----------------------------------------------------------------------------------------------
 
     def get_own_code(self) -> str:
-        """Return the source of the methods that the task's class and its bases add to the engine's, sorted.
+        """Return the sorted source of the methods that the class and its bases add to the engine's.
 
         Raises
         ------
         PlanError
-            When the source cannot be found.
+            The source cannot be found.
         """
         return identity.own_code(type(self), TaskOnKart)
 
     @staticmethod
     def is_task_on_kart(value: Any) -> bool:
-        """Return whether something is a task, or a tuple of tasks: what a task requires by default.
+        """Return whether a value is a task, or a tuple of tasks, which a task requires by default.
 
         Parameters
         ----------
@@ -534,15 +534,15 @@ def _shown(param: Any, value: Any) -> str:
 
 
 def _newer(inputs: list[Any], outputs: list[Any]) -> bool:
-    """Return whether an input is newer than an output; files that are both do not count."""
+    """Return whether an input is newer than an output; files that are both are ignored."""
     both = {target.path() for target in inputs} & {target.path() for target in outputs}
-    came = [target.last_modification_time() for target in inputs if target.path() not in both]
-    went = [target.last_modification_time() for target in outputs if target.path() not in both]
-    return bool(came and went) and max(came) > min(went)
+    input_times = [target.last_modification_time() for target in inputs if target.path() not in both]
+    output_times = [target.last_modification_time() for target in outputs if target.path() not in both]
+    return bool(input_times and output_times) and max(input_times) > min(output_times)
 
 
 def get_dataframe_type_from_task(task: TaskOnKart[Any] | type[TaskOnKart[Any]]) -> DataFrameType:
-    """Return the library whose frames a task stores, "pandas" where it does not say.
+    """Return the library of the frames that a task stores, "pandas" by default.
 
     Parameters
     ----------

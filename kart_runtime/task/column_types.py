@@ -167,7 +167,7 @@ def _by_namespace(_defined: int, _registered: int, _newest: Any) -> dict[str, tu
         grouped[namespace] = (*grouped.get(namespace, ()), cls)
     # A class that another one of the namespace refines does not count beside it.
     return {
-        namespace: tuple(one for one in group if not any(issubclass(other, one) for other in group if other is not one))
+        namespace: tuple(cls for cls in group if not any(issubclass(other, cls) for other in group if other is not cls))
         for namespace, group in grouped.items()
     }
 

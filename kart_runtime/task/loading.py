@@ -17,14 +17,14 @@ from kart_runtime.task.nested import map_structure
 from kart_runtime.task.state import TaskRun
 
 
-def load_values(task: luigi.Task, wanted: Any) -> Any:
+def load_values(task: luigi.Task, request: Any) -> Any:
     """Return the wanted values in the form of what is wanted, with tuples as lists."""
-    return map_structure(_inputs(task, wanted), _value, tuples_as=list)
+    return map_structure(_inputs(task, request), _value, tuples_as=list)
 
 
-def generate_values(task: luigi.Task, wanted: Any) -> Iterator[Any]:
+def generate_values(task: luigi.Task, request: Any) -> Iterator[Any]:
     """Go through the wanted values, each loaded when it is asked for; those of a dict come as (key, value)."""
-    return _generated(_inputs(task, wanted))
+    return _generated(_inputs(task, request))
 
 
 def _generated(targets: Any) -> Iterator[Any]:
@@ -38,23 +38,23 @@ def _generated(targets: Any) -> Iterator[Any]:
         yield _value(targets)
 
 
-def _inputs(task: luigi.Task, wanted: Any) -> Any:
-    if wanted is None:
+def _inputs(task: luigi.Task, request: Any) -> Any:
+    if request is None:
         return task.input()
-    if isinstance(wanted, str):
-        found = task.input()
-        if not isinstance(found, dict) or wanted not in found:
-            known = [repr(key) for key in found] if isinstance(found, dict) else []
-            raise NotRequired(str(task), f"'{wanted}'", known)
-        return found[wanted]
-    if isinstance(wanted, luigi.Task):
+    if isinstance(request, str):
+        inputs = task.input()
+        if not isinstance(inputs, dict) or request not in inputs:
+            known = [repr(key) for key in inputs] if isinstance(inputs, dict) else []
+            raise NotRequired(str(task), f"'{request}'", known)
+        return inputs[request]
+    if isinstance(request, luigi.Task):
         required = identity.dependencies(task)
-        if wanted not in required and _id(wanted) not in map(_id, required):
-            raise NotRequired(str(task), str(wanted), [str(one) for one in required])
-        return wanted.output()
-    if isinstance(wanted, Iterable):
-        return [_inputs(task, item) for item in wanted]
-    return wanted
+        if request not in required and _id(request) not in map(_id, required):
+            raise NotRequired(str(task), str(request), [str(dependency) for dependency in required])
+        return request.output()
+    if isinstance(request, Iterable):
+        return [_inputs(task, item) for item in request]
+    return request
 
 
 def _id(task: Any) -> str:
@@ -77,18 +77,18 @@ def output_of(task: luigi.Task) -> Any:
     return run.output
 
 
-def output_target(task: luigi.Task, wanted: Any) -> Target:
+def output_target(task: luigi.Task, request: Any) -> Target:
     """Return the target that a value is dumped to."""
     name = type(task).__name__
-    found = output_of(task) if wanted is None or isinstance(wanted, str) else wanted
-    if isinstance(wanted, str):
-        if not isinstance(found, dict) or wanted not in found:
-            known = ", ".join(map(repr, found)) if isinstance(found, dict) else "one output without a name"
-            raise KeyError(f"{name}.output() has no '{wanted}'; it has {known}.")
-        found = found[wanted]
-    if not hasattr(found, "dump"):
+    target = output_of(task) if request is None or isinstance(request, str) else request
+    if isinstance(request, str):
+        if not isinstance(target, dict) or request not in target:
+            known = ", ".join(map(repr, target)) if isinstance(target, dict) else "one output without a name"
+            raise KeyError(f"{name}.output() has no '{request}'; it has {known}.")
+        target = target[request]
+    if not hasattr(target, "dump"):
         raise TypeError(
-            f"{name}.output() is a {type(found).__name__}; "
+            f"{name}.output() is a {type(target).__name__}; "
             "say which output is meant: self.dump(value, key), or self.dump(value, target)."
         )
-    return cast("Target", found)
+    return cast("Target", target)

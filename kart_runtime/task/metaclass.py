@@ -33,14 +33,14 @@ class TaskMeta(task_register.Register):
             given = accepted(declared, args, kwargs)
             try:
                 key = _key(cls, defaults.version, defaults.values, given)
-                found = known.get(key) if known is not None else None
+                task = known.get(key) if known is not None else None
             except TypeError:  # a value that cannot be hashed
-                known = found = None
-            if found is None:
-                found = _instance(cls, args, kwargs, completed(declared, defaults, given))
+                known = task = None
+            if task is None:
+                task = _instance(cls, args, kwargs, completed(declared, defaults, given))
                 if known is not None:
-                    found = known.setdefault(key, found)
-            return found
+                    task = known.setdefault(key, task)
+            return task
 
     def __init__(cls, name: str, bases: tuple[type, ...], members: dict[str, Any]) -> None:  # noqa: N805
         super().__init__(name, bases, members)

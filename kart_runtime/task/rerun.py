@@ -42,8 +42,8 @@ def _time(target: Any) -> datetime | int | None:
         if not target.exists():
             return None
         if hasattr(target, "last_modification_time"):
-            found: datetime = target.last_modification_time()
-            return found
+            time: datetime = target.last_modification_time()
+            return time
         return os.stat(path_of(target)).st_mtime_ns  # noqa: PTH116 - a target of luigi's, which does not say
     except FileNotFoundError:  # removed between the two questions
         return None

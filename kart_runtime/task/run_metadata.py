@@ -62,8 +62,8 @@ class RunMetadata:
         return cast("float | str", self._logged("processing_time", "unknown"))
 
     def _logged(self, kind: str, otherwise: Any) -> Any:
-        found = self._log_files().read(kind)
-        return otherwise if found is None else found
+        value = self._log_files().read(kind)
+        return otherwise if value is None else value
 
     @classmethod
     def restore(cls, unique_id: str) -> Any:

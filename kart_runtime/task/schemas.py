@@ -120,8 +120,8 @@ def _failures(cases: Any) -> list[SchemaFailure]:
     for record in records:
         groups.setdefault((_text(record["column"]), str(record["check"])), []).append(record)
     return [
-        SchemaFailure(column, check, len(found), tuple(map(_row, found[:SHOWN])))
-        for (column, check), found in groups.items()
+        SchemaFailure(column, check, len(cases_of_check), tuple(map(_row, cases_of_check[:SHOWN])))
+        for (column, check), cases_of_check in groups.items()
     ]
 
 

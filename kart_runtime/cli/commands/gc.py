@@ -25,30 +25,30 @@ def execute(arguments: argparse.Namespace) -> int:
         raise ConfigError(message, expected="KEY=VALUE or nothing; `kart clean TASK` deletes the outputs of one task")
     with session:
         keep = RetentionPolicy(arguments.keep_runs, arguments.keep_days)
-        found = find_garbage(workspaces(session), session.project.root, keep)
-    groups = _groups(found)
-    for warning in (warning for one in found for warning in one.warnings):
+        garbage = find_garbage(workspaces(session), session.project.root, keep)
+    groups = _groups(garbage)
+    for warning in (warning for part in garbage for warning in part.warnings):
         print(f"warning: {warning}", file=sys.stderr)
     for line in size_lines(groups):
         print(line)
-    print(f"Retaining {sum(one.retained_runs for one in found)} of {sum(one.all_runs for one in found)} runs.")
-    return _remove(found) if arguments.yes else _tell(found)
+    print(f"Retaining {sum(part.retained_runs for part in garbage)} of {sum(part.all_runs for part in garbage)} runs.")
+    return _remove(garbage) if arguments.yes else _tell(garbage)
 
 
-def _groups(found: Sequence[Garbage]) -> dict[str, dict[str, int]]:
+def _groups(garbage: Sequence[Garbage]) -> dict[str, dict[str, int]]:
     groups: dict[str, dict[str, int]] = defaultdict(dict)
-    for one in found:
-        for task, sizes in one.by_task.items():
+    for part in garbage:
+        for task, sizes in part.by_task.items():
             groups[task] |= sizes
-    for one in found:
-        groups["(files of runs)"] |= one.runs
-        groups["(left behind)"] |= one.temporary
+    for part in garbage:
+        groups["(files of runs)"] |= part.runs
+        groups["(left behind)"] |= part.temporary
     return groups
 
 
-def _tell(found: Sequence[Garbage]) -> ExitCode:
-    uploads = len(frozenset[UnfinishedUpload]().union(*(one.uploads for one in found)))
-    sizes = [size for one in found for size in one.sizes().values()]
+def _tell(garbage: Sequence[Garbage]) -> ExitCode:
+    uploads = len(frozenset[UnfinishedUpload]().union(*(part.uploads for part in garbage)))
+    sizes = [size for part in garbage for size in part.sizes().values()]
     if uploads:
         print(f"Would abort {counted(uploads, 'incomplete upload')}.")
     if sizes:
@@ -58,8 +58,8 @@ def _tell(found: Sequence[Garbage]) -> ExitCode:
     return ExitCode.OK
 
 
-def _remove(found: Sequence[Garbage]) -> ExitCode:
-    removed = remove(found)
+def _remove(garbage: Sequence[Garbage]) -> ExitCode:
+    removed = remove(garbage)
     for warning in removed.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     if removed.uploads:

@@ -13,23 +13,23 @@ from kart_runtime.migrate import CannotMigrate, Change, Problem, diff, scan, wri
 
 def execute(arguments: argparse.Namespace) -> int:
     """Print the diff or the changed files, what to change by hand, and the counts."""
-    found = scan(arguments.words, config=arguments.config)
+    result = scan(arguments.words, config=arguments.config)
     unwritten: list[Problem] = []
     if arguments.write:
-        unwritten = _write(found.changes)
+        unwritten = _write(result.changes)
     else:
-        for change in found.changes:
+        for change in result.changes:
             print(*diff(change), sep="\n")
-    for problem in (*found.problems, *unwritten):
+    for problem in (*result.problems, *unwritten):
         print(f"error: {problem}", file=sys.stderr)
-    for hint in found.hints:
+    for hint in result.hints:
         print(f"also change: {hint}")
     failed = {problem.path for problem in unwritten}
-    done = [change for change in found.changes if change.path not in failed]
-    print(_summary(done, arguments.write) if done or not (failed or found.problems) else "Nothing was changed.")
+    done = [change for change in result.changes if change.path not in failed]
+    print(_summary(done, arguments.write) if done or not (failed or result.problems) else "Nothing was changed.")
     if unwritten:
         return ExitCode.FAILED
-    return ExitCode.PROBLEMS if found.problems else ExitCode.OK
+    return ExitCode.PROBLEMS if result.problems else ExitCode.OK
 
 
 def _write(changes: Sequence[Change]) -> list[Problem]:

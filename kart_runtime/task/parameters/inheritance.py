@@ -41,8 +41,8 @@ class inherits_config_params:  # noqa: N801 - gokart's name, and that of luigi's
 
 def inherited_values(cls: type[luigi.Task]) -> dict[str, Any]:
     """Return the values that a class takes from configuration classes, the last decorator's before the others'."""
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for config_class, alias in getattr(cls, ATTRIBUTE, ()):
         for name, value in config_class().param_kwargs.items():
-            found[alias.get(name, name)] = value
-    return found
+            values[alias.get(name, name)] = value
+    return values

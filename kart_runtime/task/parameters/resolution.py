@@ -128,17 +128,17 @@ class Declaration:
 
 
 def _listed(cls: type[luigi.Task]) -> list[tuple[str, luigi.Parameter[Any]]]:
-    found: dict[str, Any] = {}
+    attributes: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
-        found.update(vars(base))
-    params = [(name, value) for name, value in found.items() if isinstance(value, luigi.Parameter)]
+        attributes.update(vars(base))
+    params = [(name, value) for name, value in attributes.items() if isinstance(value, luigi.Parameter)]
     return sorted(params, key=lambda item: item[1]._counter)
 
 
 def _all_sections() -> Mapping[str, Any]:
     config = luigi.configuration.get_config()
-    found: Mapping[str, Any] = getattr(config, "data", config)  # the toml parser of luigi keeps its sections there
-    return found
+    sections: Mapping[str, Any] = getattr(config, "data", config)  # the toml parser of luigi keeps its sections there
+    return sections
 
 
 def luigi_section(name: str) -> Mapping[str, Any]:
@@ -163,10 +163,10 @@ _declarations: dict[type, Declaration] = {}
 
 def declaration(cls: type[luigi.Task]) -> Declaration:
     """Return the parameters of a class, worked out once."""
-    found = _declarations.get(cls)
-    if found is None:
-        found = _declarations[cls] = Declaration(cls)
-    return found
+    declared = _declarations.get(cls)
+    if declared is None:
+        declared = _declarations[cls] = Declaration(cls)
+    return declared
 
 
 def forget_declarations() -> None:
@@ -222,6 +222,6 @@ def _with_names(declared: Declaration, args: Sequence[Any], kwargs: Mapping[str,
 def _unknown(name: str, declared: Declaration) -> str:
     guess = closest_match(name, declared.params)
     # The task's own come first; those of the engine take no positional arguments.
-    known = sorted(declared.params, key=lambda one: one not in declared.positional)
+    known = sorted(declared.params, key=lambda param: param not in declared.positional)
     hint = f" Did you mean '{guess}'?" if guess else f" It has: {', '.join(known)}."
     return f"{declared.family} has no parameter '{name}'.{hint}"
