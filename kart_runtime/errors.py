@@ -639,7 +639,7 @@ class NotImportable(ExecutorError, ImportError):
         else:
             who = "A worker process"
             advice = (
-                "Workers are new interpreters: install the module, or put its folder on PYTHONPATH before the build "
-                "starts."
+                "Workers are new interpreters: install the module, or put its folder on sys.path (or PYTHONPATH) "
+                "before the build starts."
             )
         super().__init__(f"{who} cannot import {module}: {why}. {advice}")

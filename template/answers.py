@@ -47,8 +47,8 @@ LIBRARIES = set(
     pexpect pil pillow pip pkg_resources platformdirs pluggy polars pre_commit prompt_toolkit proto proto_plus protobuf
     psutil ptyprocess pure_eval py pyarrow pyasn1 pyasn1_modules pycparser pydantic pydantic_core pygments pylab
     pyparsing pytest python_daemon python_dateutil python_slugify pytz pyyaml pyzmq redis referencing requests rich
-    rpds rpds_py ruff s3fs s3transfer scikit_learn scipy seaborn setuptools shellingham six sklearn slack_sdk slugify
-    smmap sortedcontainers stack_data tblib tenacity text_unidecode threadpoolctl tlz toolz torch tornado tqdm
+    rpds rpds_py ruff s3fs s3transfer scikit_learn scipy seaborn setuptools shellingham six sklearn slack slack_sdk
+    slugify smmap sortedcontainers stack_data tblib tenacity text_unidecode threadpoolctl tlz toolz torch tornado tqdm
     traitlets typer typing_extensions typing_inspection tzdata urllib3 uv virtualenv wcwidth wheel xdist xgboost xxhash
     yaml zict zipp zmq
     """.split()  # noqa: SIM905

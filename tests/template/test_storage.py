@@ -86,7 +86,7 @@ def test_a_store_of_ones_own_is_added_as_the_documentation_says(world: World, ma
 def test_without_the_bucket_a_run_says_which_variable_to_set(project: Path, command: Command) -> None:
     done = command(project, sys.executable, "-m", "my_pipeline", "run", "--env", "prod", ok=False)
     assert done.returncode == 2
-    assert "conf/prod/run.yaml:3: run.workspace: the environment variable KART_BUCKET is not set" in done.stderr
+    assert "conf/prod/run.yaml:3: run.workspace: environment variable KART_BUCKET is not set" in done.stderr
 
 
 def test_checks_need_no_bucket(project: Path, make: Command) -> None:

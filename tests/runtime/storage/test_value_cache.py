@@ -442,7 +442,7 @@ def test_a_negative_limit_is_refused():
 
 def test_the_setting_is_a_number_of_megabytes():
     assert check("run", "value_cache_mb", 0) == 0
-    with pytest.raises(ValueError, match="from 0 on"):
+    with pytest.raises(ValueError, match="of at least 0"):
         check("run", "value_cache_mb", -1)
 
 

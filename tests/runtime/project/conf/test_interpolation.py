@@ -64,7 +64,7 @@ def test_a_missing_environment_variable_is_named(small_project, monkeypatch, ref
     monkeypatch.delenv("SMALL_TOKEN", raising=False)
     small_project({NUMBERS: "Total:\n  token: ${oc.env:SMALL_TOKEN}\n"})
     (found,) = refused()
-    assert f"{NUMBERS}:2: tasks.numbers.Total.token: the environment variable SMALL_TOKEN is not set" in found
+    assert f"{NUMBERS}:2: tasks.numbers.Total.token: environment variable SMALL_TOKEN is not set" in found
 
 
 def test_only_what_is_used_is_resolved(small_project, monkeypatch):

@@ -363,7 +363,7 @@ def test_an_installed_module_that_a_worker_lacks_is_named(dask, monkeypatch, tmp
     with pytest.raises(BuildFailed, match=r"The Dask worker tcp://\S+ cannot import module 'lost_here'") as caught:
         build([Lost(), One()], address=dask.address)
     assert isinstance(caught.value.__cause__, NotImportable)
-    assert "Install what is missing where the workers run" in str(caught.value.__cause__)
+    assert "Install it on the machines of the workers" in str(caught.value.__cause__)
     assert One().complete()
 
 
