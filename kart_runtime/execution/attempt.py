@@ -103,10 +103,9 @@ class Attempt:
     _lock: LockHandle | None = None
     _is_remote: bool = False
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out what cannot go to another process; there `run()` starts from its beginning."""
-        here = {"_generator": None, "_yielded": None, "_logs": None, "_lock": None, "task_run": TaskRun()}
-        return vars(self) | here | {"_is_remote": True}
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what goes to another process; there `run()` starts from its beginning."""
+        return _remote_attempt, (self.task, self.locks, self.satisfied, self._started, self._seconds)
 
     def run(self) -> Outcome:
         """Run the task, or resume it after a suspension, and return the outcome. Ctrl-C is not caught."""
@@ -225,6 +224,12 @@ class Attempt:
         trace = "".join(traceback.format_exception(error))
         stored = self.task_run.stored
         return Outcome(AttemptState.FAILED, self._started, self._seconds, seed, stored, log_files, error, trace)
+
+
+def _remote_attempt(
+    task: luigi.Task, locks: Locks, satisfied: set[luigi.Task], started: str, seconds: float
+) -> Attempt:
+    return Attempt(task, locks, satisfied, _started=started, _seconds=seconds, _is_remote=True)
 
 
 def _now() -> str:

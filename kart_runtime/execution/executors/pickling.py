@@ -68,6 +68,8 @@ class DefinitionTable:
         # By identity, because a metaclass may forbid hashing; the object is held so that its id stays its own.
         self._known: dict[int, tuple[int | None, Any]] = {}
         self._importable: dict[str, bool] = {}
+        self.by_name: dict[int, Any] = {}
+        """Classes and functions that plain pickle writes by name, by identity."""
 
     def dumps(self, value: Any, what: str) -> bytes:
         """Return a pickle that the other side can read, or raise `CannotSend`, which calls the value `what`."""
@@ -122,6 +124,7 @@ class DefinitionTable:
         for number, _ in self._known.values():
             _definitions.pop(number or 0, None)
         self._known.clear()
+        self.by_name.clear()
         self.definitions.clear()
 
     def _define(self, obj: Any) -> int | None:
@@ -158,6 +161,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     def reducer_override(self, obj: Any) -> Any:
         if not isinstance(obj, _WITH_CODE):  # first, since it is called for every object
             return NotImplemented
+        if id(obj) in self._table.by_name:  # before cloudpickle looks for the name again
+            return NotImplemented
         if isinstance(obj, CodeType):
             # cloudpickle leaves out the name of the file, which tracebacks need.
             return _make_code, (self.dispatch_table[CodeType](obj)[1], obj.co_filename)
@@ -166,6 +171,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             return lookup, (number,)
         if not self._table.pickled_by_reference(obj):
             self._registered.enter_context(_ByValue(str(obj.__module__)))
+        elif has_name(obj):
+            self._table.by_name[id(obj)] = obj
         return super().reducer_override(obj)
 
     def _number_of(self, obj: type | FunctionType) -> int | None:
