@@ -73,6 +73,15 @@ class DefinitionTable:
 
     def dumps(self, value: Any, what: str) -> bytes:
         """Return a pickle that the other side can read, or raise `CannotSend`, which calls the value `what`."""
+        try:
+            return self._dumps(value, what)
+        except CannotSend:
+            if not self.by_name:
+                raise
+            self.by_name.clear()  # a class that went by its name may have been redefined since
+            return self._dumps(value, what)
+
+    def _dumps(self, value: Any, what: str) -> bytes:
         buffer = io.BytesIO()
         with ExitStack() as registered:
             _dump(_Pickler(buffer, self, registered), value, what)

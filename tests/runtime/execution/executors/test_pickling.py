@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import importlib.util
 import pickle
 import sys
+import threading
 import types
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -154,6 +156,19 @@ def test_importable_is_what_a_fresh_interpreter_finds(monkeypatch, tmp_path):
         del sys.modules["close_by"]
     monkeypatch.setitem(sys.modules, "made_up", types.ModuleType("made_up"))
     assert not importable("made_up")
+
+
+def test_a_class_that_is_redefined_later_goes_by_value_from_then_on(table, monkeypatch, tmp_path):
+    (tmp_path / "redefined_later.py").write_text("class Thing:\n    value = 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    module = importlib.import_module("redefined_later")
+    first = module.Thing
+    assert loads(table.dumps(first, "x")) is first
+    module.Thing = type("Thing", (), {"value": 2, "__module__": "redefined_later"})
+    assert loads(table.dumps(first, "x")).value == 1
+    with pytest.raises(CannotSend):  # what cannot be sent is still refused
+        table.dumps(threading.Lock(), "a lock")
+    del sys.modules["redefined_later"]
 
 
 def test_modules_that_somebody_wants_by_value_go_by_value(table, monkeypatch, tmp_path):
