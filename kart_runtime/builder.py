@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, TypedDict, TypeVar, Unpack, cast, overload
 
@@ -14,7 +14,8 @@ from kart_runtime.execution.executors import Executors
 from kart_runtime.execution.locks import make_locks
 from kart_runtime.history.durations import estimate_durations
 from kart_runtime.history.ledger import Ledger
-from kart_runtime.plan.decisions import Action, make_plan
+from kart_runtime.plan.changes import Changes
+from kart_runtime.plan.decisions import make_plan
 from kart_runtime.schedule.event_log import build_logging
 from kart_runtime.schedule.events import Listener, Summary
 from kart_runtime.schedule.resources import Limits
@@ -42,6 +43,10 @@ class BuildOptions(TypedDict, total=False):
     locks: str
     lock_wait: float
     value_cache_mb: int
+    code_changed: str
+    code_packages: Sequence[str]
+    on_corrupt: str
+    check_types: bool
 
 
 @overload
@@ -153,6 +158,7 @@ def run_build(
     on_event: Listener | None = None,
     log_level: int | None = None,
     check_all: bool = False,
+    rerun: Collection[luigi.Task] = (),
 ) -> tuple[Summary, list[Any]]:
     """Run tasks as one plan; return the summary, which holds the failures, and the values if all went well."""
     settings.check()
@@ -171,8 +177,9 @@ def run_build(
             ledger=ledger,
             listener=listener,
             limits=Limits(settings.resources),
+            changes=Changes(settings),
         )
-        summary = _run(roots, check_all, context)
+        summary = _run(roots, check_all, rerun, context)
         return summary, [_value(root) for root in roots] if summary.ok and return_values else []
 
 
@@ -180,9 +187,11 @@ def _workspace(roots: Sequence[luigi.Task]) -> str:
     return next((root.workspace_directory for root in roots if isinstance(root, TaskOnKart)), "./resources/")
 
 
-def _run(roots: Sequence[luigi.Task], check_all: bool, context: BuildContext) -> Summary:
-    plan = make_plan(roots, check_all=check_all)
-    to_run = plan.with_action(Action.RUN)
+def _run(
+    roots: Sequence[luigi.Task], check_all: bool, rerun: Collection[luigi.Task], context: BuildContext
+) -> Summary:
+    plan = make_plan(roots, check_all=check_all, changes=context.changes, rerun=rerun)
+    to_run = plan.to_run
     if context.workers > 1 and len(to_run) > 1:
         context = replace(context, seconds=estimate_durations(_workspace(roots)))
     scheduler = Scheduler(plan, context)
@@ -193,6 +202,7 @@ def _run(roots: Sequence[luigi.Task], check_all: bool, context: BuildContext) ->
     try:
         return scheduler.run()
     finally:
+        context.changes.save()
         _record_references(context.ledger, [task for task in scheduler.tasks if task not in plan.graph.index_of])
         _forget_build(scheduler.tasks)
 

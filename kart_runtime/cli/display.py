@@ -16,7 +16,6 @@ import luigi
 from kart_runtime.cli.messages import user_traceback
 from kart_runtime.cli.task_labels import TaskLabels
 from kart_runtime.execution.attempt import AttemptState, Outcome
-from kart_runtime.plan.decisions import Action
 from kart_runtime.schedule.events import BuildFinished, Event, PlanMade, Summary, TaskFinished, TaskStarted
 from kart_runtime.storage.target import path_of
 from kart_runtime.task.nested import iter_flat
@@ -62,7 +61,7 @@ class Display:
         elif isinstance(event, PlanMade):
             self.has_plan = True  # from here on, tasks may have run
             self._labels = TaskLabels(event.plan.tasks)
-            self._total = len(event.plan.with_action(Action.RUN))
+            self._total = len(event.plan.to_run)
         elif isinstance(event, BuildFinished):
             self._summary = event.summary
 

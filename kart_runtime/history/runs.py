@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 _PARALLEL_REQUESTS = 16
 """Number of files of runs to read from a remote store in parallel."""
 
-_SUFFIX = re.compile(r"(?:\.part\d+)?\.jsonl")
+_SUFFIX = re.compile(r"(?:\.part\d+)?\.jsonl$")
 _RUN_ID = re.compile(r"(\d{8}T\d{6}Z)-\w+")
 
 
@@ -152,14 +152,17 @@ def read_records(workspace: str) -> Iterator[RunRecord]:
 
 def list_runs(workspace: str) -> list[RunFiles]:
     """Return the runs of a workspace, oldest first."""
-    store, folder = runs_folder(workspace)
     files: dict[str, list[Stat]] = {}
-    for stat in _local_files(folder) if isinstance(store, LocalStore) else store.list(folder):
+    for stat in list_files(*runs_folder(workspace)):
         name = stat.key[stat.key.rfind("/") + 1 :]
-        suffix = _SUFFIX.search(name)
-        if suffix and suffix.end() == len(name) and stat.key == f"{folder}/{name}":
-            files.setdefault(name[: suffix.start()], []).append(stat)
+        files.setdefault(_SUFFIX.sub("", name), []).append(stat)
     return [RunFiles(run, tuple(stats)) for run, stats in sorted(files.items())]
+
+
+def list_files(store: Store, folder: str) -> list[Stat]:
+    """Return the files of the runs in a folder, oldest run first."""
+    files = _local_files(folder) if isinstance(store, LocalStore) else store.list(folder)
+    return sorted(stat for stat in files if _SUFFIX.search(stat.key) and stat.key.rfind("/") == len(folder))
 
 
 def read_runs(workspace: str, listed: Sequence[RunFiles]) -> Iterator[Run]:

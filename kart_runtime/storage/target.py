@@ -34,11 +34,14 @@ class OutputRecord(NamedTuple):
         Bytes.
     checksum
         Checksum of the bytes, as ``algorithm:hexadecimal digits``; empty for a value that is not stored as bytes.
+    version
+        Text of the store that changes when the object is replaced; "" if it is not known.
     """
 
     url: str
     size: int
     checksum: str
+    version: str = ""
 
 
 class Target(luigi.Target):

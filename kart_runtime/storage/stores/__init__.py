@@ -38,6 +38,7 @@ class Stat(NamedTuple):
     key: str
     size: int
     modified: float
+    version: str = ""
 
 
 class Store(Protocol):

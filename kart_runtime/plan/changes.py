@@ -1,0 +1,144 @@
+"""Comparison of complete tasks with the records of their outputs: has the code changed, or what they loaded?
+
+Outputs without a record, those of gokart and of versions before 0.1.0, count as unchanged.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, cast
+
+import luigi
+
+from kart_runtime.code.fingerprint import Code, changed, code_of
+from kart_runtime.history.records import Records, TaskRecord, records_of
+from kart_runtime.settings import BuildSettings
+from kart_runtime.task.base import TaskOnKart
+from kart_runtime.task.origin import origin_of
+
+_MAX_NAMED = 3
+"""Definitions or inputs that a reason names; of more, only the number."""
+
+
+class Difference(enum.Enum):
+    """Kind of difference between a task and the record of its output."""
+
+    CODE = "code"
+    INPUT = "input"
+    OUTPUT = "output"
+
+
+class Change(NamedTuple):
+    """A difference, and what it concerns as text."""
+
+    kind: Difference
+    detail: str
+
+
+class Changes:
+    """Compares the tasks of one build with the records of their outputs.
+
+    Attributes
+    ----------
+    reruns
+        Whether a change is a reason to run a task; else it is reported only.
+    recomputes
+        Whether an output that is not what its task wrote is computed again.
+    """
+
+    def __init__(self, settings: BuildSettings | None = None) -> None:
+        settings = settings or BuildSettings()
+        self.reruns = settings.code_changed == "rerun"
+        self.recomputes = settings.on_corrupt == "recompute"
+        self._is_off = settings.code_changed == "ignore"
+        self._packages: Sequence[str] = tuple(settings.code_packages)
+        self._records: dict[str, Records] = {}
+        self._classes: dict[type, tuple[str, str, str]] = {}
+
+    def refresh(self) -> None:
+        """Read again what other processes have recorded, when a workspace is next asked for."""
+        self._records = {}
+
+    def records(self, workspace: str) -> Records:
+        """Return the records of a workspace, up to date when this build first asks for them."""
+        records = self._records.get(workspace)
+        if records is None:
+            records = self._records[workspace] = records_of(workspace)
+            records.refresh()
+        return records
+
+    def save(self) -> None:
+        """Write the caches of the records that this build has asked for."""
+        for records in self._records.values():
+            records.save()
+
+    def code(self, cls: type) -> Code:
+        """Return the code of a task class; empty when changes of code are ignored."""
+        return Code("", {}) if self._is_off else code_of(cls, self._packages)
+
+    def identity_of(self, cls: type) -> tuple[str, str, str]:
+        """Return module, origin and fingerprint of a class."""
+        known = self._classes.get(cls)
+        if known is None:
+            known = self._classes[cls] = (cls.__module__, origin_of(cls), self.code(cls).fingerprint)
+        return known
+
+    def record(self, task: luigi.Task) -> TaskRecord | None:
+        """Return the record of a task, written by its class; None if there is none."""
+        if "_kart" not in task.__dict__:
+            return None
+        kart = cast("TaskOnKart[Any]", task)
+        module, origin, _ = self.identity_of(type(task))
+        record = self.records(kart.workspace_directory).find(kart.make_unique_id(), module)
+        return record if record is not None and record.origin == origin else None
+
+    def of(self, task: luigi.Task) -> Change | None:
+        """Return how a task differs from the record of its output; None if it does not, or none is known."""
+        record = self.record(task)
+        if record is None or self._is_off:
+            return None
+        records = self._records[cast("TaskOnKart[Any]", task).workspace_directory]
+        code = self._classes[type(task)][2]
+        if code != record.code and code and record.code:
+            names = self._changed_names(type(task), records.definitions(record.code))
+            return Change(Difference.CODE, names)
+        if record.inputs:
+            content = records.content
+            for path, checksum in record.inputs.items():
+                if content(path) not in (checksum, None):
+                    return Change(Difference.INPUT, self._changed_inputs(records, record.inputs))
+        for output in record.outputs:
+            if output.checksum and records.content(output.url) not in (output.checksum, None):
+                return Change(Difference.OUTPUT, f"{output.url} is not what the task wrote")
+        return None
+
+    def has_same_inputs(self, task: luigi.Task) -> bool:
+        """Return whether everything that a task loaded, when it last ran, is still the same."""
+        record = self.record(task)
+        if record is None or record.inputs is None:
+            return False
+        content = self._records[cast("TaskOnKart[Any]", task).workspace_directory].content
+        return all(content(path) in (checksum, None) for path, checksum in record.inputs.items())
+
+    def input_change(self, task: luigi.Task) -> str:
+        """Return the inputs of a task that have changed, as text."""
+        record = self.record(task)
+        if record is None or record.inputs is None:
+            return ""
+        return self._changed_inputs(self.records(cast("TaskOnKart[Any]", task).workspace_directory), record.inputs)
+
+    def _changed_names(self, cls: type, before: Mapping[str, str]) -> str:
+        if not before:
+            return ""
+        return _listed(changed(before, self.code(cls).definitions))
+
+    @staticmethod
+    def _changed_inputs(records: Records, inputs: Mapping[str, str]) -> str:
+        return _listed(path for path, checksum in inputs.items() if records.content(path) not in (checksum, None))
+
+
+def _listed(names: Iterable[str]) -> str:
+    names = list(names)
+    rest = len(names) - _MAX_NAMED
+    return ", ".join(names[:_MAX_NAMED]) + (f" and {rest} more" if rest > 0 else "")
