@@ -141,9 +141,12 @@ class Ledger:
         params = ", ".join([f"{_quoted(name)}: {_quoted(text)}" for name, text in record["params"].items()])
         outputs = ", ".join(
             [
-                f'{{"url": {_quoted(url)}, "size": {size}, "checksum": "{checksum}"}}'
-                for url, size, checksum in record["outputs"]
+                f'{{"url": {_quoted(url)}, "size": {size}, "checksum": "{checksum}", "version": {_quoted(version)}}}'
+                for url, size, checksum, version in record["outputs"]
             ]
+        )
+        inputs = ", ".join(
+            [f"{_quoted(url)}: {_quoted(checksum)}" for url, checksum in dict(record.get("inputs", ())).items()]
         )
         seed = record["seed"]
         return (
@@ -152,7 +155,8 @@ class Ledger:
             f'"seconds": {record["seconds"]:.6f}, "seed": {"null" if seed is None else seed}, '
             f'"params": {{{params}}}, "outputs": [{outputs}], "log_files": {_list_of(record["log_files"])}, '
             f'"error": {_quoted(record["error"])}, "reason": {_quoted(record["reason"])}, '
-            f'"origin": {_quoted(record["origin"])}, "code": "{record["code"]}", "run_id": "{self.run_id}"}}\n'
+            f'"inputs": {{{inputs}}}, "origin": {_quoted(record["origin"])}, "code": "{record["code"]}", '
+            f'"run_id": "{self.run_id}"}}\n'
         )
 
     def _file(self, workspace: str) -> _File:

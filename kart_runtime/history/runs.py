@@ -63,6 +63,8 @@ class RunRecord:
         Reason for running the task.
     run_id
         The run that the attempt belongs to.
+    inputs
+        Loaded files, with the checksums of what was loaded; empty in records of earlier versions.
     """
 
     task: str
@@ -78,12 +80,14 @@ class RunRecord:
     error: str = ""
     reason: str = ""
     run_id: str = ""
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> RunRecord:
         """Return the record of a decoded line, without fields of later versions; raise TypeError if it is none."""
         fields = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
         fields["outputs"] = tuple(map(_stored, fields.get("outputs", ())))
+        fields["inputs"] = dict(fields.get("inputs", {}))
         fields["log_files"] = tuple(fields.get("log_files", ()))
         record = cls(**fields)
         texts = (record.task, record.module, record.unique_id, *record.log_files)
@@ -96,7 +100,7 @@ def _stored(values: Mapping[str, Any]) -> OutputRecord:
     checksum = values.get("checksum", "")
     if not checksum and values.get("sha256"):  # what versions before 0.1.0 wrote
         checksum = f"sha256:{values['sha256']}"
-    stored = OutputRecord(values.get("url", ""), values.get("size", 0), checksum)
+    stored = OutputRecord(values.get("url", ""), values.get("size", 0), checksum, values.get("version", ""))
     if not isinstance(stored.url, str):
         raise TypeError("no record of an output")
     return stored
@@ -269,7 +273,7 @@ def _decoded(line: str) -> dict[str, Any] | None:
 def _record(values: Mapping[str, Any]) -> Iterator[RunRecord]:
     try:
         yield RunRecord.from_json(values)
-    except (AttributeError, TypeError):
+    except (AttributeError, TypeError, ValueError):
         return
 
 

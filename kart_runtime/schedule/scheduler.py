@@ -389,6 +389,7 @@ class Scheduler:
             "seed": outcome.seed,
             "params": visible_params(task),
             "outputs": outcome.stored,
+            "inputs": outcome.inputs,
             "log_files": outcome.log_files,
             "error": f"{type(error).__name__}: {error}" if error is not None else "",
             "reason": node.decision.text if node.decision is not None else "",
