@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, TypedDict, TypeVar, Unpack, cast, overload
 
@@ -15,7 +16,7 @@ from kart_runtime.execution.locks import make_locks
 from kart_runtime.history.durations import estimate_durations
 from kart_runtime.history.ledger import Ledger
 from kart_runtime.plan.changes import Changes
-from kart_runtime.plan.decisions import make_plan
+from kart_runtime.plan.decisions import Decision, Plan, make_plan
 from kart_runtime.schedule.event_log import build_logging
 from kart_runtime.schedule.events import Listener, Summary
 from kart_runtime.schedule.resources import Limits
@@ -27,6 +28,8 @@ from kart_runtime.task import identity
 from kart_runtime.task.base import TaskOnKart
 from kart_runtime.task.naming import display_name
 from kart_runtime.task.nested import map_structure
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -159,8 +162,13 @@ def run_build(
     log_level: int | None = None,
     check_all: bool = False,
     rerun: Collection[luigi.Task] = (),
+    reports_warnings: bool = False,
 ) -> tuple[Summary, list[Any]]:
-    """Run tasks as one plan; return the summary, which holds the failures, and the values if all went well."""
+    """Run tasks as one plan; return the summary, which holds the failures, and the values if all went well.
+
+    `rerun` are tasks that run although they are complete. Warnings of the plan are logged, unless the caller
+    `reports_warnings` itself.
+    """
     settings.check()
     with (
         caching_values(settings.value_cache_mb * 1_000_000),
@@ -179,7 +187,7 @@ def run_build(
             limits=Limits(settings.resources),
             changes=Changes(settings),
         )
-        summary = _run(roots, check_all, rerun, context)
+        summary = _run(roots, check_all, rerun, context, reports_warnings)
         return summary, [_value(root) for root in roots] if summary.ok and return_values else []
 
 
@@ -188,12 +196,19 @@ def _workspace(roots: Sequence[luigi.Task]) -> str:
 
 
 def _run(
-    roots: Sequence[luigi.Task], check_all: bool, rerun: Collection[luigi.Task], context: BuildContext
+    roots: Sequence[luigi.Task],
+    check_all: bool,
+    rerun: Collection[luigi.Task],
+    context: BuildContext,
+    reports_warnings: bool,
 ) -> Summary:
     plan = make_plan(roots, check_all=check_all, changes=context.changes, rerun=rerun)
     to_run = plan.to_run
     if context.workers > 1 and len(to_run) > 1:
         context = replace(context, seconds=estimate_durations(_workspace(roots)))
+    if not reports_warnings:
+        for line in change_warnings(plan):
+            logger.warning("%s", line)
     scheduler = Scheduler(plan, context)
     context.executors.open(to_run)
     if to_run and not context.executors.on_cluster:  # there the workers hold the locks
@@ -205,6 +220,16 @@ def _run(
         context.changes.save()
         _record_references(context.ledger, [task for task in scheduler.tasks if task not in plan.graph.index_of])
         _forget_build(scheduler.tasks)
+
+
+def change_warnings(plan: Plan) -> Iterator[str]:
+    """Yield a line for each change because of which an output may be out of date, with the tasks that it concerns."""
+    tasks: dict[tuple[str, Decision], list[luigi.Task]] = defaultdict(list)
+    for task, decision in plan.warnings:
+        tasks[type(task).__name__, decision].append(task)
+    for (name, decision), group in tasks.items():
+        label = display_name(group[0]) if len(group) == 1 else f"{len(group)} tasks of {name}"
+        yield f"{label}: {decision.text}; the stored output is used as it is."
 
 
 def _record_references(ledger: Ledger, tasks: Iterable[luigi.Task], optional: bool = False) -> None:

@@ -12,7 +12,6 @@ from typing import Any, Self
 
 from kart_runtime.errors import ConfigError, closest_match
 
-
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "code_changed": ("warn", "rerun", "ignore"),
     "on_corrupt": ("error", "recompute"),

@@ -155,8 +155,8 @@ class Ledger:
             f'"seconds": {record["seconds"]:.6f}, "seed": {"null" if seed is None else seed}, '
             f'"params": {{{params}}}, "outputs": [{outputs}], "log_files": {_list_of(record["log_files"])}, '
             f'"error": {_quoted(record["error"])}, "reason": {_quoted(record["reason"])}, '
-            f'"inputs": {{{inputs}}}, "origin": {_quoted(record["origin"])}, "code": "{record["code"]}", '
-            f'"run_id": "{self.run_id}"}}\n'
+            f'"inputs": {{{inputs}}}, "origin": {_quoted(record.get("origin", ""))}, '
+            f'"code": "{record.get("code", "")}", "run_id": "{self.run_id}"}}\n'
         )
 
     def _file(self, workspace: str) -> _File:

@@ -16,13 +16,12 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from kart_runtime.history.runs import list_files, runs_folder, text_of
 from kart_runtime.storage.checksum import checksum_of
 from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.stores import Stat, Store, is_remote
-from kart_runtime.storage.stores.local import LocalStore
 from kart_runtime.storage.target import OutputRecord
 from kart_runtime.storage.workspace import Workspace
 
@@ -179,13 +178,28 @@ class Records:
             self._unsaved_bytes += _UNSAVED_BYTES // 8  # reading is what the cache shall spare
         return known[1]
 
-    def is_unchanged(self, output: OutputRecord) -> bool:
-        """Return whether an output has the recorded content, or does not exist."""
-        return self.content(output.url) in (output.checksum, None) if output.checksum else True
+    def problem(self, output: OutputRecord) -> str | None:
+        """Return how an output differs from its record, reading all of it; "" if it does not, None if it is gone."""
+        store, key = store_for(self.absolute(output.url))
+        stat = store.stat(key)
+        if stat is None:
+            return None
+        if stat.size != output.size:
+            return f"it has {stat.size} bytes instead of {output.size}"
+        checksum = _checksum(store, key, output.checksum.partition(":")[0])
+        return "" if checksum == output.checksum else f"its checksum is {checksum} instead of {output.checksum}"
+
+    def as_it_is(self, output: OutputRecord) -> OutputRecord:
+        """Return the record of an output with the content that is stored now, unless it does not exist."""
+        store, key = store_for(self.absolute(output.url))
+        stat = store.stat(key)
+        if stat is None or not output.checksum:
+            return output
+        return OutputRecord(output.url, stat.size, _checksum(store, key, None), stat.version)
 
     def relative(self, url: str) -> str:
         """Return a url below the workspace as a path relative to it."""
-        return url[len(self._base) :] if url.startswith(self._base) else url
+        return url.removeprefix(self._base)
 
     def absolute(self, path: str) -> str:
         """Return the url of a path that `relative` returned."""
@@ -338,7 +352,9 @@ class Records:
             for entry in entries:
                 line = entry if isinstance(entry, str) else _encoded(entry)
                 if line is not None:
-                    fixed = isinstance(entry, TaskRecord) and any(entry.unique_id not in one.url for one in entry.outputs)
+                    fixed = isinstance(entry, TaskRecord) and any(
+                        entry.unique_id not in one.url for one in entry.outputs
+                    )
                     yield f"{'=' if fixed else '-'}{line}"
 
 
@@ -382,7 +398,7 @@ def _decode_json(line: str) -> dict[str, Any]:
 
 def _from_json(values: Mapping[str, Any], base: str) -> TaskRecord:
     def relative(url: str) -> str:
-        return url[len(base) :] if url.startswith(base) else url
+        return url.removeprefix(base)
 
     outputs = tuple(
         OutputRecord(relative(one["url"]), one.get("size", 0), one.get("checksum", ""), one.get("version", ""))
@@ -399,6 +415,11 @@ def _from_json(values: Mapping[str, Any], base: str) -> TaskRecord:
         outputs,
         None if inputs is None else {relative(url): checksum for url, checksum in inputs.items()},
     )
+
+
+def _has_fixed_name(entry: str | TaskRecord) -> bool:
+    """Return whether an output has no id in its name; lines that are not decoded have one."""
+    return isinstance(entry, TaskRecord) and any(entry.unique_id not in output.url for output in entry.outputs)
 
 
 def _has_separator(text: str) -> bool:
@@ -441,5 +462,5 @@ def _module_of(entry: str | TaskRecord) -> str:
 def _checksum(store: Store, key: str, algorithm: str | None) -> str:
     with store.open(key) as file:
         if algorithm == "sha256":  # what versions before 0.1.0 recorded
-            return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+            return f"sha256:{hashlib.file_digest(cast('Any', file), 'sha256').hexdigest()}"
         return checksum_of(file)

@@ -1,4 +1,4 @@
-"""Comparison of complete tasks with the records of their outputs: has the code changed, or what they loaded?
+"""Comparison of complete tasks with the records of their outputs, which finds changed code and inputs.
 
 Outputs without a record, those of gokart and of versions before 0.1.0, count as unchanged.
 """
@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, NamedTuple, cast
 
 import luigi
 
 from kart_runtime.code.fingerprint import Code, changed, code_of
+from kart_runtime.history.ledger import Ledger
 from kart_runtime.history.records import Records, TaskRecord, records_of
 from kart_runtime.settings import BuildSettings
-from kart_runtime.task.base import TaskOnKart
+from kart_runtime.task.base import TaskOnKart, kart_task
 from kart_runtime.task.origin import origin_of
+from kart_runtime.task.run_metadata import visible_params
 
 _MAX_NAMED = 3
 """Definitions or inputs that a reason names; of more, only the number."""
@@ -127,6 +130,42 @@ class Changes:
         if record is None or record.inputs is None:
             return ""
         return self._changed_inputs(self.records(cast("TaskOnKart[Any]", task).workspace_directory), record.inputs)
+
+    def accept(self, task: luigi.Task, ledger: Ledger) -> None:
+        """Record that the output of a task is what its code gives from what is there now."""
+        record = self.record(task)
+        kart = kart_task(task)
+        if record is None or kart is None:
+            return
+        records = self.records(kart.workspace_directory)
+        inputs = {path: records.content(path) or checksum for path, checksum in (record.inputs or {}).items()}
+        code = self.code(type(task))
+        accepted = record._replace(
+            code=code.fingerprint or record.code,
+            run_id=ledger.run_id,
+            outputs=tuple(map(records.as_it_is, record.outputs)),
+            inputs=inputs if record.inputs is not None else None,
+        )
+        if code.fingerprint:
+            ledger.append_definitions(kart.workspace_directory, code.fingerprint, code.definitions)
+        ledger.append(
+            kart.workspace_directory,
+            accepted._asdict()
+            | {
+                "state": "accepted",
+                "started": datetime.now(UTC).isoformat(timespec="milliseconds"),
+                "seconds": 0.0,
+                "seed": None,
+                "params": visible_params(kart),
+                "log_files": (),
+                "error": "",
+                "reason": "accepted",
+                "outputs": [one._replace(url=records.absolute(one.url)) for one in accepted.outputs],
+                "inputs": {records.absolute(path): checksum for path, checksum in inputs.items()},
+            },
+        )
+        records.own_file(ledger.run_id)
+        records.add(accepted)
 
     def _changed_names(self, cls: type, before: Mapping[str, str]) -> str:
         if not before:

@@ -181,11 +181,12 @@ _MAYBE = Decision(Action.MAYBE, Reason.UPSTREAM_RUNS)
 RUNNING = frozenset({Action.RUN, Action.MAYBE})
 """Actions of tasks that run, or may have to."""
 
-_REASONS = {
+REASONS = {
     Difference.CODE: Reason.CODE_CHANGED,
     Difference.INPUT: Reason.INPUT_CHANGED,
     Difference.OUTPUT: Reason.OUTPUT_CHANGED,
 }
+"""Kind of a change to the reason that it gives."""
 
 
 class _Decider:
@@ -208,9 +209,10 @@ class _Decider:
         for root in roots:
             needed[self._graph.index_of[root]] = True
         decisions = self._from_downstream(needed, forced)
-        while self.changes.reruns and self._add_maybe(decisions, needed, forced):
+        while self.changes.reruns and self._add_maybe(decisions, forced):
             decisions = self._from_downstream(needed, forced)
-        for index, decision in enumerate(decisions):
+        for index in range(len(decisions) - 1, -1, -1):
+            decision = decisions[index]
             if decision.action in RUNNING:
                 self._note_writers(self._graph.tasks[index], self._output(index))
             elif decision is _NOT_NEEDED:
@@ -234,7 +236,7 @@ class _Decider:
 
     def _add_change(self, index: int, task: luigi.Task, change: Change, forced: dict[int, Decision]) -> None:
         reruns = self.changes.recomputes if change.kind is Difference.OUTPUT else self.changes.reruns
-        decision = Decision(Action.RUN if reruns else Action.SKIP, _REASONS[change.kind], change.detail)
+        decision = Decision(Action.RUN if reruns else Action.SKIP, REASONS[change.kind], change.detail)
         if reruns:
             forced[index] = decision
         else:
@@ -256,8 +258,8 @@ class _Decider:
                     needed[dependency] = True
         return decisions
 
-    def _add_maybe(self, decisions: Sequence[Decision], needed: bytearray, forced: dict[int, Decision]) -> bool:
-        """Add the tasks that run if what is upstream of them, and runs, gives another result; return if there are any."""
+    def _add_maybe(self, decisions: Sequence[Decision], forced: dict[int, Decision]) -> bool:
+        """Add the tasks that run if tasks upstream give another result; return whether there are any."""
         running = bytearray(decision.action in RUNNING for decision in decisions)
         before = len(forced)
         for index, task in enumerate(self._graph.tasks):
@@ -275,7 +277,9 @@ class _Decider:
 
     def _output(self, index: int) -> Any:
         """Return what `output()` of a task that runs returns."""
-        output = self._decided[index][1] if index in self._decided else _under_overrides(_output, self._graph.tasks[index])
+        output = (
+            self._decided[index][1] if index in self._decided else _under_overrides(_output, self._graph.tasks[index])
+        )
         self.outputs[index] = output
         return output
 
@@ -331,6 +335,11 @@ def is_configured_to_rerun(task: luigi.Task) -> bool:
     return bool(overrides) and any("rerun" in overrides.get(cls, ()) for cls in type(task).__mro__)
 
 
+def is_external(task: luigi.Task) -> bool:
+    """Return whether a task has no `run()`: its output comes from elsewhere."""
+    return task.run is None or task.run == NotImplemented or isinstance(task, luigi.ExternalTask)
+
+
 def _decision(task: luigi.Task, changes: Changes) -> tuple[Decision, Any]:
     """Return what happens to a task that is needed, and its output if that was asked for."""
     return _under_overrides(lambda task: _decide(task, changes), task)
@@ -375,7 +384,7 @@ def _decide(task: luigi.Task, changes: Changes) -> tuple[Decision, Any]:
         other = _other_writer(task, outputs, changes)
         if not other:
             return _COMPLETE, output
-    if task.run is None or task.run == NotImplemented or isinstance(task, luigi.ExternalTask):
+    if is_external(task):
         return (_COMPLETE if other else Decision(Action.MISSING, Reason.EXTERNAL_MISSING, missing)), output
     if other:
         return Decision(Action.RUN, Reason.OTHER_WRITER, other), output

@@ -23,7 +23,6 @@ from kart_runtime.execution.attempt import Attempt, AttemptState, Outcome
 from kart_runtime.execution.executors import Executors, requested_executor
 from kart_runtime.execution.executors.base import Finishing, TaskExecutor
 from kart_runtime.execution.locks import Locks
-from kart_runtime.execution.log_writer import visible_params
 from kart_runtime.history.ledger import Ledger
 from kart_runtime.history.records import TaskRecord
 from kart_runtime.plan.changes import Changes
@@ -34,6 +33,7 @@ from kart_runtime.schedule.ready_queue import Node, NodeState, ReadyQueue, find_
 from kart_runtime.schedule.resources import Limits
 from kart_runtime.task.base import TaskOnKart, kart_task
 from kart_runtime.task.naming import display_name
+from kart_runtime.task.run_metadata import visible_params
 from kart_runtime.task.state import TaskRun
 
 logger = logging.getLogger(__name__)
@@ -194,7 +194,7 @@ class Scheduler:
             node = self._ready.next()
             if node is None:
                 break
-            if node.decision.action is Action.MAYBE and not self._must_run(node):
+            if node.decision is not None and node.decision.action is Action.MAYBE and not self._must_run(node):
                 self._end_unchanged(node)
             else:
                 self._start(node)

@@ -13,10 +13,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import luigi
-
-from kart_runtime.history.records import Records, records_of
 from kart_runtime.code.fingerprint import code_of
+from kart_runtime.history.records import Records, records_of
 from kart_runtime.task.nested import iter_flat
 
 
@@ -50,11 +48,10 @@ def _plain(cell: Any) -> str:
         value = cell.cell_contents
     except ValueError:  # not assigned yet
         return ""
-    plain = str | int | float | bool | bytes | type(None)
-    return repr(value) if isinstance(value, plain) else type(value).__qualname__
+    return repr(value) if isinstance(value, str | int | float | bytes | None) else type(value).__qualname__
 
 
-def other_writer(task: luigi.Task, urls: Iterable[str], records: Records | None = None) -> str:
+def other_writer(task: Any, urls: Iterable[str], records: Records | None = None) -> str:
     """Return who wrote an output of a task that is not this task, although its class has the same name; or ""."""
     cls = type(task)
     unique_id: str | None = None
