@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, TypedDict, TypeVar, Unpack, cast, overload
 
@@ -16,7 +16,7 @@ from kart_runtime.execution.locks import make_locks
 from kart_runtime.history.durations import estimate_durations
 from kart_runtime.history.ledger import Ledger
 from kart_runtime.plan.changes import Changes
-from kart_runtime.plan.decisions import Decision, Plan, make_plan
+from kart_runtime.plan.decisions import make_plan
 from kart_runtime.schedule.event_log import build_logging
 from kart_runtime.schedule.events import Listener, Summary
 from kart_runtime.schedule.resources import Limits
@@ -207,7 +207,7 @@ def _run(
     if context.workers > 1 and len(to_run) > 1:
         context = replace(context, seconds=estimate_durations(_workspace(roots)))
     if not reports_warnings:
-        for line in change_warnings(plan):
+        for line in plan.warning_lines():
             logger.warning("%s", line)
     scheduler = Scheduler(plan, context)
     context.executors.open(to_run)
@@ -220,16 +220,6 @@ def _run(
         context.changes.save()
         _record_references(context.ledger, [task for task in scheduler.tasks if task not in plan.graph.index_of])
         _forget_build(scheduler.tasks)
-
-
-def change_warnings(plan: Plan) -> Iterator[str]:
-    """Yield a line for each change because of which an output may be out of date, with the tasks that it concerns."""
-    tasks: dict[tuple[str, Decision], list[luigi.Task]] = defaultdict(list)
-    for task, decision in plan.warnings:
-        tasks[type(task).__name__, decision].append(task)
-    for (name, decision), group in tasks.items():
-        label = display_name(group[0]) if len(group) == 1 else f"{len(group)} tasks of {name}"
-        yield f"{label}: {decision.text}; the stored output is used as it is."
 
 
 def _record_references(ledger: Ledger, tasks: Iterable[luigi.Task], optional: bool = False) -> None:

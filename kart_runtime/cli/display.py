@@ -15,7 +15,6 @@ from typing import IO
 
 import luigi
 
-from kart_runtime.builder import change_warnings
 from kart_runtime.cli.messages import user_traceback
 from kart_runtime.cli.task_labels import TaskLabels
 from kart_runtime.execution.attempt import AttemptState, Outcome
@@ -77,7 +76,7 @@ class Display:
 
     def _planned(self, plan: Plan) -> None:
         """Say what has changed since the tasks ran, and what was deleted and is not needed."""
-        for line in change_warnings(plan):
+        for line in plan.warning_lines():
             self._error(f"warning: {line}")
         if not self._quiet:
             for line in _explanations(plan):

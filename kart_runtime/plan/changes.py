@@ -57,7 +57,8 @@ class Changes:
         self._is_off = settings.code_changed == "ignore"
         self._packages: Sequence[str] = tuple(settings.code_packages)
         self._records: dict[str, Records] = {}
-        self._classes: dict[type, tuple[str, str, str]] = {}
+        self._origins: dict[type, str] = {}
+        self._codes: dict[type, Code] = {}
 
     def refresh(self) -> None:
         """Read again what other processes have recorded, when a workspace is next asked for."""
@@ -78,23 +79,26 @@ class Changes:
 
     def code(self, cls: type) -> Code:
         """Return the code of a task class; empty when changes of code are ignored."""
-        return Code("", {}) if self._is_off else code_of(cls, self._packages)
+        code = self._codes.get(cls)
+        if code is None:
+            code = self._codes[cls] = Code("", {}) if self._is_off else code_of(cls, self._packages)
+        return code
 
-    def identity_of(self, cls: type) -> tuple[str, str, str]:
-        """Return module, origin and fingerprint of a class."""
-        known = self._classes.get(cls)
-        if known is None:
-            known = self._classes[cls] = (cls.__module__, origin_of(cls), self.code(cls).fingerprint)
-        return known
+    def origin(self, cls: type) -> str:
+        """Return what tells a class from another one of its name."""
+        origin = self._origins.get(cls)
+        if origin is None:
+            origin = self._origins[cls] = origin_of(cls)
+        return origin
 
     def record(self, task: luigi.Task) -> TaskRecord | None:
         """Return the record of a task, written by its class; None if there is none."""
         if "_kart" not in task.__dict__:
             return None
         kart = cast("TaskOnKart[Any]", task)
-        module, origin, _ = self.identity_of(type(task))
-        record = self.records(kart.workspace_directory).find(kart.make_unique_id(), module)
-        return record if record is not None and record.origin == origin else None
+        cls = type(task)
+        record = self.records(kart.workspace_directory).find(kart.make_unique_id(), cls.__module__)
+        return record if record is not None and record.origin == self.origin(cls) else None
 
     def of(self, task: luigi.Task) -> Change | None:
         """Return how a task differs from the record of its output; None if it does not, or none is known."""
@@ -102,8 +106,8 @@ class Changes:
         if record is None or self._is_off:
             return None
         records = self._records[cast("TaskOnKart[Any]", task).workspace_directory]
-        code = self._classes[type(task)][2]
-        if code != record.code and code and record.code:
+        code = self.code(type(task)).fingerprint if record.code else ""
+        if code != record.code and code:
             names = self._changed_names(type(task), records.definitions(record.code))
             return Change(Difference.CODE, names)
         if record.inputs:

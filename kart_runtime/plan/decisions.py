@@ -8,7 +8,8 @@ complete tasks have is not needed and not checked. Tasks have indexes, so that a
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar, cast
@@ -21,6 +22,7 @@ from kart_runtime.plan.graph import Graph, build_graph
 from kart_runtime.storage.stores.listings import cached_listings
 from kart_runtime.storage.target import path_of
 from kart_runtime.task.base import TaskOnKart
+from kart_runtime.task.naming import display_name
 from kart_runtime.task.nested import flatten
 from kart_runtime.task.origin import other_writer
 from kart_runtime.task.parameters import using_overrides
@@ -130,6 +132,15 @@ class Plan:
         """Return the tasks that run, or may have to, upstream before downstream."""
         return [task for task, decision in zip(self.tasks, self.decisions, strict=True) if decision.action in RUNNING]
 
+    def warning_lines(self) -> Iterator[str]:
+        """Yield a line for each change because of which outputs may be out of date, with the tasks that it concerns."""
+        tasks: dict[tuple[str, Decision], list[luigi.Task]] = defaultdict(list)
+        for task, decision in self.warnings:
+            tasks[type(task).__name__, decision].append(task)
+        for (name, decision), group in tasks.items():
+            label = display_name(group[0]) if len(group) == 1 else f"{len(group)} tasks of {name}"
+            yield f"{label}: {decision.text}; the stored output is used as it is."
+
 
 def make_plan(
     roots: Sequence[luigi.Task],
@@ -181,7 +192,7 @@ _MAYBE = Decision(Action.MAYBE, Reason.UPSTREAM_RUNS)
 RUNNING = frozenset({Action.RUN, Action.MAYBE})
 """Actions of tasks that run, or may have to."""
 
-REASONS = {
+REASONS: Mapping[Difference, Reason] = {
     Difference.CODE: Reason.CODE_CHANGED,
     Difference.INPUT: Reason.INPUT_CHANGED,
     Difference.OUTPUT: Reason.OUTPUT_CHANGED,

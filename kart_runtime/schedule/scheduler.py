@@ -393,8 +393,8 @@ class Scheduler:
             "log_files": outcome.log_files,
             "error": f"{type(error).__name__}: {error}" if error is not None else "",
             "reason": node.decision.text if node.decision is not None else "",
-            "origin": self._context.changes.identity_of(type(task))[1],
-            "code": self._context.changes.identity_of(type(task))[2],
+            "origin": self._context.changes.origin(type(task)),
+            "code": self._context.changes.code(type(task)).fingerprint,
         }
         self._context.ledger.append(task.workspace_directory, record)
         if outcome.state is AttemptState.DONE:

@@ -40,13 +40,12 @@ def execute(arguments: argparse.Namespace) -> int:
         result = RemovalResult()
         for workspace_files in recorded:
             result.delete(workspace_files.files, workspace_files.sizes())
-        code = report_deletion(result.deleted.values(), result.failed)
-        if users and not arguments.downstream:
+        if users and result.deleted and not arguments.downstream:
             print(
                 f"What depends on {_names(tasks)} was not deleted: {_names(users)}. Where that is complete, the "
                 "deleted results are not needed and not computed again. To delete it, too, pass --downstream."
             )
-        return code
+        return report_deletion(result.deleted.values(), result.failed)
     return ExitCode.OK
 
 

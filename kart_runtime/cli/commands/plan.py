@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from kart_runtime.builder import change_warnings
 from kart_runtime.cli.arguments import open_session, plan_from_args
 from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.formatting import columns, counted
@@ -25,7 +24,7 @@ def execute(arguments: argparse.Namespace) -> int:
         ]
         for line in columns(rows):
             print(line)
-        for line in change_warnings(plan):
+        for line in plan.warning_lines():
             print(f"warning: {line}")
         print(counts(plan))
     return ExitCode.OK
