@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 
 import luigi
 
-from kart_runtime.code.fingerprint import Code, changed, code_of
+from kart_runtime.code import Code, changed, code_of
 from kart_runtime.history.ledger import Ledger
 from kart_runtime.history.records import Records, TaskRecord, records_of
 from kart_runtime.settings import BuildSettings

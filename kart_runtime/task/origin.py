@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from kart_runtime.code.fingerprint import code_of
+from kart_runtime.code import code_of
 from kart_runtime.history.records import Records, records_of
 from kart_runtime.task.nested import iter_flat
 
