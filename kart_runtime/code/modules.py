@@ -1,0 +1,255 @@
+"""Modules of a project: where the source of each is, and the definitions in it.
+
+Nothing is imported to find out. A source is parsed once: its definitions are kept in the process while size and time of
+the file stay, and beside Python's own compiled files (`__pycache__`) while its content stays.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import linecache
+import marshal
+import os
+import sys
+import sysconfig
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import xxhash
+
+from kart_runtime.code.scan import Import
+from kart_runtime.code.syntax import ClassHeader, LocalClass, Tree, Unit, parse
+
+FORMAT = 1
+"""Raise it when the units of a source change."""
+
+ENGINE = frozenset({"kart_runtime", "luigi", "gokart"})
+EMPTY = Tree((), (), {})
+"""Of a module without source."""
+
+
+class Module:
+    """Definitions of a module by name, and what they import it as."""
+
+    def __init__(self, name: str, label: str, package: str, tree: Tree) -> None:
+        self.name, self.label, self.package, self.tree = name, label, package, tree
+        self.binding: dict[str, list[tuple[int, Unit]]] = {}
+        self.changing: dict[str, list[tuple[int, Unit]]] = {}
+        self.changing_later: set[str] = set()
+        for place, unit in enumerate(tree.units):
+            for bound in unit.binds:
+                self.binding.setdefault(bound, []).append((place, unit))
+            for changed in {chain[0] for chain in unit.changes}:
+                self.changing.setdefault(changed, []).append((place, unit))
+            for part in parts_of(unit):
+                self.changing_later.update(chain[0] for chain in part.late_changes)
+
+    def bound(self, name: str) -> Sequence[tuple[int, Unit]]:
+        """Return the units that bind a name, and their places."""
+        return self.binding.get(name, ())
+
+    def absolute(self, target: Import) -> str:
+        """Return the full name of the module of an import."""
+        level, name, _ = target
+        if not level:
+            return name
+        package = self.package.rsplit(".", level - 1)[0] if level > 1 else self.package
+        return f"{package}.{name}" if name else package
+
+
+def parts_of(unit: Unit) -> Iterator[Unit]:
+    """Return a unit and its members."""
+    yield unit
+    if unit.header is not None:
+        yield from unit.header.members
+
+
+class Place(NamedTuple):
+    """Where the source of a module is."""
+
+    path: str
+    folders: Sequence[str] | None
+    """Folders of a package."""
+
+
+_modules: dict[str, tuple[Any, Module]] = {}
+_trees: dict[str, tuple[tuple[int, int], Tree]] = {}
+
+
+def find_module(name: str, root: str = "") -> Module | None:
+    """Return a module of the project, or None if it is another's or has no source; `root` is the project's anyway."""
+    place = place_of(name)
+    if place is None or name.partition(".")[0] in ENGINE:
+        return None
+    if name.partition(".")[0] != root and not is_project_file(place.path or f"{next(iter(place.folders or ()), '')}/"):
+        return None
+    tree = _tree(place.path, name) if place.path else EMPTY
+    known = _modules.get(name)
+    if known is None or known[0] is not tree:
+        known = _modules[name] = (tree, _module(name, place, tree))
+    return known[1]
+
+
+def _module(name: str, place: Place, tree: Tree) -> Module:
+    file = Path(place.path).name
+    spec = getattr(sys.modules.get(name), "__spec__", None)
+    full = spec.name if name == "__main__" and spec is not None else name
+    is_package = place.folders is not None
+    package = full if is_package else full.rpartition(".")[0]
+    parents = (full if is_package else full.rpartition(".")[0]).replace(".", "/")
+    return Module(name, f"{parents}/{file}" if parents else file, package, tree)
+
+
+def place_of(name: str) -> Place | None:
+    """Find a module without importing anything."""
+    loaded = sys.modules.get(name)
+    if loaded is None:
+        return _place_of_unloaded(name, len(sys.path), len(sys.modules))
+    path, folders = getattr(loaded, "__file__", None), getattr(loaded, "__path__", None)
+    if path is None:
+        return Place("", list(folders)) if folders is not None else None
+    return Place(_absolute(path), list(folders) if folders is not None else None) if _is_source(path) else None
+
+
+def _absolute(path: str) -> str:
+    return str(Path(path).absolute())
+
+
+def _is_source(path: str) -> bool:
+    return path.endswith((".py", ".pyw")) or not path.endswith((".so", ".pyd", ".pyc"))
+
+
+@lru_cache(maxsize=4096)
+def _place_of_unloaded(name: str, *_state: int) -> Place | None:
+    parent, _, _ = name.rpartition(".")
+    folders = None
+    if parent:
+        package = place_of(parent)
+        if package is None or package.folders is None:
+            return None
+        folders = package.folders
+    for finder in sys.meta_path:
+        spec = None
+        with suppress(Exception):
+            spec = finder.find_spec(name, folders)
+        if spec is not None:
+            is_file = spec.has_location and spec.origin is not None and _is_source(spec.origin)
+            inside = spec.submodule_search_locations
+            if not is_file and (inside is None or spec.origin not in (None, "namespace")):
+                return None
+            path = _absolute(spec.origin) if is_file and spec.origin else ""
+            return Place(path, None if inside is None else list(inside))
+    return None
+
+
+@lru_cache(maxsize=1)
+def _foreign_folders() -> tuple[str, ...]:
+    names = ("stdlib", "platstdlib", "purelib", "platlib")
+    folders = {os.path.realpath(sysconfig.get_paths()[name]) for name in names}
+    folders |= {str(Path(os.__file__).parent), str(Path(__file__).parent.parent)}
+    return tuple(f"{folder}{os.sep}" for folder in folders)
+
+
+@lru_cache(maxsize=4096)
+def is_project_file(path: str) -> bool:
+    """Return whether a file belongs to a project: not to an installed package, Python or the engine."""
+    parts = path.replace(os.sep, "/").split("/")
+    if "site-packages" in parts or "dist-packages" in parts:
+        return False
+    return not (path.startswith(_foreign_folders()) or os.path.realpath(path).startswith(_foreign_folders()))
+
+
+def _tree(path: str, name: str) -> Tree:
+    """Return the definitions in a file."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return tree_of_text(_source_by_loader(path, name))
+    stamp = (status.st_size, status.st_mtime_ns)
+    known = _trees.get(path)
+    if known is None or known[0] != stamp:
+        known = _trees[path] = (stamp, _read_tree(path))
+    return known[1]
+
+
+def _source_by_loader(path: str, name: str) -> str:
+    variables = getattr(sys.modules.get(name), "__dict__", None)
+    return "".join(linecache.getlines(path, variables))
+
+
+@lru_cache(maxsize=1024)
+def tree_of_text(source: str) -> Tree:
+    """Return the definitions in a text, none if it is not Python's."""
+    try:
+        return parse(source)
+    except (SyntaxError, ValueError, RecursionError):
+        return EMPTY
+
+
+def _read_tree(path: str) -> Tree:
+    try:
+        source = Path(path).read_bytes()
+    except OSError:
+        return EMPTY
+    key = f"{FORMAT} {sys.hexversion} {xxhash.xxh3_128_hexdigest(source)}"
+    cache = _cache_file(path)
+    try:
+        found, stored = marshal.loads(cache.read_bytes()) if cache else ("", None)  # noqa: S302 - trusted as Python's own files there
+        if found == key:
+            return _restored(stored)
+    except (OSError, ValueError, EOFError, TypeError):
+        pass
+    try:
+        tree = parse(source)
+    except (SyntaxError, ValueError, RecursionError):
+        return EMPTY
+    if cache is not None and not sys.dont_write_bytecode:
+        _write(cache, marshal.dumps((key, _stored(tree))))
+    return tree
+
+
+def _cache_file(path: str) -> Path | None:
+    try:
+        return Path(importlib.util.cache_from_source(path)).with_suffix(".kart-code")
+    except NotImplementedError:
+        return None
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file of the cache; a folder that cannot be written to has none."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    with suppress(OSError):
+        path.parent.mkdir(exist_ok=True)
+        temporary.write_bytes(data)
+        temporary.replace(path)
+
+
+def _stored(value: Any) -> Any:
+    """Return a value in types that `marshal` knows."""
+    if isinstance(value, tuple):
+        return tuple(map(_stored, value))
+    return {key: _stored(inner) for key, inner in value.items()} if isinstance(value, dict) else value
+
+
+def _restored(stored: Any) -> Tree:
+    units, stars, local_classes = stored
+    local = {name: LocalClass(_restored_unit(unit), *rest) for name, (unit, *rest) in local_classes.items()}
+    return Tree(tuple(map(_restored_unit, units)), stars, local)
+
+
+def _restored_unit(stored: Any) -> Unit:
+    if stored[-1] is None:
+        return Unit._make(stored)
+    bases, decorated, members, bare, fields, annotations = stored[-1]
+    header = ClassHeader(
+        bases,
+        decorated,
+        tuple(map(_restored_unit, members)),
+        {name: _restored_unit(unit) for name, unit in bare.items()},
+        fields,
+        _restored_unit(annotations),
+    )
+    return Unit._make((*stored[:-1], header))
