@@ -62,6 +62,7 @@ class _Walk:
         self.flags: set[str] = set()
         self.own: dict[int, tuple[Module, Unit]] = {}
         self.registries: set[tuple[str, str]] = set()
+        self.changes_elsewhere: dict[tuple[str, str], list[tuple[Module, int, Unit]]] = {}
         self.keep: list[Unit] = []  # `id()` is a key
         self.hooks: set[str] = set()
         self._start(cls)
@@ -154,16 +155,17 @@ class _Walk:
 
     def _modules_by_name(self, module: Module) -> None:
         """Count the modules that a text names, where modules are imported by names that are worked out."""
-        for text in sorted(self.texts):
+        texts = self.texts | {f"{module.package}{text}" for text in self.texts if text.startswith(".")}
+        texts |= {f"{start}{text}" for text in self.texts if text.startswith(".") for start in self.texts}
+        for text in sorted(texts - {""}):
             package = text.removesuffix(f".{STAR}")
-            found = self.module(package)
-            if found is not None and found is not module:
+            if text.startswith(".") or (found := self.module(package)) is None:
+                continue
+            if found is not module:
                 self.whole(found)
-            if found is not None and package != text:
-                for name in submodules(package):
-                    if (inner := self.module(f"{package}.{name}")) is not None:
-                        self.whole(inner)
-        self.texts.clear()
+            for name in submodules(package) if package != text else ():
+                if (inner := self.module(f"{package}.{name}")) is not None:
+                    self.whole(inner)
 
     def use(self, target: _Target) -> None:
         """Count what a name stands for."""
@@ -179,11 +181,38 @@ class _Walk:
                 self.use_class(module, label, place, unit, rest)
             elif unit.header is None and not unit.is_import:
                 self.reach(module, label, place, unit)
-        for place, unit in module.changing.get(name, ()):
-            if not self.is_engine_call(module, unit):
-                self.reach(module, label, place, unit)
-        if name in module.changing_later or any(_has_subclass_hook(unit) for _, unit in module.bound(name)):
+        self._use_changes(module, name)
+        if (
+            name in module.changing_later
+            or "__subclasses__" in rest
+            or any(_has_subclass_hook(unit) for _, unit in module.bound(name))
+        ):
             self.registries.add((module.name, name))
+
+    def _use_changes(self, module: Module, name: str) -> None:
+        """Count the statements that change the object of a name when a module is imported."""
+        is_foreign = bool(module.bound(name)) and all(unit.is_import for _, unit in module.bound(name))
+        for place, unit in module.changing.get(name, ()):
+            if not (self.is_engine_call(module, unit) or (is_foreign and unit.binds)):
+                self.reach(module, f"{module.label}: {name}", place, unit)
+        if not self.changes_elsewhere:
+            self._find_changes_elsewhere()
+        for other, place, unit in self.changes_elsewhere.get((module.name, name), ()):
+            self.reach(other, f"{other.label}: {unit.name}" if unit.name else other.label, place, unit)
+
+    def _find_changes_elsewhere(self) -> None:
+        """Find the statements of modules that change objects of other modules when they are imported."""
+        self.changes_elsewhere[("", "")] = []
+        for module in self._universe():
+            for name, units in module.changing.items():
+                if not any(name in unit.imports for _, unit in module.bound(name)):
+                    continue
+                for place, unit in units:
+                    for chain in unit.changes if not self.is_engine_call(module, unit) else ():
+                        for target in self.lookup(module, chain) if chain[0] == name else ():
+                            if target.module not in (None, module) and target.name:
+                                key = (target.module.name, target.name)
+                                self.changes_elsewhere.setdefault(key, []).append((module, place, unit))
 
     def whole(self, module: Module) -> None:
         """Count all definitions of a module."""

@@ -12,6 +12,7 @@ import marshal
 import os
 import sys
 import sysconfig
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
@@ -25,6 +26,9 @@ from kart_runtime.code.syntax import ClassHeader, LocalClass, Tree, Unit, parse
 
 FORMAT = 1
 """Raise it when the units of a source change."""
+
+SETTLING = 2_000_000_000
+"""Nanoseconds after which a file that is changed again certainly has another time."""
 
 ENGINE = frozenset({"kart_runtime", "luigi", "gokart"})
 EMPTY = Tree((), (), {})
@@ -76,7 +80,20 @@ class Place(NamedTuple):
 
 
 _modules: dict[str, tuple[Any, Module]] = {}
-_trees: dict[str, tuple[tuple[int, int], Tree]] = {}
+
+
+class _Parsed(NamedTuple):
+    """Definitions of a file as it was read."""
+
+    stamp: tuple[int, int]
+    """Size in bytes, and time of the last change in nanoseconds."""
+    is_settled: bool
+    """Whether the stamp would be another one if the file changed again."""
+    key: str
+    tree: Tree
+
+
+_trees: dict[str, _Parsed] = {}
 
 
 def find_module(name: str, root: str = "") -> Module | None:
@@ -107,7 +124,7 @@ def place_of(name: str) -> Place | None:
     """Find a module without importing anything."""
     loaded = sys.modules.get(name)
     if loaded is None:
-        return _place_of_unloaded(name, len(sys.path), len(sys.modules))
+        return _place_of_unloaded(name, tuple(sys.path))
     path, folders = getattr(loaded, "__file__", None), getattr(loaded, "__path__", None)
     if path is None:
         return Place("", list(folders)) if folders is not None else None
@@ -123,7 +140,7 @@ def _is_source(path: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def _place_of_unloaded(name: str, *_state: int) -> Place | None:
+def _place_of_unloaded(name: str, _path: tuple[str, ...]) -> Place | None:
     parent, _, _ = name.rpartition(".")
     folders = None
     if parent:
@@ -170,9 +187,9 @@ def _tree(path: str, name: str) -> Tree:
         return tree_of_text(_source_by_loader(path, name))
     stamp = (status.st_size, status.st_mtime_ns)
     known = _trees.get(path)
-    if known is None or known[0] != stamp:
-        known = _trees[path] = (stamp, _read_tree(path))
-    return known[1]
+    if known is None or known.stamp != stamp or not known.is_settled:
+        known = _trees[path] = _read_tree(path, stamp, known)
+    return known.tree
 
 
 def _source_by_loader(path: str, name: str) -> str:
@@ -189,15 +206,23 @@ def tree_of_text(source: str) -> Tree:
         return EMPTY
 
 
-def _read_tree(path: str) -> Tree:
+def _read_tree(path: str, stamp: tuple[int, int], known: _Parsed | None) -> _Parsed:
+    is_settled = time.time_ns() - stamp[1] > SETTLING
     try:
         source = Path(path).read_bytes()
     except OSError:
-        return EMPTY
+        return _Parsed(stamp, False, "", EMPTY)
     key = f"{FORMAT} {sys.hexversion} {xxhash.xxh3_128_hexdigest(source)}"
+    if known is not None and known.key == key:
+        return known._replace(stamp=stamp, is_settled=is_settled)
+    return _Parsed(stamp, is_settled, key, _cached_tree(path, source, key))
+
+
+def _cached_tree(path: str, source: bytes, key: str) -> Tree:
+    """Return the definitions in a source, from the file beside Python's compiled ones if they are there."""
     cache = _cache_file(path)
     try:
-        found, stored = marshal.loads(cache.read_bytes()) if cache else ("", None)  # noqa: S302 - trusted as Python's own files there
+        found, stored = marshal.loads(cache.read_bytes()) if cache else ("", None)  # noqa: S302 - trusted as its neighbors
         if found == key:
             return _restored(stored)
     except (OSError, ValueError, EOFError, TypeError):

@@ -285,7 +285,7 @@ class Scan:
         """Write a function without its annotations."""
         name = getattr(node, "name", "")
         self.out.append(f"{type(node).__name__} {name}(")
-        self.many(getattr(node, "decorator_list", ()))
+        self.decorators(getattr(node, "decorator_list", ()))
         if name:
             self.scope.stores.add(name)
         self.out.append(";")
@@ -308,6 +308,15 @@ class Scan:
             self.out.append(f"{','.join(names)};")
             self.scope.stores.update(names)
 
+    def decorators(self, nodes: Iterable[ast.expr]) -> None:
+        """Write decorators; one that is an attribute, such as ``@registry.register``, may change what it belongs to."""
+        for node in nodes:
+            self.visit(node)
+            self.out.append(",")
+            chain = chain_of(node)
+            if chain is not None and len(chain) > 1:
+                self.change(node)
+
     def class_(self, node: ast.ClassDef) -> None:
         """Write a class inside another definition."""
         self.out.append(f"ClassDef {node.name}(")
@@ -320,9 +329,10 @@ class Scan:
 
     def class_arguments(self, node: ast.ClassDef) -> None:
         """Write the decorators, base classes and keywords of a class."""
-        for part in (node.decorator_list, node.bases, node.keywords):
-            self.many(part)
+        self.decorators(node.decorator_list)
+        for part in (node.bases, node.keywords):
             self.out.append(";")
+            self.many(part)
 
     def comprehension(self, node: Any) -> None:
         """Write a comprehension, whose first iterable belongs to the scope around it."""
@@ -355,6 +365,7 @@ class Scan:
             first = alias.name.partition(".")[0]
             bound, module = (alias.asname, alias.name) if alias.asname else (first, first)
             self._import(bound, (0, module, ""), alias.name)
+            self.scope.imports[alias.name] = (0, alias.name, "")  # a dotted name is nobody's, but says what is loaded
 
     def import_from(self, node: ast.ImportFrom) -> None:
         """Write `from ... import`."""
