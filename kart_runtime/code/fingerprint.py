@@ -86,7 +86,7 @@ class _Walk:
         for module, name, unit in classes:
             self.add_class(module, f"{module.label}: {name}", 0, unit, own=True)
             for place, effect in module.changing.get(name, ()):
-                if not self.is_engine_call(module, effect):
+                if not module.is_engine_call(effect):
                     self.reach(module, f"{module.label}: {name}", place, effect)
 
     def _loaded(self, cls: type) -> Module | None:
@@ -193,7 +193,7 @@ class _Walk:
         """Count the statements that change the object of a name when a module is imported."""
         is_foreign = bool(module.bound(name)) and all(unit.is_import for _, unit in module.bound(name))
         for place, unit in module.changing.get(name, ()):
-            if not (self.is_engine_call(module, unit) or (is_foreign and unit.binds)):
+            if not (module.is_engine_call(unit) or (is_foreign and unit.binds)):
                 self.reach(module, f"{module.label}: {name}", place, unit)
         if not self.changes_elsewhere:
             self._find_changes_elsewhere()
@@ -204,15 +204,11 @@ class _Walk:
         """Find the statements of modules that change objects of other modules when they are imported."""
         self.changes_elsewhere[("", "")] = []
         for module in self._universe():
-            for name, units in module.changing.items():
-                if not any(name in unit.imports for _, unit in module.bound(name)):
-                    continue
-                for place, unit in units:
-                    for chain in unit.changes if not self.is_engine_call(module, unit) else ():
-                        for target in self.lookup(module, chain) if chain[0] == name else ():
-                            if target.module not in (None, module) and target.name:
-                                key = (target.module.name, target.name)
-                                self.changes_elsewhere.setdefault(key, []).append((module, place, unit))
+            for place, unit, chain in module.foreign_changes:
+                for target in self.lookup(module, chain):
+                    if target.module not in (None, module) and target.name:
+                        key = (target.module.name, target.name)
+                        self.changes_elsewhere.setdefault(key, []).append((module, place, unit))
 
     def whole(self, module: Module) -> None:
         """Count all definitions of a module."""
@@ -228,19 +224,8 @@ class _Walk:
                     for found in self.lookup(module, (name,)):
                         if found.name:
                             self.use(found)
-            if not unit.binds and not self.is_engine_call(module, unit):
+            if not unit.binds and not module.is_engine_call(unit):
                 self.reach(module, module.label, place, unit)
-
-    def is_engine_call(self, module: Module, unit: Unit) -> bool:
-        """Return whether a statement calls the engine, such as ``build(Train())``."""
-        roots = {chain[0] for chain in unit.early}
-        imports = {
-            name: target for root in roots for _, one in module.bound(root) for name, target in one.imports.items()
-        }
-        return (
-            any(module.absolute(imports[root]).partition(".")[0] in ENGINE for root in roots if root in imports)
-            and not unit.binds
-        )
 
     # ------------------------------------------------------------------------------------------ classes
 
@@ -419,18 +404,7 @@ class _Walk:
             if module is None or name in found:
                 continue
             found[name] = module
-            names += [module.absolute(star) for star in module.tree.stars]
-            parts = [part for unit in module.tree.units for part in parts_of(unit)]
-            imports = [target for part in parts for target in part.imports.values()]
-            imports += [
-                (int(chain[1]), chain[2], chain[3]) for part in parts for chain in part.uses if chain[0] == IMPORT
-            ]
-            for target in imports:
-                full = module.absolute(target)
-                names += [full, f"{full}.{target[2]}"]
-                while "." in full:
-                    full = full.rpartition(".")[0]
-                    names.append(full)
+            names += module.import_names
         return [found[name] for name in sorted(found)]
 
 

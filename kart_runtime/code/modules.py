@@ -13,15 +13,15 @@ import os
 import sys
 import sysconfig
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import xxhash
 
-from kart_runtime.code.scan import Import
+from kart_runtime.code.scan import IMPORT, Chain, Import
 from kart_runtime.code.syntax import ClassHeader, LocalClass, Tree, Unit, parse
 
 FORMAT = 1
@@ -55,6 +55,43 @@ class Module:
         """Return the units that bind a name, and their places."""
         return self.binding.get(name, ())
 
+    @cached_property
+    def import_names(self) -> tuple[str, ...]:
+        """Full names of what the module imports when it is loaded or in functions, and of the packages around these."""
+        parts = [part for unit in self.tree.units for part in parts_of(unit)]
+        targets = {*self.tree.stars, *(target for part in parts for target in part.imports.values())}
+        targets |= {(int(chain[1]), chain[2], chain[3]) for part in parts for chain in part.uses if chain[0] == IMPORT}
+        names: set[str] = set()
+        for target in targets:
+            name = self.absolute(target)
+            names |= {name, f"{name}.{target[2]}"} if target[2] else {name}
+            while "." in name:
+                name = name.rpartition(".")[0]
+                names.add(name)
+        return tuple(sorted(names))
+
+    @cached_property
+    def foreign_changes(self) -> tuple[tuple[int, Unit, Chain], ...]:
+        """Changes of objects that are imported from elsewhere, with the units that make them."""
+        return tuple(
+            (place, unit, chain)
+            for name, units in self.changing.items()
+            if any(name in unit.imports for _, unit in self.bound(name))
+            for place, unit in units
+            for chain in unit.changes
+            if chain[0] == name and not self.is_engine_call(unit)
+        )
+
+    def is_engine_call(self, unit: Unit) -> bool:
+        """Return whether a statement calls the engine, such as ``build(Train())``."""
+        if unit.binds:
+            return False
+        for root in {chain[0] for chain in unit.early}:
+            for _, one in self.bound(root):
+                if root in one.imports and self.absolute(one.imports[root]).partition(".")[0] in ENGINE:
+                    return True
+        return False
+
     def absolute(self, target: Import) -> str:
         """Return the full name of the module of an import."""
         level, name, _ = target
@@ -75,7 +112,7 @@ class Place(NamedTuple):
     """Where the source of a module is."""
 
     path: str
-    folders: Sequence[str] | None
+    folders: Iterable[str] | None
     """Folders of a package."""
 
 
@@ -98,10 +135,10 @@ _trees: dict[str, _Parsed] = {}
 
 def find_module(name: str, root: str = "") -> Module | None:
     """Return a module of the project, or None if it is another's or has no source; `root` is the project's anyway."""
-    place = place_of(name)
-    if place is None or name.partition(".")[0] in ENGINE:
+    top = name.partition(".")[0]
+    if top in ENGINE or (place := place_of(name)) is None:
         return None
-    if name.partition(".")[0] != root and not is_project_file(place.path or f"{next(iter(place.folders or ()), '')}/"):
+    if top != root and not is_project_file(place.path or f"{next(iter(place.folders or ()), '')}/"):
         return None
     tree = _tree(place.path, name) if place.path else EMPTY
     known = _modules.get(name)
@@ -128,9 +165,10 @@ def place_of(name: str) -> Place | None:
     path, folders = getattr(loaded, "__file__", None), getattr(loaded, "__path__", None)
     if path is None:
         return Place("", list(folders)) if folders is not None else None
-    return Place(_absolute(path), list(folders) if folders is not None else None) if _is_source(path) else None
+    return Place(_absolute(path), folders) if _is_source(path) else None
 
 
+@lru_cache(maxsize=4096)
 def _absolute(path: str) -> str:
     return str(Path(path).absolute())
 
@@ -147,7 +185,7 @@ def _place_of_unloaded(name: str, _path: tuple[str, ...]) -> Place | None:
         package = place_of(parent)
         if package is None or package.folders is None:
             return None
-        folders = package.folders
+        folders = list(package.folders)
     for finder in sys.meta_path:
         spec = None
         with suppress(Exception):
@@ -182,7 +220,7 @@ def is_project_file(path: str) -> bool:
 def _tree(path: str, name: str) -> Tree:
     """Return the definitions in a file."""
     try:
-        status = Path(path).stat()
+        status = os.stat(path)  # noqa: PTH116 - once a module and class
     except OSError:
         return tree_of_text(_source_by_loader(path, name))
     stamp = (status.st_size, status.st_mtime_ns)
