@@ -15,7 +15,7 @@
     ├── StoreError
     │   ├── UnknownScheme(ValueError)      no store for this url
     │   ├── ObjectMissing(FileNotFoundError)
-    │   ├── ObjectCorrupt(ValueError)      bytes that cannot be decoded as the format says
+    │   ├── ObjectCorrupt(ValueError)      bytes that are not those stored, or not in the format
     │   ├── RequestFailed(OSError)         a service refused a request, or did not answer
     │   └── RecordsNotStored(OSError)      log files or records could not be stored
     ├── CodecError
@@ -291,7 +291,7 @@ class ObjectMissing(StoreError, FileNotFoundError):
 
 
 class ObjectCorrupt(StoreError, ValueError):
-    """A file in the workspace cannot be decoded.
+    """A file in the workspace is not what was stored, or cannot be decoded.
 
     Parameters
     ----------
@@ -299,11 +299,24 @@ class ObjectCorrupt(StoreError, ValueError):
         The file.
     found
         The cause.
+    producer
+        The task that stores it; None if it is not known.
+    consumer
+        The task that loads it, as text.
     """
 
-    def __init__(self, url: str, found: str) -> None:
-        self.url, self.found = url, found
-        super().__init__(f"{url} cannot be read: {found}. Delete it and run again to recompute it.")
+    def __init__(self, url: str, found: str, producer: Any = None, consumer: str = "") -> None:
+        self.url, self.found, self.producer, self.consumer = url, found, producer, consumer
+        of = f", the output of {producer}," if producer is not None else ""
+        for_ = f" for {consumer}" if consumer else ""
+        super().__init__(f"{url}{of} cannot be read{for_}: {found.rstrip('.')}. {_remedy(producer)}")
+
+
+def _remedy(producer: Any) -> str:
+    run = True if producer is None else getattr(producer, "run", None)
+    if run is None or run is NotImplemented:
+        return "No task of kart's stores it: provide the right file, or correct the task's parameters."
+    return "Delete it and run again to recompute it."
 
 
 class RequestFailed(StoreError, OSError):

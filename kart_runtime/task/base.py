@@ -18,6 +18,7 @@ from kart_runtime.storage.codecs import DataFrameType
 from kart_runtime.storage.codecs.archive import Archive
 from kart_runtime.storage.codecs.large_frames import LargeDataFrameProcessor
 from kart_runtime.storage.codecs.libraries import library_of
+from kart_runtime.storage.staging import running
 from kart_runtime.storage.target import Target, make_target, path_of
 from kart_runtime.storage.workspace import Workspace
 from kart_runtime.task import column_types, identity, loading, schemas
@@ -363,6 +364,7 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
             store_index_in_feather=self.store_index_in_feather,
             as_type=declared_type(type(self), TaskOnKart),
         )
+        target.owner = self
         if self.schema is not None:
             target.check = partial(self._check_schema, target.url)
         return target
@@ -417,7 +419,10 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
     def dump(self, obj: Any, target: str | Target, custom_labels: dict[Any, Any] | None = None) -> None: ...
 
     def dump(self, obj: Any, target: Any = None, custom_labels: dict[Any, Any] | None = None) -> None:
-        """Store a result atomically.
+        """Store a result; all results of a `run()` become visible together, when it has ended without an error.
+
+        Until then, this task alone can load them. A `run()` that is called directly, or by luigi's worker, makes each
+        visible at once.
 
         Parameters
         ----------
@@ -444,11 +449,12 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
         # targets in memory, and those of users, accept only the value
         labels = labels_of(self, custom_labels) if getattr(target, "supports_labels", False) else None
         run = self._kart_run
-        if run is not None and run.may_commit is not None and isinstance(target, Target):
+        if run is not None and run.may_commit is not None and run.staged is None and isinstance(target, Target):
             stored = target.dump(obj, labels, run.may_commit)
         else:
-            stored = target.dump(obj) if labels is None else target.dump(obj, labels)
-        if run is not None:
+            with running(run):  # this may be a thread that run() has started
+                stored = target.dump(obj) if labels is None else target.dump(obj, labels)
+        if run is not None and stored is not None and not (run.staged and stored.url in run.staged):
             run.stored += (stored,)
 
     # -- randomness ----------------------------------------------------------------------------------------------
@@ -535,9 +541,9 @@ def _shown(param: Any, value: Any) -> str:
 
 def _newer(inputs: list[Any], outputs: list[Any]) -> bool:
     """Return whether an input is newer than an output; files that are both are ignored."""
-    both = {target.path() for target in inputs} & {target.path() for target in outputs}
-    input_times = [target.last_modification_time() for target in inputs if target.path() not in both]
-    output_times = [target.last_modification_time() for target in outputs if target.path() not in both]
+    both = set(map(path_of, inputs)) & set(map(path_of, outputs))
+    input_times = [target.last_modification_time() for target in inputs if path_of(target) not in both]
+    output_times = [target.last_modification_time() for target in outputs if path_of(target) not in both]
     return bool(input_times and output_times) and max(input_times) > min(output_times)
 
 

@@ -11,6 +11,7 @@ from typing import Any, cast
 import luigi
 
 from kart_runtime.errors import NotRequired
+from kart_runtime.storage.staging import running
 from kart_runtime.storage.target import Target
 from kart_runtime.task import identity
 from kart_runtime.task.nested import map_structure
@@ -19,23 +20,29 @@ from kart_runtime.task.state import TaskRun
 
 def load_values(task: luigi.Task, request: Any) -> Any:
     """Return the wanted values in the form of what is wanted, with tuples as lists."""
-    return map_structure(_inputs(task, request), _value, tuples_as=list)
+    targets = _inputs(task, request)
+    with running(task.__dict__.get("_kart_run")):  # this may be a thread that run() has started
+        return map_structure(targets, _value, tuples_as=list)
 
 
 def generate_values(task: luigi.Task, request: Any) -> Iterator[Any]:
     """Go through the wanted values, each loaded when it is asked for; those of a dict come as (key, value)."""
-    return _generated(_inputs(task, request))
+    return _generated(_inputs(task, request), task.__dict__.get("_kart_run"))
 
 
-def _generated(targets: Any) -> Iterator[Any]:
+def _generated(targets: Any, run: TaskRun | None) -> Iterator[Any]:
     if isinstance(targets, dict):
         for key, inner in targets.items():
-            yield key, map_structure(inner, _value, tuples_as=list)
+            with running(run):
+                values = map_structure(inner, _value, tuples_as=list)
+            yield key, values
     elif isinstance(targets, list | tuple):
         for inner in targets:
-            yield from _generated(inner)
+            yield from _generated(inner, run)
     else:
-        yield _value(targets)
+        with running(run):
+            value = _value(targets)
+        yield value
 
 
 def _inputs(task: luigi.Task, request: Any) -> Any:

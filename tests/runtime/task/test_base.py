@@ -357,5 +357,6 @@ def test_each_output_may_have_a_schema():
 
     with pytest.raises(BuildFailed, match="greater_than"):
         build(TwoFrames())
+    TwoFrames().output()["b"].dump(pd.DataFrame({"a": [-1]}))  # has none
     assert TwoFrames().output()["b"].exists()
     assert not TwoFrames().output()["a"].exists()
