@@ -26,6 +26,7 @@ from kart_runtime.task import identity
 from kart_runtime.task.base import TaskOnKart
 from kart_runtime.task.naming import display_name
 from kart_runtime.task.nested import map_structure
+from kart_runtime.task.parameters import under_active_overrides
 
 T = TypeVar("T")
 
@@ -156,6 +157,7 @@ def run_build(
 ) -> tuple[Summary, list[Any]]:
     """Run tasks as one plan; return the summary, which holds the failures, and the values if all went well."""
     settings.check()
+    roots = [under_active_overrides(root) for root in roots]
     with (
         caching_values(settings.value_cache_mb * 1_000_000),
         build_logging(log_level, on_event) as listener,
