@@ -28,6 +28,7 @@ from kart_runtime.task import identity
 from kart_runtime.task.base import TaskOnKart
 from kart_runtime.task.naming import display_name
 from kart_runtime.task.nested import map_structure
+from kart_runtime.task.parameters import under_active_overrides
 
 logger = logging.getLogger(__name__)
 
@@ -170,6 +171,7 @@ def run_build(
     `reports_warnings` itself.
     """
     settings.check()
+    roots = [under_active_overrides(root) for root in roots]
     with (
         caching_values(settings.value_cache_mb * 1_000_000),
         build_logging(log_level, on_event) as listener,

@@ -11,6 +11,7 @@
     │   ├── CyclicDependency(ValueError)   tasks depend on one another in a cycle
     │   ├── NotATask(TypeError)            something else in place of a task
     │   ├── UnstableValue(ValueError)      a parameter's value has no stable text
+    │   ├── ParameterValueError(ValueError)  a parameter does not take a value
     │   └── OutputClash(ValueError)        two tasks would write one file
     ├── StoreError
     │   ├── UnknownScheme(ValueError)      no store for this url
@@ -24,6 +25,7 @@
     ├── TaskError                          a task broke a rule of the engine
     │   ├── NotRequired(ValueError)        load() of something that is not required
     │   ├── NothingDumped(RuntimeError)    run() finished without writing an output
+    │   ├── ReservedName(TypeError)        a parameter is called like something of the engine
     │   └── EmptyDump(AssertionError)      an empty frame was dumped, which is forbidden
     ├── LockTimeout(TimeoutError)          another process holds the lock of a task
     ├── LockLost(RuntimeError)             a task lost its lock while it ran
@@ -233,6 +235,28 @@ class UnstableValue(PlanError, ValueError):
         )
 
 
+class ParameterValueError(PlanError, ValueError):
+    """A parameter does not take a value: it is of the wrong type, or its text is that of another value, too.
+
+    Parameters
+    ----------
+    family
+        The task.
+    name
+        The parameter.
+    value
+        The value, as text.
+    why
+        The reason.
+    write
+        What to do, as a sentence.
+    """
+
+    def __init__(self, family: str, name: str, value: str, why: str, write: str) -> None:
+        self.family, self.name, self.value, self.why, self.write = family, name, value, why, write
+        super().__init__(f"{family}: the value {value} of the parameter '{name}' cannot be used: {why}. {write}.")
+
+
 class OutputClash(PlanError, ValueError):
     """Two different tasks would write one file.
 
@@ -440,6 +464,27 @@ class NothingDumped(TaskError, RuntimeError):
             f"{task}.run() finished without writing {', '.join(self.urls)}. Call self.dump(value) for every output."
             if self.urls
             else f"{task}.run() finished, but complete() is still False. Call self.dump(value) for every output."
+        )
+
+
+class ReservedName(TaskError, TypeError):
+    """A task class declares a parameter whose name the engine uses for something else.
+
+    Parameters
+    ----------
+    task
+        The class.
+    name
+        The parameter.
+    suggestion
+        A name that is free.
+    """
+
+    def __init__(self, task: str, name: str, suggestion: str) -> None:
+        self.task, self.name, self.suggestion = task, name, suggestion
+        super().__init__(
+            f"{task}: a parameter cannot be called '{name}', since every task has an attribute or a method of that "
+            f"name. Call it '{suggestion}', for example."
         )
 
 

@@ -30,6 +30,7 @@ from kart_runtime.storage.staging import OutputRecord, active_run
 from kart_runtime.storage.stores.background import background_writes
 from kart_runtime.storage.stores.listings import cached_listings
 from kart_runtime.storage.target import path_of
+from kart_runtime.task import identity
 from kart_runtime.task.base import TaskOnKart, kart_task, noop
 from kart_runtime.task.loading import output_of
 from kart_runtime.task.naming import lock_name
@@ -213,7 +214,7 @@ class Attempt:
             send = _paths(self._yielded)
         while True:
             try:
-                self._yielded = self._generator.send(send)
+                self._yielded = identity.configured(self._generator.send(send))
             except StopIteration:
                 return ()
             yielded = _flat(self._yielded)

@@ -17,8 +17,8 @@ from typing import Any, cast
 import luigi
 
 from kart_runtime.errors import CyclicDependency, NotATask, PlanError, UnstableValue
-from kart_runtime.task.nested import flatten, iter_flat
-from kart_runtime.task.parameters import using_overrides
+from kart_runtime.task.nested import flatten, iter_flat, map_structure
+from kart_runtime.task.parameters import active_overrides, under_active_overrides, using_overrides
 from kart_runtime.task.state import Identity, identity_of, own_overrides
 
 
@@ -49,9 +49,17 @@ def _asked(task: luigi.Task) -> Any:
     """Call `requires()`, under the overrides under which the task was made."""
     overrides = own_overrides(task)
     if overrides is None:
-        return _settled(task.requires())
+        return configured(task.requires())
     with using_overrides(overrides):
-        return _settled(task.requires())
+        return configured(task.requires())
+
+
+def configured(structure: Any) -> Any:
+    """Return what `requires()` or `run()` gave, settled, and with each task as `under_active_overrides` has it."""
+    structure = _settled(structure)
+    if not active_overrides().by_class or all(under_active_overrides(task) is task for task in iter_flat(structure)):
+        return structure
+    return map_structure(structure, under_active_overrides)
 
 
 def _resolve(task: luigi.Task, identity: Identity) -> tuple[luigi.Task, ...]:

@@ -15,6 +15,7 @@ from kart_runtime.storage.staging import running
 from kart_runtime.storage.target import Target
 from kart_runtime.task import identity
 from kart_runtime.task.nested import map_structure
+from kart_runtime.task.parameters import under_active_overrides
 from kart_runtime.task.state import TaskRun
 
 
@@ -55,7 +56,7 @@ def _inputs(task: luigi.Task, request: Any) -> Any:
             raise NotRequired(str(task), f"'{request}'", known)
         return inputs[request]
     if isinstance(request, luigi.Task):
-        required = identity.dependencies(task)
+        required, request = identity.dependencies(task), under_active_overrides(request)
         if request not in required and _id(request) not in map(_id, required):
             raise NotRequired(str(task), str(request), [str(dependency) for dependency in required])
         return request.output()

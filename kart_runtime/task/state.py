@@ -19,10 +19,12 @@ class Identity:
 
     `overrides` are those under which the task was made, `texts` its significant parameters, `required` what
     `requires()` returned and `dependencies` the tasks in it. `serialized` is the task's text as the parameter of
-    another one; `abbreviated` says that it holds the id instead of the parameters.
+    another one; `abbreviated` says that it holds the id instead of the parameters. `arguments` are those that the task
+    was made with, by which it is made again if there was no configuration yet.
     """
 
     overrides: ActiveOverrides
+    arguments: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
     texts: dict[str, str] | None = None
     hash: int | None = None
     unique_id: str | None = None

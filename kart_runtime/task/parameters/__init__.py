@@ -18,6 +18,7 @@ from kart_runtime.task.parameters.overrides import (
     process_overrides,
     secret_names,
     set_overrides,
+    under_active_overrides,
     using_overrides,
 )
 from kart_runtime.task.parameters.resolution import (
@@ -29,6 +30,7 @@ from kart_runtime.task.parameters.resolution import (
     luigi_section,
     resolve,
 )
+from kart_runtime.task.parameters.values import kinds_of
 
 __all__ = [
     "ActiveOverrides",
@@ -48,11 +50,13 @@ __all__ = [
     "declaration",
     "forget_declarations",
     "inherits_config_params",
+    "kinds_of",
     "luigi_section",
     "overriding",
     "process_overrides",
     "resolve",
     "secret_names",
     "set_overrides",
+    "under_active_overrides",
     "using_overrides",
 ]

@@ -15,7 +15,8 @@ from typing import Any
 import luigi
 
 from kart_runtime.errors import closest_match
-from kart_runtime.task.parameters.kinds import ListTaskInstanceParameter, TaskInstanceParameter, frozen
+from kart_runtime.task.parameters.kinds import ListTaskInstanceParameter, TaskInstanceParameter
+from kart_runtime.task.parameters.values import check_for
 
 _TASK_KINDS = (TaskInstanceParameter, ListTaskInstanceParameter, luigi.TaskParameter)
 _JSON_NAMES = {dict: "a map", list: "a list", tuple: "a list", type(None): "null"}
@@ -43,7 +44,7 @@ def _normalized(param: luigi.Parameter[Any], value: Any) -> object:
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # luigi only warns of a value of the wrong type
         try:
-            value = frozen(param.normalize(value))
+            value = check_for(param)(param, value)
             param._warn_on_wrong_param_type("value", value)
         except (Warning, TypeError, ValueError, AttributeError) as error:
             raise ValueError(str(error)) from error

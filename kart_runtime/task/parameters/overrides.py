@@ -7,6 +7,7 @@ two configurations can be built at once. `resolution` reads the active ones when
 
 from __future__ import annotations
 
+import operator
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -116,6 +117,24 @@ def using_overrides(overrides: ActiveOverrides) -> Iterator[None]:
         yield
     finally:
         _context.reset(token)
+
+
+def under_active_overrides(value: Any) -> Any:
+    """Return a task as the active configuration makes it, if it was made before there was any; other values unchanged.
+
+    Such a task is the default of a parameter, a constant of a module, an attribute of a class: it is made again with
+    the arguments that it was given.
+    """
+    if not active_overrides().by_class:
+        return value
+    if type(value) is tuple:
+        again = tuple(map(under_active_overrides, value))
+        return again if any(map(operator.is_not, again, value)) else value
+    state = getattr(value, "_kart", None)
+    if state is None or state.overrides.by_class or isinstance(value, type):
+        return value
+    args, kwargs = state.arguments
+    return type(value)(*args, **kwargs)
 
 
 def overrides_for(cls: type) -> dict[str, Override]:
