@@ -9,6 +9,7 @@ import datetime
 from typing import Any
 
 from kart_runtime.errors import CannotEncode
+from kart_runtime.storage.codecs.losses import warn_of_loss
 
 Labels = dict[str, Any]
 
@@ -178,3 +179,21 @@ _LABELS: dict[str, Any] = {
     "NaTType": lambda _: _pandas().NaT,
     "numpy": _numpy_scalar,
 }
+
+
+def warn_of_index(frame: Any, format: str) -> None:  # noqa: A002 - the field's word
+    """Warn if a frame has an index that says more than the numbers of its rows, which csv, parquet and ndjson do not store."""
+    import pandas as pd
+
+    index = frame.index
+    if index.name is None and index.equals(pd.RangeIndex(len(frame))):
+        return
+    if format in ("csv", "tsv") and index.name is None and index.dtype.kind in "iu":
+        return  # numbers of rows of a frame that was sorted or cut; nobody expects those in csv
+    names = ", ".join(f"'{name}'" for name in index.names if name is not None)
+    warn_of_loss(
+        format,
+        f"does not store the index{f' {names}' if names else ''} of this frame",
+        f"Use reset_index() to store it as {'a column' if index.nlevels == 1 else 'columns'}, reset_index(drop=True) to "
+        f"drop it, or a .{'feather' if index.nlevels == 1 else 'pkl'} file",
+    )

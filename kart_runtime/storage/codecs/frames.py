@@ -15,9 +15,9 @@ from luigi.format import TextFormat
 
 from kart_runtime.errors import CannotEncode
 from kart_runtime.storage.codecs import DataFrameType, FileProcessor, arrow_frames, csv_writer, polars_frames
+from kart_runtime.storage.codecs.frame_labels import warn_of_index
 from kart_runtime.storage.codecs.files import as_binary, for_arrow, seekable, whole_path
 from kart_runtime.storage.codecs.libraries import library_of, pandas_for
-from kart_runtime.storage.codecs.losses import warn_of_loss
 
 _ACCEPTED = "a pandas DataFrame or a polars DataFrame or LazyFrame"
 
@@ -30,20 +30,6 @@ def _frame(value: Any, format: str) -> Any:  # noqa: A002 - the field's word
     if not isinstance(value, pandas_for(format, arrow=True).DataFrame):
         raise CannotEncode(format, _ACCEPTED, type(value).__name__)
     return value
-
-
-def _warn_of_index(frame: Any, format: str) -> None:  # noqa: A002 - the field's word
-    """Warn if a frame has an index that says more than the numbers of its rows, as csv and parquet store none."""
-    index = frame.index
-    if index.equals(pandas_for(format).RangeIndex(len(frame))) and index.name is None:
-        return
-    names = ", ".join(f"'{name}'" for name in index.names if name is not None)
-    warn_of_loss(
-        format,
-        f"does not store the index{f' {names}' if names else ''} of this frame",
-        f"Use reset_index() to store it as {'a column' if index.nlevels == 1 else 'columns'}, reset_index(drop=True) to "
-        f"drop it, or a .{'feather' if index.nlevels == 1 else 'pkl'} file",
-    )
 
 
 @contextmanager
@@ -100,6 +86,7 @@ class Csv(_Table):
         if not isinstance(value, pd.DataFrame | pd.Series):
             raise CannotEncode(self.name, f"{_ACCEPTED} or a Series", type(value).__name__)
         frame = value.to_frame() if isinstance(value, pd.Series) else value
+        warn_of_index(frame, self.name)
         if csv_writer.can_write(frame, self.sep, self.encoding):
             csv_writer.write_csv(frame, file, self.sep)
         else:
@@ -161,7 +148,7 @@ class Parquet(_Table):
             polars_frames.dump(value, file, "parquet", compression=self.compression or "uncompressed")
             return
         frame = _frame(value, "parquet")
-        _warn_of_index(frame, "parquet")
+        warn_of_index(frame, "parquet")
         if self.engine != "pyarrow":
             frame.to_parquet(file, index=False, engine=self.engine, compression=self.compression)
             return

@@ -36,17 +36,19 @@ def rule_of(column: Any) -> tuple[Rule | None, Any]:
     """Return the rule by which a column of objects is restored, and the values to store if they are others."""
     values = column.to_numpy()
     kinds = set(map(type, values))
-    missing = _missing(values, kinds)
+    missing = missing_kinds(values)
     if float in kinds and "float" in missing and all(value != value for value in values if type(value) is float):
         kinds.discard(float)
     kinds = {kind for kind in kinds if kind.__name__ not in ("NoneType", "NAType", "NaTType")}
     rule, stored = _rule_of_known(column, values, kinds, bool(missing))
     if missing and missing != {"NoneType"}:
-        rule["missing"] = _packed(values, missing)
+        rule["missing"] = packed(values, missing)
     return rule, stored
 
 
-def _missing(values: Any, kinds: set[type]) -> set[str]:
+def missing_kinds(values: Any) -> set[str]:
+    """Return the names of the types of the missing values among objects."""
+    kinds = set(map(type, values))
     found = {kind.__name__ for kind in kinds} & {"NoneType", "NAType", "NaTType"}
     if float in kinds and any(type(value) is float and value != value for value in values):
         found.add("float")
@@ -125,7 +127,7 @@ def _numpy_rule(values: Any, kind: type) -> tuple[Rule, Any]:
     raise NotKept(f"values of type numpy.{kind.__name__}")
 
 
-def _packed(values: Any, kinds: set[str]) -> Any:
+def packed(values: Any, kinds: set[str]) -> Any:
     """Return the kind of the missing values, or of each of them in turn."""
     if len(kinds) == 1:
         return _MISSING.index(next(iter(kinds)))
@@ -144,20 +146,24 @@ def restored(column: Any, arrow: Any, rule: Rule) -> Any:
 
     if rule["as"] in ("object", "read"):
         values = column.astype(object).to_numpy(copy=True)
-        missing = _is_missing(values) if rule["as"] == "object" else np.array([value is None for value in values], bool)
+        missing = where_missing(values) if rule["as"] == "object" else np.array([value is None for value in values], bool)
     else:
         found = arrow().to_pylist()
         values = np.empty(len(found), dtype=object)
         values[:] = _converted(found, rule)
         missing = np.array([value is None for value in found], dtype=bool)
-    values[missing] = _unpacked(rule.get("missing", 0), int(missing.sum()))
+    values[missing] = unpacked(rule.get("missing", 0), int(missing.sum()))
     return values
 
 
-def _is_missing(values: Any) -> Any:
-    import pandas as pd
+def where_missing(values: Any) -> Any:
+    """Return a mask of the missing values among objects."""
+    import numpy as np
 
-    return pd.isna(values)
+    names = ("NoneType", "NAType", "NaTType")
+    return np.array(
+        [type(value).__name__ in names or (type(value) is float and value != value) for value in values], dtype=bool
+    )
 
 
 def _converted(found: list[Any], rule: Rule) -> list[Any]:
@@ -173,7 +179,8 @@ def _converted(found: list[Any], rule: Rule) -> list[Any]:
     return found
 
 
-def _unpacked(packed: Any, count: int) -> Any:
+def unpacked(packed: Any, count: int) -> Any:
+    """Return the missing values that `packed` describes."""
     import numpy as np
     import pandas as pd
 
