@@ -38,7 +38,11 @@ def table_of(frame: Any, format: Format, with_index: bool = False) -> Any:  # no
     elif not _has_default_index(frame):
         stored = frame.copy(deep=False)
         stored.index = pd.RangeIndex(len(frame))
+    if format == "parquet" and not len(frame.columns):
+        rules["rows"] = len(frame)
     rules["values"], arrays, stored = _rules_of_values(stored, format)
+    if not _are_arrow_names(stored.columns):
+        stored = stored.set_axis(pd.Index(list(map(str, stored.columns))), axis=1)
     _add_attrs(frame, format, rules)
     try:
         table = pa.Table.from_pandas(stored, preserve_index=None)
@@ -49,6 +53,14 @@ def table_of(frame: Any, format: Format, with_index: bool = False) -> Any:  # no
     if not any(rules.values()):
         return table
     return table.replace_schema_metadata({**(table.schema.metadata or {}), _KEY: json.dumps(rules).encode()})
+
+
+def _are_arrow_names(names: Any) -> bool:
+    """Return whether pandas reads names of columns again, at least as numbers or times."""
+    import numpy as np
+
+    plain = names.nlevels == 1 and isinstance(names.dtype, np.dtype) and names.dtype.kind in "iufM"
+    return frame_labels.are_plain(names.rename(None) if names.nlevels == 1 else names) or plain
 
 
 def _check_names(names: Any, format: Format) -> None:  # noqa: A002
@@ -85,8 +97,7 @@ def _index_as_column(frame: Any, format: Format) -> tuple[Any, dict[str, Any]]: 
     if index.name == "None" or column in frame.columns:
         raise CannotEncode(format, "frames whose index is not called 'None'", f"an index '{index.name}'")
     stored = frame.reset_index(drop=True)
-    if not frame_labels.are_plain(stored.columns):
-        stored.columns = pd.Index(list(map(str, stored.columns)))
+    stored.columns = pd.Index(list(map(str, stored.columns)), dtype=pd.Index([""]).dtype)
     stored[column] = pd.Series(index.array, dtype=index.dtype)
     rule: dict[str, Any] = {}
     if index.name is not None and type(index.name) is not str:
@@ -138,6 +149,8 @@ def _add_attrs(frame: Any, format: Format, rules: dict[str, Any]) -> None:  # no
 
 def _rules_of_values(frame: Any, format: Format) -> tuple[list[Any], dict[int, Any], Any]:  # noqa: A002
     """Return the rules by position, the columns to store as Arrow arrays, and the frame to store."""
+    import pandas as pd
+
     rules: list[Any] = []
     arrays: dict[int, Any] = {}
     replaced: dict[int, Any] = {}
@@ -148,6 +161,10 @@ def _rules_of_values(frame: Any, format: Format) -> tuple[list[Any], dict[int, A
                 arrays[position] = stored
                 stored = stored.to_pandas()
                 stored.index = frame.index
+            if stored is not None:
+                replaced[position] = stored
+        elif isinstance(dtype, pd.CategoricalDtype):
+            rule, stored = _category_rule(frame.iloc[:, position], format)
             if stored is not None:
                 replaced[position] = stored
         else:
@@ -188,8 +205,6 @@ def _rule_of_type(dtype: Any, frame: Any, position: int, format: Format) -> Any:
         return {"astype": f"datetime64[s, {zone}]"} if format == "parquet" and dtype.unit == "s" else None
     if isinstance(dtype, pd.StringDtype):
         return None if dtype in (pd.StringDtype(), pd.Index([""]).dtype) else _string_rule(dtype)
-    if isinstance(dtype, pd.CategoricalDtype):
-        return _category_rule(dtype, format)
     if isinstance(dtype, pd.SparseDtype):
         raise _refused(format, name, f"values of {dtype}")
     if isinstance(dtype, pd.ArrowDtype):
@@ -209,15 +224,23 @@ def _string_rule(dtype: Any) -> dict[str, Any]:
     return {"string": dtype.storage, "nan": dtype.na_value is not pd.NA}
 
 
-def _category_rule(dtype: Any, format: Format) -> Any:  # noqa: A002
+def _category_rule(column: Any, format: Format) -> tuple[Any, Any]:  # noqa: A002
+    """Return how a categorical column is restored, and the column to store if it is another one."""
     import numpy as np
     import pandas as pd
 
-    of = dtype.categories.dtype
-    read = of == pd.Index([""]).dtype or (format == "feather" and isinstance(of, np.dtype) and of.kind in "iufbM")
-    if read and dtype.categories.name is None and len(dtype.categories):
-        return None
-    return {"category": frame_labels.encoded(dtype.categories, format), "ordered": bool(dtype.ordered)}
+    categories = column.cat.categories
+    of, ordered = categories.dtype, bool(column.cat.ordered)
+    known = isinstance(of, np.dtype) and of.kind in "iufbM"
+    if (of == pd.Index([""]).dtype or (format == "feather" and known)) and len(categories):
+        return None, None
+    labels = frame_labels.encoded(categories, format)
+    if known or isinstance(of, pd.DatetimeTZDtype):
+        return {"category": labels, "ordered": ordered}, None
+    texts = categories.map(str)
+    if not texts.is_unique:
+        raise _refused(format, column.name, "categories that have the same text")
+    return {"renamed": labels, "ordered": ordered}, column.cat.rename_categories(list(texts))
 
 
 def _arrow_rule(dtype: Any, name: Any, format: Format) -> Any:  # noqa: A002
@@ -258,6 +281,8 @@ def read(source: Any, format: Format, with_index: bool = False) -> Any:  # noqa:
         frame.isetitem(position, _restored_column(frame.iloc[:, position], partial(arrow, position), rule))
     if with_index:
         frame = _column_as_index(frame, rules.get("index", {}))
+    if "rows" in rules:
+        frame.index = pd.RangeIndex(rules["rows"])
     if "columns" in rules:
         frame.columns = frame_labels.decoded(rules["columns"])
     frame.attrs = rules.get("attrs", frame.attrs)
@@ -293,4 +318,9 @@ def _restored_column(column: Any, arrow: Any, rule: dict[str, Any]) -> Any:
         return column.astype(pd.StringDtype(rule["string"], **options))
     if "category" in rule:
         return column.astype(pd.CategoricalDtype(frame_labels.decoded(rule["category"]), rule["ordered"]))
+    if "renamed" in rule:
+        categories = frame_labels.decoded(rule["renamed"])
+        codes = column.cat.codes if len(categories) else [-1] * len(column)
+        restored = pd.Categorical.from_codes(codes, categories, ordered=rule["ordered"])
+        return pd.Series(restored, index=column.index)
     return pd.Series(pd.arrays.ArrowExtensionArray(arrow()), index=column.index)

@@ -38,6 +38,7 @@ def encoded(labels: Any, format: str) -> Labels:  # noqa: A002 - the field's wor
 
 
 def _encoded_values(labels: Any, format: str) -> Labels:  # noqa: A002 - the field's word
+    import numpy as np
     import pandas as pd
 
     dtype = labels.dtype
@@ -59,7 +60,7 @@ def _encoded_values(labels: Any, format: str) -> Labels:  # noqa: A002 - the fie
         return {"kind": "objects", "values": [encoded_label(label, format) for label in labels]}
     if dtype == pd.Index([""]).dtype:
         return {"kind": "text", "values": [label if isinstance(label, str) else None for label in labels]}
-    if isinstance(dtype, type(pd.Index([1]).dtype)) and dtype.kind in "iufb" and dtype.isnative:
+    if isinstance(dtype, np.dtype) and dtype.kind in "iufb" and dtype.isnative:
         return {"kind": "values", "dtype": str(dtype), "values": labels.tolist()}
     raise CannotEncode(format, "labels of text, numbers and times", f"labels of type {dtype}")
 

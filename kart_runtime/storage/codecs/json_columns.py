@@ -137,16 +137,21 @@ def _encoded_category(column: Any) -> tuple[Rule, Any]:
     import pandas as pd
 
     categories = column.cat.categories
-    values = pd.Series(categories.take(column.cat.codes.clip(lower=0)) if len(categories) else [None] * len(column))
-    rule, texts = encoded(values)
-    missing = (column.cat.codes < 0).to_numpy()
-    if missing.any():
-        texts = _kernels().if_else(~missing, texts, "null")
     try:
         labels = frame_labels.encoded(categories, "json")
     except CannotEncode as error:
         raise NotKept(error.found) from error
-    return {"category": labels, "ordered": bool(column.cat.ordered), "of": rule}, texts
+    if not (categories.dtype == pd.Index([""]).dtype or categories.dtype.kind in "iufbM"):
+        categories = categories.map(str)  # of intervals, periods and objects
+    if not categories.is_unique:
+        raise NotKept("categories that have the same text")
+    codes = column.cat.codes
+    of, texts = encoded(pd.Series(categories))
+    taken = texts.take(codes.clip(lower=0).to_numpy()) if len(categories) else _strings(["null"] * len(column))
+    missing = (codes < 0).to_numpy()
+    if missing.any():
+        texts = _kernels().if_else(~missing, taken, "null")
+    return {"category": labels, "ordered": bool(column.cat.ordered), "of": of}, texts if missing.any() else taken
 
 
 def _texts(column: Any) -> Any:
@@ -221,11 +226,7 @@ def decoded(values: list[Any], rule: Rule) -> Any:
     if "objects" in rule:
         return _decoded_objects(values, rule)
     if "category" in rule:
-        known = decoded([value for value in values if value is not None], rule["of"])
-        dtype = pd.CategoricalDtype(frame_labels.decoded(rule["category"]), rule["ordered"])
-        codes = np.full(len(values), -1)
-        codes[[value is not None for value in values]] = dtype.categories.get_indexer(pd.Index(known))
-        return pd.Categorical.from_codes(codes, dtype=dtype)
+        return _decoded_category(values, rule)
     if "unit" in rule:
         return _decoded_times(values, rule)
     if "array" in rule:
@@ -235,6 +236,18 @@ def decoded(values: list[Any], rule: Rule) -> Any:
     if "string" in rule:
         return pd.array(values, dtype=pd.StringDtype(rule["string"], **({"na_value": np.nan} if rule["nan"] else {})))
     return pd.Index(values, dtype=pd.Index([""]).dtype).array
+
+
+def _decoded_category(values: list[Any], rule: Rule) -> Any:
+    import numpy as np
+    import pandas as pd
+
+    dtype = pd.CategoricalDtype(frame_labels.decoded(rule["category"]), rule["ordered"])
+    known = pd.Index(decoded([value for value in values if value is not None], rule["of"]))
+    labels = dtype.categories if dtype.categories.dtype == known.dtype else dtype.categories.map(str)
+    codes = np.full(len(values), -1)
+    codes[[value is not None for value in values]] = labels.get_indexer(known)
+    return pd.Categorical.from_codes(codes, dtype=dtype)
 
 
 def _decoded_times(values: list[Any], rule: Rule) -> Any:

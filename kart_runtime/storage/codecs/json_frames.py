@@ -30,9 +30,9 @@ def encoded(value: Any, lines: bool) -> tuple[dict[str, Any], list[Any]]:
         frame = value.to_frame(name="value")
     elif not frame_labels.are_plain(frame.columns) or (lines and not len(frame)):
         note["columns"] = frame_labels.encoded(frame.columns, "json")
-    if lines:
+    if lines and frame is value:
         frame_labels.warn_of_index(frame, "ndjson")
-    else:
+    if not lines:
         note["index"] = _index_note(frame.index)
     if lines and not len(frame.columns):
         note["index"] = {"labels": frame_labels.encoded(pd.RangeIndex(len(frame)), "json")}
@@ -71,7 +71,7 @@ def _index_note(index: Any) -> dict[str, Any]:
         return {**note, "range": [index.start, index.stop, index.step]}
     if index.nlevels == 1 and index.dtype.kind in "iu" and str(index.dtype).islower():
         return {**note, "keys": "number", "dtype": str(index.dtype)}
-    if frame_labels.are_plain(index.rename(None)):
+    if index.nlevels == 1 and frame_labels.are_plain(index.rename(None)):
         return {**note, "keys": "text"}
     return {"labels": frame_labels.encoded(index, "json")}
 
@@ -152,7 +152,7 @@ def read(data: bytes, lines: bool, note: dict[str, Any]) -> Any:
     arrays = [json_columns.decoded(values, rule) for values, rule in zip(columns, note["values"], strict=True)]
     rows = len(arrays[0]) if arrays else 0
     index = _index(note["index"], keys) if "index" in note else pd.RangeIndex(rows)
-    frame = pd.DataFrame({number: pd.Series(array, index=index) for number, array in enumerate(arrays)}, index=index)
+    frame = pd.DataFrame({at: pd.Series(array, index, dtype=array.dtype) for at, array in enumerate(arrays)}, index)
     result: Any = frame
     if "series" in note:
         result = frame[0].rename(frame_labels.decoded_label(note["series"]))

@@ -53,7 +53,6 @@ class Json(FileProcessor):
         elif library is not None:
             polars_json.dump(value, file, self._lines)
         elif isinstance(value, dict) and self.orient is not None:
-            _warn_of_index_of(value)
             self._dump_by_pandas(_frame_of(value, "not a table"), file)
         else:
             self._dump_plain(value, file)
@@ -162,11 +161,6 @@ def _check_tuples(value: Any, names: list[str]) -> None:
         raise CannotEncode("json", _ACCEPTED, f"a {names[0]}, which JSON makes a list (pass a list),")
     _frame_of(value, f"with a {names[0]}, which JSON makes a list")
     warn_of_loss("json", f"gives a {names[0]} back as a list", "Pass a list, or use .pkl")
-
-
-def _warn_of_index_of(value: dict[Any, Any]) -> None:
-    if value and all(isinstance(column, dict) for column in value.values()):
-        warn_of_loss("json", "by lines stores a dict of dicts as rows, without their keys", "Use .json or .pkl")
 
 
 def _lines(rows: list[Any]) -> bytes:

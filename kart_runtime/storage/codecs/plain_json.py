@@ -53,8 +53,6 @@ def _note_type(kind: type, plainer: set[str], tuples: set[str]) -> None:
     numpy = kind.__module__ == "numpy"
     if issubclass(kind, tuple):
         tuples.add(kind.__name__)
-    elif numpy and kind.__name__ == "ndarray":
-        plainer.add("numpy.ndarray")
     elif issubclass(kind, str | int | float | list | dict) and not numpy:
         plainer.add(kind.__name__)
 

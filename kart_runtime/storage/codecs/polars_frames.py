@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 from typing import Any, BinaryIO, Literal
 
+from kart_runtime.errors import CannotEncode
 from kart_runtime.storage.codecs.files import for_polars, local_path
 
 _UTF8 = ("utf-8", "utf8")
@@ -36,10 +37,22 @@ def dump(
 ) -> None:
     """Write a frame in polars' name of a format (ipc is feather), with polars' own options."""
     pl = polars()
+    _check_types(value, format)
     if isinstance(value, pl.LazyFrame):
         getattr(value, f"sink_{format}")(_OpenFile(file), **options)
     else:
         getattr(value, f"write_{format}")(file, **options)
+
+
+def _check_types(value: Any, format: str) -> None:  # noqa: A002 - the field's word
+    """Raise `CannotEncode` for columns of types that polars does not write, or writes so that nothing can read them."""
+    for name, dtype in value.collect_schema().items():
+        kind = dtype.base_type().__name__
+        in_csv = format == "csv" and kind in ("List", "Array", "Struct", "Binary", "Duration")
+        if kind == "Object" or in_csv:
+            name_of_format = "feather" if format == "ipc" else format
+            found = f"column '{name}' of {dtype} ({'use .parquet' if in_csv else 'use .pkl with a pandas frame'})"
+            raise CannotEncode(name_of_format, "columns that it can give back", found)
 
 
 class _OpenFile:

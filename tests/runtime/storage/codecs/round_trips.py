@@ -362,9 +362,13 @@ def is_same(one: Any, other: Any) -> bool:
 
 
 def _same_pandas(one: Any, other: Any) -> bool:
-    check = pd.testing.assert_frame_equal if isinstance(one, pd.DataFrame) else pd.testing.assert_series_equal
     try:
-        check(other, one, check_exact=True)
+        if isinstance(one, pd.DataFrame):
+            pd.testing.assert_frame_equal(_without_objects(other), _without_objects(one), check_exact=True)
+            if list(one.dtypes) != list(other.dtypes):
+                return False
+        else:
+            pd.testing.assert_series_equal(other, one, check_exact=True)
     except (AssertionError, TypeError, ValueError):
         return False
     labels = (one.index, other.index), (one.columns, other.columns) if isinstance(one, pd.DataFrame) else ((), ())
@@ -379,6 +383,15 @@ def _same_pandas(one: Any, other: Any) -> bool:
         for at in range(one.shape[1])
         if one.dtypes.iloc[at].kind in "fO"
     )
+
+
+def _without_objects(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame with its objects as text, because pandas cannot compare lists."""
+    changed = frame.copy()
+    for at, dtype in enumerate(frame.dtypes):
+        if dtype == object:
+            changed.isetitem(at, frame.iloc[:, at].map(repr))
+    return changed
 
 
 def _same_objects(one: list[Any], other: list[Any]) -> bool:
