@@ -6,8 +6,9 @@ whether a frame is written here. Rows with values that only pandas knows how to 
 
 from __future__ import annotations
 
+import csv
 import re
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 from kart_runtime.storage.codecs.libraries import optional
 
@@ -75,7 +76,20 @@ def write_csv(frame: Any, file: BinaryIO, sep: str) -> None:
 
 
 def _by_pandas(rows: Any, sep: str, header: bool = False) -> Any:
-    return rows.to_csv(index=False, header=header, sep=sep, lineterminator="\n").encode()
+    return rows.to_csv(index=False, header=header, sep=sep, lineterminator="\n", quoting=quoting(rows)).encode()
+
+
+def quoting(frame: Any) -> Literal[0, 2]:
+    """Return how pandas must quote a frame: all text if some has a carriage return, which would end a row."""
+    if any("\r" in str(name) for name in frame.columns):
+        return csv.QUOTE_NONNUMERIC
+    columns = (frame.iloc[:, at] for at, dtype in enumerate(frame.dtypes) if dtype.kind == "O")
+    return csv.QUOTE_NONNUMERIC if any(map(_has_return, columns)) else csv.QUOTE_MINIMAL
+
+
+def _has_return(column: Any) -> bool:
+    values = column.cat.categories if hasattr(column, "cat") else column
+    return any(isinstance(value, str) and "\r" in value for value in values)
 
 
 def _kernels() -> Any:

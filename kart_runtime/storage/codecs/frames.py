@@ -89,8 +89,12 @@ class Csv(_Table):
         warn_of_index(frame, self.name)
         if csv_writer.can_write(frame, self.sep, self.encoding):
             csv_writer.write_csv(frame, file, self.sep)
-        else:
-            value.to_csv(file, index=False, sep=self.sep, encoding=self.encoding)
+            return
+        try:
+            quoting = csv_writer.quoting(frame)
+            value.to_csv(file, index=False, sep=self.sep, encoding=self.encoding, quoting=quoting)
+        except UnicodeEncodeError as error:
+            raise CannotEncode(self.name, f"text of {self.encoding}", f"other text ({error})") from error
 
     def load(self, file: BinaryIO, as_type: Any = None) -> Any:
         """Read a frame; an empty file gives an empty frame."""

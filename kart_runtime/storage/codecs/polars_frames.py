@@ -105,14 +105,38 @@ def load_csv(file: BinaryIO, separator: str, encoding: str, lazy: bool) -> Any:
     path = scan_path(file) if lazy and utf8 else None
     try:
         if path is not None:
-            frame = pl.scan_csv(path, separator=separator)
+            frame = pl.scan_csv(path, separator=separator, infer_schema_length=None)
             frame.collect_schema()  # an empty file raises here instead of at the user's collect()
             return frame
         source = for_polars(file) if utf8 else file.read().decode(encoding).encode()
-        frame = pl.read_csv(source, separator=separator)
+        frame = _read_csv(source, separator)
     except pl.exceptions.NoDataError:
         return empty(lazy)
     return frame.lazy() if lazy else frame
+
+
+_FIRST = 100
+"""Rows by which polars decides about the types of columns."""
+
+
+def _read_csv(source: Any, separator: str) -> Any:
+    """Read with the types that fit all rows; by the first ones, if those turn out to fit the others."""
+    pl = polars()
+    start = 0 if isinstance(source, bytes) else source.tell()
+    try:
+        frame = pl.read_csv(source, separator=separator, infer_schema_length=_FIRST)
+    except pl.exceptions.ComputeError:
+        fits = False
+    else:
+        first = frame.head(_FIRST)
+        texts = [column for column in first if column.dtype == pl.String]
+        # Of a column that begins with nothing polars makes text, whatever follows.
+        fits = len(frame) <= _FIRST or not any(column.null_count() == len(column) for column in texts)
+    if fits:
+        return frame
+    if not isinstance(source, bytes):
+        source.seek(start)
+    return pl.read_csv(source, separator=separator, infer_schema_length=None)
 
 
 def load_arrow(file: BinaryIO, format: Literal["parquet", "ipc"], lazy: bool) -> Any:  # noqa: A002
