@@ -20,7 +20,7 @@ from kart_runtime.storage.codecs import Codec, StartAgain
 from kart_runtime.storage.codecs.archive import Archive
 from kart_runtime.storage.codecs.file_processors import as_codec
 from kart_runtime.storage.codecs.frames import Feather
-from kart_runtime.storage.registry import codec_for, store_for
+from kart_runtime.storage.registry import codec_for, inner_path, store_for
 from kart_runtime.storage.staging import OutputRecord as OutputRecord  # noqa: PLC0414 - a part of dump()
 from kart_runtime.storage.staging import Run, StagedWrite, active_run, writer_for
 from kart_runtime.storage.stores import Stat, Store, is_remote
@@ -328,7 +328,7 @@ def make_target(  # noqa: PLR0917 - gokart's form
     store_index_in_feather: bool = True,
     as_type: Any = None,
 ) -> Target:
-    """Return the target of a file, with the unique id before its suffix.
+    """Return the target of a file, with the unique id before its suffix; ``x.csv.gz`` is csv, compressed by gzip.
 
     Parameters
     ----------
@@ -353,7 +353,11 @@ def make_target(  # noqa: PLR0917 - gokart's form
     if processor is None and not store_index_in_feather and file_path.endswith(".feather"):
         processor = Feather(store_index_in_feather=False)
     codec = None if processor is None else as_codec(processor)
-    return Target(with_id(file_path, unique_id) if unique_id else file_path, codec, as_type)
+    if not unique_id:
+        return Target(file_path, codec, as_type)
+    inner = inner_path(file_path) if processor is None else None  # with a processor gokart's name is right
+    name = with_id(file_path, unique_id) if inner is None else with_id(inner, unique_id) + file_path[len(inner) :]
+    return Target(name, codec, as_type)
 
 
 def make_model_target(

@@ -18,11 +18,12 @@ from kart_runtime.storage.codecs import DataFrameType
 from kart_runtime.storage.codecs.archive import Archive
 from kart_runtime.storage.codecs.large_frames import LargeDataFrameProcessor
 from kart_runtime.storage.codecs.libraries import library_of
+from kart_runtime.storage.codecs.losses import dumping
 from kart_runtime.storage.staging import running
 from kart_runtime.storage.target import Target, make_target, path_of
 from kart_runtime.storage.workspace import Workspace
 from kart_runtime.task import column_types, identity, loading, schemas
-from kart_runtime.task.declared_type import declared_type
+from kart_runtime.task.declared_type import check_value, declared_type
 from kart_runtime.task.metaclass import TaskMeta
 from kart_runtime.task.nested import iter_flat, map_structure
 from kart_runtime.task.object_labels import labels_of
@@ -125,6 +126,9 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
     should_lock_run: bool = _engine(
         ExplicitBoolParameter, False, "Whether the task is locked by redis while it runs; then others go first."
     )
+
+    check_dump_type: ClassVar[bool] = True
+    """Whether `dump` refuses a value that is not of the type `T`, where that is certain."""
 
     # luigi's worker puts functions here that report to its scheduler.
     set_tracking_url = set_status_message = set_progress_percentage = staticmethod(noop)
@@ -435,6 +439,8 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
 
         Raises
         ------
+        WrongType
+            The value is not of the type that the class declares (`check_dump_type`).
         EmptyDump
             The value is an empty frame, and `fail_on_empty_dump` is set.
         CannotEncode
@@ -442,6 +448,8 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
         LockLost
             The task may have lost its lock; nothing is stored.
         """
+        if target is None and self.check_dump_type:
+            check_value(self, obj, TaskOnKart)
         column_types.check_types(self.task_namespace, obj, type(self).__name__)
         if self.fail_on_empty_dump and column_types.is_empty_frame(obj):
             raise EmptyDump(str(self))
@@ -449,11 +457,15 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
         # targets in memory, and those of users, accept only the value
         labels = labels_of(self, custom_labels) if getattr(target, "supports_labels", False) else None
         run = self._kart_run
-        if run is not None and run.may_commit is not None and run.staged is None and isinstance(target, Target):
-            stored = target.dump(obj, labels, run.may_commit)
-        else:
-            with running(run):  # this may be a thread that run() has started
-                stored = target.dump(obj) if labels is None else target.dump(obj, labels)
+        token = dumping.set(type(self).__name__)
+        try:
+            if run is not None and run.may_commit is not None and run.staged is None and isinstance(target, Target):
+                stored = target.dump(obj, labels, run.may_commit)
+            else:
+                with running(run):  # this may be a thread that run() has started
+                    stored = target.dump(obj) if labels is None else target.dump(obj, labels)
+        finally:
+            dumping.reset(token)
         if run is not None and stored is not None and not (run.staged and stored.url in run.staged):
             run.stored += (stored,)
 
