@@ -1,6 +1,6 @@
 """Parameters of tasks: kinds, values of a call, overrides, and the check of configured values."""
 
-from kart_runtime.task.parameters.coercion import as_found, coerce
+from kart_runtime.task.parameters.coercion import as_found, coerce, is_optional, keeps_blanks, takes_text
 from kart_runtime.task.parameters.inheritance import inherits_config_params
 from kart_runtime.task.parameters.kinds import (
     ExplicitBoolParameter,
@@ -48,11 +48,14 @@ __all__ = [
     "declaration",
     "forget_declarations",
     "inherits_config_params",
+    "is_optional",
+    "keeps_blanks",
     "luigi_section",
     "overriding",
     "process_overrides",
     "resolve",
     "secret_names",
     "set_overrides",
+    "takes_text",
     "using_overrides",
 ]
