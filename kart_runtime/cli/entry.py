@@ -33,6 +33,7 @@ def main(argv: Sequence[str] | None = None, *, package: str | None = None) -> in
     int
         The exit code, an `ExitCode`.
     """
+    _replace_closed()
     _replace_unencodable()
     try:
         code = _execute(list(sys.argv[1:] if argv is None else argv), package)
@@ -43,6 +44,17 @@ def main(argv: Sequence[str] | None = None, *, package: str | None = None) -> in
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.PIPE_CLOSED
     return code
+
+
+def _replace_closed() -> None:
+    """Open what was closed when the command began: a file must not take the number of standard output or error."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            with suppress(OSError):
+                os.fstat(number)
+                continue
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", closefd=False))
 
 
 def _replace_unencodable() -> None:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, cast
 
 import luigi
 
-from kart_runtime.errors import KartError, OutputClash, PlanError
+from kart_runtime.errors import KartError, OutputClash, PlanError, described
 from kart_runtime.plan.graph import Graph, build_graph
 from kart_runtime.storage.stores.listings import cached_listings
 from kart_runtime.storage.target import path_of
@@ -211,10 +211,10 @@ def _decide(task: luigi.Task) -> tuple[Decision, Any]:
         output = task.output()
         outputs = flatten(output)
         missing = next((path_of(target) for target in outputs if not target.exists()), "")
-    except KartError:
+    except (KartError, KeyboardInterrupt):
         raise
-    except Exception as error:
-        raise PlanError(f"{task}: its completeness check raised {type(error).__name__}: {error}") from error
+    except BaseException as error:  # also what is no Exception, such as the panics of polars
+        raise PlanError(f"{task}: its completeness check raised {described(error)}") from error
     if by_outputs and outputs and not missing:
         return _COMPLETE, output
     if task.run is None or task.run == NotImplemented or isinstance(task, luigi.ExternalTask):
