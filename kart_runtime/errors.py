@@ -90,7 +90,7 @@ def shortened(text: str, most: int = _MOST_CHARACTERS) -> str:
 
 
 def trace_of(error: BaseException) -> str:
-    """Return the traceback of an error as text, whatever its class does when it is asked, and shortened if very long."""
+    """Return the traceback of an error as text, as `described` returns its own text."""
     try:
         return shortened("".join(traceback.format_exception(error)), 10 * _MOST_CHARACTERS)
     except KeyboardInterrupt:
@@ -108,10 +108,10 @@ def add_note(error: BaseException, note: str) -> None:
 def warn(logger: logging.Logger, message: str, *args: object) -> None:
     """Log a warning; a handler that raises costs only the message, which is then printed."""
     try:
-        logger.warning(message, *args)
+        logger.warning(message, *args, stacklevel=2)
     except Exception as error:  # noqa: BLE001 - of a handler of the user's own
         with suppress(Exception):
-            print(f"{message % args}\n(a log handler raised {described(error)})", file=sys.stderr)
+            sys.stderr.write(f"{message % args}\n(a log handler raised {described(error)})\n")
 
 
 class KartError(Exception):

@@ -48,13 +48,14 @@ def main(argv: Sequence[str] | None = None, *, package: str | None = None) -> in
 
 def _replace_closed() -> None:
     """Open what was closed when the command began: a file must not take the number of standard output or error."""
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
-        if getattr(sys, name) is None:
-            with suppress(OSError):
-                os.fstat(number)
-                continue
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
-            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", closefd=False))
+    names = [name for name in ("stdin", "stdout", "stderr") if getattr(sys, name) is None]
+    if names:
+        number = 0
+        while number <= 2:
+            number = os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+        os.close(number)
+    for name in names:
+        setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), "r" if name == "stdin" else "w"))
 
 
 def _replace_unencodable() -> None:

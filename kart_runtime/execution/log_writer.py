@@ -61,7 +61,7 @@ class TaskLogWriter:
                 self.written = tuple(LOG_FILES)
 
     def _optional(self) -> ledger.OptionalWrite:
-        return ledger.OptionalWrite(f"the log files of {self.task}", self._files.folder)
+        return ledger.OptionalWrite(f"write the log files of {self.task}", self._files.folder)
 
 
 def _pickled(task_log: dict[str, Any]) -> bytes:

@@ -39,7 +39,7 @@ _reported: set[str] = set()
 
 
 class OptionalWrite:
-    """The ``with`` block of a write that only explains what happened: if it fails, there is one warning for a folder."""
+    """The ``with`` block of a write that only explains what happened: a failure is one warning for each folder."""
 
     __slots__ = ("_folder", "_what")
 
@@ -56,7 +56,7 @@ class OptionalWrite:
             _reported.add(self._folder)
             warn(
                 logger,
-                "Could not write %s in %s: %s. Outputs are not affected. Further losses there are not reported.",
+                "Could not %s in %s: %s. Outputs are not affected. Further losses there are not reported.",
                 self._what,
                 self._folder,
                 described(error),
@@ -142,7 +142,7 @@ class Ledger:
 
     def append(self, workspace: str, record: Mapping[str, Any]) -> None:
         """Add the record of one attempt: the fields of `RunRecord`, without the run."""
-        with OptionalWrite(f"the record of {record['task']} {record['unique_id']}", Workspace(workspace).runs):
+        with OptionalWrite(f"write the record of {record['task']} {record['unique_id']}", Workspace(workspace).runs):
             self._file(workspace).append(self._line(record))
 
     def record_references(
@@ -154,7 +154,7 @@ class Ledger:
         cannot be written is no reason to fail.
         """
         line = json.dumps({"run_id": self.run_id, "tasks": tasks}) + "\n"
-        what = "the tasks that this run uses (so `kart gc` may delete their outputs)"
+        what = "record this run (`kart gc` may delete outputs that it uses)"
         with OptionalWrite(what, Workspace(workspace).runs):
             file = self._file(workspace)
             file.append(line)
@@ -198,7 +198,7 @@ class Ledger:
         """Close the files."""
         while self._files:
             workspace, file = self._files.popitem()
-            with OptionalWrite("the last records", Workspace(workspace).runs):
+            with OptionalWrite("write the last records", Workspace(workspace).runs):
                 file.close()
 
 
@@ -210,7 +210,11 @@ class _Lines:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         self._is_cut = False
-        self.append(header)
+        try:
+            self.append(header)
+        except BaseException:
+            self.close()
+            raise
 
     def append(self, line: str) -> None:
         # One write call a line: a reader, or a crash, meets whole lines and at most one cut one at the end.

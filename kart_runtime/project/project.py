@@ -169,7 +169,7 @@ class Project:
 
 
 def is_leftover(path: Path) -> bool:
-    """Return whether a path is hidden, or of a cache: editors and systems leave such files beside those of a project."""
+    """Return whether a path is hidden, or of a cache: editors and systems leave such files in a project."""
     return any(part.startswith(".") or part == "__pycache__" for part in path.parts)
 
 
