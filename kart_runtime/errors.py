@@ -9,6 +9,7 @@
     │   └── ExtraMissing(ImportError)      the library of an extra is not installed
     ├── PlanError
     │   ├── CyclicDependency(ValueError)   tasks depend on one another in a cycle
+    │   ├── EndlessRequirements(RecursionError)  requires() never comes to an end
     │   ├── NotATask(TypeError)            something else in place of a task
     │   ├── UnstableValue(ValueError)      a parameter's value has no stable text
     │   ├── ParameterValueError(ValueError)  a parameter does not take a value
@@ -46,9 +47,12 @@ Every class keeps its arguments as attributes and survives pickle, because outco
 
 from __future__ import annotations
 
+import logging
 import signal
+import sys
+import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 
@@ -62,6 +66,54 @@ def closest_match(name: str, known: Iterable[str]) -> str | None:
         return lowered[name.lower()]
     matches = difflib.get_close_matches(name, candidates, n=1, cutoff=0.6)
     return matches[0] if matches else None
+
+
+_MOST_CHARACTERS = 10_000
+"""Length of an error's text in messages and records; some hold the data that was at fault."""
+
+
+def described(error: BaseException) -> str:
+    """Return type and text of an error, whatever its class does when it is asked, and shortened if very long."""
+    try:
+        text = str(error)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as second:  # noqa: BLE001 - it must not hide the first
+        text = f"(no text: its __str__ raised {type(second).__name__})"
+    return shortened(f"{type(error).__name__}: {text}")
+
+
+def shortened(text: str, most: int = _MOST_CHARACTERS) -> str:
+    """Return a text without its middle if it is longer than `most` characters."""
+    if len(text) <= most:
+        return text
+    head = most * 3 // 4
+    return f"{text[:head]}\n... {len(text) - most} characters left out ...\n{text[head - most :]}"
+
+
+def trace_of(error: BaseException) -> str:
+    """Return the traceback of an error as text, as `described` returns its own text."""
+    try:
+        return shortened("".join(traceback.format_exception(error)), 10 * _MOST_CHARACTERS)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001
+        return f"{''.join(traceback.format_tb(error.__traceback__))}{described(error)}\n"
+
+
+def add_note(error: BaseException, note: str) -> None:
+    """Add a note to an error, unless its class forbids it."""
+    with suppress(Exception):
+        error.add_note(note)
+
+
+def warn(logger: logging.Logger, message: str, *args: object) -> None:
+    """Log a warning; a handler that raises costs only the message, which is then printed."""
+    try:
+        logger.warning(message, *args, stacklevel=2)
+    except Exception as error:  # noqa: BLE001 - of a handler of the user's own
+        with suppress(Exception):
+            sys.stderr.write(f"{message % args}\n(a log handler raised {described(error)})\n")
 
 
 class KartError(Exception):
@@ -195,6 +247,22 @@ class CyclicDependency(PlanError, ValueError):
         self.cycle = tuple(cycle)
         arrows = "\n  requires ".join([*self.cycle, self.cycle[0]]) if self.cycle else "?"
         super().__init__(f"Dependency cycle:\n  {arrows}\nRemove one of these dependencies from requires().")
+
+
+class EndlessRequirements(PlanError, RecursionError):
+    """`requires()` never comes to an end.
+
+    Parameters
+    ----------
+    task
+        Name of the task.
+    why
+        What it does instead.
+    """
+
+    def __init__(self, task: str, why: str) -> None:
+        self.task, self.why = task, why
+        super().__init__(f"{task}.requires() does not end: {why}. Let it return no tasks from some task on.")
 
 
 class NotATask(PlanError, TypeError):
@@ -576,7 +644,7 @@ class BuildFailed(KartError):
 
     def _text(self) -> str:
         lines = [self.summary or f"{len(self.causes)} task(s) failed"]
-        lines += [f"  {task}: {type(error).__name__}: {error}" for task, error in self.causes.items()]
+        lines += [f"  {task}: {described(error)}" for task, error in self.causes.items()]
         shown = list(self.not_started.items())[:20]
         lines += [f"  {task}: not run, because upstream {ancestor} did not complete" for task, ancestor in shown]
         if len(self.not_started) > len(shown):

@@ -8,10 +8,11 @@ again, which resumes the generator.
 from __future__ import annotations
 
 import enum
+import logging
 import os
 import pickle
+import threading
 import time
-import traceback
 from collections.abc import Generator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -21,10 +22,19 @@ from typing import Any, NamedTuple, cast
 
 import luigi
 
-from kart_runtime.errors import LockTimeout, NothingDumped
+from kart_runtime.errors import (
+    LockTimeout,
+    NothingDumped,
+    RecordsNotStored,
+    add_note,
+    described,
+    trace_of,
+    warn,
+)
 from kart_runtime.execution.locks import LockHandle, Locks, NoLocks
 from kart_runtime.execution.locks.redis_server import redis_locks_of
 from kart_runtime.execution.log_writer import TaskLogWriter
+from kart_runtime.execution.working_folder import RestoredFolder
 from kart_runtime.storage.commit import recover
 from kart_runtime.storage.staging import OutputRecord, active_run
 from kart_runtime.storage.stores.background import background_writes
@@ -37,6 +47,8 @@ from kart_runtime.task.naming import lock_name
 from kart_runtime.task.nested import flatten, iter_flat
 from kart_runtime.task.parameters import using_overrides
 from kart_runtime.task.state import TaskRun, own_overrides
+
+logger = logging.getLogger(__name__)
 
 
 class AttemptState(enum.StrEnum):
@@ -121,16 +133,20 @@ class Attempt:
     def run(self) -> Outcome:
         """Run the task, or resume it after a suspension, and return the outcome. Ctrl-C is not caught."""
         overrides = own_overrides(self.task)
-        if overrides is None:
-            return self._attempt()
-        with using_overrides(overrides):
-            return self._attempt()
+        with RestoredFolder():
+            if overrides is None:
+                return self._attempt()
+            with using_overrides(overrides):
+                return self._attempt()
 
     def _attempt(self) -> Outcome:
         if not self._is_remote:
             return self._bound()
-        with background_writes():  # whoever waits for this outcome may end the process
-            outcome = self._bound()
+        try:
+            with background_writes():  # whoever waits for this outcome may end the process
+                outcome = self._bound()
+        except RecordsNotStored as error:
+            warn(logger, "%s: %s", self.task, error)
         return outcome if outcome.error is None else outcome._replace(error=_portable(outcome))
 
     def _bound(self) -> Outcome:
@@ -150,7 +166,9 @@ class Attempt:
             suspended = outcome.state is AttemptState.SUSPENDED and not self._is_remote
         except LockTimeout as error:
             outcome = Outcome(AttemptState.LOCKED, self._started, error=error)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - no answer from complete(), no connection
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - no answer from complete(), no connection
             outcome = self.failed(error)
         finally:
             active_run.reset(token)
@@ -189,7 +207,9 @@ class Attempt:
             if waiting_for:
                 return Outcome(AttemptState.SUSPENDED, self._started, self._seconds, waiting_for=waiting_for)
             return self._succeed(task)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a task raises is its outcome
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever a task raises is its outcome
             self._seconds += time.perf_counter() - began if began else 0.0
             _notify_failure(self.task, error)
             return self.failed(error)
@@ -264,7 +284,7 @@ class Attempt:
         """Return the outcome of this attempt after an error, in the attempt or in what it waits for."""
         log_files = self._logs.written if self._logs is not None else ()
         seed = self._logs.seed if self._logs is not None else None
-        trace = "".join(traceback.format_exception(error))
+        trace = trace_of(error)
         self.task_run.discard()
         stored = self.task_run.stored
         return Outcome(AttemptState.FAILED, self._started, self._seconds, seed, stored, log_files, error, trace)
@@ -298,31 +318,50 @@ def _portable(outcome: Outcome) -> BaseException:
     """Return the error if it survives pickling, else a RuntimeError with the same text."""
     error = cast("BaseException", outcome.error)
     if not _survives(error):
-        return RuntimeError(f"{type(error).__name__}: {error}\n{outcome.trace}")
-    error.add_note(f"In process {os.getpid()}:\n{outcome.trace}")
+        return RuntimeError(f"{described(error)}\n{outcome.trace}")
+    add_note(error, f"In process {os.getpid()}:\n{outcome.trace}")
     return error
 
 
+_PICKLE_SECONDS = 10.0
+"""How long an error may take to be pickled and loaded."""
+
+_PICKLE_BYTES = 10_000_000
+"""Size of the pickle of an error from which on only its text is sent."""
+
+
 def _survives(error: BaseException) -> bool:
-    """Return whether an error can be pickled and loaded, whatever its class does in `__reduce__` or `__init__`."""
+    """Return whether an error can be pickled and loaded, whatever its class does meanwhile, also if that never ends."""
+    answers: list[bool] = []
+    thread = threading.Thread(target=lambda: answers.append(_is_portable(error)), daemon=True)
+    thread.start()
+    thread.join(_PICKLE_SECONDS)
+    return answers == [True]
+
+
+def _is_portable(error: BaseException) -> bool:
     try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:  # noqa: BLE001
+        data = pickle.dumps(error)
+        pickle.loads(data)
+    except BaseException:  # noqa: BLE001
         import cloudpickle  # for an error that a script or notebook defines
 
         try:
-            pickle.loads(cloudpickle.dumps(error))
-        except Exception:  # noqa: BLE001
+            data = cloudpickle.dumps(error)
+            pickle.loads(data)
+        except BaseException:  # noqa: BLE001
             return False
-    return True
+    return len(data) <= _PICKLE_BYTES
 
 
 def _notify_failure(task: luigi.Task, error: BaseException) -> None:
     """Call `on_failure` and luigi's handlers, as luigi's worker does; errors in them become notes of the error."""
     try:
         task.on_failure(error)
-    except Exception as second:  # noqa: BLE001 - it must not hide the first
-        error.add_note(f"Its on_failure() raised as well: {type(second).__name__}: {second}")
+    except KeyboardInterrupt:
+        raise
+    except BaseException as second:  # noqa: BLE001 - it must not hide the first
+        add_note(error, f"Its on_failure() raised as well: {described(second)}")
     _emit(task, luigi.Event.FAILURE, error)
 
 

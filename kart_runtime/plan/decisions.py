@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import luigi
 
-from kart_runtime.errors import KartError, OutputClash, PlanError
+from kart_runtime.errors import KartError, OutputClash, PlanError, described
 from kart_runtime.plan.changes import Change, Changes, Difference
 from kart_runtime.plan.graph import Graph, build_graph
 from kart_runtime.storage.stores.listings import cached_listings
@@ -386,10 +386,10 @@ def _decide(task: luigi.Task, changes: Changes) -> tuple[Decision, Any]:
         output = task.output()
         outputs = flatten(output)
         missing = next((path_of(target) for target in outputs if not target.exists()), "")
-    except KartError:
+    except (KartError, KeyboardInterrupt):
         raise
-    except Exception as error:
-        raise PlanError(f"{task}: its completeness check raised {type(error).__name__}: {error}") from error
+    except BaseException as error:  # also what is no Exception, such as the panics of polars
+        raise PlanError(f"{task}: its completeness check raised {described(error)}") from error
     other = ""
     if by_outputs and outputs and not missing:
         other = _other_writer(task, outputs, changes)

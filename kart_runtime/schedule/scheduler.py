@@ -18,7 +18,15 @@ from typing import Any
 
 import luigi
 
-from kart_runtime.errors import CyclicDependency, KartError, LockLost, LockTimeout, WorkerDied, WorkersKilled
+from kart_runtime.errors import (
+    CyclicDependency,
+    LockLost,
+    LockTimeout,
+    WorkerDied,
+    WorkersKilled,
+    described,
+    warn,
+)
 from kart_runtime.execution.attempt import Attempt, AttemptState, Outcome
 from kart_runtime.execution.executors import Executors, requested_executor
 from kart_runtime.execution.executors.base import Finishing, TaskExecutor
@@ -279,7 +287,7 @@ class Scheduler:
         if node.failures:
             self._handle_outcome(node, outcome)
         else:
-            logger.warning("%s Retrying the task once.", outcome.error)
+            warn(logger, "%s Retrying the task once.", outcome.error)
             self._release(node)
             self._try_again(node, outcome)
 
@@ -293,7 +301,7 @@ class Scheduler:
             self._requeue_locked(node, outcome)
         elif isinstance(outcome.error, LockLost) and node.failures + 1 < _TRIES_WITH_A_LOCK:
             # The new holder may have stored the output: the next try waits for it, and checks.
-            logger.warning("%s Retrying the task.", outcome.error)
+            warn(logger, "%s Retrying the task.", outcome.error)
             self._try_again(node, outcome)
         elif outcome.state is AttemptState.FAILED and node.failures + 1 < (node.task.retry_count or 1):
             self._try_again(node, outcome)
@@ -348,7 +356,9 @@ class Scheduler:
             plan = make_plan(outcome.waiting_for, changes=self._context.changes)
             self._check_output_clash(plan)
             self._add(plan, after=node.path_length)
-        except KartError as error:  # the yielded tasks cannot run: only this one fails
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the yielded tasks cannot run: only this one fails
             self._fail(node, error)
             return
         _attempt(node).satisfied.update(outcome.waiting_for)
@@ -391,7 +401,7 @@ class Scheduler:
             "outputs": outcome.stored,
             "inputs": outcome.inputs,
             "log_files": outcome.log_files,
-            "error": f"{type(error).__name__}: {error}" if error is not None else "",
+            "error": described(error) if error is not None else "",
             "reason": node.decision.text if node.decision is not None else "",
             "origin": self._context.changes.origin(type(task)),
             "code": self._context.changes.code(type(task)).fingerprint,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 from typing import Any
 
@@ -60,6 +61,15 @@ def register_store(scheme: str, store: str) -> None:
         raise ValueError(f"'{store}' is not the import path of a class; write 'package.module:Class'.")
     STORES[scheme] = store
 
+
+class _Base:
+    """Folder that relative paths refer to; None: the working folder at the time of the call."""
+
+    folder: str | None = None
+
+
+relative_to = _Base()
+"""Set while tasks run, because a `run()` may change the working folder."""
 
 _loaded: dict[str, Any] = {}
 
@@ -130,4 +140,7 @@ def store_for(url: str) -> tuple[Any, str]:
     if entry is None:
         known = [f"{name}://" if name else "a path" for name in STORES]
         raise UnknownScheme(url, known, "To use another store, call kart_runtime.register_store() first.")
+    folder = relative_to.folder
+    if folder is not None and scheme in ("", "file") and key[:1] != "/" and not os.path.isabs(key):  # noqa: PTH117
+        key = f"{folder}/{key.removeprefix('./')}"
     return _load(entry), key

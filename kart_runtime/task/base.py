@@ -249,7 +249,7 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
 
     def input(self) -> Any:
         """Return the outputs of the required tasks, in the structure of `requires()`."""
-        return map_structure(identity.requirements(self), lambda task: task.output())
+        return map_structure(identity.requirements(self), lambda task: None if task is None else task.output())
 
     def complete(self) -> bool:
         """Return whether the task is complete; changes nothing."""

@@ -5,7 +5,7 @@ A request is None (everything), a key of `requires()`, a required task, a list o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Any, cast
 
 import luigi
@@ -60,6 +60,9 @@ def _inputs(task: luigi.Task, request: Any) -> Any:
         if request not in required and _id(request) not in map(_id, required):
             raise NotRequired(str(task), str(request), [str(dependency) for dependency in required])
         return request.output()
+    required = identity.requirements(task)
+    if isinstance(required, dict) and isinstance(request, Hashable) and request in required:  # a key that is no text
+        return task.input()[request]
     if isinstance(request, Iterable):
         return [_inputs(task, item) for item in request]
     return request
@@ -70,6 +73,8 @@ def _id(task: Any) -> str:
 
 
 def _value(target: Any) -> Any:
+    if target is None:  # in the place of an optional requirement
+        return None
     if not hasattr(target, "load"):
         raise TypeError(f"{target!r} is a target of luigi, which cannot load values; open it by self.input().open().")
     return target.load()

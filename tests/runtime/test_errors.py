@@ -20,6 +20,7 @@ EXAMPLES = [
     errors.ExtraMissing("a workspace in S3 needs boto3", "s3"),
     errors.PlanError("no order"),
     errors.CyclicDependency(["A", "B"]),
+    errors.EndlessRequirements("A", "it calls itself"),
     errors.NotATask("A", "int 3"),
     errors.UnstableValue("A", "x", "<A at 0x1>"),
     errors.OutputClash("a.pkl", ["A", "B"]),

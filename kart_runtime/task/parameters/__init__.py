@@ -1,6 +1,6 @@
 """Parameters of tasks: kinds, values of a call, overrides, and the check of configured values."""
 
-from kart_runtime.task.parameters.coercion import as_found, coerce
+from kart_runtime.task.parameters.coercion import as_found, coerce, is_optional, keeps_blanks, takes_text
 from kart_runtime.task.parameters.inheritance import inherits_config_params
 from kart_runtime.task.parameters.kinds import (
     ExplicitBoolParameter,
@@ -50,6 +50,8 @@ __all__ = [
     "declaration",
     "forget_declarations",
     "inherits_config_params",
+    "is_optional",
+    "keeps_blanks",
     "kinds_of",
     "luigi_section",
     "overriding",
@@ -57,6 +59,7 @@ __all__ = [
     "resolve",
     "secret_names",
     "set_overrides",
+    "takes_text",
     "under_active_overrides",
     "using_overrides",
 ]

@@ -26,9 +26,8 @@ def coerce(param: luigi.Parameter[Any], value: object, *, text: str | None = Non
     """Return a configured value as the task would hold it; raises ValueError if its type does not fit."""
     if isinstance(param, _TASK_KINDS):
         raise ValueError("its value is a task, and configuration cannot wire tasks: pipeline logic stays in Python")
-    optional = isinstance(param, luigi.parameter.OptionalParameterMixin)
     if value is None:
-        if optional:
+        if is_optional(param):
             return None
         raise ValueError(_mismatch(_expected(param), value))
     for kinds, check in _CHECKS:
@@ -38,6 +37,36 @@ def coerce(param: luigi.Parameter[Any], value: object, *, text: str | None = Non
     else:
         checked = _parsed(param, value, text)
     return _normalized(param, checked)
+
+
+_NOT_TEXT = (
+    luigi.BoolParameter,
+    luigi.NumericalParameter,
+    luigi.IntParameter,
+    luigi.FloatParameter,
+    luigi.ListParameter,
+    luigi.DictParameter,
+    luigi.ChoiceListParameter,
+    luigi.EnumListParameter,
+    *_TASK_KINDS,
+)
+
+
+def takes_text(param: luigi.Parameter[Any]) -> bool:
+    """Return whether the values of a parameter are written as text, which no quotes need to tell from other types."""
+    return not isinstance(param, _NOT_TEXT) and not (
+        isinstance(param, luigi.ChoiceParameter) and param._var_type is not str
+    )
+
+
+def keeps_blanks(param: luigi.Parameter[Any]) -> bool:
+    """Return whether blanks around a text are a part of it."""
+    return isinstance(param, luigi.StrParameter | luigi.PathParameter | luigi.ChoiceParameter) or _is_plain_text(param)
+
+
+def is_optional(param: luigi.Parameter[Any]) -> bool:
+    """Return whether None is a value of a parameter."""
+    return isinstance(param, luigi.parameter.OptionalParameterMixin)
 
 
 def _normalized(param: luigi.Parameter[Any], value: Any) -> object:

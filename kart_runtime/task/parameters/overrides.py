@@ -32,11 +32,14 @@ class Override:
         Where it was written: ``conf/base/run.yaml:3`` or ``command line``.
     secret
         Whether it must not be written to any log or record.
+    error
+        Why there is no value, raised when a task needs it. None: there is one.
     """
 
     value: object
     origin: str
     secret: bool = False
+    error: Exception | None = None
 
 
 Overrides = Mapping[type, Mapping[str, Override]]

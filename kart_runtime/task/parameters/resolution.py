@@ -110,7 +110,7 @@ class Declaration:
     def _default(self, name: str, param: luigi.Parameter[Any], inherited: Mapping[str, Any]) -> Any:
         override = overrides_for(self.cls).get(name)
         if override is not None:
-            return self.checked(name, override.value)
+            return self.checked(name, override.value) if override.error is None else _ABSENT
         if name in inherited:
             return self.checked(name, inherited[name])
         shared = luigi_section(SHARED_SECTION)
@@ -215,6 +215,9 @@ def completed(declared: Declaration, defaults: Defaults, given: dict[str, Any]) 
     values.update(given)
     for name in defaults.required:
         if values[name] is _ABSENT:
+            override = overrides_for(declared.cls).get(name)
+            if override is not None and override.error is not None:
+                raise override.error
             missing = ", ".join(f"'{absent}'" for absent in defaults.required if values[absent] is _ABSENT)
             raise MissingParameterException(f"{declared.family} requires a value for {missing}")
     return values
