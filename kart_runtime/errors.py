@@ -19,10 +19,10 @@
     │   ├── RequestFailed(OSError)         a service refused a request, or did not answer
     │   └── RecordsNotStored(OSError)      log files or records could not be stored
     ├── CodecError
-    │   ├── UnknownFormat(ValueError)      no codec for this suffix
-    │   └── CannotEncode(TypeError)        the codec does not take this value
+    │   ├── UnknownFormat(ValueError, AssertionError)   no codec for this suffix
+    │   └── CannotEncode(TypeError, AssertionError)     the codec does not take this value
     ├── TaskError                          a task broke a rule of the engine
-    │   ├── NotRequired(ValueError)        load() of something that is not required
+    │   ├── NotRequired(ValueError, AssertionError)     load() of something that is not required
     │   ├── NothingDumped(RuntimeError)    run() finished without writing an output
     │   └── EmptyDump(AssertionError)      an empty frame was dumped, which is forbidden
     ├── LockTimeout(TimeoutError)          another process holds the lock of a task
@@ -351,7 +351,7 @@ class CodecError(KartError):
     """Base class of errors of file formats."""
 
 
-class UnknownFormat(CodecError, ValueError):
+class UnknownFormat(CodecError, ValueError, AssertionError):
     """No codec is known for the suffix of a file.
 
     Parameters
@@ -367,7 +367,7 @@ class UnknownFormat(CodecError, ValueError):
         super().__init__(f"No format for '{path}'. Known suffixes: {', '.join(self.known)}.")
 
 
-class CannotEncode(CodecError, TypeError):
+class CannotEncode(CodecError, TypeError, AssertionError):
     """A file format cannot store a value of this type.
 
     Parameters
@@ -389,7 +389,7 @@ class TaskError(KartError):
     """Base class of mistakes in the code of a task."""
 
 
-class NotRequired(TaskError, ValueError):
+class NotRequired(TaskError, ValueError, AssertionError):
     """`load()` of something that the task does not require.
 
     Parameters
