@@ -6,7 +6,8 @@
     ├── ConfigError(ValueError)            invalid key, value or file of the configuration
     │   ├── ConfigErrors                   several of them
     │   ├── EnvVarMissing                  a referenced environment variable is not set
-    │   └── ExtraMissing(ImportError)      the library of an extra is not installed
+    │   ├── ExtraMissing(ImportError)      the library of an extra is not installed
+    │   └── LockSettingsIncomplete(AssertionError)   parameters of a lock that do not fit together
     ├── PlanError
     │   ├── CyclicDependency(ValueError)   tasks depend on one another in a cycle
     │   ├── EndlessRequirements(RecursionError)  requires() never comes to an end
@@ -21,10 +22,10 @@
     │   ├── RequestFailed(OSError)         a service refused a request, or did not answer
     │   └── RecordsNotStored(OSError)      log files or records could not be stored
     ├── CodecError
-    │   ├── UnknownFormat(ValueError)      no codec for this suffix
-    │   └── CannotEncode(TypeError)        the codec does not take this value
+    │   ├── UnknownFormat(ValueError, AssertionError)   no codec for this suffix
+    │   └── CannotEncode(TypeError, AssertionError)     the codec does not take this value
     ├── TaskError                          a task broke a rule of the engine
-    │   ├── NotRequired(ValueError)        load() of something that is not required
+    │   ├── NotRequired(ValueError, AssertionError)     load() of something that is not required
     │   ├── NothingDumped(RuntimeError)    run() finished without writing an output
     │   ├── ReservedName(TypeError)        a parameter is called like something of the engine
     │   └── EmptyDump(AssertionError)      an empty frame was dumped, which is forbidden
@@ -219,6 +220,10 @@ class ExtraMissing(ConfigError, ImportError):
     def __init__(self, what: str, extra: str) -> None:
         self.what, self.extra = what, extra
         super().__init__(f"{what}: pip install 'kart-runtime[{extra}]'")
+
+
+class LockSettingsIncomplete(ConfigError, AssertionError):
+    """Parameters of a lock that do not fit together, such as a host without a port; the arguments of `ConfigError`."""
 
 
 @contextmanager
@@ -456,7 +461,7 @@ class CodecError(KartError):
     """Base class of errors of file formats."""
 
 
-class UnknownFormat(CodecError, ValueError):
+class UnknownFormat(CodecError, ValueError, AssertionError):
     """No codec is known for the suffix of a file.
 
     Parameters
@@ -472,7 +477,7 @@ class UnknownFormat(CodecError, ValueError):
         super().__init__(f"No format for '{path}'. Known suffixes: {', '.join(self.known)}.")
 
 
-class CannotEncode(CodecError, TypeError):
+class CannotEncode(CodecError, TypeError, AssertionError):
     """A file format cannot store a value of this type.
 
     Parameters
@@ -494,7 +499,7 @@ class TaskError(KartError):
     """Base class of mistakes in the code of a task."""
 
 
-class NotRequired(TaskError, ValueError):
+class NotRequired(TaskError, ValueError, AssertionError):
     """`load()` of something that the task does not require.
 
     Parameters

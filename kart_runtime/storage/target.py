@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, BinaryIO, Literal, Protocol, cast
 
@@ -204,21 +204,30 @@ class Target(luigi.Target):
 
     def dump(
         self,
-        value: Any,
+        obj: Any,
         labels: Mapping[str, str] | None = None,
         may_commit: Callable[[], None] | None = None,
+        *,
+        lock_at_dump: bool = True,  # noqa: ARG002 - gokart's form
+        task_params: Mapping[str, str] | None = None,  # noqa: ARG002
+        custom_labels: Mapping[str, str] | None = None,
+        required_task_outputs: Any = None,  # noqa: ARG002
     ) -> OutputRecord:
         """Store a value, completely or not at all; inside an attempt, together with the other outputs at its end.
 
         Parameters
         ----------
-        value
+        obj
             A value that the format supports.
         labels
             Texts to attach to the object; only for a store that `supports_labels`.
         may_commit
             Called when everything is written, just before it becomes visible; if it raises, nothing is stored. Not
             called inside an attempt, which commits all outputs of its `run()` together.
+        lock_at_dump, task_params, required_task_outputs
+            Arguments of gokart's, without effect: kart locks tasks, and `TaskOnKart.dump` makes the labels.
+        custom_labels
+            gokart's name of `labels`; ignored by a store that has none.
 
         Returns
         -------
@@ -230,6 +239,9 @@ class Target(luigi.Target):
         CannotEncode
             If the format does not support the value.
         """
+        value = obj
+        if custom_labels and labels is None and self.supports_labels:
+            labels = {str(name): str(text) for name, text in custom_labels.items()}
         if self.check is not None:
             self.check(value, "dump")
         try:
@@ -289,7 +301,7 @@ class Target(luigi.Target):
         return self._store.delete(self._key) or staged is not None
 
     def last_modification_time(self) -> datetime:
-        """Return when the value was stored, in local time.
+        """Return when the value was stored, in local time without a zone; of an object in S3, in UTC, as in gokart.
 
         Raises
         ------
@@ -299,7 +311,7 @@ class Target(luigi.Target):
         stat = self.stat()
         if stat is None:
             raise FileNotFoundError(f"{self.url} does not exist.")
-        return datetime.fromtimestamp(stat.modified)
+        return datetime.fromtimestamp(stat.modified, UTC if self.url.startswith("s3://") else None)
 
     def path(self) -> str:
         """Return the url; inside a `run()`, the file counts as one that the task has loaded."""
@@ -366,6 +378,7 @@ def make_model_target(
     save_function: Callable[[Any, str], Any],
     load_function: Callable[[str], Any] | None,
     unique_id: str | None = None,
+    task_lock_params: Any = None,  # noqa: ARG001 - gokart's form
 ) -> Target:
     """Return the target of a zip file that holds the files a value is saved to.
 
@@ -379,6 +392,8 @@ def make_model_target(
         As for `codecs.archive.Archive`.
     unique_id
         Id of the task. None: the name is used unchanged.
+    task_lock_params
+        Ignored, as in `make_target`.
     """
     return make_target(file_path, unique_id, Archive(save_function, load_function, temporary_directory))
 

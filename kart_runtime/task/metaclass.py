@@ -56,6 +56,16 @@ class TaskMeta(task_register.Register):
         # A notebook cell that is run again defines its class again: the new one counts where a task is found by name.
         known[:] = [other for other in known if other is cls or not _is_earlier(other, cls)]
 
+    @classmethod
+    def clear_instance_cache(metacls) -> None:  # noqa: N804
+        """Forget the task objects, of all classes, as luigi does."""
+        task_register.Register.clear_instance_cache()  # luigi's own would clear a dict of this metaclass
+
+    @classmethod
+    def disable_instance_cache(metacls) -> None:  # noqa: N804
+        """Make a new task object for each call from now on, for all classes, as luigi does."""
+        task_register.Register.disable_instance_cache()
+
     def __setattr__(cls, name: str, value: Any) -> None:  # noqa: N805
         _check_names(cls, {name: value})
         super().__setattr__(name, value)

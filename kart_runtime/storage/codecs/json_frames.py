@@ -19,6 +19,7 @@ from kart_runtime.storage.codecs.json_columns import NotKept
 _ROWS = 100_000
 """Rows that are written at a time."""
 
+
 def encoded(value: Any, lines: bool) -> tuple[dict[str, Any], list[Any]]:
     """Return the note of a frame or series, and its columns as JSON texts; `NotKept` names what would change."""
     import pandas as pd
