@@ -11,7 +11,7 @@ from typing import Any, Literal, TypedDict, TypeVar, Unpack, cast, overload
 
 import luigi
 
-from kart_runtime.errors import BuildFailed, RecordsNotStored, warn
+from kart_runtime.errors import BuildFailed, ObjectCorrupt, RecordsNotStored, warn
 from kart_runtime.execution.executors import Executors
 from kart_runtime.execution.locks import make_locks
 from kart_runtime.execution.working_folder import FixedFolder
@@ -191,9 +191,20 @@ def run_build(
             listener=listener,
             limits=Limits(settings.resources),
             changes=Changes(settings),
+            checks_types=settings.check_types,
         )
         summary = _run(roots, check_all, rerun, context, reports_warnings)
-        return summary, [_value(root) for root in roots] if summary.ok and return_values else []
+        if not (summary.ok and return_values):
+            return summary, []
+        try:
+            return summary, list(map(_value, roots))
+        except ObjectCorrupt as error:
+            if settings.on_corrupt != "recompute" or error.producer is None:
+                raise
+            warn(logger, "%s", error)
+            damaged = [error.producer]
+        summary = _run(roots, check_all, damaged, context, reports_warnings)
+        return summary, list(map(_value, roots)) if summary.ok else []
 
 
 @contextmanager

@@ -45,6 +45,7 @@ from kart_runtime.task.base import TaskOnKart, is_complete, kart_task, noop
 from kart_runtime.task.loading import output_of
 from kart_runtime.task.naming import lock_name
 from kart_runtime.task.nested import flatten, iter_flat
+from kart_runtime.task.origin import recorded_inputs
 from kart_runtime.task.parameters import using_overrides
 from kart_runtime.task.state import TaskRun, own_overrides
 
@@ -127,7 +128,8 @@ class Attempt:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle what goes to another process; there `run()` starts from its beginning."""
-        state = (self.replaces, self.task_run.expected, self._started, self._seconds)
+        run = self.task_run
+        state = (self.replaces, recorded_inputs(self.task), run.checks_types, self._started, self._seconds)
         return _remote_attempt, (self.task, self.locks, self.satisfied, *state)
 
     def run(self) -> Outcome:
@@ -296,10 +298,11 @@ def _remote_attempt(  # noqa: PLR0917
     satisfied: set[luigi.Task],
     replaces: bool,
     expected: Mapping[str, OutputRecord],
+    checks_types: bool,
     started: str,
     seconds: float,
 ) -> Attempt:
-    run = TaskRun(expected=expected)
+    run = TaskRun(expected=expected, checks_types=checks_types)
     return Attempt(task, locks, satisfied, run, replaces, _started=started, _seconds=seconds, _is_remote=True)
 
 

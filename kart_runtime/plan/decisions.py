@@ -139,7 +139,7 @@ class Plan:
             tasks[type(task).__name__, decision].append(task)
         for (name, decision), group in tasks.items():
             label = display_name(group[0]) if len(group) == 1 else f"{len(group)} tasks of {name}"
-            yield f"{label}: {decision.text}; the stored output is used as it is."
+            yield f"{label}: {decision.text}. {_CONSEQUENCES[decision.reason]}"
 
 
 def make_plan(
@@ -189,8 +189,26 @@ _NOT_NEEDED = Decision(Action.SKIP, Reason.NOT_NEEDED)
 _RERUN = Decision(Action.RUN, Reason.RERUN)
 _MAYBE = Decision(Action.MAYBE, Reason.UPSTREAM_RUNS)
 
+_CONSEQUENCES = {
+    Reason.CODE_CHANGED: "The stored output is used as it is.",
+    Reason.INPUT_CHANGED: "The stored output is used as it is.",
+    Reason.OUTPUT_CHANGED: "Loading it fails: accept it by `kart accept`, or delete it to compute it again.",
+}
+"""What follows if a change is no reason to run."""
+
 RUNNING = frozenset({Action.RUN, Action.MAYBE})
 """Actions of tasks that run, or may have to."""
+
+REPLACING = frozenset(
+    {
+        Reason.RERUN,
+        Reason.CODE_CHANGED,
+        Reason.INPUT_CHANGED,
+        Reason.OUTPUT_CHANGED,
+        Reason.OTHER_WRITER,
+    }
+)
+"""Reasons to run although all outputs may exist: each must be dumped again."""
 
 REASONS: Mapping[Difference, Reason] = {
     Difference.CODE: Reason.CODE_CHANGED,
@@ -385,7 +403,8 @@ def _decide(task: luigi.Task, changes: Changes) -> tuple[Decision, Any]:
             return _COMPLETE, None
         output = task.output()
         outputs = flatten(output)
-        missing = next((path_of(target) for target in outputs if not target.exists()), "")
+        pending = changes.pending(task)
+        missing = next((path_of(target) for target in outputs if not target.exists() or path_of(target) in pending), "")
     except (KartError, KeyboardInterrupt):
         raise
     except BaseException as error:  # also what is no Exception, such as the panics of polars

@@ -29,6 +29,7 @@ from kart_runtime.task.declared_type import check_value, declared_type
 from kart_runtime.task.metaclass import TaskMeta
 from kart_runtime.task.nested import iter_flat, map_structure
 from kart_runtime.task.object_labels import labels_of
+from kart_runtime.task.origin import is_from_other_task, recorded_outputs
 from kart_runtime.task.parameters import (
     ActiveOverrides,
     ExplicitBoolParameter,
@@ -273,6 +274,8 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
         outputs = list(iter_flat(self.output()))
         if not (outputs or without_outputs) or not all(target.exists() for target in outputs):
             return False
+        if is_from_other_task(self, outputs):
+            return False
         if self.strict_check or self.modification_time_check:
             inputs = list(iter_flat(self.input()))
             if not all(task.complete() for task in identity.dependencies(self)):
@@ -381,6 +384,7 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
             as_type=declared_type(type(self), TaskOnKart),
         )
         target.owner = self
+        target.records = recorded_outputs(self.workspace_directory)
         if self.schema is not None:
             target.check = partial(self._check_schema, target.url)
         return target
@@ -460,7 +464,8 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
         LockLost
             The task may have lost its lock; nothing is stored.
         """
-        if target is None and self.check_dump_type:
+        run = self._kart_run
+        if target is None and self.check_dump_type and (run is None or run.checks_types):
             check_value(self, obj, TaskOnKart)
         column_types.check_types(self.task_namespace, obj, type(self).__name__)
         if self.fail_on_empty_dump and column_types.is_empty_frame(obj):
@@ -468,7 +473,6 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
         target = loading.output_target(self, target)
         # targets in memory, and those of users, accept only the value
         labels = labels_of(self, custom_labels) if getattr(target, "supports_labels", False) else None
-        run = self._kart_run
         token = dumping.set(type(self).__name__)
         try:
             if run is not None and run.may_commit is not None and run.staged is None and isinstance(target, Target):

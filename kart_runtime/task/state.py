@@ -43,6 +43,7 @@ class TaskRun:
 
     In an attempt, `task` is the task, `staged` holds what has been dumped, by url, until all of it is committed, and
     `loaded` the checksums of what was loaded. `expected` are records of this build that its workers may not find.
+    `checks_types` says whether a dumped value must have the declared type.
     """
 
     output: Any = None
@@ -53,6 +54,7 @@ class TaskRun:
     staged: dict[str, StagedWrite] | None = None
     loaded: dict[str, str] = field(default_factory=dict)
     expected: Mapping[str, OutputRecord] = field(default_factory=dict)
+    checks_types: bool = True
 
     def commit(self, workspace: str) -> None:
         """Make everything that has been dumped visible, all or nothing."""

@@ -41,7 +41,7 @@ class TaskLockParams(NamedTuple):
     lock_extend_seconds: int
 
 
-class TaskLockException(LockTimeout):  # noqa: N818 - gokart's name
+class TaskLockException(LockTimeout):
     """Another process holds the lock.
 
     Parameters

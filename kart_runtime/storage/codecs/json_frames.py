@@ -83,8 +83,7 @@ def write(value: Any, file: BinaryIO, lines: bool, note: dict[str, Any], texts: 
     if len(set(names)) < len(names):
         raise CannotEncode("json", "columns of different names", "a frame with two columns of one name")
     parts = _rows(names, texts, "series" in note) if lines else _columns(names, texts, _keys(value.index, note), note)
-    for part in parts:
-        file.write(part)
+    file.writelines(parts)
     file.write(b"" if lines else b"\n")
     file.write(beside(note))
 
