@@ -63,7 +63,8 @@ class RunMetadata:
 
     def _logged(self, kind: str, otherwise: Any) -> Any:
         value = self._log_files().read(kind)
-        return otherwise if value is None else value
+        fits = isinstance(value, dict if isinstance(otherwise, dict) else float | int)  # a damaged file holds anything
+        return value if fits else otherwise
 
     @classmethod
     def restore(cls, unique_id: str) -> Any:
