@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from kart_runtime.errors import described, warn
+from kart_runtime.errors import CodecError, ObjectCorrupt
 from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.stores import background, is_remote, put
 from kart_runtime.storage.stores.local import LocalStore
@@ -92,10 +93,14 @@ class LogFiles:
         self._put(f"{self._key}{kind}{self._name}{LOG_FILES[kind]}", data)
 
     def read(self, kind: str) -> Any:
-        """Return the value in a log file; None if there is none, or a process died while it wrote it."""
+        """Return the value in a log file; None if there is none, or if it is damaged, with a warning."""
         target = Target(self.url(kind))
-        stat = target.stat()
-        return target.load() if stat is not None and stat.size else None
+        try:
+            stat = target.stat()
+            return target.load() if stat is not None and stat.size else None  # empty: a process died while it wrote it
+        except (ObjectCorrupt, CodecError, ImportError, MemoryError) as error:
+            logger.warning("Ignoring a log file that cannot be read: %s", error)
+            return None
 
 
 @lru_cache(maxsize=1)

@@ -14,6 +14,7 @@ from kart_runtime.errors import ConfigError, EnvVarMissing
 from kart_runtime.project.conf.tree import Branch, Node, node_at, origin_of, plain
 
 _ENVIRONMENT = re.compile(r"\$\{\s*oc\.env\s*:\s*([^},\s]+)")
+_SELECTED = re.compile(r"oc\.select:\s*([\w.\[\]-]+)")
 _REFERENCE = re.compile(r"\$\{\s*(\.*[^${}:]+?)\s*\}")
 
 
@@ -107,7 +108,8 @@ class Interpolation:
         # ${a.${b}}: which key is meant is only known when resolved, so it counts as secret when anything could be.
         if re.search(r"\$\{[^}]*\$\{", raw):
             return bool(_ENVIRONMENT.search(str(self._plain)))
-        return any(self._reference_is_secret(path, reference, seen) for reference in _REFERENCE.findall(raw))
+        references = (*_REFERENCE.findall(raw), *_SELECTED.findall(raw))
+        return any(self._reference_is_secret(path, reference, seen) for reference in references)
 
     def _reference_is_secret(self, path: tuple[str, ...], reference: str, seen: set[tuple[str, ...]]) -> bool:
         target = _target(path, reference)

@@ -158,6 +158,12 @@ def secret_names(cls: type, overrides: ActiveOverrides | None = None) -> frozens
     return _secret_names(cls, overrides) if overrides.by_class else frozenset()
 
 
+@lru_cache(maxsize=64)
+def has_secrets(overrides: ActiveOverrides) -> bool:
+    """Return whether any parameter of a configuration holds a secret."""
+    return any(override.secret for by_name in overrides.by_class.values() for override in by_name.values())
+
+
 @lru_cache(maxsize=1024)
 def _secret_names(cls: type, overrides: ActiveOverrides) -> frozenset[str]:
     return frozenset(name for name, override in _merged(cls, overrides).items() if override.secret)
