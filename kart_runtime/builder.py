@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, TypedDict, TypeVar, Unpack, cast, overload
 
@@ -14,7 +15,8 @@ from kart_runtime.execution.executors import Executors
 from kart_runtime.execution.locks import make_locks
 from kart_runtime.history.durations import estimate_durations
 from kart_runtime.history.ledger import Ledger
-from kart_runtime.plan.decisions import Action, make_plan
+from kart_runtime.plan.changes import Changes
+from kart_runtime.plan.decisions import make_plan
 from kart_runtime.schedule.event_log import build_logging
 from kart_runtime.schedule.events import Listener, Summary
 from kart_runtime.schedule.resources import Limits
@@ -26,6 +28,8 @@ from kart_runtime.task import identity
 from kart_runtime.task.base import TaskOnKart
 from kart_runtime.task.naming import display_name
 from kart_runtime.task.nested import map_structure
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -42,6 +46,10 @@ class BuildOptions(TypedDict, total=False):
     locks: str
     lock_wait: float
     value_cache_mb: int
+    code_changed: str
+    code_packages: Sequence[str]
+    on_corrupt: str
+    check_types: bool
 
 
 @overload
@@ -153,8 +161,14 @@ def run_build(
     on_event: Listener | None = None,
     log_level: int | None = None,
     check_all: bool = False,
+    rerun: Collection[luigi.Task] = (),
+    reports_warnings: bool = False,
 ) -> tuple[Summary, list[Any]]:
-    """Run tasks as one plan; return the summary, which holds the failures, and the values if all went well."""
+    """Run tasks as one plan; return the summary, which holds the failures, and the values if all went well.
+
+    `rerun` are tasks that run although they are complete. Warnings of the plan are logged, unless the caller
+    `reports_warnings` itself.
+    """
     settings.check()
     with (
         caching_values(settings.value_cache_mb * 1_000_000),
@@ -171,8 +185,9 @@ def run_build(
             ledger=ledger,
             listener=listener,
             limits=Limits(settings.resources),
+            changes=Changes(settings),
         )
-        summary = _run(roots, check_all, context)
+        summary = _run(roots, check_all, rerun, context, reports_warnings)
         return summary, [_value(root) for root in roots] if summary.ok and return_values else []
 
 
@@ -180,11 +195,20 @@ def _workspace(roots: Sequence[luigi.Task]) -> str:
     return next((root.workspace_directory for root in roots if isinstance(root, TaskOnKart)), "./resources/")
 
 
-def _run(roots: Sequence[luigi.Task], check_all: bool, context: BuildContext) -> Summary:
-    plan = make_plan(roots, check_all=check_all)
-    to_run = plan.with_action(Action.RUN)
+def _run(
+    roots: Sequence[luigi.Task],
+    check_all: bool,
+    rerun: Collection[luigi.Task],
+    context: BuildContext,
+    reports_warnings: bool,
+) -> Summary:
+    plan = make_plan(roots, check_all=check_all, changes=context.changes, rerun=rerun)
+    to_run = plan.to_run
     if context.workers > 1 and len(to_run) > 1:
         context = replace(context, seconds=estimate_durations(_workspace(roots)))
+    if not reports_warnings:
+        for line in plan.warning_lines():
+            logger.warning("%s", line)
     scheduler = Scheduler(plan, context)
     context.executors.open(to_run)
     if to_run and not context.executors.on_cluster:  # there the workers hold the locks
@@ -193,6 +217,7 @@ def _run(roots: Sequence[luigi.Task], check_all: bool, context: BuildContext) ->
     try:
         return scheduler.run()
     finally:
+        context.changes.save()
         _record_references(context.ledger, [task for task in scheduler.tasks if task not in plan.graph.index_of])
         _forget_build(scheduler.tasks)
 

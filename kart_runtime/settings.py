@@ -6,11 +6,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
 from kart_runtime.errors import ConfigError, closest_match
+
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "code_changed": ("warn", "rerun", "ignore"),
+    "on_corrupt": ("error", "recompute"),
+}
+"""Fields that take one of a few words."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,15 @@ class BuildSettings:
         Seconds to wait for a task that another process runs, counted while nothing else can start.
     value_cache_mb
         Megabytes of dumped values to keep in memory for tasks of this process. 0 disables the cache.
+    code_changed
+        What to do about a complete task whose code, or the content of whose inputs, is no longer what it was when the
+        task ran: "warn", "rerun" or "ignore".
+    code_packages
+        Installed packages, such as ``numpy``, whose version counts as code.
+    on_corrupt
+        What to do about a stored output whose bytes are not those that its task wrote: "error", or "recompute".
+    check_types
+        Whether a task may dump only values of the type that it declares, ``TaskOnKart[T]``.
     """
 
     executor: str | None = None
@@ -47,6 +62,10 @@ class BuildSettings:
     locks: str = "none"
     lock_wait: float = 600
     value_cache_mb: int = 256
+    code_changed: str = "warn"
+    code_packages: Sequence[str] = ()
+    on_corrupt: str = "error"
+    check_types: bool = True
 
     def with_options(self, options: Mapping[str, Any]) -> Self:
         """Return these settings with some fields replaced.
@@ -75,6 +94,10 @@ class BuildSettings:
         """Raise `ConfigError` if a number is out of range."""
         if self.value_cache_mb < 0:
             raise ConfigError("its size cannot be negative", key="value_cache_mb", expected="at least 0")
+        for name, words in CHOICES.items():
+            value = getattr(self, name)
+            if value not in words:
+                raise ConfigError(f"invalid value {value!r}", key=name, expected=f"one of {', '.join(words)}")
 
 
 @dataclass(frozen=True)

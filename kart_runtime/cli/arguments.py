@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,8 +12,9 @@ import luigi
 
 from kart_runtime.cli.messages import user_traceback
 from kart_runtime.errors import ConfigError, KartError, PlanError
-from kart_runtime.plan.decisions import Plan, make_plan
-from kart_runtime.plan.graph import build_graph
+from kart_runtime.plan.changes import Changes
+from kart_runtime.plan.decisions import Plan, is_external, make_plan
+from kart_runtime.plan.graph import Graph, build_graph
 from kart_runtime.project import Project, Session, open_project
 from kart_runtime.project.conf.sections import SECTIONS
 from kart_runtime.project.names import is_task_parameter, parameters
@@ -65,10 +66,43 @@ def tasks_from_args(session: Session, names: Sequence[str]) -> list[luigi.Task]:
     return list(tasks)
 
 
-def plan_from_args(session: Session, names: Sequence[str]) -> Plan:
+def plan_from_args(session: Session, names: Sequence[str], arguments: argparse.Namespace | None = None) -> Plan:
     """Return the plan of the tasks that a command line names, with every task checked for completeness."""
     with planning(session):
-        return make_plan(tasks_from_args(session, names), check_all=True)
+        roots = tasks_from_args(session, names)
+        roots, rerun = reruns_from_args(session, roots, names, arguments)
+        return make_plan(roots, check_all=True, changes=Changes(session.settings.run), rerun=rerun)
+
+
+def reruns_from_args(
+    session: Session, roots: list[luigi.Task], names: Sequence[str], arguments: argparse.Namespace | None
+) -> tuple[list[luigi.Task], set[luigi.Task]]:
+    """Return the tasks to run, and which of them to run although they are complete, as `--rerun` says."""
+    if getattr(arguments, "rerun_all", False):
+        return roots, {task for task in build_graph(roots).tasks if not is_external(task)}
+    if not getattr(arguments, "rerun", False):
+        return roots, set()
+    graph = build_graph([*roots, *_default_roots(session, names)])
+    again = downstream_of({*map(type, roots)}, graph)
+    # The named tasks, and those of their classes that the plan of run.task has, each with what depends on it.
+    return [task for task in graph.tasks if task in again], again
+
+
+def _default_roots(session: Session, names: Sequence[str]) -> list[luigi.Task]:
+    if not names or session.settings.run.task is None:
+        return []
+    try:
+        return [session.task()()]
+    except luigi.parameter.MissingParameterException:
+        return []
+
+
+def downstream_of(classes: Collection[type], graph: Graph) -> set[luigi.Task]:
+    """Return the tasks of some classes in a graph, and all that depend on them, without external ones."""
+    reached = bytearray(len(graph.tasks))
+    for index, task in enumerate(graph.tasks):
+        reached[index] = type(task) in classes or any(reached[dependency] for dependency in graph.upstream[index])
+    return {task for index, task in enumerate(graph.tasks) if reached[index] and not is_external(task)}
 
 
 @contextmanager

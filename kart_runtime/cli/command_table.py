@@ -48,6 +48,30 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         "--address", metavar="URL", help="address of a Dask scheduler, tcp://HOST:8786 (default: run.address)"
     )
     parser.add_argument("--quiet", action="store_true", help="print only failures and the summary")
+    _add_rerun(parser)
+
+
+def _add_plan(parser: argparse.ArgumentParser) -> None:
+    _add_words(parser, "task to plan")
+    _add_rerun(parser)
+
+
+def _add_rerun(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--rerun",
+        action="store_true",
+        help="run each TASK again, and what depends on it in the plan of run.task, although they are complete",
+    )
+    parser.add_argument("--rerun-all", action="store_true", help="run every task of the plan again")
+
+
+def _add_accept(parser: argparse.ArgumentParser) -> None:
+    _add_words(parser, "task whose changes do not matter", default="all tasks that run.task needs")
+
+
+def _add_verify(parser: argparse.ArgumentParser) -> None:
+    _add_words(parser, "task whose outputs to check", default="all tasks")
+    parser.add_argument("--fix", action="store_true", help="delete damaged outputs, so that the next run computes them")
 
 
 def _add_list(parser: argparse.ArgumentParser) -> None:
@@ -69,6 +93,9 @@ def _add_new_task(parser: argparse.ArgumentParser) -> None:
 
 def _add_clean(parser: argparse.ArgumentParser) -> None:
     _add_words(parser, "task whose files to delete", default="all tasks")
+    parser.add_argument(
+        "--downstream", action="store_true", help="include what depends on TASK in the plan of run.task"
+    )
     parser.add_argument("--yes", action="store_true", help=_YES)
 
 
@@ -123,6 +150,7 @@ examples:
   kart run EvaluateModels --quiet
   kart run TrainModel.max_depth=2 run.seed=1
   kart run --env prod
+  kart run TrainModel --rerun    train again, and evaluate again what depends on it
 """,
         _add_run,
         "run",
@@ -137,7 +165,7 @@ examples:
   kart plan TrainModel
   kart plan TrainModel.max_depth=2
 """,
-        lambda parser: _add_words(parser, "task to plan"),
+        _add_plan,
         "plan",
     ),
     Command(
@@ -217,6 +245,34 @@ examples:
 """,
         _add_clean,
         "clean",
+    ),
+    Command(
+        "accept",
+        "keep the outputs of changed tasks",
+        "State that a change of code or input does not matter: complete tasks whose code, or\n"
+        "whose inputs, have changed since they ran count as unchanged from now on. Nothing\n"
+        "runs.",
+        """\
+examples:
+  kart accept
+  kart accept TrainModel
+""",
+        _add_accept,
+        "accept",
+    ),
+    Command(
+        "verify",
+        "check stored outputs against their checksums",
+        "Read every output that a run has recorded, and compare its size and checksum.\n"
+        "Outputs without a record, such as those of gokart, are not checked.",
+        """\
+examples:
+  kart verify
+  kart verify TrainModel
+  kart verify --fix       delete damaged outputs
+""",
+        _add_verify,
+        "verify",
     ),
     Command(
         "gc",

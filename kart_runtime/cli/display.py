@@ -6,7 +6,9 @@ import importlib.util
 import os
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -16,13 +18,18 @@ import luigi
 from kart_runtime.cli.messages import user_traceback
 from kart_runtime.cli.task_labels import TaskLabels
 from kart_runtime.execution.attempt import AttemptState, Outcome
-from kart_runtime.plan.decisions import Action
+from kart_runtime.plan.decisions import Decision, Plan, Reason
 from kart_runtime.schedule.events import BuildFinished, Event, PlanMade, Summary, TaskFinished, TaskStarted
 from kart_runtime.storage.target import path_of
 from kart_runtime.task.nested import iter_flat
 
 _MAX_NOT_RUN = 20
 """Tasks that did not run to list by name; the first few explain as much as a thousand."""
+
+_EXPLAINED = frozenset(
+    {Reason.CODE_CHANGED, Reason.INPUT_CHANGED, Reason.OUTPUT_CHANGED, Reason.OTHER_WRITER, Reason.DELETED}
+)
+"""Reasons that a run states: they are not what a reader expects."""
 
 _MAX_LINES = 10
 """Completed tasks to list by name each time the bar is drawn; of more, only the number."""
@@ -62,9 +69,18 @@ class Display:
         elif isinstance(event, PlanMade):
             self.has_plan = True  # from here on, tasks may have run
             self._labels = TaskLabels(event.plan.tasks)
-            self._total = len(event.plan.with_action(Action.RUN))
+            self._total = len(event.plan.to_run)
+            self._planned(event.plan)
         elif isinstance(event, BuildFinished):
             self._summary = event.summary
+
+    def _planned(self, plan: Plan) -> None:
+        """Say what has changed since the tasks ran, and what was deleted and is not needed."""
+        for line in plan.warning_lines():
+            self._error(f"warning: {line}")
+        if not self._quiet:
+            for line in _explanations(plan):
+                self._line(line)
 
     def finish(self, summary: Summary) -> None:
         """Print the summary, each failure with its traceback in the project's code, and the tasks that were not run."""
@@ -129,6 +145,17 @@ class Display:
                 self._silent = True
                 with suppress(OSError, ValueError):
                     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _explanations(plan: Plan) -> Iterator[str]:
+    """Yield a line for the tasks of each class that run because of a change, or are deleted and not needed."""
+    groups: dict[tuple[str, Decision], int] = {}
+    for task, decision in zip(plan.tasks, plan.decisions, strict=True):
+        if decision.reason in _EXPLAINED:
+            key = (type(task).__name__, decision)
+            groups[key] = groups.get(key, 0) + 1
+    for (name, decision), number in islice(groups.items(), _MAX_NOT_RUN):
+        yield f"{name}{f' ({number} tasks)' if number > 1 else ''}: {decision.text}"
 
 
 class LiveDisplay(Display):

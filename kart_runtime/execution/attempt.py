@@ -70,6 +70,8 @@ class Outcome(NamedTuple):
         The exception and its traceback as text.
     waiting_for
         The tasks that a suspended `run()` waits for.
+    inputs
+        What was loaded, as pairs of a url and the checksum of the bytes.
     """
 
     state: AttemptState
@@ -81,6 +83,7 @@ class Outcome(NamedTuple):
     error: BaseException | None = None
     trace: str = ""
     waiting_for: tuple[luigi.Task, ...] = ()
+    inputs: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass

@@ -15,8 +15,7 @@ from kart_runtime.storage.codecs.pickles import PROTOCOL, Pickle
 from kart_runtime.storage.target import path_of
 from kart_runtime.storage.workspace import LOG_FILES
 from kart_runtime.task.base import TaskOnKart
-from kart_runtime.task.parameters import secret_names
-from kart_runtime.task.run_metadata import MASK
+from kart_runtime.task.run_metadata import visible_params
 
 
 class TaskLogWriter:
@@ -65,9 +64,3 @@ def _pickled(task_log: dict[str, Any]) -> bytes:
     buffer = BytesIO()
     Pickle().dump(task_log, buffer)
     return buffer.getvalue()
-
-
-def visible_params(task: TaskOnKart[Any]) -> dict[str, str]:
-    """Return the significant parameters as text, with secrets masked."""
-    params, secrets = task._texts(), secret_names(type(task), task._kart.overrides)
-    return {name: MASK if name in secrets else text for name, text in params.items()} if secrets else params

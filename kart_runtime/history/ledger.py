@@ -112,6 +112,10 @@ class Ledger:
         """Add the record of one attempt: the fields of `RunRecord`, without the run."""
         self._file(workspace).append(self._line(record))
 
+    def append_definitions(self, workspace: str, code: str, definitions: Mapping[str, str]) -> None:
+        """Add the definitions of a fingerprint of code: label to hash."""
+        self._file(workspace).append(json.dumps({"code": code, "definitions": dict(definitions)}) + "\n")
+
     def record_references(
         self, workspace: str, tasks: Mapping[str, Mapping[str, Sequence[str]]], optional: bool = False
     ) -> None:
@@ -137,9 +141,12 @@ class Ledger:
         params = ", ".join([f"{_quoted(name)}: {_quoted(text)}" for name, text in record["params"].items()])
         outputs = ", ".join(
             [
-                f'{{"url": {_quoted(url)}, "size": {size}, "checksum": "{checksum}"}}'
-                for url, size, checksum in record["outputs"]
+                f'{{"url": {_quoted(url)}, "size": {size}, "checksum": "{checksum}", "version": {_quoted(version)}}}'
+                for url, size, checksum, version in record["outputs"]
             ]
+        )
+        inputs = ", ".join(
+            [f"{_quoted(url)}: {_quoted(checksum)}" for url, checksum in dict(record.get("inputs", ())).items()]
         )
         seed = record["seed"]
         return (
@@ -147,7 +154,9 @@ class Ledger:
             f'"unique_id": "{record["unique_id"]}", "state": "{record["state"]}", "started": "{record["started"]}", '
             f'"seconds": {record["seconds"]:.6f}, "seed": {"null" if seed is None else seed}, '
             f'"params": {{{params}}}, "outputs": [{outputs}], "log_files": {_list_of(record["log_files"])}, '
-            f'"error": {_quoted(record["error"])}, "reason": {_quoted(record["reason"])}, "run_id": "{self.run_id}"}}\n'
+            f'"error": {_quoted(record["error"])}, "reason": {_quoted(record["reason"])}, '
+            f'"inputs": {{{inputs}}}, "origin": {_quoted(record.get("origin", ""))}, '
+            f'"code": "{record.get("code", "")}", "run_id": "{self.run_id}"}}\n'
         )
 
     def _file(self, workspace: str) -> _File:
@@ -155,7 +164,7 @@ class Ledger:
         file = self._files.get(place.base)
         if file is None:
             store, key = store_for(f"{place.runs}/{self.run_id}")
-            header = json.dumps(_header(self.run_id)) + "\n"
+            header = json.dumps(_header(self.run_id) | {"workspace": place.base}) + "\n"
             file = _Lines(key, header) if isinstance(store, LocalStore) else _Objects(store, key, header)
             self._files[place.base] = file
         return file

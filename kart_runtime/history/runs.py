@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 _PARALLEL_REQUESTS = 16
 """Number of files of runs to read from a remote store in parallel."""
 
-_SUFFIX = re.compile(r"(?:\.part\d+)?\.jsonl")
+_SUFFIX = re.compile(r"(?:\.part\d+)?\.jsonl$")
 _RUN_ID = re.compile(r"(\d{8}T\d{6}Z)-\w+")
 
 
@@ -63,6 +63,8 @@ class RunRecord:
         Reason for running the task.
     run_id
         The run that the attempt belongs to.
+    inputs
+        Loaded files, with the checksums of what was loaded; empty in records of earlier versions.
     """
 
     task: str
@@ -78,12 +80,14 @@ class RunRecord:
     error: str = ""
     reason: str = ""
     run_id: str = ""
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> RunRecord:
         """Return the record of a decoded line, without fields of later versions; raise TypeError if it is none."""
         fields = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
         fields["outputs"] = tuple(map(_stored, fields.get("outputs", ())))
+        fields["inputs"] = dict(fields.get("inputs", {}))
         fields["log_files"] = tuple(fields.get("log_files", ()))
         record = cls(**fields)
         texts = (record.task, record.module, record.unique_id, *record.log_files)
@@ -96,7 +100,7 @@ def _stored(values: Mapping[str, Any]) -> OutputRecord:
     checksum = values.get("checksum", "")
     if not checksum and values.get("sha256"):  # what versions before 0.1.0 wrote
         checksum = f"sha256:{values['sha256']}"
-    stored = OutputRecord(values.get("url", ""), values.get("size", 0), checksum)
+    stored = OutputRecord(values.get("url", ""), values.get("size", 0), checksum, values.get("version", ""))
     if not isinstance(stored.url, str):
         raise TypeError("no record of an output")
     return stored
@@ -152,14 +156,17 @@ def read_records(workspace: str) -> Iterator[RunRecord]:
 
 def list_runs(workspace: str) -> list[RunFiles]:
     """Return the runs of a workspace, oldest first."""
-    store, folder = runs_folder(workspace)
     files: dict[str, list[Stat]] = {}
-    for stat in _local_files(folder) if isinstance(store, LocalStore) else store.list(folder):
+    for stat in list_files(*runs_folder(workspace)):
         name = stat.key[stat.key.rfind("/") + 1 :]
-        suffix = _SUFFIX.search(name)
-        if suffix and suffix.end() == len(name) and stat.key == f"{folder}/{name}":
-            files.setdefault(name[: suffix.start()], []).append(stat)
+        files.setdefault(_SUFFIX.sub("", name), []).append(stat)
     return [RunFiles(run, tuple(stats)) for run, stats in sorted(files.items())]
+
+
+def list_files(store: Store, folder: str) -> list[Stat]:
+    """Return the files of the runs in a folder, oldest run first."""
+    files = _local_files(folder) if isinstance(store, LocalStore) else store.list(folder)
+    return sorted(stat for stat in files if _SUFFIX.search(stat.key) and stat.key.rfind("/") == len(folder))
 
 
 def read_runs(workspace: str, listed: Sequence[RunFiles]) -> Iterator[Run]:
@@ -266,7 +273,7 @@ def _decoded(line: str) -> dict[str, Any] | None:
 def _record(values: Mapping[str, Any]) -> Iterator[RunRecord]:
     try:
         yield RunRecord.from_json(values)
-    except (AttributeError, TypeError):
+    except (AttributeError, TypeError, ValueError):
         return
 
 

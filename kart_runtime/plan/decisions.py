@@ -8,27 +8,33 @@ complete tasks have is not needed and not checked. Tasks have indexes, so that a
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import luigi
 
 from kart_runtime.errors import KartError, OutputClash, PlanError
+from kart_runtime.plan.changes import Change, Changes, Difference
 from kart_runtime.plan.graph import Graph, build_graph
 from kart_runtime.storage.stores.listings import cached_listings
 from kart_runtime.storage.target import path_of
 from kart_runtime.task.base import TaskOnKart
+from kart_runtime.task.naming import display_name
 from kart_runtime.task.nested import flatten
+from kart_runtime.task.origin import other_writer
 from kart_runtime.task.parameters import using_overrides
-from kart_runtime.task.state import own_overrides
+from kart_runtime.task.state import identity_of, own_overrides
 
 
 class Action(enum.StrEnum):
     """What happens to a task."""
 
     RUN = "run"
+    MAYBE = "maybe"
+    """It runs if the tasks upstream of it that run give another result than before."""
     SKIP = "skip"
     MISSING = "missing"
     """An external input that does not exist: the tasks that require it cannot run."""
@@ -40,8 +46,14 @@ class Reason(enum.Enum):
     OUTPUT_MISSING = "its output does not exist"
     RERUN = "rerun is set"
     INCOMPLETE = "complete() returned False"
+    CODE_CHANGED = "its code changed"
+    INPUT_CHANGED = "its input changed"
+    OUTPUT_CHANGED = "its output changed"
+    OTHER_WRITER = "its output was written by another task"
+    UPSTREAM_RUNS = "runs if the results upstream change"
     EXTERNAL_MISSING = "external input not found"
     COMPLETE = "its output exists"
+    DELETED = "its output was deleted and is not needed"
     NOT_NEEDED = "not needed by any task to run"
 
 
@@ -82,6 +94,10 @@ class Plan:
         URL of an output to the tasks that will write it: one, or several of which one requires another.
     outputs
         What `output()` returned, by index, for the tasks that run.
+    changes
+        Comparison of the tasks with the records of their outputs.
+    warnings
+        Complete tasks that stay as they are although something has changed since they ran, and the reason.
     """
 
     roots: tuple[luigi.Task, ...]
@@ -89,6 +105,8 @@ class Plan:
     decisions: Sequence[Decision]
     writers: Mapping[str, list[luigi.Task]] = field(default_factory=dict)
     outputs: Mapping[int, Any] = field(default_factory=dict)
+    changes: Changes = field(default_factory=Changes)
+    warnings: Sequence[tuple[luigi.Task, Decision]] = ()
 
     @property
     def tasks(self) -> Sequence[luigi.Task]:
@@ -109,8 +127,28 @@ class Plan:
         """Return the tasks to which something happens, upstream before downstream."""
         return [task for task, decision in zip(self.tasks, self.decisions, strict=True) if decision.action is action]
 
+    @cached_property
+    def to_run(self) -> list[luigi.Task]:
+        """Return the tasks that run, or may have to, upstream before downstream."""
+        return [task for task, decision in zip(self.tasks, self.decisions, strict=True) if decision.action in RUNNING]
 
-def make_plan(roots: Sequence[luigi.Task], *, check_all: bool = False) -> Plan:
+    def warning_lines(self) -> Iterator[str]:
+        """Yield a line for each change because of which outputs may be out of date, with the tasks that it concerns."""
+        tasks: dict[tuple[str, Decision], list[luigi.Task]] = defaultdict(list)
+        for task, decision in self.warnings:
+            tasks[type(task).__name__, decision].append(task)
+        for (name, decision), group in tasks.items():
+            label = display_name(group[0]) if len(group) == 1 else f"{len(group)} tasks of {name}"
+            yield f"{label}: {decision.text}; the stored output is used as it is."
+
+
+def make_plan(
+    roots: Sequence[luigi.Task],
+    *,
+    check_all: bool = False,
+    changes: Changes | None = None,
+    rerun: Collection[luigi.Task] = (),
+) -> Plan:
     """Build the graph below some tasks and decide about each of them.
 
     Parameters
@@ -119,6 +157,10 @@ def make_plan(roots: Sequence[luigi.Task], *, check_all: bool = False) -> Plan:
         The requested tasks.
     check_all
         Check completeness of all tasks, also of those that nothing requires to run.
+    changes
+        Comparison of the tasks with the records of their outputs; says what a change leads to.
+    rerun
+        Tasks to run again, whether or not they are complete.
 
     Raises
     ------
@@ -128,46 +170,149 @@ def make_plan(roots: Sequence[luigi.Task], *, check_all: bool = False) -> Plan:
         Two different tasks would write one file.
     """
     graph = build_graph(roots)
-    decider = _Decider(graph)
+    decider = _Decider(graph, changes or Changes(), rerun)
     with cached_listings():
         decisions = decider.decide(roots, check_all)
-    return Plan(tuple(dict.fromkeys(roots)), graph, decisions, decider.writers, decider.outputs)
+    return Plan(
+        tuple(dict.fromkeys(roots)),
+        graph,
+        decisions,
+        decider.writers,
+        decider.outputs,
+        decider.changes,
+        decider.warnings,
+    )
 
 
 _COMPLETE = Decision(Action.SKIP, Reason.COMPLETE)
 _NOT_NEEDED = Decision(Action.SKIP, Reason.NOT_NEEDED)
 _RERUN = Decision(Action.RUN, Reason.RERUN)
+_MAYBE = Decision(Action.MAYBE, Reason.UPSTREAM_RUNS)
+
+RUNNING = frozenset({Action.RUN, Action.MAYBE})
+"""Actions of tasks that run, or may have to."""
+
+REASONS: Mapping[Difference, Reason] = {
+    Difference.CODE: Reason.CODE_CHANGED,
+    Difference.INPUT: Reason.INPUT_CHANGED,
+    Difference.OUTPUT: Reason.OUTPUT_CHANGED,
+}
+"""Kind of a change to the reason that it gives."""
 
 
 class _Decider:
     """Decides about the tasks of one graph, and collects who would write what."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, changes: Changes, rerun: Collection[luigi.Task]) -> None:
         self._graph = graph
+        self._rerun = rerun
+        self.changes = changes
         self.writers: dict[str, list[luigi.Task]] = {}
         self.outputs: dict[int, Any] = {}
+        self.warnings: list[tuple[luigi.Task, Decision]] = []
+        self._decided: dict[int, tuple[Decision, Any]] = {}
+        self._downstream: dict[int, dict[str, None]] = {}
+        """Index to the names of the classes that require the task; made when it is first asked for."""
 
     def decide(self, roots: Iterable[luigi.Task], check_all: bool) -> list[Decision]:
-        tasks, upstream = self._graph.tasks, self._graph.upstream
-        decisions = [_NOT_NEEDED] * len(tasks)
-        needed = bytearray(len(tasks))
+        forced = self._forced()
+        needed = bytearray(len(self._graph.tasks))
         for root in roots:
             needed[self._graph.index_of[root]] = True
-        for index in range(len(tasks) - 1, -1, -1):
-            task = tasks[index]
-            if needed[index]:
-                decision, output = _decision(task)
-                decisions[index] = decision
-                if decision.action is Action.RUN:
-                    for dependency in upstream[index]:
-                        needed[dependency] = True
-                    self.outputs[index] = output
-                    self._note_writers(task, output)
-            elif check_all:
-                decision, _ = _decision(task)
-                skipped = decision.action is Action.SKIP
-                decisions[index] = decision if skipped else Decision(Action.SKIP, Reason.NOT_NEEDED, decision.text)
+        decisions = self._from_downstream(needed, forced)
+        while self.changes.reruns and self._add_maybe(decisions, forced):
+            decisions = self._from_downstream(needed, forced)
+        for index in range(len(decisions) - 1, -1, -1):
+            decision = decisions[index]
+            if decision.action in RUNNING:
+                self._note_writers(self._graph.tasks[index], self._output(index))
+            elif decision is _NOT_NEEDED:
+                decisions[index] = self._not_needed(index, check_all)
         return decisions
+
+    def _forced(self) -> dict[int, Decision]:
+        """Return the tasks that run, whether or not another one needs them, because of a change or by request."""
+        forced: dict[int, Decision] = {}
+        changes, rerun = self.changes, self._rerun
+        for index, task in enumerate(self._graph.tasks):
+            if rerun and task in rerun:
+                forced[index] = _RERUN
+                continue
+            change = changes.of(task)
+            if change is not None:
+                self._add_change(index, task, change, forced)
+            elif is_configured_to_rerun(task):
+                forced[index] = _RERUN
+        return forced
+
+    def _add_change(self, index: int, task: luigi.Task, change: Change, forced: dict[int, Decision]) -> None:
+        reruns = self.changes.recomputes if change.kind is Difference.OUTPUT else self.changes.reruns
+        decision = Decision(Action.RUN if reruns else Action.SKIP, REASONS[change.kind], change.detail)
+        if reruns:
+            forced[index] = decision
+        else:
+            self.warnings.append((task, decision))
+
+    def _from_downstream(self, needed: bytearray, forced: Mapping[int, Decision]) -> list[Decision]:
+        """Return the decisions, made from downstream to upstream: what a task that runs requires is needed."""
+        upstream = self._graph.upstream
+        decisions = [_NOT_NEEDED] * len(needed)
+        for index in range(len(needed) - 1, -1, -1):
+            decision = forced.get(index)
+            if decision is None:
+                if not needed[index]:
+                    continue
+                decision, _ = self._decided.get(index) or self._decide(index)
+            decisions[index] = decision
+            if decision.action in RUNNING:
+                for dependency in upstream[index]:
+                    needed[dependency] = True
+        return decisions
+
+    def _add_maybe(self, decisions: Sequence[Decision], forced: dict[int, Decision]) -> bool:
+        """Add the tasks that run if tasks upstream give another result; return whether there are any."""
+        running = bytearray(decision.action in RUNNING for decision in decisions)
+        before = len(forced)
+        for index, task in enumerate(self._graph.tasks):
+            if running[index] or not any(running[dependency] for dependency in self._graph.upstream[index]):
+                continue
+            record = self.changes.record(task)
+            if record is not None and record.inputs is not None:
+                forced[index] = _MAYBE
+                running[index] = True
+        return len(forced) > before
+
+    def _decide(self, index: int) -> tuple[Decision, Any]:
+        decided = self._decided[index] = _decision(self._graph.tasks[index], self.changes)
+        return decided
+
+    def _output(self, index: int) -> Any:
+        """Return what `output()` of a task that runs returns."""
+        output = (
+            self._decided[index][1] if index in self._decided else _under_overrides(_output, self._graph.tasks[index])
+        )
+        self.outputs[index] = output
+        return output
+
+    def _not_needed(self, index: int, check_all: bool) -> Decision:
+        task = self._graph.tasks[index]
+        if not check_all:
+            return _NOT_NEEDED
+        decision, _ = self._decided.get(index) or self._decide(index)
+        if decision.action is Action.SKIP:
+            return decision
+        if decision.reason is Reason.OUTPUT_MISSING and self.changes.record(task) is not None:
+            return Decision(Action.SKIP, Reason.DELETED, self._users(index))
+        return Decision(Action.SKIP, Reason.NOT_NEEDED, decision.text)
+
+    def _users(self, index: int) -> str:
+        """Return the tasks that use the result of a task, as text."""
+        if not self._downstream:
+            for user, upstream in zip(self._graph.tasks, self._graph.upstream, strict=True):
+                for dependency in upstream:
+                    self._downstream.setdefault(dependency, {})[type(user).__name__] = None
+        users = list(self._downstream.get(index, ()))
+        return f"its result is used by {', '.join(users[:3])}{' and others' if len(users) > 3 else ''}"
 
     def _note_writers(self, task: luigi.Task, output: Any) -> None:
         for target in flatten(output):
@@ -192,16 +337,46 @@ def _requires(graph: Graph, task: luigi.Task, other: luigi.Task) -> bool:
     return index is not None and other_index is not None and other_index in graph.upstream[index]
 
 
-def _decision(task: luigi.Task) -> tuple[Decision, Any]:
-    """Return what happens to a task, and its output if that was asked for."""
+def is_configured_to_rerun(task: luigi.Task) -> bool:
+    """Return whether the configuration, and not the code, says that a task runs again."""
+    identity = identity_of(task)
+    if identity is None or not getattr(task, "rerun", False):
+        return False
+    overrides = identity.overrides.by_class
+    return bool(overrides) and any("rerun" in overrides.get(cls, ()) for cls in type(task).__mro__)
+
+
+def is_external(task: luigi.Task) -> bool:
+    """Return whether a task has no `run()`: its output comes from elsewhere."""
+    return task.run is None or task.run == NotImplemented or isinstance(task, luigi.ExternalTask)
+
+
+def _decision(task: luigi.Task, changes: Changes) -> tuple[Decision, Any]:
+    """Return what happens to a task that is needed, and its output if that was asked for."""
+    return _under_overrides(lambda task: _decide(task, changes), task)
+
+
+R = TypeVar("R")
+
+
+def _under_overrides(function: Callable[[luigi.Task], R], task: luigi.Task) -> R:
     overrides = own_overrides(task)
     if overrides is None:
-        return _decide(task)
+        return function(task)
     with using_overrides(overrides):
-        return _decide(task)
+        return function(task)
 
 
-def _decide(task: luigi.Task) -> tuple[Decision, Any]:
+def _output(task: luigi.Task) -> Any:
+    try:
+        return task.output()
+    except KartError:
+        raise
+    except Exception as error:
+        raise PlanError(f"{task}: its output() raised {type(error).__name__}: {error}") from error
+
+
+def _decide(task: luigi.Task, changes: Changes) -> tuple[Decision, Any]:
     try:
         if isinstance(task, TaskOnKart) and task.rerun:
             return _RERUN, task.output()
@@ -215,11 +390,23 @@ def _decide(task: luigi.Task) -> tuple[Decision, Any]:
         raise
     except Exception as error:
         raise PlanError(f"{task}: its completeness check raised {type(error).__name__}: {error}") from error
+    other = ""
     if by_outputs and outputs and not missing:
-        return _COMPLETE, output
-    if task.run is None or task.run == NotImplemented or isinstance(task, luigi.ExternalTask):
-        return Decision(Action.MISSING, Reason.EXTERNAL_MISSING, missing), output
+        other = _other_writer(task, outputs, changes)
+        if not other:
+            return _COMPLETE, output
+    if is_external(task):
+        return (_COMPLETE if other else Decision(Action.MISSING, Reason.EXTERNAL_MISSING, missing)), output
+    if other:
+        return Decision(Action.RUN, Reason.OTHER_WRITER, other), output
     return Decision(Action.RUN, Reason.OUTPUT_MISSING if missing else Reason.INCOMPLETE, missing), output
+
+
+def _other_writer(task: luigi.Task, outputs: Sequence[Any], changes: Changes) -> str:
+    if "_kart" not in task.__dict__:
+        return ""
+    records = changes.records(cast("TaskOnKart[object]", task).workspace_directory)
+    return other_writer(task, map(path_of, outputs), records)
 
 
 def _is_judged_by_outputs(task: luigi.Task) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from kart_runtime.plan.decisions import Action, Plan
+from kart_runtime.plan.decisions import RUNNING, Plan
 
 TaskClass = tuple[str, str]
 """Module and name of a task class."""
@@ -19,7 +19,7 @@ def critical_path_lengths(plan: Plan, seconds: Mapping[TaskClass, float]) -> Seq
     graph = plan.graph
     length = [0.0] * len(graph.tasks)
     for index in range(len(length) - 1, -1, -1):  # downstream before upstream
-        if plan.decisions[index].action is Action.RUN:
+        if plan.decisions[index].action in RUNNING:
             cls = type(graph.tasks[index])
             length[index] += seconds.get((cls.__module__, cls.__name__), default)
         for dependency in graph.upstream[index]:

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import luigi
 
@@ -22,15 +23,17 @@ from kart_runtime.execution.attempt import Attempt, AttemptState, Outcome
 from kart_runtime.execution.executors import Executors, requested_executor
 from kart_runtime.execution.executors.base import Finishing, TaskExecutor
 from kart_runtime.execution.locks import Locks
-from kart_runtime.execution.log_writer import visible_params
 from kart_runtime.history.ledger import Ledger
-from kart_runtime.plan.decisions import Action, Plan, Reason, check_output_clash, make_plan
+from kart_runtime.history.records import TaskRecord
+from kart_runtime.plan.changes import Changes
+from kart_runtime.plan.decisions import RUNNING, Action, Decision, Plan, Reason, check_output_clash, make_plan
 from kart_runtime.schedule.critical_path import TaskClass, critical_path_lengths
 from kart_runtime.schedule.events import BuildFinished, Event, Listener, PlanMade, Summary, TaskFinished, TaskStarted
 from kart_runtime.schedule.ready_queue import Node, NodeState, ReadyQueue, find_cycle
 from kart_runtime.schedule.resources import Limits
-from kart_runtime.task.base import kart_task
+from kart_runtime.task.base import TaskOnKart, kart_task
 from kart_runtime.task.naming import display_name
+from kart_runtime.task.run_metadata import visible_params
 from kart_runtime.task.state import TaskRun
 
 logger = logging.getLogger(__name__)
@@ -60,6 +63,8 @@ class BuildContext:
         Receiver of events, or None.
     limits
         Limits of the resources.
+    changes
+        Comparison of the tasks with the records of their outputs.
     seconds
         Mean duration of the tasks of a class, by module and name.
     """
@@ -71,6 +76,7 @@ class BuildContext:
     ledger: Ledger
     listener: Listener | None
     limits: Limits
+    changes: Changes = field(default_factory=Changes)
     seconds: Mapping[TaskClass, float] = field(default_factory=dict)
 
 
@@ -128,7 +134,7 @@ class Scheduler:
         """Add the tasks of a plan that are new, or were not needed until now; `after` is the path that follows them."""
         lengths = critical_path_lengths(plan, self._context.seconds) if self._context.workers > 1 else None
         # Before anything is changed, because these may raise.
-        to_run = plan.with_action(Action.RUN)
+        to_run = plan.to_run
         needs = {task: amounts for task in to_run if (amounts := self._context.limits.needs_of(task))}
         for cls in set(map(type, to_run)):
             self._context.executors.check_requested(cls)
@@ -141,7 +147,7 @@ class Scheduler:
             if node.state is not NodeState.IDLE:
                 continue
             decision = plan.decisions[index]
-            if decision.action is Action.RUN:
+            if decision.action in RUNNING:
                 node.decision, node.output = decision, plan.outputs[index]
                 node.path_length = lengths[index] + after if lengths else 0.0
                 node.needs = needs.get(task, ()) if needs else ()
@@ -188,7 +194,24 @@ class Scheduler:
             node = self._ready.next()
             if node is None:
                 break
-            self._start(node)
+            if node.decision is not None and node.decision.action is Action.MAYBE and not self._must_run(node):
+                self._end_unchanged(node)
+            else:
+                self._start(node)
+
+    def _must_run(self, node: Node) -> bool:
+        """Return whether a task runs because what it loaded has changed, now that all upstream of it is done."""
+        changes = self._context.changes
+        if changes.has_same_inputs(node.task):
+            return False
+        node.decision = Decision(Action.RUN, Reason.INPUT_CHANGED, changes.input_change(node.task))
+        return True
+
+    def _end_unchanged(self, node: Node) -> None:
+        """Leave a task as it is: all that it loaded has been computed again with the same content."""
+        node.output = None
+        self._counts[Reason.COMPLETE] += 1
+        self._finish(node)
 
     def _start(self, node: Node) -> None:
         if node.attempt is None:
@@ -300,11 +323,15 @@ class Scheduler:
             for dependent in node.dependents:
                 self._block(dependent, node.task)
             return
-        node.state = NodeState.DONE
         self._counts[outcome.state] += 1
         task = kart_task(node.task)
         if task is not None:
             task._kart_reran = True  # it may have run in another process
+        self._finish(node)
+
+    def _finish(self, node: Node) -> None:
+        """Unblock the tasks that wait for one that is complete."""
+        node.state = NodeState.DONE
         for dependent in node.dependents:
             if dependent.state is NodeState.WAITING:
                 dependent.n_pending -= 1
@@ -318,7 +345,7 @@ class Scheduler:
     def _suspend(self, node: Node, outcome: Outcome) -> None:
         """Add the tasks that a task has yielded; it is ready again when they are done."""
         try:
-            plan = make_plan(outcome.waiting_for)
+            plan = make_plan(outcome.waiting_for, changes=self._context.changes)
             self._check_output_clash(plan)
             self._add(plan, after=node.path_length)
         except KartError as error:  # the yielded tasks cannot run: only this one fails
@@ -362,11 +389,36 @@ class Scheduler:
             "seed": outcome.seed,
             "params": visible_params(task),
             "outputs": outcome.stored,
+            "inputs": outcome.inputs,
             "log_files": outcome.log_files,
             "error": f"{type(error).__name__}: {error}" if error is not None else "",
             "reason": node.decision.text if node.decision is not None else "",
+            "origin": self._context.changes.origin(type(task)),
+            "code": self._context.changes.code(type(task)).fingerprint,
         }
         self._context.ledger.append(task.workspace_directory, record)
+        if outcome.state is AttemptState.DONE:
+            self._index(task, outcome, record)
+
+    def _index(self, task: TaskOnKart[Any], outcome: Outcome, record: Mapping[str, Any]) -> None:
+        """Add what an attempt has written to the records that tasks are compared with."""
+        ledger, changes = self._context.ledger, self._context.changes
+        records = changes.records(task.workspace_directory)
+        if records.add_definitions(record["code"], changes.code(type(task)).definitions):
+            ledger.append_definitions(task.workspace_directory, record["code"], records.definitions(record["code"]))
+        records.own_file(ledger.run_id)
+        records.add(
+            TaskRecord(
+                record["unique_id"],
+                record["module"],
+                record["task"],
+                record["origin"],
+                record["code"],
+                ledger.run_id,
+                outcome.stored,
+                dict(outcome.inputs),
+            )
+        )
 
     def _summary(self, interrupted: bool = False) -> Summary:
         states = Counter(node.state for node in self._nodes.values())

@@ -34,11 +34,14 @@ class OutputRecord(NamedTuple):
         Bytes.
     checksum
         Checksum of the bytes, as ``algorithm:hexadecimal digits``; empty for a value that is not stored as bytes.
+    version
+        Version of the file or object, as in `Stat`: as long as it is the same, so are the bytes.
     """
 
     url: str
     size: int
     checksum: str
+    version: str = ""
 
 
 class Target(luigi.Target):
@@ -175,7 +178,8 @@ class Target(luigi.Target):
             content = file.content() if remote and cache is not None and hasattr(file, "content") else None
         if remote and cache is not None:  # only now is it certain that it is stored
             cache.put(self.url, value, self._codec, self.as_type, THIS_PROCESS, content)
-        return OutputRecord(self.url, checksum_file.size, checksum_file.checksum())
+        version = getattr(file, "version", "")
+        return OutputRecord(self.url, checksum_file.size, checksum_file.checksum(), version)
 
     def remove(self) -> bool:
         """Delete the value; return whether there was one."""

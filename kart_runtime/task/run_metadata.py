@@ -88,3 +88,9 @@ def _informed(param: Any, value: Any) -> str:
     if isinstance(param, TaskInstanceParameter):
         return f"{type(value).__name__}-{value.make_unique_id()}"
     return str(param.serialize(value))
+
+
+def visible_params(task: Any) -> dict[str, str]:
+    """Return the significant parameters as text, with secrets masked."""
+    params, secrets = task._texts(), secret_names(type(task), task._kart.overrides)
+    return {name: MASK if name in secrets else text for name, text in params.items()} if secrets else params

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
+from collections.abc import Collection
 
 import luigi
 
-from kart_runtime.cli.arguments import open_session, resolve_names
+from kart_runtime.cli.arguments import downstream_of, open_session, planning, resolve_names, tasks_from_args
 from kart_runtime.cli.deletion import dry_run_summary, report_deletion, size_lines, workspaces
 from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.history.cleanup.files import RemovalResult
 from kart_runtime.history.cleanup.recorded import recorded_files
+from kart_runtime.plan.graph import build_graph
+from kart_runtime.project import Session
 
 
 def execute(arguments: argparse.Namespace) -> int:
     """Print what is or would be deleted, by task, with its size."""
     session, names = open_session(arguments)
-    classes = {_identity(session.tasks[name]) for name in resolve_names(session, names)}
+    tasks = {session.tasks[name] for name in resolve_names(session, names)}
     with session:
+        users = _users(session, tasks) if tasks else set()
+        classes = {_identity(task) for task in (tasks | users if arguments.downstream else tasks)}
         recorded = [recorded_files(workspace, session.project.root, classes) for workspace in workspaces(session)]
     by_task: dict[str, dict[str, int]] = defaultdict(dict)
     for workspace_files in recorded:
@@ -35,9 +40,27 @@ def execute(arguments: argparse.Namespace) -> int:
         result = RemovalResult()
         for workspace_files in recorded:
             result.delete(workspace_files.files, workspace_files.sizes())
+        if users and result.deleted and not arguments.downstream:
+            print(
+                f"What depends on {_names(tasks)} was not deleted: {_names(users)}. Where that is complete, the "
+                "deleted results are not needed and not computed again. To delete it, too, pass --downstream."
+            )
         return report_deletion(result.deleted.values(), result.failed)
     return ExitCode.OK
 
 
 def _identity(task: type[luigi.Task]) -> tuple[str, str]:
     return task.__module__, task.__name__
+
+
+def _users(session: Session, tasks: Collection[type[luigi.Task]]) -> set[type[luigi.Task]]:
+    """Return the classes of what depends on some tasks in the plan of `run.task`."""
+    if session.settings.run.task is None:
+        return set()
+    with planning(session):
+        graph = build_graph(tasks_from_args(session, []))
+    return {type(task) for task in downstream_of(tasks, graph)} - set(tasks)
+
+
+def _names(tasks: Collection[type[luigi.Task]]) -> str:
+    return ", ".join(sorted(task.__name__ for task in tasks))

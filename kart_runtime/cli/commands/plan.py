@@ -16,7 +16,7 @@ def execute(arguments: argparse.Namespace) -> int:
     """Print one line for each task, and the counts."""
     session, names = open_session(arguments)
     with session:
-        plan = plan_from_args(session, names)
+        plan = plan_from_args(session, names, arguments)
         labels = TaskLabels(plan.tasks)
         rows = [
             (decision.action.value, labels(task), short_id(task), decision.text)
@@ -24,15 +24,17 @@ def execute(arguments: argparse.Namespace) -> int:
         ]
         for line in columns(rows):
             print(line)
+        for line in plan.warning_lines():
+            print(f"warning: {line}")
         print(counts(plan))
     return ExitCode.OK
 
 
 def counts(plan: Plan) -> str:
     """Return a plan in one line: the number of tasks, and how many would run or are complete."""
-    to_run, missing = (len(plan.with_action(action)) for action in (Action.RUN, Action.MISSING))
-    not_needed = sum(decision.reason is Reason.NOT_NEEDED for decision in plan.decisions)
-    complete = len(plan.tasks) - to_run - missing - not_needed
-    optional = ((not_needed, "not needed"), (missing, "missing"))
+    to_run, maybe, missing = (len(plan.with_action(action)) for action in (Action.RUN, Action.MAYBE, Action.MISSING))
+    not_needed = sum(decision.reason in (Reason.NOT_NEEDED, Reason.DELETED) for decision in plan.decisions)
+    complete = len(plan.tasks) - to_run - maybe - missing - not_needed
+    optional = ((maybe, "to run if results change"), (not_needed, "not needed"), (missing, "missing"))
     rest = "".join(f", {number} {state}" for number, state in optional if number)
     return f"{counted(len(plan.tasks), 'task')}: {to_run} to run, {complete} complete{rest}"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import luigi
 
 from kart_runtime.builder import run_build
-from kart_runtime.cli.arguments import as_plan_error, open_session, planning, tasks_from_args
+from kart_runtime.cli.arguments import as_plan_error, open_session, planning, reruns_from_args, tasks_from_args
 from kart_runtime.cli.display import make_display
 from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.logs import logging_as
@@ -25,16 +25,18 @@ def execute(arguments: argparse.Namespace) -> int:
     session, names = open_session(arguments)
     with session, logging_as(session.settings.logging):
         with planning(session):
-            roots = tasks_from_args(session, names)
-        return _run(session, roots, quiet=arguments.quiet)
+            roots, rerun = reruns_from_args(session, tasks_from_args(session, names), names, arguments)
+        return _run(session, roots, rerun, quiet=arguments.quiet)
 
 
-def _run(session: Session, roots: Sequence[luigi.Task], *, quiet: bool) -> ExitCode:
+def _run(session: Session, roots: Sequence[luigi.Task], rerun: Collection[luigi.Task], *, quiet: bool) -> ExitCode:
     display = make_display(session.project.package_folder, quiet=quiet)
     try:
         with display:
             # All tasks are checked, because the summary counts the complete ones.
-            summary, _ = run_build(roots, session.settings.run, on_event=display.show, check_all=True)
+            summary, _ = run_build(
+                roots, session.settings.run, on_event=display.show, check_all=True, rerun=rerun, reports_warnings=True
+            )
     except KeyboardInterrupt:
         display.interrupted()
         return ExitCode.INTERRUPTED

@@ -14,7 +14,12 @@ from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.task_labels import TaskLabels
 from kart_runtime.plan.decisions import Action, Plan, Reason
 
-_STATES = {Action.RUN: "to run", Action.SKIP: "done", Action.MISSING: "missing"}
+_STATES = {
+    Action.RUN: "to run",
+    Action.MAYBE: "to run if results change",
+    Action.SKIP: "done",
+    Action.MISSING: "missing",
+}
 _UNICODE = ("├── ", "└── ", "│   ", "    ")
 _ASCII = ("|-- ", "`-- ", "|   ", "    ")
 
@@ -51,7 +56,7 @@ def tree_lines(plan: Plan, strokes: tuple[str, str, str, str]) -> Iterator[str]:
 
 def _state(plan: Plan, task: luigi.Task) -> str:
     decision = plan.decision_by_task[task]
-    return "not needed" if decision.reason is Reason.NOT_NEEDED else _STATES[decision.action]
+    return "not needed" if decision.reason in (Reason.NOT_NEEDED, Reason.DELETED) else _STATES[decision.action]
 
 
 def _is_ascii() -> bool:

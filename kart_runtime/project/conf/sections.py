@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import logging
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args, get_origin, get_type_hints
 
 from kart_runtime.errors import closest_match
 from kart_runtime.execution import executors, locks
-from kart_runtime.settings import LoggingSettings, RunSettings
+from kart_runtime.settings import CHOICES, LoggingSettings, RunSettings
 from kart_runtime.task.parameters import as_found
 
 SECTIONS: dict[str, dict[str, Any]] = {"run": get_type_hints(RunSettings), "logging": get_type_hints(LoggingSettings)}
@@ -34,6 +34,7 @@ _WORDS = {
 _CHOICES = {
     "run.executor": executors.KINDS,
     "logging.level": tuple(logging.getLevelNamesMapping()),
+    **{f"run.{name}": words for name, words in CHOICES.items()},
 }
 
 
@@ -42,6 +43,8 @@ def check(section: str, name: str, value: object, text: str | None = None) -> ob
     declared = SECTIONS[section][name]
     if get_origin(declared) is Mapping:
         return _checked_amounts(value)
+    if get_origin(declared) is Sequence:
+        return _checked_names(value)
     kinds = get_args(declared) if isinstance(declared, types.UnionType) else (declared,)
     if str in kinds and text is not None and value is not None:
         value = text
@@ -60,6 +63,12 @@ def _checked_amounts(value: object) -> dict[str, float]:
         if isinstance(amount, bool) or not isinstance(amount, int | float) or amount < 0:
             raise ValueError(f"expected {expected}, got {as_found(amount)} for '{name}'")
     return dict(value)
+
+
+def _checked_names(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
+        raise ValueError(f"expected a list of names, for example [numpy, pandas], got {as_found(value)}")
+    return tuple(value)
 
 
 _MINIMUM = {

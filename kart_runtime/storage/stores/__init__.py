@@ -33,11 +33,14 @@ class Stat(NamedTuple):
         Its size in bytes.
     modified
         When it was written, in seconds since the epoch (UTC).
+    version
+        A text that changes whenever the object is replaced; empty if the store has none.
     """
 
     key: str
     size: int
     modified: float
+    version: str = ""
 
 
 class Store(Protocol):
@@ -98,7 +101,8 @@ class Store(Protocol):
         Returns
         -------
         context manager
-            It gives a binary file. Only its `write` is needed, which takes any contiguous buffer.
+            It gives a binary file. Only its `write` is needed, which takes any contiguous buffer. After the block its
+            attribute `version`, if it has one, is the version of the new object, as in `Stat`.
         """
         ...
 

@@ -69,7 +69,7 @@ class GCSStore(ObjectStore):
         bucket, name = split(key)
         with self._request(key, "look for"):
             blob = _bucket(bucket).get_blob(name, **_retries())
-        return None if blob is None else Stat(key, int(blob.size), blob.time_created.timestamp())
+        return None if blob is None else _stat_of(key, blob)
 
     def get(self, key: str, start: int, length: int, unless: str = "", only: str = "") -> Chunk | None:
         """Return up to `length` bytes of an object, None if its generation is still `unless`."""
@@ -115,9 +115,9 @@ class GCSStore(ObjectStore):
             return None
         return Versioned(chunk.data, chunk.version, max(time.time() + self._ahead - stat.modified, 0.0))
 
-    def put(self, key: str, data: bytes, labels: Labels | None = None) -> None:
-        """Store an object, with its labels, by one request."""
-        self._put(key, data, labels)
+    def put(self, key: str, data: bytes, labels: Labels | None = None) -> str:
+        """Store an object, with its labels, by one request; return its generation."""
+        return self._put(key, data, labels)
 
     def _put(self, key: str, data: bytes, labels: Labels | None = None, **conditions: int) -> str:
         with self._request(key, "write"):
@@ -125,8 +125,8 @@ class GCSStore(ObjectStore):
             blob.upload_from_file(io.BytesIO(data), size=len(data), **_UPLOAD, **conditions, **_retries())
         return str(blob.generation)
 
-    def upload(self, key: str, file: BinaryIO, labels: Labels | None = None) -> None:
-        """Store a large object from a file by a resumable upload, one part after the other."""
+    def upload(self, key: str, file: BinaryIO, labels: Labels | None = None) -> str:
+        """Store a large object from a file by a resumable upload, one part after the other; return its generation."""
         from google.cloud.storage.exceptions import DataCorruption
 
         with self._request(key, "write"):
@@ -141,6 +141,7 @@ class GCSStore(ObjectStore):
                 with suppress(Exception):  # the service is away: it deletes the parts after a week
                     _abort(writer)
                 raise
+        return self._version(key)  # the writer does not return the generation
 
     def page(self, prefix: str, token: str | None = None, *, below: bool = False, after: str = "") -> Page:
         """Return at most 1,000 objects whose keys begin with a prefix."""
@@ -153,13 +154,10 @@ class GCSStore(ObjectStore):
                 page_size=1000,
                 page_token=token,
                 start_offset=split(after)[1] or None,
-                fields="items(name,size,timeCreated),prefixes,nextPageToken",
+                fields="items(name,size,timeCreated,generation),prefixes,nextPageToken",
                 **_retries(),
             )
-            objects = [
-                Stat(f"{bucket}/{blob.name}", int(blob.size), blob.time_created.timestamp())
-                for blob in next(blobs.pages, ())
-            ]
+            objects = [_stat_of(f"{bucket}/{blob.name}", blob) for blob in next(blobs.pages, ())]
         folders = [f"{bucket}/{name}" for name in sorted(blobs.prefixes)]
         last = max([*folders[-1:], *(stat.key for stat in objects[-1:])], default="")
         return Page(objects, last, blobs.next_page_token or None)
@@ -230,6 +228,10 @@ class GCSStore(ObjectStore):
             raise RequestFailed(self.url(key), what, message, hint) from error
         except (RequestException, ConnectionError) as error:
             raise RequestFailed(self.url(key), what, str(error), _REACH) from error
+
+
+def _stat_of(key: str, blob: Any) -> Stat:
+    return Stat(key, int(blob.size), blob.time_created.timestamp(), str(blob.generation))
 
 
 def _abort(writer: Any) -> None:

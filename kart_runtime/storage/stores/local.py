@@ -42,6 +42,11 @@ _Names.set_prefix()
 after_fork(_Names.set_prefix)
 
 
+def version_of(status: os.stat_result) -> str:
+    """Return the version of a file; a rename keeps it."""
+    return f"{status.st_mtime_ns}-{status.st_ino}"
+
+
 class LocalStore:
     """Files of this machine, or of a file system that it mounts."""
 
@@ -51,7 +56,7 @@ class LocalStore:
             status = os.stat(key)  # noqa: PTH116 - one system call; a Path costs more than the call
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return Stat(key, status.st_size, status.st_mtime)
+        return Stat(key, status.st_size, status.st_mtime, version_of(status))
 
     def open(self, key: str) -> BinaryIO:
         """Open a file for reading; raise `ObjectMissing` if there is none."""
@@ -107,10 +112,11 @@ class _Write:
     file that is most of the cost.
     """
 
-    __slots__ = ("_descriptor", "_key", "_temporary")
+    __slots__ = ("_descriptor", "_key", "_temporary", "version")
 
     def __init__(self, key: str) -> None:
         self._key = key
+        self.version = ""
 
     def __enter__(self) -> BinaryIO:
         folder = self._key[: max(self._key.rfind("/"), self._key.rfind(os.sep)) + 1]
@@ -148,6 +154,7 @@ class _Write:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
+            self.version = version_of(os.fstat(self._descriptor))
             os.close(self._descriptor)
             self._descriptor = -1
             if kind is None:

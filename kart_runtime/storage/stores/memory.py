@@ -21,6 +21,10 @@ class _Object(NamedTuple):
     modified: float
 
 
+class _Buffer(io.BytesIO):
+    version = ""
+
+
 class MemoryStore:
     """Objects of this process, under urls like ``memory://folder/x.pkl``; they end with it.
 
@@ -35,7 +39,7 @@ class MemoryStore:
     def stat(self, key: str) -> Stat | None:
         """Return size and time of an object, None if it does not exist."""
         stored = self._objects.get(key)
-        return None if stored is None else Stat(key, len(stored.data), stored.modified)
+        return None if stored is None else Stat(key, len(stored.data), stored.modified, stored.version)
 
     def open(self, key: str) -> BinaryIO:
         """Open an object for reading; raise `ObjectMissing` if it does not exist."""
@@ -47,10 +51,10 @@ class MemoryStore:
     @contextmanager
     def write(self, key: str) -> Iterator[BinaryIO]:
         """Open an object for writing; it appears, whole, when the block ends."""
-        buffer = io.BytesIO()
+        buffer = _Buffer()
         yield buffer
         with self._lock:
-            self._store(key, buffer.getvalue())
+            buffer.version = self._store(key, buffer.getvalue())
 
     def delete(self, key: str) -> bool:
         """Delete an object; return whether it existed."""

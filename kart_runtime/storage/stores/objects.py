@@ -9,6 +9,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import BinaryIO, ClassVar, NamedTuple
 
 from kart_runtime.errors import ObjectMissing
@@ -66,12 +67,15 @@ class ObjectStore(abc.ABC):
         """
 
     @abc.abstractmethod
-    def put(self, key: str, data: bytes, labels: Labels | None = None) -> None:
-        """Store an object by one request: whole or not at all."""
+    def put(self, key: str, data: bytes, labels: Labels | None = None) -> str:
+        """Store an object by one request, whole or not at all, and return its version."""
 
     @abc.abstractmethod
-    def upload(self, key: str, file: BinaryIO, labels: Labels | None = None) -> None:
-        """Store a large object from a file, in parts; it appears with the last one, and a failed upload is aborted."""
+    def upload(self, key: str, file: BinaryIO, labels: Labels | None = None) -> str:
+        """Store a large object from a file, in parts, and return its version.
+
+        It appears with the last part, and a failed upload is aborted.
+        """
 
     @abc.abstractmethod
     def page(self, prefix: str, token: str | None = None, *, below: bool = False, after: str = "") -> Page:
@@ -106,6 +110,13 @@ class ObjectStore(abc.ABC):
     def stat_now(self, key: str) -> Stat | None:
         """Return size and time of an object as the service reports them now, None if it does not exist."""
         return self._stat(key)
+
+    def _version(self, key: str) -> str:
+        """Return the version of an object that has just been stored; empty if the service does not say."""
+        with suppress(OSError):
+            stat = self._stat(key)
+            return "" if stat is None else stat.version
+        return ""
 
     def open(self, key: str) -> BinaryIO:
         """Open an object for reading, as a file of this machine."""

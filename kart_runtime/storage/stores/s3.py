@@ -77,7 +77,7 @@ class S3Store(ObjectStore):
                 head = _client().head_object(Bucket=bucket, Key=name)
         except ObjectMissing:
             return None
-        return Stat(key, head["ContentLength"], head["LastModified"].timestamp())
+        return Stat(key, head["ContentLength"], head["LastModified"].timestamp(), head["ETag"])
 
     def get(self, key: str, start: int, length: int, unless: str = "", only: str = "") -> Chunk | None:
         """Return up to `length` bytes of an object, None if its etag is still `unless`."""
@@ -107,14 +107,14 @@ class S3Store(ObjectStore):
             response = _client().get_object(**request)
             return _chunk(response, response["Body"].read())
 
-    def put(self, key: str, data: bytes, labels: Labels | None = None) -> None:  # noqa: ARG002
-        """Store an object by one request."""
+    def put(self, key: str, data: bytes, labels: Labels | None = None) -> str:  # noqa: ARG002
+        """Store an object by one request, and return its etag."""
         bucket, name = split(key)
         with self._request(key, "write"):
-            _client().put_object(Bucket=bucket, Key=name, Body=data)
+            return str(_client().put_object(Bucket=bucket, Key=name, Body=data)["ETag"])
 
-    def upload(self, key: str, file: BinaryIO, labels: Labels | None = None) -> None:  # noqa: ARG002
-        """Store a large object from a file by a multipart upload, which boto3 aborts if it fails."""
+    def upload(self, key: str, file: BinaryIO, labels: Labels | None = None) -> str:  # noqa: ARG002
+        """Store a large object from a file by a multipart upload, which boto3 aborts if it fails; return its etag."""
         bucket, name = split(key)
         try:
             with self._request(key, "write"):
@@ -123,6 +123,7 @@ class S3Store(ObjectStore):
             # If the answer to the last request was lost, boto3 has sent it again.
             if _code(error.__cause__) != "NoSuchUpload" or not self._is_uploaded(key, file):
                 raise
+        return self._version(key)  # boto3 does not return the etag
 
     def _is_uploaded(self, key: str, file: BinaryIO) -> bool:
         """Return whether the object consists of a file's parts, by its etag: the checksum of their checksums."""
@@ -149,7 +150,7 @@ class S3Store(ObjectStore):
         with self._request(prefix, "list"):
             response = _client().list_objects_v2(Bucket=bucket, Prefix=folder, **request)
         objects = [
-            Stat(f"{bucket}/{entry['Key']}", entry["Size"], entry["LastModified"].timestamp())
+            Stat(f"{bucket}/{entry['Key']}", entry["Size"], entry["LastModified"].timestamp(), entry["ETag"])
             for entry in response.get("Contents", ())
         ]
         folders = [f"{bucket}/{entry['Prefix']}" for entry in response.get("CommonPrefixes", ())]

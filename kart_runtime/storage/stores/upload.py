@@ -18,8 +18,8 @@ PART = 8 << 20
 class _Store(Protocol):
     """The methods of a store that this module calls."""
 
-    def put(self, key: str, data: bytes, labels: Mapping[str, str] | None = None) -> None: ...
-    def upload(self, key: str, file: BinaryIO, labels: Mapping[str, str] | None = None) -> None: ...
+    def put(self, key: str, data: bytes, labels: Mapping[str, str] | None = None) -> str: ...
+    def upload(self, key: str, file: BinaryIO, labels: Mapping[str, str] | None = None) -> str: ...
 
 
 class ObjectWriter:
@@ -30,6 +30,7 @@ class ObjectWriter:
         self._file = SpooledTemporaryFile(prefix="kart-")  # noqa: SIM115 - closed by __exit__
         self._size = 0
         self.closed = False
+        self.version = ""
 
     def __enter__(self) -> BinaryIO:
         return cast("BinaryIO", self)
@@ -66,7 +67,7 @@ class ObjectWriter:
                 return
             content = self.content()
             if content is not None:
-                self._store.put(self._key, content, self._labels)
+                self.version = self._store.put(self._key, content, self._labels)
                 return
             self._file.seek(0)
-            self._store.upload(self._key, cast("BinaryIO", self._file), self._labels)
+            self.version = self._store.upload(self._key, cast("BinaryIO", self._file), self._labels)

@@ -50,23 +50,27 @@ def test_records_come_back(tmp_path):
 @given(
     texts=st.lists(st.text(), min_size=5, max_size=5),
     params=st.dictionaries(st.text(), st.text(), max_size=4),
-    outputs=st.lists(st.builds(OutputRecord, st.text(), st.integers(0), st.text("0123456789abcdef")), max_size=3),
+    outputs=st.lists(
+        st.builds(OutputRecord, st.text(), st.integers(0), st.text("0123456789abcdef"), st.text()), max_size=3
+    ),
+    inputs=st.dictionaries(st.text(), st.text("0123456789abcdef"), max_size=3),
     seed=st.none() | st.integers(),
     seconds=st.floats(0, 1e9),
 )
-def test_a_line_is_the_record_as_json(texts, params, outputs, seed, seconds):
+def test_a_line_is_the_record_as_json(texts, params, outputs, inputs, seed, seconds):
     task, module, reason, error, _ = texts
     record = RunRecord(task, module, "0" * 32, "done", "2026", seconds, seed, params, tuple(outputs), ("task_log",))
-    line = Ledger("run")._line({**vars(record), "error": error, "reason": reason})
+    line = Ledger("run")._line({**vars(record), "error": error, "reason": reason, "inputs": tuple(inputs.items())})
     assert line.count("\n") == 1
     found = RunRecord.from_json(json.loads(line))
     assert (found.error, found.reason, found.run_id) == (error, reason, "run")
-    assert (found.task, found.module, found.seed, found.params, found.outputs) == (
+    assert (found.task, found.module, found.seed, found.params, found.outputs, found.inputs) == (
         task,
         module,
         seed,
         params,
         tuple(outputs),
+        inputs,
     )
     assert abs(found.seconds - seconds) <= 1e-6
     assert found.log_files == ("task_log",)

@@ -58,7 +58,7 @@ def test_what_only_a_complete_task_needs_is_not_needed():
     build(Step(number=2))
     Step(number=0).output().remove()
     made = make_plan([Step(number=2)], check_all=True)
-    assert reasons(made) == [Reason.NOT_NEEDED, Reason.COMPLETE, Reason.COMPLETE]
+    assert reasons(made) == [Reason.DELETED, Reason.COMPLETE, Reason.COMPLETE]
     assert made.with_action(Action.RUN) == []
     Step(number=1).output().remove()
     Step(number=2).output().remove()

@@ -27,7 +27,7 @@ def test_plan_counts_what_nothing_needs(small_project, kart):
     for path in root.glob("outputs/*/tasks/numbers/Numbers_*"):
         path.unlink()
     typed = kart("plan")
-    assert "not needed by any task to run" in typed.lines[0]
+    assert "its output was deleted and is not needed: its result is used by Total, RunAll" in typed.lines[0]
     assert typed.lines[-1] == "3 tasks: 0 to run, 2 complete, 1 not needed"
 
 

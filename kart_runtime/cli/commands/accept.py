@@ -1,0 +1,37 @@
+"""Command `kart accept`: keep the outputs of tasks whose code or inputs have changed."""
+
+from __future__ import annotations
+
+import argparse
+
+from kart_runtime.cli.arguments import open_session, planning, resolve_names, tasks_from_args
+from kart_runtime.cli.exit_codes import ExitCode
+from kart_runtime.cli.formatting import counted
+from kart_runtime.cli.task_labels import TaskLabels
+from kart_runtime.history.ledger import Ledger
+from kart_runtime.plan.changes import Changes
+from kart_runtime.plan.decisions import REASONS
+from kart_runtime.plan.graph import build_graph
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Record what the code and the inputs of changed tasks are now, and print what was accepted."""
+    session, names = open_session(arguments)
+    classes = {session.tasks[name] for name in resolve_names(session, names)}
+    with session:
+        with planning(session):
+            roots = tasks_from_args(session, names)
+            if names and session.settings.run.task is not None:
+                roots += tasks_from_args(session, [])
+            tasks = build_graph(roots).tasks
+        changes = Changes(session.settings.run)
+        labels = TaskLabels(tasks)
+        changed = [(task, changes.of(task)) for task in tasks if not classes or type(task) in classes]
+        accepted = [(task, change) for task, change in changed if change is not None]
+        with Ledger() as ledger:
+            for task, change in accepted:
+                changes.accept(task, ledger)
+                print(f"{labels(task)}: {REASONS[change.kind].value}{f': {change.detail}' if change.detail else ''}")
+        changes.save()
+    print(f"Accepted the changes of {counted(len(accepted), 'task')}." if accepted else "Nothing to accept.")
+    return ExitCode.OK

@@ -1,0 +1,66 @@
+"""Command `kart verify`: check stored outputs against the checksums that their tasks recorded."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+
+from kart_runtime.cli.arguments import open_session, resolve_names
+from kart_runtime.cli.deletion import size_text, workspaces
+from kart_runtime.cli.exit_codes import ExitCode
+from kart_runtime.cli.formatting import counted
+from kart_runtime.history.records import Records, TaskRecord, records_of
+from kart_runtime.storage.registry import store_for
+from kart_runtime.storage.target import OutputRecord
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Print each damaged output, and the counts; delete the damaged ones if asked to."""
+    session, names = open_session(arguments)
+    tasks = [session.tasks[name] for name in resolve_names(session, names)]
+    classes = {(task.__module__, task.__name__) for task in tasks}
+    number = size = damaged = failed = 0
+    with session:
+        for workspace in workspaces(session):
+            records = records_of(workspace)
+            records.refresh()
+            for record, output in _outputs(records, classes):
+                problem = records.problem(output)
+                if problem is None:
+                    continue
+                number, size = number + 1, size + output.size
+                if problem:
+                    damaged += 1
+                    url = records.absolute(output.url)
+                    print(f"{url}: {problem}. {record.task}[{record.unique_id[:8]}] wrote it in run {record.run_id}.")
+                    failed += arguments.fix and not _deleted(url)
+    print(_summary(number, size, damaged, failed, fix=arguments.fix))
+    return ExitCode.FAILED if failed or (damaged and not arguments.fix) else ExitCode.OK
+
+
+def _outputs(records: Records, classes: set[tuple[str, str]]) -> Iterator[tuple[TaskRecord, OutputRecord]]:
+    for record in records.all():
+        if not classes or (record.module, record.task) in classes:
+            for output in record.outputs:
+                if output.checksum:
+                    yield record, output
+
+
+def _deleted(url: str) -> bool:
+    store, key = store_for(url)
+    try:
+        store.delete(key)
+    except OSError as error:
+        print(f"error: {url}: {error}", file=sys.stderr)
+        return False
+    return True
+
+
+def _summary(number: int, size: int, damaged: int, failed: int, *, fix: bool) -> str:
+    text = f"Checked {counted(number, 'output')} ({size_text(size)}): {damaged} damaged"
+    if not damaged:
+        return text
+    if fix:
+        return f"{text}, {damaged - failed} deleted. The next run computes what is needed of them."
+    return f"{text}. Pass --fix to delete them, so that the next run computes them again."

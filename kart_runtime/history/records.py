@@ -1,0 +1,466 @@
+"""Index of the newest record of each task of a workspace: what made an output, from what, and with which content.
+
+The files of the runs are the source. `Records` reads what has been added to them since it last looked, and keeps what
+it knows in ``log/records.txt``, which is only a cache: it may be deleted, or written by several processes. Urls in it
+are relative to the workspace, so that a workspace may be moved.
+
+A line of the cache is decoded when its task is looked up, because a plan of ten tasks may belong to a workspace of a
+hundred thousand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, cast
+
+from kart_runtime.history.runs import list_files, runs_folder, text_of
+from kart_runtime.storage.checksum import checksum_of
+from kart_runtime.storage.registry import store_for
+from kart_runtime.storage.stores import Stat, Store, is_remote
+from kart_runtime.storage.target import OutputRecord
+from kart_runtime.storage.workspace import Workspace
+
+logger = logging.getLogger(__name__)
+
+_FORMAT = "kart-records-1"
+"""First line of the cache; another one is ignored."""
+
+_ID_IN_NAME = re.compile(r"_([0-9a-f]{32})(?:\.[^/]*)?$")
+
+_BETWEEN_ITEMS, _IN_ITEM = "\x1f", "\x1e"
+
+_UNSAVED_BYTES, _UNSAVED_FILES = 1 << 16, 16
+"""Bytes and number of files that may be read again by each process before the cache is written again."""
+
+_COUNTED = frozenset({"done", "accepted"})
+"""States of records that describe an output."""
+
+
+class TaskRecord(NamedTuple):
+    """What is known about the outputs of one task.
+
+    Attributes
+    ----------
+    unique_id, module, task
+        Id of the task, and module and name of its class.
+    origin
+        What else tells the class from another one of its name, such as the file of a script; or "".
+    code
+        Fingerprint of the code that ran; "" if it is not known.
+    run_id
+        The run that wrote them.
+    outputs
+        Outputs; urls below the workspace are relative to it.
+    inputs
+        Url to checksum of what the task loaded; None if that was not recorded.
+    """
+
+    unique_id: str
+    module: str
+    task: str
+    origin: str
+    code: str
+    run_id: str
+    outputs: tuple[OutputRecord, ...]
+    inputs: Mapping[str, str] | None
+
+
+class Records:
+    """Newest record of each task of one workspace.
+
+    Use `records_of`, which returns one object for a workspace, so that its files are read once.
+    """
+
+    def __init__(self, workspace: str) -> None:
+        place = Workspace(workspace)
+        self.workspace = workspace
+        self._base = place.base
+        self._store: Store
+        self._store, self._runs = runs_folder(workspace)
+        self._cache_key = store_for(f"{place.log}records.txt")[1]
+        self._by_id: dict[str, list[str | TaskRecord]] = {}
+        self._writers: dict[str, TaskRecord] = {}
+        """Url of an output without an id in its name to the record of its newest writer."""
+        self._definitions: dict[str, str | Mapping[str, str]] = {}
+        self._contents: dict[str, tuple[str, str]] = {}
+        """Url to version and checksum of a file whose content no record states for that version."""
+        self._read: dict[str, int] = {}
+        """Name of a run's file to the bytes of it that have been read."""
+        self._own: set[str] = set()
+        self._unsaved_bytes = self._unsaved_files = self._cache_size = 0
+        self._is_loaded = False
+        self._current: dict[str, str | None] = {}
+
+    # -- looking up --------------------------------------------------------------------------------------------------
+
+    def find(self, unique_id: str, module: str) -> TaskRecord | None:
+        """Return the newest record of a task; None if there is none."""
+        entries = self._by_id.get(unique_id)
+        if entries is None:
+            return None
+        for index, entry in enumerate(entries):
+            if isinstance(entry, str):
+                entry = entries[index] = _decoded(entry)  # noqa: PLW2901 - decoded once
+            if entry.module == module:
+                return entry
+        return None
+
+    def named(self, unique_id: str) -> list[TaskRecord]:
+        """Return the newest records of the tasks with an id, one for each module."""
+        entries = self._by_id.get(unique_id, [])
+        return [_decoded(entry) if isinstance(entry, str) else entry for entry in entries]
+
+    def all(self) -> Iterator[TaskRecord]:
+        """Yield the newest record of each task."""
+        for unique_id in list(self._by_id):
+            yield from self.named(unique_id)
+
+    def writer(self, url: str) -> TaskRecord | None:
+        """Return the newest record that has an output at this url."""
+        path = self.relative(url)
+        match = _ID_IN_NAME.search(path)
+        if match is None:
+            return self._writers.get(path)
+        for record in self.named(match[1]):
+            if any(output.url == path for output in record.outputs):
+                return record
+        return self._writers.get(path)
+
+    def expected(self, url: str) -> OutputRecord | None:
+        """Return the newest record of the content at a url; None if nothing is known about it."""
+        record = self.writer(url)
+        if record is None:
+            return None
+        path = self.relative(url)
+        return next((output for output in record.outputs if output.url == path and output.checksum), None)
+
+    def definitions(self, code: str) -> Mapping[str, str]:
+        """Return the definitions of a fingerprint: label to hash; empty if they are not known."""
+        known = self._definitions.get(code, {})
+        if isinstance(known, str):
+            try:
+                known = dict(json.loads(known))
+            except ValueError:
+                known = {}
+            self._definitions[code] = known
+        return known
+
+    def content(self, path: str) -> str | None:
+        """Return the checksum of what is stored at a path or url now; None if nothing is.
+
+        Bytes are read only when they may have changed since their checksum was recorded.
+        """
+        try:
+            return self._current[path]
+        except KeyError:
+            checksum = self._current[path] = self._look(path)
+            return checksum
+
+    def _look(self, path: str) -> str | None:
+        url = self.absolute(path)
+        store, key = store_for(url)
+        stat = store.stat(key)
+        if stat is None:
+            return None
+        record = self.expected(url)
+        if record is not None and record.size == stat.size and record.version in ("", stat.version):
+            return record.checksum
+        version = stat.version or f"{stat.size}-{stat.modified}"
+        known = self._contents.get(path)
+        if known is None or known[0] != version:
+            algorithm = record.checksum.partition(":")[0] if record is not None else None
+            known = self._contents[path] = (version, _checksum(store, key, algorithm))
+            self._unsaved_bytes += _UNSAVED_BYTES // 8  # reading is what the cache shall spare
+        return known[1]
+
+    def problem(self, output: OutputRecord) -> str | None:
+        """Return how an output differs from its record, reading all of it; "" if it does not, None if it is gone."""
+        store, key = store_for(self.absolute(output.url))
+        stat = store.stat(key)
+        if stat is None:
+            return None
+        if stat.size != output.size:
+            return f"it has {stat.size} bytes instead of {output.size}"
+        checksum = _checksum(store, key, output.checksum.partition(":")[0])
+        return "" if checksum == output.checksum else f"its checksum is {checksum} instead of {output.checksum}"
+
+    def as_it_is(self, output: OutputRecord) -> OutputRecord:
+        """Return the record of an output with the content that is stored now, unless it does not exist."""
+        store, key = store_for(self.absolute(output.url))
+        stat = store.stat(key)
+        if stat is None or not output.checksum:
+            return output
+        return OutputRecord(output.url, stat.size, _checksum(store, key, None), stat.version)
+
+    def relative(self, url: str) -> str:
+        """Return a url below the workspace as a path relative to it."""
+        return url.removeprefix(self._base)
+
+    def absolute(self, path: str) -> str:
+        """Return the url of a path that `relative` returned."""
+        return path if "://" in path or os.path.isabs(path) else f"{self._base}{path}"  # noqa: PTH117
+
+    # -- adding ------------------------------------------------------------------------------------------------------
+
+    def add(self, record: TaskRecord) -> None:
+        """Add a record of this process, which is also in the file of its run."""
+        record = record._replace(
+            outputs=tuple(output._replace(url=self.relative(output.url)) for output in record.outputs),
+            inputs=record.inputs and {self.relative(url): checksum for url, checksum in record.inputs.items()},
+        )
+        self._set(record)
+        self._unsaved_bytes += 300
+        for output in record.outputs:
+            self._current.pop(output.url, None)
+
+    def add_definitions(self, code: str, definitions: Mapping[str, str]) -> bool:
+        """Add the definitions of a fingerprint; return whether they are new."""
+        if code in self._definitions:
+            return False
+        self._definitions[code] = definitions
+        return True
+
+    def own_file(self, name: str) -> None:
+        """Ignore the file of a run of this process, whose records are added one by one."""
+        self._own.add(name)
+
+    def _set(self, record: TaskRecord) -> None:
+        entries = self._by_id.get(record.unique_id)
+        if entries is None:
+            self._by_id[record.unique_id] = [record]
+        else:
+            entries[:] = [entry for entry in entries if _module_of(entry) != record.module]
+            entries.append(record)
+        for output in record.outputs:
+            if record.unique_id not in output.url:
+                self._writers[output.url] = record
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    def refresh(self) -> None:
+        """Read what other processes have added since the last call."""
+        self._current = {}
+        try:
+            files = list_files(self._store, self._runs)
+            if not self._is_loaded:
+                self._load_cache({_name(stat) for stat in files})
+            self._is_loaded = True
+            for stat in files:
+                self._read_file(stat)
+        except OSError as error:
+            logger.warning("Cannot read the records of %s: %s", self.workspace, error)
+
+    def _read_file(self, stat: Stat) -> None:
+        name = _name(stat)
+        read = self._read.get(name, 0)
+        if stat.size <= read or name.partition(".")[0] in self._own:
+            return
+        text = _tail(self._store, stat.key, read)
+        whole, _, rest = text.rpartition("\n")  # the last line may be written just now
+        if not whole:
+            return
+        self._read[name] = stat.size - len(rest.encode())
+        self._unsaved_bytes += len(whole)
+        self._unsaved_files += not read
+        base = self._base
+        for line in whole.split("\n"):
+            if line.startswith('{"task":'):
+                self._add_line(line, base)
+            elif line.startswith('{"run":'):
+                base = _decode_json(line).get("workspace") or base
+            elif line.startswith('{"code":'):
+                values = _decode_json(line)
+                if isinstance(values.get("code"), str):
+                    self._definitions.setdefault(values["code"], values.get("definitions") or {})
+
+    def _add_line(self, line: str, base: str) -> None:
+        values = _decode_json(line)
+        if values.get("state") not in _COUNTED or not values.get("outputs"):
+            return
+        try:
+            self._set(_from_json(values, base))
+        except (AttributeError, KeyError, TypeError, ValueError):  # a foreign or damaged line
+            return
+
+    def _load_cache(self, existing: set[str]) -> None:
+        try:
+            with self._store.open(self._cache_key) as file:
+                text = file.read().decode(errors="replace")
+        except OSError:
+            return
+        first, _, body = text.partition("\n")
+        head = _decode_json(first)
+        read = head.get("read")
+        if head.get("format") != _FORMAT or not isinstance(read, dict) or not text.endswith("\n"):
+            return
+        if not existing.issuperset(read):  # `kart gc` has deleted runs: what only they say is no longer true
+            return
+        self._cache_size = len(text)
+        self._read = read
+        for line in body.split("\n"):
+            self._add_cached(line)
+
+    def _add_cached(self, line: str) -> None:
+        kind, rest = line[:1], line[1:]
+        if kind == "-":
+            self._by_id.setdefault(rest[:32], []).append(rest)
+        elif kind == "=":
+            self._set(_decoded(rest))
+        elif kind == "#":
+            code, _, definitions = rest.partition("\t")
+            self._definitions[code] = definitions
+        elif kind == "~":
+            path, version, checksum = rest.split("\t")
+            self._contents[path] = (version, checksum)
+
+    # -- saving ------------------------------------------------------------------------------------------------------
+
+    def save(self) -> None:
+        """Write the cache, if reading what it does not hold would cost more than reading it."""
+        if self._unsaved_bytes < max(_UNSAVED_BYTES, self._cache_size // 8) and self._unsaved_files < _UNSAVED_FILES:
+            return
+        try:
+            self._include_own()
+            text = "".join(f"{line}\n" for line in self._cache_lines())
+            with self._store.write(self._cache_key) as file:
+                file.write(text.encode(errors="surrogatepass"))
+        except (OSError, UnicodeError) as error:  # it is only a cache
+            logger.debug("Cannot write the index of records of %s: %s", self.workspace, error)
+            return
+        self._unsaved_bytes = self._unsaved_files = 0
+        self._cache_size = len(text)
+
+    def _include_own(self) -> None:
+        """Note how much of the files of this process's runs is known: all that is there."""
+        for stat in list_files(self._store, self._runs):
+            if _name(stat).partition(".")[0] in self._own:
+                self._read[_name(stat)] = stat.size
+
+    def _cache_lines(self) -> Iterator[str]:
+        yield json.dumps({"format": _FORMAT, "read": self._read})
+        for code, definitions in self._definitions.items():
+            yield f"#{code}\t{definitions if isinstance(definitions, str) else json.dumps(dict(definitions))}"
+        for path, (version, checksum) in self._contents.items():
+            if not _has_separator(path):
+                yield f"~{path}\t{version}\t{checksum}"
+        for entries in self._by_id.values():
+            for entry in entries:
+                line = entry if isinstance(entry, str) else _encoded(entry)
+                if line is not None:
+                    fixed = isinstance(entry, TaskRecord) and any(
+                        entry.unique_id not in one.url for one in entry.outputs
+                    )
+                    yield f"{'=' if fixed else '-'}{line}"
+
+
+_registry: dict[tuple[str, str], Records] = {}
+
+
+def records_of(workspace: str) -> Records:
+    """Return the records of a workspace, one object in each process."""
+    local = "://" not in workspace and not os.path.isabs(workspace)  # noqa: PTH117
+    key = (workspace, os.getcwd() if local else "")  # noqa: PTH109
+    records = _registry.get(key)
+    if records is None:
+        records = _registry[key] = Records(workspace)
+    return records
+
+
+def forget_records() -> None:
+    """Forget what has been read, for tests and for a process that continues with another one's files."""
+    _registry.clear()
+
+
+def _name(stat: Stat) -> str:
+    return stat.key[stat.key.rfind("/") + 1 :]
+
+
+def _tail(store: Store, key: str, start: int) -> str:
+    if not start and is_remote(store):
+        return text_of(store, key)
+    with store.open(key) as file:
+        file.seek(start)
+        return file.read().decode(errors="replace")
+
+
+def _decode_json(line: str) -> dict[str, Any]:
+    try:
+        values = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _from_json(values: Mapping[str, Any], base: str) -> TaskRecord:
+    def relative(url: str) -> str:
+        return url.removeprefix(base)
+
+    outputs = tuple(
+        OutputRecord(relative(one["url"]), one.get("size", 0), one.get("checksum", ""), one.get("version", ""))
+        for one in values["outputs"]
+    )
+    inputs = values.get("inputs")
+    return TaskRecord(
+        values["unique_id"],
+        values["module"],
+        values["task"],
+        values.get("origin", ""),
+        values.get("code", ""),
+        values.get("run_id", ""),
+        outputs,
+        None if inputs is None else {relative(url): checksum for url, checksum in inputs.items()},
+    )
+
+
+def _has_fixed_name(entry: str | TaskRecord) -> bool:
+    """Return whether an output has no id in its name; lines that are not decoded have one."""
+    return isinstance(entry, TaskRecord) and any(entry.unique_id not in output.url for output in entry.outputs)
+
+
+def _has_separator(text: str) -> bool:
+    return any(character in text for character in "\t\n\x1e\x1f")
+
+
+def _encoded(record: TaskRecord) -> str | None:
+    """Return a record as a line of the cache; None if it cannot be one."""
+    items = [_IN_ITEM.join((url, str(size), checksum, version)) for url, size, checksum, version in record.outputs]
+    loaded = "-" if record.inputs is None else _BETWEEN_ITEMS.join(map(_IN_ITEM.join, record.inputs.items()))
+    names = (record.unique_id, record.module, record.task, record.origin, record.code, record.run_id)
+    line = "\t".join((*names, _BETWEEN_ITEMS.join(items), loaded))
+    if line.count("\t") != len(names) + 1 or "\n" in line or len(record.unique_id) != 32:
+        return None
+    return line
+
+
+def _decoded(line: str) -> TaskRecord:
+    unique_id, module, task, origin, code, run_id, stored, loaded = line.split("\t")
+    outputs = []
+    for item in stored.split(_BETWEEN_ITEMS):
+        url, size, checksum, version = item.split(_IN_ITEM)
+        outputs.append(OutputRecord(url, int(size), checksum, version))
+    inputs: Mapping[str, str] | None = None
+    if loaded != "-":
+        inputs = dict(_pairs(loaded))
+    return TaskRecord(unique_id, module, task, origin, code, run_id, tuple(outputs), inputs)
+
+
+def _pairs(loaded: str) -> Iterable[tuple[str, str]]:
+    for item in loaded.split(_BETWEEN_ITEMS) if loaded else ():
+        url, _, checksum = item.partition(_IN_ITEM)
+        yield url, checksum
+
+
+def _module_of(entry: str | TaskRecord) -> str:
+    return entry.split("\t", 2)[1] if isinstance(entry, str) else entry.module
+
+
+def _checksum(store: Store, key: str, algorithm: str | None) -> str:
+    with store.open(key) as file:
+        if algorithm == "sha256":  # what versions before 0.1.0 recorded
+            return f"sha256:{hashlib.file_digest(cast('Any', file), 'sha256').hexdigest()}"
+        return checksum_of(file)

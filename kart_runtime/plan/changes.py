@@ -1,0 +1,187 @@
+"""Comparison of complete tasks with the records of their outputs, which finds changed code and inputs.
+
+Outputs without a record, those of gokart and of versions before 0.1.0, count as unchanged.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, cast
+
+import luigi
+
+from kart_runtime.code import Code, changed, code_of
+from kart_runtime.history.ledger import Ledger
+from kart_runtime.history.records import Records, TaskRecord, records_of
+from kart_runtime.settings import BuildSettings
+from kart_runtime.task.base import TaskOnKart, kart_task
+from kart_runtime.task.origin import origin_of
+from kart_runtime.task.run_metadata import visible_params
+
+_MAX_NAMED = 3
+"""Definitions or inputs that a reason names; of more, only the number."""
+
+
+class Difference(enum.Enum):
+    """Kind of difference between a task and the record of its output."""
+
+    CODE = "code"
+    INPUT = "input"
+    OUTPUT = "output"
+
+
+class Change(NamedTuple):
+    """A difference, and what it concerns as text."""
+
+    kind: Difference
+    detail: str
+
+
+class Changes:
+    """Compares the tasks of one build with the records of their outputs.
+
+    Attributes
+    ----------
+    reruns
+        Whether a change is a reason to run a task; else it is reported only.
+    recomputes
+        Whether an output that is not what its task wrote is computed again.
+    """
+
+    def __init__(self, settings: BuildSettings | None = None) -> None:
+        settings = settings or BuildSettings()
+        self.reruns = settings.code_changed == "rerun"
+        self.recomputes = settings.on_corrupt == "recompute"
+        self._is_off = settings.code_changed == "ignore"
+        self._packages: Sequence[str] = tuple(settings.code_packages)
+        self._records: dict[str, Records] = {}
+        self._origins: dict[type, str] = {}
+        self._codes: dict[type, Code] = {}
+
+    def refresh(self) -> None:
+        """Read again what other processes have recorded, when a workspace is next asked for."""
+        self._records = {}
+
+    def records(self, workspace: str) -> Records:
+        """Return the records of a workspace, up to date when this build first asks for them."""
+        records = self._records.get(workspace)
+        if records is None:
+            records = self._records[workspace] = records_of(workspace)
+            records.refresh()
+        return records
+
+    def save(self) -> None:
+        """Write the caches of the records that this build has asked for."""
+        for records in self._records.values():
+            records.save()
+
+    def code(self, cls: type) -> Code:
+        """Return the code of a task class; empty when changes of code are ignored."""
+        code = self._codes.get(cls)
+        if code is None:
+            code = self._codes[cls] = Code("", {}) if self._is_off else code_of(cls, self._packages)
+        return code
+
+    def origin(self, cls: type) -> str:
+        """Return what tells a class from another one of its name."""
+        origin = self._origins.get(cls)
+        if origin is None:
+            origin = self._origins[cls] = origin_of(cls)
+        return origin
+
+    def record(self, task: luigi.Task) -> TaskRecord | None:
+        """Return the record of a task, written by its class; None if there is none."""
+        if "_kart" not in task.__dict__:
+            return None
+        kart = cast("TaskOnKart[Any]", task)
+        cls = type(task)
+        record = self.records(kart.workspace_directory).find(kart.make_unique_id(), cls.__module__)
+        return record if record is not None and record.origin == self.origin(cls) else None
+
+    def of(self, task: luigi.Task) -> Change | None:
+        """Return how a task differs from the record of its output; None if it does not, or none is known."""
+        record = self.record(task)
+        if record is None or self._is_off:
+            return None
+        records = self._records[cast("TaskOnKart[Any]", task).workspace_directory]
+        code = self.code(type(task)).fingerprint if record.code else ""
+        if code != record.code and code:
+            names = self._changed_names(type(task), records.definitions(record.code))
+            return Change(Difference.CODE, names)
+        if record.inputs:
+            content = records.content
+            for path, checksum in record.inputs.items():
+                if content(path) not in (checksum, None):
+                    return Change(Difference.INPUT, self._changed_inputs(records, record.inputs))
+        for output in record.outputs:
+            if output.checksum and records.content(output.url) not in (output.checksum, None):
+                return Change(Difference.OUTPUT, f"{output.url} is not what the task wrote")
+        return None
+
+    def has_same_inputs(self, task: luigi.Task) -> bool:
+        """Return whether everything that a task loaded, when it last ran, is still the same."""
+        record = self.record(task)
+        if record is None or record.inputs is None:
+            return False
+        content = self._records[cast("TaskOnKart[Any]", task).workspace_directory].content
+        return all(content(path) in (checksum, None) for path, checksum in record.inputs.items())
+
+    def input_change(self, task: luigi.Task) -> str:
+        """Return the inputs of a task that have changed, as text."""
+        record = self.record(task)
+        if record is None or record.inputs is None:
+            return ""
+        return self._changed_inputs(self.records(cast("TaskOnKart[Any]", task).workspace_directory), record.inputs)
+
+    def accept(self, task: luigi.Task, ledger: Ledger) -> None:
+        """Record that the output of a task is what its code gives from what is there now."""
+        record = self.record(task)
+        kart = kart_task(task)
+        if record is None or kart is None:
+            return
+        records = self.records(kart.workspace_directory)
+        inputs = {path: records.content(path) or checksum for path, checksum in (record.inputs or {}).items()}
+        code = self.code(type(task))
+        accepted = record._replace(
+            code=code.fingerprint or record.code,
+            run_id=ledger.run_id,
+            outputs=tuple(map(records.as_it_is, record.outputs)),
+            inputs=inputs if record.inputs is not None else None,
+        )
+        if code.fingerprint:
+            ledger.append_definitions(kart.workspace_directory, code.fingerprint, code.definitions)
+        ledger.append(
+            kart.workspace_directory,
+            accepted._asdict()
+            | {
+                "state": "accepted",
+                "started": datetime.now(UTC).isoformat(timespec="milliseconds"),
+                "seconds": 0.0,
+                "seed": None,
+                "params": visible_params(kart),
+                "log_files": (),
+                "error": "",
+                "reason": "accepted",
+                "outputs": [one._replace(url=records.absolute(one.url)) for one in accepted.outputs],
+                "inputs": {records.absolute(path): checksum for path, checksum in inputs.items()},
+            },
+        )
+        records.own_file(ledger.run_id)
+        records.add(accepted)
+
+    def _changed_names(self, cls: type, before: Mapping[str, str]) -> str:
+        if not before:
+            return ""
+        return _listed(changed(before, self.code(cls).definitions))
+
+    @staticmethod
+    def _changed_inputs(records: Records, inputs: Mapping[str, str]) -> str:
+        return _listed(path for path, checksum in inputs.items() if records.content(path) not in (checksum, None))
+
+
+def _listed(names: Iterable[str]) -> str:
+    names = list(names)
+    rest = len(names) - _MAX_NAMED
+    return ", ".join(names[:_MAX_NAMED]) + (f" and {rest} more" if rest > 0 else "")
