@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, cast
 
@@ -20,6 +20,9 @@ from kart_runtime.errors import CyclicDependency, NotATask, PlanError, UnstableV
 from kart_runtime.task.nested import flatten, iter_flat
 from kart_runtime.task.parameters import using_overrides
 from kart_runtime.task.state import Identity, identity_of, own_overrides
+
+revalidations: list[Callable[[Iterable[luigi.Task]], None]] = []
+"""Called with the requested tasks before a build plans: ids that depend on more than parameters may have changed."""
 
 
 def _settled(structure: Any) -> Any:
