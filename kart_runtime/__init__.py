@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from kart_runtime.storage.target import make_target as make_target
     from kart_runtime.task.base import TaskOnKart as TaskOnKart
     from kart_runtime.task.column_types import PandasTypeConfig as PandasTypeConfig
+    from kart_runtime.task.input_file import InputFile as InputFile
     from kart_runtime.task.parameters import ExplicitBoolParameter as ExplicitBoolParameter
     from kart_runtime.task.parameters import ListTaskInstanceParameter as ListTaskInstanceParameter
     from kart_runtime.task.parameters import SerializableParameter as SerializableParameter
@@ -60,6 +61,7 @@ _HOMES = {
     "ConfigError": "errors",
     "ExplicitBoolParameter": "task.parameters",
     "InMemoryTarget": "storage.memory_target",
+    "InputFile": "task.input_file",
     "KartError": "errors",
     "ListTaskInstanceParameter": "task.parameters",
     "PandasTypeConfig": "task.column_types",
@@ -103,6 +105,7 @@ __all__ = [
     "ConfigError",
     "ExplicitBoolParameter",
     "InMemoryTarget",
+    "InputFile",
     "KartError",
     "ListTaskInstanceParameter",
     "PandasTypeConfig",
@@ -159,6 +162,6 @@ def __getattr__(name: str) -> Any:
         return import_module("kart_runtime.history.ledger")
     if name not in _HOMES:
         raise AttributeError(f"module 'kart_runtime' has no attribute '{name}'")
-    if name == "TaskOnKart":
+    if name in ("TaskOnKart", "InputFile"):
         import_module("kart_runtime.luigi_bridge")  # registers what luigi's own worker needs to run the tasks
     return getattr(import_module(f"kart_runtime.{_HOMES[name]}"), name)

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypedDict, TypeVar, Unpack, cast, overload
 
 import luigi
 
+from kart_runtime import code
 from kart_runtime.errors import BuildFailed, ObjectCorrupt, RecordsNotStored, warn
 from kart_runtime.execution.executors import Executors
 from kart_runtime.execution.locks import make_locks
@@ -25,11 +26,12 @@ from kart_runtime.schedule.resources import Limits
 from kart_runtime.schedule.scheduler import BuildContext, Scheduler
 from kart_runtime.settings import BuildSettings
 from kart_runtime.storage.stores.background import background_writes
+from kart_runtime.storage.target import path_of
 from kart_runtime.storage.value_cache import caching_values
 from kart_runtime.task import identity
 from kart_runtime.task.base import TaskOnKart
 from kart_runtime.task.naming import display_name
-from kart_runtime.task.nested import map_structure
+from kart_runtime.task.nested import iter_flat, map_structure
 from kart_runtime.task.parameters import under_active_overrides
 
 logger = logging.getLogger(__name__)
@@ -228,6 +230,9 @@ def _run(
     context: BuildContext,
     reports_warnings: bool,
 ) -> Summary:
+    code.forget()  # in a notebook, files and cells may have changed since the build before
+    for revalidate in identity.revalidations:
+        revalidate(roots)
     plan = make_plan(roots, check_all=check_all, changes=context.changes, rerun=rerun)
     to_run = plan.to_run
     if context.workers > 1 and len(to_run) > 1:
@@ -267,11 +272,17 @@ def _forget_build(tasks: Iterable[luigi.Task]) -> None:
             task._kart_reran = None
 
 
+def _places(task: luigi.Task) -> str:
+    """Return where the outputs of a task are looked for."""
+    paths = [path_of(target) for target in iter_flat(task.output())]
+    return f": {', '.join(paths)} does not exist" if paths else ""
+
+
 def _failure(summary: Summary) -> BuildFailed:
     errors: dict[luigi.Task, BaseException] = dict(summary.failed)
     for task in summary.missing:
         errors[task] = FileNotFoundError(
-            f"external input not found: {task}. Provide it, or correct the task's parameters."
+            f"external input not found: {task}{_places(task)}. Provide it, or correct the task's parameters."
         )
     names = _names([*errors, *summary.not_started])
     raised: dict[str, list[BaseException]] = defaultdict(list)

@@ -520,6 +520,21 @@ class NotRequired(TaskError, ValueError, AssertionError):
         )
 
 
+class InputReplaced(TaskError, RuntimeError):
+    """An input file was replaced after the build had planned with its content.
+
+    Parameters
+    ----------
+    task
+        The task that stands for the file.
+    path
+        Path or url of the file.
+    """
+
+    def __init__(self, task: str, path: str) -> None:
+        super().__init__(f"{task}: {path} was replaced while the build ran. Run again to compute with the new content.")
+
+
 class NothingDumped(TaskError, RuntimeError):
     """`run()` finished without an error, but an output is missing.
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import xxhash
 
 from kart_runtime.code.loaded import LoadedModule, class_unit
-from kart_runtime.code.modules import ENGINE, Module, find_module, parts_of, place_of
+from kart_runtime.code.modules import ENGINE, Module, file_of, find_module, parts_of, place_of
 from kart_runtime.code.scan import ATTRIBUTES, CALL, IMPORT, MODULES, STAR, VARIABLES, Chain, Import
 from kart_runtime.code.syntax import Unit, hash_of
 
@@ -93,7 +93,7 @@ class _Walk:
         """Return the module of a class that is in no file, such as a notebook cell."""
         name = cls.__module__
         root = name.partition(".")[0]
-        has_file = getattr(sys.modules.get(name), "__file__", None) is not None
+        has_file = file_of(sys.modules.get(name)) is not None
         if has_file or root in ENGINE or root in sys.stdlib_module_names:
             return None
         self.by_module[name] = self.by_module.get(name) or LoadedModule.of(cls)

@@ -96,7 +96,7 @@ def functions_of(value: Any) -> Iterator[FunctionType]:
     for member in list(vars(value).values()) if isinstance(value, type) else [value]:
         for inner in (member, getattr(member, "fget", None), getattr(member, "func", None)):
             plain = _unwrapped(inner)
-            if isinstance(plain, FunctionType) and source_of(plain.__code__.co_filename):
+            if isinstance(plain, FunctionType):
                 yield plain
 
 
@@ -146,6 +146,8 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
 
 def _code_text(code: CodeType) -> str:
     constants = [value_text(constant) for constant in code.co_consts if not isinstance(constant, CodeType)]
+    if constants and code.co_name != "<lambda>" and isinstance(code.co_consts[0], str | None):
+        del constants[0]  # the docstring
     return f"{code.co_code.hex()} {constants} {code.co_names} {code.co_varnames} {code.co_freevars}"
 
 

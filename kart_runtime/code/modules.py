@@ -162,10 +162,16 @@ def place_of(name: str) -> Place | None:
     loaded = sys.modules.get(name)
     if loaded is None:
         return _place_of_unloaded(name, tuple(sys.path))
-    path, folders = getattr(loaded, "__file__", None), getattr(loaded, "__path__", None)
+    path, folders = file_of(loaded), getattr(loaded, "__path__", None)
     if path is None:
         return Place("", list(folders)) if folders is not None else None
     return Place(_absolute(path), folders) if _is_source(path) else None
+
+
+def file_of(module: Any) -> str | None:
+    """Return the file of a loaded module; ``<stdin>`` is none."""
+    path: str | None = getattr(module, "__file__", None)
+    return None if path is None or path.startswith("<") else path
 
 
 @lru_cache(maxsize=4096)

@@ -22,8 +22,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Self
 
-from kart_runtime.errors import described, warn
-from kart_runtime.errors import CodecError, ObjectCorrupt
+from kart_runtime.errors import CodecError, ObjectCorrupt, described, warn
 from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.stores import background, is_remote, put
 from kart_runtime.storage.stores.local import LocalStore

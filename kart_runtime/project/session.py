@@ -24,6 +24,7 @@ from kart_runtime.project.names import TaskNames
 from kart_runtime.project.problems import raise_all
 from kart_runtime.project.project import Project, distinct_causes
 from kart_runtime.settings import Settings
+from kart_runtime.task.input_file import InputFile
 from kart_runtime.task.parameters import ActiveOverrides, Override, set_overrides
 
 
@@ -99,7 +100,8 @@ class Session:
     def activate(self) -> Session:
         """Apply the configuration to this process, until `deactivate`; return the session itself."""
         self.project.put_on_path()
-        self._before.append(set_overrides(self.overrides))
+        root = {"root": Override(str(self.project.root), "pyproject.toml")}
+        self._before.append(set_overrides({InputFile: root, **self.overrides}))
         return self
 
     def deactivate(self) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import islice
 from typing import Any, cast
@@ -38,6 +38,8 @@ _MAX_ITEMS = 200_000
 
 _SINGLE = (luigi.Task, str, bytes, type)
 """What is one item of a structure, even if it can be iterated over."""
+revalidations: list[Callable[[Iterable[luigi.Task]], None]] = []
+"""Called with the requested tasks before a build plans: ids that depend on more than parameters may have changed."""
 
 
 def _settled(structure: Any) -> Any:
