@@ -18,9 +18,10 @@ from pathlib import PurePath
 from typing import Any, cast
 
 import luigi
+from luigi.date_interval import DateInterval
 from luigi.freezing import FrozenOrderedDict
 from luigi.parameter import OptionalParameterMixin, ParameterVisibility, _DateParameterBase, _DatetimeParameterBase
-from luigi.task_register import Register, TaskClassAmbigiousException
+from luigi.task_register import Register, TaskClassAmbigiousException, TaskClassNotFoundException
 
 from kart_runtime.errors import ParameterValueError
 from kart_runtime.task.parameters.kinds import (
@@ -90,7 +91,7 @@ def check_for(param: Param) -> Check:
     if not _in_unique_id(param) and not issubclass(library, (luigi.BoolParameter, *_TASKS)):
         return _normalized
     if own & {"serialize", "parse", "date_format"} and not issubclass(library, SerializableParameter):
-        check = _own
+        check: Check = _own
     else:
         check = next(check for kind, check in _CHECKS if issubclass(library, kind))
     return _optional(check) if isinstance(param, OptionalParameterMixin) else check
@@ -325,7 +326,7 @@ def _span(param: Any, given: Any) -> Any:
 
 def _interval(param: Any, given: Any) -> Any:
     value = _normalized(param, given)
-    if value is not None and not isinstance(value, luigi.date_interval.DateInterval):
+    if value is not None and not isinstance(value, DateInterval):
         raise _refused(param, given, f"Write {_example(param)}")
     return value
 
@@ -339,7 +340,7 @@ def _task_class(param: Any, given: Any) -> Any:
     except TaskClassAmbigiousException:
         family = value.get_task_family()
         raise Unfit(f"there are two task classes {family}", "Give one of them a task_namespace") from None
-    except luigi.task_register.TaskClassNotFoundException:
+    except TaskClassNotFoundException:
         pass
     return value
 
