@@ -49,7 +49,7 @@ from kart_runtime.task.state import Identity, TaskRun
 if TYPE_CHECKING:
     import numpy as np
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 K = TypeVar("K")
 
 NO_FIXED_SEED = -42497368
@@ -65,8 +65,8 @@ def noop(*_report: Any) -> None:
     """Ignore a progress report."""
 
 
-class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
-    """A step of a pipeline whose output has the type `T`.
+class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
+    """A step of a pipeline whose output has the type `T`; a task of a list is also a task of a sequence.
 
     Subclasses declare luigi parameters; `requires()`, if the tasks held as parameters are not all; `output()`, if it is
     not one pickle file; and `run()`, which loads its inputs by `self.load()` and stores its result by
@@ -432,8 +432,9 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
         """
         return loading.generate_values(self, target)
 
+    # The type of what is stored is covariant all the same: `dump` is called inside `run()`, on `self`.
     @overload
-    def dump(self, obj: T, target: None = None, custom_labels: dict[Any, Any] | None = None) -> None: ...
+    def dump(self, obj: T_co, target: None = None, custom_labels: dict[Any, Any] | None = None) -> None: ...  # type: ignore[misc]  # pyright: ignore[reportGeneralTypeIssues]
 
     @overload
     def dump(self, obj: Any, target: str | Target, custom_labels: dict[Any, Any] | None = None) -> None: ...

@@ -12,7 +12,7 @@ import luigi
 from luigi import task_register
 
 from kart_runtime.errors import ReservedName
-from kart_runtime.task.parameters import accepted, completed, declaration, forget_declarations, kinds_of
+from kart_runtime.task.parameters import ONE_TEXT, accepted, completed, declaration, forget_declarations, kinds_of
 from kart_runtime.task.parameters.inheritance import ATTRIBUTE as SOURCES
 
 if TYPE_CHECKING:
@@ -101,9 +101,13 @@ def _key(declared: Declaration, defaults: Defaults, given: dict[str, Any]) -> tu
         value, default = given[name], defaults.values[name]
         hash(value)  # what has no hash may answer == by something that is no bool, as arrays do
         if value is not default:
-            param = declared.params[name]
-            kind = kinds_of(value, param)
-            if type(value) is not type(default) or value != default or kind != kinds_of(default, param):
+            kind: Any = type(value)
+            differs = kind is not type(default) or value != default
+            if kind not in ONE_TEXT:
+                param = declared.params[name]
+                kind = kinds_of(value, param)
+                differs = differs or kind != kinds_of(default, param)
+            if differs:
                 parts += (name, value, kind)
     return tuple(parts)
 

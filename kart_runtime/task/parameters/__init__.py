@@ -31,9 +31,10 @@ from kart_runtime.task.parameters.resolution import (
     luigi_section,
     resolve,
 )
-from kart_runtime.task.parameters.values import kinds_of
+from kart_runtime.task.parameters.values import ONE_TEXT, kinds_of
 
 __all__ = [
+    "ONE_TEXT",
     "ActiveOverrides",
     "Declaration",
     "ExplicitBoolParameter",

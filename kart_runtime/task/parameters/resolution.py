@@ -31,7 +31,7 @@ from kart_runtime.task.parameters.inheritance import ATTRIBUTE as SOURCES
 from kart_runtime.task.parameters.inheritance import inherited_values
 from kart_runtime.task.parameters.kinds import made_default
 from kart_runtime.task.parameters.overrides import active_overrides, overrides_for, under_active_overrides
-from kart_runtime.task.parameters.values import Check, check_for, checked_value, exact_types
+from kart_runtime.task.parameters.values import ONE_TEXT, Check, Unfit, check_for, exact_types
 
 SHARED_SECTION = "TaskOnKart"
 """The section of luigi's configuration whose values count for every task, as in gokart."""
@@ -104,8 +104,11 @@ class Declaration:
 
     def checked(self, name: str, value: Any) -> Any:
         """Return a value as the task holds it; raises `ParameterValueError` if the parameter does not take it."""
-        value = checked_value(self.family, name, self.params[name], value, self._checks[name])
-        return under_active_overrides(value)
+        try:
+            held = self._checks[name](self.params[name], value)
+        except Unfit as unfit:
+            raise unfit.refusal(self.family, name, value) from None
+        return held if type(held) in ONE_TEXT else under_active_overrides(held)
 
     def _default(self, name: str, param: luigi.Parameter[Any], inherited: Mapping[str, Any]) -> Any:
         override = overrides_for(self.cls).get(name)

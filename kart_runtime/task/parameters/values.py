@@ -18,9 +18,10 @@ from pathlib import PurePath
 from typing import Any, cast
 
 import luigi
+from luigi.date_interval import DateInterval
 from luigi.freezing import FrozenOrderedDict
 from luigi.parameter import OptionalParameterMixin, ParameterVisibility, _DateParameterBase, _DatetimeParameterBase
-from luigi.task_register import Register, TaskClassAmbigiousException
+from luigi.task_register import Register, TaskClassAmbigiousException, TaskClassNotFoundException
 
 from kart_runtime.errors import ParameterValueError
 from kart_runtime.task.parameters.kinds import (
@@ -37,29 +38,26 @@ Check = Callable[[Any, Any], Any]
 """Function of a parameter and a given value that returns the value as the task holds it."""
 
 _ABSENT: Any = luigi.parameter._no_value
-_ONE_TEXT = frozenset({*PLAIN, datetime.date, datetime.timedelta, type(PurePath())}) - {float}
+ONE_TEXT = frozenset({*PLAIN, datetime.date, datetime.timedelta, type(PurePath())}) - {float}
+"""Types whose equal values have one text."""
 
 
-class _Unfit(ValueError):
+class Unfit(ValueError):
     """A value is refused: why, and what to write."""
 
     def __init__(self, why: str, write: str) -> None:
         self.why, self.write = why, write
         super().__init__(f"{why}. {write}")
 
-
-def checked_value(family: str, name: str, param: Param, given: Any, check: Check) -> Any:
-    """Return a value as the task holds it; raise `ParameterValueError` if the parameter does not take it."""
-    try:
-        return check(param, given)
-    except _Unfit as unfit:
-        raise ParameterValueError(family, name, _shown(given), unfit.why, unfit.write) from None
+    def refusal(self, family: str, name: str, value: Any) -> ParameterValueError:
+        """Return the error that names task, parameter and value."""
+        return ParameterValueError(family, name, _shown(value), self.why, self.write)
 
 
 def kinds_of(value: Any, param: Param | None = None) -> Any:
     """Return what tells equal values with different texts apart: types, keys in order, the sign of 0.0, time zones."""
     kind = type(value)
-    if kind in _ONE_TEXT:
+    if kind in ONE_TEXT:
         return kind
     if kind is float:
         return kind if value else str(value)
@@ -77,11 +75,13 @@ def exact_types(param: Param) -> frozenset[type]:
     library, own = _library_class(type(param))
     if own - {"__init__"}:
         return frozenset()
-    if library is luigi.Parameter or library is luigi.StrParameter:
+    if library in {luigi.Parameter, luigi.StrParameter} and not isinstance(param, OptionalParameterMixin):
         return frozenset({str}) if _is_text_default(param) or not _in_unique_id(param) else frozenset()
     if library is luigi.NumericalParameter:
         kind = cast("Any", param)._var_type
         return frozenset({kind, type(None)}) if kind in (int, float) else frozenset()
+    if library is luigi.DateParameter:
+        return frozenset({datetime.date, type(None)}) if cast("Any", param).interval == 1 else frozenset()
     return _EXACT.get(library, frozenset())
 
 
@@ -91,9 +91,10 @@ def check_for(param: Param) -> Check:
     if not _in_unique_id(param) and not issubclass(library, (luigi.BoolParameter, *_TASKS)):
         return _normalized
     if own & {"serialize", "parse", "date_format"} and not issubclass(library, SerializableParameter):
-        return _optional(_own) if issubclass(library, OptionalParameterMixin) else _own
-    check = next(check for kind, check in _CHECKS if issubclass(library, kind))
-    return _optional(check) if issubclass(library, OptionalParameterMixin) else check
+        check: Check = _own
+    else:
+        check = next(check for kind, check in _CHECKS if issubclass(library, kind))
+    return _optional(check) if isinstance(param, OptionalParameterMixin) else check
 
 
 def _in_unique_id(param: Param) -> bool:
@@ -104,6 +105,8 @@ def _library_class(cls: type) -> tuple[type, set[str]]:
     """Return the class of luigi or kart that a parameter's class is or extends, and the names that it adds."""
     own: set[str] = set()
     for base in cls.__mro__:
+        if base is OptionalParameterMixin:
+            continue
         if base.__module__.partition(".")[0] in {"luigi", "kart_runtime"}:
             return base, own
         own.update(vars(base).keys() - {"__module__", "__doc__", "__parameters__", "__orig_bases__", "__qualname__"})
@@ -114,7 +117,7 @@ def _normalized(param: Any, given: Any) -> Any:
     try:
         value = param.normalize(given)
     except (TypeError, AttributeError) as error:
-        raise _Unfit(f"{_named(param)} does not take {_kind(given)} ({error})", f"Write {_example(param)}") from error
+        raise Unfit(f"{_named(param)} does not take {_kind(given)} ({error})", f"Write {_example(param)}") from error
     return value if type(value) in PLAIN else frozen(value)
 
 
@@ -126,7 +129,7 @@ def _optional(check: Check) -> Check:
             return None
         value = check(param, given)
         if value is not None and not param.serialize(value):
-            raise _Unfit(f"its text is empty, which is the text of None in {_named(param)}", "Write None")
+            raise Unfit(f"its text is empty, which is the text of None in {_named(param)}", "Write None")
         return value
 
     return checked
@@ -147,19 +150,19 @@ def _exactly(param: Any, value: Any, *kinds: type) -> Any:
     if type(value) in kinds or value is None:
         return value
     if type(value).__name__ in {"float16", "float32"}:
-        raise _Unfit(
+        raise Unfit(
             f"{_named(param)} does not take {_kind(value)}, whose text is that of a float64", "Write float(value)"
         )
     raise _refused(param, value, f"Write {_example(param)}")
 
 
-def _refused(param: Any, value: Any, write: str) -> _Unfit:
-    return _Unfit(f"{_named(param)} does not take {_kind(value)}", write)
+def _refused(param: Any, value: Any, write: str) -> Unfit:
+    return Unfit(f"{_named(param)} does not take {_kind(value)}", write)
 
 
 def _bool(param: Any, given: Any) -> Any:
-    value = _normalized(param, given)
-    if value is None and given is not None:
+    value = scalar(_normalized(param, given))
+    if type(value) is not bool and given is not None:
         raise _refused(param, given, "Write True or False")
     return value
 
@@ -179,9 +182,9 @@ def _number(param: Any, given: Any) -> Any:
 def _choice(param: Any, given: Any) -> Any:
     value = scalar(_normalized(param, given))
     if type(value) is not param._var_type:
-        raise _Unfit(f"{_kind(value)} is not the type of the choices", f"Write {_one_of(param, value)!r}")
+        raise Unfit(f"{_kind(value)} is not the type of the choices", f"Write {_one_of(param, value)!r}")
     if sum(param.serialize(choice) == param.serialize(value) for choice in param._choices) > 1:
-        raise _Unfit("another choice has the same text", "Use an EnumParameter")
+        raise Unfit("another choice has the same text", "Use an EnumParameter")
     return value
 
 
@@ -191,10 +194,10 @@ def _one_of(param: Any, value: Any) -> Any:
 
 def _choices(param: Any, given: Any) -> Any:
     if isinstance(given, str):
-        raise _Unfit(f"{_named(param)} does not take a text", "Write a list of choices")
+        raise Unfit(f"{_named(param)} does not take a text", "Write a list of choices")
     value = tuple(_one_of(param, item) for item in map(scalar, _normalized(param, given)))
     if param.parse(param.serialize(value)) != value:
-        raise _Unfit("its elements, joined by commas, are those of another list", "Use an EnumListParameter")
+        raise Unfit("its elements, joined by commas, are those of another list", "Use an EnumListParameter")
     return value
 
 
@@ -218,13 +221,16 @@ def _check_member(param: Any, value: Any) -> None:
     # A class that a notebook or a worker has defined again is the same one to its user.
     same = kind is expected or (kind.__module__, kind.__qualname__) == (expected.__module__, expected.__qualname__)
     if not same or not isinstance(value.name, str):
-        raise _Unfit(
+        raise Unfit(
             f"{_kind(value)} is not {expected.__name__}" if not same else f"it has no name in {expected.__name__}",
             f"Write a member of {expected.__name__}",
         )
 
 
 def _list(param: Any, given: Any) -> Any:
+    standard = param.schema is None and type(param).normalize is luigi.ListParameter.normalize
+    if standard and type(given) in _LISTS and all(type(item) in PLAIN for item in given):
+        return tuple(given)  # what luigi would make of it, sooner
     value = _normalized(param, given)
     if type(value) is not tuple and value is not None:
         raise _refused(param, given, "Write a list, such as list(value)")
@@ -250,7 +256,7 @@ def _json(value: Any) -> Any:
     plain = scalar(value)
     if type(plain) in PLAIN:
         return plain
-    raise _Unfit(
+    raise Unfit(
         f"it holds {_shown(value)}, a {_kind(value)}, which JSON does not give back", f"Write {_in_json(value)}"
     )
 
@@ -258,7 +264,7 @@ def _json(value: Any) -> Any:
 def _json_key(key: Any) -> str:
     if type(key) is not str:
         text = str(key) if isinstance(key, str | int | float) and not isinstance(key, bool) else "text"
-        raise _Unfit(f"its key {key!r} becomes text", f"Write the key as text, such as {text!r}")
+        raise Unfit(f"its key {key!r} becomes text", f"Write the key as text, such as {text!r}")
     return key
 
 
@@ -281,7 +287,7 @@ def _date(param: Any, given: Any) -> Any:
 
 def _naive_time(param: Any, given: Any) -> Any:
     if isinstance(given, datetime.datetime) and given.tzinfo is not None:
-        raise _Unfit(
+        raise Unfit(
             f"it has a time zone, which {_named(param)} does not write",
             "Write value.replace(tzinfo=None), or use a ZonedDateSecondParameter",
         )
@@ -311,7 +317,7 @@ def _span(param: Any, given: Any) -> Any:
     if not isinstance(value, datetime.timedelta):
         raise _refused(param, given, f"Write {_example(param)}")
     if value.microseconds or getattr(value, "nanoseconds", 0):
-        raise _Unfit(
+        raise Unfit(
             f"it has a part of a second, and the text of {_named(param)} has whole seconds",
             "Use a FloatParameter of seconds, or an IntParameter of milliseconds",
         )
@@ -320,7 +326,7 @@ def _span(param: Any, given: Any) -> Any:
 
 def _interval(param: Any, given: Any) -> Any:
     value = _normalized(param, given)
-    if value is not None and not isinstance(value, luigi.date_interval.DateInterval):
+    if value is not None and not isinstance(value, DateInterval):
         raise _refused(param, given, f"Write {_example(param)}")
     return value
 
@@ -333,8 +339,8 @@ def _task_class(param: Any, given: Any) -> Any:
         Register.get_task_cls(value.get_task_family())
     except TaskClassAmbigiousException:
         family = value.get_task_family()
-        raise _Unfit(f"there are two task classes {family}", "Give one of them a task_namespace") from None
-    except luigi.task_register.TaskClassNotFoundException:
+        raise Unfit(f"there are two task classes {family}", "Give one of them a task_namespace") from None
+    except TaskClassNotFoundException:
         pass
     return value
 
@@ -343,14 +349,21 @@ def _text(param: Any, given: Any) -> Any:
     value, default = scalar(_normalized(param, given)), param._default
     if type(value) is str:
         if not _is_text_default(param) and (value == param.serialize(default) or _is_literal(param, value)):
-            raise _Unfit(
+            raise Unfit(
                 f"the default is {_shown(default)}, so the parameter may hold a value of that text which is no text",
                 f"Declare the parameter as a {_kind_for(default)}",
             )
         return value
-    if not _is_text_default(param) and (value is frozen(default) or _comes_back(param, value)):
+    if not _is_text_default(param) and (_is_default(param, value) or _comes_back(param, value)):
         return value
-    raise _Unfit(f"{_named(param)} takes text, and {_kind(value)} has the text of another value", _instead(value))
+    raise Unfit(f"{_named(param)} takes text, and {_kind(value)} has the text of another value", _instead(value))
+
+
+def _is_default(param: Any, value: Any) -> bool:
+    default = frozen(param._default)
+    if value is default or type(value) is not type(default) or hasattr(value, "__array__"):
+        return value is default
+    return bool(value == default) and param.serialize(value) == param.serialize(default)
 
 
 def _comes_back(param: Any, value: Any) -> bool:
@@ -422,9 +435,9 @@ def _own(param: Any, given: Any) -> Any:
     except NotImplementedError:
         return value
     except Exception as error:
-        raise _Unfit(f"{_named(param)} cannot read its text {_shown(text)}: {error}", "Change parse()") from error
+        raise Unfit(f"{_named(param)} cannot read its text {_shown(text)}: {error}", "Change parse()") from error
     if not _same(param, value, back, text):
-        raise _Unfit(
+        raise Unfit(
             f"its text is {_shown(text)}, which {_named(param)} reads as {_shown(back)}",
             "Write that, or change serialize() so that different values have different texts",
         )
@@ -455,9 +468,9 @@ def _named(param: Any) -> str:
 
 def _kind(value: Any) -> str:
     kind = type(value)
-    return (
-        f"a value of type {kind.__name__}" if kind.__module__ == "builtins" else f"a {kind.__module__}.{kind.__name__}"
-    )
+    if value is None or kind.__module__ == "builtins":
+        return kind.__name__.removesuffix("Type")
+    return f"{kind.__module__}.{kind.__name__}"
 
 
 def _example(param: Any) -> str:
@@ -479,6 +492,7 @@ _EXAMPLES: tuple[tuple[Any, str], ...] = (
     (luigi.DateIntervalParameter, "an interval of luigi.date_interval"),
     (luigi.PathParameter, "a path"),
 )
+_LISTS = frozenset({list, tuple})
 _COME_BACK = frozenset(
     {*PLAIN, tuple, FrozenOrderedDict, Decimal, datetime.date, datetime.datetime, datetime.timedelta, type(PurePath())}
 )
