@@ -29,15 +29,14 @@ class _Users:
             self.builds += builds
             self.attempts += attempts
 
-    def leave(self, builds: int, attempts: int) -> None:
-        with self.lock:
-            self.builds -= builds
-            self.attempts -= attempts
-            if attempts and not self.attempts and self.home is not None and current_folder() != self.home:
-                with contextlib.suppress(OSError):  # it is gone
-                    os.chdir(self.home)
-            if not (self.builds or self.attempts):
-                registry.relative_to.folder = None
+    def restore(self) -> None:
+        """Return to the folder, and give it up if nobody needs it any more."""
+        home = self.home
+        if home is not None and current_folder() != home:
+            with contextlib.suppress(OSError):  # it is gone
+                os.chdir(home)
+        if not self.builds:
+            registry.relative_to.folder = None
 
 
 _users = _Users()
@@ -59,14 +58,26 @@ class FixedFolder:
         _users.enter(1, 0)
 
     def __exit__(self, *_error: object) -> None:
-        _users.leave(1, 0)
+        with _users.lock:
+            _users.builds -= 1
+            if not (_users.builds or _users.attempts):
+                registry.relative_to.folder = None
 
 
 class RestoredFolder:
     """The ``with`` block of an attempt, after which the working folder is what it was before."""
 
+    __slots__ = ()
+
     def __enter__(self) -> None:
+        with _users.lock:
+            if _users.builds or _users.attempts:
+                _users.attempts += 1
+                return
         _users.enter(0, 1)
 
     def __exit__(self, *_error: object) -> None:
-        _users.leave(0, 1)
+        with _users.lock:
+            _users.attempts -= 1
+            if not _users.attempts:
+                _users.restore()

@@ -38,30 +38,17 @@ _reported: set[str] = set()
 """Folders of which it was said, since the last build began, that something could not be written there."""
 
 
-class OptionalWrite:
-    """The ``with`` block of a write that only explains what happened: a failure is one warning for each folder."""
-
-    __slots__ = ("_folder", "_what")
-
-    def __init__(self, what: str, folder: str) -> None:
-        self._what, self._folder = what, folder
-
-    def __enter__(self) -> None:
-        """Begin the write."""
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> bool:
-        if error is None or not isinstance(error, Exception):
-            return False
-        if self._folder not in _reported:
-            _reported.add(self._folder)
-            warn(
-                logger,
-                "Could not %s in %s: %s. Outputs are not affected. Further losses there are not reported.",
-                self._what,
-                self._folder,
-                described(error),
-            )
-        return True
+def report_loss(what: str, folder: str, error: Exception) -> None:
+    """Warn, once for a folder, of something that could not be written there, and that only explains what happened."""
+    if folder not in _reported:
+        _reported.add(folder)
+        warn(
+            logger,
+            "Could not %s in %s: %s. Outputs are not affected. Further losses there are not reported.",
+            what,
+            folder,
+            described(error),
+        )
 
 
 class LogFiles:
@@ -146,8 +133,11 @@ class Ledger:
 
     def append(self, workspace: str, record: Mapping[str, Any]) -> None:
         """Add the record of one attempt: the fields of `RunRecord`, without the run."""
-        with OptionalWrite(f"write the record of {record['task']} {record['unique_id']}", Workspace(workspace).runs):
+        try:
             self._file(workspace).append(self._line(record))
+        except Exception as error:  # noqa: BLE001 - it only explains, and the other tasks go on
+            what = f"write the record of {record['task']} {record['unique_id']}"
+            report_loss(what, Workspace(workspace).runs, error)
 
     def append_definitions(self, workspace: str, code: str, definitions: Mapping[str, str]) -> None:
         """Add the definitions of a fingerprint of code: label to hash."""
@@ -162,11 +152,13 @@ class Ledger:
         cannot be written is no reason to fail.
         """
         line = json.dumps({"run_id": self.run_id, "tasks": tasks}) + "\n"
-        what = "record this run (`kart gc` may delete outputs that it uses)"
-        with OptionalWrite(what, Workspace(workspace).runs):
+        try:
             file = self._file(workspace)
             file.append(line)
             file.flush(at_once=optional)
+        except Exception as error:  # noqa: BLE001 - as above
+            what = "record this run (`kart gc` may delete outputs that it uses)"
+            report_loss(what, Workspace(workspace).runs, error)
 
     def _line(self, record: Mapping[str, Any]) -> str:
         """Return the record as JSON, put together by hand: json.dumps would take twice as long for the same text."""
@@ -211,8 +203,10 @@ class Ledger:
         """Close the files."""
         while self._files:
             workspace, file = self._files.popitem()
-            with OptionalWrite("write the last records", Workspace(workspace).runs):
+            try:
                 file.close()
+            except Exception as error:  # noqa: BLE001 - as above
+                report_loss("write the last records", Workspace(workspace).runs, error)
 
 
 class _Lines:

@@ -77,7 +77,8 @@ class _Binder:
                 value = self._value(path, child)
                 if self._is_from_text(child, value) and str not in kinds_of(section, name):
                     value = read_scalar(str(value))
-                values[name] = check(section, name, value, child.text if isinstance(child, Leaf) else None)
+                typed = child.text if isinstance(child, Leaf) and value is child.value else None
+                values[name] = check(section, name, value, typed)
             except ConfigError as error:
                 self._add_error(error)
             except ValueError as error:

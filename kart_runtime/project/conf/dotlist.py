@@ -95,7 +95,7 @@ class _Override:
     @property
     def keeps_blanks(self) -> bool:
         """Whether blanks around the value belong to it."""
-        if len(self.path) != self.depth or self.path[0] in SECTIONS:
+        if len(self.path) != self.depth:
             return len(self.path) > self.depth
         param = self._parameter()
         return param is not None and keeps_blanks(param)
@@ -120,7 +120,7 @@ class _Override:
         kinds = kinds_of(*self.path) if self.path[0] in SECTIONS else ()
         if str in kinds or (param is not None and takes_text(param)):
             optional = type(None) in kinds if param is None else is_optional(param)
-            return _typed(text if self.keeps_blanks else text.strip(), optional=optional)
+            return _typed(text if kinds or self.keeps_blanks else text.strip(), optional=optional)
         if param is None and not kinds:  # unknown, which `bind` reports
             return Leaf(text, COMMAND_LINE)
         return read_value(text.strip(), key=self._key, errors=errors)

@@ -164,13 +164,17 @@ def _syntax_error(text: str) -> str | None:
     return None
 
 
+_UNRESOLVABLE = "${kart.not_valid:}"
+"""In place of a text that is not a valid interpolation: what refers to it cannot be resolved either."""
+
+
 def _without_broken(value: Any) -> Any:
-    """Return plain values with texts that are not valid interpolations as null, because each has its own error."""
+    """Return plain values without texts that are not valid interpolations, because each has its own error."""
     if isinstance(value, Mapping):
         return {name: _without_broken(item) for name, item in value.items()}
     if isinstance(value, list):
         return [_without_broken(item) for item in value]
-    return None if isinstance(value, str) and "${" in value and _syntax_error(value) else value
+    return _UNRESOLVABLE if isinstance(value, str) and "${" in value and _syntax_error(value) else value
 
 
 def _contains(raw: object, mark: str) -> bool:
