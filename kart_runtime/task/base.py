@@ -529,7 +529,7 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
         target_class
             A class, or an object of it.
         """
-        return identity.sources(target_class)
+        return identity.sources(target_class if isinstance(target_class, type) else type(target_class))
 
     @staticmethod
     def try_set_seed(methods: Sequence[str], random_seed: int) -> list[str]:

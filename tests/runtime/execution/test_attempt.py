@@ -132,6 +132,8 @@ def test_an_exception_is_the_outcome():
     assert seen == [outcome.error, (Fails(), outcome.error)]
     assert outcome.stored == ()
     assert not Fails().output().exists()  # what a failed run() has dumped does not count
+    assert seen == [(Fails(), outcome.error), outcome.error]  # the order of luigi's worker, and of gokart's
+    assert [stored.url for stored in outcome.stored] == [Fails().output().path()]
 
 
 def test_a_post_mortem_that_fails_does_not_hide_the_failure():
