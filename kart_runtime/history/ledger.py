@@ -146,9 +146,8 @@ class Ledger:
                 for url, size, checksum, version in record["outputs"]
             ]
         )
-        inputs = ", ".join(
-            [f"{_quoted(url)}: {_quoted(checksum)}" for url, checksum in dict(record.get("inputs", ())).items()]
-        )
+        loaded = record.get("inputs")
+        pairs = [f"{_quoted(url)}: {_quoted(checksum)}" for url, checksum in dict(loaded).items()] if loaded else ()
         seed = record["seed"]
         return (
             f'{{"task": {_quoted(record["task"])}, "module": {_quoted(record["module"])}, '
@@ -156,7 +155,7 @@ class Ledger:
             f'"seconds": {record["seconds"]:.6f}, "seed": {"null" if seed is None else seed}, '
             f'"params": {{{params}}}, "outputs": [{outputs}], "log_files": {_list_of(record["log_files"])}, '
             f'"error": {_quoted(record["error"])}, "reason": {_quoted(record["reason"])}, '
-            f'"inputs": {{{inputs}}}, "run_id": "{self.run_id}"}}\n'
+            f'"inputs": {{{", ".join(pairs)}}}, "run_id": "{self.run_id}"}}\n'
         )
 
     def _file(self, workspace: str) -> _File:

@@ -18,7 +18,7 @@ from kart_runtime.storage.codecs import DataFrameType
 from kart_runtime.storage.codecs.archive import Archive
 from kart_runtime.storage.codecs.large_frames import LargeDataFrameProcessor
 from kart_runtime.storage.codecs.libraries import library_of
-from kart_runtime.storage.staging import running
+from kart_runtime.storage.staging import active_run
 from kart_runtime.storage.target import Target, make_target, path_of
 from kart_runtime.storage.workspace import Workspace
 from kart_runtime.task import column_types, identity, loading, schemas
@@ -452,8 +452,13 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
         if run is not None and run.may_commit is not None and run.staged is None and isinstance(target, Target):
             stored = target.dump(obj, labels, run.may_commit)
         else:
-            with running(run):  # this may be a thread that run() has started
+            # In a thread that run() has started, the run has to be made known.
+            token = None if run is None or active_run.get() is run else active_run.set(run)
+            try:
                 stored = target.dump(obj) if labels is None else target.dump(obj, labels)
+            finally:
+                if token is not None:
+                    active_run.reset(token)
         if run is not None and stored is not None and not (run.staged and stored.url in run.staged):
             run.stored += (stored,)
 
