@@ -10,6 +10,8 @@ import time
 from collections.abc import Collection, Iterator
 
 from kart_runtime.errors import StoreError
+from kart_runtime.storage.commit import SUFFIX as COMMIT_SUFFIX
+from kart_runtime.storage.commit import pending_temporaries
 from kart_runtime.storage.stores.local import TEMPORARY_PREFIX
 
 STALE_AFTER = 86_400.0
@@ -50,8 +52,11 @@ def walk(root: str, excluded: Collection[str] = ()) -> Iterator[tuple[str, str]]
 
 
 def unneeded_files(root: str, needed: Collection[str]) -> Iterator[str]:
-    """Yield the regular files below a folder that are not needed; hidden files and links stay."""
+    """Yield the regular files below a folder that are not needed; hidden files, links and unfinished commits stay."""
+    pending = pending_temporaries(root)
     for path, name in walk(root, needed):
+        if name in pending or name.endswith(COMMIT_SUFFIX):
+            continue
         if is_stale_temp_file(path, name) or (not name.startswith(".") and _is_regular(path)):
             yield path
 
