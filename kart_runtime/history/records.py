@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from kart_runtime.history.runs import list_files, runs_folder, text_of
 from kart_runtime.storage.checksum import ALGORITHM, algorithm_of, checksum_of
 from kart_runtime.storage.commit import recover
-from kart_runtime.storage.registry import store_for
+from kart_runtime.storage.registry import relative_to, store_for
 from kart_runtime.storage.stores import Stat, Store, is_remote
 from kart_runtime.storage.stores.local import LocalStore
 from kart_runtime.storage.target import OutputRecord
@@ -375,7 +375,7 @@ _registry: dict[tuple[str, str], Records] = {}
 def records_of(workspace: str) -> Records:
     """Return the records of a workspace, one object in each process."""
     local = "://" not in workspace and not os.path.isabs(workspace)  # noqa: PTH117
-    key = (workspace, os.getcwd() if local else "")  # noqa: PTH109
+    key = (workspace, (relative_to.folder or os.getcwd()) if local else "")  # noqa: PTH109
     records = _registry.get(key)
     if records is None:
         records = _registry[key] = Records(workspace)

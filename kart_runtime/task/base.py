@@ -21,7 +21,7 @@ from kart_runtime.storage.codecs.archive import Archive
 from kart_runtime.storage.codecs.large_frames import LargeDataFrameProcessor
 from kart_runtime.storage.codecs.libraries import library_of
 from kart_runtime.storage.codecs.losses import dumping
-from kart_runtime.storage.staging import running
+from kart_runtime.storage.staging import active_run
 from kart_runtime.storage.target import Target, make_target, path_of
 from kart_runtime.storage.workspace import Workspace
 from kart_runtime.task import column_types, identity, loading, schemas
@@ -474,15 +474,18 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
         target = loading.output_target(self, target)
         # targets in memory, and those of users, accept only the value
         labels = labels_of(self, custom_labels) if getattr(target, "supports_labels", False) else None
-        token = dumping.set(type(self).__name__)
+        named = dumping.set(type(self).__name__)
+        # In a thread that run() has started, the run has to be made known.
+        token = None if run is None or active_run.get() is run else active_run.set(run)
         try:
             if run is not None and run.may_commit is not None and run.staged is None and isinstance(target, Target):
                 stored = target.dump(obj, labels, run.may_commit)
             else:
-                with running(run):  # this may be a thread that run() has started
-                    stored = target.dump(obj) if labels is None else target.dump(obj, labels)
+                stored = target.dump(obj) if labels is None else target.dump(obj, labels)
         finally:
-            dumping.reset(token)
+            if token is not None:
+                active_run.reset(token)
+            dumping.reset(named)
         if run is not None and stored is not None and not (run.staged and stored.url in run.staged):
             run.stored += (stored,)
 
