@@ -576,7 +576,7 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
 
     def make_task_instance_dictionary(self) -> dict[str, Any]:
         """Return the tasks held as parameters, by name."""
-        return {name: value for name, value in vars(self).items() if _is_tasks(value)}
+        return {name: value for name, value in vars(self).items() if type(value) not in _PLAIN and _is_tasks(value)}
 
 
 def kart_task(task: luigi.Task) -> TaskOnKart[Any] | None:
@@ -601,6 +601,10 @@ def _rebuilt(cls: Any, values: dict[str, Any], overrides: ActiveOverrides | None
         return cls(**values)
     with using_overrides(overrides):
         return cls(**values)
+
+
+_PLAIN = frozenset({str, int, float, bool, type(None), dict})
+"""Types of most attributes of a task, which are asked before luigi's abstract class, whose isinstance() is slow."""
 
 
 def _is_tasks(value: Any) -> bool:
