@@ -251,14 +251,19 @@ class _Decider:
     def _forced(self) -> dict[int, Decision]:
         """Return the tasks that run, whether or not another one needs them, because of a change or by request."""
         forced: dict[int, Decision] = {}
-        changes, rerun = self.changes, self._rerun
+        changes, rerun, upstream = self.changes, self._rerun, self._graph.upstream
         for index, task in enumerate(self._graph.tasks):
             if rerun and task in rerun:
                 forced[index] = _RERUN
                 continue
             change = changes.of(task)
             if change is not None:
-                self._add_change(index, task, change, forced)
+                # What runs again upstream may give the content again that the task has loaded.
+                may_come_back = change.kind is Difference.INPUT and any(map(forced.__contains__, upstream[index]))
+                if may_come_back and changes.reruns:
+                    forced[index] = _MAYBE
+                else:
+                    self._add_change(index, task, change, forced)
             elif is_configured_to_rerun(task):
                 forced[index] = _RERUN
         return forced

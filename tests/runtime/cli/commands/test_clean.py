@@ -176,3 +176,15 @@ def test_clean_works_from_any_folder_of_the_project(small_project, kart, monkeyp
 )
 def test_sizes_are_for_people(size, text):
     assert size_text(size) == text
+
+
+def test_clean_can_include_what_depends_on_a_task(small_project, kart):
+    root = small_project()
+    kart("run")
+    typed = kart("clean", "Numbers", "--yes")
+    assert "What depends on Numbers was not deleted: RunAll, Total." in typed.out
+    line = next(line for line in kart("plan").lines if " Numbers" in line)
+    assert "its output was deleted and is not needed: its result is used by Total, RunAll" in line
+    assert "Numbers: its output was deleted and is not needed" in kart("run").out
+    assert kart("clean", "Numbers", "--downstream", "--yes").code == 0
+    assert {path.suffix for path in outputs(root)} <= {".jsonl"}

@@ -401,3 +401,29 @@ def test_a_secret_is_in_no_line_and_no_file(small_project, kart, monkeypatch):
     assert not any("hunter2secret" in typed.out + typed.err for typed in printed)
     assert not [path for path in root.rglob("*") if path.is_file() and b"hunter2secret" in path.read_bytes()]
     assert "***" in printed[3].out
+
+
+def test_a_task_and_what_depends_on_it_run_again(small_project, kart):
+    small_project()
+    kart("run")
+    assert "3 tasks: 3 ran" in kart("run", "Numbers", "--rerun").out
+    typed = kart("run", "Total", "--rerun")
+    assert typed.code == 0
+    assert "2 ran" in typed.out
+    assert "Numbers ..." not in typed.out
+    assert kart("plan", "Total", "--rerun").lines[-1] == "3 tasks: 2 to run, 1 complete"
+    assert kart("run").lines[0].startswith("Nothing to run")
+
+
+def test_all_tasks_run_again(small_project, kart):
+    small_project()
+    kart("run")
+    assert "3 tasks: 3 ran" in kart("run", "--rerun-all").out
+
+
+def test_a_task_with_rerun_runs_where_nothing_needs_it(small_project, kart):
+    small_project()
+    kart("run")
+    typed = kart("run", "Numbers.rerun=true")
+    assert typed.code == 0
+    assert "1 ran" in typed.out

@@ -1,0 +1,66 @@
+"""`kart accept`: a change that does not matter is recorded, and nothing runs because of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kart_runtime.history.records import forget_records
+
+
+@pytest.fixture
+def changed(small_project, kart_process):
+    """Return the folder of a project that has run and whose code has changed since."""
+    root = small_project()
+    assert run(kart_process, "run")[0] == 0
+    module = next(root.glob("src/*/tasks/numbers.py"))
+    module.write_text(module.read_text().replace("self.dump(", "_ = 1\n        self.dump(", 1))
+    return root
+
+
+def run(kart_process, *words):
+    process = kart_process(*words)
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
+
+
+def test_an_accepted_change_is_no_reason_to_run(changed, kart_process):
+    assert "its code changed: " in run(kart_process, "plan", "run.code_changed=rerun")[1]
+    code, out, _ = run(kart_process, "accept")
+    assert code == 0
+    assert "Accepted the changes of 1 task." in out
+    assert "its code changed" not in run(kart_process, "plan", "run.code_changed=rerun")[1]
+    assert run(kart_process, "accept")[1].strip() == "Nothing to accept."
+
+
+def test_only_named_tasks_are_accepted(changed, kart_process):
+    assert run(kart_process, "accept", "Total")[1].strip() == "Nothing to accept."
+    assert run(kart_process, "accept", "Totl")[0] == 2
+
+
+def test_a_change_is_named_by_run_and_plan(changed, kart_process):
+    for command in ("plan", "run"):
+        code, out, err = run(kart_process, command)
+        assert code == 0
+        assert "numbers.py: " in out + err
+        assert "its code changed" in out + err
+    code, out, _ = run(kart_process, "run", "run.code_changed=rerun")
+    assert code == 0
+    assert "its code changed" in out
+
+
+def test_an_edited_output_can_be_accepted(small_project, kart):
+    root = small_project()
+    kart("run")
+    output = next(Path(root).glob("outputs/**/Numbers_*.pkl"))
+    if "log" in output.parts:
+        output = next(path for path in Path(root).glob("outputs/**/Numbers_*.pkl") if "log" not in path.parts)
+    output.write_bytes(b"\x80\x05]\x94(K\x01K\x02e.")
+    forget_records()
+    typed = kart("verify")
+    assert typed.code == 1
+    assert "Numbers" in typed.out
+    assert kart("accept", "Numbers").code == 0
+    forget_records()
+    assert kart("verify").code == 0

@@ -1,0 +1,166 @@
+"""The index of records says the same as the files of the runs, whoever wrote them, and in whatever order."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import luigi
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kart_runtime import TaskOnKart, build
+from kart_runtime.history.records import Records, TaskRecord, _decoded, _encoded, forget_records, records_of
+from kart_runtime.storage.target import OutputRecord
+
+
+class Number(TaskOnKart[int]):
+    number: luigi.IntParameter = luigi.IntParameter(default=1)
+
+    def run(self):
+        self.dump(self.number)
+
+
+class Sum(TaskOnKart[int]):
+    def requires(self):
+        return [Number(number=number) for number in range(3)]
+
+    def run(self):
+        self.dump(sum(self.load()))
+
+
+def everything(records):
+    return {record.unique_id: record for record in records.all()}
+
+
+def test_an_index_read_from_files_is_the_one_that_the_build_made():
+    build(Sum())
+    made = everything(records_of("./resources/"))
+    forget_records()
+    read = records_of("./resources/")
+    read.refresh()
+    assert everything(read) == made
+    record = read.find(Sum().make_unique_id(), __name__)
+    assert record is not None
+    assert set(record.inputs) == {
+        f"{__name__.replace('.', '/')}/Number_{one.make_unique_id()}.pkl" for one in Sum().requires()
+    }
+
+
+def test_a_saved_index_says_the_same_as_the_files():
+    build(Sum())
+    records = records_of("./resources/")
+    records._unsaved_bytes = 1 << 30
+    records.save()
+    assert Path("resources/log/records.txt").exists()
+    again = Records("./resources/")
+    again.refresh()
+    assert everything(again) == everything(records)
+    assert again.definitions(next(iter(again.all())).code)
+    build(Number(number=10))
+    again.refresh()
+    assert Number(number=10).make_unique_id() in everything(again)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", '{"format": "kart-records-1"}\n', "\x00\xff", '{"format": "other", "read": {}}\n-x\n']
+)
+def test_a_damaged_index_is_read_anew(text):
+    build(Sum())
+    expected = everything(records_of("./resources/"))
+    Path("resources/log/records.txt").write_text(text)
+    again = Records("./resources/")
+    again.refresh()
+    assert everything(again) == expected
+
+
+def test_what_deleted_runs_said_is_forgotten():
+    build(Sum())
+    records = records_of("./resources/")
+    records._unsaved_bytes = 1 << 30
+    records.save()
+    for path in Path("resources/log/runs").iterdir():
+        path.unlink()
+    again = Records("./resources/")
+    again.refresh()
+    assert not list(again.all())
+
+
+def test_damaged_and_foreign_lines_are_passed_over():
+    build(Sum())
+    (path,) = Path("resources/log/runs").glob("*.jsonl")
+    path.write_text(
+        path.read_text() + '{"task": "cut\n{"task": 1, "state": "done", "outputs": [1]}\nnull\n{"task": "half'
+    )
+    again = Records("./resources/")
+    again.refresh()
+    assert set(everything(again)) == {Sum().make_unique_id(), *(one.make_unique_id() for one in Sum().requires())}
+
+
+def test_a_line_that_is_being_written_is_read_when_it_is_whole():
+    build(Number())
+    (path,) = Path("resources/log/runs").glob("*.jsonl")
+    text = path.read_text()
+    record = next(line for line in text.splitlines() if line.startswith('{"task":'))
+    other = json.dumps({**json.loads(record), "unique_id": "f" * 32})
+    again = Records("./resources/")
+    path.write_text(text + other[:50])
+    again.refresh()
+    assert "f" * 32 not in everything(again)
+    path.write_text(text + other + "\n")
+    again.refresh()
+    assert "f" * 32 in everything(again)
+
+
+def test_a_moved_workspace_keeps_its_records():
+    build(Sum())
+    expected = everything(records_of("./resources/"))
+    shutil.move("resources", "moved")
+    again = Records("moved")
+    again.refresh()
+    assert everything(again) == expected
+    output = expected[Sum().make_unique_id()].outputs[0]
+    assert again.content(output.url) == output.checksum
+
+
+def test_the_content_of_a_touched_file_is_its_content():
+    build(Number())
+    records = records_of("./resources/")
+    target = Path(Number().output().path())
+    record = records.expected(str(target)) or records.expected(Number().output().path())
+    assert record is not None
+    target.touch()
+    records.refresh()
+    path = records.relative(Number().output().path())
+    assert records.content(path) == record.checksum
+    target.write_bytes(b"other")
+    records.refresh()
+    assert records.content(path) not in (record.checksum, None)
+    target.unlink()
+    records.refresh()
+    assert records.content(path) is None
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\t\n\r\x1e\x1f\x00"), max_size=20)
+outputs = st.builds(OutputRecord, texts, st.integers(0, 1 << 60), texts, texts)
+
+
+@given(
+    st.builds(
+        TaskRecord,
+        st.text("0123456789abcdef", min_size=32, max_size=32),
+        texts,
+        texts,
+        texts,
+        texts,
+        texts,
+        st.lists(outputs, min_size=1, max_size=3).map(tuple),
+        st.none() | st.dictionaries(texts, texts.filter(bool), max_size=3).filter(lambda inputs: list(inputs) != ["-"]),
+    )
+)
+def test_a_line_of_the_index_is_the_record(record):
+    line = _encoded(record)
+    assert line is not None
+    assert _decoded(line) == record
