@@ -158,6 +158,8 @@ sys.modules.update({path: _forwarding(path, home) for path, home in _PICKLED.ite
 
 
 def __getattr__(name: str) -> Any:
+    if name == "ledger":  # a former path, of programs that look into its records
+        return import_module("kart_runtime.history.ledger")
     if name not in _HOMES:
         raise AttributeError(f"module 'kart_runtime' has no attribute '{name}'")
     if name in ("TaskOnKart", "InputFile"):

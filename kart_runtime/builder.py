@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Literal, TypedDict, TypeVar, Unpack, cast, overload
 
 import luigi
 
 from kart_runtime import code
-from kart_runtime.errors import BuildFailed
+from kart_runtime.errors import BuildFailed, ObjectCorrupt, RecordsNotStored, warn
 from kart_runtime.execution.executors import Executors
 from kart_runtime.execution.locks import make_locks
+from kart_runtime.execution.working_folder import FixedFolder
 from kart_runtime.history.durations import estimate_durations
 from kart_runtime.history.ledger import Ledger
 from kart_runtime.plan.changes import Changes
@@ -30,6 +32,7 @@ from kart_runtime.task import identity
 from kart_runtime.task.base import TaskOnKart
 from kart_runtime.task.naming import display_name
 from kart_runtime.task.nested import iter_flat, map_structure
+from kart_runtime.task.parameters import under_active_overrides
 
 logger = logging.getLogger(__name__)
 
@@ -172,10 +175,12 @@ def run_build(
     `reports_warnings` itself.
     """
     settings.check()
+    roots = [under_active_overrides(root) for root in roots]
     with (
+        FixedFolder(),
         caching_values(settings.value_cache_mb * 1_000_000),
         build_logging(log_level, on_event) as listener,
-        background_writes(),
+        _optional_records(),
         Executors(settings.executor, settings.workers, settings.address) as executors,
         Ledger() as ledger,
     ):
@@ -188,9 +193,30 @@ def run_build(
             listener=listener,
             limits=Limits(settings.resources),
             changes=Changes(settings),
+            checks_types=settings.check_types,
         )
         summary = _run(roots, check_all, rerun, context, reports_warnings)
-        return summary, [_value(root) for root in roots] if summary.ok and return_values else []
+        if not (summary.ok and return_values):
+            return summary, []
+        try:
+            return summary, list(map(_value, roots))
+        except ObjectCorrupt as error:
+            if settings.on_corrupt != "recompute" or error.producer is None:
+                raise
+            warn(logger, "%s", error)
+            damaged = [error.producer]
+        summary = _run(roots, check_all, damaged, context, reports_warnings)
+        return summary, list(map(_value, roots)) if summary.ok else []
+
+
+@contextmanager
+def _optional_records() -> Iterator[None]:
+    """Store log files and records in the background; those that are lost are no reason to fail."""
+    try:
+        with background_writes():
+            yield
+    except RecordsNotStored as error:
+        warn(logger, "%s", error)
 
 
 def _workspace(roots: Sequence[luigi.Task]) -> str:

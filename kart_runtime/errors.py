@@ -6,24 +6,28 @@
     ├── ConfigError(ValueError)            invalid key, value or file of the configuration
     │   ├── ConfigErrors                   several of them
     │   ├── EnvVarMissing                  a referenced environment variable is not set
-    │   └── ExtraMissing(ImportError)      the library of an extra is not installed
+    │   ├── ExtraMissing(ImportError)      the library of an extra is not installed
+    │   └── LockSettingsIncomplete(AssertionError)   parameters of a lock that do not fit together
     ├── PlanError
     │   ├── CyclicDependency(ValueError)   tasks depend on one another in a cycle
+    │   ├── EndlessRequirements(RecursionError)  requires() never comes to an end
     │   ├── NotATask(TypeError)            something else in place of a task
     │   ├── UnstableValue(ValueError)      a parameter's value has no stable text
+    │   ├── ParameterValueError(ValueError)  a parameter does not take a value
     │   └── OutputClash(ValueError)        two tasks would write one file
     ├── StoreError
     │   ├── UnknownScheme(ValueError)      no store for this url
     │   ├── ObjectMissing(FileNotFoundError)
-    │   ├── ObjectCorrupt(ValueError)      bytes that cannot be decoded as the format says
+    │   ├── ObjectCorrupt(ValueError)      bytes that are not those stored, or not in the format
     │   ├── RequestFailed(OSError)         a service refused a request, or did not answer
     │   └── RecordsNotStored(OSError)      log files or records could not be stored
     ├── CodecError
-    │   ├── UnknownFormat(ValueError)      no codec for this suffix
-    │   └── CannotEncode(TypeError)        the codec does not take this value
+    │   ├── UnknownFormat(ValueError, AssertionError)   no codec for this suffix
+    │   └── CannotEncode(TypeError, AssertionError)     the codec does not take this value
     ├── TaskError                          a task broke a rule of the engine
-    │   ├── NotRequired(ValueError)        load() of something that is not required
+    │   ├── NotRequired(ValueError, AssertionError)     load() of something that is not required
     │   ├── NothingDumped(RuntimeError)    run() finished without writing an output
+    │   ├── ReservedName(TypeError)        a parameter is called like something of the engine
     │   └── EmptyDump(AssertionError)      an empty frame was dumped, which is forbidden
     ├── LockTimeout(TimeoutError)          another process holds the lock of a task
     ├── LockLost(RuntimeError)             a task lost its lock while it ran
@@ -37,16 +41,20 @@
 Errors of a single package are defined there: `BadArchive` (`codecs.archive`), `PandasTypeError` (`column_types`),
 `SchemaMismatch` (`schemas`), `UnsafeWorkspace` (`history.cleanup.local_files`), `NotAPickleFile` (`gokart.tree`),
 `SlackError` with `ChannelListNotLoadedError`, `ChannelNotFoundError` and `FileNotUploadedError` (`gokart.slack`),
-`CannotMigrate` (`migrate`), `ObjectReplaced` (`stores.object_cache`).
+`CannotMigrate` (`migrate`), `ObjectReplaced` (`stores.object_cache`), `NotInMemory` (`storage.memory_target`),
+`TaskLockException` (`gokart.conflict_prevention_lock`).
 
 Every class keeps its arguments as attributes and survives pickle, because outcomes cross process borders.
 """
 
 from __future__ import annotations
 
+import logging
 import signal
+import sys
+import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 
@@ -60,6 +68,54 @@ def closest_match(name: str, known: Iterable[str]) -> str | None:
         return lowered[name.lower()]
     matches = difflib.get_close_matches(name, candidates, n=1, cutoff=0.6)
     return matches[0] if matches else None
+
+
+_MOST_CHARACTERS = 10_000
+"""Length of an error's text in messages and records; some hold the data that was at fault."""
+
+
+def described(error: BaseException) -> str:
+    """Return type and text of an error, whatever its class does when it is asked, and shortened if very long."""
+    try:
+        text = str(error)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as second:  # noqa: BLE001 - it must not hide the first
+        text = f"(no text: its __str__ raised {type(second).__name__})"
+    return shortened(f"{type(error).__name__}: {text}")
+
+
+def shortened(text: str, most: int = _MOST_CHARACTERS) -> str:
+    """Return a text without its middle if it is longer than `most` characters."""
+    if len(text) <= most:
+        return text
+    head = most * 3 // 4
+    return f"{text[:head]}\n... {len(text) - most} characters left out ...\n{text[head - most :]}"
+
+
+def trace_of(error: BaseException) -> str:
+    """Return the traceback of an error as text, as `described` returns its own text."""
+    try:
+        return shortened("".join(traceback.format_exception(error)), 10 * _MOST_CHARACTERS)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001
+        return f"{''.join(traceback.format_tb(error.__traceback__))}{described(error)}\n"
+
+
+def add_note(error: BaseException, note: str) -> None:
+    """Add a note to an error, unless its class forbids it."""
+    with suppress(Exception):
+        error.add_note(note)
+
+
+def warn(logger: logging.Logger, message: str, *args: object) -> None:
+    """Log a warning; a handler that raises costs only the message, which is then printed."""
+    try:
+        logger.warning(message, *args, stacklevel=2)
+    except Exception as error:  # noqa: BLE001 - of a handler of the user's own
+        with suppress(Exception):
+            sys.stderr.write(f"{message % args}\n(a log handler raised {described(error)})\n")
 
 
 class KartError(Exception):
@@ -167,6 +223,10 @@ class ExtraMissing(ConfigError, ImportError):
         super().__init__(f"{what}: pip install 'kart-runtime[{extra}]'")
 
 
+class LockSettingsIncomplete(ConfigError, AssertionError):
+    """Parameters of a lock that do not fit together, such as a host without a port; the arguments of `ConfigError`."""
+
+
 @contextmanager
 def require_extra(what: str, extra: str) -> Iterator[None]:
     """Raise `ExtraMissing` if an import inside the ``with`` block fails."""
@@ -193,6 +253,22 @@ class CyclicDependency(PlanError, ValueError):
         self.cycle = tuple(cycle)
         arrows = "\n  requires ".join([*self.cycle, self.cycle[0]]) if self.cycle else "?"
         super().__init__(f"Dependency cycle:\n  {arrows}\nRemove one of these dependencies from requires().")
+
+
+class EndlessRequirements(PlanError, RecursionError):
+    """`requires()` never comes to an end.
+
+    Parameters
+    ----------
+    task
+        Name of the task.
+    why
+        What it does instead.
+    """
+
+    def __init__(self, task: str, why: str) -> None:
+        self.task, self.why = task, why
+        super().__init__(f"{task}.requires() does not end: {why}. Let it return no tasks from some task on.")
 
 
 class NotATask(PlanError, TypeError):
@@ -231,6 +307,28 @@ class UnstableValue(PlanError, ValueError):
             f"{family}.{name}: {shown} has a different text in each process, so the unique id would differ, too. Use a "
             "value with a fixed text, a SerializableParameter, or significant=False."
         )
+
+
+class ParameterValueError(PlanError, ValueError):
+    """A parameter does not take a value: it is of the wrong type, or its text is that of another value, too.
+
+    Parameters
+    ----------
+    family
+        The task.
+    name
+        The parameter.
+    value
+        The value, as text.
+    why
+        The reason.
+    write
+        What to do, as a sentence.
+    """
+
+    def __init__(self, family: str, name: str, value: str, why: str, write: str) -> None:
+        self.family, self.name, self.value, self.why, self.write = family, name, value, why, write
+        super().__init__(f"{family}: the value {value} of the parameter '{name}' cannot be used: {why}. {write}.")
 
 
 class OutputClash(PlanError, ValueError):
@@ -291,7 +389,7 @@ class ObjectMissing(StoreError, FileNotFoundError):
 
 
 class ObjectCorrupt(StoreError, ValueError):
-    """A file in the workspace cannot be decoded.
+    """A file in the workspace is not what was stored, or cannot be decoded.
 
     Parameters
     ----------
@@ -299,11 +397,24 @@ class ObjectCorrupt(StoreError, ValueError):
         The file.
     found
         The cause.
+    producer
+        The task that stores it; None if it is not known.
+    consumer
+        The task that loads it, as text.
     """
 
-    def __init__(self, url: str, found: str) -> None:
-        self.url, self.found = url, found
-        super().__init__(f"{url} cannot be read: {found}. Delete it and run again to recompute it.")
+    def __init__(self, url: str, found: str, producer: Any = None, consumer: str = "") -> None:
+        self.url, self.found, self.producer, self.consumer = url, found, producer, consumer
+        of = f", the output of {producer}," if producer is not None else ""
+        for_ = f" for {consumer}" if consumer else ""
+        super().__init__(f"{url}{of} cannot be read{for_}: {found.rstrip('.')}. {_remedy(producer)}")
+
+
+def _remedy(producer: Any) -> str:
+    run = True if producer is None else getattr(producer, "run", None)
+    if run is None or run is NotImplemented:
+        return "No task of kart's stores it: provide the right file, or correct the task's parameters."
+    return "Delete it and run again to recompute it."
 
 
 class RequestFailed(StoreError, OSError):
@@ -351,7 +462,7 @@ class CodecError(KartError):
     """Base class of errors of file formats."""
 
 
-class UnknownFormat(CodecError, ValueError):
+class UnknownFormat(CodecError, ValueError, AssertionError):
     """No codec is known for the suffix of a file.
 
     Parameters
@@ -367,7 +478,7 @@ class UnknownFormat(CodecError, ValueError):
         super().__init__(f"No format for '{path}'. Known suffixes: {', '.join(self.known)}.")
 
 
-class CannotEncode(CodecError, TypeError):
+class CannotEncode(CodecError, TypeError, AssertionError):
     """A file format cannot store a value of this type.
 
     Parameters
@@ -389,7 +500,7 @@ class TaskError(KartError):
     """Base class of mistakes in the code of a task."""
 
 
-class NotRequired(TaskError, ValueError):
+class NotRequired(TaskError, ValueError, AssertionError):
     """`load()` of something that the task does not require.
 
     Parameters
@@ -442,6 +553,27 @@ class NothingDumped(TaskError, RuntimeError):
             f"{task}.run() finished without writing {', '.join(self.urls)}. Call self.dump(value) for every output."
             if self.urls
             else f"{task}.run() finished, but complete() is still False. Call self.dump(value) for every output."
+        )
+
+
+class ReservedName(TaskError, TypeError):
+    """A task class declares a parameter whose name the engine uses for something else.
+
+    Parameters
+    ----------
+    task
+        The class.
+    name
+        The parameter.
+    suggestion
+        A name that is free.
+    """
+
+    def __init__(self, task: str, name: str, suggestion: str) -> None:
+        self.task, self.name, self.suggestion = task, name, suggestion
+        super().__init__(
+            f"{task}: a parameter cannot be called '{name}', since every task has an attribute or a method of that "
+            f"name. Call it '{suggestion}', for example."
         )
 
 
@@ -533,7 +665,7 @@ class BuildFailed(KartError):
 
     def _text(self) -> str:
         lines = [self.summary or f"{len(self.causes)} task(s) failed"]
-        lines += [f"  {task}: {type(error).__name__}: {error}" for task, error in self.causes.items()]
+        lines += [f"  {task}: {described(error)}" for task, error in self.causes.items()]
         shown = list(self.not_started.items())[:20]
         lines += [f"  {task}: not run, because upstream {ancestor} did not complete" for task, ancestor in shown]
         if len(self.not_started) > len(shown):

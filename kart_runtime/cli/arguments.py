@@ -110,13 +110,13 @@ def planning(session: Session) -> Iterator[None]:
     """Turn what task code raises while planning into a `PlanError` that shows the place."""
     try:
         yield
-    except KartError:
+    except (KartError, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:
         raise as_plan_error(error, session) from error
 
 
-def as_plan_error(error: Exception, session: Session) -> KartError:
+def as_plan_error(error: BaseException, session: Session) -> KartError:
     """Return the error to show for one that came before anything ran: itself if it is kart's."""
     if isinstance(error, KartError):
         return error

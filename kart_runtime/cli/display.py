@@ -6,7 +6,7 @@ import importlib.util
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -17,6 +17,7 @@ import luigi
 
 from kart_runtime.cli.messages import user_traceback
 from kart_runtime.cli.task_labels import TaskLabels
+from kart_runtime.errors import described
 from kart_runtime.execution.attempt import AttemptState, Outcome
 from kart_runtime.plan.decisions import Decision, Plan, Reason
 from kart_runtime.schedule.events import BuildFinished, Event, PlanMade, Summary, TaskFinished, TaskStarted
@@ -47,7 +48,8 @@ class Display:
         self._total = 0
         self._numbers: dict[luigi.Task, int] = {}
         self._names: dict[luigi.Task, str] = {}
-        self._silent = False
+        self._lost: list[IO[str]] = []
+        """Streams that can no longer be written to."""
         self._summary: Summary | None = None
         self.has_plan = False
 
@@ -96,7 +98,12 @@ class Display:
                 break
             self._error(f"{self._labels(task)} was not run, because upstream {self._labels(cause)} did not complete")
 
-    def broken(self, error: Exception) -> None:
+    def outputs(self, lines: Sequence[str]) -> None:
+        """Print where the outputs are."""
+        for line in lines:
+            self._line(line)
+
+    def broken(self, error: BaseException) -> None:
         """Print an error that ended the run although no task had failed."""
         if self._summary is not None:
             self._line(self._summary.text())
@@ -127,8 +134,8 @@ class Display:
             return f"{self._name(task)} was completed by another process"
         if outcome.state is not AttemptState.FAILED:
             return f"{self._name(task)} done ({outcome.seconds:.1f} s)"
-        reason = str(outcome.error).partition("\n")[0]
-        return f"{self._name(task)} FAILED ({outcome.seconds:.1f} s): {type(outcome.error).__name__}: {reason}"
+        reason = described(outcome.error or RuntimeError("unknown")).partition("\n")[0]
+        return f"{self._name(task)} FAILED ({outcome.seconds:.1f} s): {reason}"
 
     def _line(self, text: str) -> None:
         self._write(text, sys.stdout)
@@ -137,14 +144,17 @@ class Display:
         self._write(text, sys.stderr)
 
     def _write(self, text: str, stream: IO[str]) -> None:
-        if not self._silent:
-            try:
-                stream.write(f"{text}\n")
-                stream.flush()
-            except BrokenPipeError:  # nobody reads any more; the run goes on
-                self._silent = True
-                with suppress(OSError, ValueError):
-                    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        if stream in self._lost:
+            return
+        try:
+            stream.write(f"{text}\n")
+            stream.flush()
+        except (OSError, ValueError) as error:  # nobody reads any more, the disk is full: the run goes on
+            self._lost.append(stream)
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            if stream is sys.stdout and not isinstance(error, BrokenPipeError):
+                self._error(f"Could not write to standard output: {described(error)}. The run goes on without it.")
 
 
 def _explanations(plan: Plan) -> Iterator[str]:
@@ -199,7 +209,8 @@ class LiveDisplay(Display):
         self._stopped = True
         self._wake.set()
         self._thread.join()
-        self._progress.stop()
+        with suppress(Exception):
+            self._progress.stop()
 
     def _started(self, task: luigi.Task) -> None:
         self._running = task
@@ -212,7 +223,7 @@ class LiveDisplay(Display):
             self._wake.set()
 
     def _draw_until_stopped(self) -> None:
-        with suppress(OSError):  # the terminal is gone; the run goes on
+        with suppress(Exception):  # the terminal is gone; the run goes on
             while not self._stopped:
                 self._wake.wait(_INTERVAL)
                 self._wake.clear()

@@ -33,6 +33,7 @@ def main(argv: Sequence[str] | None = None, *, package: str | None = None) -> in
     int
         The exit code, an `ExitCode`.
     """
+    _replace_closed()
     _replace_unencodable()
     try:
         code = _execute(list(sys.argv[1:] if argv is None else argv), package)
@@ -43,6 +44,18 @@ def main(argv: Sequence[str] | None = None, *, package: str | None = None) -> in
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.PIPE_CLOSED
     return code
+
+
+def _replace_closed() -> None:
+    """Open what was closed when the command began: a file must not take the number of standard output or error."""
+    names = [name for name in ("stdin", "stdout", "stderr") if getattr(sys, name) is None]
+    if names:
+        number = 0
+        while number <= 2:
+            number = os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+        os.close(number)
+    for name in names:
+        setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), "r" if name == "stdin" else "w"))
 
 
 def _replace_unencodable() -> None:

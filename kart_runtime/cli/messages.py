@@ -5,8 +5,11 @@ from __future__ import annotations
 import traceback
 from pathlib import Path
 
-from kart_runtime.errors import ConfigError, KartError
+from kart_runtime.errors import ConfigError, KartError, described, shortened, trace_of
 from kart_runtime.project.problems import split_errors
+
+_MOST_CHARACTERS = 50_000
+"""Length of a traceback; some errors quote all the data."""
 
 
 def explain(error: KartError) -> str:
@@ -31,10 +34,17 @@ def paragraph(error: ConfigError) -> str:
 
 def user_traceback(error: BaseException, root: Path) -> str:
     """Return a traceback without the engine's frames above the code in `root`; kart's own errors are one line."""
+    try:
+        return shortened(_user_traceback(error, root), _MOST_CHARACTERS)
+    except RecursionError:
+        return trace_of(error)
+
+
+def _user_traceback(error: BaseException, root: Path) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     own = [index for index, frame in enumerate(frames) if Path(frame.filename).is_relative_to(root)]
     if not own and isinstance(error, KartError):
-        return f"{type(error).__name__}: {error}"
+        return described(error)
     if not own:
         return "".join(traceback.format_exception(error))
     report = traceback.TracebackException.from_exception(error)

@@ -8,11 +8,12 @@ again, which resumes the generator.
 from __future__ import annotations
 
 import enum
+import logging
 import os
 import pickle
+import threading
 import time
-import traceback
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,19 +22,34 @@ from typing import Any, NamedTuple, cast
 
 import luigi
 
-from kart_runtime.errors import LockTimeout, NothingDumped
+from kart_runtime.errors import (
+    LockTimeout,
+    NothingDumped,
+    RecordsNotStored,
+    add_note,
+    described,
+    trace_of,
+    warn,
+)
 from kart_runtime.execution.locks import LockHandle, Locks, NoLocks
 from kart_runtime.execution.locks.redis_server import redis_locks_of
 from kart_runtime.execution.log_writer import TaskLogWriter
+from kart_runtime.execution.working_folder import RestoredFolder
+from kart_runtime.storage.commit import recover
+from kart_runtime.storage.staging import OutputRecord, active_run
 from kart_runtime.storage.stores.background import background_writes
 from kart_runtime.storage.stores.listings import cached_listings
-from kart_runtime.storage.target import OutputRecord, path_of
-from kart_runtime.task.base import TaskOnKart, kart_task, noop
+from kart_runtime.storage.target import path_of
+from kart_runtime.task import identity
+from kart_runtime.task.base import TaskOnKart, is_complete, kart_task, noop
 from kart_runtime.task.loading import output_of
 from kart_runtime.task.naming import lock_name
 from kart_runtime.task.nested import flatten, iter_flat
+from kart_runtime.task.origin import recorded_inputs
 from kart_runtime.task.parameters import using_overrides
 from kart_runtime.task.state import TaskRun, own_overrides
+
+logger = logging.getLogger(__name__)
 
 
 class AttemptState(enum.StrEnum):
@@ -91,13 +107,16 @@ class Attempt:
     """One try at one task.
 
     `locks` are not waited for: other tasks may run meanwhile. `satisfied` holds the tasks that `run()` has yielded and
-    that are complete by now. `task_run` is the state of the run, bound to the task while it goes on.
+    that are complete by now. `task_run` is the state of the run, bound to the task while it goes on; it holds what
+    `run()` dumps until the attempt commits it. An attempt with `replaces` runs although all outputs exist, so `run()`
+    has to dump each of them.
     """
 
     task: luigi.Task
     locks: Locks = field(default_factory=NoLocks)
     satisfied: set[luigi.Task] = field(default_factory=set)
     task_run: TaskRun = field(default_factory=TaskRun)
+    replaces: bool = False
     _generator: Generator[Any, Any, None] | None = None
     _yielded: Any = None
     _started: str = ""
@@ -105,48 +124,67 @@ class Attempt:
     _logs: TaskLogWriter | None = None
     _lock: LockHandle | None = None
     _is_remote: bool = False
+    _before: dict[str, Any] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle what goes to another process; there `run()` starts from its beginning."""
-        return _remote_attempt, (self.task, self.locks, self.satisfied, self._started, self._seconds)
+        run = self.task_run
+        state = (self.replaces, recorded_inputs(self.task), run.checks_types, self._started, self._seconds)
+        return _remote_attempt, (self.task, self.locks, self.satisfied, *state)
 
     def run(self) -> Outcome:
         """Run the task, or resume it after a suspension, and return the outcome. Ctrl-C is not caught."""
         overrides = own_overrides(self.task)
-        if overrides is None:
-            return self._attempt()
-        with using_overrides(overrides):
-            return self._attempt()
+        with RestoredFolder():
+            if overrides is None:
+                return self._attempt()
+            with using_overrides(overrides):
+                return self._attempt()
 
     def _attempt(self) -> Outcome:
         if not self._is_remote:
             return self._bound()
-        with background_writes():  # whoever waits for this outcome may end the process
-            outcome = self._bound()
+        try:
+            with background_writes():  # whoever waits for this outcome may end the process
+                outcome = self._bound()
+        except RecordsNotStored as error:
+            warn(logger, "%s: %s", self.task, error)
         return outcome if outcome.error is None else outcome._replace(error=_portable(outcome))
 
     def _bound(self) -> Outcome:
         """Run with the state of this run bound to the task."""
         self._started = self._started or _now()
-        task = kart_task(self.task)
+        task, run = kart_task(self.task), self.task_run
         if task is not None:
-            task._kart_run = self.task_run
+            task._kart_run = run
+        run.task = self.task
+        run.staged = {} if run.staged is None else run.staged
+        token = active_run.set(run)
+        suspended = False
         try:
             locks = self.locks if task is None else redis_locks_of(task, self.locks) or self.locks
-            return self._run_locked(task, locks) if locks.shared else self._run(task)
+            outcome = self._run_locked(task, locks) if locks.shared else self._run(task)
+            # A suspended attempt goes on where it stands, except in another process, where it starts again.
+            suspended = outcome.state is AttemptState.SUSPENDED and not self._is_remote
         except LockTimeout as error:
-            return Outcome(AttemptState.LOCKED, self._started, error=error)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - no answer from complete(), no connection
-            return self.failed(error)
+            outcome = Outcome(AttemptState.LOCKED, self._started, error=error)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - no answer from complete(), no connection
+            outcome = self.failed(error)
         finally:
+            active_run.reset(token)
+            if not suspended:
+                run.discard()
             if task is not None:
                 task._kart_run = None
+        return outcome
 
     def _run_locked(self, task: TaskOnKart[Any] | None, locks: Locks) -> Outcome:
         workspace = None if task is None else task.workspace_directory
         with locks.hold(lock_name(self.task), workspace, 0.0) as lock:
             # Only another process can have changed the answer since the plan asked.
-            if self._generator is None and self._is_complete():
+            if self._generator is None and not self.replaces and self._is_complete():
                 return Outcome(AttemptState.COMPLETE, self._started)
             self._lock, self.task_run.may_commit = lock, lock.check
             try:
@@ -155,7 +193,10 @@ class Attempt:
                 self._lock = self.task_run.may_commit = None
 
     def _is_complete(self) -> bool:
-        return bool(getattr(self.task, "complete_check_at_run", True) and self.task.complete())
+        task = kart_task(self.task)
+        if task is not None and len(flatten(output_of(task))) > 1:
+            recover(task.workspace_directory)  # the process that held the lock may have died between two outputs
+        return bool(getattr(self.task, "complete_check_at_run", True) and is_complete(self.task))
 
     def _run(self, task: TaskOnKart[Any] | None) -> Outcome:
         began = None
@@ -168,13 +209,17 @@ class Attempt:
             if waiting_for:
                 return Outcome(AttemptState.SUSPENDED, self._started, self._seconds, waiting_for=waiting_for)
             return self._succeed(task)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a task raises is its outcome
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever a task raises is its outcome
             self._seconds += time.perf_counter() - began if began else 0.0
             _notify_failure(self.task, error)
             return self.failed(error)
 
     def _start(self, task: TaskOnKart[Any] | None) -> None:
         if task is not None:
+            if self.replaces or task.rerun:
+                self._before = _versions(task)
             self._logs = TaskLogWriter(task)
             self._logs.at_start()
         _give_reporters(self.task)
@@ -191,13 +236,13 @@ class Attempt:
             send = _paths(self._yielded)
         while True:
             try:
-                self._yielded = self._generator.send(send)
+                self._yielded = identity.configured(self._generator.send(send))
             except StopIteration:
                 return ()
             yielded = _flat(self._yielded)
             asked = [task for task in yielded if task not in self.satisfied]
             with cached_listings() if len(asked) > 1 else nullcontext():  # many are looked for by few requests
-                waiting_for = tuple(task for task in asked if not task.complete())
+                waiting_for = tuple(task for task in asked if not is_complete(task))
             if waiting_for:
                 return waiting_for
             send = _paths(self._yielded)
@@ -209,30 +254,56 @@ class Attempt:
         if self._lock is not None:
             self._lock.check()  # another process may have stored the output since, and writes these files
         if task is not None and self._logs is not None:
-            stored = self.task_run.stored
             outputs = flatten(output_of(task))
-            _check_dumped(task, outputs, stored)
-            task._kart_reran = True
+            self._check_dumped(task, outputs)
             self._logs.at_success(self._seconds, outputs)
             seed, log_files = self._logs.seed, self._logs.written
         _emit(self.task, luigi.Event.PROCESSING_TIME, self._seconds)
         self.task.on_success()
+        if task is not None:
+            self.task_run.commit(task.workspace_directory)
+            stored = self.task_run.stored
+            task._kart_reran = True
         _emit(self.task, luigi.Event.SUCCESS)
-        return Outcome(AttemptState.DONE, self._started, self._seconds, seed, stored, log_files)
+        inputs = tuple(self.task_run.loaded.items())
+        return Outcome(AttemptState.DONE, self._started, self._seconds, seed, stored, log_files, inputs=inputs)
+
+    def _check_dumped(self, task: TaskOnKart[Any], outputs: list[Any]) -> None:
+        """Raise `NothingDumped` if an output was neither dumped nor written by the task itself."""
+        # What was dumped is there: no store has to be asked.
+        written = {*(self.task_run.staged or ()), *(record.url for record in self.task_run.stored)}
+        before = self._before
+        missing = [
+            target
+            for target in outputs
+            if getattr(target, "url", None) not in written
+            and (not target.exists() if before is None else _version(target) in (None, before.get(path_of(target))))
+        ]
+        if missing:
+            raise NothingDumped(str(task), [path_of(target) for target in missing])
 
     def failed(self, error: BaseException) -> Outcome:
         """Return the outcome of this attempt after an error, in the attempt or in what it waits for."""
         log_files = self._logs.written if self._logs is not None else ()
         seed = self._logs.seed if self._logs is not None else None
-        trace = "".join(traceback.format_exception(error))
+        trace = trace_of(error)
+        self.task_run.discard()
         stored = self.task_run.stored
         return Outcome(AttemptState.FAILED, self._started, self._seconds, seed, stored, log_files, error, trace)
 
 
-def _remote_attempt(
-    task: luigi.Task, locks: Locks, satisfied: set[luigi.Task], started: str, seconds: float
+def _remote_attempt(  # noqa: PLR0917
+    task: luigi.Task,
+    locks: Locks,
+    satisfied: set[luigi.Task],
+    replaces: bool,
+    expected: Mapping[str, OutputRecord],
+    checks_types: bool,
+    started: str,
+    seconds: float,
 ) -> Attempt:
-    return Attempt(task, locks, satisfied, _started=started, _seconds=seconds, _is_remote=True)
+    run = TaskRun(expected=expected, checks_types=checks_types)
+    return Attempt(task, locks, satisfied, run, replaces, _started=started, _seconds=seconds, _is_remote=True)
 
 
 def _now() -> str:
@@ -250,32 +321,51 @@ def _portable(outcome: Outcome) -> BaseException:
     """Return the error if it survives pickling, else a RuntimeError with the same text."""
     error = cast("BaseException", outcome.error)
     if not _survives(error):
-        return RuntimeError(f"{type(error).__name__}: {error}\n{outcome.trace}")
-    error.add_note(f"In process {os.getpid()}:\n{outcome.trace}")
+        return RuntimeError(f"{described(error)}\n{outcome.trace}")
+    add_note(error, f"In process {os.getpid()}:\n{outcome.trace}")
     return error
 
 
+_PICKLE_SECONDS = 10.0
+"""How long an error may take to be pickled and loaded."""
+
+_PICKLE_BYTES = 10_000_000
+"""Size of the pickle of an error from which on only its text is sent."""
+
+
 def _survives(error: BaseException) -> bool:
-    """Return whether an error can be pickled and loaded, whatever its class does in `__reduce__` or `__init__`."""
+    """Return whether an error can be pickled and loaded, whatever its class does meanwhile, also if that never ends."""
+    answers: list[bool] = []
+    thread = threading.Thread(target=lambda: answers.append(_is_portable(error)), daemon=True)
+    thread.start()
+    thread.join(_PICKLE_SECONDS)
+    return answers == [True]
+
+
+def _is_portable(error: BaseException) -> bool:
     try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:  # noqa: BLE001
+        data = pickle.dumps(error)
+        pickle.loads(data)
+    except BaseException:  # noqa: BLE001
         import cloudpickle  # for an error that a script or notebook defines
 
         try:
-            pickle.loads(cloudpickle.dumps(error))
-        except Exception:  # noqa: BLE001
+            data = cloudpickle.dumps(error)
+            pickle.loads(data)
+        except BaseException:  # noqa: BLE001
             return False
-    return True
+    return len(data) <= _PICKLE_BYTES
 
 
 def _notify_failure(task: luigi.Task, error: BaseException) -> None:
-    """Call `on_failure` and luigi's handlers, as luigi's worker does; errors in them become notes of the error."""
+    """Call luigi's handlers and `on_failure`, as luigi's worker does; errors in them become notes of the error."""
+    _emit(task, luigi.Event.FAILURE, error)
     try:
         task.on_failure(error)
-    except Exception as second:  # noqa: BLE001 - it must not hide the first
-        error.add_note(f"Its on_failure() raised as well: {type(second).__name__}: {second}")
-    _emit(task, luigi.Event.FAILURE, error)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as second:  # noqa: BLE001 - it must not hide the first
+        add_note(error, f"Its on_failure() raised as well: {described(second)}")
 
 
 FOR_LUIGI: set[Any] = set()
@@ -298,14 +388,17 @@ def _give_reporters(task: luigi.Task) -> None:
             setattr(task, name, noop)
 
 
-def _check_dumped(task: luigi.Task, outputs: list[Any], stored: tuple[OutputRecord, ...]) -> None:
-    # What was dumped is there: no store has to be asked.
-    if len(outputs) == len(stored) == 1 and getattr(outputs[0], "url", None) == stored[0].url:
-        return
-    written = {output.url for output in stored}
-    missing = [target for target in outputs if getattr(target, "url", None) not in written and not target.exists()]
-    if missing:
-        raise NothingDumped(str(task), [path_of(target) for target in missing])
+def _versions(task: TaskOnKart[Any]) -> dict[str, Any]:
+    """Return the versions of the outputs that a task may write itself, by their paths."""
+    return {path_of(target): _version(target) for target in iter_flat(output_of(task))}
+
+
+def _version(target: Any) -> Any:
+    """Return what changes when a task writes an output by its path; None if the file does not exist."""
+    try:
+        return os.stat(path_of(target)).st_mtime_ns  # noqa: PTH116
+    except (OSError, ValueError):
+        return None  # an object: to be dumped
 
 
 def _flat(yielded: Any) -> list[luigi.Task]:

@@ -43,19 +43,28 @@ class TaskLogWriter:
         task, files = self.task, self._files
         methods = set_seed(task.fix_random_seed_methods, self.seed)
         if self._wanted:
-            files.write("random_seed", dumps({"seed": self.seed, "seed_methods": methods}, PROTOCOL))
-            files.write("task_params", dumps(visible_params(task), PROTOCOL))
-            files.write("module_versions", ledger.versions_text())
-            self.written = ("random_seed", "task_params", "module_versions")
+            try:
+                files.write("random_seed", dumps({"seed": self.seed, "seed_methods": methods}, PROTOCOL))
+                files.write("task_params", dumps(visible_params(task), PROTOCOL))
+                files.write("module_versions", ledger.versions_text())
+                self.written = ("random_seed", "task_params", "module_versions")
+            except Exception as error:  # noqa: BLE001 - log files only explain
+                self._report_loss(error)
 
     def at_success(self, seconds: float, outputs: list[Any]) -> None:
         """Write the duration, and the task's own log with the paths of its outputs, as gokart does."""
         task, files = self.task, self._files
         task.task_log["file_path"] = list(map(path_of, outputs))
         if self._wanted:
-            files.write("processing_time", dumps(seconds, PROTOCOL))
-            files.write("task_log", _pickled(task.task_log))
-            self.written = tuple(LOG_FILES)
+            try:
+                files.write("processing_time", dumps(seconds, PROTOCOL))
+                files.write("task_log", _pickled(task.task_log))
+                self.written = tuple(LOG_FILES)
+            except Exception as error:  # noqa: BLE001 - as above
+                self._report_loss(error)
+
+    def _report_loss(self, error: Exception) -> None:
+        ledger.report_loss(f"write the log files of {self.task}", self._files.folder, error)
 
 
 def _pickled(task_log: dict[str, Any]) -> bytes:

@@ -22,6 +22,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Self
 
+from kart_runtime.errors import CodecError, ObjectCorrupt, described, warn
 from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.stores import background, is_remote, put
 from kart_runtime.storage.stores.local import LocalStore
@@ -33,20 +34,37 @@ logger = logging.getLogger(__name__)
 _quoted = json.encoder.encode_basestring_ascii
 
 
+_reported: set[str] = set()
+"""Folders of which it was said, since the last build began, that something could not be written there."""
+
+
+def report_loss(what: str, folder: str, error: Exception) -> None:
+    """Warn, once for a folder, of something that could not be written there, and that only explains what happened."""
+    if folder not in _reported:
+        _reported.add(folder)
+        warn(
+            logger,
+            "Could not %s in %s: %s. Outputs are not affected. Further losses there are not reported.",
+            what,
+            folder,
+            described(error),
+        )
+
+
 class LogFiles:
     """Log files of one task, given by its workspace, class name and id."""
 
-    __slots__ = ("_folder", "_key", "_name", "_put")
+    __slots__ = ("_key", "_name", "_put", "folder")
 
     def __init__(self, workspace: str, name: str, unique_id: str) -> None:
-        self._folder = Workspace(workspace).log
+        self.folder = Workspace(workspace).log
         self._name = f"/{name}_{unique_id}"
-        store, self._key = store_for(self._folder)
+        store, self._key = store_for(self.folder)
         self._put = _putting(store)
 
     def url(self, kind: str) -> str:
         """Return the url of a log file; `kind` is a key of `LOG_FILES`."""
-        return f"{self._folder}{kind}{self._name}{LOG_FILES[kind]}"
+        return f"{self.folder}{kind}{self._name}{LOG_FILES[kind]}"
 
     def target(self, kind: str) -> Target:
         """Return the target of a log file."""
@@ -61,10 +79,14 @@ class LogFiles:
         self._put(f"{self._key}{kind}{self._name}{LOG_FILES[kind]}", data)
 
     def read(self, kind: str) -> Any:
-        """Return the value in a log file; None if there is none, or a process died while it wrote it."""
+        """Return the value in a log file; None if there is none, or if it is damaged, with a warning."""
         target = Target(self.url(kind))
-        stat = target.stat()
-        return target.load() if stat is not None and stat.size else None
+        try:
+            stat = target.stat()
+            return target.load() if stat is not None and stat.size else None  # empty: a process died while it wrote it
+        except (ObjectCorrupt, CodecError, ImportError, MemoryError) as error:
+            logger.warning("Ignoring a log file that cannot be read: %s", error)
+            return None
 
 
 @lru_cache(maxsize=1)
@@ -107,10 +129,15 @@ class Ledger:
     def __init__(self, run_id: str | None = None) -> None:
         self.run_id = run_id or new_run_id()
         self._files: dict[str, _File] = {}
+        _reported.clear()
 
     def append(self, workspace: str, record: Mapping[str, Any]) -> None:
         """Add the record of one attempt: the fields of `RunRecord`, without the run."""
-        self._file(workspace).append(self._line(record))
+        try:
+            self._file(workspace).append(self._line(record))
+        except Exception as error:  # noqa: BLE001 - it only explains, and the other tasks go on
+            what = f"write the record of {record['task']} {record['unique_id']}"
+            report_loss(what, Workspace(workspace).runs, error)
 
     def append_definitions(self, workspace: str, code: str, definitions: Mapping[str, str]) -> None:
         """Add the definitions of a fingerprint of code: label to hash."""
@@ -121,20 +148,17 @@ class Ledger:
     ) -> None:
         """Add the tasks that the run uses (module to class name to ids), also those that have nothing to do.
 
-        The line is stored at once, or in the background, because `kart gc` has to know of active runs. With `optional`
-        a workspace that cannot be written is no reason to fail: the run has nothing to store.
+        The line is stored at once, or in the background, because `kart gc` has to know of active runs. A workspace that
+        cannot be written is no reason to fail.
         """
         line = json.dumps({"run_id": self.run_id, "tasks": tasks}) + "\n"
         try:
             file = self._file(workspace)
             file.append(line)
             file.flush(at_once=optional)
-        except OSError as error:
-            if not optional:
-                raise
-            logger.warning(
-                "Could not record this run in %s: %s. `kart gc` may delete outputs that it uses.", workspace, error
-            )
+        except Exception as error:  # noqa: BLE001 - as above
+            what = "record this run (`kart gc` may delete outputs that it uses)"
+            report_loss(what, Workspace(workspace).runs, error)
 
     def _line(self, record: Mapping[str, Any]) -> str:
         """Return the record as JSON, put together by hand: json.dumps would take twice as long for the same text."""
@@ -178,7 +202,11 @@ class Ledger:
     def close(self) -> None:
         """Close the files."""
         while self._files:
-            self._files.popitem()[1].close()
+            workspace, file = self._files.popitem()
+            try:
+                file.close()
+            except Exception as error:  # noqa: BLE001 - as above
+                report_loss("write the last records", Workspace(workspace).runs, error)
 
 
 class _Lines:
@@ -188,11 +216,21 @@ class _Lines:
         path = Path(f"{key}.jsonl")
         path.parent.mkdir(parents=True, exist_ok=True)
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-        self.append(header)
+        self._is_cut = False
+        try:
+            self.append(header)
+        except BaseException:
+            self.close()
+            raise
 
     def append(self, line: str) -> None:
         # One write call a line: a reader, or a crash, meets whole lines and at most one cut one at the end.
-        os.write(self._descriptor, line.encode())
+        data = (f"\n{line}" if self._is_cut else line).encode()
+        written = os.write(self._descriptor, data)
+        self._is_cut = written < len(data)
+        if self._is_cut:  # a full disk takes a part, and reports the error only for the rest
+            os.write(self._descriptor, data[written:])
+            self._is_cut = False
 
     def flush(self, at_once: bool = False) -> None:
         """Do nothing: it is stored already."""

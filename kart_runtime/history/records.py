@@ -10,18 +10,19 @@ hundred thousand.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from kart_runtime.history.runs import list_files, runs_folder, text_of
-from kart_runtime.storage.checksum import checksum_of
+from kart_runtime.storage.checksum import ALGORITHM, algorithm_of, checksum_of
+from kart_runtime.storage.commit import recover
 from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.stores import Stat, Store, is_remote
+from kart_runtime.storage.stores.local import LocalStore
 from kart_runtime.storage.target import OutputRecord
 from kart_runtime.storage.workspace import Workspace
 
@@ -94,6 +95,8 @@ class Records:
         self._own: set[str] = set()
         self._unsaved_bytes = self._unsaved_files = self._cache_size = 0
         self._is_loaded = False
+        self.pending: frozenset[str] = frozenset()
+        """Urls of outputs that another process has begun to replace, and that do not count yet."""
         self._current: dict[str, str | None] = {}
 
     # -- looking up --------------------------------------------------------------------------------------------------
@@ -173,7 +176,7 @@ class Records:
         version = stat.version or f"{stat.size}-{stat.modified}"
         known = self._contents.get(path)
         if known is None or known[0] != version:
-            algorithm = record.checksum.partition(":")[0] if record is not None else None
+            algorithm = algorithm_of(record.checksum) if record is not None else ""
             known = self._contents[path] = (version, _checksum(store, key, algorithm))
             self._unsaved_bytes += _UNSAVED_BYTES // 8  # reading is what the cache shall spare
         return known[1]
@@ -186,7 +189,7 @@ class Records:
             return None
         if stat.size != output.size:
             return f"it has {stat.size} bytes instead of {output.size}"
-        checksum = _checksum(store, key, output.checksum.partition(":")[0])
+        checksum = _checksum(store, key, algorithm_of(output.checksum))
         return "" if checksum == output.checksum else f"its checksum is {checksum} instead of {output.checksum}"
 
     def as_it_is(self, output: OutputRecord) -> OutputRecord:
@@ -195,7 +198,7 @@ class Records:
         stat = store.stat(key)
         if stat is None or not output.checksum:
             return output
-        return OutputRecord(output.url, stat.size, _checksum(store, key, None), stat.version)
+        return OutputRecord(output.url, stat.size, _checksum(store, key, ""), stat.version)
 
     def relative(self, url: str) -> str:
         """Return a url below the workspace as a path relative to it."""
@@ -246,7 +249,10 @@ class Records:
         """Read what other processes have added since the last call."""
         self._current = {}
         try:
-            files = list_files(self._store, self._runs)
+            listed = None if isinstance(self._store, LocalStore) else list(self._store.list(self._runs))
+            names = None if listed is None else [_name(stat) for stat in listed]
+            self.pending = recover(self.workspace, names)
+            files = list_files(self._store, self._runs, listed)
             if not self._is_loaded:
                 self._load_cache({_name(stat) for stat in files})
             self._is_loaded = True
@@ -254,6 +260,11 @@ class Records:
                 self._read_file(stat)
         except OSError as error:
             logger.warning("Cannot read the records of %s: %s", self.workspace, error)
+
+    def load(self) -> None:
+        """Read the records unless they have been read."""
+        if not self._is_loaded:
+            self.refresh()
 
     def _read_file(self, stat: Stat) -> None:
         name = _name(stat)
@@ -459,8 +470,6 @@ def _module_of(entry: str | TaskRecord) -> str:
     return entry.split("\t", 2)[1] if isinstance(entry, str) else entry.module
 
 
-def _checksum(store: Store, key: str, algorithm: str | None) -> str:
+def _checksum(store: Store, key: str, algorithm: str) -> str:
     with store.open(key) as file:
-        if algorithm == "sha256":  # what versions before 0.1.0 recorded
-            return f"sha256:{hashlib.file_digest(cast('Any', file), 'sha256').hexdigest()}"
-        return checksum_of(file)
+        return checksum_of(file, algorithm or ALGORITHM)

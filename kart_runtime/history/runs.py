@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -163,9 +163,9 @@ def list_runs(workspace: str) -> list[RunFiles]:
     return [RunFiles(run, tuple(stats)) for run, stats in sorted(files.items())]
 
 
-def list_files(store: Store, folder: str) -> list[Stat]:
-    """Return the files of the runs in a folder, oldest run first."""
-    files = _local_files(folder) if isinstance(store, LocalStore) else store.list(folder)
+def list_files(store: Store, folder: str, listed: Iterable[Stat] | None = None) -> list[Stat]:
+    """Return the files of the runs in a folder, oldest run first; `listed` is what is in it, if that is known."""
+    files = listed or (_local_files(folder) if isinstance(store, LocalStore) else store.list(folder))
     return sorted(stat for stat in files if _SUFFIX.search(stat.key) and stat.key.rfind("/") == len(folder))
 
 

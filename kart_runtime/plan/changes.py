@@ -100,6 +100,11 @@ class Changes:
         record = self.records(kart.workspace_directory).find(kart.make_unique_id(), cls.__module__)
         return record if record is not None and record.origin == self.origin(cls) else None
 
+    def pending(self, task: luigi.Task) -> frozenset[str]:
+        """Return the urls in a task's workspace that another process has begun to replace."""
+        kart = kart_task(task)
+        return frozenset() if kart is None else self.records(kart.workspace_directory).pending
+
     def of(self, task: luigi.Task) -> Change | None:
         """Return how a task differs from the record of its output; None if it does not, or none is known."""
         record = self.record(task)

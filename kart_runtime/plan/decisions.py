@@ -16,12 +16,12 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import luigi
 
-from kart_runtime.errors import KartError, OutputClash, PlanError
+from kart_runtime.errors import KartError, OutputClash, PlanError, described
 from kart_runtime.plan.changes import Change, Changes, Difference
 from kart_runtime.plan.graph import Graph, build_graph
 from kart_runtime.storage.stores.listings import cached_listings
 from kart_runtime.storage.target import path_of
-from kart_runtime.task.base import TaskOnKart
+from kart_runtime.task.base import TaskOnKart, is_complete
 from kart_runtime.task.naming import display_name
 from kart_runtime.task.nested import flatten
 from kart_runtime.task.origin import other_writer
@@ -139,7 +139,7 @@ class Plan:
             tasks[type(task).__name__, decision].append(task)
         for (name, decision), group in tasks.items():
             label = display_name(group[0]) if len(group) == 1 else f"{len(group)} tasks of {name}"
-            yield f"{label}: {decision.text}; the stored output is used as it is."
+            yield f"{label}: {decision.text}. {_CONSEQUENCES[decision.reason]}"
 
 
 def make_plan(
@@ -189,8 +189,26 @@ _NOT_NEEDED = Decision(Action.SKIP, Reason.NOT_NEEDED)
 _RERUN = Decision(Action.RUN, Reason.RERUN)
 _MAYBE = Decision(Action.MAYBE, Reason.UPSTREAM_RUNS)
 
+_CONSEQUENCES = {
+    Reason.CODE_CHANGED: "The stored output is used as it is.",
+    Reason.INPUT_CHANGED: "The stored output is used as it is.",
+    Reason.OUTPUT_CHANGED: "Loading it fails: accept it by `kart accept`, or delete it to compute it again.",
+}
+"""What follows if a change is no reason to run."""
+
 RUNNING = frozenset({Action.RUN, Action.MAYBE})
 """Actions of tasks that run, or may have to."""
+
+REPLACING = frozenset(
+    {
+        Reason.RERUN,
+        Reason.CODE_CHANGED,
+        Reason.INPUT_CHANGED,
+        Reason.OUTPUT_CHANGED,
+        Reason.OTHER_WRITER,
+    }
+)
+"""Reasons to run although all outputs may exist: each must be dumped again."""
 
 REASONS: Mapping[Difference, Reason] = {
     Difference.CODE: Reason.CODE_CHANGED,
@@ -381,15 +399,16 @@ def _decide(task: luigi.Task, changes: Changes) -> tuple[Decision, Any]:
         if isinstance(task, TaskOnKart) and task.rerun:
             return _RERUN, task.output()
         by_outputs = _is_judged_by_outputs(task)
-        if not by_outputs and task.complete():
+        if not by_outputs and is_complete(task):
             return _COMPLETE, None
         output = task.output()
         outputs = flatten(output)
-        missing = next((path_of(target) for target in outputs if not target.exists()), "")
-    except KartError:
+        pending = changes.pending(task)
+        missing = next((path_of(target) for target in outputs if not target.exists() or path_of(target) in pending), "")
+    except (KartError, KeyboardInterrupt):
         raise
-    except Exception as error:
-        raise PlanError(f"{task}: its completeness check raised {type(error).__name__}: {error}") from error
+    except BaseException as error:  # also what is no Exception, such as the panics of polars
+        raise PlanError(f"{task}: its completeness check raised {described(error)}") from error
     other = ""
     if by_outputs and outputs and not missing:
         other = _other_writer(task, outputs, changes)

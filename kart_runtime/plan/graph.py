@@ -9,6 +9,7 @@ import luigi
 
 from kart_runtime.errors import CyclicDependency
 from kart_runtime.task import identity
+from kart_runtime.task.identity import MAX_DEPTH, endless_chain
 from kart_runtime.task.parameters import active_overrides, using_overrides
 from kart_runtime.task.state import own_overrides
 
@@ -60,6 +61,8 @@ def build_graph(roots: Iterable[luigi.Task]) -> Graph:
                 index = index_of.get(dependency)
                 if index is None:
                     index_of[dependency] = _VISITING
+                    if len(path) > MAX_DEPTH:
+                        raise endless_chain([task for task, _, _ in path[-3:]])
                     path.append((dependency, iter(_upstream(dependency)), []))
                     break
                 if index == _VISITING:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from kart_runtime.project.project import Project
+from kart_runtime.project.project import Project, is_leftover
 
 
 @dataclass(frozen=True)
@@ -95,15 +95,20 @@ def _missing(project: Project, modules: dict[str, Path], with_tasks: set[str]) -
 def _orphans(project: Project, modules: Iterable[str]) -> Iterator[Problem]:
     known = set(modules)
     for layer in sorted(path for path in project.conf.iterdir() if path.is_dir()):
-        for path in sorted((layer / "tasks").rglob("*.yaml")):
+        for path in _files(project.conf, layer / "tasks", "*.yaml"):
             module = ".".join(path.relative_to(layer).with_suffix("").parts)
             if module not in known:
                 yield Problem(project.relative(path), _no_module(project, module))
-    for path in sorted((project.tests / "tasks").rglob("test_*.py")):
+    for path in _files(project.tests, project.tests / "tasks", "test_*.py"):
         parts = path.relative_to(project.tests).with_suffix("").parts
         module = ".".join((*parts[:-1], parts[-1].removeprefix("test_")))
         if module not in known:
             yield Problem(project.relative(path), _no_module(project, module))
+
+
+def _files(top: Path, folder: Path, pattern: str) -> list[Path]:
+    """Return the files below a folder of `top`, without those that editors leave behind."""
+    return sorted(path for path in folder.rglob(pattern) if not is_leftover(path.relative_to(top)))
 
 
 def _no_module(project: Project, module: str) -> str:

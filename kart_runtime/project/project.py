@@ -103,7 +103,7 @@ class Project:
         modules = {}
         for path in sorted(self.tasks_folder.rglob("*.py")):
             parts = path.relative_to(self.package_folder).with_suffix("").parts
-            if any(part.startswith(".") or part == "__pycache__" for part in parts):
+            if is_leftover(path.relative_to(self.tasks_folder)):
                 continue
             modules[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
         return modules
@@ -152,7 +152,9 @@ class Project:
         full = f"{self.package}.{name}"
         try:
             module = importlib.import_module(full)
-        except Exception as error:  # whatever a user's module raises while it is imported
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever a user's module raises while it is imported, also SystemExit
             line = _last_line(error, self)
             raise ConfigError(
                 f"{full} cannot be imported: {type(error).__name__}: {error}", file=line or self.relative(path)
@@ -164,6 +166,11 @@ class Project:
                 file=self.relative(path),
             )
         return module
+
+
+def is_leftover(path: Path) -> bool:
+    """Return whether a path is hidden, or of a cache: editors and systems leave such files in a project."""
+    return any(part.startswith(".") or part == "__pycache__" for part in path.parts)
 
 
 def distinct_causes(errors: list[ConfigError]) -> list[ConfigError]:
@@ -249,7 +256,7 @@ def _task_classes(name: str, module: ModuleType) -> dict[str, type[luigi.Task]]:
     }
 
 
-def _last_line(error: Exception, project: Project) -> str | None:
+def _last_line(error: BaseException, project: Project) -> str | None:
     """Return the last line of the project's own code that an import went through."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{project.relative(Path(error.filename))}:{error.lineno}"

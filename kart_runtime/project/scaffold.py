@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kart_runtime.errors import ConfigError
 from kart_runtime.project.layout import Mirror, mirror
-from kart_runtime.project.project import Project
+from kart_runtime.project.project import Project, is_leftover
 
 _MODULE = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
 _CLASS = re.compile(r"[A-Z][A-Za-z0-9]*", re.ASCII)
@@ -167,7 +167,7 @@ def _missing_packages(project: Project, files: Mirror) -> list[Path]:
     """Return each `__init__.py` that new folders need, in a project whose other folders have one."""
     missing = []
     for top, path in ((project.tasks_folder, files.module), (project.tests / "tasks", files.test)):
-        if any(top.glob("*/__init__.py")):
+        if any(not is_leftover(path.relative_to(top)) for path in top.glob("*/__init__.py")):
             between = path.parent.relative_to(top).parts
             folders = [top.joinpath(*between[:end]) for end in range(1, len(between) + 1)]
             missing += [folder / "__init__.py" for folder in folders if not (folder / "__init__.py").exists()]

@@ -16,10 +16,10 @@ from types import TracebackType
 import luigi
 
 from kart_runtime.errors import ConfigError
-from kart_runtime.project.conf.bind import Binding, bind
-from kart_runtime.project.conf.dotlist import read_dotlist
+from kart_runtime.project.conf.bind import bind
+from kart_runtime.project.conf.dotlist import apply_overrides
 from kart_runtime.project.conf.layers import LOCAL, Layers, choose_environment, compose
-from kart_runtime.project.conf.tree import COMMAND_LINE, Branch, merge
+from kart_runtime.project.conf.tree import COMMAND_LINE
 from kart_runtime.project.names import TaskNames
 from kart_runtime.project.problems import raise_all
 from kart_runtime.project.project import Project, distinct_causes
@@ -63,6 +63,12 @@ class Session:
     def tasks(self) -> dict[str, type[luigi.Task]]:
         """Task classes by full name."""
         return self.names.tasks
+
+    @property
+    def unset(self) -> list[ConfigError]:
+        """Errors of the parameters whose environment variable is not set; raised by the tasks that need them."""
+        overrides = (override for values in self.overrides.values() for override in values.values())
+        return [override.error for override in overrides if isinstance(override.error, ConfigError)]
 
     def task(self, name: str | None = None) -> type[luigi.Task]:
         """Return a task class by name.
@@ -140,8 +146,8 @@ def open_project(
     errors: list[ConfigError] = []
     layers = _layers(project, env, errors)
     names, broken = _names(project, errors)
-    tree = merge(layers.tree, read_dotlist(overrides, names, errors))
-    bound = bind(tree, names, project.root, errors, modules=broken) if isinstance(tree, Branch) else Binding()
+    tree = apply_overrides(layers.tree, overrides, names, errors)
+    bound = bind(tree, names, project.root, errors, modules=broken)
     raise_all(errors)
     layer_names = (*layers.names, COMMAND_LINE) if overrides else layers.names
     return Session(project, layers.env, layer_names, bound.settings, bound.overrides, bound.origins, names)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from kart_runtime.execution.attempt import AttemptState
-from kart_runtime.schedule.events import BuildFinished, Event, Listener, TaskFinished, TaskStarted
+from kart_runtime.schedule.events import BuildFinished, Event, Listener, TaskFinished, TaskStarted, tolerant
 
 logger = logging.getLogger("kart_runtime.build")
 
@@ -19,8 +19,9 @@ logger = logging.getLogger("kart_runtime.build")
 def build_logging(level: int | None, listener: Listener | None) -> Iterator[Listener | None]:
     """Return the listener of a build, which also logs events from a level on; restore logging afterwards."""
     if level is None:
-        yield listener
+        yield tolerant(listener)
         return
+    listener, log = tolerant(listener), tolerant(_log)
     disabled, own_level = logging.root.manager.disable, logger.level
     handler = logging.StreamHandler()
     logging.disable(max(level - 10, 0))
@@ -28,7 +29,8 @@ def build_logging(level: int | None, listener: Listener | None) -> Iterator[List
     logger.addHandler(handler)
 
     def both(event: Event) -> None:
-        _log(event)
+        if log is not None:
+            log(event)
         if listener is not None:
             listener(event)
 

@@ -5,13 +5,17 @@ The listener given to `build` receives them; the command line's display is one.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import luigi
 
+from kart_runtime.errors import described, warn
 from kart_runtime.execution.attempt import Outcome
 from kart_runtime.plan.decisions import Plan
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -106,3 +110,26 @@ class BuildFinished:
 
 Event = PlanMade | TaskStarted | TaskFinished | BuildFinished
 Listener = Callable[[Event], None]
+
+
+def tolerant(listener: Listener | None) -> Listener | None:
+    """Return a listener that never raises: its first error is a warning, and the build goes on."""
+    if listener is None:
+        return None
+    reported = False
+
+    def listen(event: Event) -> None:
+        nonlocal reported
+        try:
+            listener(event)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the tasks have nothing to do with it
+            if not reported:
+                reported = True
+                about = getattr(event, "task", None)
+                of = f" of {about}" if about is not None else ""
+                text = "A listener of the build raised at %s%s: %s. The build goes on; further errors are not reported."
+                warn(logger, text, type(event).__name__, of, described(error))
+
+    return listen

@@ -18,7 +18,17 @@ from typing import Any
 
 import luigi
 
-from kart_runtime.errors import CyclicDependency, KartError, LockLost, LockTimeout, WorkerDied, WorkersKilled
+from kart_runtime.errors import (
+    CyclicDependency,
+    KartError,
+    LockLost,
+    LockTimeout,
+    ObjectCorrupt,
+    WorkerDied,
+    WorkersKilled,
+    described,
+    warn,
+)
 from kart_runtime.execution.attempt import Attempt, AttemptState, Outcome
 from kart_runtime.execution.executors import Executors, requested_executor
 from kart_runtime.execution.executors.base import Finishing, TaskExecutor
@@ -26,7 +36,17 @@ from kart_runtime.execution.locks import Locks
 from kart_runtime.history.ledger import Ledger
 from kart_runtime.history.records import TaskRecord
 from kart_runtime.plan.changes import Changes
-from kart_runtime.plan.decisions import RUNNING, Action, Decision, Plan, Reason, check_output_clash, make_plan
+from kart_runtime.plan.decisions import (
+    REPLACING,
+    RUNNING,
+    Action,
+    Decision,
+    Plan,
+    Reason,
+    check_output_clash,
+    is_external,
+    make_plan,
+)
 from kart_runtime.schedule.critical_path import TaskClass, critical_path_lengths
 from kart_runtime.schedule.events import BuildFinished, Event, Listener, PlanMade, Summary, TaskFinished, TaskStarted
 from kart_runtime.schedule.ready_queue import Node, NodeState, ReadyQueue, find_cycle
@@ -65,6 +85,8 @@ class BuildContext:
         Limits of the resources.
     changes
         Comparison of the tasks with the records of their outputs.
+    checks_types
+        Whether a dumped value must have the type that its task declares.
     seconds
         Mean duration of the tasks of a class, by module and name.
     """
@@ -77,6 +99,7 @@ class BuildContext:
     listener: Listener | None
     limits: Limits
     changes: Changes = field(default_factory=Changes)
+    checks_types: bool = True
     seconds: Mapping[TaskClass, float] = field(default_factory=dict)
 
 
@@ -100,6 +123,8 @@ class Scheduler:
         self._failed: dict[luigi.Task, BaseException] = {}
         self._blocked: dict[luigi.Task, luigi.Task] = {}
         self._writers = {url: list(tasks) for url, tasks in plan.writers.items()}
+        self._recomputed: set[str] = set()
+        """Urls of damaged files whose tasks have been run again."""
         self._began = time.perf_counter()
         self._add(plan)
 
@@ -215,7 +240,9 @@ class Scheduler:
 
     def _start(self, node: Node) -> None:
         if node.attempt is None:
-            node.attempt = Attempt(node.task, self._context.locks, task_run=TaskRun(node.output))
+            run = TaskRun(node.output, checks_types=self._context.checks_types)
+            replaces = node.decision is not None and node.decision.reason in REPLACING
+            node.attempt = Attempt(node.task, self._context.locks, task_run=run, replaces=replaces)
             node.output = None
             if self._context.listener is not None:
                 self._context.listener(TaskStarted(node.task))
@@ -279,7 +306,7 @@ class Scheduler:
         if node.failures:
             self._handle_outcome(node, outcome)
         else:
-            logger.warning("%s Retrying the task once.", outcome.error)
+            warn(logger, "%s Retrying the task once.", outcome.error)
             self._release(node)
             self._try_again(node, outcome)
 
@@ -293,12 +320,41 @@ class Scheduler:
             self._requeue_locked(node, outcome)
         elif isinstance(outcome.error, LockLost) and node.failures + 1 < _TRIES_WITH_A_LOCK:
             # The new holder may have stored the output: the next try waits for it, and checks.
-            logger.warning("%s Retrying the task.", outcome.error)
+            warn(logger, "%s Retrying the task.", outcome.error)
             self._try_again(node, outcome)
+        elif isinstance(outcome.error, ObjectCorrupt) and self._can_recompute(outcome.error):
+            self._recompute_input(node, outcome, outcome.error)
         elif outcome.state is AttemptState.FAILED and node.failures + 1 < (node.task.retry_count or 1):
             self._try_again(node, outcome)
         else:
             self._end(node, outcome)
+
+    def _can_recompute(self, error: ObjectCorrupt) -> bool:
+        """Return whether the task that stores a damaged file is to run again, which is tried once for each file."""
+        producer = self._nodes.get(error.producer) if error.producer is not None else None
+        return (
+            self._context.changes.recomputes
+            and producer is not None
+            and producer.state in (NodeState.DONE, NodeState.IDLE)
+            and not is_external(producer.task)
+            and error.url not in self._recomputed
+        )
+
+    def _recompute_input(self, node: Node, outcome: Outcome, error: ObjectCorrupt) -> None:
+        """Run the task again that stores what a task could not load, and then that task."""
+        logger.warning("%s", error)
+        self._recomputed.add(error.url)
+        producer = self._nodes[error.producer]
+        if producer.state is NodeState.DONE and producer.decision is None:
+            self._counts[Reason.COMPLETE] -= 1
+        producer.state, node.attempt = NodeState.IDLE, None
+        self._record(node, outcome)
+        try:
+            self._add(make_plan([producer.task], changes=self._context.changes, rerun=[producer.task]))
+        except KartError as second:
+            self._fail(node, second)
+            return
+        self._wait_for(node, [producer])
 
     def _release(self, node: Node) -> None:
         self._in_flight -= 1
@@ -348,7 +404,9 @@ class Scheduler:
             plan = make_plan(outcome.waiting_for, changes=self._context.changes)
             self._check_output_clash(plan)
             self._add(plan, after=node.path_length)
-        except KartError as error:  # the yielded tasks cannot run: only this one fails
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the yielded tasks cannot run: only this one fails
             self._fail(node, error)
             return
         _attempt(node).satisfied.update(outcome.waiting_for)
@@ -391,7 +449,7 @@ class Scheduler:
             "outputs": outcome.stored,
             "inputs": outcome.inputs,
             "log_files": outcome.log_files,
-            "error": f"{type(error).__name__}: {error}" if error is not None else "",
+            "error": described(error) if error is not None else "",
             "reason": node.decision.text if node.decision is not None else "",
             "origin": self._context.changes.origin(type(task)),
             "code": self._context.changes.code(type(task)).fingerprint,

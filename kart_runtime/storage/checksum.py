@@ -5,6 +5,7 @@ xxh3_128 hashes about 10 GB a second, several times faster than a disk writes, s
 
 from __future__ import annotations
 
+import io
 from typing import Any, BinaryIO
 
 ALGORITHM = "xxh3_128"
@@ -13,6 +14,10 @@ ALGORITHM = "xxh3_128"
 _BLOCK = 1 << 18
 """Bytes to write and hash at a time: what has just been written is still in the processor's cache, which makes hashing
 several times cheaper."""
+
+
+_SMALL = 1 << 20
+"""Bytes of a file that is read into memory at once."""
 
 
 class ChecksumFile:
@@ -75,15 +80,48 @@ class ChecksumFile:
         """Leave the file open: the store closes it, and only then does it become visible."""
 
 
-def checksum_of(file: BinaryIO) -> str:
+def checksum_of(file: BinaryIO, algorithm: str = ALGORITHM) -> str:
     """Return the checksum of the rest of a file, in the form that `ChecksumFile.checksum` gives."""
-    hasher = _new_hash()
+    hasher = _new_hash(algorithm)
     while block := file.read(_BLOCK):
         hasher.update(block)
-    return f"{ALGORITHM}:{hasher.hexdigest()}"
+    return f"{algorithm}:{hasher.hexdigest()}"
 
 
-def _new_hash() -> Any:
+def measured(file: BinaryIO, algorithm: str = "") -> tuple[BinaryIO, int, str]:
+    """Return a file with the bytes of another one, at its start, and their size and checksum.
+
+    A small file is read once, into memory; in a large one reading starts again.
+    """
+    algorithm = algorithm or ALGORITHM
+    data = file.read(_SMALL + 1)
+    hasher = _new_hash(algorithm)
+    hasher.update(data)
+    if len(data) <= _SMALL:
+        return io.BytesIO(data), len(data), f"{algorithm}:{hasher.hexdigest()}"
+    size = len(data)
+    while block := file.read(_BLOCK):
+        size += len(block)
+        hasher.update(block)
+    file.seek(0)
+    return file, size, f"{algorithm}:{hasher.hexdigest()}"
+
+
+def algorithm_of(checksum: str) -> str:
+    """Return the algorithm of a checksum; empty if this version does not know it."""
+    algorithm = checksum.partition(":")[0]
+    return algorithm if algorithm in _ALGORITHMS else ""
+
+
+_ALGORITHMS = (ALGORITHM, "sha256")
+"""That of this version, and that of earlier ones."""
+
+
+def _new_hash(algorithm: str = ALGORITHM) -> Any:
+    if algorithm == "sha256":
+        import hashlib
+
+        return hashlib.sha256()
     import xxhash  # here, because most commands write nothing
 
     return xxhash.xxh3_128()

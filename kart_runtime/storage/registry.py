@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 from typing import Any
 
@@ -18,6 +19,7 @@ CODECS: dict[str, str] = {
     ".jpg": "kart_runtime.storage.codecs.texts:Binary",
     ".json": "kart_runtime.storage.codecs.json_values:Json",
     ".ndjson": "kart_runtime.storage.codecs.json_values:JsonLines",
+    ".jsonl": "kart_runtime.storage.codecs.json_values:JsonLines",
     ".npz": "kart_runtime.storage.codecs.arrays:Npz",
     ".csv": "kart_runtime.storage.codecs.frames:Csv",
     ".tsv": "kart_runtime.storage.codecs.frames:Tsv",
@@ -60,6 +62,15 @@ def register_store(scheme: str, store: str) -> None:
     STORES[scheme] = store
 
 
+class _Base:
+    """Folder that relative paths refer to; None: the working folder at the time of the call."""
+
+    folder: str | None = None
+
+
+relative_to = _Base()
+"""Set while tasks run, because a `run()` may change the working folder."""
+
 _loaded: dict[str, Any] = {}
 
 
@@ -76,21 +87,41 @@ def _load(path: str) -> Any:
     return instance
 
 
+GZIPPED = "kart_runtime.storage.codecs.texts:Gzipped"
+"""Codec class of two suffixes such as ``.csv.gz``, which is given the codec of the first one."""
+
+
 def codec_for(path: str) -> Any:
     """Return the codec for the suffix of a path or url; `UnknownFormat` if there is none."""
-    return _load(_codec_entry(path))
+    inner = inner_path(path)
+    if inner is None:
+        return _load(_codec_entry(path))
+    entry = _codec_entry(inner)
+    codec = _loaded.get(f"gzip:{entry}")
+    if codec is None:
+        codec = _loaded[f"gzip:{entry}"] = _class(GZIPPED)(_load(entry))
+    return codec
 
 
 def codec_class(path: str) -> type[Any]:
-    """Return the codec class for the suffix of a path or url, to create one with options."""
+    """Return the codec class for the last suffix of a path or url, to create one with options."""
     codec: type[Any] = _class(_codec_entry(path))
     return codec
 
 
-def _codec_entry(path: str) -> str:
+def inner_path(path: str) -> str | None:
+    """Return ``x.csv`` for ``x.csv.gz``; None unless the suffix before ``.gz`` is the one of a format."""
+    inner = path[:-3]
+    return inner if path[-3:].lower() == ".gz" and _suffix(inner) in CODECS and _suffix(inner) != ".gz" else None
+
+
+def _suffix(path: str) -> str:
     dot = path.rfind(".")
-    suffix = path[dot:].lower() if dot > path.rfind("/") else ""
-    entry = CODECS.get(suffix)
+    return path[dot:].lower() if dot > path.rfind("/") else ""
+
+
+def _codec_entry(path: str) -> str:
+    entry = CODECS.get(_suffix(path))
     if entry is None:
         raise UnknownFormat(path, sorted(CODECS))
     return entry
@@ -109,4 +140,7 @@ def store_for(url: str) -> tuple[Any, str]:
     if entry is None:
         known = [f"{name}://" if name else "a path" for name in STORES]
         raise UnknownScheme(url, known, "To use another store, call kart_runtime.register_store() first.")
+    folder = relative_to.folder
+    if folder is not None and scheme in ("", "file") and key[:1] != "/" and not os.path.isabs(key):  # noqa: PTH117
+        key = f"{folder}/{key.removeprefix('./')}"
     return _load(entry), key

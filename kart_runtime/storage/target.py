@@ -6,42 +6,37 @@ Created by `TaskOnKart.make_target` and `make_target`; tasks load and dump it, `
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
-from typing import Any, BinaryIO, Literal, NamedTuple
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, BinaryIO, Literal, Protocol, cast
 
 import luigi
 
 from kart_runtime.errors import KartError, ObjectCorrupt
 from kart_runtime.storage import value_cache
-from kart_runtime.storage.checksum import ChecksumFile
+from kart_runtime.storage.checksum import ChecksumFile, algorithm_of, measured
 from kart_runtime.storage.codecs import Codec, StartAgain
 from kart_runtime.storage.codecs.archive import Archive
 from kart_runtime.storage.codecs.file_processors import as_codec
 from kart_runtime.storage.codecs.frames import Feather
-from kart_runtime.storage.registry import codec_for, store_for
+from kart_runtime.storage.registry import codec_for, inner_path, store_for
+from kart_runtime.storage.staging import OutputRecord as OutputRecord  # noqa: PLC0414 - a part of dump()
+from kart_runtime.storage.staging import Run, StagedWrite, active_run, writer_for
 from kart_runtime.storage.stores import Stat, Store, is_remote
-from kart_runtime.storage.value_cache import MISS, THIS_PROCESS, version_of
+from kart_runtime.storage.value_cache import THIS_PROCESS, CacheEntry, ValueCache, version_of
 
 
-class OutputRecord(NamedTuple):
-    """Record of one dump.
+class ExpectedOutputs(Protocol):
+    """Records of what runs have stored, by which `load` recognizes files that have changed since."""
 
-    Attributes
-    ----------
-    url
-        Path or url of the value.
-    size
-        Bytes.
-    checksum
-        Checksum of the bytes, as ``algorithm:hexadecimal digits``; empty for a value that is not stored as bytes.
-    version
-        Version of the file or object, as in `Stat`: as long as it is the same, so are the bytes.
-    """
+    def expected(self, url: str) -> OutputRecord | None:
+        """Return the newest record of an output, None if there is none."""
+        ...
 
-    url: str
-    size: int
-    checksum: str
-    version: str = ""
+    def refresh(self) -> None:
+        """Read what other processes have recorded meanwhile."""
+        ...
 
 
 class Target(luigi.Target):
@@ -60,6 +55,10 @@ class Target(luigi.Target):
     ----------
     check
         Called with each value and "dump" or "load"; raises to reject the value. None: every value passes.
+    owner
+        The task that made the target; None for a target without a task.
+    records
+        Records by which `load` verifies the bytes before it decodes them. None: nothing is known.
 
     Raises
     ------
@@ -67,53 +66,126 @@ class Target(luigi.Target):
         If there is no store or codec for the url.
     """
 
-    __slots__ = ("_codec", "_key", "_store", "as_type", "check", "url")
+    __slots__ = ("_codec", "_key", "_store", "as_type", "check", "owner", "records", "url")
 
     def __init__(self, url: str, codec: Codec | None = None, as_type: Any = None) -> None:
         self.url = url
         self.as_type = as_type
         self.check: Callable[[Any, Literal["dump", "load"]], None] | None = None
+        self.owner: Any = None
+        self.records: ExpectedOutputs | None = None
         self._store: Store
         self._store, self._key = store_for(url)
         self._codec: Codec = codec_for(url) if codec is None else codec
 
+    def __getstate__(self) -> tuple[None, dict[str, Any]]:
+        """Leave out the owner, whose run must not follow the target to another process, and the records."""
+        state = {name: getattr(self, name) for name in Target.__slots__}
+        return None, {**getattr(self, "__dict__", {}), **state, "owner": None, "records": None}
+
+    def _run(self) -> Run | None:
+        """Return the run in progress of the task that made this target, else the one that is active here."""
+        run: Run | None = None if self.owner is None else self.owner._kart_run
+        return active_run.get() if run is None else run
+
+    def _staged(self) -> StagedWrite | None:
+        """Return what the run in progress has dumped here, and not yet committed."""
+        run = self._run()
+        return run.staged.get(self.url) if run is not None and run.staged else None
+
     def exists(self) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride] - luigi states no type
-        """Return whether the value is stored."""
-        return self._store.stat(self._key) is not None
+        """Return whether the value is stored, or has been dumped by the run in progress."""
+        return self._staged() is not None or self._store.stat(self._key) is not None
 
     def stat(self) -> Stat | None:
         """Return size and time of the stored bytes, None if nothing is stored."""
-        return self._store.stat(self._key)
+        staged = self._staged()
+        return self._store.stat(self._key) if staged is None else staged.stat()
 
     def load(self) -> Any:
-        """Return the value.
+        """Return the value; what the run in progress has dumped is read before it is visible to others.
 
         Raises
         ------
         ObjectMissing
             If it is not stored.
         ObjectCorrupt
-            If the bytes do not follow the format; the cause is chained.
+            If the bytes are not those that were recorded, or do not follow the format; the cause is chained.
         """
-        value = self._load_own() if is_remote(self._store) else MISS
-        if value is MISS:
-            value = self._load_file()
+        staged = self._staged()
+        if staged is not None:
+            with staged.writer.read() as file:
+                value = self._decode(file)
+        else:
+            value = self._load_stored(active_run.get())
         if self.check is not None:
             self.check(value, "load")
         return value
 
-    def _load_own(self) -> Any:
-        """Return the value if this process has dumped it, without a request to the store."""
-        cache = value_cache.active_cache
-        return MISS if cache is None else cache.get(self.url, self._codec, self.as_type, THIS_PROCESS)
-
-    def _load_file(self) -> Any:
-        cache = value_cache.active_cache
+    def _load_stored(self, run: Run | None) -> Any:
+        cache, remote = value_cache.active_cache, is_remote(self._store)
+        if cache is not None and remote:  # what this process has dumped needs no request to the store
+            entry = cache.find(self.url, self._codec, self.as_type, THIS_PROCESS)
+            if entry is not None:
+                return self._cached(entry, run)
         with self._store.open(self._key) as file:
-            value = MISS
-            if cache is not None and self.url in cache:
-                value = cache.get(self.url, self._codec, self.as_type, version_of(file))
-            return self._decode(file) if value is MISS else value
+            if cache is not None and not remote and self.url in cache:
+                entry = cache.find(self.url, self._codec, self.as_type, version_of(file))
+                if entry is not None:
+                    return self._cached(entry, run)
+            source = self._verified(file, run)
+            if source is not None:
+                return self._decode(source)
+        return self._load_again(run)
+
+    def _cached(self, entry: CacheEntry, run: Run | None) -> Any:
+        self._note_use(run, entry.checksum)
+        return entry.snapshot.get()
+
+    def _verified(self, file: BinaryIO, run: Run | None) -> BinaryIO | None:
+        """Return the file, at its start, if its bytes are those that were recorded; None if they are not.
+
+        Without a record, the checksum is computed only for a run, which records what it has loaded.
+        """
+        record = self._expected(run)
+        if record is None and run is None:
+            return file
+        algorithm = "" if record is None else algorithm_of(record.checksum)
+        source, size, checksum = measured(file, algorithm)
+        if record is not None and algorithm and (size, checksum) != (record.size, record.checksum):
+            return None
+        self._note_use(run, checksum)
+        return source
+
+    def _load_again(self, run: Run | None) -> Any:
+        """Load bytes that differ from their record: another process may have stored and recorded others meanwhile."""
+        if self.records is not None:
+            self.records.refresh()
+        with self._store.open(self._key) as file:
+            source = self._verified(file, run)
+            if source is not None:
+                return self._decode(source)
+            file.seek(0)
+            record = cast("OutputRecord", self._expected(run))
+            _, size, checksum = measured(file, algorithm_of(record.checksum))
+        found = (
+            f"it has {size:,} bytes instead of the {record.size:,} that were stored"
+            if size != record.size
+            else f"its checksum is {checksum}, and not {record.checksum} as stored"
+        )
+        consumer = None if run is None else run.task
+        raise ObjectCorrupt(self.url, found, self.owner, "" if consumer is None else str(consumer))
+
+    def _expected(self, run: Run | None) -> OutputRecord | None:
+        record = run.expected.get(self.url) if run is not None and run.expected else None
+        if record is None and self.records is not None:
+            record = self.records.expected(self.url)
+        return record if record is not None and record.checksum else None
+
+    def _note_use(self, run: Run | None, checksum: str) -> None:
+        """Record in a run that it has loaded this; its own outputs are no inputs."""
+        if run is not None and checksum and (self.owner is None or self.owner is not run.task):
+            run.loaded[self.url] = checksum
 
     def _decode(self, file: BinaryIO) -> Any:
         try:
@@ -121,7 +193,9 @@ class Target(luigi.Target):
         except (KartError, ImportError, OSError, MemoryError):
             raise
         except Exception as error:
-            raise ObjectCorrupt(self.url, f"{type(error).__name__}: {error}") from error
+            run = active_run.get()
+            consumer = "" if run is None or run.task is None else str(run.task)
+            raise ObjectCorrupt(self.url, f"{type(error).__name__}: {error}", self.owner, consumer) from error
 
     @property
     def supports_labels(self) -> bool:
@@ -130,20 +204,30 @@ class Target(luigi.Target):
 
     def dump(
         self,
-        value: Any,
+        obj: Any,
         labels: Mapping[str, str] | None = None,
         may_commit: Callable[[], None] | None = None,
+        *,
+        lock_at_dump: bool = True,  # noqa: ARG002 - gokart's form
+        task_params: Mapping[str, str] | None = None,  # noqa: ARG002
+        custom_labels: Mapping[str, str] | None = None,
+        required_task_outputs: Any = None,  # noqa: ARG002
     ) -> OutputRecord:
-        """Store a value, completely or not at all.
+        """Store a value, completely or not at all; inside an attempt, together with the other outputs at its end.
 
         Parameters
         ----------
-        value
+        obj
             A value that the format supports.
         labels
             Texts to attach to the object; only for a store that `supports_labels`.
         may_commit
-            Called when everything is written, just before it becomes visible; if it raises, nothing is stored.
+            Called when everything is written, just before it becomes visible; if it raises, nothing is stored. Not
+            called inside an attempt, which commits all outputs of its `run()` together.
+        lock_at_dump, task_params, required_task_outputs
+            Arguments of gokart's, without effect: kart locks tasks, and `TaskOnKart.dump` makes the labels.
+        custom_labels
+            gokart's name of `labels`; ignored by a store that has none.
 
         Returns
         -------
@@ -155,54 +239,94 @@ class Target(luigi.Target):
         CannotEncode
             If the format does not support the value.
         """
+        value = obj
+        if custom_labels and labels is None and self.supports_labels:
+            labels = {str(name): str(text) for name, text in custom_labels.items()}
         if self.check is not None:
             self.check(value, "dump")
         try:
-            return self._write(value, self._codec, labels, may_commit)
+            write = self._write(value, self._codec, labels)
         except StartAgain as error:  # what had been written went with the temporary file
-            return self._write(value, error.codec, labels, may_commit)
-
-    def _write(
-        self, value: Any, codec: Any, labels: Mapping[str, str] | None, may_commit: Callable[[], None] | None
-    ) -> OutputRecord:
-        store: Any = self._store
-        remote = is_remote(store)
-        with store.write(self._key, labels) if labels else store.write(self._key) as file:
-            checksum_file = ChecksumFile(file)
-            codec.dump(value, checksum_file)
+            write = self._write(value, error.codec, labels)
+        run = self._run()
+        if run is not None and run.staged is not None:
+            before, run.staged[self.url] = run.staged.pop(self.url, None), write
+            if before is not None:
+                before.discard()
+            return write.record()
+        try:
             if may_commit is not None:
                 may_commit()
+            write.commit()
+        except BaseException:
+            write.discard()
+            raise
+        return write.record()
+
+    def _write(self, value: Any, codec: Any, labels: Mapping[str, str] | None) -> StagedWrite:
+        """Write a value completely; it is not visible."""
+        writer = writer_for(self._store, self._key, labels)
+        write = StagedWrite(self.url, self._store, self._key, writer)
+        try:
+            file = writer.__enter__()
+            checksum_file = ChecksumFile(file)
+            codec.dump(value, checksum_file)
+            write.size, write.checksum = checksum_file.size, checksum_file.checksum()
             cache = value_cache.active_cache
-            if cache is not None and not remote and checksum_file.size >= cache.smallest:
-                cache.put(self.url, value, self._codec, self.as_type, version_of(file))
-            content = file.content() if remote and cache is not None and hasattr(file, "content") else None
-        if remote and cache is not None:  # only now is it certain that it is stored
-            cache.put(self.url, value, self._codec, self.as_type, THIS_PROCESS, content)
-        version = getattr(file, "version", "")
-        return OutputRecord(self.url, checksum_file.size, checksum_file.checksum(), version)
+            if cache is not None:
+                write.entry = self._cache_entry(cache, value, write, file)
+                write.cache = partial(cache.add, self.url)
+            writer.seal()
+        except BaseException:
+            writer.discard()
+            raise
+        return write
+
+    def _cache_entry(self, cache: ValueCache, value: Any, write: StagedWrite, file: Any) -> CacheEntry | None:
+        if is_remote(self._store):
+            content = file.content() if hasattr(file, "content") else None
+            return cache.entry_for(value, self._codec, self.as_type, THIS_PROCESS, content, write.checksum)
+        if write.size < cache.smallest:
+            return None
+        return cache.entry_for(value, self._codec, self.as_type, version_of(file), None, write.checksum)
 
     def remove(self) -> bool:
         """Delete the value; return whether there was one."""
         if value_cache.active_cache is not None:
             value_cache.active_cache.discard(self.url)
-        return self._store.delete(self._key)
+        run = self._run()
+        staged = run.staged.pop(self.url, None) if run is not None and run.staged else None
+        if staged is not None:
+            staged.discard()
+        return self._store.delete(self._key) or staged is not None
 
     def last_modification_time(self) -> datetime:
-        """Return when the value was stored, in local time.
+        """Return when the value was stored, in local time without a zone; of an object in S3, in UTC, as in gokart.
 
         Raises
         ------
         FileNotFoundError
             If it is not stored.
         """
-        stat = self._store.stat(self._key)
+        stat = self.stat()
         if stat is None:
             raise FileNotFoundError(f"{self.url} does not exist.")
-        return datetime.fromtimestamp(stat.modified)
+        return datetime.fromtimestamp(stat.modified, UTC if self.url.startswith("s3://") else None)
 
     def path(self) -> str:
-        """Return the url."""
+        """Return the url; inside a `run()`, the file counts as one that the task has loaded."""
+        run = active_run.get()
+        if run is not None and self.url not in run.loaded and self.owner is not run.task:
+            self._note_path(run)
         return self.url
+
+    def _note_path(self, run: Run) -> None:
+        record = self._expected(run)
+        if record is not None:
+            self._note_use(run, record.checksum)
+            return
+        with suppress(OSError), self._store.open(self._key) as file:  # a task may ask for a path to write to
+            self._note_use(run, measured(file)[2])
 
     def __repr__(self) -> str:
         return f"Target({self.url!r})"
@@ -216,7 +340,7 @@ def make_target(  # noqa: PLR0917 - gokart's form
     store_index_in_feather: bool = True,
     as_type: Any = None,
 ) -> Target:
-    """Return the target of a file, with the unique id before its suffix.
+    """Return the target of a file, with the unique id before its suffix; ``x.csv.gz`` is csv, compressed by gzip.
 
     Parameters
     ----------
@@ -241,7 +365,11 @@ def make_target(  # noqa: PLR0917 - gokart's form
     if processor is None and not store_index_in_feather and file_path.endswith(".feather"):
         processor = Feather(store_index_in_feather=False)
     codec = None if processor is None else as_codec(processor)
-    return Target(with_id(file_path, unique_id) if unique_id else file_path, codec, as_type)
+    if not unique_id:
+        return Target(file_path, codec, as_type)
+    inner = inner_path(file_path) if processor is None else None  # with a processor gokart's name is right
+    name = with_id(file_path, unique_id) if inner is None else with_id(inner, unique_id) + file_path[len(inner) :]
+    return Target(name, codec, as_type)
 
 
 def make_model_target(
@@ -250,6 +378,7 @@ def make_model_target(
     save_function: Callable[[Any, str], Any],
     load_function: Callable[[str], Any] | None,
     unique_id: str | None = None,
+    task_lock_params: Any = None,  # noqa: ARG001 - gokart's form
 ) -> Target:
     """Return the target of a zip file that holds the files a value is saved to.
 
@@ -263,6 +392,8 @@ def make_model_target(
         As for `codecs.archive.Archive`.
     unique_id
         Id of the task. None: the name is used unchanged.
+    task_lock_params
+        Ignored, as in `make_target`.
     """
     return make_target(file_path, unique_id, Archive(save_function, load_function, temporary_directory))
 

@@ -42,13 +42,17 @@ def version_of(file: BinaryIO) -> Version | None:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-class _Entry(NamedTuple):
+class CacheEntry(NamedTuple):
+    """A cached value; `checksum` is that of the stored bytes, `version` that of their file."""
+
     snapshot: Snapshot
     version: Version
     codec: Codec
     as_type: Any
+    checksum: str = ""
 
     def fits(self, version: Version | None, codec: Codec, as_type: Any) -> bool:
+        """Return whether reading a file of this version by this codec gives the value."""
         if version != self.version or as_type != self.as_type:
             return False
         return codec is self.codec or (type(codec) is type(self.codec) and vars(codec) == vars(self.codec))
@@ -64,7 +68,7 @@ class ValueCache:
         self.limit = limit
         self.smallest = smallest
         self.size = 0
-        self._entries: OrderedDict[str, _Entry] = OrderedDict()
+        self._entries: OrderedDict[str, CacheEntry] = OrderedDict()
         self._lock = threading.Lock()
 
     def put(  # noqa: PLR0917
@@ -76,33 +80,55 @@ class ValueCache:
         version: Version | None,
         content: bytes | bytearray | None = None,
     ) -> None:
-        """Add a snapshot of a value that has been dumped; the caller may go on changing the value.
+        """Add a snapshot of a value that has been dumped; the caller may go on changing the value."""
+        self.add(url, self.entry_for(value, codec, as_type, version, content))
 
-        A value without a snapshot is added as `content`, its bytes, if they are at hand. Nothing is added without a
-        version.
+    def entry_for(  # noqa: PLR0917
+        self,
+        value: Any,
+        codec: Codec,
+        as_type: Any,
+        version: Version | None,
+        content: bytes | bytearray | None = None,
+        checksum: str = "",
+    ) -> CacheEntry | None:
+        """Return a snapshot of a value, to be added when it is visible; None without a version.
+
+        A value without a snapshot becomes `content`, its bytes, if they are at hand.
         """
+        if version is None:
+            return None
         try:
-            copy = snapshot(value, codec, as_type, self.limit) if version is not None else None
+            copy = snapshot(value, codec, as_type, self.limit)
             if copy is None and content is not None and len(content) <= self.limit:
                 copy = stored_bytes(bytes(content), codec, as_type)
         except MemoryError:
             copy = None  # the value is stored all the same
+        return None if copy is None else CacheEntry(copy, version, codec, as_type, checksum)
+
+    def add(self, url: str, entry: CacheEntry | None) -> None:
+        """Replace the entry of a url; None removes it."""
         with self._lock:
             self._remove(url)
-            if copy is not None and version is not None:
-                self._entries[url] = _Entry(copy, version, codec, as_type)
-                self.size += copy.size
+            if entry is not None:
+                self._entries[url] = entry
+                self.size += entry.snapshot.size
                 self._evict()
 
     def get(self, url: str, codec: Codec, as_type: Any, version: Version | None) -> Any:
         """Return the value that reading a file of this version would give; `MISS` when it is not cached."""
+        entry = self.find(url, codec, as_type, version)
+        return MISS if entry is None else entry.snapshot.get()
+
+    def find(self, url: str, codec: Codec, as_type: Any, version: Version | None) -> CacheEntry | None:
+        """Return the entry of a file of this version, None if it is not cached."""
         entry = self._entries.get(url)
         if entry is None or not entry.fits(version, codec, as_type):
-            return MISS
+            return None
         with self._lock:
             if self._entries.get(url) is entry:  # another thread may have removed it
                 self._entries.move_to_end(url)
-        return entry.snapshot.get()
+        return entry
 
     def set_limit(self, limit: int) -> None:
         """Change the limit, in bytes, and evict what no longer fits."""

@@ -7,24 +7,29 @@ parameters. Everything else is asked later, by the plan (which decides) and an a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property, lru_cache, partial
+from contextlib import suppress
+from functools import cached_property, lru_cache, partial, reduce
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, cast, overload
 
 import luigi
 from luigi.parameter import ParameterVisibility
 
-from kart_runtime.errors import EmptyDump, UnknownFormat
+from kart_runtime.errors import EmptyDump, LockSettingsIncomplete, UnknownFormat
 from kart_runtime.storage.codecs import DataFrameType
 from kart_runtime.storage.codecs.archive import Archive
 from kart_runtime.storage.codecs.large_frames import LargeDataFrameProcessor
 from kart_runtime.storage.codecs.libraries import library_of
+from kart_runtime.storage.codecs.losses import dumping
+from kart_runtime.storage.staging import running
 from kart_runtime.storage.target import Target, make_target, path_of
 from kart_runtime.storage.workspace import Workspace
 from kart_runtime.task import column_types, identity, loading, schemas
-from kart_runtime.task.declared_type import declared_type
+from kart_runtime.task.declared_type import check_value, declared_type
 from kart_runtime.task.metaclass import TaskMeta
 from kart_runtime.task.nested import iter_flat, map_structure
 from kart_runtime.task.object_labels import labels_of
+from kart_runtime.task.origin import is_from_other_task, recorded_outputs
 from kart_runtime.task.parameters import (
     ActiveOverrides,
     ExplicitBoolParameter,
@@ -44,7 +49,7 @@ from kart_runtime.task.state import Identity, TaskRun
 if TYPE_CHECKING:
     import numpy as np
 
-T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 K = TypeVar("K")
 
 NO_FIXED_SEED = -42497368
@@ -60,8 +65,8 @@ def noop(*_report: Any) -> None:
     """Ignore a progress report."""
 
 
-class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
-    """A step of a pipeline whose output has the type `T`.
+class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
+    """A step of a pipeline whose output has the type `T`; a task of a list is also a task of a sequence.
 
     Subclasses declare luigi parameters; `requires()`, if the tasks held as parameters are not all; `output()`, if it is
     not one pickle file; and `run()`, which loads its inputs by `self.load()` and stores its result by
@@ -125,6 +130,9 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
         ExplicitBoolParameter, False, "Whether the task is locked by redis while it runs; then others go first."
     )
 
+    check_dump_type: ClassVar[bool] = True
+    """Whether `dump` refuses a value that is not of the type `T`, where that is certain."""
+
     # luigi's worker puts functions here that report to its scheduler.
     set_tracking_url = set_status_message = set_progress_percentage = staticmethod(noop)
 
@@ -146,6 +154,10 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
         self._kart = Identity(active_overrides())
         self._kart_run: TaskRun | None = None
         self._kart_reran: bool | OutputsRewritten | None = None
+        if values["should_lock_run"] and (values["redis_host"] is None) is not (values["redis_port"] is None):
+            missing = "redis_host" if values["redis_host"] is None else "redis_port"
+            key = f"{type(self).get_task_family()}.{missing}"
+            raise LockSettingsIncomplete("should_lock_run needs redis_host and redis_port; set both", key=key)
 
     def __reduce__(self) -> tuple[Any, ...]:
         overrides = self._kart.overrides
@@ -244,17 +256,25 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
 
     def input(self) -> Any:
         """Return the outputs of the required tasks, in the structure of `requires()`."""
-        return map_structure(identity.requirements(self), lambda task: task.output())
+        return map_structure(identity.requirements(self), lambda task: None if task is None else task.output())
 
     def complete(self) -> bool:
-        """Return whether the task is complete; changes nothing."""
+        """Return whether the task is complete; changes nothing.
+
+        A task without outputs is, as in gokart and under luigi's worker; a build runs it nevertheless.
+        """
+        return self._is_complete(without_outputs=True)
+
+    def _is_complete(self, without_outputs: bool) -> bool:
         if self.rerun:
             if self._kart_reran is None:
                 self._kart_reran = OutputsRewritten(self)
             if not self._kart_reran:
                 return False
         outputs = list(iter_flat(self.output()))
-        if not outputs or not all(target.exists() for target in outputs):
+        if not (outputs or without_outputs) or not all(target.exists() for target in outputs):
+            return False
+        if is_from_other_task(self, outputs):
             return False
         if self.strict_check or self.modification_time_check:
             inputs = list(iter_flat(self.input()))
@@ -363,6 +383,8 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
             store_index_in_feather=self.store_index_in_feather,
             as_type=declared_type(type(self), TaskOnKart),
         )
+        target.owner = self
+        target.records = recorded_outputs(self.workspace_directory)
         if self.schema is not None:
             target.check = partial(self._check_schema, target.url)
         return target
@@ -410,14 +432,18 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
         """
         return loading.generate_values(self, target)
 
+    # The type of what is stored is covariant all the same: `dump` is called inside `run()`, on `self`.
     @overload
-    def dump(self, obj: T, target: None = None, custom_labels: dict[Any, Any] | None = None) -> None: ...
+    def dump(self, obj: T_co, target: None = None, custom_labels: dict[Any, Any] | None = None) -> None: ...  # type: ignore[misc]  # pyright: ignore[reportGeneralTypeIssues]
 
     @overload
     def dump(self, obj: Any, target: str | Target, custom_labels: dict[Any, Any] | None = None) -> None: ...
 
     def dump(self, obj: Any, target: Any = None, custom_labels: dict[Any, Any] | None = None) -> None:
-        """Store a result atomically.
+        """Store a result; all results of a `run()` become visible together, when it has ended without an error.
+
+        Until then, this task alone can load them. A `run()` that is called directly, or by luigi's worker, makes each
+        visible at once.
 
         Parameters
         ----------
@@ -430,6 +456,8 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
 
         Raises
         ------
+        WrongType
+            The value is not of the type that the class declares (`check_dump_type`).
         EmptyDump
             The value is an empty frame, and `fail_on_empty_dump` is set.
         CannotEncode
@@ -437,18 +465,25 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
         LockLost
             The task may have lost its lock; nothing is stored.
         """
+        run = self._kart_run
+        if target is None and self.check_dump_type and (run is None or run.checks_types):
+            check_value(self, obj, TaskOnKart)
         column_types.check_types(self.task_namespace, obj, type(self).__name__)
         if self.fail_on_empty_dump and column_types.is_empty_frame(obj):
             raise EmptyDump(str(self))
         target = loading.output_target(self, target)
         # targets in memory, and those of users, accept only the value
         labels = labels_of(self, custom_labels) if getattr(target, "supports_labels", False) else None
-        run = self._kart_run
-        if run is not None and run.may_commit is not None and isinstance(target, Target):
-            stored = target.dump(obj, labels, run.may_commit)
-        else:
-            stored = target.dump(obj) if labels is None else target.dump(obj, labels)
-        if run is not None:
+        token = dumping.set(type(self).__name__)
+        try:
+            if run is not None and run.may_commit is not None and run.staged is None and isinstance(target, Target):
+                stored = target.dump(obj, labels, run.may_commit)
+            else:
+                with running(run):  # this may be a thread that run() has started
+                    stored = target.dump(obj) if labels is None else target.dump(obj, labels)
+        finally:
+            dumping.reset(token)
+        if run is not None and stored is not None and not (run.staged and stored.url in run.staged):
             run.stored += (stored,)
 
     # -- randomness ----------------------------------------------------------------------------------------------
@@ -475,6 +510,45 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
         return TaskRun()
 
     # -- as gokart ----------------------------------------------------------------------------------------------
+
+    @property
+    def task_unique_id(self) -> str | None:
+        """Return the unique id if it has been worked out, and is cached; else None."""
+        return self._kart.unique_id
+
+    @task_unique_id.setter
+    def task_unique_id(self, unique_id: str | None) -> None:
+        self._kart.unique_id = unique_id
+
+    @staticmethod
+    def get_code(target_class: Any) -> set[str]:
+        """Return the sources of the methods of a class.
+
+        Parameters
+        ----------
+        target_class
+            A class, or an object of it.
+        """
+        return identity.sources(target_class if isinstance(target_class, type) else type(target_class))
+
+    @staticmethod
+    def try_set_seed(methods: Sequence[str], random_seed: int) -> list[str]:
+        """Call functions with a seed; return the names of those that exist.
+
+        Parameters
+        ----------
+        methods
+            Their dotted paths, as in `fix_random_seed_methods`.
+        random_seed
+            The seed.
+        """
+        done = []
+        for name in methods:
+            module, *rest = name.split(".")
+            with suppress(ModuleNotFoundError, AttributeError):
+                reduce(getattr, rest, cast("Any", import_module(module)))(random_seed)
+                done.append(name)
+        return done
 
     def get_own_code(self) -> str:
         """Return the sorted source of the methods that the class and its bases add to the engine's.
@@ -507,6 +581,13 @@ def kart_task(task: luigi.Task) -> TaskOnKart[Any] | None:
     return cast("TaskOnKart[Any]", task) if "_kart" in task.__dict__ else None
 
 
+def is_complete(task: luigi.Task) -> bool:
+    """Return what `complete()` does, but False for a task without outputs, since nothing shows that it has run."""
+    if type(task).complete is TaskOnKart.complete:
+        return cast("TaskOnKart[Any]", task)._is_complete(without_outputs=False)
+    return bool(task.complete())
+
+
 @lru_cache(maxsize=256)
 def _joined(workspace: str, path: str) -> str:
     return Workspace(workspace).join(path)
@@ -535,10 +616,13 @@ def _shown(param: Any, value: Any) -> str:
 
 def _newer(inputs: list[Any], outputs: list[Any]) -> bool:
     """Return whether an input is newer than an output; files that are both are ignored."""
-    both = {target.path() for target in inputs} & {target.path() for target in outputs}
-    input_times = [target.last_modification_time() for target in inputs if target.path() not in both]
-    output_times = [target.last_modification_time() for target in outputs if target.path() not in both]
-    return bool(input_times and output_times) and max(input_times) > min(output_times)
+    both = set(map(path_of, inputs)) & set(map(path_of, outputs))
+    input_times = [target.last_modification_time() for target in inputs if path_of(target) not in both]
+    output_times = [target.last_modification_time() for target in outputs if path_of(target) not in both]
+    if not input_times or not output_times:
+        return False
+    # As seconds, because times of S3 have a zone and those of files have none.
+    return max(time.timestamp() for time in input_times) > min(time.timestamp() for time in output_times)
 
 
 def get_dataframe_type_from_task(task: TaskOnKart[Any] | type[TaskOnKart[Any]]) -> DataFrameType:

@@ -10,28 +10,81 @@ from __future__ import annotations
 import hashlib
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from itertools import islice
 from typing import Any, cast
 
 import luigi
 
-from kart_runtime.errors import CyclicDependency, NotATask, PlanError, UnstableValue
-from kart_runtime.task.nested import flatten, iter_flat
-from kart_runtime.task.parameters import using_overrides
+from kart_runtime.errors import (
+    CyclicDependency,
+    EndlessRequirements,
+    NotATask,
+    PlanError,
+    UnstableValue,
+    described,
+    shortened,
+)
+from kart_runtime.task.nested import flatten, iter_flat, map_structure
+from kart_runtime.task.parameters import active_overrides, under_active_overrides, using_overrides
 from kart_runtime.task.state import Identity, identity_of, own_overrides
 
+MAX_DEPTH = 100_000
+"""Tasks on one path from which on `requires()` is taken to be endless."""
+
+_MAX_ITEMS = 200_000
+"""Tasks of one iterator from which on it is taken to be endless."""
+
+_SINGLE = (luigi.Task, str, bytes, type)
+"""What is one item of a structure, even if it can be iterated over."""
 revalidations: list[Callable[[Iterable[luigi.Task]], None]] = []
 """Called with the requested tasks before a build plans: ids that depend on more than parameters may have changed."""
 
 
 def _settled(structure: Any) -> Any:
-    """Return a structure that can be gone through again and has an order: generators as tuples, sets as sorted ones."""
+    """Return a structure of lists, tuples and dicts, which can be gone through again and have an order.
+
+    Sets become sorted tuples, other iterables tuples, other mappings dicts, and None an empty list.
+    """
+    kind = type(structure)
+    if kind is list or kind is tuple:
+        if not any(map(_can_be_iterated, structure)):
+            return structure
+        return kind(map(_settled_item, structure))
+    if structure is None:
+        return []
+    return _settled_item(structure) if _can_be_iterated(structure) else structure
+
+
+def _settled_item(structure: Any) -> Any:
+    if not _can_be_iterated(structure):
+        return structure
+    if isinstance(structure, Mapping):
+        return {key: _settled_item(item) for key, item in structure.items()}
     if isinstance(structure, set | frozenset):
         return tuple(sorted(structure, key=_sorting_key))
-    if isinstance(structure, Iterator):
-        return tuple(structure)
-    return structure
+    may_be_endless = isinstance(structure, Iterator)
+    items = [_settled_item(item) for item in (islice(structure, _MAX_ITEMS + 1) if may_be_endless else structure)]
+    if may_be_endless and len(items) > _MAX_ITEMS:
+        raise EndlessRequirements("?", f"an iterator in it has more than {_MAX_ITEMS:,} items")
+    return items if isinstance(structure, list) else tuple(items)
+
+
+def _can_be_iterated(item: Any) -> bool:
+    return hasattr(type(item), "__iter__") and not isinstance(item, _SINGLE)
+
+
+def endless_chain(path: Sequence[luigi.Task]) -> EndlessRequirements:
+    """Return the error for a path that is too deep, of which `path` are the last tasks."""
+    names = " requires ".join(f"{task.get_task_family()}({_values(task)})" for task in path)
+    return EndlessRequirements(path[-1].get_task_family(), f"more than {MAX_DEPTH:,} tasks require each other: {names}")
+
+
+def _values(task: luigi.Task) -> str:
+    return shortened(
+        ", ".join(f"{name}={text}" for name, text in task.to_str_params(only_significant=True).items()), 200
+    )
 
 
 def _sorting_key(task: Any) -> str:
@@ -51,10 +104,24 @@ def requirements(task: luigi.Task) -> Any:
 def _asked(task: luigi.Task) -> Any:
     """Call `requires()`, under the overrides under which the task was made."""
     overrides = own_overrides(task)
-    if overrides is None:
-        return _settled(task.requires())
-    with using_overrides(overrides):
-        return _settled(task.requires())
+    try:
+        if overrides is None:
+            return configured(task.requires())
+        with using_overrides(overrides):
+            return configured(task.requires())
+    except EndlessRequirements as error:
+        raise EndlessRequirements(task.get_task_family(), error.why) from None
+    except RecursionError as error:
+        why = f"it calls itself, or what it returns holds itself ({described(error)})"
+        raise EndlessRequirements(task.get_task_family(), why) from error
+
+
+def configured(structure: Any) -> Any:
+    """Return what `requires()` or `run()` gave, settled, and with each task as `under_active_overrides` has it."""
+    structure = _settled(structure)
+    if not active_overrides().by_class or all(under_active_overrides(task) is task for task in iter_flat(structure)):
+        return structure
+    return map_structure(structure, under_active_overrides)
 
 
 def _resolve(task: luigi.Task, identity: Identity) -> tuple[luigi.Task, ...]:
@@ -119,6 +186,8 @@ def _assign(root: luigi.Task, known: dict[int, str]) -> None:
             if id(upstream) in on_path:
                 raise CyclicDependency(_cycle(list(on_path.values()), upstream))
             on_path[id(upstream)] = upstream
+            if len(waiting) > MAX_DEPTH:
+                raise endless_chain([task for task, _ in waiting[-3:]])
             waiting.append((upstream, iter(dependencies(upstream))))
             break
         else:
@@ -174,7 +243,7 @@ def _holds_set(value: Any) -> bool:
 def own_code(cls: type, base: type) -> str:
     """Return the source of the methods that a class has and its base has not, sorted and joined, as gokart does."""
     try:
-        return "".join(sorted(_sources(cls) - _sources(base)))
+        return "".join(sorted(sources(cls) - sources(base)))
     except OSError as error:
         raise PlanError(
             f"{cls.__name__}: serialized_task_definition_check needs the source of its methods, and there is none "
@@ -182,6 +251,7 @@ def own_code(cls: type, base: type) -> str:
         ) from error
 
 
-def _sources(cls: type) -> set[str]:
+def sources(cls: type) -> set[str]:
+    """Return the sources of the methods of a class."""
     methods = inspect.getmembers(cls, lambda found: inspect.isfunction(found) or inspect.ismethod(found))
     return {inspect.getsource(method) for _, method in methods}

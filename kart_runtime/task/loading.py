@@ -5,37 +5,45 @@ A request is None (everything), a key of `requires()`, a required task, a list o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Any, cast
 
 import luigi
 
 from kart_runtime.errors import NotRequired
+from kart_runtime.storage.staging import running
 from kart_runtime.storage.target import Target
 from kart_runtime.task import identity
 from kart_runtime.task.nested import map_structure
+from kart_runtime.task.parameters import under_active_overrides
 from kart_runtime.task.state import TaskRun
 
 
 def load_values(task: luigi.Task, request: Any) -> Any:
     """Return the wanted values in the form of what is wanted, with tuples as lists."""
-    return map_structure(_inputs(task, request), _value, tuples_as=list)
+    targets = _inputs(task, request)
+    with running(task.__dict__.get("_kart_run")):  # this may be a thread that run() has started
+        return map_structure(targets, _value, tuples_as=list)
 
 
 def generate_values(task: luigi.Task, request: Any) -> Iterator[Any]:
     """Go through the wanted values, each loaded when it is asked for; those of a dict come as (key, value)."""
-    return _generated(_inputs(task, request))
+    return _generated(_inputs(task, request), task.__dict__.get("_kart_run"))
 
 
-def _generated(targets: Any) -> Iterator[Any]:
+def _generated(targets: Any, run: TaskRun | None) -> Iterator[Any]:
     if isinstance(targets, dict):
         for key, inner in targets.items():
-            yield key, map_structure(inner, _value, tuples_as=list)
+            with running(run):
+                values = map_structure(inner, _value, tuples_as=list)
+            yield key, values
     elif isinstance(targets, list | tuple):
         for inner in targets:
-            yield from _generated(inner)
+            yield from _generated(inner, run)
     else:
-        yield _value(targets)
+        with running(run):
+            value = _value(targets)
+        yield value
 
 
 def _inputs(task: luigi.Task, request: Any) -> Any:
@@ -48,10 +56,13 @@ def _inputs(task: luigi.Task, request: Any) -> Any:
             raise NotRequired(str(task), f"'{request}'", known)
         return inputs[request]
     if isinstance(request, luigi.Task):
-        required = identity.dependencies(task)
+        required, request = identity.dependencies(task), under_active_overrides(request)
         if request not in required and _id(request) not in map(_id, required):
             raise NotRequired(str(task), str(request), [str(dependency) for dependency in required])
         return request.output()
+    required = identity.requirements(task)
+    if isinstance(required, dict) and isinstance(request, Hashable) and request in required:  # a key that is no text
+        return task.input()[request]
     if isinstance(request, Iterable):
         return [_inputs(task, item) for item in request]
     return request
@@ -62,6 +73,8 @@ def _id(task: Any) -> str:
 
 
 def _value(target: Any) -> Any:
+    if target is None:  # in the place of an optional requirement
+        return None
     if not hasattr(target, "load"):
         raise TypeError(f"{target!r} is a target of luigi, which cannot load values; open it by self.input().open().")
     return target.load()

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import luigi
 from luigi import task_register
-from luigi.freezing import FrozenOrderedDict
 
-from kart_runtime.task.parameters import accepted, completed, declaration, forget_declarations
+from kart_runtime.errors import ReservedName
+from kart_runtime.task.parameters import ONE_TEXT, accepted, completed, declaration, forget_declarations, kinds_of
 from kart_runtime.task.parameters.inheritance import ATTRIBUTE as SOURCES
+
+if TYPE_CHECKING:
+    from kart_runtime.task.parameters.resolution import Declaration, Defaults
 
 
 class TaskMeta(task_register.Register):
@@ -32,23 +35,39 @@ class TaskMeta(task_register.Register):
             defaults = declared.defaults()
             given = accepted(declared, args, kwargs)
             try:
-                key = _key(cls, defaults.version, defaults.values, given)
+                key = _key(declared, defaults, given)
                 task = known.get(key) if known is not None else None
-            except TypeError:  # a value that cannot be hashed
+            except (TypeError, ValueError, AttributeError):  # a value without a hash, or without a text
                 known = task = None
             if task is None:
-                task = _instance(cls, args, kwargs, completed(declared, defaults, given))
+                task = _instance(cls, args, kwargs, given, completed(declared, defaults, given))
                 if known is not None:
                     task = known.setdefault(key, task)
             return task
 
     def __init__(cls, name: str, bases: tuple[type, ...], members: dict[str, Any]) -> None:  # noqa: N805
         super().__init__(name, bases, members)
-        # A notebook cell that is run again defines its class again: the new one counts where a task is found by name.
         known = task_register.Register._reg
+        try:
+            _check_names(cls, {key: value for base in cls.__mro__[::-1] for key, value in vars(base).items()})
+        except ReservedName:
+            known.remove(cls)
+            raise
+        # A notebook cell that is run again defines its class again: the new one counts where a task is found by name.
         known[:] = [other for other in known if other is cls or not _is_earlier(other, cls)]
 
+    @classmethod
+    def clear_instance_cache(metacls) -> None:  # noqa: N804
+        """Forget the task objects, of all classes, as luigi does."""
+        task_register.Register.clear_instance_cache()  # luigi's own would clear a dict of this metaclass
+
+    @classmethod
+    def disable_instance_cache(metacls) -> None:  # noqa: N804
+        """Make a new task object for each call from now on, for all classes, as luigi does."""
+        task_register.Register.disable_instance_cache()
+
     def __setattr__(cls, name: str, value: Any) -> None:  # noqa: N805
+        _check_names(cls, {name: value})
         super().__setattr__(name, value)
         # luigi.util.inherits adds parameters to finished classes.
         if isinstance(value, luigi.Parameter) or name in ("task_namespace", SOURCES):
@@ -72,36 +91,59 @@ def forget_classes() -> None:
     known[:] = [cls for cls in known if cls.__module__.partition(".")[0] in keep or issubclass(cls, luigi.Config)]
 
 
-def _key(cls: type, version: int, defaults: dict[str, Any], given: dict[str, Any]) -> tuple[Any, ...]:
+def _key(declared: Declaration, defaults: Defaults, given: dict[str, Any]) -> tuple[Any, ...]:
     """Return what a task is known by: its class, and the values in which it differs from the class's defaults.
 
-    The types belong to it: 1, 1.0 and True are equal, but not one parameter value.
+    Their kinds belong to it: 1, 1.0 and True are equal, but not one parameter value.
     """
-    parts: list[Any] = [cls, version]
+    parts: list[Any] = [declared.cls, defaults.version]
     for name in given if len(given) < 2 else sorted(given):
-        value, default = given[name], defaults[name]
+        value, default = given[name], defaults.values[name]
         hash(value)  # what has no hash may answer == by something that is no bool, as arrays do
         if value is not default:
-            kind = _kind(value)
-            if type(value) is not type(default) or value != default or kind != _kind(default):
+            kind: Any = type(value)
+            differs = kind is not type(default) or value != default
+            if kind not in ONE_TEXT:
+                param = declared.params[name]
+                kind = kinds_of(value, param)
+                differs = differs or kind != kinds_of(default, param)
+            if differs:
                 parts += (name, value, kind)
     return tuple(parts)
 
 
-def _kind(value: Any) -> Any:
-    """Return the types in a value, nested like the value; zeros as text, since 0.0 and -0.0 are equal, too."""
-    kind = type(value)
-    if kind is tuple:
-        return tuple(map(_kind, value))
-    if kind is FrozenOrderedDict:
-        return tuple(map(_kind, value.values()))
-    return str(value) if kind is float and not value else kind
-
-
-def _instance(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any], values: dict[str, Any]) -> Any:
+def _instance(
+    cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any], given: dict[str, Any], values: dict[str, Any]
+) -> Any:
     task = cls.__new__(cls)
     if cls.__init__ is cls._plain_init:
         task._adopt(values)
+        task._kart.arguments = (), given
     else:
         task.__init__(*args, **kwargs)
+        task._kart.arguments = args, kwargs
     return task
+
+
+def _check_names(cls: Any, params: dict[str, Any]) -> None:
+    """Raise `ReservedName` if the engine uses the name of a parameter for something that is no parameter."""
+    for name, param in params.items():
+        if not isinstance(param, luigi.Parameter) or isinstance(param, _SETTINGS.get(name, ())):
+            continue
+        if name in _OF_OBJECTS or any(_uses(base, name) for base in cls.__mro__):
+            raise ReservedName(cls.__name__, name, f"{cls.__name__.lower()}_{name.strip('_')}")
+
+
+def _uses(base: type, name: str) -> bool:
+    engine = base is object or base.__module__ == "luigi.task" or base.__module__.startswith("kart_runtime.")
+    return engine and name in vars(base) and not isinstance(vars(base)[name], luigi.Parameter)
+
+
+_OF_OBJECTS = {"param_kwargs", "task_log", "_kart", "_kart_run", "_kart_reran"}
+"""Attributes that each task object has, and its class has not."""
+
+_SETTINGS: dict[str, Any] = {
+    "priority": (luigi.IntParameter, luigi.FloatParameter, luigi.NumericalParameter),
+    "resources": luigi.DictParameter,
+}
+"""Attributes of luigi's tasks that are plain values, which a parameter of the right kind may give as well."""

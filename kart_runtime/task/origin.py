@@ -11,10 +11,14 @@ import sys
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+import luigi
 
 from kart_runtime.code import code_of
 from kart_runtime.history.records import Records, records_of
+from kart_runtime.storage.target import OutputRecord
+from kart_runtime.task import identity
 from kart_runtime.task.nested import iter_flat
 
 
@@ -49,6 +53,44 @@ def _plain(cell: Any) -> str:
     except ValueError:  # not assigned yet
         return ""
     return repr(value) if isinstance(value, str | int | float | bytes | None) else type(value).__qualname__
+
+
+class RecordedOutputs:
+    """What runs have recorded of the outputs in a workspace, read when it is first asked for."""
+
+    __slots__ = ("_workspace",)
+
+    def __init__(self, workspace: str) -> None:
+        self._workspace = workspace
+
+    def expected(self, url: str) -> OutputRecord | None:
+        """Return the newest record of an output."""
+        records = records_of(self._workspace)
+        records.load()
+        return records.expected(url)
+
+    def refresh(self) -> None:
+        """Read what other processes have recorded."""
+        records_of(self._workspace).refresh()
+
+
+@lru_cache(maxsize=256)
+def recorded_outputs(workspace: str) -> RecordedOutputs:
+    """Return what runs have recorded of the outputs in a workspace."""
+    return RecordedOutputs(workspace)
+
+
+def recorded_inputs(task: luigi.Task) -> dict[str, OutputRecord]:
+    """Return the records of what a task requires, for another process, which may not find them yet."""
+    inputs: dict[str, OutputRecord] = {}
+    for dependency in identity.dependencies(task):
+        if "_kart" in dependency.__dict__:
+            records = records_of(cast("Any", dependency).workspace_directory)
+            record = records.find(cast("Any", dependency).make_unique_id(), type(dependency).__module__)
+            for output in record.outputs if record is not None else ():
+                url = records.absolute(output.url)
+                inputs[url] = output._replace(url=url)
+    return inputs
 
 
 def other_writer(task: Any, urls: Iterable[str], records: Records | None = None) -> str:

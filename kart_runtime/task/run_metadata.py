@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+import luigi
+
 from kart_runtime.history.ledger import LogFiles
-from kart_runtime.task.parameters import TaskInstanceParameter, declaration, secret_names
+from kart_runtime.task.parameters import TaskInstanceParameter, declaration, has_secrets, secret_names
 from kart_runtime.task.state import Identity
 
 MASK = "***"
@@ -63,7 +65,8 @@ class RunMetadata:
 
     def _logged(self, kind: str, otherwise: Any) -> Any:
         value = self._log_files().read(kind)
-        return otherwise if value is None else value
+        fits = isinstance(value, dict if isinstance(otherwise, dict) else float | int)  # a damaged file holds anything
+        return value if fits else otherwise
 
     @classmethod
     def restore(cls, unique_id: str) -> Any:
@@ -92,5 +95,19 @@ def _informed(param: Any, value: Any) -> str:
 
 def visible_params(task: Any) -> dict[str, str]:
     """Return the significant parameters as text, with secrets masked."""
-    params, secrets = task._texts(), secret_names(type(task), task._kart.overrides)
-    return {name: MASK if name in secrets else text for name, text in params.items()} if secrets else params
+    params, overrides = task._texts(), task._kart.overrides
+    if not overrides.by_class or not has_secrets(overrides):
+        return params
+    secrets, values = secret_names(type(task), overrides), task.param_kwargs
+    return {
+        name: MASK if name in secrets else _without_held_secrets(values[name], text) for name, text in params.items()
+    }
+
+
+def _without_held_secrets(value: Any, text: str) -> str:
+    """Return the text of a parameter; of tasks only the ids, since the text holds their parameters."""
+    if isinstance(value, luigi.Task):
+        return f"{value.get_task_family()}({value.make_unique_id() if hasattr(value, '_kart') else value.task_id})"
+    if isinstance(value, tuple) and value and all(isinstance(item, luigi.Task) for item in value):
+        return f"[{', '.join(_without_held_secrets(item, '') for item in value)}]"
+    return text

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import luigi
 
+from kart_runtime.storage.commit import commit
+from kart_runtime.storage.staging import OutputRecord, StagedWrite
 from kart_runtime.task.parameters import ActiveOverrides, active_overrides
-
-if TYPE_CHECKING:
-    from kart_runtime.storage.target import OutputRecord
 
 
 @dataclass(slots=True)
@@ -20,10 +19,12 @@ class Identity:
 
     `overrides` are those under which the task was made, `texts` its significant parameters, `required` what
     `requires()` returned and `dependencies` the tasks in it. `serialized` is the task's text as the parameter of
-    another one; `abbreviated` says that it holds the id instead of the parameters.
+    another one; `abbreviated` says that it holds the id instead of the parameters. `arguments` are those that the task
+    was made with, by which it is made again if there was no configuration yet.
     """
 
     overrides: ActiveOverrides
+    arguments: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
     texts: dict[str, str] | None = None
     hash: int | None = None
     unique_id: str | None = None
@@ -37,14 +38,36 @@ class Identity:
 class TaskRun:
     """One run of a task; held as `task._kart_run` while it goes on.
 
-    `output` is what `output()` returned, `stored` what has been dumped, `rng` the random generator once it was asked
-    for. `may_commit` raises if the lock may be lost; None where nothing is locked.
+    `output` is what `output()` returned, `stored` the records of what is visible, `rng` the random generator once it
+    was asked for. `may_commit` raises if the lock may be lost; None where nothing is locked.
+
+    In an attempt, `task` is the task, `staged` holds what has been dumped, by url, until all of it is committed, and
+    `loaded` the checksums of what was loaded. `expected` are records of this build that its workers may not find.
+    `checks_types` says whether a dumped value must have the declared type.
     """
 
     output: Any = None
     stored: tuple[OutputRecord, ...] = ()
     rng: Any = None
     may_commit: Callable[[], None] | None = None
+    task: Any = None
+    staged: dict[str, StagedWrite] | None = None
+    loaded: dict[str, str] = field(default_factory=dict)
+    expected: Mapping[str, OutputRecord] = field(default_factory=dict)
+    checks_types: bool = True
+
+    def commit(self, workspace: str) -> None:
+        """Make everything that has been dumped visible, all or nothing."""
+        if self.may_commit is not None:
+            self.may_commit()
+        if self.staged:
+            self.stored += commit(tuple(self.staged.values()), workspace)
+            self.staged.clear()
+
+    def discard(self) -> None:
+        """Drop everything that has been dumped and is not visible."""
+        while self.staged:
+            self.staged.popitem()[1].discard()
 
 
 def own_overrides(task: luigi.Task) -> ActiveOverrides | None:

@@ -12,7 +12,7 @@ from kart_runtime.cli.messages import paragraph
 from kart_runtime.errors import ConfigError, EnvVarMissing, KartError
 from kart_runtime.project import Project, check_layout, open_project
 from kart_runtime.project.conf.layers import choose_environment, environments
-from kart_runtime.project.problems import split_errors
+from kart_runtime.project.problems import raise_all, split_errors
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -39,7 +39,8 @@ def execute(arguments: argparse.Namespace) -> int:
 def _configuration(project: Project, envs: list[str]) -> Iterator[str]:
     for env in envs:
         try:
-            open_project(project, env=env if env in environments(project) else None)
+            session = open_project(project, env=env if env in environments(project) else None)
+            raise_all(session.unset)
         except ConfigError as error:
             for problem in split_errors(error):
                 # Environment variables need to be set only where their environment runs.

@@ -71,6 +71,8 @@ def _overrides(session: Session, task: type[luigi.Task]) -> dict[str, Override]:
 
 
 def _value(task: type[luigi.Task], key: str, param: luigi.Parameter[Any], override: Override | None) -> tuple[str, str]:
+    if override is not None and override.error is not None:
+        return "(not set)", f"{override.origin}: {getattr(override.error, 'message', override.error)}"
     if override is not None:
         return (MASK if override.secret else format_value(param, override.value)), override.origin
     family = task.get_task_family()

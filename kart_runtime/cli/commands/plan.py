@@ -13,7 +13,7 @@ from kart_runtime.task.naming import short_id
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Print one line for each task, and the counts."""
+    """Print one line for each task, and the counts; fail as a run would if an external input is missing."""
     session, names = open_session(arguments)
     with session:
         plan = plan_from_args(session, names, arguments)
@@ -27,7 +27,7 @@ def execute(arguments: argparse.Namespace) -> int:
         for line in plan.warning_lines():
             print(f"warning: {line}")
         print(counts(plan))
-    return ExitCode.OK
+    return ExitCode.FAILED if plan.with_action(Action.MISSING) else ExitCode.OK
 
 
 def counts(plan: Plan) -> str:

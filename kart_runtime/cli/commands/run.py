@@ -40,7 +40,7 @@ def _run(session: Session, roots: Sequence[luigi.Task], rerun: Collection[luigi.
     except KeyboardInterrupt:
         display.interrupted()
         return ExitCode.INTERRUPTED
-    except Exception as error:
+    except BaseException as error:
         if not display.has_plan:
             raise as_plan_error(error, session) from error
         # Tasks that a running task yielded cannot be planned: no attempt failed, but the run did.
@@ -50,7 +50,7 @@ def _run(session: Session, roots: Sequence[luigi.Task], rerun: Collection[luigi.
     if not summary.ok:
         return ExitCode.FAILED
     if not quiet:
-        _print_outputs(roots)
+        display.outputs(_outputs(roots))
     return ExitCode.OK
 
 
@@ -62,12 +62,14 @@ def _options_to_overrides(arguments: argparse.Namespace) -> None:
             arguments.words.append(f"run.{option}={value}")
 
 
-def _print_outputs(roots: Sequence[luigi.Task]) -> None:
-    """Print the outputs of the roots; for a root without an output, those of the tasks that it requires."""
+def _outputs(roots: Sequence[luigi.Task]) -> list[str]:
+    """Return a line for each output of the roots; of a root without one, for those of the tasks that it requires."""
     outputs = {owner: list(iter_flat(owner.output())) for root in roots for owner in _owners(root)}
-    for owner, targets in outputs.items():
-        for target in targets:
-            print(f"{type(owner).__name__} -> {_relative(path_of(target))}")
+    return [
+        f"{type(owner).__name__} -> {_relative(path_of(target))}"
+        for owner, targets in outputs.items()
+        for target in targets
+    ]
 
 
 def _owners(root: luigi.Task) -> list[luigi.Task]:

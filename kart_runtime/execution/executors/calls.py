@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import traceback
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
+from kart_runtime.errors import add_note, trace_of
 from kart_runtime.execution.executors.pickling import DefinitionTable, loads
 
 RESULT, ERROR, LEAVING = "result", "error", "leaving"
@@ -33,12 +32,12 @@ class WorkItem:
         tag, pickled, text = answer
         try:
             value = loads(pickled) if pickled else RuntimeError(text)
-        except Exception as error:  # noqa: BLE001 - whatever a class does when it is unpickled
+        except BaseException as error:  # noqa: BLE001 - whatever a class does when it is unpickled
             if tag == ERROR:
                 value = RuntimeError(text)
             else:
                 tag, value = ERROR, error
-                value.add_note(f"This is the result of {self.name}, which came back from a worker process.")
+                add_note(value, f"This is the result of {self.name}, which came back from a worker process.")
         if tag == ERROR:
             self.future.set_exception(value)
         else:
@@ -47,10 +46,9 @@ class WorkItem:
 
 def error_answer(error: BaseException, where: str, table: DefinitionTable) -> Answer:
     """Return the answer for an error, with its traceback as a note; without a pickle where its class forbids one."""
-    text = "".join(traceback.format_exception(error))
-    with contextlib.suppress(Exception):
-        error.add_note(f"{where}:\n{text}")
+    text = trace_of(error)
+    add_note(error, f"{where}:\n{text}")
     try:
         return ERROR, table.dumps(error, "the error"), text
-    except Exception:  # noqa: BLE001 - whatever its class does when it is pickled
+    except BaseException:  # noqa: BLE001 - whatever its class does when it is pickled
         return ERROR, b"", text

@@ -25,10 +25,7 @@ from typing import Any, cast
 
 import cloudpickle
 
-from kart_runtime.errors import CannotSend, NotImportable
-
-_REFUSALS = (pickle.PicklingError, AttributeError, TypeError, NotImplementedError, RecursionError, ValueError)
-"""What pickling raises for a value that it cannot write."""
+from kart_runtime.errors import CannotSend, NotImportable, described
 
 _HEAPTYPE = 1 << 9
 """Py_TPFLAGS_HEAPTYPE: set for classes that are no static structs of C."""
@@ -288,13 +285,14 @@ def _is_definition(obj: type | FunctionType) -> bool:
 def _dump(pickler: _Pickler, value: Any, what: str) -> None:
     try:
         pickler.dump(value)
-    except _REFUSALS as error:
-        if isinstance(error, CannotSend):  # of a definition inside the value
-            raise
+    except (CannotSend, KeyboardInterrupt):  # the first of a definition inside the value
+        raise
+    except BaseException as error:  # whatever a class does when it is pickled
         # "cannot pickle '_thread.lock' object" names the type inside the value that is in the way.
-        inside = re.search(r"'([\w.]+)' object", str(error))
+        why = described(error)
+        inside = re.search(r"'([\w.]+)' object", why)
         what_type = inside[1] if inside else type(value).__qualname__
-        raise CannotSend(what, what_type, f"{type(error).__name__}: {error}") from error
+        raise CannotSend(what, what_type, why) from error
 
 
 def _make_code(arguments: tuple[Any, ...], file: str) -> CodeType:

@@ -20,7 +20,9 @@ class SerialExecutor(TaskExecutor):
         future: Future[R] = Future()
         try:
             future.set_result(fn(*args, **kwargs))
-        except Exception as error:  # noqa: BLE001 - the future has it
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - the future has it
             future.set_exception(error)
         return future
 

@@ -9,14 +9,15 @@ from typing import Any
 
 import luigi
 
-from kart_runtime.errors import ConfigError, closest_match
+from kart_runtime.errors import ConfigError, EnvVarMissing, closest_match
 from kart_runtime.project.conf.interpolation import Interpolation
-from kart_runtime.project.conf.sections import SECTIONS, TO_TASKS, check, field_names
+from kart_runtime.project.conf.sections import SECTIONS, TO_TASKS, check, field_names, kinds_of
 from kart_runtime.project.conf.tree import Branch, Leaf, Node, origin_of, plain
+from kart_runtime.project.conf.yaml_documents import read_scalar
 from kart_runtime.project.names import TaskNames, is_task_parameter, own_parameters, parameters
 from kart_runtime.settings import LoggingSettings, RunSettings, Settings
 from kart_runtime.task.base import TaskOnKart
-from kart_runtime.task.parameters import Override, coerce
+from kart_runtime.task.parameters import Override, coerce, takes_text
 
 
 @dataclass
@@ -74,9 +75,12 @@ class _Binder:
                 continue
             try:
                 value = self._value(path, child)
-                values[name] = check(section, name, value, child.text if isinstance(child, Leaf) else None)
+                if self._is_from_text(child, value) and str not in kinds_of(section, name):
+                    value = read_scalar(str(value))
+                typed = child.text if isinstance(child, Leaf) and value is child.value else None
+                values[name] = check(section, name, value, typed)
             except ConfigError as error:
-                self.errors.append(error)
+                self._add_error(error)
             except ValueError as error:
                 self._refuse(path, child, str(error))
             self.bound.origins[".".join(path)] = origin_of(child)
@@ -161,23 +165,39 @@ class _Binder:
         self, path: tuple[str, ...], task: type[luigi.Task], parameter: luigi.Parameter[Any], node: Node
     ) -> None:
         origin = origin_of(node)
+        secret = self.interpolation.is_secret(path, plain(node))
         try:
             raw = self._value(path, node)
-            secret = self.interpolation.is_secret(path, plain(node))
+            if self._is_from_text(node, raw) and not takes_text(parameter):
+                raw = read_scalar(str(raw))
             # The result of an interpolation is a value already; only what was typed may be taken as text.
             text = node.text if isinstance(node, Leaf) and raw is node.value else None
             value = coerce(parameter, raw, text=text)
+        except EnvVarMissing as error:  # a task of the plan may not need it
+            self._override(path, task, Override(None, origin, secret, error))
         except ConfigError as error:
-            self.errors.append(error)
+            self._add_error(error)
         except ValueError as error:
             message = str(error)
-            if self.interpolation.is_secret(path, plain(node)):
+            if secret:
                 # The message would quote the value.
                 message = f"the value of {plain(node)} is invalid for this {type(parameter).__name__}"
             self.errors.append(ConfigError(message, file=origin, key=".".join(path)))
         else:
-            self.bound.overrides.setdefault(task, {})[path[-1]] = Override(value, origin, secret)
-            self.bound.origins[".".join(path)] = origin
+            self._override(path, task, Override(value, origin, secret))
+
+    def _override(self, path: tuple[str, ...], task: type[luigi.Task], override: Override) -> None:
+        self.bound.overrides.setdefault(task, {})[path[-1]] = override
+        self.bound.origins[".".join(path)] = override.origin
+
+    def _add_error(self, error: ConfigError) -> None:
+        """Append an error once: several values may refer to the one at fault."""
+        if str(error) not in map(str, self.errors):
+            self.errors.append(error)
+
+    def _is_from_text(self, node: Node, value: object) -> bool:
+        """Return whether a value is the text that an interpolation has made, which has no type of its own."""
+        return isinstance(value, str) and isinstance(node, Leaf) and value is not node.value
 
     def _value(self, path: tuple[str, ...], node: Node) -> object:
         return self.interpolation.value(path, plain(node), origin=origin_of(node))

@@ -6,14 +6,15 @@ A value that refers to `${oc.env:NAME}`, directly or through another key, is sec
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
 from kart_runtime.errors import ConfigError, EnvVarMissing
-from kart_runtime.project.conf.tree import Branch, plain
+from kart_runtime.project.conf.tree import Branch, Node, node_at, origin_of, plain
 
 _ENVIRONMENT = re.compile(r"\$\{\s*oc\.env\s*:\s*([^},\s]+)")
+_SELECTED = re.compile(r"oc\.select:\s*([\w.\[\]-]+)")
 _REFERENCE = re.compile(r"\$\{\s*(\.*[^${}:]+?)\s*\}")
 
 
@@ -31,25 +32,65 @@ class Interpolation:
     def _config(self) -> Any:
         from omegaconf import OmegaConf  # slow to import, and it wraps every value of the tree
 
-        return OmegaConf.create(self._plain)
+        return OmegaConf.create(_without_broken(self._plain))
 
     def value(self, path: tuple[str, ...], raw: object, *, origin: str) -> object:
         """Return the value at `path` with its interpolations resolved; raise `ConfigError` if that is not possible."""
         if not _contains(raw, "${") and not _contains(raw, "???"):
             return raw
-        key = ".".join(path)
         if raw == "???":
-            raise ConfigError("must be set: the value is still ???", file=origin, key=key)
+            raise ConfigError("must be set: the value is still ???", file=origin, key=".".join(path))
+        reason = self._reason(path, raw)
+        if reason is not None:
+            raise self._error(path, raw, reason, origin)
+        return _resolved(self._config, path)
+
+    def _reason(self, path: tuple[str, ...], raw: object) -> str | None:
+        """Return why the value at `path` cannot be resolved; None if it can."""
+        broken = next(filter(None, map(_syntax_error, _texts(raw))), None)
+        if broken is not None:
+            return broken
         from omegaconf.errors import OmegaConfBaseException
 
         try:
-            return _resolved(self._config, path)
+            _resolved(self._config, path)
         except OmegaConfBaseException as error:
-            variable = re.search(r"Environment variable '(.+)' not found", str(error))
-            if variable:
-                raise EnvVarMissing(variable[1], file=origin, key=key) from error
-            reason = str(error).splitlines()[0]
-            raise ConfigError(f"cannot be resolved: {reason}", file=origin, key=key) from error
+            return str(error).splitlines()[0]
+        except RecursionError:
+            return "it refers to itself"
+        return None
+
+    def _error(self, path: tuple[str, ...], raw: object, reason: str, origin: str) -> ConfigError:
+        """Return the error for a value, at the key whose own text is at fault: others may only refer to it."""
+        seen = {path}
+        pending = [(path, reference) for reference in _references(raw)]
+        while pending:
+            target = _target(*pending.pop())
+            found = _value_at(self._plain, target)
+            if target in seen or not isinstance(found, str) or "${" not in found:
+                continue
+            seen.add(target)
+            why = self._reason(target, found)
+            if why is not None:
+                path, raw, reason, origin = target, found, why, self._origin(target, origin)
+                pending = [(target, reference) for reference in _references(found)]
+        key = ".".join(path)
+        variable = re.search(r"Environment variable '(.+)' not found", reason)
+        if variable:
+            return EnvVarMissing(variable[1], file=origin, key=key)
+        return ConfigError(
+            f"cannot be resolved: {reason}. Correct the reference, or write \\${{ for a literal ${{",
+            file=origin,
+            key=key,
+        )
+
+    def _origin(self, path: tuple[str, ...], default: str) -> str:
+        node: Node | None = None
+        for length in range(len(path), 0, -1):  # an element of a list has no place of its own
+            node = node_at(self._tree, path[:length])
+            if node is not None:
+                return origin_of(node)
+        return default
 
     def is_secret(self, path: tuple[str, ...], raw: object) -> bool:
         """Return whether the value at `path` refers to an environment variable, directly or through another key."""
@@ -67,23 +108,73 @@ class Interpolation:
         # ${a.${b}}: which key is meant is only known when resolved, so it counts as secret when anything could be.
         if re.search(r"\$\{[^}]*\$\{", raw):
             return bool(_ENVIRONMENT.search(str(self._plain)))
-        return any(self._reference_is_secret(path, reference, seen) for reference in _REFERENCE.findall(raw))
+        references = (*_REFERENCE.findall(raw), *_SELECTED.findall(raw))
+        return any(self._reference_is_secret(path, reference, seen) for reference in references)
 
     def _reference_is_secret(self, path: tuple[str, ...], reference: str, seen: set[tuple[str, ...]]) -> bool:
-        name = reference.lstrip(".")
-        dots = len(reference) - len(name)
-        parts = tuple(part for part in re.split(r"[.\[\]]", name) if part)
-        target = (*path[:-dots], *parts) if dots else parts
+        target = _target(path, reference)
         if target in seen:
             return False
         seen.add(target)
-        value = self._plain
-        for part in target:
-            try:
-                value = value[int(part)] if isinstance(value, list) else value[part]
-            except (KeyError, IndexError, TypeError, ValueError):
-                return False
-        return self._reaches_environment(target, value, seen)
+        value = _value_at(self._plain, target)
+        return value is not None and self._reaches_environment(target, value, seen)
+
+
+def _references(raw: object) -> list[str]:
+    return [reference for text in _texts(raw) for reference in _REFERENCE.findall(text)]
+
+
+def _target(path: tuple[str, ...], reference: str) -> tuple[str, ...]:
+    """Return the full key that a reference in the value at `path` means."""
+    name = reference.lstrip(".")
+    dots = len(reference) - len(name)
+    parts = tuple(part for part in re.split(r"[.\[\]]", name) if part)
+    return (*path[:-dots], *parts) if dots else parts
+
+
+def _value_at(value: Any, path: tuple[str, ...]) -> Any:
+    """Return the plain value at `path`; None if there is none."""
+    for part in path:
+        try:
+            value = value[int(part)] if isinstance(value, list) else value[part]
+        except (KeyError, IndexError, TypeError, ValueError):
+            return None
+    return value
+
+
+def _texts(raw: object) -> Iterator[str]:
+    """Yield the texts of a value that have interpolations."""
+    if isinstance(raw, str):
+        if "${" in raw:
+            yield raw
+    elif isinstance(raw, Mapping | list):
+        for value in raw.values() if isinstance(raw, Mapping) else raw:
+            yield from _texts(value)
+
+
+def _syntax_error(text: str) -> str | None:
+    """Return why a text is not a valid interpolation; OmegaConf would refuse the whole tree for it."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        OmegaConf.create({"text": text})
+    except OmegaConfBaseException as error:
+        return str(error).splitlines()[0]
+    return None
+
+
+_UNRESOLVABLE = "${kart.not_valid:}"
+"""In place of a text that is not a valid interpolation: what refers to it cannot be resolved either."""
+
+
+def _without_broken(value: Any) -> Any:
+    """Return plain values without texts that are not valid interpolations, because each has its own error."""
+    if isinstance(value, Mapping):
+        return {name: _without_broken(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_without_broken(item) for item in value]
+    return _UNRESOLVABLE if isinstance(value, str) and "${" in value and _syntax_error(value) else value
 
 
 def _contains(raw: object, mark: str) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 from kart_runtime.errors import ConfigError, closest_match
 from kart_runtime.project.conf.tree import Branch, Leaf, Node, merge
 from kart_runtime.project.conf.yaml_documents import read_document
-from kart_runtime.project.project import Project
+from kart_runtime.project.project import Project, is_leftover
 
 BASE, LOCAL, DEFAULT = "base", "local", "dev"
 VARIABLE = "KART_ENV"
@@ -31,7 +31,7 @@ class Layers:
 
 def environments(project: Project) -> list[str]:
     """Return the names of the environments that have a folder in `conf`."""
-    folders = (path.name for path in project.conf.iterdir() if path.is_dir() and not path.name.startswith("."))
+    folders = (path.name for path in project.conf.iterdir() if path.is_dir() and not is_leftover(Path(path.name)))
     return sorted(set(folders) - {BASE, LOCAL})
 
 
@@ -92,7 +92,9 @@ def _read_layer(project: Project, folder: Path, errors: list[ConfigError]) -> Br
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix in {".yaml", ".yml"} and path.is_file())
+    """Return the YAML files of a layer, without those that editors leave behind."""
+    files = (path for path in folder.rglob("*") if path.suffix in {".yaml", ".yml"} and path.is_file())
+    return sorted(path for path in files if not is_leftover(path.relative_to(folder)))
 
 
 def _duplicate_keys(below: Node, above: Node, path: tuple[str, ...]) -> Iterator[ConfigError]:

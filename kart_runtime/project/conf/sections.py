@@ -38,14 +38,21 @@ _CHOICES = {
 }
 
 
+def kinds_of(section: str, name: str) -> tuple[Any, ...]:
+    """Return the types that a setting takes; none if there is no such setting."""
+    declared = SECTIONS[section].get(name)
+    if declared is None:
+        return ()
+    return get_args(declared) if isinstance(declared, types.UnionType) else (declared,)
+
+
 def check(section: str, name: str, value: object, text: str | None = None) -> object:
     """Return the value of a setting, as typed if it takes text; raise `ValueError` if it is invalid."""
-    declared = SECTIONS[section][name]
-    if get_origin(declared) is Mapping:
+    kinds = kinds_of(section, name)
+    if get_origin(kinds[0]) is Mapping:
         return _checked_amounts(value)
-    if get_origin(declared) is Sequence:
+    if get_origin(kinds[0]) is Sequence:
         return _checked_names(value)
-    kinds = get_args(declared) if isinstance(declared, types.UnionType) else (declared,)
     if str in kinds and text is not None and value is not None:
         value = text
     if type(value) not in kinds and not (float in kinds and type(value) is int):
@@ -89,6 +96,8 @@ def _check_choice(key: str, value: object) -> None:
     noun, minimum = _MINIMUM.get(key, ("", 0))
     if noun and isinstance(value, int | float) and value < minimum:
         raise ValueError(f"expected {noun} of at least {minimum}, got {value}")
+    if key == "logging.format":
+        _check_format(str(value))
     if key == "run.address" and value == "":
         raise ValueError("expected an address such as tcp://HOST:8786, got empty text")
     if key == "run.workspace" and value == "":
@@ -98,3 +107,15 @@ def _check_choice(key: str, value: object) -> None:
 def field_names(section: str) -> list[str]:
     """Return the names of the settings of a section, as declared."""
     return [field.name for field in dataclasses.fields({"run": RunSettings, "logging": LoggingSettings}[section])]
+
+
+def _check_format(text: str) -> None:
+    """Raise `ValueError` for a format that cannot format a record: logging itself would report it with each message."""
+    try:
+        logging.Formatter(text).format(
+            logging.getLogRecordFactory()("name", logging.INFO, "file.py", 1, "text", (), None)
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(
+            f"expected a format of logging such as '%(levelname)s %(message)s', got {text!r}: {error}"
+        ) from error

@@ -40,6 +40,24 @@ def merge(below: Node | None, above: Node) -> Node:
     return Branch(children, above.origin)
 
 
+def replaced(tree: Branch, path: tuple[str, ...], node: Node) -> Branch:
+    """Return a tree with `node` as the whole value at `path`."""
+    name, *rest = path
+    child = tree.children.get(name)
+    if rest:
+        below = child if isinstance(child, Branch) else Branch(origin=node.origin)
+        node = replaced(below, tuple(rest), node)
+    return Branch({**tree.children, name: node}, tree.origin)
+
+
+def node_at(tree: Node, path: tuple[str, ...]) -> Node | None:
+    """Return the node at `path`; None if there is none."""
+    node: Node | None = tree
+    for name in path:
+        node = node.children.get(name) if isinstance(node, Branch) else None
+    return node
+
+
 def nested(path: tuple[str, ...], node: Node) -> Node:
     """Return `node` wrapped in maps, one for each name of `path`."""
     for name in reversed(path):

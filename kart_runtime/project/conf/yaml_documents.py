@@ -178,6 +178,13 @@ def read_value(text: str, *, key: str, errors: list[ConfigError]) -> Node | None
     return node
 
 
+def read_scalar(text: str) -> object:
+    """Return the number, boolean, null, list or map that a text says, else the text."""
+    errors: list[ConfigError] = []
+    node = read_value(text.strip(), key="", errors=errors)
+    return text if node is None or errors else plain(node)
+
+
 def _parse(text: str, name: str, errors: list[ConfigError]) -> tuple[yaml.Node, _Loader] | None:
     """Return the root node with the loader that constructs its scalars; None if there is none."""
     try:

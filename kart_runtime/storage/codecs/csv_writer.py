@@ -6,8 +6,9 @@ whether a frame is written here. Rows with values that only pandas knows how to 
 
 from __future__ import annotations
 
+import csv
 import re
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 from kart_runtime.storage.codecs.libraries import optional
 
@@ -75,7 +76,20 @@ def write_csv(frame: Any, file: BinaryIO, sep: str) -> None:
 
 
 def _by_pandas(rows: Any, sep: str, header: bool = False) -> Any:
-    return rows.to_csv(index=False, header=header, sep=sep, lineterminator="\n").encode()
+    return rows.to_csv(index=False, header=header, sep=sep, lineterminator="\n", quoting=quoting(rows)).encode()
+
+
+def quoting(frame: Any) -> Literal[0, 2]:
+    """Return how pandas must quote a frame: all text if some has a carriage return, which would end a row."""
+    if any("\r" in str(name) for name in frame.columns):
+        return csv.QUOTE_NONNUMERIC
+    columns = (frame.iloc[:, at] for at, dtype in enumerate(frame.dtypes) if dtype.kind == "O")
+    return csv.QUOTE_NONNUMERIC if any(map(_has_return, columns)) else csv.QUOTE_MINIMAL
+
+
+def _has_return(column: Any) -> bool:
+    values = column.cat.categories if hasattr(column, "cat") else column
+    return any(isinstance(value, str) and "\r" in value for value in values)
 
 
 def _kernels() -> Any:
@@ -90,19 +104,20 @@ def _lines(columns: list[Any], sep: str) -> memoryview:
     columns = [_quoted(column, sep) for column in columns]
     if len(columns) == 1:  # an empty line would not be read back
         columns = [pc.if_else(pc.equal(pc.fill_null(columns[0], ""), ""), '""', columns[0])]
-    columns[-1] = _joined(columns[-1], "\n", "")
-    return memoryview(_content(_joined(*columns, sep)))
+    columns[-1] = joined(columns[-1], "\n", "")
+    return memoryview(content_of(joined(*columns, sep)))
 
 
-def _joined(*parts: Any) -> Any:
-    """Join the parts of each row; the last part separates the others."""
+def joined(*parts: Any, nulls: bool = False) -> Any:
+    """Join the parts of each row; the last part separates the others. A missing part is empty, or makes the row so."""
     import pyarrow as pa
 
     scalars = [pa.scalar(part, pa.large_string()) if isinstance(part, str) else part for part in parts]
-    return _kernels().binary_join_element_wise(*scalars, null_handling="replace", null_replacement="")
+    handling = "emit_null" if nulls else "replace"
+    return _kernels().binary_join_element_wise(*scalars, null_handling=handling, null_replacement="")
 
 
-def _content(column: Any) -> Any:
+def content_of(column: Any) -> Any:
     """Return the text of all values, one after the other, as it lies in memory."""
     _, ends, text = column.buffers()
     ends = memoryview(ends).cast("q")
@@ -113,13 +128,13 @@ def _content(column: Any) -> Any:
 def _quoted(column: Any, sep: str) -> Any:
     """Put quotes around the values that need them."""
     pc = _kernels()
-    text = bytes(_content(column))
+    text = bytes(content_of(column))
     if b"\r" in text or b"\0" in text:  # the versions of Python write them differently
         raise _OnlyPandas
     if not (b'"' in text or b"\n" in text or sep.encode() in text):
         return column
     needs = pc.match_substring_regex(column, f'["\n{re.escape(sep)}]')
-    return pc.if_else(needs, _joined('"', pc.replace_substring(column, '"', '""'), '"', ""), column)
+    return pc.if_else(needs, joined('"', pc.replace_substring(column, '"', '""'), '"', ""), column)
 
 
 def _text(column: Any) -> Any:
@@ -129,7 +144,7 @@ def _text(column: Any) -> Any:
 
     kind, text = column.dtype.kind, pa.large_string()
     if kind == "f":
-        return _floats(column.to_numpy())
+        return float_texts(column.to_numpy())
     if kind == "M":
         return _times(column.array.asi8, column.dt.unit, utc=column.dt.tz is not None)
     is_object = kind == "O" and column.dtype == object
@@ -143,7 +158,7 @@ def _text(column: Any) -> Any:
     return array.cast(text)
 
 
-def _floats(values: Any) -> Any:
+def float_texts(values: Any) -> Any:
     """Write floats as numpy does: ``1.0``, ``1e-05``, ``1e+16``; pyarrow has the same digits, but other exponents."""
     import numpy as np
     import pyarrow as pa
@@ -154,12 +169,12 @@ def _floats(values: Any) -> Any:
         size = np.abs(values.astype("float64"))
         whole = size == np.floor(size)
     odd = ((size < 1e-4) & (size > 0)) | (size >= (1e15 if values.dtype == "float64" else 1e6))
-    if b"e" in bytes(_content(column)):  # pyarrow has taken an exponent where Python might not
+    if b"e" in bytes(content_of(column)):  # pyarrow has taken an exponent where Python might not
         odd |= pc.fill_null(pc.match_substring(column, "e"), False).to_numpy(zero_copy_only=False)
     if odd.any():
         column = pc.replace_with_mask(column, odd, pa.array(values[odd].astype(str), pa.large_string()))
     whole &= ~odd
-    return pc.if_else(whole, _joined(column, ".0", ""), column) if whole.any() else column
+    return pc.if_else(whole, joined(column, ".0", ""), column) if whole.any() else column
 
 
 def _times(values: Any, unit: str, utc: bool) -> Any:
@@ -180,4 +195,4 @@ def _times(values: Any, unit: str, utc: bool) -> Any:
     if utc and fine != "s":
         raise _OnlyPandas  # pandas gives each of these as many digits as it needs
     text = column.cast(pa.timestamp(fine)).cast(pa.large_string())
-    return _kernels().if_else(text.is_null(), text, _joined(text, "+00:00", "")) if utc else text
+    return _kernels().if_else(text.is_null(), text, joined(text, "+00:00", "")) if utc else text

@@ -20,7 +20,8 @@ from kart_runtime.storage.codecs import Codec, DataFrameType, FileProcessor, Sta
 from kart_runtime.storage.codecs.files import local_path
 from kart_runtime.storage.codecs.frames import Csv, Feather, Parquet
 from kart_runtime.storage.codecs.json_values import Json
-from kart_runtime.storage.registry import codec_class
+from kart_runtime.storage.codecs.texts import Gzipped
+from kart_runtime.storage.registry import codec_class, inner_path
 
 
 class FileProcessorCodec:
@@ -94,6 +95,9 @@ def make_file_processor(
     UnknownFormat
         If there is no codec for the suffix.
     """
+    inner = inner_path(file_path)
+    if inner is not None:
+        return Gzipped(make_file_processor(inner, store_index_in_feather, dataframe_type=dataframe_type))
     codec = codec_class(file_path)
     if issubclass(codec, Feather):
         return codec(store_index_in_feather=store_index_in_feather, dataframe_type=dataframe_type)

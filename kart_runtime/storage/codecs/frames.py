@@ -7,17 +7,17 @@ a column with a reserved name.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 from luigi.format import TextFormat
 
 from kart_runtime.errors import CannotEncode
-from kart_runtime.storage.codecs import DataFrameType, FileProcessor, csv_writer, polars_frames
+from kart_runtime.storage.codecs import DataFrameType, FileProcessor, arrow_frames, csv_writer, polars_frames
 from kart_runtime.storage.codecs.files import as_binary, for_arrow, seekable, whole_path
+from kart_runtime.storage.codecs.frame_labels import warn_of_index
 from kart_runtime.storage.codecs.libraries import library_of, pandas_for
-
-INDEX_COLUMN = "__feather_gokart_index__"
-"""Prefix of the feather column that holds the index; the index's name follows. gokart's files use the same."""
 
 _ACCEPTED = "a pandas DataFrame or a polars DataFrame or LazyFrame"
 
@@ -30,6 +30,17 @@ def _frame(value: Any, format: str) -> Any:  # noqa: A002 - the field's word
     if not isinstance(value, pandas_for(format, arrow=True).DataFrame):
         raise CannotEncode(format, _ACCEPTED, type(value).__name__)
     return value
+
+
+@contextmanager
+def _refusing(format: str) -> Iterator[None]:  # noqa: A002 - the field's word
+    """Raise `CannotEncode` for what Arrow cannot write in a format."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
+        raise CannotEncode(format, "columns of types that it knows", f"another type ({error})") from error
 
 
 class _Table(FileProcessor):
@@ -75,10 +86,15 @@ class Csv(_Table):
         if not isinstance(value, pd.DataFrame | pd.Series):
             raise CannotEncode(self.name, f"{_ACCEPTED} or a Series", type(value).__name__)
         frame = value.to_frame() if isinstance(value, pd.Series) else value
+        warn_of_index(frame, self.name)
         if csv_writer.can_write(frame, self.sep, self.encoding):
             csv_writer.write_csv(frame, file, self.sep)
-        else:
-            value.to_csv(file, index=False, sep=self.sep, encoding=self.encoding)
+            return
+        try:
+            quoting = csv_writer.quoting(frame)
+            value.to_csv(file, index=False, sep=self.sep, encoding=self.encoding, quoting=quoting)
+        except UnicodeEncodeError as error:
+            raise CannotEncode(self.name, f"text of {self.encoding}", f"other text ({error})") from error
 
     def load(self, file: BinaryIO, as_type: Any = None) -> Any:
         """Read a frame; an empty file gives an empty frame."""
@@ -136,7 +152,15 @@ class Parquet(_Table):
             polars_frames.dump(value, file, "parquet", compression=self.compression or "uncompressed")
             return
         frame = _frame(value, "parquet")
-        frame.to_parquet(file, index=False, engine=self.engine, compression=self.compression)
+        warn_of_index(frame, "parquet")
+        if self.engine != "pyarrow":
+            frame.to_parquet(file, index=False, engine=self.engine, compression=self.compression)
+            return
+        import pyarrow.parquet as pq
+
+        table = arrow_frames.table_of(frame, "parquet")
+        with _refusing("parquet"):
+            pq.write_table(table, file, compression=self.compression or "none")
 
     def load(self, file: BinaryIO, as_type: Any = None) -> Any:
         """Read a frame."""
@@ -147,7 +171,7 @@ class Parquet(_Table):
         if self.engine != "pyarrow":
             return pd.read_parquet(seekable(file), engine=self.engine)
         with for_arrow(file) as source:
-            return pd.read_parquet(source, engine=self.engine)
+            return arrow_frames.read(source, "parquet")
 
 
 class Feather(_Table):
@@ -178,51 +202,20 @@ class Feather(_Table):
             polars_frames.dump(value, file, "ipc")
             return
         frame = _frame(value, "feather")
-        if self.store_index_in_feather:
-            frame = _index_as_column(frame)
-        elif not frame.index.equals(pandas_for("feather").RangeIndex(len(frame))):
+        if not self.store_index_in_feather and not frame.index.equals(pandas_for("feather").RangeIndex(len(frame))):
             actual = "one with another index; call reset_index(), or set store_index_in_feather=True"
             raise CannotEncode("feather", "frames indexed by row number when the index is not stored", actual)
-        frame.to_feather(file)
+        from pyarrow import feather
+
+        table = arrow_frames.table_of(frame, "feather", with_index=self.store_index_in_feather)
+        with _refusing("feather"):
+            feather.write_feather(table, file)
 
     def load(self, file: BinaryIO, as_type: Any = None) -> Any:
         """Read a frame, and restore the index of a pandas frame."""
         library = self._library(as_type)
         if library != "pandas":
             return polars_frames.load_arrow(file, "ipc", library == "polars-lazy")
+        pandas_for("feather", arrow=True)
         with for_arrow(file) as source:
-            frame = pandas_for("feather", arrow=True).read_feather(source)
-        return _column_as_index(frame) if self.store_index_in_feather else frame
-
-
-def _index_as_column(frame: Any) -> Any:
-    if _is_row_numbers(frame):
-        return frame  # reading gives the same index, and gokart takes a file without the column
-    column = f"{INDEX_COLUMN}{frame.index.name}"
-    if frame.index.nlevels > 1:
-        raise CannotEncode("feather", "frames with one index level", f"{frame.index.nlevels} levels; reset_index()")
-    if frame.index.name == "None" or column in frame.columns:
-        raise CannotEncode("feather", "frames whose index is not called 'None'", f"an index '{frame.index.name}'")
-    stored = frame.reset_index(drop=True)
-    stored[column] = frame.index.array
-    return stored
-
-
-def _is_row_numbers(frame: Any) -> bool:
-    """Return whether a frame has the index that reading gives if none is stored."""
-    index = frame.index
-    plain = isinstance(index, pandas_for("feather").RangeIndex) and index.name is None
-    numbers = plain and (index.start, index.step) == (0, 1)
-    # Without columns nothing would say how many rows there are.
-    return bool(numbers and len(frame.columns)) and not any(
-        str(name).startswith(INDEX_COLUMN) for name in frame.columns
-    )
-
-
-def _column_as_index(frame: Any) -> Any:
-    column = next((name for name in reversed(frame.columns) if str(name).startswith(INDEX_COLUMN)), None)
-    if column is None:
-        return frame
-    name = column.removeprefix(INDEX_COLUMN)
-    index = pandas_for("feather").Index(frame[column].array, name=None if name == "None" else name)
-    return frame.drop(columns=[column]).set_axis(index, axis=0)
+            return arrow_frames.read(source, "feather", with_index=self.store_index_in_feather)

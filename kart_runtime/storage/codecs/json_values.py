@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import io
 import json
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, get_origin
 
 from kart_runtime.errors import CannotEncode
-from kart_runtime.storage.codecs import DataFrameType, FileProcessor, polars_frames
+from kart_runtime.storage.codecs import DataFrameType, FileProcessor, json_frames, polars_json
 from kart_runtime.storage.codecs.files import as_binary
+from kart_runtime.storage.codecs.json_beside import beside, split
 from kart_runtime.storage.codecs.libraries import is_series, library_of, optional, pandas_for
+from kart_runtime.storage.codecs.losses import warn_of_loss
+from kart_runtime.storage.codecs.plain_json import NotJson, inspected, with_int_keys
 
 JsonOrient = Literal["split", "records", "index", "table", "columns", "values"]
 
@@ -46,61 +49,97 @@ class Json(FileProcessor):
         """
         file, library = as_binary(file), library_of(type(value))
         if library == "pandas":
-            self._dump_pandas(value, file)
+            self._dump_frame(value, file)
         elif library is not None:
-            polars_frames.dump_json(value, file, self._lines)
+            polars_json.dump(value, file, self._lines)
         elif isinstance(value, dict) and self.orient is not None:
-            self._dump_pandas(_frame_of(value, "not a table"), file)
-        elif isinstance(value, list) and self._lines:
-            file.write("".join(f"{_text(row)}\n" for row in value).encode())
+            self._dump_by_pandas(_frame_of(value, "not a table"), file)
         else:
             self._dump_plain(value, file)
 
-    def _dump_pandas(self, value: Any, file: BinaryIO) -> None:
-        value.to_json(file, orient=self.orient, lines=self._lines)
+    def _dump_frame(self, value: Any, file: BinaryIO) -> None:
+        if self.orient not in (None, "records") or optional("pyarrow.compute") is None:
+            self._dump_by_pandas(value, file)
+            return
+        try:
+            note, texts = json_frames.encoded(value, self._lines)
+        except json_frames.NotKept as error:
+            self._dump_by_pandas(value, file)
+            what = f"stores {error} in another form, which comes back changed"
+            warn_of_loss("json", what, "Convert it before the dump, or use .pkl or .parquet")
+        else:
+            json_frames.write(value, file, self._lines, note, texts)
+
+    def _dump_by_pandas(self, value: Any, file: BinaryIO) -> None:
+        try:
+            value.to_json(file, orient=self.orient, lines=self._lines, double_precision=15)
+        except (*_NO_FRAME, UnicodeError, NotImplementedError) as error:
+            raise CannotEncode(
+                "json", _ACCEPTED, f"a {type(value).__name__} that pandas cannot write ({error})"
+            ) from error
 
     def _dump_plain(self, value: Any, file: BinaryIO) -> None:
+        if self._lines and not isinstance(value, list):
+            raise CannotEncode("json by lines", "lists and frames", type(value).__name__)
         try:
-            file.write(_text(value).encode())
-        except CannotEncode as error:
-            if not isinstance(value, dict):
-                raise
-            self._dump_pandas(_frame_of(value, error.found), file)
+            found = inspected(value)
+            content = _lines(value) if self._lines else _text(value)
+        except (CannotEncode, NotJson) as error:
+            if not isinstance(value, dict) or isinstance(error, NotJson):
+                raise _refused(error) from error
+            self._dump_by_pandas(_frame_of(value, error.found), file)
+            return
+        if found.tuples:
+            _check_tuples(value, found.tuples)
+        if found.plainer:
+            types = ", ".join(found.plainer)
+            warn_of_loss("json", f"gives {types} back as the plain type", "Convert it before the dump, or use .pkl")
+        file.write(content + (b"\n" * (not self._lines) + beside({"keys": found.levels}) if found.levels else b""))
 
     def load(self, file: BinaryIO, as_type: Any = None) -> Any:
         """Read the value as `dataframe_type`, or as what the task stores."""
         file, library = as_binary(file), self.dataframe_type or library_of(as_type)
+        if library in ("polars", "polars-lazy"):
+            return polars_json.load(file, self._lines, library == "polars-lazy")
+        data, note = split(file.read())
         if library == "pandas":
-            return self._load_pandas(file.read(), is_series(as_type))
-        if library is not None:
-            return polars_frames.load_json(file, self._lines, library == "polars-lazy")
-        data = file.read()
-        return self._load_undeclared(data) if as_type in (None, Any) else self._load_plain(data)
+            return self._load_pandas(data, note, is_series(as_type))
+        if as_type in (None, Any):
+            return self._load_undeclared(data, note)
+        return self._load_plain(data, note, as_type)
 
-    def _load_plain(self, data: bytes) -> Any:
-        return [json.loads(line) for line in data.splitlines() if line.strip()] if self._lines else json.loads(data)
+    def _load_plain(self, data: bytes, note: Any, as_type: Any) -> Any:
+        if not self._lines:
+            value = json.loads(data)
+        else:
+            value = [json.loads(line) for line in data.splitlines() if line.strip()]
+            if (get_origin(as_type) or as_type) is dict:  # which was stored as a table
+                return {name: [row[name] for row in value] for name in (value[0] if value else ())}
+        return with_int_keys(value, note["keys"]) if note and "keys" in note else value
 
-    def _load_pandas(self, data: bytes, series: bool = False) -> Any:
+    def _load_pandas(self, data: bytes, note: Any = None, series: bool = False) -> Any:
         pd = pandas_for("json")
+        if note and "pandas" in note and ("series" in note) == series:
+            return json_frames.read(data, self._lines, note)
         if not data.strip():
             return pd.Series(dtype=object) if series else pd.DataFrame()
         kind = "series" if series else "frame"
         return pd.read_json(io.BytesIO(data), orient=self.orient, lines=self._lines, typ=kind)
 
-    def _load_undeclared(self, data: bytes) -> Any:
+    def _load_undeclared(self, data: bytes, note: Any) -> Any:
         """Return a frame if gokart does; a dict of single values is none, and is read without importing pandas."""
-        if not data.strip() or self._lines:
-            return self._load_pandas(data)
+        if not data.strip() or self._lines or (note and "pandas" in note and "series" not in note):
+            return self._load_pandas(data, note)
         plain = json.loads(data)
         containers = plain.values() if isinstance(plain, dict) else [plain]
-        if plain != {} and not any(isinstance(value, dict | list) for value in containers):
-            return plain
-        if optional("pandas") is None:
-            return plain
+        if (plain != {} and not any(isinstance(value, dict | list) for value in containers)) or optional(
+            "pandas"
+        ) is None:
+            return self._load_plain(data, note, None)
         try:
             return self._load_pandas(data)
         except _NO_FRAME:
-            return plain
+            return self._load_plain(data, note, None)
 
 
 class JsonLines(Json):
@@ -116,9 +155,28 @@ class JsonLines(Json):
         super().__init__("records", dataframe_type)
 
 
-def _text(value: Any) -> str:
+def _refused(error: Exception) -> CannotEncode:
+    return error if isinstance(error, CannotEncode) else CannotEncode("json", _ACCEPTED, str(error))
+
+
+def _check_tuples(value: Any, names: list[str]) -> None:
+    """Refuse tuples; only warn of them where gokart makes a frame of them."""
+    if not isinstance(value, dict):
+        raise CannotEncode("json", _ACCEPTED, f"a {names[0]}, which JSON makes a list (pass a list),")
+    _frame_of(value, f"with a {names[0]}, which JSON makes a list")
+    warn_of_loss("json", f"gives a {names[0]} back as a list", "Pass a list, or use .pkl")
+
+
+def _lines(rows: list[Any]) -> bytes:
+    return b"".join(_text(row) + b"\n" for row in rows)
+
+
+def _text(value: Any) -> bytes:
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_number_of_numpy)
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=_number_of_numpy)
+        return text.encode()
+    except UnicodeEncodeError:  # a lone surrogate, which JSON can escape
+        return json.dumps(value, allow_nan=False, default=_number_of_numpy).encode()
     except (TypeError, ValueError) as error:
         raise CannotEncode("json", _ACCEPTED, str(error)) from error
 

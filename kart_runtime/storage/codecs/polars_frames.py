@@ -1,4 +1,4 @@
-"""polars frames as csv, JSON, parquet and feather; called by `frames` and `json_values`.
+"""polars frames as csv, parquet and feather; called by `frames`, and for JSON by `polars_json`.
 
 A LazyFrame is written as it is computed. One that is read stays lazy if its file can be opened by path.
 """
@@ -8,12 +8,14 @@ from __future__ import annotations
 import io
 from typing import Any, BinaryIO, Literal
 
-from kart_runtime.storage.codecs.files import for_polars, local_path, seekable
+from kart_runtime.errors import CannotEncode
+from kart_runtime.storage.codecs.files import for_polars, local_path
 
 _UTF8 = ("utf-8", "utf8")
 
 
-def _polars() -> Any:
+def polars() -> Any:
+    """Return the module polars; ImportError says how to install it."""
     try:
         import polars as pl
     except ImportError as error:
@@ -21,8 +23,9 @@ def _polars() -> Any:
     return pl
 
 
-def _empty(lazy: bool) -> Any:
-    pl = _polars()
+def empty(lazy: bool) -> Any:
+    """Return a frame without columns."""
+    pl = polars()
     return pl.LazyFrame() if lazy else pl.DataFrame()
 
 
@@ -33,11 +36,23 @@ def dump(
     **options: Any,
 ) -> None:
     """Write a frame in polars' name of a format (ipc is feather), with polars' own options."""
-    pl = _polars()
+    pl = polars()
+    _check_types(value, format)
     if isinstance(value, pl.LazyFrame):
         getattr(value, f"sink_{format}")(_OpenFile(file), **options)
     else:
         getattr(value, f"write_{format}")(file, **options)
+
+
+def _check_types(value: Any, format: str) -> None:  # noqa: A002 - the field's word
+    """Raise `CannotEncode` for columns of types that polars does not write, or writes so that nothing can read them."""
+    for name, dtype in value.collect_schema().items():
+        kind = dtype.base_type().__name__
+        in_csv = format == "csv" and kind in ("List", "Array", "Struct", "Binary", "Duration")
+        if kind == "Object" or in_csv:
+            name_of_format = "feather" if format == "ipc" else format
+            found = f"column '{name}' of {dtype} ({'use .parquet' if in_csv else 'use .pkl with a pandas frame'})"
+            raise CannotEncode(name_of_format, "columns that it can give back", found)
 
 
 class _OpenFile:
@@ -67,7 +82,7 @@ class _OpenFile:
         return False
 
 
-def _scan_path(file: BinaryIO) -> str | None:
+def scan_path(file: BinaryIO) -> str | None:
     """Return the path from which polars may read lazily, None when there is none or polars takes it for a pattern."""
     path = local_path(file)
     return None if path is None or any(character in path for character in "*?[") else path
@@ -85,49 +100,49 @@ def dump_csv(value: Any, file: BinaryIO, separator: str, encoding: str) -> None:
 
 def load_csv(file: BinaryIO, separator: str, encoding: str, lazy: bool) -> Any:
     """Return the frame of a csv file; an empty file gives an empty one."""
-    pl = _polars()
+    pl = polars()
     utf8 = encoding.lower() in _UTF8
-    path = _scan_path(file) if lazy and utf8 else None
+    path = scan_path(file) if lazy and utf8 else None
     try:
         if path is not None:
-            frame = pl.scan_csv(path, separator=separator)
+            frame = pl.scan_csv(path, separator=separator, infer_schema_length=None)
             frame.collect_schema()  # an empty file raises here instead of at the user's collect()
             return frame
         source = for_polars(file) if utf8 else file.read().decode(encoding).encode()
-        frame = pl.read_csv(source, separator=separator)
+        frame = _read_csv(source, separator)
     except pl.exceptions.NoDataError:
-        return _empty(lazy)
+        return empty(lazy)
     return frame.lazy() if lazy else frame
 
 
-def dump_json(value: Any, file: BinaryIO, lines: bool) -> None:
-    """Write a frame as a JSON list of rows, or as one row a line."""
-    if lines:
-        dump(value, file, "ndjson")
-        return
-    frame = value.collect() if isinstance(value, _polars().LazyFrame) else value
-    frame.write_json(file)
+_FIRST = 100
+"""Rows by which polars decides about the types of columns."""
 
 
-def load_json(file: BinaryIO, lines: bool, lazy: bool) -> Any:
-    """Return the frame of a JSON file; an empty file gives an empty one."""
-    pl = _polars()
-    source = seekable(file)
-    start = source.tell()
-    if not source.read(64).strip():
-        return _empty(lazy)
-    source.seek(start)
-    path = _scan_path(source) if lazy and lines else None
-    if path is not None:
-        return pl.scan_ndjson(path)
-    frame = (pl.read_ndjson if lines else pl.read_json)(for_polars(source))
-    return frame.lazy() if lazy else frame
+def _read_csv(source: Any, separator: str) -> Any:
+    """Read with the types that fit all rows; by the first ones, if those turn out to fit the others."""
+    pl = polars()
+    start = 0 if isinstance(source, bytes) else source.tell()
+    try:
+        frame = pl.read_csv(source, separator=separator, infer_schema_length=_FIRST)
+    except pl.exceptions.ComputeError:
+        fits = False
+    else:
+        first = frame.head(_FIRST)
+        texts = [column for column in first if column.dtype == pl.String]
+        # Of a column that begins with nothing polars makes text, whatever follows.
+        fits = len(frame) <= _FIRST or not any(column.null_count() == len(column) for column in texts)
+    if fits:
+        return frame
+    if not isinstance(source, bytes):
+        source.seek(start)
+    return pl.read_csv(source, separator=separator, infer_schema_length=None)
 
 
 def load_arrow(file: BinaryIO, format: Literal["parquet", "ipc"], lazy: bool) -> Any:  # noqa: A002
     """Return the frame of a parquet or feather (Arrow IPC) file."""
-    pl = _polars()
-    path = _scan_path(file) if lazy else None
+    pl = polars()
+    path = scan_path(file) if lazy else None
     if path is not None:
         return getattr(pl, f"scan_{format}")(path)
     frame = getattr(pl, f"read_{format}")(for_polars(file))

@@ -1,20 +1,29 @@
-"""Text, lines, XML and plain bytes, by the standard library alone."""
+"""Text, lines, XML, plain bytes and gzip, by the standard library alone."""
 
 from __future__ import annotations
 
 import gzip
 import io
+import numbers
 import xml.etree.ElementTree as ET
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from kart_runtime.errors import CannotEncode
-from kart_runtime.storage.codecs import FileProcessor
+from kart_runtime.storage.codecs import Codec, FileProcessor, StartAgain
 from kart_runtime.storage.codecs.files import as_binary
 
 
 def _encoded(value: Any) -> bytes:
-    text = "".join(f"{line}\n" for line in value) if isinstance(value, list) else str(value)
-    return text.encode()
+    lines = value if isinstance(value, list) else ()
+    wrong = next((line for line in lines if not isinstance(line, str | numbers.Number)), None)
+    if not isinstance(value, str | list) or wrong is not None:
+        found = f"a list with a {type(wrong).__name__}" if isinstance(value, list) else type(value).__name__
+        raise CannotEncode("text", "a str, or a list of lines", f"{found} (str() makes text of it, .pkl stores it)")
+    text = "".join(f"{line}\n" for line in value) if isinstance(value, list) else value
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise CannotEncode("text", "text of Unicode", f"text with a lone surrogate ({error})") from error
 
 
 def _decoded(data: bytes, as_type: Any) -> Any:
@@ -48,6 +57,39 @@ class Gzip(FileProcessor):
     def load(self, file: BinaryIO, as_type: Any = None) -> Any:
         """Read the lines, or the whole text if the task stores `str`."""
         return _decoded(gzip.decompress(file.read()), as_type)
+
+
+class Gzipped(FileProcessor):
+    """Another format, compressed by gzip: of ``x.csv.gz`` the csv. Equal content gives equal bytes.
+
+    Parameters
+    ----------
+    codec
+        Codec of the format.
+    """
+
+    def __init__(self, codec: Codec) -> None:
+        self.codec = codec
+
+    def dump(self, value: Any, file: BinaryIO) -> None:
+        """Write a value that the format supports; raise what its codec raises."""
+        try:
+            with _Compressing(filename="", mode="wb", fileobj=file, mtime=0) as opened:
+                self.codec.dump(value, cast("BinaryIO", opened))
+        except StartAgain as error:
+            raise StartAgain(Gzipped(error.codec)) from error
+
+    def load(self, file: BinaryIO, as_type: Any = None) -> Any:
+        """Read a value."""
+        with gzip.GzipFile(filename="", mode="rb", fileobj=file) as opened:  # a name would be opened as a path
+            return self.codec.load(cast("BinaryIO", opened), as_type)
+
+
+class _Compressing(gzip.GzipFile):
+    """A compressed file that says that it cannot go back, as Python's does not."""
+
+    def seekable(self) -> bool:
+        return False
 
 
 class Xml(FileProcessor):

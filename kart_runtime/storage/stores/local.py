@@ -6,6 +6,7 @@ process and a counter, not random numbers: `random` may have the same seed in tw
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import socket
@@ -109,23 +110,26 @@ class _Write:
     """The ``with`` block of one write, and the file inside it.
 
     It uses a descriptor instead of Python's file objects, which make four more system calls for each file: for a small
-    file that is most of the cost.
+    file that is most of the cost. Between `seal` and `commit` nothing but the temporary file exists.
     """
 
-    __slots__ = ("_descriptor", "_key", "_temporary", "version")
+    __slots__ = ("_descriptor", "_key", "temporary", "version")
 
     def __init__(self, key: str) -> None:
         self._key = key
+        self._descriptor = -1
+        self.temporary = ""
         self.version = ""
 
     def __enter__(self) -> BinaryIO:
         folder = self._key[: max(self._key.rfind("/"), self._key.rfind(os.sep)) + 1]
-        self._temporary = f"{folder}{_Names.prefix}{next(_counter)}"
+        temporary = f"{folder}{_Names.prefix}{next(_counter)}"
         try:
-            self._descriptor = os.open(self._temporary, _CREATE, 0o666)
+            self._descriptor = os.open(temporary, _CREATE, 0o666)
         except FileNotFoundError:
             os.makedirs(folder, exist_ok=True)  # noqa: PTH103
-            self._descriptor = os.open(self._temporary, _CREATE, 0o666)
+            self._descriptor = os.open(temporary, _CREATE, 0o666)
+        self.temporary = temporary
         return cast("BinaryIO", self)
 
     def write(self, data: Any) -> int:
@@ -147,20 +151,53 @@ class _Write:
 
     @property
     def closed(self) -> bool:
-        """Whether the block has ended."""
+        """Whether writing has ended."""
         return self._descriptor < 0
+
+    def seal(self) -> None:
+        """Close the temporary file."""
+        self.version = version_of(os.fstat(self._descriptor))
+        self._close()
+
+    def _close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def read(self) -> BinaryIO:
+        """Open what was written, for reading."""
+        return open(self.temporary, "rb")  # noqa: PTH123 - the caller closes it
+
+    def commit(self) -> None:
+        """Rename the temporary file to its key."""
+        os.replace(self.temporary, self._key)  # noqa: PTH105
+        self.temporary = ""
+
+    def discard(self) -> None:
+        """Delete the temporary file."""
+        temporary, self.temporary = self.temporary, ""
+        try:
+            self._close()
+        finally:
+            if temporary:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(temporary)  # noqa: PTH108
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is not None:
+            self.discard()
+            return
         try:
-            self.version = version_of(os.fstat(self._descriptor))
-            os.close(self._descriptor)
-            self._descriptor = -1
-            if kind is None:
-                os.replace(self._temporary, self._key)  # noqa: PTH105
-                return
-        except OSError:
-            os.unlink(self._temporary)  # noqa: PTH108
+            self.seal()
+            self.commit()
+        except BaseException:
+            self.discard()
             raise
-        os.unlink(self._temporary)  # noqa: PTH108
+
+    def __del__(self) -> None:
+        # Of a run that was given up. A forked process has a copy of it, and must not delete its parent's file.
+        if self.temporary and _Names.prefix in self.temporary:
+            with contextlib.suppress(OSError):
+                self.discard()

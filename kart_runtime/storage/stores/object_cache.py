@@ -2,8 +2,9 @@
 
 A read requests the first chunk unless the object still has the version of the cached file (one request, answered by
 "304 not modified"), so it always returns what the service has now. A large object is downloaded in chunks, several at
-once, to the disk and not to memory. Files are named by version, appear by a rename, and are deleted, least recently
-used first, when their total size exceeds a limit; a file that is being read stays readable.
+once, to the disk and not to memory. Files are named by version and checksum (one whose bytes have changed is downloaded
+again), appear by a rename, and are deleted, least recently used first, when their total size exceeds a limit; a file
+that is being read stays readable.
 
 The cache belongs to the machine and not to the project, so environment variables configure it: ``KART_CACHE_DIR``
 (default: ``kart`` in the user's cache folder) and ``KART_CACHE_MB`` (default: 10,000; 0 switches it off).
@@ -25,6 +26,7 @@ from typing import Any, BinaryIO, Protocol, cast
 from urllib.parse import quote, unquote
 
 from kart_runtime.errors import ConfigError, RequestFailed, StoreError
+from kart_runtime.storage.checksum import checksum_of
 from kart_runtime.storage.system import after_fork
 
 CHUNK = 8 << 20
@@ -212,13 +214,13 @@ class _CacheEntry:
         """Return the cached version and its file, open, because it may be deleted at any time."""
         with contextlib.suppress(FileNotFoundError):
             for name in os.listdir(self._folder):  # noqa: PTH208 - only the names are needed
-                version, _, size = name.rpartition(".")
-                if name.startswith(".") or not size.isdigit():
+                version, _, digest = name.rpartition(".")
+                if name.startswith(".") or not version:
                     continue
                 file = (self._folder / name).open("rb")
-                if os.fstat(file.fileno()).st_size == int(size):
+                if _digest(file) == digest:
                     return unquote(version), file
-                file.close()  # the machine went down before it was all on the disk
+                file.close()  # the disk changed it, or the machine went down before it was all there
         return "", None
 
     def _add(self, store: _Store, key: str, chunk: Any) -> BinaryIO:
@@ -227,17 +229,26 @@ class _CacheEntry:
         try:
             with temporary.open("xb") as file:
                 _download(file, store, key, chunk)
+            with temporary.open("rb") as file:
+                digest = _digest(file)
             for old in list(self._folder.iterdir()):
                 if old != temporary:
                     with contextlib.suppress(PermissionError):  # Windows: another process reads it
                         old.unlink(missing_ok=True)
-            path = self._folder / f"{quote(chunk.version, safe='')}.{chunk.size}"
+            path = self._folder / f"{quote(chunk.version, safe='')}.{digest}"
             temporary.replace(path)
             opened = path.open("rb")
         finally:
             temporary.unlink(missing_ok=True)
         _cache_limit.added(self._root, self._limit, max(chunk.size, _BLOCK))
         return opened
+
+
+def _digest(file: BinaryIO) -> str:
+    """Return the checksum of a file's bytes, as it stands in the file's name, and go back to its start."""
+    digest = checksum_of(file).partition(":")[2]
+    file.seek(0)
+    return digest
 
 
 def _newer(store: _Store, key: str, version: str, file: BinaryIO) -> Any:

@@ -1,13 +1,16 @@
 """Writing of a remote object: small ones from memory by one request, large ones from a temporary file.
 
-The upload begins when the ``with`` block ends, so nothing has to be undone at the service when the block raises.
+The upload begins with `commit`, or when the ``with`` block ends, so nothing has to be undone at the service when what
+comes before raises.
 """
 
 from __future__ import annotations
 
 import io
+import shutil
+import threading
 from collections.abc import Mapping
-from tempfile import SpooledTemporaryFile
+from tempfile import SpooledTemporaryFile, TemporaryFile
 from types import TracebackType
 from typing import Any, BinaryIO, Protocol, cast
 
@@ -31,6 +34,7 @@ class ObjectWriter:
         self._size = 0
         self.closed = False
         self.version = ""
+        self._lock = threading.Lock()
 
     def __enter__(self) -> BinaryIO:
         return cast("BinaryIO", self)
@@ -58,16 +62,42 @@ class ObjectWriter:
         """Raise: what is written straight to the descriptor would not be counted."""
         raise io.UnsupportedOperation("fileno")
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def seal(self) -> None:
+        """End writing; the bytes stay here until `commit`."""
         self.closed = True
+
+    def read(self) -> BinaryIO:
+        """Open a copy of what was written, for reading."""
+        with self._lock:  # several threads of a task may read what it has dumped
+            content = self.content()
+            if content is not None:
+                return io.BytesIO(content)
+            copy = TemporaryFile(prefix="kart-")  # noqa: SIM115 - the caller closes it
+            self._file.seek(0)
+            shutil.copyfileobj(self._file, copy, PART)
+        copy.seek(0)
+        return cast("BinaryIO", copy)
+
+    def commit(self) -> None:
+        """Store the object."""
         with self._file:
-            if kind is not None:
-                return
             content = self.content()
             if content is not None:
                 self.version = self._store.put(self._key, content, self._labels)
                 return
             self._file.seek(0)
             self.version = self._store.upload(self._key, cast("BinaryIO", self._file), self._labels)
+
+    def discard(self) -> None:
+        """Drop what was written."""
+        self.closed = True
+        self._file.close()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.seal()
+        if kind is None:
+            self.commit()
+        else:
+            self.discard()

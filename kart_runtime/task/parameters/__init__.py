@@ -1,6 +1,6 @@
 """Parameters of tasks: kinds, values of a call, overrides, and the check of configured values."""
 
-from kart_runtime.task.parameters.coercion import as_found, coerce
+from kart_runtime.task.parameters.coercion import as_found, coerce, is_optional, keeps_blanks, takes_text
 from kart_runtime.task.parameters.inheritance import inherits_config_params
 from kart_runtime.task.parameters.kinds import (
     ExplicitBoolParameter,
@@ -14,10 +14,12 @@ from kart_runtime.task.parameters.overrides import (
     ActiveOverrides,
     Override,
     active_overrides,
+    has_secrets,
     overriding,
     process_overrides,
     secret_names,
     set_overrides,
+    under_active_overrides,
     using_overrides,
 )
 from kart_runtime.task.parameters.resolution import (
@@ -29,8 +31,10 @@ from kart_runtime.task.parameters.resolution import (
     luigi_section,
     resolve,
 )
+from kart_runtime.task.parameters.values import ONE_TEXT, kinds_of
 
 __all__ = [
+    "ONE_TEXT",
     "ActiveOverrides",
     "Declaration",
     "ExplicitBoolParameter",
@@ -47,12 +51,18 @@ __all__ = [
     "completed",
     "declaration",
     "forget_declarations",
+    "has_secrets",
     "inherits_config_params",
+    "is_optional",
+    "keeps_blanks",
+    "kinds_of",
     "luigi_section",
     "overriding",
     "process_overrides",
     "resolve",
     "secret_names",
     "set_overrides",
+    "takes_text",
+    "under_active_overrides",
     "using_overrides",
 ]

@@ -15,7 +15,8 @@ from typing import Any
 import luigi
 
 from kart_runtime.errors import closest_match
-from kart_runtime.task.parameters.kinds import ListTaskInstanceParameter, TaskInstanceParameter, frozen
+from kart_runtime.task.parameters.kinds import ListTaskInstanceParameter, TaskInstanceParameter
+from kart_runtime.task.parameters.values import check_for
 
 _TASK_KINDS = (TaskInstanceParameter, ListTaskInstanceParameter, luigi.TaskParameter)
 _JSON_NAMES = {dict: "a map", list: "a list", tuple: "a list", type(None): "null"}
@@ -25,9 +26,8 @@ def coerce(param: luigi.Parameter[Any], value: object, *, text: str | None = Non
     """Return a configured value as the task would hold it; raises ValueError if its type does not fit."""
     if isinstance(param, _TASK_KINDS):
         raise ValueError("its value is a task, and configuration cannot wire tasks: pipeline logic stays in Python")
-    optional = isinstance(param, luigi.parameter.OptionalParameterMixin)
     if value is None:
-        if optional:
+        if is_optional(param):
             return None
         raise ValueError(_mismatch(_expected(param), value))
     for kinds, check in _CHECKS:
@@ -39,11 +39,41 @@ def coerce(param: luigi.Parameter[Any], value: object, *, text: str | None = Non
     return _normalized(param, checked)
 
 
+_NOT_TEXT = (
+    luigi.BoolParameter,
+    luigi.NumericalParameter,
+    luigi.IntParameter,
+    luigi.FloatParameter,
+    luigi.ListParameter,
+    luigi.DictParameter,
+    luigi.ChoiceListParameter,
+    luigi.EnumListParameter,
+    *_TASK_KINDS,
+)
+
+
+def takes_text(param: luigi.Parameter[Any]) -> bool:
+    """Return whether the values of a parameter are written as text, which no quotes need to tell from other types."""
+    return not isinstance(param, _NOT_TEXT) and not (
+        isinstance(param, luigi.ChoiceParameter) and param._var_type is not str
+    )
+
+
+def keeps_blanks(param: luigi.Parameter[Any]) -> bool:
+    """Return whether blanks around a text are a part of it."""
+    return isinstance(param, luigi.StrParameter | luigi.PathParameter | luigi.ChoiceParameter) or _is_plain_text(param)
+
+
+def is_optional(param: luigi.Parameter[Any]) -> bool:
+    """Return whether None is a value of a parameter."""
+    return isinstance(param, luigi.parameter.OptionalParameterMixin)
+
+
 def _normalized(param: luigi.Parameter[Any], value: Any) -> object:
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # luigi only warns of a value of the wrong type
         try:
-            value = frozen(param.normalize(value))
+            value = check_for(param)(param, value)
             param._warn_on_wrong_param_type("value", value)
         except (Warning, TypeError, ValueError, AttributeError) as error:
             raise ValueError(str(error)) from error

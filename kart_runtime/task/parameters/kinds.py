@@ -36,7 +36,7 @@ class TaskInstanceParameter(luigi.Parameter[TaskT], Generic[TaskT]):
     expected_type
         The class that the value must be an instance of. None: any task.
     default
-        A task.
+        A task, or the class of one that takes no arguments, which is made when the owner is.
     **kwargs
         As for `luigi.Parameter`.
 
@@ -47,10 +47,10 @@ class TaskInstanceParameter(luigi.Parameter[TaskT], Generic[TaskT]):
     """
 
     def __init__(
-        self, expected_type: type[TaskT] | None = None, default: TaskT | Any = _MISSING, **kwargs: Any
+        self, expected_type: type[TaskT] | None = None, default: TaskT | type[TaskT] | Any = _MISSING, **kwargs: Any
     ) -> None:
         self.expected_type = _checked_type(expected_type, "expected_type")
-        super().__init__(default=default, **kwargs)
+        super().__init__(default=cast("Any", default), **kwargs)
 
     def parse(self, x: Any) -> TaskT:
         """Return the task that `serialize` wrote as text."""
@@ -73,7 +73,7 @@ class ListTaskInstanceParameter(luigi.Parameter[Any], Generic[TaskT]):
     expected_elements_type
         The class that each element must be an instance of. None: any task.
     default
-        A list of tasks.
+        A list of tasks, or of such classes.
     **kwargs
         As for `luigi.Parameter`.
 
@@ -101,6 +101,27 @@ class ListTaskInstanceParameter(luigi.Parameter[Any], Generic[TaskT]):
         for value in param_value:
             if not isinstance(value, self.expected_elements_type):
                 raise TypeError(f"{param_name} must hold {self.expected_elements_type.__name__} only, not {value!r}")
+
+
+def made_default(param: luigi.Parameter[Any], default: Any) -> Any:
+    """Return the default of a parameter; a task class in place of a task is called, which makes it when it is needed.
+
+    Parameters
+    ----------
+    param
+        The parameter.
+    default
+        Its default, or the value that luigi's configuration has for it.
+    """
+    if isinstance(param, TaskInstanceParameter):
+        return _made(default)
+    if isinstance(param, ListTaskInstanceParameter) and isinstance(default, list | tuple):
+        return tuple(map(_made, default))
+    return default
+
+
+def _made(task: Any) -> Any:
+    return task() if isinstance(task, type) and issubclass(task, luigi.Task) else task
 
 
 def _checked_type(expected: Any, name: str) -> type:

@@ -7,6 +7,7 @@ two configurations can be built at once. `resolution` reads the active ones when
 
 from __future__ import annotations
 
+import operator
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -31,11 +32,14 @@ class Override:
         Where it was written: ``conf/base/run.yaml:3`` or ``command line``.
     secret
         Whether it must not be written to any log or record.
+    error
+        Why there is no value, raised when a task needs it. None: there is one.
     """
 
     value: object
     origin: str
     secret: bool = False
+    error: Exception | None = None
 
 
 Overrides = Mapping[type, Mapping[str, Override]]
@@ -118,6 +122,24 @@ def using_overrides(overrides: ActiveOverrides) -> Iterator[None]:
         _context.reset(token)
 
 
+def under_active_overrides(value: Any) -> Any:
+    """Return a task as the active configuration makes it, if it was made before there was any; other values unchanged.
+
+    Such a task is the default of a parameter, a constant of a module, an attribute of a class: it is made again with
+    the arguments that it was given.
+    """
+    if not active_overrides().by_class:
+        return value
+    if type(value) is tuple:
+        again = tuple(map(under_active_overrides, value))
+        return again if any(map(operator.is_not, again, value)) else value
+    state = getattr(value, "_kart", None)
+    if state is None or state.overrides.by_class or isinstance(value, type):
+        return value
+    args, kwargs = state.arguments
+    return type(value)(*args, **kwargs)
+
+
 def overrides_for(cls: type) -> dict[str, Override]:
     """Return the active overrides of a class; its own take precedence over those of its bases."""
     return _merged(cls, active_overrides())
@@ -134,6 +156,12 @@ def secret_names(cls: type, overrides: ActiveOverrides | None = None) -> frozens
     """Return the names of the parameters that hold secrets, by default under the active overrides."""
     overrides = overrides or active_overrides()
     return _secret_names(cls, overrides) if overrides.by_class else frozenset()
+
+
+@lru_cache(maxsize=64)
+def has_secrets(overrides: ActiveOverrides) -> bool:
+    """Return whether any parameter of a configuration holds a secret."""
+    return any(override.secret for by_name in overrides.by_class.values() for override in by_name.values())
 
 
 @lru_cache(maxsize=1024)

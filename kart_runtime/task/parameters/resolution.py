@@ -26,16 +26,18 @@ from luigi.parameter import (
     UnknownParameterException,
 )
 
-from kart_runtime.errors import closest_match
+from kart_runtime.errors import ParameterValueError, closest_match
 from kart_runtime.task.parameters.inheritance import ATTRIBUTE as SOURCES
 from kart_runtime.task.parameters.inheritance import inherited_values
-from kart_runtime.task.parameters.kinds import PLAIN, frozen
-from kart_runtime.task.parameters.overrides import active_overrides, overrides_for
+from kart_runtime.task.parameters.kinds import made_default
+from kart_runtime.task.parameters.overrides import active_overrides, overrides_for, under_active_overrides
+from kart_runtime.task.parameters.values import ONE_TEXT, Check, Unfit, check_for, exact_types
 
 SHARED_SECTION = "TaskOnKart"
 """The section of luigi's configuration whose values count for every task, as in gokart."""
 
 _ABSENT: Any = object()
+_NO_VALUE: Any = luigi.parameter._no_value  # luigi's own mark
 
 _versions = itertools.count()
 
@@ -65,9 +67,11 @@ class Declaration:
         The names that positional arguments fill, in order.
     significant
         The parameters that make up the unique id: significant and not private.
+    exact
+        The types, by name, whose values are taken as they are.
     """
 
-    __slots__ = ("_inherits", "_recent", "cls", "family", "params", "positional", "significant")
+    __slots__ = ("_checks", "_inherits", "_recent", "cls", "exact", "family", "params", "positional", "significant")
 
     def __init__(self, cls: type[luigi.Task]) -> None:
         self.cls = cls
@@ -79,6 +83,8 @@ class Declaration:
             for name, param in self.params.items()
             if param.significant and param.visibility != ParameterVisibility.PRIVATE
         ]
+        self.exact = {name: exact_types(param) for name, param in self.params.items()}
+        self._checks: dict[str, Check] = {name: check_for(param) for name, param in self.params.items()}
         self._inherits = cls if hasattr(cls, SOURCES) else None
         self._recent: tuple[Defaults, ...] = ()
 
@@ -96,23 +102,31 @@ class Declaration:
         self._warn_of_unconsumed()
         return defaults
 
+    def checked(self, name: str, value: Any) -> Any:
+        """Return a value as the task holds it; raises `ParameterValueError` if the parameter does not take it."""
+        try:
+            held = self._checks[name](self.params[name], value)
+        except Unfit as unfit:
+            raise unfit.refusal(self.family, name, value) from None
+        return held if type(held) in ONE_TEXT else under_active_overrides(held)
+
     def _default(self, name: str, param: luigi.Parameter[Any], inherited: Mapping[str, Any]) -> Any:
         override = overrides_for(self.cls).get(name)
         if override is not None:
-            return frozen(override.value)
+            return self.checked(name, override.value) if override.error is None else _ABSENT
         if name in inherited:
-            return frozen(param.normalize(inherited[name]))
+            return self.checked(name, inherited[name])
         shared = luigi_section(SHARED_SECTION)
         if name in shared:
             text = shared[name]
-            return frozen(param.normalize(param.parse(text) if isinstance(text, str) else text))
-        family = self.family
+            return self.checked(name, param.parse(text) if isinstance(text, str) else text)
         try:
-            if not param.has_task_value(family, name):
-                return _ABSENT
-            return frozen(param.task_value(family, name))
+            value = param._get_value(self.family, name)
+            return _ABSENT if value is _NO_VALUE else self.checked(name, made_default(param, value))
+        except ParameterValueError:
+            raise
         except Exception as error:
-            raise ValueError(f"{family}: the configured value of '{name}' cannot be used: {error}") from error
+            raise ValueError(f"{self.family}: the configured value of '{name}' cannot be used: {error}") from error
 
     def _warn_of_unconsumed(self) -> None:
         family = self.family
@@ -185,13 +199,16 @@ def accepted(declared: Declaration, args: Sequence[Any], kwargs: Mapping[str, An
     if args:
         kwargs = _with_names(declared, args, kwargs)
     given: dict[str, Any] = {}
+    exact = declared.exact
     for name, value in kwargs.items():
-        param = declared.params.get(name)
-        if param is None:
+        kinds = exact.get(name)
+        if kinds is None:
             raise UnknownParameterException(_unknown(name, declared))
-        value = param.normalize(value)  # noqa: PLW2901 - the name stands for the same thing
-        given[name] = value = value if type(value) in PLAIN else frozen(value)  # noqa: PLW2901
-        param._warn_on_wrong_param_type(name, value)
+        if type(value) in kinds:
+            given[name] = value
+        else:
+            given[name] = held = declared.checked(name, value)
+            declared.params[name]._warn_on_wrong_param_type(name, held)
     return given
 
 
@@ -201,6 +218,9 @@ def completed(declared: Declaration, defaults: Defaults, given: dict[str, Any]) 
     values.update(given)
     for name in defaults.required:
         if values[name] is _ABSENT:
+            override = overrides_for(declared.cls).get(name)
+            if override is not None and override.error is not None:
+                raise override.error
             missing = ", ".join(f"'{absent}'" for absent in defaults.required if values[absent] is _ABSENT)
             raise MissingParameterException(f"{declared.family} requires a value for {missing}")
     return values

@@ -130,6 +130,9 @@ def test_an_exception_is_the_outcome():
     assert isinstance(outcome.error, ValueError)
     assert 'raise ValueError("oh")' in outcome.trace
     assert seen == [outcome.error, (Fails(), outcome.error)]
+    assert outcome.stored == ()
+    assert not Fails().output().exists()  # what a failed run() has dumped does not count
+    assert seen == [(Fails(), outcome.error), outcome.error]  # the order of luigi's worker, and of gokart's
     assert [stored.url for stored in outcome.stored] == [Fails().output().path()]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import random
 from pathlib import Path
 
 import luigi
@@ -11,7 +12,7 @@ import pandera.pandas as pa
 import pytest
 
 from kart_runtime import ListTaskInstanceParameter, TaskInstanceParameter, TaskOnKart, build
-from kart_runtime.errors import BuildFailed, EmptyDump, NotRequired, ObjectMissing, UnknownFormat
+from kart_runtime.errors import BuildFailed, EmptyDump, LockSettingsIncomplete, NotRequired, ObjectMissing, UnknownFormat
 from kart_runtime.task.schemas import SchemaMismatch
 
 
@@ -191,12 +192,64 @@ def test_modification_time_check_wants_outputs_newer_than_inputs():
     assert not After(modification_time_check=True).complete()
 
 
-def test_a_task_without_outputs_is_never_complete():
+def test_a_task_without_outputs_is_complete_as_in_gokart_and_runs_in_every_build():
+    runs = []
+
     class Silent(TaskOnKart[None]):
         def output(self):
             return []
 
-    assert not Silent().complete()
+        def run(self):
+            runs.append(1)
+
+    class Strict(Silent):
+        strict_check = luigi.BoolParameter(default=True, significant=False)
+
+        def requires(self):
+            return Silent()
+
+    assert Silent().complete()
+    assert Strict().complete()
+    build(Silent(), return_value=False)
+    build(Strict(), return_value=False)
+    assert len(runs) == 3
+
+
+@pytest.mark.parametrize("given", [{"redis_host": "h"}, {"redis_port": 1}])
+def test_a_task_that_locks_its_run_names_host_and_port(given):
+    class Locks(TaskOnKart[int]):
+        pass
+
+    with pytest.raises(LockSettingsIncomplete, match=r"Locks\.redis_(port|host)"):
+        Locks(should_lock_run=True, **given)
+    Locks(**given)  # is not locked yet
+
+
+def test_the_id_that_is_known_so_far():
+    class Known(TaskOnKart[int]):
+        value = luigi.IntParameter(default=1)
+
+    task = Known(value=7)
+    assert task.task_unique_id is None
+    assert task.make_unique_id() == task.task_unique_id
+    assert Known(value=8, cache_unique_id=False).task_unique_id is None
+
+
+def test_the_seed_can_be_set_by_hand():
+    assert Number.try_set_seed(["random.seed", "numpy.random.seed", "no_such.seed", "random.no_such"], 5) == [
+        "random.seed",
+        "numpy.random.seed",
+    ]
+    first = random.random()
+    Number.try_set_seed(["random.seed"], 5)
+    assert random.random() == first
+
+
+def test_the_code_of_a_class():
+    (source,) = TaskOnKart.get_code(Number) - TaskOnKart.get_code(TaskOnKart)
+    assert "def run(self)" in source
+    assert Number(value=1).get_own_code() == source
+    assert TaskOnKart.get_code(Number(value=1)) == TaskOnKart.get_code(Number)
 
 
 @pytest.mark.parametrize(
@@ -357,5 +410,25 @@ def test_each_output_may_have_a_schema():
 
     with pytest.raises(BuildFailed, match="greater_than"):
         build(TwoFrames())
+    TwoFrames().output()["b"].dump(pd.DataFrame({"a": [-1]}))  # has none
     assert TwoFrames().output()["b"].exists()
     assert not TwoFrames().output()["a"].exists()
+
+
+def test_a_task_class_clears_and_disables_the_cache_of_task_objects():
+    before = Number(value=1)
+    assert Number(value=1) is before
+    Number.clear_instance_cache()
+    assert Number(value=1) is not before
+    Number.disable_instance_cache()
+    try:
+        assert Number(value=2) is not Number(value=2)
+    finally:
+        Number.clear_instance_cache()
+    assert Number(value=2) is Number(value=2)
+
+
+def test_plain_tasks_of_luigi_clear_it_too():
+    before = Number(value=1)
+    luigi.Task.clear_instance_cache()
+    assert Number(value=1) is not before

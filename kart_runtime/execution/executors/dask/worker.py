@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kart_runtime.errors import ConfigError, ExecutorError, NotImportable
+from kart_runtime.errors import ConfigError, ExecutorError, NotImportable, add_note
 from kart_runtime.execution.executors.calls import RESULT, Answer, error_answer
 from kart_runtime.execution.executors.dask.packages import Package, activate_packages
 from kart_runtime.execution.executors.dask.remote import make_version
@@ -189,7 +189,7 @@ def _run(worker: Any, message: CallMessage, table: DefinitionTable) -> Answer:
         value = function(*args, **kwargs)
         failure = getattr(value, "error", None)  # an attempt returns its failure
         if isinstance(failure, BaseException):
-            failure.add_note(f"On the Dask worker {worker.address}.")
+            add_note(failure, f"On the Dask worker {worker.address}.")
         return RESULT, table.dumps(value, f"the result of {message.name}"), ""
     except BaseException as error:  # noqa: BLE001 - also SystemExit: it ends the call, and not the worker
         return _failure(worker, error, table)

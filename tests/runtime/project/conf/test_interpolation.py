@@ -7,6 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
+from kart_runtime import build
+from kart_runtime.errors import EnvVarMissing
+from kart_runtime.execution.executors import ProcessExecutor
 from kart_runtime.project import open_project
 from kart_runtime.project.conf.interpolation import Interpolation
 from kart_runtime.project.conf.tree import Branch, Leaf
@@ -60,11 +63,82 @@ def test_a_refused_secret_is_not_quoted(small_project, monkeypatch, refused):
     assert "the value of ${oc.env:SMALL_TOKEN} is invalid for this FloatParameter" in found
 
 
-def test_a_missing_environment_variable_is_named(small_project, monkeypatch, refused):
+def test_an_environment_variable_is_asked_for_by_the_tasks_that_need_it(small_project, monkeypatch):
     monkeypatch.delenv("SMALL_TOKEN", raising=False)
     small_project({NUMBERS: "Total:\n  token: ${oc.env:SMALL_TOKEN}\n"})
+    message = f"{NUMBERS}:2: tasks.numbers.Total.token: environment variable SMALL_TOKEN is not set"
+    with open_project() as session:
+        assert [message in str(error) for error in session.unset] == [True]
+        assert build(session.task("Numbers")()) == [0, 1, 2]
+        assert session.task("Total")(token="given in Python").token == "given in Python"
+        for use in (session.task("Total"), lambda: build(session.task("RunAll")()), pickled_and_made):
+            with pytest.raises(EnvVarMissing) as caught:
+                use(*[session.task("Total")] * (use is pickled_and_made))
+            assert message in str(caught.value)
+
+
+def pickled_and_made(cls):
+    with ProcessExecutor(1) as executor:
+        return executor.submit(cls).result()
+
+
+def test_a_missing_environment_variable_of_a_setting_is_named(small_project, monkeypatch, refused):
+    monkeypatch.delenv("SMALL_TOKEN", raising=False)
+    small_project({"conf/base/run.yaml": "workspace: ${oc.env:SMALL_TOKEN}\n"})
     (found,) = refused()
-    assert f"{NUMBERS}:2: tasks.numbers.Total.token: environment variable SMALL_TOKEN is not set" in found
+    assert "conf/base/run.yaml:1: run.workspace: environment variable SMALL_TOKEN is not set" in found
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("label: costs ${5", "cannot be resolved: "),
+        ("label: ${run.tsk}", "cannot be resolved: Interpolation key 'run.tsk' not found"),
+        ("label: ${nothing:1}", "cannot be resolved: Unsupported interpolation type nothing"),
+        ("label: ${.token}", "cannot be resolved: "),
+    ],
+)
+def test_only_the_line_at_fault_is_named(small_project, refused, line, message):
+    small_project(
+        {
+            NUMBERS: f"Numbers:\n  size: ${{run.seed}}\nTotal:\n  {line}\n  token: ${{.label}}\n",
+            "conf/base/run.yaml": "task: RunAll\nseed: 5\n",
+        }
+    )
+    (found,) = refused()
+    assert found.startswith(f"{NUMBERS}:{5 if '.token' in line else 4}: tasks.numbers.Total.") or ".token" in line
+    assert message in found
+    assert "write \\${ for a literal ${" in found
+
+
+def test_a_literal_dollar_is_written_with_a_backslash(small_project):
+    small_project({NUMBERS: "Total:\n  label: 'a \\${b} ${run.task}'\n"})
+    with open_project(overrides=["Total.token=x\\${y}"]) as session:
+        total = session.task("Total")()
+    assert (total.label, total.token) == ("a ${b} RunAll", "x${y}")
+
+
+@pytest.mark.parametrize(("text", "size"), [("7", 7), ("0x10", 16), (" 8 ", 8)])
+def test_a_number_may_come_from_the_environment(small_project, monkeypatch, text, size):
+    monkeypatch.setenv("SMALL_SIZE", text)
+    small_project(
+        {
+            NUMBERS: "Numbers:\n  size: ${oc.env:SMALL_SIZE}\nTotal:\n  label: ${oc.env:SMALL_SIZE}\n",
+            "conf/base/run.yaml": "seed: ${oc.env:SMALL_SIZE}\n",
+        }
+    )
+    with open_project() as session:
+        assert session.task("Numbers")().size == size == session.settings.run.seed
+        assert session.task("Total")().label == text
+
+
+def test_what_is_no_number_in_the_environment_is_explained(small_project, monkeypatch, refused):
+    monkeypatch.setenv("SMALL_SIZE", "many")
+    small_project({NUMBERS: "Numbers:\n  size: ${oc.env:SMALL_SIZE}\n"})
+    (found,) = refused()
+    assert (
+        f"{NUMBERS}:2: tasks.numbers.Numbers.size: the value of ${{oc.env:SMALL_SIZE}} is invalid for this Int" in found
+    )
 
 
 def test_only_what_is_used_is_resolved(small_project, monkeypatch):

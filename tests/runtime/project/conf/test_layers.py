@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kart_runtime.errors import ConfigError
-from kart_runtime.project import Project
+from kart_runtime.project import Project, check_layout, new_task, open_project
 from kart_runtime.project.conf.layers import choose_environment, compose, environments
 from kart_runtime.project.conf.tree import origin_of, plain
 
@@ -95,3 +95,35 @@ def test_other_files_of_the_folder_are_left_alone(small_project):
     errors = []
     compose(Project.find(small_project({"conf/base/README.md": "x: [\n", "conf/base/.DS_Store": "\t"})), "dev", errors)
     assert errors == []
+
+
+LEFTOVERS = {
+    "conf/base/tasks/.ipynb_checkpoints/numbers-checkpoint.yaml": "Numbers:\n  size: 9\n",
+    "conf/.ipynb_checkpoints/run-checkpoint.yaml": "task: x\n",
+    "conf/__pycache__/x.yaml": "x: [\n",
+    "conf/base/tasks/._numbers.yaml": "\t\x05",
+    "conf/base/tasks/.numbers.yaml": "Numbers: {size: 9}\n",
+    "conf/base/tasks/.#numbers.yaml": "x: [\n",
+    "conf/base/tasks/#numbers.yaml#": "x: [\n",
+    "conf/base/tasks/numbers.yaml~": "x: [\n",
+    "conf/base/tasks/numbers.yaml.swp": "x: [\n",
+    "conf/base/tasks/numbers.yaml.orig": "x: [\n",
+    "conf/base/tasks/numbers.yaml.bak": "x: [\n",
+    "conf/base/.DS_Store": "\t",
+    "tests/tasks/.ipynb_checkpoints/test_numbers-checkpoint.py": "(",
+    "tests/tasks/._test_numbers.py": "(",
+    "src/PKG/tasks/.ipynb_checkpoints/numbers-checkpoint.py": "(",
+    "src/PKG/tasks/._numbers.py": "(",
+    "src/PKG/tasks/__pycache__/numbers.py": "(",
+}
+
+
+def test_what_editors_leave_is_passed_over(small_project):
+    small_project(LEFTOVERS)
+    project = Project.find()
+    assert check_layout(project) == []
+    assert environments(project) == ["ci"]
+    with open_project() as session:
+        assert session.task("Numbers")().size == 4
+    new_task(project, "deeper.more.Another")
+    assert check_layout(project) == []
