@@ -11,7 +11,6 @@ import linecache
 import marshal
 import os
 import sys
-import sysconfig
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -21,6 +20,7 @@ from typing import Any, NamedTuple
 
 import xxhash
 
+from kart_runtime.code.project_files import is_project_file
 from kart_runtime.code.scan import IMPORT, Chain, Import
 from kart_runtime.code.syntax import ClassHeader, LocalClass, Tree, Unit, parse
 
@@ -204,23 +204,6 @@ def _place_of_unloaded(name: str, _path: tuple[str, ...]) -> Place | None:
             path = _absolute(spec.origin) if is_file and spec.origin else ""
             return Place(path, None if inside is None else list(inside))
     return None
-
-
-@lru_cache(maxsize=1)
-def _foreign_folders() -> tuple[str, ...]:
-    names = ("stdlib", "platstdlib", "purelib", "platlib")
-    folders = {os.path.realpath(sysconfig.get_paths()[name]) for name in names}
-    folders |= {str(Path(os.__file__).parent), str(Path(__file__).parent.parent)}
-    return tuple(f"{folder}{os.sep}" for folder in folders)
-
-
-@lru_cache(maxsize=4096)
-def is_project_file(path: str) -> bool:
-    """Return whether a file belongs to a project: not to an installed package, Python or the engine."""
-    parts = path.replace(os.sep, "/").split("/")
-    if "site-packages" in parts or "dist-packages" in parts:
-        return False
-    return not (path.startswith(_foreign_folders()) or os.path.realpath(path).startswith(_foreign_folders()))
 
 
 def _tree(path: str, name: str) -> Tree:

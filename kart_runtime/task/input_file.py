@@ -19,7 +19,7 @@ from typing import Any, ClassVar, NamedTuple, TypeVar, get_args
 import luigi
 from luigi import task_register
 
-from kart_runtime.code.modules import is_project_file
+from kart_runtime.code.project_files import is_project_file
 from kart_runtime.errors import InputReplaced
 from kart_runtime.storage.checksum import checksum_of
 from kart_runtime.storage.codecs.file_processors import as_codec
