@@ -77,8 +77,8 @@ class InputFile(TaskOnKart[T]):
     ...         return InputFile[pd.DataFrame]("data/sales.csv")
     """
 
-    path: str = luigi.Parameter(description="path relative to the project's folder, or url")  # type: ignore[assignment]
-    root: str = luigi.Parameter(  # type: ignore[assignment]
+    path: luigi.Parameter[str] = luigi.Parameter(description="path relative to the project's folder, or url")
+    root: luigi.Parameter[str] = luigi.Parameter(
         default=find_root(), significant=False, positional=False, description="folder that the path is relative to"
     )
     processor: ClassVar[Any] = None
