@@ -162,7 +162,7 @@ class Attempt:
         token = active_run.set(run)
         suspended = False
         try:
-            locks = self.locks if task is None else redis_locks_of(task, self.locks) or self.locks
+            locks = self.locks if task is None or _asks_for_no_lock(task, self.locks) else self._locks_of(task)
             outcome = self._run_locked(task, locks) if locks.shared else self._run(task)
             # A suspended attempt goes on where it stands, except in another process, where it starts again.
             suspended = outcome.state is AttemptState.SUSPENDED and not self._is_remote
@@ -179,6 +179,9 @@ class Attempt:
             if task is not None:
                 task._kart_run = None
         return outcome
+
+    def _locks_of(self, task: TaskOnKart[Any]) -> Locks:
+        return redis_locks_of(task, self.locks) or self.locks
 
     def _run_locked(self, task: TaskOnKart[Any] | None, locks: Locks) -> Outcome:
         workspace = None if task is None else task.workspace_directory
@@ -261,7 +264,7 @@ class Attempt:
         _emit(self.task, luigi.Event.PROCESSING_TIME, self._seconds)
         self.task.on_success()
         if task is not None:
-            self.task_run.commit(task.workspace_directory)
+            self.task_run.commit()
             stored = self.task_run.stored
             task._kart_reran = True
         _emit(self.task, luigi.Event.SUCCESS)
@@ -271,6 +274,9 @@ class Attempt:
     def _check_dumped(self, task: TaskOnKart[Any], outputs: list[Any]) -> None:
         """Raise `NothingDumped` if an output was neither dumped nor written by the task itself."""
         # What was dumped is there: no store has to be asked.
+        staged = self.task_run.staged
+        if staged and len(outputs) == 1 and getattr(outputs[0], "url", None) in staged:
+            return
         written = {*(self.task_run.staged or ()), *(record.url for record in self.task_run.stored)}
         before = self._before
         missing = [
@@ -290,6 +296,13 @@ class Attempt:
         self.task_run.discard()
         stored = self.task_run.stored
         return Outcome(AttemptState.FAILED, self._started, self._seconds, seed, stored, log_files, error, trace)
+
+
+def _asks_for_no_lock(task: TaskOnKart[Any], locks: Locks) -> bool:
+    """Return whether nothing locks a task, as most tasks; asking its attributes, which luigi defines, costs more."""
+    values = vars(task)
+    lock = values.get("should_lock_run", True), values.get("redis_host", ""), values.get("redis_port", "")
+    return lock == (False, None, None) and not locks.shared
 
 
 def _remote_attempt(  # noqa: PLR0917

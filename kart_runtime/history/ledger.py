@@ -169,9 +169,8 @@ class Ledger:
                 for url, size, checksum, version in record["outputs"]
             ]
         )
-        inputs = ", ".join(
-            [f"{_quoted(url)}: {_quoted(checksum)}" for url, checksum in dict(record.get("inputs", ())).items()]
-        )
+        loaded = record.get("inputs")
+        pairs = [f"{_quoted(url)}: {_quoted(checksum)}" for url, checksum in dict(loaded).items()] if loaded else ()
         seed = record["seed"]
         return (
             f'{{"task": {_quoted(record["task"])}, "module": {_quoted(record["module"])}, '
@@ -179,7 +178,7 @@ class Ledger:
             f'"seconds": {record["seconds"]:.6f}, "seed": {"null" if seed is None else seed}, '
             f'"params": {{{params}}}, "outputs": [{outputs}], "log_files": {_list_of(record["log_files"])}, '
             f'"error": {_quoted(record["error"])}, "reason": {_quoted(record["reason"])}, '
-            f'"inputs": {{{inputs}}}, "origin": {_quoted(record.get("origin", ""))}, '
+            f'"inputs": {{{", ".join(pairs)}}}, "origin": {_quoted(record.get("origin", ""))}, '
             f'"code": "{record.get("code", "")}", "run_id": "{self.run_id}"}}\n'
         )
 

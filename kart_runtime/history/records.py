@@ -13,14 +13,13 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from kart_runtime.history.runs import list_files, runs_folder, text_of
 from kart_runtime.storage.checksum import ALGORITHM, algorithm_of, checksum_of
 from kart_runtime.storage.commit import recover
-from kart_runtime.storage.registry import store_for
+from kart_runtime.storage.registry import relative_to, store_for
 from kart_runtime.storage.stores import Stat, Store, is_remote
 from kart_runtime.storage.stores.local import LocalStore
 from kart_runtime.storage.target import OutputRecord
@@ -31,7 +30,7 @@ logger = logging.getLogger(__name__)
 _FORMAT = "kart-records-1"
 """First line of the cache; another one is ignored."""
 
-_ID_IN_NAME = re.compile(r"_([0-9a-f]{32})(?:\.[^/]*)?$")
+_ID_LENGTH = 32
 
 _BETWEEN_ITEMS, _IN_ITEM = "\x1f", "\x1e"
 
@@ -85,8 +84,8 @@ class Records:
         self._store, self._runs = runs_folder(workspace)
         self._cache_key = store_for(f"{place.log}records.txt")[1]
         self._by_id: dict[str, list[str | TaskRecord]] = {}
-        self._writers: dict[str, TaskRecord] = {}
-        """Url of an output without an id in its name to the record of its newest writer."""
+        self._fixed: dict[str, tuple[TaskRecord, OutputRecord]] = {}
+        """Url of an output without an id at the end of its name to its newest record."""
         self._definitions: dict[str, str | Mapping[str, str]] = {}
         self._contents: dict[str, tuple[str, str]] = {}
         """Url to version and checksum of a file whose content no record states for that version."""
@@ -98,6 +97,8 @@ class Records:
         self.pending: frozenset[str] = frozenset()
         """Urls of outputs that another process has begun to replace, and that do not count yet."""
         self._current: dict[str, str | None] = {}
+        self._key = ""
+        """Key of the workspace in its store, as of the last refresh."""
 
     # -- looking up --------------------------------------------------------------------------------------------------
 
@@ -125,22 +126,25 @@ class Records:
 
     def writer(self, url: str) -> TaskRecord | None:
         """Return the newest record that has an output at this url."""
-        path = self.relative(url)
-        match = _ID_IN_NAME.search(path)
-        if match is None:
-            return self._writers.get(path)
-        for record in self.named(match[1]):
-            if any(output.url == path for output in record.outputs):
-                return record
-        return self._writers.get(path)
+        written = self._written(url.removeprefix(self._base))
+        return written and written[0]
 
     def expected(self, url: str) -> OutputRecord | None:
         """Return the newest record of the content at a url; None if nothing is known about it."""
-        record = self.writer(url)
-        if record is None:
-            return None
-        path = self.relative(url)
-        return next((output for output in record.outputs if output.url == path and output.checksum), None)
+        written = self._written(url.removeprefix(self._base))
+        return written[1] if written is not None and written[1].checksum else None
+
+    def _written(self, path: str) -> tuple[TaskRecord, OutputRecord] | None:
+        start = path.rfind("_") + 1
+        entries = self._by_id.get(path[start : start + _ID_LENGTH])
+        if entries is not None:
+            for index, entry in enumerate(entries):
+                if isinstance(entry, str):
+                    entry = entries[index] = _decoded(entry)  # noqa: PLW2901 - decoded once
+                for output in entry.outputs:
+                    if output.url == path:
+                        return entry, output
+        return self._fixed.get(path)
 
     def definitions(self, code: str) -> Mapping[str, str]:
         """Return the definitions of a fingerprint: label to hash; empty if they are not known."""
@@ -163,6 +167,34 @@ class Records:
         except KeyError:
             checksum = self._current[path] = self._look(path)
             return checksum
+
+    def has_content(self, checksums: Mapping[str, str]) -> bool:
+        """Return whether what is stored at some paths has these checksums, as far as it exists."""
+        current = self._current
+        for path, checksum in checksums.items():
+            content = current[path] if path in current else self.content(path)
+            if content != checksum and content is not None:
+                return False
+        return True
+
+    def has_recorded_outputs(self, record: TaskRecord) -> bool:
+        """Return whether the outputs of a record are what it says, as far as they exist."""
+        current, base = self._current, self._key
+        for output in record.outputs:
+            path, _, checksum, version = output
+            try:
+                content = current[path]
+            except KeyError:
+                # The common case, without anything that it does not need: there is one call for each task of a plan.
+                if base and version and path[0] != "/" and ":" not in path:
+                    stat = self._store.stat(f"{base}{path}")
+                    content = checksum if stat is None or stat.version == version else self._look(path)
+                else:
+                    content = self._look(path)
+                current[path] = content
+            if checksum and content != checksum and content is not None:
+                return False
+        return True
 
     def _look(self, path: str) -> str | None:
         url = self.absolute(path)
@@ -212,14 +244,13 @@ class Records:
 
     def add(self, record: TaskRecord) -> None:
         """Add a record of this process, which is also in the file of its run."""
-        record = record._replace(
-            outputs=tuple(output._replace(url=self.relative(output.url)) for output in record.outputs),
-            inputs=record.inputs and {self.relative(url): checksum for url, checksum in record.inputs.items()},
-        )
-        self._set(record)
+        base, current = self._base, self._current
+        outputs = tuple([output._replace(url=output.url.removeprefix(base)) for output in record.outputs])
+        inputs = record.inputs and {url.removeprefix(base): checksum for url, checksum in record.inputs.items()}
+        self._set(record._replace(outputs=outputs, inputs=inputs))
         self._unsaved_bytes += 300
-        for output in record.outputs:
-            self._current.pop(output.url, None)
+        for output in outputs:
+            current.pop(output.url, None)
 
     def add_definitions(self, code: str, definitions: Mapping[str, str]) -> bool:
         """Add the definitions of a fingerprint; return whether they are new."""
@@ -241,13 +272,14 @@ class Records:
             entries.append(record)
         for output in record.outputs:
             if record.unique_id not in output.url:
-                self._writers[output.url] = record
+                self._fixed[output.url] = (record, output)
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
     def refresh(self) -> None:
         """Read what other processes have added since the last call."""
         self._current = {}
+        self._key = store_for(f"{self._base}_")[1][:-1]
         try:
             listed = None if isinstance(self._store, LocalStore) else list(self._store.list(self._runs))
             names = None if listed is None else [_name(stat) for stat in listed]
@@ -319,7 +351,7 @@ class Records:
     def _add_cached(self, line: str) -> None:
         kind, rest = line[:1], line[1:]
         if kind == "-":
-            self._by_id.setdefault(rest[:32], []).append(rest)
+            self._by_id.setdefault(rest[:_ID_LENGTH], []).append(rest)
         elif kind == "=":
             self._set(_decoded(rest))
         elif kind == "#":
@@ -375,7 +407,7 @@ _registry: dict[tuple[str, str], Records] = {}
 def records_of(workspace: str) -> Records:
     """Return the records of a workspace, one object in each process."""
     local = "://" not in workspace and not os.path.isabs(workspace)  # noqa: PTH117
-    key = (workspace, os.getcwd() if local else "")  # noqa: PTH109
+    key = (workspace, (relative_to.folder or os.getcwd()) if local else "")  # noqa: PTH109
     records = _registry.get(key)
     if records is None:
         records = _registry[key] = Records(workspace)
@@ -443,7 +475,7 @@ def _encoded(record: TaskRecord) -> str | None:
     loaded = "-" if record.inputs is None else _BETWEEN_ITEMS.join(map(_IN_ITEM.join, record.inputs.items()))
     names = (record.unique_id, record.module, record.task, record.origin, record.code, record.run_id)
     line = "\t".join((*names, _BETWEEN_ITEMS.join(items), loaded))
-    if line.count("\t") != len(names) + 1 or "\n" in line or len(record.unique_id) != 32:
+    if line.count("\t") != len(names) + 1 or "\n" in line or len(record.unique_id) != _ID_LENGTH:
         return None
     return line
 

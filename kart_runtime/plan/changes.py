@@ -95,10 +95,14 @@ class Changes:
         """Return the record of a task, written by its class; None if there is none."""
         if "_kart" not in task.__dict__:
             return None
-        kart = cast("TaskOnKart[Any]", task)
-        cls = type(task)
-        record = self.records(kart.workspace_directory).find(kart.make_unique_id(), cls.__module__)
-        return record if record is not None and record.origin == self.origin(cls) else None
+        kart, cls = cast("TaskOnKart[Any]", task), type(task)
+        workspace = kart.workspace_directory
+        records = self._records.get(workspace) or self.records(workspace)
+        record = records.find(kart._kart.unique_id or kart.make_unique_id(), cls.__module__)
+        if record is None:
+            return None
+        origin = self._origins.get(cls)
+        return record if record.origin == (self.origin(cls) if origin is None else origin) else None
 
     def pending(self, task: luigi.Task) -> frozenset[str]:
         """Return the urls in a task's workspace that another process has begun to replace."""
@@ -107,22 +111,19 @@ class Changes:
 
     def of(self, task: luigi.Task) -> Change | None:
         """Return how a task differs from the record of its output; None if it does not, or none is known."""
-        record = self.record(task)
-        if record is None or self._is_off:
+        record = None if self._is_off else self.record(task)
+        if record is None:
             return None
         records = self._records[cast("TaskOnKart[Any]", task).workspace_directory]
-        code = self.code(type(task)).fingerprint if record.code else ""
-        if code != record.code and code:
+        code = self._codes.get(type(task)) or self.code(type(task))
+        if code.fingerprint != record.code and code.fingerprint and record.code:
             names = self._changed_names(type(task), records.definitions(record.code))
             return Change(Difference.CODE, names)
-        if record.inputs:
-            content = records.content
-            for path, checksum in record.inputs.items():
-                if content(path) not in (checksum, None):
-                    return Change(Difference.INPUT, self._changed_inputs(records, record.inputs))
-        for output in record.outputs:
-            if output.checksum and records.content(output.url) not in (output.checksum, None):
-                return Change(Difference.OUTPUT, f"{output.url} is not what the task wrote")
+        if record.inputs and not records.has_content(record.inputs):
+            return Change(Difference.INPUT, self._changed_inputs(records, record.inputs))
+        if not records.has_recorded_outputs(record):
+            changed_outputs = {output.url: output.checksum for output in record.outputs if output.checksum}
+            return Change(Difference.OUTPUT, self._changed_inputs(records, changed_outputs))
         return None
 
     def has_same_inputs(self, task: luigi.Task) -> bool:
@@ -130,8 +131,7 @@ class Changes:
         record = self.record(task)
         if record is None or record.inputs is None:
             return False
-        content = self._records[cast("TaskOnKart[Any]", task).workspace_directory].content
-        return all(content(path) in (checksum, None) for path, checksum in record.inputs.items())
+        return self._records[cast("TaskOnKart[Any]", task).workspace_directory].has_content(record.inputs)
 
     def input_change(self, task: luigi.Task) -> str:
         """Return the inputs of a task that have changed, as text."""

@@ -6,6 +6,7 @@ xxh3_128 hashes about 10 GB a second, several times faster than a disk writes, s
 from __future__ import annotations
 
 import io
+import os
 from typing import Any, BinaryIO
 
 ALGORITHM = "xxh3_128"
@@ -15,6 +16,9 @@ _BLOCK = 1 << 18
 """Bytes to write and hash at a time: what has just been written is still in the processor's cache, which makes hashing
 several times cheaper."""
 
+
+_FIRST = 1 << 16
+"""Bytes to read at first."""
 
 _SMALL = 1 << 20
 """Bytes of a file that is read into memory at once."""
@@ -94,17 +98,17 @@ def measured(file: BinaryIO, algorithm: str = "") -> tuple[BinaryIO, int, str]:
     A small file is read once, into memory; in a large one reading starts again.
     """
     algorithm = algorithm or ALGORITHM
-    data = file.read(_SMALL + 1)
-    hasher = _new_hash(algorithm)
-    hasher.update(data)
-    if len(data) <= _SMALL:
-        return io.BytesIO(data), len(data), f"{algorithm}:{hasher.hexdigest()}"
-    size = len(data)
-    while block := file.read(_BLOCK):
-        size += len(block)
-        hasher.update(block)
+    size = file.seek(0, os.SEEK_END)
     file.seek(0)
-    return file, size, f"{algorithm}:{hasher.hexdigest()}"
+    if size <= _SMALL:
+        data = file.read()
+        hasher = _new_hash(algorithm)
+        hasher.update(data)
+        return io.BytesIO(data), len(data), f"{algorithm}:{hasher.hexdigest()}"
+    checksum = checksum_of(file, algorithm)
+    size = file.tell()
+    file.seek(0)
+    return file, size, checksum
 
 
 def algorithm_of(checksum: str) -> str:

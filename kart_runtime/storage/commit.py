@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from kart_runtime.storage.checksum import algorithm_of, checksum_of
 from kart_runtime.storage.registry import split_url, store_for
-from kart_runtime.storage.staging import OutputRecord, StagedWrite
+from kart_runtime.storage.staging import StagedWrite
 from kart_runtime.storage.stores import Conditional, is_remote, put
 from kart_runtime.storage.stores.local import TEMPORARY_PREFIX, LocalStore
 from kart_runtime.storage.workspace import Workspace
@@ -37,20 +37,11 @@ LEASE_SECONDS = 60.0
 _numbers = itertools.count()
 
 
-def commit(writes: Sequence[StagedWrite], workspace: str) -> tuple[OutputRecord, ...]:
-    """Make the outputs of a run visible, all or none, and return their records.
+def commit(writes: Sequence[StagedWrite], workspace: str) -> None:
+    """Make several outputs of a run visible, all or none.
 
     If it raises, either nothing is visible, or the outputs do not make a complete set.
     """
-    if len(writes) > 1:
-        _commit_several(writes, workspace)
-    else:
-        for write in writes:
-            write.commit()
-    return tuple(write.record() for write in writes)
-
-
-def _commit_several(writes: Sequence[StagedWrite], workspace: str) -> None:
     recover(workspace)  # what another process has left must not be finished after this
     entries = [_entry_of(write, workspace) for write in writes]
     if not any(entry.replaces or not entry.temporary for entry in entries):

@@ -67,13 +67,14 @@ class Writer(Protocol):
 class StagedWrite:
     """One value that is written and not visible; `cache` is called with `entry` when it is, with None if it may be."""
 
-    __slots__ = ("cache", "checksum", "entry", "key", "modified", "size", "store", "url", "writer")
+    __slots__ = ("_modified", "_record", "cache", "checksum", "entry", "key", "size", "store", "url", "writer")
 
     def __init__(self, url: str, store: Any, key: str, writer: Writer) -> None:
         self.url, self.store, self.key, self.writer = url, store, key, writer
         self.size = 0
         self.checksum = ""
-        self.modified = time.time()
+        self._modified = 0.0
+        self._record: OutputRecord | None = None
         self.entry: Any = None
         self.cache: Callable[[Any], None] | None = None
 
@@ -94,11 +95,15 @@ class StagedWrite:
 
     def stat(self) -> Stat:
         """Return size and time of the value, as if it were stored."""
-        return Stat(self.key, self.size, self.modified, self.writer.version)
+        self._modified = self._modified or time.time()
+        return Stat(self.key, self.size, self._modified, self.writer.version)
 
     def record(self) -> OutputRecord:
         """Return the record; the version of an object is known only after the commit."""
-        return OutputRecord(self.url, self.size, self.checksum, self.writer.version)
+        version, record = self.writer.version, self._record
+        if record is None or record.version != version:
+            record = self._record = OutputRecord(self.url, self.size, self.checksum, version)
+        return record
 
 
 class Run(Protocol):

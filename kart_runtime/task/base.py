@@ -21,7 +21,7 @@ from kart_runtime.storage.codecs.archive import Archive
 from kart_runtime.storage.codecs.large_frames import LargeDataFrameProcessor
 from kart_runtime.storage.codecs.libraries import library_of
 from kart_runtime.storage.codecs.losses import dumping
-from kart_runtime.storage.staging import running
+from kart_runtime.storage.staging import active_run
 from kart_runtime.storage.target import Target, make_target, path_of
 from kart_runtime.storage.workspace import Workspace
 from kart_runtime.task import column_types, identity, loading, schemas
@@ -474,15 +474,18 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
         target = loading.output_target(self, target)
         # targets in memory, and those of users, accept only the value
         labels = labels_of(self, custom_labels) if getattr(target, "supports_labels", False) else None
-        token = dumping.set(type(self).__name__)
+        named = dumping.set(type(self).__name__)
+        # In a thread that run() has started, the run has to be made known.
+        token = None if run is None or active_run.get() is run else active_run.set(run)
         try:
             if run is not None and run.may_commit is not None and run.staged is None and isinstance(target, Target):
                 stored = target.dump(obj, labels, run.may_commit)
             else:
-                with running(run):  # this may be a thread that run() has started
-                    stored = target.dump(obj) if labels is None else target.dump(obj, labels)
+                stored = target.dump(obj) if labels is None else target.dump(obj, labels)
         finally:
-            dumping.reset(token)
+            if token is not None:
+                active_run.reset(token)
+            dumping.reset(named)
         if run is not None and stored is not None and not (run.staged and stored.url in run.staged):
             run.stored += (stored,)
 
@@ -573,7 +576,7 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
 
     def make_task_instance_dictionary(self) -> dict[str, Any]:
         """Return the tasks held as parameters, by name."""
-        return {name: value for name, value in vars(self).items() if _is_tasks(value)}
+        return {name: value for name, value in vars(self).items() if type(value) not in _PLAIN and _is_tasks(value)}
 
 
 def kart_task(task: luigi.Task) -> TaskOnKart[Any] | None:
@@ -598,6 +601,10 @@ def _rebuilt(cls: Any, values: dict[str, Any], overrides: ActiveOverrides | None
         return cls(**values)
     with using_overrides(overrides):
         return cls(**values)
+
+
+_PLAIN = frozenset({str, int, float, bool, type(None), dict})
+"""Types of most attributes of a task, which are asked before luigi's abstract class, whose isinstance() is slow."""
 
 
 def _is_tasks(value: Any) -> bool:

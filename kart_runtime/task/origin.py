@@ -17,6 +17,7 @@ import luigi
 
 from kart_runtime.code import code_of
 from kart_runtime.history.records import Records, records_of
+from kart_runtime.storage.registry import relative_to
 from kart_runtime.storage.target import OutputRecord
 from kart_runtime.task import identity
 from kart_runtime.task.nested import iter_flat
@@ -58,15 +59,20 @@ def _plain(cell: Any) -> str:
 class RecordedOutputs:
     """What runs have recorded of the outputs in a workspace, read when it is first asked for."""
 
-    __slots__ = ("_workspace",)
+    __slots__ = ("_folder", "_records", "_workspace")
 
     def __init__(self, workspace: str) -> None:
         self._workspace = workspace
+        self._folder: str | None = None
+        self._records: Records | None = None
 
     def expected(self, url: str) -> OutputRecord | None:
         """Return the newest record of an output."""
-        records = records_of(self._workspace)
-        records.load()
+        folder, records = relative_to.folder, self._records
+        if records is None or folder is None or folder is not self._folder:  # in a build, the folder stays
+            records = self._records = records_of(self._workspace)
+            self._folder = folder
+            records.load()
         return records.expected(url)
 
     def refresh(self) -> None:

@@ -56,12 +56,17 @@ class TaskRun:
     expected: Mapping[str, OutputRecord] = field(default_factory=dict)
     checks_types: bool = True
 
-    def commit(self, workspace: str) -> None:
+    def commit(self) -> None:
         """Make everything that has been dumped visible, all or nothing."""
         if self.may_commit is not None:
             self.may_commit()
         if self.staged:
-            self.stored += commit(tuple(self.staged.values()), workspace)
+            writes = list(self.staged.values())
+            if len(writes) > 1:
+                commit(writes, self.task.workspace_directory)
+            else:
+                writes[0].commit()
+            self.stored += tuple([write.record() for write in writes])
             self.staged.clear()
 
     def discard(self) -> None:

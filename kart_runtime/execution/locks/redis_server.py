@@ -165,16 +165,16 @@ def redis_locks_of(task: Any, of_build: Any = None) -> RedisLocks | None:
     task's `redis_timeout`. A missing host or port, or a time-out that is not positive, is a `ConfigError`: no task is
     silently left unlocked.
     """
-    family = task.get_task_family()
     url, key = (of_build.url, of_build.key) if isinstance(of_build, RedisLocks) else (None, "")
     if task.redis_host is not None or task.redis_port is not None:
-        url, key = _url_of(task), f"{family}.redis_host"
+        url, key = _url_of(task), f"{task.get_task_family()}.redis_host"
     if url is None:
         if task.should_lock_run and not getattr(of_build, "shared", False):
             _url_of(task)  # raises: one of both is missing
         return None
     if task.redis_timeout <= 0:
-        raise ConfigError("a lock needs a positive time-out", key=f"{family}.redis_timeout", expected="seconds above 0")
+        key = f"{task.get_task_family()}.redis_timeout"
+        raise ConfigError("a lock needs a positive time-out", key=key, expected="seconds above 0")
     return RedisLocks(url, task.workspace_directory, task.redis_timeout, key)
 
 

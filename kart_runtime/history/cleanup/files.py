@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from kart_runtime.history.cleanup.local_files import is_stale_temp_file, walk
+from kart_runtime.storage.commit import pending_temporaries
 from kart_runtime.storage.registry import split_url, store_for
 from kart_runtime.storage.stores import Stat
 from kart_runtime.storage.stores.local import LocalStore
@@ -138,7 +139,9 @@ class _LocalFiles:
         return {place: status for place in places if (status := _lstat(place)) is not None}
 
     def stale_temp_files(self) -> dict[str, Stat]:
-        return self.stats([path for path, name in walk(self.key) if is_stale_temp_file(path, name)])
+        pending = pending_temporaries(self.workspace)
+        stale = [path for path, name in walk(self.key) if is_stale_temp_file(path, name) and name not in pending]
+        return self.stats(stale)
 
     def delete(self, places: Sequence[str]) -> dict[str, str]:
         failed = {}

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import kart_runtime.gokart.tree.task_info
 from kart_runtime import BuildFailed, TaskOnKart, build
 from kart_runtime.history.ledger import Ledger, LogFiles, module_versions, new_run_id
 from kart_runtime.history.runs import RunRecord, read_records
@@ -81,6 +82,24 @@ def test_an_empty_log_file_was_begun_by_a_process_that_died(tmp_path):
     assert files.read("task_log") is None
     files.write("task_log", b"")
     assert files.read("task_log") is None
+
+
+@pytest.mark.parametrize("data", [b"no pickle", b"\x80\x05\x95", b"cnowhere\nname\n.", b"\x80\x05K\x01."])
+def test_a_damaged_log_file_ends_nothing(data, caplog):
+    class Logged(TaskOnKart[int]):
+        def run(self):
+            self.dump(1)
+
+    build(Logged())
+    files = Logged()._log_files()
+    Logged().task_log.clear()  # that of the run in this process
+    for kind in ("task_log", "task_params"):
+        Path(files.url(kind)).write_bytes(data)
+    Path(files.url("processing_time")).write_bytes(data[:5])
+    assert (Logged().get_task_log(), Logged().get_task_params()) == ({}, {})
+    assert Logged().get_processing_time() == "unknown" or data.endswith(b"K\x01.")
+    kart_runtime.gokart.tree.task_info.make_task_info_as_tree_str(Logged())
+    assert "log file that cannot be read" in caplog.text or data.endswith(b"K\x01.")
 
 
 def test_a_run_starts_with_versions_host_and_command(tmp_path, monkeypatch):

@@ -26,3 +26,5 @@ def test_needed_and_hidden_files_and_links_stay(tmp_path):
     Path("w/link.pkl").symlink_to("old.pkl")
     root = str(tmp_path / "w")
     assert list(unneeded_files(root, {f"{root}/needed.pkl"})) == [f"{root}/old.pkl"]
+    put("w/log/runs/x.commit.json")  # whoever comes next needs it
+    assert list(unneeded_files(root, {f"{root}/needed.pkl"})) == [f"{root}/old.pkl"]

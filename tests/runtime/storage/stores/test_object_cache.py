@@ -185,6 +185,19 @@ def test_a_file_that_is_not_whole_is_not_used(cached):
     assert cached.answers() == [200, 304]
 
 
+def test_a_file_whose_bytes_have_changed_is_downloaded_anew(cached):
+    cached.write("x", b"value" * 1000)
+    cached.read()
+    (path,) = cached.files()
+    data = bytearray(path.read_bytes())
+    data[2000] ^= 1
+    path.write_bytes(data)
+    cached.proxy.reset()
+    for _ in range(2):
+        assert cached.read() == b"value" * 1000
+    assert cached.answers() == [200, 304]
+
+
 def test_what_a_process_that_died_has_left_is_removed(cached):
     cached.write("x", b"old")
     cached.read()
