@@ -28,6 +28,9 @@ _IDLE_BASES = frozenset({"object", "Generic", "Protocol", "abc.ABC", "ABC"})
 
 _LAST = 1 << 30
 
+_EDITED = "(edited after it was imported)"
+"""Makes a fingerprint unlike that of the file, since it is not the code in the file that runs."""
+
 
 class _Target(NamedTuple):
     """What a name stands for: a definition (`name`), a module as a whole, or something of a library (`text`)."""
@@ -124,6 +127,8 @@ class _Walk:
             self.queue.append((module, label, place, unit))
 
     def _step(self, module: Module, label: str, place: int, unit: Unit) -> None:
+        if module.was_edited:
+            self.found[f"{module.label}: {_EDITED}"] = [(0, hash_of(_EDITED))]
         targets: set[str] = set()
         for chain in unit.uses:
             for target in self.lookup(module, chain):

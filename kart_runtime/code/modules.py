@@ -11,7 +11,6 @@ import linecache
 import marshal
 import os
 import sys
-import sysconfig
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -21,6 +20,7 @@ from typing import Any, NamedTuple
 
 import xxhash
 
+from kart_runtime.code.project_files import is_project_file
 from kart_runtime.code.scan import IMPORT, Chain, Import
 from kart_runtime.code.syntax import ClassHeader, LocalClass, Tree, Unit, parse
 
@@ -43,6 +43,7 @@ class Module:
         self.binding: dict[str, list[tuple[int, Unit]]] = {}
         self.changing: dict[str, list[tuple[int, Unit]]] = {}
         self.changing_later: set[str] = set()
+        self.was_edited = False  # since it was imported: the code that runs is not the one in the file
         for place, unit in enumerate(tree.units):
             for bound in unit.binds:
                 self.binding.setdefault(bound, []).append((place, unit))
@@ -116,9 +117,6 @@ class Place(NamedTuple):
     """Folders of a package."""
 
 
-_modules: dict[str, tuple[Any, Module]] = {}
-
-
 class _Parsed(NamedTuple):
     """Definitions of a file as it was read."""
 
@@ -131,20 +129,52 @@ class _Parsed(NamedTuple):
 
 
 _trees: dict[str, _Parsed] = {}
+_modules: dict[str, tuple[Tree, Module]] = {}
+_loaded: dict[str, tuple[Any, Any, Module | None]] = {}
+"""By name, what was found for a loaded module: its source as it was then, until it is imported or loaded again."""
 
 
 def find_module(name: str, root: str = "") -> Module | None:
     """Return a module of the project, or None if it is another's or has no source; `root` is the project's anyway."""
     top = name.partition(".")[0]
-    if top in ENGINE or (place := place_of(name)) is None:
+    if top in ENGINE:
         return None
-    if top != root and not is_project_file(place.path or f"{next(iter(place.folders or ()), '')}/"):
+    loaded = sys.modules.get(name)
+    if loaded is None:
+        return _find_module(name, top == root)
+    spec = getattr(loaded, "__spec__", None)
+    known = _loaded.get(name)
+    if known is None or known[0] is not loaded or known[1] is not spec or (known[2] is None and top == root):
+        known = _loaded[name] = (loaded, spec, _find_module(name, top == root))
+        if known[2] is not None:
+            known[2].was_edited = _was_edited(spec)
+    return known[2]
+
+
+def _find_module(name: str, is_own: bool) -> Module | None:
+    place = place_of(name)
+    if place is None or not (is_own or is_project_file(place.path or f"{next(iter(place.folders or ()), '')}/")):
         return None
     tree = _tree(place.path, name) if place.path else EMPTY
     known = _modules.get(name)
-    if known is None or known[0] is not tree:
+    if known is None or known[0] is not tree or known[1].was_edited:
         known = _modules[name] = (tree, _module(name, place, tree))
     return known[1]
+
+
+def _was_edited(spec: Any) -> bool:
+    """Return whether a file has changed since it was imported, by what Python noted of it when it compiled it."""
+    if getattr(spec, "cached", None) is None or spec.origin is None or sys.dont_write_bytecode:
+        return False
+    try:
+        with Path(spec.cached).open("rb") as file:
+            head = file.read(16)
+        status = Path(spec.origin).stat()
+    except OSError:
+        return False
+    noted = int.from_bytes(head[8:12], "little"), int.from_bytes(head[12:16], "little")
+    current = int(status.st_mtime) & 0xFFFFFFFF, status.st_size & 0xFFFFFFFF
+    return head[4:8] == bytes(4) and noted != current and os.access(Path(spec.cached).parent, os.W_OK)
 
 
 def _module(name: str, place: Place, tree: Tree) -> Module:
@@ -204,23 +234,6 @@ def _place_of_unloaded(name: str, _path: tuple[str, ...]) -> Place | None:
             path = _absolute(spec.origin) if is_file and spec.origin else ""
             return Place(path, None if inside is None else list(inside))
     return None
-
-
-@lru_cache(maxsize=1)
-def _foreign_folders() -> tuple[str, ...]:
-    names = ("stdlib", "platstdlib", "purelib", "platlib")
-    folders = {os.path.realpath(sysconfig.get_paths()[name]) for name in names}
-    folders |= {str(Path(os.__file__).parent), str(Path(__file__).parent.parent)}
-    return tuple(f"{folder}{os.sep}" for folder in folders)
-
-
-@lru_cache(maxsize=4096)
-def is_project_file(path: str) -> bool:
-    """Return whether a file belongs to a project: not to an installed package, Python or the engine."""
-    parts = path.replace(os.sep, "/").split("/")
-    if "site-packages" in parts or "dist-packages" in parts:
-        return False
-    return not (path.startswith(_foreign_folders()) or os.path.realpath(path).startswith(_foreign_folders()))
 
 
 def _tree(path: str, name: str) -> Tree:

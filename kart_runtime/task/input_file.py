@@ -19,7 +19,7 @@ from typing import Any, ClassVar, NamedTuple, TypeVar, get_args
 import luigi
 from luigi import task_register
 
-from kart_runtime.code.modules import is_project_file
+from kart_runtime.code.project_files import is_project_file
 from kart_runtime.errors import InputReplaced
 from kart_runtime.storage.checksum import checksum_of
 from kart_runtime.storage.codecs.file_processors import as_codec
@@ -77,8 +77,8 @@ class InputFile(TaskOnKart[T]):
     ...         return InputFile[pd.DataFrame]("data/sales.csv")
     """
 
-    path: str = luigi.Parameter(description="path relative to the project's folder, or url")  # type: ignore[assignment]
-    root: str = luigi.Parameter(  # type: ignore[assignment]
+    path: luigi.Parameter[str] = luigi.Parameter(description="path relative to the project's folder, or url")
+    root: luigi.Parameter[str] = luigi.Parameter(
         default=find_root(), significant=False, positional=False, description="folder that the path is relative to"
     )
     processor: ClassVar[Any] = None

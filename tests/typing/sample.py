@@ -1,11 +1,12 @@
 """A user's pipeline, checked by mypy --strict and pyright without a plugin; never run."""
 
+from collections.abc import Sequence
 from typing import assert_type
 
 import luigi
 import pandas as pd
 
-from kart_runtime import ListTaskInstanceParameter, TaskInstanceParameter, TaskOnKart, build
+from kart_runtime import InputFile, ListTaskInstanceParameter, TaskInstanceParameter, TaskOnKart, build
 
 
 class Load(TaskOnKart[pd.DataFrame]):
@@ -42,3 +43,24 @@ assert_type(build(Count(data=Load())), int)
 assert_type(build(Load(rows=2)), pd.DataFrame)
 Load(rows="3")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Load(row=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+class Sales(InputFile[pd.DataFrame]):
+    """A file with a name."""
+
+    path: luigi.Parameter[str] = luigi.Parameter(default="data/sales.csv")
+
+
+class Revenue(TaskOnKart[float]):
+    """A task that reads files."""
+
+    def requires(self) -> Sequence[TaskOnKart[pd.DataFrame]]:
+        """Require files."""
+        return [Sales(), InputFile[pd.DataFrame](path="data/more.csv")]
+
+    def run(self) -> None:
+        """Load what they declare."""
+        assert_type(self.load(Sales()), pd.DataFrame)
+        assert_type(self.load(InputFile[pd.DataFrame](path="data/more.csv")), pd.DataFrame)
+        assert_type(Sales().path, str)
+        self.dump(1.0)

@@ -42,3 +42,48 @@ def test_a_question_changes_nothing(small_project, kart, command):
     before = files_of(root)
     assert kart(command).code == 0
     assert files_of(root) == before
+
+
+def test_an_input_file_is_relative_to_the_project_and_its_path_is_configured(
+    small_project, kart, tmp_path, monkeypatch
+):
+    root = small_project(
+        {
+            "src/PKG/tasks/numbers.py": """
+                from kart_runtime import InputFile, TaskOnKart
+                import luigi
+
+                class Rows(InputFile[list[int]]):
+                    path = luigi.Parameter(default="data/rows.json")
+
+                class Numbers(TaskOnKart[int]):
+                    def requires(self):
+                        return Rows()
+                    def run(self):
+                        self.dump(sum(self.load()))
+
+                class Total(Numbers):
+                    pass
+                """,
+            "conf/base/tasks/numbers.yaml": "Rows:\n  path: data/more.json\n",
+            "data/rows.json": "[1]",
+            "data/more.json": "[2]",
+        }
+    )
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert kart("run", "Numbers", "--project", str(root)).code == 0
+    here = kart("plan", "Numbers", "--project", str(root)).lines
+    assert [line.split()[:2] for line in here[:2]] == [["skip", "Rows"], ["skip", "Numbers"]]
+    monkeypatch.chdir(root)
+    assert kart("plan", "Numbers").lines[0] == here[0]
+    (root / "data/rows.json").write_text("[3]")
+    assert kart("plan", "Numbers").lines[1].startswith("skip"), "it is not the file that is configured"
+    (root / "data/more.json").write_text("[3]")
+    assert kart("plan", "Numbers").lines[1].startswith("run")
+    assert kart("clean", "Rows", "--yes").code == 0
+    assert (root / "data/more.json").exists()
+    (root / "data/more.json").unlink()
+    typed = kart("plan", "Numbers")
+    assert re.match(r"missing  Rows  .* external input not found: /.*/data/more.json", typed.lines[0])

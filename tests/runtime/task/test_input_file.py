@@ -1,0 +1,253 @@
+"""Files from outside: their content is their identity, wherever the project is and wherever it is run from."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import luigi
+import pandas as pd
+import polars as pl
+import pytest
+
+from kart_runtime import InputFile, ListTaskInstanceParameter, TaskInstanceParameter, TaskOnKart, build
+from kart_runtime.errors import BuildFailed, InputReplaced, ObjectCorrupt
+from kart_runtime.task import input_file
+from tests.runtime.execution.executors import dask_clusters
+
+CONTENT = "a,b\n1,2\n3,4\n"
+LONG_AGO = 1_500_000_000
+
+
+def settled(path: Path, text: str = CONTENT) -> Path:
+    """Write a file that has not changed for long."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    os.utime(path, (LONG_AGO, LONG_AGO))
+    return path
+
+
+class Sum(TaskOnKart[int]):
+    path: str = luigi.Parameter()
+
+    def requires(self):
+        return InputFile[pd.DataFrame](self.path)
+
+    def run(self):
+        self.dump(int(self.load(InputFile[pd.DataFrame](self.path)).a.sum()))
+
+
+class SumOf(TaskOnKart[int]):
+    file = TaskInstanceParameter()
+
+    def run(self):
+        self.dump(int(self.load(self.file).a.sum()))
+
+
+class Sums(TaskOnKart[list]):
+    files = ListTaskInstanceParameter()
+
+    def run(self):
+        self.dump([int(frame.a.sum()) for frame in self.load("files")])
+
+
+def unique_id(folder: Path, path: str = "data/x.csv") -> str:
+    return InputFile(path, root=str(folder)).make_unique_id()
+
+
+def test_the_id_is_that_of_path_and_content(tmp_path):
+    settled(tmp_path / "one/data/x.csv")
+    settled(tmp_path / "two/data/x.csv")
+    settled(tmp_path / "two/data/y.csv")
+    settled(tmp_path / "three/data/x.csv", CONTENT.replace("1", "9"))
+    assert unique_id(tmp_path / "one") == unique_id(tmp_path / "two"), "the project was moved"
+    assert unique_id(tmp_path / "one") != unique_id(tmp_path / "three"), "another content of the same size"
+    assert unique_id(tmp_path / "two") != unique_id(tmp_path / "two", "data/y.csv"), "another path"
+
+
+def test_the_value_is_read_by_the_suffix_and_the_declared_type(tmp_path):
+    path = str(settled(tmp_path / "x.csv"))
+
+    class Polars(InputFile[pl.DataFrame]):
+        pass
+
+    class Text(InputFile[str]):
+        class processor:  # of gokart's kind
+            format = staticmethod(lambda: None)
+            load = staticmethod(lambda file: file.read())
+
+    assert InputFile(path).output().load().equals(pd.DataFrame({"a": [1, 3], "b": [2, 4]}))
+    assert isinstance(InputFile[pd.DataFrame](path).output().load(), pd.DataFrame)
+    assert isinstance(Polars(path).output().load(), pl.DataFrame)
+    assert isinstance(InputFile[pl.DataFrame](path).output().load(), pl.DataFrame)
+
+
+@pytest.mark.parametrize("make", [Sum, lambda path: SumOf(file=InputFile(path))], ids=["requires()", "parameter"])
+def test_a_build_in_the_same_process_notices_another_content(tmp_path, make):
+    path = settled(tmp_path / "x.csv")
+    task = make(str(path))
+    before = task.make_unique_id()
+    assert build(task) == 4
+    path.write_text(CONTENT.replace("1", "9"))
+    assert build(task) == 12, "the task object of the first build"
+    assert build(make(str(path))) == 12
+    assert task.make_unique_id() == make(str(path)).make_unique_id() != before
+    settled(path)
+    assert build(make(str(path))) == 4
+    assert task.make_unique_id() == before
+
+
+def test_equal_content_is_the_same_file(tmp_path):
+    path = settled(tmp_path / "x.csv")
+    assert build(Sum(str(path))) == 4
+    before = Sum(str(path)).make_unique_id()
+    path.unlink()
+    path.write_text(CONTENT)
+    events = []
+    build(Sum(str(path)), on_event=events.append)
+    assert events[-1].summary.ran == 0
+    assert Sum(str(path)).make_unique_id() == before
+
+
+def test_an_unchanged_file_is_read_once(tmp_path, monkeypatch):
+    path = settled(tmp_path / "x.csv")
+    read = []
+    checksum_of = input_file.checksum_of
+    monkeypatch.setattr(input_file, "checksum_of", lambda file: read.append(1) or checksum_of(file))
+    for _ in range(3):
+        build([Sum(str(path)), SumOf(file=InputFile(str(path)))])
+    assert len(read) == 1
+
+
+def test_other_processes_do_not_read_a_large_file_again(tmp_path, monkeypatch):
+    path = settled(tmp_path / "x.csv")
+    monkeypatch.setattr(input_file, "LARGE", 1)
+    before = unique_id(tmp_path, "x.csv")
+    code = (
+        "import sys; from kart_runtime.task import input_file as f; f.LARGE = 1; f.checksum_of = None\n"
+        "print(f.InputFile('x.csv', root=sys.argv[1]).make_unique_id())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == before
+    path.write_text(CONTENT.replace("1", "9"))
+    assert unique_id(tmp_path, "x.csv") == before, "until the next build, everything belongs to one content"
+
+
+def test_a_missing_file_is_named_with_its_full_path(tmp_path):
+    with pytest.raises(BuildFailed) as raised:
+        build(SumOf(file=InputFile("data/x.csv", root=str(tmp_path))))
+    assert "external input not found: InputFile" in str(raised.value)
+    assert f"{tmp_path}/data/x.csv does not exist" in str(raised.value)
+    settled(tmp_path / "data/x.csv")
+    assert build(SumOf(file=InputFile("data/x.csv", root=str(tmp_path)))) == 4
+
+
+def test_a_later_change_of_the_current_folder_does_not_matter(tmp_path):
+    settled(tmp_path / "data/x.csv")
+    settled(tmp_path / "elsewhere/data/x.csv", "a\n7\n")
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os\nfrom kart_runtime import InputFile\nos.chdir('elsewhere')\n"
+        "file = InputFile('data/x.csv')\nprint(file.url, file.make_unique_id())"
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, "-W", "ignore", str(script)], cwd=folder, capture_output=True, text=True, check=True
+        ).stdout
+        for folder in (tmp_path,)
+    }
+    assert found == {f"{tmp_path}/data/x.csv {unique_id(tmp_path)}\n"}
+
+
+def test_the_folder_of_a_project_is_found_from_a_script_in_it(tmp_path, monkeypatch):
+    (tmp_path / "pyproject.toml").write_text('[tool.kart]\npackage = "p"\n')
+    (tmp_path / "scripts").mkdir()
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / "scripts" / "x.py")])
+    assert input_file.find_root() == str(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["pytest"])
+    monkeypatch.chdir(tmp_path / "scripts")
+    assert input_file.find_root() == str(tmp_path)
+    (tmp_path / "pyproject.toml").unlink()
+    assert input_file.find_root() == str(tmp_path / "scripts")
+
+
+def test_a_file_that_is_replaced_while_the_build_runs_is_refused(tmp_path):
+    path = settled(tmp_path / "x.csv")
+
+    class Replace(TaskOnKart[int]):
+        def run(self):
+            path.write_text(CONTENT.replace("1", "9"))
+            self.dump(1)
+
+    class After(TaskOnKart[int]):
+        def requires(self):
+            return [Replace(), InputFile(str(path))]
+
+        def run(self):
+            self.load()
+            self.dump(1)
+
+    with pytest.raises(BuildFailed) as raised:
+        build(After())
+    error = next(iter(raised.value.causes.values()))
+    assert isinstance(error, InputReplaced)
+    assert str(path) in str(error)
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+def test_it_is_never_deleted(tmp_path):
+    path = settled(tmp_path / "x.csv")
+    assert InputFile(str(path)).output().remove() is False
+    assert path.read_text() == CONTENT
+
+
+def test_a_broken_file_is_named(tmp_path):
+    path = settled(tmp_path / "x.json", "{")
+    with pytest.raises(ObjectCorrupt, match=r"x\.json"):
+        InputFile(str(path)).output().load()
+
+
+def test_several_files(tmp_path):
+    files = tuple(InputFile(str(settled(tmp_path / f"{n}.csv", f"a\n{n}\n"))) for n in (1, 2))
+    assert build(Sums(files=files)) == [1, 2]
+
+
+@pytest.fixture(params=["threads", "processes", "dask"])
+def executor(request, tmp_path):
+    if request.param == "dask":
+        with dask_clusters.cluster(tmp_path / "cluster") as found:
+            yield {"executor": "dask", "address": found.address}
+    else:
+        yield {"executor": request.param, "workers": 2}
+
+
+def test_workers_compute_with_the_ids_of_the_plan(tmp_path, executor):
+    paths = [str(settled(tmp_path / f"{n}.csv", f"a\n{n}\n")) for n in range(3)]
+    tasks = [Sum(path) for path in paths] + [SumOf(file=InputFile(path)) for path in paths]
+    assert build(tasks, **executor) == [0, 1, 2, 0, 1, 2]
+    settled(Path(paths[0]), "a\n10\n")
+    assert build(tasks, **executor) == [10, 1, 2, 10, 1, 2]
+
+
+def test_objects_have_the_version_of_their_store(bucket):
+    from kart_runtime.storage.registry import store_for
+
+    def write(text: str) -> None:
+        store, key = store_for(url)
+        with store.write(key) as file:
+            file.write(text.encode())
+
+    url = f"{bucket.url}/data/x.csv"
+    write(CONTENT)
+    before = Sum(url).make_unique_id()
+    assert build(Sum(url)) == 4
+    assert build(Sum(url)) == 4
+    assert Sum(url).make_unique_id() == before
+    write(CONTENT.replace("1", "9"))
+    assert build(Sum(url)) == 12
+    assert Sum(url).make_unique_id() != before
