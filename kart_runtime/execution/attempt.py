@@ -176,6 +176,7 @@ class Attempt:
             active_run.reset(token)
             if not suspended:
                 run.discard()
+                run.staged = None  # a thread that still goes on stores at once
             if task is not None:
                 task._kart_run = None
         return outcome
@@ -263,8 +264,8 @@ class Attempt:
             seed, log_files = self._logs.seed, self._logs.written
         _emit(self.task, luigi.Event.PROCESSING_TIME, self._seconds)
         self.task.on_success()
+        self.task_run.commit()
         if task is not None:
-            self.task_run.commit()
             stored = self.task_run.stored
             task._kart_reran = True
         _emit(self.task, luigi.Event.SUCCESS)

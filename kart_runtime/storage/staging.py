@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, BinaryIO, NamedTuple, Protocol, cast
+from typing import Any, BinaryIO, ClassVar, NamedTuple, Protocol, cast
 
 from kart_runtime.storage.stores import Stat, Store
 from kart_runtime.storage.stores.upload import PART, ObjectWriter
+from kart_runtime.storage.system import after_fork
 
 
 class OutputRecord(NamedTuple):
@@ -110,13 +111,33 @@ class Run(Protocol):
     """The state of a run, as far as targets need it.
 
     `staged` holds the writes that wait for the commit, by url; None if each is committed at once. `loaded` holds the
-    checksums of what was loaded, by url. `expected` are records that the store may not show yet.
+    checksums of what was loaded, by url. `expected` are records that the store may not show yet. `process` stands for
+    the process of the run: what `run()` dumps in one that it has forked is committed at once.
     """
 
     task: Any
+    process: object
     staged: dict[str, StagedWrite] | None
     loaded: dict[str, str]
     expected: Mapping[str, OutputRecord]
+
+
+class _Process:
+    """Holds an object that stands for this process."""
+
+    token: ClassVar[object] = object()
+
+    @classmethod
+    def begin(cls) -> None:
+        cls.token = object()
+
+
+after_fork(_Process.begin)
+
+
+def this_process() -> object:
+    """Return an object that stands for this process; a forked one has another."""
+    return _Process.token
 
 
 active_run: ContextVar[Run | None] = ContextVar("active_run", default=None)

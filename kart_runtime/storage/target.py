@@ -22,7 +22,7 @@ from kart_runtime.storage.codecs.file_processors import as_codec
 from kart_runtime.storage.codecs.frames import Feather
 from kart_runtime.storage.registry import codec_for, inner_path, store_for
 from kart_runtime.storage.staging import OutputRecord as OutputRecord  # noqa: PLC0414 - a part of dump()
-from kart_runtime.storage.staging import Run, StagedWrite, active_run, writer_for
+from kart_runtime.storage.staging import Run, StagedWrite, active_run, this_process, writer_for
 from kart_runtime.storage.stores import Stat, Store, is_remote
 from kart_runtime.storage.value_cache import THIS_PROCESS, CacheEntry, ValueCache, version_of
 
@@ -249,7 +249,7 @@ class Target(luigi.Target):
         except StartAgain as error:  # what had been written went with the temporary file
             write = self._write(value, error.codec, labels)
         run = self._run()
-        if run is not None and run.staged is not None:
+        if run is not None and run.staged is not None and run.process is this_process():
             before, run.staged[self.url] = run.staged.pop(self.url, None), write
             if before is not None:
                 before.discard()
@@ -324,6 +324,8 @@ class Target(luigi.Target):
         record = self._expected(run)
         if record is not None:
             self._note_use(run, record.checksum)
+            return
+        if is_remote(self._store):  # the url alone is no reason to download it
             return
         with suppress(OSError), self._store.open(self._key) as file:  # a task may ask for a path to write to
             self._note_use(run, measured(file)[2])

@@ -9,7 +9,7 @@ from typing import Any
 import luigi
 
 from kart_runtime.storage.commit import commit
-from kart_runtime.storage.staging import OutputRecord, StagedWrite
+from kart_runtime.storage.staging import OutputRecord, StagedWrite, this_process
 from kart_runtime.task.parameters import ActiveOverrides, active_overrides
 
 
@@ -55,6 +55,7 @@ class TaskRun:
     loaded: dict[str, str] = field(default_factory=dict)
     expected: Mapping[str, OutputRecord] = field(default_factory=dict)
     checks_types: bool = True
+    process: object = field(default_factory=this_process)
 
     def commit(self) -> None:
         """Make everything that has been dumped visible, all or nothing."""
@@ -63,7 +64,7 @@ class TaskRun:
         if self.staged:
             writes = list(self.staged.values())
             if len(writes) > 1:
-                commit(writes, self.task.workspace_directory)
+                commit(writes, getattr(self.task, "workspace_directory", "./resources/"))  # luigi's have none
             else:
                 writes[0].commit()
             self.stored += tuple([write.record() for write in writes])

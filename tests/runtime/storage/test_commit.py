@@ -8,8 +8,10 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
+import luigi
 import pytest
 
 from kart_runtime import BuildFailed, TaskOnKart, build, make_target
@@ -234,6 +236,42 @@ def test_worker_processes_commit_too(executor):
 
 def _with_path():
     return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+
+
+def test_a_task_of_luigis_commits_what_it_dumps_to_targets_of_karts():
+    class Plain(luigi.Task):
+        def output(self):
+            return [make_target("resources/plain/a.pkl"), make_target("resources/plain/b.pkl")]
+
+        def run(self):
+            for target in self.output():
+                target.dump(1)
+                assert target.load() == 1
+            assert not Path("resources/plain/a.pkl").exists()
+
+    build(Plain())
+    assert [target.load() for target in Plain().output()] == [1, 1]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_what_a_forked_process_dumps_is_stored_by_it(two):
+    def fork(task):
+        process = os.fork()
+        if not process:
+            task.dump("of the child", "b")
+            os._exit(0)
+        os.waitpid(process, 0)
+
+    two.values, two.then = ("a1",), staticmethod(fork)
+    assert build(two()) == {"a": "a1", "b": "of the child"}
+
+
+def test_what_a_thread_dumps_after_the_run_is_stored_at_once(two):
+    later = []
+    two.then = staticmethod(lambda task: later.append(partial(task.output()["a"].dump, "late")))
+    build(two())
+    later[0]()
+    assert values() == {"a": "late", "b": "b1"}
 
 
 def test_a_value_of_a_failed_run_is_not_cached(two):
