@@ -18,7 +18,7 @@ import luigi
 
 from kart_runtime.errors import CyclicDependency, NotATask, PlanError, UnstableValue
 from kart_runtime.task.nested import flatten, iter_flat, map_structure
-from kart_runtime.task.parameters import active_overrides, under_active_overrides, using_overrides
+from kart_runtime.task.parameters import ActiveOverrides, active_overrides, under_active_overrides, using_overrides
 from kart_runtime.task.state import Identity, identity_of, own_overrides
 
 
@@ -39,7 +39,7 @@ def requirements(task: luigi.Task) -> Any:
     """Return what a task requires, in the structure that `requires()` gave it; asked once and kept with the task."""
     identity = identity_of(task)
     if identity is None or (identity.dependencies is None and not _is_cached(task)):
-        return _asked(task)
+        return _configured(task, _asked(task))
     if identity.dependencies is None:
         _resolve(task, identity)
     return identity.required
@@ -49,9 +49,14 @@ def _asked(task: luigi.Task) -> Any:
     """Call `requires()`, under the overrides under which the task was made."""
     overrides = own_overrides(task)
     if overrides is None:
-        return configured(task.requires())
+        return _settled(task.requires())
     with using_overrides(overrides):
-        return configured(task.requires())
+        return _settled(task.requires())
+
+
+def _configured(task: luigi.Task, required: Any) -> Any:
+    with using_overrides(own_overrides(task) or active_overrides()):
+        return configured(required)
 
 
 def configured(structure: Any) -> Any:
@@ -65,7 +70,9 @@ def configured(structure: Any) -> Any:
 def _resolve(task: luigi.Task, identity: Identity) -> tuple[luigi.Task, ...]:
     required = _asked(task)
     dependencies = tuple(flatten(required))
-    _check(task, dependencies)
+    if not _check(task, dependencies, identity.overrides if identity.overrides.by_class else active_overrides()):
+        required = _configured(task, required)
+        dependencies = tuple(flatten(required))
     identity.required, identity.dependencies = required, dependencies
     return dependencies
 
@@ -74,10 +81,17 @@ def _is_cached(task: luigi.Task) -> bool:
     return bool(task.cache_unique_id)  # type: ignore[attr-defined]  # asked of kart's tasks only
 
 
-def _check(task: luigi.Task, dependencies: tuple[Any, ...]) -> None:
+def _check(task: luigi.Task, dependencies: tuple[Any, ...], overrides: ActiveOverrides | None = None) -> bool:
+    """Return whether all dependencies were made under these overrides; raises `NotATask`."""
+    alike = True
     for dependency in dependencies:
-        if not hasattr(dependency, "_kart"):  # isinstance() is slow here, since luigi's classes are abstract ones
+        # isinstance() is slow here, since luigi's classes are abstract ones
+        state: Identity | None = getattr(dependency, "_kart", None)
+        if state is None:
             check_task(dependency, f"{task.get_task_family()}.requires()")
+        elif state.overrides is not overrides:
+            alike = False
+    return alike
 
 
 def check_task(value: Any, where: str) -> None:

@@ -133,6 +133,12 @@ def test_the_plan_and_the_id_agree(tmp_path):
         assert {task.n for task in make_plan([ByRequires()]).graph.tasks if isinstance(task, One)} == {100}
 
 
+def test_a_plan_of_an_early_task_is_that_of_the_configuration(tmp_path):
+    early = ByRequires()
+    with configured(tmp_path):
+        assert {task.n for task in make_plan([early]).graph.tasks if isinstance(task, One)} == {100}
+
+
 def test_a_task_of_another_configuration_stays_what_it_is(tmp_path):
     with configured(tmp_path, n=5):
         early = One()
