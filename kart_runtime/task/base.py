@@ -35,6 +35,7 @@ from kart_runtime.task.parameters import (
     process_overrides,
     resolve,
     secret_names,
+    under_active_overrides,
     using_overrides,
 )
 from kart_runtime.task.rerun import OutputsRewritten
@@ -279,7 +280,8 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
         """
         own = {"rerun", "strict_check", "modification_time_check"}
         cls = cls or type(self)
-        shared = {name: getattr(self, name) for name, _ in cls.get_params() if hasattr(self, name) and name not in own}
+        task = under_active_overrides(self)
+        shared = {name: getattr(task, name) for name, _ in cls.get_params() if hasattr(task, name) and name not in own}
         return cls(**{**shared, **kwargs})
 
     # -- values --------------------------------------------------------------------------------------------------

@@ -139,6 +139,11 @@ def test_a_plan_of_an_early_task_is_that_of_the_configuration(tmp_path):
         assert {task.n for task in make_plan([early]).graph.tasks if isinstance(task, One)} == {100}
 
 
+def test_a_clone_of_an_early_task_has_the_configured_values(tmp_path):
+    with configured(tmp_path):
+        assert (TWICE.clone().n, TWICE.clone().factor, TWICE.clone(n=5).n) == (100, 2, 5)
+
+
 def test_a_task_of_another_configuration_stays_what_it_is(tmp_path):
     with configured(tmp_path, n=5):
         early = One()

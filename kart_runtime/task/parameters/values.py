@@ -116,7 +116,7 @@ def _library_class(cls: type) -> tuple[type, set[str]]:
 def _normalized(param: Any, given: Any) -> Any:
     try:
         value = param.normalize(given)
-    except (TypeError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError) as error:
         raise Unfit(f"{_named(param)} does not take {_kind(given)} ({error})", f"Write {_example(param)}") from error
     return value if type(value) in PLAIN else frozen(value)
 
@@ -491,6 +491,7 @@ _EXAMPLES: tuple[tuple[Any, str], ...] = (
     (luigi.TimeDeltaParameter, "a datetime.timedelta"),
     (luigi.DateIntervalParameter, "an interval of luigi.date_interval"),
     (luigi.PathParameter, "a path"),
+    (luigi.ChoiceParameter, "one of its choices"),
 )
 _LISTS = frozenset({list, tuple})
 _COME_BACK = frozenset(
