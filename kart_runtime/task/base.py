@@ -356,6 +356,10 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
         return f"{self.__module__.replace('.', '/')}/{type(self).__name__}{suffix}"
 
     def _target(self, relative: str, use_unique_id: bool, processor: Any) -> Target:
+        if not self._kart.overrides.by_class:  # made before there was a configuration, which may be in force by now
+            task = under_active_overrides(self)
+            if task is not self:
+                return cast("Target", task._target(relative, use_unique_id, processor))
         path = _joined(self.workspace_directory, relative)
         unique_id = self.make_unique_id() if use_unique_id else None
         target = make_target(

@@ -61,6 +61,9 @@ def _configured(task: luigi.Task, required: Any) -> Any:
 
 def configured(structure: Any) -> Any:
     """Return what `requires()` or `run()` gave, settled, and with each task as `under_active_overrides` has it."""
+    if isinstance(structure, luigi.DynamicRequirements):
+        structure.requirements = configured(structure.requirements)
+        return structure
     structure = _settled(structure)
     if not active_overrides().by_class or all(under_active_overrides(task) is task for task in iter_flat(structure)):
         return structure

@@ -80,6 +80,12 @@ class ByYield(Sum):
         self.dump(target.load() + 1000)
 
 
+class ByDynamicRequirements(Sum):
+    def run(self):
+        yield luigi.DynamicRequirements([ONE])
+        self.dump(ONE.output().load() + 1000)
+
+
 class ByArgument(Sum):
     inner = TaskInstanceParameter()
 
@@ -102,6 +108,7 @@ KINDS = [
     (ByRequires, 1003, 1300),
     (ByAttribute, 1002, 1200),
     (ByYield, 1001, 1100),
+    (ByDynamicRequirements, 1001, 1100),
     (lambda: ByArgument(inner=TWICE), 1002, 1200),
     (lambda: EARLY, 2002, 2200),
     (lambda: CUSTOM, 3, 300),
