@@ -40,6 +40,7 @@ from kart_runtime.task.parameters import (
     process_overrides,
     resolve,
     secret_names,
+    under_active_overrides,
     using_overrides,
 )
 from kart_runtime.task.rerun import OutputsRewritten
@@ -299,7 +300,8 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
         """
         own = {"rerun", "strict_check", "modification_time_check"}
         cls = cls or type(self)
-        shared = {name: getattr(self, name) for name, _ in cls.get_params() if hasattr(self, name) and name not in own}
+        task = under_active_overrides(self)
+        shared = {name: getattr(task, name) for name, _ in cls.get_params() if hasattr(task, name) and name not in own}
         return cls(**{**shared, **kwargs})
 
     # -- values --------------------------------------------------------------------------------------------------
@@ -374,6 +376,10 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
         return f"{self.__module__.replace('.', '/')}/{type(self).__name__}{suffix}"
 
     def _target(self, relative: str, use_unique_id: bool, processor: Any) -> Target:
+        if not self._kart.overrides.by_class:  # made before there was a configuration, which may be in force by now
+            task = under_active_overrides(self)
+            if task is not self:
+                return cast("Target", task._target(relative, use_unique_id, processor))
         path = _joined(self.workspace_directory, relative)
         unique_id = self.make_unique_id() if use_unique_id else None
         target = make_target(

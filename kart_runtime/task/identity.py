@@ -27,7 +27,7 @@ from kart_runtime.errors import (
     shortened,
 )
 from kart_runtime.task.nested import flatten, iter_flat, map_structure
-from kart_runtime.task.parameters import active_overrides, under_active_overrides, using_overrides
+from kart_runtime.task.parameters import ActiveOverrides, active_overrides, under_active_overrides, using_overrides
 from kart_runtime.task.state import Identity, identity_of, own_overrides
 
 MAX_DEPTH = 100_000
@@ -95,7 +95,7 @@ def requirements(task: luigi.Task) -> Any:
     """Return what a task requires, in the structure that `requires()` gave it; asked once and kept with the task."""
     identity = identity_of(task)
     if identity is None or (identity.dependencies is None and not _is_cached(task)):
-        return _asked(task)
+        return _configured(task, _asked(task))
     if identity.dependencies is None:
         _resolve(task, identity)
     return identity.required
@@ -106,9 +106,9 @@ def _asked(task: luigi.Task) -> Any:
     overrides = own_overrides(task)
     try:
         if overrides is None:
-            return configured(task.requires())
+            return _settled(task.requires())
         with using_overrides(overrides):
-            return configured(task.requires())
+            return _settled(task.requires())
     except EndlessRequirements as error:
         raise EndlessRequirements(task.get_task_family(), error.why) from None
     except RecursionError as error:
@@ -116,8 +116,16 @@ def _asked(task: luigi.Task) -> Any:
         raise EndlessRequirements(task.get_task_family(), why) from error
 
 
+def _configured(task: luigi.Task, required: Any) -> Any:
+    with using_overrides(own_overrides(task) or active_overrides()):
+        return configured(required)
+
+
 def configured(structure: Any) -> Any:
     """Return what `requires()` or `run()` gave, settled, and with each task as `under_active_overrides` has it."""
+    if isinstance(structure, luigi.DynamicRequirements):
+        structure.requirements = configured(structure.requirements)
+        return structure
     structure = _settled(structure)
     if not active_overrides().by_class or all(under_active_overrides(task) is task for task in iter_flat(structure)):
         return structure
@@ -127,7 +135,9 @@ def configured(structure: Any) -> Any:
 def _resolve(task: luigi.Task, identity: Identity) -> tuple[luigi.Task, ...]:
     required = _asked(task)
     dependencies = tuple(flatten(required))
-    _check(task, dependencies)
+    if not _check(task, dependencies, identity.overrides if identity.overrides.by_class else active_overrides()):
+        required = _configured(task, required)
+        dependencies = tuple(flatten(required))
     identity.required, identity.dependencies = required, dependencies
     return dependencies
 
@@ -136,10 +146,17 @@ def _is_cached(task: luigi.Task) -> bool:
     return bool(task.cache_unique_id)  # type: ignore[attr-defined]  # asked of kart's tasks only
 
 
-def _check(task: luigi.Task, dependencies: tuple[Any, ...]) -> None:
+def _check(task: luigi.Task, dependencies: tuple[Any, ...], overrides: ActiveOverrides | None = None) -> bool:
+    """Return whether all dependencies were made under these overrides; raises `NotATask`."""
+    alike = True
     for dependency in dependencies:
-        if not hasattr(dependency, "_kart"):  # isinstance() is slow here, since luigi's classes are abstract ones
+        # isinstance() is slow here, since luigi's classes are abstract ones
+        state: Identity | None = getattr(dependency, "_kart", None)
+        if state is None:
             check_task(dependency, f"{task.get_task_family()}.requires()")
+        elif state.overrides is not overrides:
+            alike = False
+    return alike
 
 
 def check_task(value: Any, where: str) -> None:

@@ -80,6 +80,12 @@ class ByYield(Sum):
         self.dump(target.load() + 1000)
 
 
+class ByDynamicRequirements(Sum):
+    def run(self):
+        yield luigi.DynamicRequirements([ONE])
+        self.dump(ONE.output().load() + 1000)
+
+
 class ByArgument(Sum):
     inner = TaskInstanceParameter()
 
@@ -102,6 +108,7 @@ KINDS = [
     (ByRequires, 1003, 1300),
     (ByAttribute, 1002, 1200),
     (ByYield, 1001, 1100),
+    (ByDynamicRequirements, 1001, 1100),
     (lambda: ByArgument(inner=TWICE), 1002, 1200),
     (lambda: EARLY, 2002, 2200),
     (lambda: CUSTOM, 3, 300),
@@ -131,6 +138,17 @@ def test_the_plan_and_the_id_agree(tmp_path):
     with configured(tmp_path):
         assert ByDefault().make_unique_id() != plain
         assert {task.n for task in make_plan([ByRequires()]).graph.tasks if isinstance(task, One)} == {100}
+
+
+def test_a_plan_of_an_early_task_is_that_of_the_configuration(tmp_path):
+    early = ByRequires()
+    with configured(tmp_path):
+        assert {task.n for task in make_plan([early]).graph.tasks if isinstance(task, One)} == {100}
+
+
+def test_a_clone_of_an_early_task_has_the_configured_values(tmp_path):
+    with configured(tmp_path):
+        assert (TWICE.clone().n, TWICE.clone().factor, TWICE.clone(n=5).n) == (100, 2, 5)
 
 
 def test_a_task_of_another_configuration_stays_what_it_is(tmp_path):

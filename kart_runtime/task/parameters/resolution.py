@@ -31,7 +31,8 @@ from kart_runtime.task.parameters.inheritance import ATTRIBUTE as SOURCES
 from kart_runtime.task.parameters.inheritance import inherited_values
 from kart_runtime.task.parameters.kinds import made_default
 from kart_runtime.task.parameters.overrides import active_overrides, overrides_for, under_active_overrides
-from kart_runtime.task.parameters.values import ONE_TEXT, Check, Unfit, check_for, exact_types
+from kart_runtime.task.parameters.refusals import Unfit
+from kart_runtime.task.parameters.values import ONE_TEXT, Check, check_for, exact_types
 
 SHARED_SECTION = "TaskOnKart"
 """The section of luigi's configuration whose values count for every task, as in gokart."""

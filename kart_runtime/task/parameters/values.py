@@ -23,7 +23,6 @@ from luigi.freezing import FrozenOrderedDict
 from luigi.parameter import OptionalParameterMixin, ParameterVisibility, _DateParameterBase, _DatetimeParameterBase
 from luigi.task_register import Register, TaskClassAmbigiousException, TaskClassNotFoundException
 
-from kart_runtime.errors import ParameterValueError
 from kart_runtime.task.parameters.kinds import (
     PLAIN,
     ListTaskInstanceParameter,
@@ -31,6 +30,17 @@ from kart_runtime.task.parameters.kinds import (
     TaskInstanceParameter,
     ZonedDateSecondParameter,
     frozen,
+)
+from kart_runtime.task.parameters.refusals import (
+    Unfit,
+    example_for,
+    instead_of,
+    named,
+    parameter_for,
+    refused,
+    shown,
+    type_of,
+    written_in_json,
 )
 
 Param = luigi.Parameter[Any]
@@ -40,18 +50,6 @@ Check = Callable[[Any, Any], Any]
 _ABSENT: Any = luigi.parameter._no_value
 ONE_TEXT = frozenset({*PLAIN, datetime.date, datetime.timedelta, type(PurePath())}) - {float}
 """Types whose equal values have one text."""
-
-
-class Unfit(ValueError):
-    """A value is refused: why, and what to write."""
-
-    def __init__(self, why: str, write: str) -> None:
-        self.why, self.write = why, write
-        super().__init__(f"{why}. {write}")
-
-    def refusal(self, family: str, name: str, value: Any) -> ParameterValueError:
-        """Return the error that names task, parameter and value."""
-        return ParameterValueError(family, name, _shown(value), self.why, self.write)
 
 
 def kinds_of(value: Any, param: Param | None = None) -> Any:
@@ -116,8 +114,10 @@ def _library_class(cls: type) -> tuple[type, set[str]]:
 def _normalized(param: Any, given: Any) -> Any:
     try:
         value = param.normalize(given)
-    except (TypeError, AttributeError) as error:
-        raise Unfit(f"{_named(param)} does not take {_kind(given)} ({error})", f"Write {_example(param)}") from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise Unfit(
+            f"{named(param)} does not take {type_of(given)} ({error})", f"Write {example_for(param)}"
+        ) from error
     return value if type(value) in PLAIN else frozen(value)
 
 
@@ -129,7 +129,7 @@ def _optional(check: Check) -> Check:
             return None
         value = check(param, given)
         if value is not None and not param.serialize(value):
-            raise Unfit(f"its text is empty, which is the text of None in {_named(param)}", "Write None")
+            raise Unfit(f"its text is empty, which is the text of None in {named(param)}", "Write None")
         return value
 
     return checked
@@ -151,19 +151,15 @@ def _exactly(param: Any, value: Any, *kinds: type) -> Any:
         return value
     if type(value).__name__ in {"float16", "float32"}:
         raise Unfit(
-            f"{_named(param)} does not take {_kind(value)}, whose text is that of a float64", "Write float(value)"
+            f"{named(param)} does not take {type_of(value)}, whose text is that of a float64", "Write float(value)"
         )
-    raise _refused(param, value, f"Write {_example(param)}")
-
-
-def _refused(param: Any, value: Any, write: str) -> Unfit:
-    return Unfit(f"{_named(param)} does not take {_kind(value)}", write)
+    raise refused(param, value, f"Write {example_for(param)}")
 
 
 def _bool(param: Any, given: Any) -> Any:
     value = scalar(_normalized(param, given))
     if type(value) is not bool and given is not None:
-        raise _refused(param, given, "Write True or False")
+        raise refused(param, given, "Write True or False")
     return value
 
 
@@ -182,7 +178,7 @@ def _number(param: Any, given: Any) -> Any:
 def _choice(param: Any, given: Any) -> Any:
     value = scalar(_normalized(param, given))
     if type(value) is not param._var_type:
-        raise Unfit(f"{_kind(value)} is not the type of the choices", f"Write {_one_of(param, value)!r}")
+        raise Unfit(f"{type_of(value)} is not the type of the choices", f"Write {_one_of(param, value)!r}")
     if sum(param.serialize(choice) == param.serialize(value) for choice in param._choices) > 1:
         raise Unfit("another choice has the same text", "Use an EnumParameter")
     return value
@@ -194,7 +190,7 @@ def _one_of(param: Any, value: Any) -> Any:
 
 def _choices(param: Any, given: Any) -> Any:
     if isinstance(given, str):
-        raise Unfit(f"{_named(param)} does not take a text", "Write a list of choices")
+        raise Unfit(f"{named(param)} does not take a text", "Write a list of choices")
     value = tuple(_one_of(param, item) for item in map(scalar, _normalized(param, given)))
     if param.parse(param.serialize(value)) != value:
         raise Unfit("its elements, joined by commas, are those of another list", "Use an EnumListParameter")
@@ -210,7 +206,7 @@ def _enum(param: Any, given: Any) -> Any:
 def _enums(param: Any, given: Any) -> Any:
     value = _normalized(param, given)
     if not isinstance(value, tuple):
-        raise _refused(param, value, f"Write a list of members of {param._enum.__name__}")
+        raise refused(param, value, f"Write a list of members of {param._enum.__name__}")
     for member in value:
         _check_member(param, member)
     return value
@@ -222,7 +218,7 @@ def _check_member(param: Any, value: Any) -> None:
     same = kind is expected or (kind.__module__, kind.__qualname__) == (expected.__module__, expected.__qualname__)
     if not same or not isinstance(value.name, str):
         raise Unfit(
-            f"{_kind(value)} is not {expected.__name__}" if not same else f"it has no name in {expected.__name__}",
+            f"{type_of(value)} is not {expected.__name__}" if not same else f"it has no name in {expected.__name__}",
             f"Write a member of {expected.__name__}",
         )
 
@@ -233,14 +229,14 @@ def _list(param: Any, given: Any) -> Any:
         return tuple(given)  # what luigi would make of it, sooner
     value = _normalized(param, given)
     if type(value) is not tuple and value is not None:
-        raise _refused(param, given, "Write a list, such as list(value)")
+        raise refused(param, given, "Write a list, such as list(value)")
     return _json(value)
 
 
 def _dict(param: Any, given: Any) -> Any:
     value = _normalized(param, given)
     if not isinstance(value, Mapping) and value is not None:
-        raise _refused(param, given, "Write a dict")
+        raise refused(param, given, "Write a dict")
     return _json(value)
 
 
@@ -257,7 +253,7 @@ def _json(value: Any) -> Any:
     if type(plain) in PLAIN:
         return plain
     raise Unfit(
-        f"it holds {_shown(value)}, a {_kind(value)}, which JSON does not give back", f"Write {_in_json(value)}"
+        f"it holds {shown(value)}, a {type_of(value)}, which JSON does not give back", f"Write {written_in_json(value)}"
     )
 
 
@@ -268,27 +264,19 @@ def _json_key(key: Any) -> str:
     return key
 
 
-def _in_json(value: Any) -> str:
-    if isinstance(value, enum.Enum):
-        return "the member's value or name"
-    if isinstance(value, set | frozenset):
-        return "sorted(value)"
-    return "value.tolist()" if hasattr(value, "tolist") else "text, numbers, lists and dicts"
-
-
 def _date(param: Any, given: Any) -> Any:
     value = _normalized(param, given)
     if value is None or type(value) is datetime.date:
         return value
     if not isinstance(value, datetime.date):
-        raise _refused(param, given, f"Write {_example(param)}")
+        raise refused(param, given, f"Write {example_for(param)}")
     return datetime.date(value.year, value.month, value.day)
 
 
 def _naive_time(param: Any, given: Any) -> Any:
     if isinstance(given, datetime.datetime) and given.tzinfo is not None:
         raise Unfit(
-            f"it has a time zone, which {_named(param)} does not write",
+            f"it has a time zone, which {named(param)} does not write",
             "Write value.replace(tzinfo=None), or use a ZonedDateSecondParameter",
         )
     value = _normalized(param, given)
@@ -304,7 +292,7 @@ def _standard(time: datetime.datetime) -> datetime.datetime:
 
 def _zoned(param: Any, given: Any) -> Any:
     if not isinstance(given, datetime.datetime):
-        raise _refused(param, given, f"Write {_example(param)}")
+        raise refused(param, given, f"Write {example_for(param)}")
     value = _normalized(param, given)
     offset = value.utcoffset()
     # The text holds the offset, and not the rules of a zone.
@@ -315,10 +303,10 @@ def _zoned(param: Any, given: Any) -> Any:
 def _span(param: Any, given: Any) -> Any:
     value = _normalized(param, given)
     if not isinstance(value, datetime.timedelta):
-        raise _refused(param, given, f"Write {_example(param)}")
+        raise refused(param, given, f"Write {example_for(param)}")
     if value.microseconds or getattr(value, "nanoseconds", 0):
         raise Unfit(
-            f"it has a part of a second, and the text of {_named(param)} has whole seconds",
+            f"it has a part of a second, and the text of {named(param)} has whole seconds",
             "Use a FloatParameter of seconds, or an IntParameter of milliseconds",
         )
     return value if type(value) is datetime.timedelta else datetime.timedelta(value.days, value.seconds)
@@ -327,14 +315,14 @@ def _span(param: Any, given: Any) -> Any:
 def _interval(param: Any, given: Any) -> Any:
     value = _normalized(param, given)
     if value is not None and not isinstance(value, DateInterval):
-        raise _refused(param, given, f"Write {_example(param)}")
+        raise refused(param, given, f"Write {example_for(param)}")
     return value
 
 
 def _task_class(param: Any, given: Any) -> Any:
     value = _normalized(param, given)
     if not isinstance(value, type) or not issubclass(value, luigi.Task):
-        raise _refused(param, given, "Write a task class")
+        raise refused(param, given, "Write a task class")
     try:
         Register.get_task_cls(value.get_task_family())
     except TaskClassAmbigiousException:
@@ -350,13 +338,13 @@ def _text(param: Any, given: Any) -> Any:
     if type(value) is str:
         if not _is_text_default(param) and (value == param.serialize(default) or _is_literal(param, value)):
             raise Unfit(
-                f"the default is {_shown(default)}, so the parameter may hold a value of that text which is no text",
-                f"Declare the parameter as a {_kind_for(default)}",
+                f"the default is {shown(default)}, so the parameter may hold a value of that text which is no text",
+                f"Declare the parameter as a {parameter_for(default)}",
             )
         return value
     if not _is_text_default(param) and (_is_default(param, value) or _comes_back(param, value)):
         return value
-    raise Unfit(f"{_named(param)} takes text, and {_kind(value)} has the text of another value", _instead(value))
+    raise Unfit(f"{named(param)} takes text, and {type_of(value)} has the text of another value", instead_of(value))
 
 
 def _is_default(param: Any, value: Any) -> bool:
@@ -395,33 +383,6 @@ def _is_text_default(param: Any) -> bool:
     return default is None and isinstance(param, OptionalParameterMixin)
 
 
-def _kind_for(value: Any) -> str:
-    kinds: tuple[tuple[Any, str], ...] = (
-        (bool, "BoolParameter"),
-        (enum.Enum, "EnumParameter"),
-        (int, "IntParameter"),
-        (float, "FloatParameter"),
-        (type(None), "OptionalParameter"),
-        ((list, tuple), "ListParameter"),
-        (Mapping, "DictParameter"),
-        (PurePath, "PathParameter"),
-        (datetime.datetime, "DateSecondParameter"),
-        (datetime.date, "DateParameter"),
-        (datetime.timedelta, "TimeDeltaParameter"),
-    )
-    return next((f"luigi.{name}" for kind, name in kinds if isinstance(value, kind)), "SerializableParameter")
-
-
-def _instead(value: Any) -> str:
-    if hasattr(value, "__array__") or hasattr(value, "__dataframe__"):
-        return "Hold a task that makes it (TaskInstanceParameter), or a SerializableParameter"
-    if isinstance(value, str):
-        return "Write str(value), or declare the parameter as a luigi.EnumParameter"
-    if type(value) in {int, float, bool, Decimal}:
-        return f"Write {str(value)!r}, or declare the parameter as a {_kind_for(value)}"
-    return f"Write text, or declare the parameter as a {_kind_for(value)}"
-
-
 def _own(param: Any, given: Any) -> Any:
     """Check a parameter with methods of the user's own: values of Python's own types must come back from their text."""
     value = _normalized(param, given)
@@ -435,10 +396,10 @@ def _own(param: Any, given: Any) -> Any:
     except NotImplementedError:
         return value
     except Exception as error:
-        raise Unfit(f"{_named(param)} cannot read its text {_shown(text)}: {error}", "Change parse()") from error
+        raise Unfit(f"{named(param)} cannot read its text {shown(text)}: {error}", "Change parse()") from error
     if not _same(param, value, back, text):
         raise Unfit(
-            f"its text is {_shown(text)}, which {_named(param)} reads as {_shown(back)}",
+            f"its text is {shown(text)}, which {named(param)} reads as {shown(back)}",
             "Write that, or change serialize() so that different values have different texts",
         )
     return value
@@ -457,41 +418,6 @@ def _same(param: Any, value: Any, back: Any, text: str) -> bool:
         return False
 
 
-def _shown(value: Any) -> str:
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 100 else f"{text[:100]}..."
-
-
-def _named(param: Any) -> str:
-    return type(param).__name__
-
-
-def _kind(value: Any) -> str:
-    kind = type(value)
-    if value is None or kind.__module__ == "builtins":
-        return kind.__name__.removesuffix("Type")
-    return f"{kind.__module__}.{kind.__name__}"
-
-
-def _example(param: Any) -> str:
-    """Return what to write for a parameter."""
-    for kind, words in _EXAMPLES:
-        if isinstance(param, kind):
-            return words
-    return "a value of the parameter's type"
-
-
-_EXAMPLES: tuple[tuple[Any, str], ...] = (
-    (luigi.IntParameter, "an int"),
-    (luigi.FloatParameter, "a float"),
-    (luigi.NumericalParameter, "a number of the parameter's type"),
-    (ZonedDateSecondParameter, "a datetime.datetime with a time zone"),
-    (_DatetimeParameterBase, "a datetime.datetime without a time zone"),
-    (_DateParameterBase, "a datetime.date"),
-    (luigi.TimeDeltaParameter, "a datetime.timedelta"),
-    (luigi.DateIntervalParameter, "an interval of luigi.date_interval"),
-    (luigi.PathParameter, "a path"),
-)
 _LISTS = frozenset({list, tuple})
 _COME_BACK = frozenset(
     {*PLAIN, tuple, FrozenOrderedDict, Decimal, datetime.date, datetime.datetime, datetime.timedelta, type(PurePath())}

@@ -83,10 +83,10 @@ def test_a_fixed_seed_may_be_nought():
 def test_parameters_of_a_users_own_may_be_called_like_ours():
     class Seeded(TaskOnKart[list]):
         seed = luigi.IntParameter(default=7)
-        rng = luigi.Parameter(default="mine")
+        stored = luigi.Parameter(default="mine")
 
         def run(self):
-            self.dump([self.seed, self.rng])
+            self.dump([self.seed, self.stored])
 
     outcome = Attempt(Seeded()).run()
     assert outcome.seed == int(Seeded().make_unique_id(), 16) % (2**32 - 1)
