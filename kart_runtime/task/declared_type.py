@@ -110,5 +110,7 @@ def _may_pass(value: Any, accepted: tuple[type, ...]) -> bool:
 
 def _text(kind: Any) -> str:
     if isinstance(kind, type) and get_origin(kind) is None:
-        return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
+        return (
+            kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
+        )
     return str(kind)

@@ -104,8 +104,6 @@ def _index_as_column(frame: Any, format: Format) -> tuple[Any, dict[str, Any]]: 
         rule["name"] = frame_labels.encoded_label(index.name, format)
     if getattr(index, "freq", None) is not None and not isinstance(index, pd.PeriodIndex):
         rule["freq"] = index.freqstr
-    if isinstance(index, pd.RangeIndex):
-        rule["range"] = [index.start, index.stop, index.step]
     if index.dtype == object:
         rule["exact"] = True
     return stored, rule
@@ -119,11 +117,8 @@ def _column_as_index(frame: Any, rule: dict[str, Any]) -> Any:
         return frame
     text = column.removeprefix(INDEX_COLUMN)
     name = frame_labels.decoded_label(rule["name"]) if "name" in rule else None if text == "None" else text
-    if "range" in rule:
-        index: Any = pd.RangeIndex(*rule["range"], name=name)
-    else:
-        # Only files that say what their objects were tell text from objects.
-        index = pd.Index(frame[column].array, name=name, dtype=frame[column].dtype if rule.get("exact") else None)
+    # Only files that say what their objects were tell text from objects.
+    index: Any = pd.Index(frame[column].array, name=name, dtype=frame[column].dtype if rule.get("exact") else None)
     if "freq" in rule:
         index.freq = rule["freq"]
     return frame.drop(columns=[column]).set_axis(index, axis=0)

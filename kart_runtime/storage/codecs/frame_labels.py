@@ -21,7 +21,9 @@ def are_plain(labels: Any) -> bool:
     import pandas as pd
 
     unnamed = labels.nlevels == 1 and labels.name is None
-    return bool(unnamed and labels.dtype == pd.Index([""]).dtype and labels.is_unique and set(map(type, labels)) <= {str})
+    return bool(
+        unnamed and labels.dtype == pd.Index([""]).dtype and labels.is_unique and set(map(type, labels)) <= {str}
+    )
 
 
 def encoded(labels: Any, format: str) -> Labels:  # noqa: A002 - the field's word
@@ -53,7 +55,12 @@ def _encoded_values(labels: Any, format: str) -> Labels:  # noqa: A002 - the fie
     if isinstance(dtype, pd.PeriodDtype):
         return {"kind": "period", "freq": labels.freqstr, "values": labels.asi8.tolist()}
     if isinstance(dtype, pd.DatetimeTZDtype):
-        return {"kind": "zoned", "zone": zone_name(dtype.tz, format), "unit": labels.unit, "values": labels.asi8.tolist()}
+        return {
+            "kind": "zoned",
+            "zone": zone_name(dtype.tz, format),
+            "unit": labels.unit,
+            "values": labels.asi8.tolist(),
+        }
     if dtype.kind in "mM":
         return {"kind": "values", "dtype": str(dtype), "values": labels.asi8.tolist()}
     if dtype == object:
@@ -146,7 +153,9 @@ _DECODERS: dict[str, Any] = {
     "interval": lambda labels, name: _pandas().IntervalIndex.from_arrays(
         decoded(labels["left"]), decoded(labels["right"]), labels["closed"], name=name
     ),
-    "period": lambda labels, name: _pandas().PeriodIndex.from_ordinals(labels["values"], freq=labels["freq"], name=name),
+    "period": lambda labels, name: _pandas().PeriodIndex.from_ordinals(
+        labels["values"], freq=labels["freq"], name=name
+    ),
     "zoned": _decoded_zoned,
     "values": _decoded_values,
     "objects": lambda labels, name: _pandas().Index(

@@ -72,9 +72,12 @@ class Json(FileProcessor):
 
     def _dump_by_pandas(self, value: Any, file: BinaryIO) -> None:
         try:
-            value.to_json(file, orient=self.orient, lines=self._lines, double_precision=15)
+            dates: Any = None if self.orient == "table" else "epoch"
+            value.to_json(file, orient=self.orient, lines=self._lines, double_precision=15, date_format=dates)
         except (*_NO_FRAME, UnicodeError, NotImplementedError) as error:
-            raise CannotEncode("json", _ACCEPTED, f"a {type(value).__name__} that pandas cannot write ({error})") from error
+            raise CannotEncode(
+                "json", _ACCEPTED, f"a {type(value).__name__} that pandas cannot write ({error})"
+            ) from error
 
     def _dump_plain(self, value: Any, file: BinaryIO) -> None:
         if self._lines and not isinstance(value, list):
@@ -130,7 +133,9 @@ class Json(FileProcessor):
             return self._load_pandas(data, note)
         plain = json.loads(data)
         containers = plain.values() if isinstance(plain, dict) else [plain]
-        if (plain != {} and not any(isinstance(value, dict | list) for value in containers)) or optional("pandas") is None:
+        if (plain != {} and not any(isinstance(value, dict | list) for value in containers)) or optional(
+            "pandas"
+        ) is None:
             return self._load_plain(data, note, None)
         try:
             return self._load_pandas(data)

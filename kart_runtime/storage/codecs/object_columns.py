@@ -146,7 +146,9 @@ def restored(column: Any, arrow: Any, rule: Rule) -> Any:
 
     if rule["as"] in ("object", "read"):
         values = column.astype(object).to_numpy(copy=True)
-        missing = where_missing(values) if rule["as"] == "object" else np.array([value is None for value in values], bool)
+        missing = (
+            where_missing(values) if rule["as"] == "object" else np.array([value is None for value in values], bool)
+        )
     else:
         found = arrow().to_pylist()
         values = np.empty(len(found), dtype=object)

@@ -229,7 +229,6 @@ POLARS: Values = {
     "structs": polars({"x": 1, "y": ["a"]}, {"x": None, "y": []}),
     "structs with dates": polars({"d": dt.date(2026, 1, 2)}),
     "null only": polars(None, None),
-    "objects": lambda: pl.DataFrame({"a": pl.Series([object()], dtype=pl.Object)}),
     "200 nulls, then text": polars(*[None] * 200, "x"),
     "200 whole numbers as text, then a word": polars(*["1"] * 200, "x"),
     "200 nulls, then a list": polars(*[None] * 200, [1, 2]),
@@ -422,7 +421,9 @@ def tables() -> dict[str, dict[str, dict[str, str]]]:
     """Return the outcome of every value in every format, by section."""
     with tempfile.TemporaryDirectory() as folder:
         return {
-            title: {name: {suffix: outcome(make(), suffix, folder) for suffix in formats} for name, make in values.items()}
+            title: {
+                name: {suffix: outcome(make(), suffix, folder) for suffix in formats} for name, make in values.items()
+            }
             for title, values, formats in SECTIONS
         }
 
@@ -446,13 +447,23 @@ def page(found: dict[str, dict[str, dict[str, str]]]) -> str:
     total = sum(counts.values(), Counter())
     lines += [f"| all | {' | '.join(str(total[word]) for word in used)} |"]
     for title, _, formats in SECTIONS:
-        lines += ["", f"### {title[0].upper()}{title[1:]}", "", f"| value | {' | '.join(f'.{name}' for name in formats)} |"]
+        lines += [
+            "",
+            f"### {title[0].upper()}{title[1:]}",
+            "",
+            f"| value | {' | '.join(f'.{name}' for name in formats)} |",
+        ]
         lines += [f"|---|{'---|' * len(formats)}"]
         lines += [f"| {name.replace('|', '/')} | {' | '.join(row.values())} |" for name, row in found[title].items()]
     return "\n".join(lines) + "\n"
 
 
-DOCUMENT = Path(__file__).resolve().parents[min(4, len(Path(__file__).resolve().parents) - 1)] / "docs" / "reference" / "formats.md"
+DOCUMENT = (
+    Path(__file__).resolve().parents[min(4, len(Path(__file__).resolve().parents) - 1)]
+    / "docs"
+    / "reference"
+    / "formats.md"
+)
 MARK = "<!-- made by tests/runtime/storage/codecs/round_trips.py -->\n"
 
 if __name__ == "__main__":
