@@ -1,7 +1,7 @@
 """pandas frames as Arrow tables, which give the frame back: types, labels, missing values; used by `frames`.
 
-What Arrow and pandas restore by themselves is left to them. For the rest, rules are stored beside the metadata of pandas,
-under a key of kart's: other readers ignore it, and read what they always did. What no rule restores is refused.
+What Arrow and pandas restore by themselves is left to them. For the rest, rules are stored beside the metadata of
+pandas, under a key of kart's: other readers ignore it, and read what they always did. What no rule restores is refused.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def _rules_of_values(frame: Any, format: Format) -> tuple[list[Any], dict[int, A
     arrays: dict[int, Any] = {}
     replaced: dict[int, Any] = {}
     for position, dtype in enumerate(frame.dtypes):
-        if dtype == object:
+        if dtype == object:  # noqa: E721 - a dtype
             rule, stored = _object_rule(frame.iloc[:, position], format)
             if type(stored).__module__.partition(".")[0] == "pyarrow":
                 arrays[position] = stored

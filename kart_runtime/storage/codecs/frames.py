@@ -15,8 +15,8 @@ from luigi.format import TextFormat
 
 from kart_runtime.errors import CannotEncode
 from kart_runtime.storage.codecs import DataFrameType, FileProcessor, arrow_frames, csv_writer, polars_frames
-from kart_runtime.storage.codecs.frame_labels import warn_of_index
 from kart_runtime.storage.codecs.files import as_binary, for_arrow, seekable, whole_path
+from kart_runtime.storage.codecs.frame_labels import warn_of_index
 from kart_runtime.storage.codecs.libraries import library_of, pandas_for
 
 _ACCEPTED = "a pandas DataFrame or a polars DataFrame or LazyFrame"

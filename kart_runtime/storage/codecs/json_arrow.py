@@ -1,4 +1,4 @@
-"""Columns of numbers, times and text in JSON files that `json_frames` wrote, read by pyarrow, without a Python object each.
+"""Columns of numbers, times and text in the JSON files of `json_frames`, read by pyarrow without a Python object each.
 
 Whatever pyarrow does not take is left to the caller, who reads it by the standard library.
 """

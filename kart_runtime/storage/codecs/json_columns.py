@@ -32,7 +32,7 @@ def encoded(column: Any) -> tuple[Rule, Any]:
     import pandas as pd
 
     dtype = column.dtype
-    if dtype == object:
+    if dtype == object:  # noqa: E721 - a dtype
         return _encoded_objects(column)
     if isinstance(dtype, pd.StringDtype):
         rule = {} if dtype == pd.Index([""]).dtype else {"string": dtype.storage, "nan": dtype.na_value is not pd.NA}
@@ -43,8 +43,16 @@ def encoded(column: Any) -> tuple[Rule, Any]:
         return _encoded_times(column, dtype.unit, {"zone": _zone(dtype.tz)})
     if isinstance(dtype, np.dtype) and dtype.kind in "mM":
         return _encoded_times(column, np.datetime_data(dtype)[0], {"kind": dtype.kind})
-    if isinstance(dtype, np.dtype) and dtype.isnative and (dtype.kind in "iub" or dtype.kind == "f"):
+    if isinstance(dtype, np.dtype) and dtype.isnative and dtype.kind in "iubf":
         return {"dtype": str(dtype)}, _floats(column.to_numpy()) if dtype.kind == "f" else _numbers(column)
+    return _encoded_array(column)
+
+
+def _encoded_array(column: Any) -> tuple[Rule, Any]:
+    """Return rule and texts of a nullable column."""
+    import pandas as pd
+
+    dtype = column.dtype
     if isinstance(dtype, pd.ArrowDtype):
         if re.fullmatch(r"(u?int\d+|double|float|bool)\[pyarrow\]", dtype.name):
             return {"array": dtype.name}, _numbers(column)

@@ -86,7 +86,7 @@ def write(value: Any, file: BinaryIO, lines: bool, note: dict[str, Any], texts: 
         raise CannotEncode("json", "columns of different names", "a frame with two columns of one name")
     parts = _rows(names, texts, "series" in note) if lines else _columns(names, texts, _keys(value.index, note), note)
     for part in parts:
-        file.write(part)
+        _ = file.write(part)  # not every file has writelines()
     if lines and "columns" not in note and "series" not in note:
         note["names"] = list(value.columns)
     file.write(b"" if lines else b"\n")
@@ -223,7 +223,8 @@ def _index(note: dict[str, Any], keys: list[str]) -> Any:
         return frame_labels.decoded(note["labels"])
     name = frame_labels.decoded_label(note.get("name"))
     if "range" in note:
-        return pd.RangeIndex(*note["range"], name=name)
+        start, stop, step = note["range"]
+        return pd.RangeIndex(start, stop, step, name=name)
     if note["keys"] == "number":
         return pd.Index(np.array(list(map(int, keys)), dtype=note["dtype"]), name=name)
     return pd.Index(keys, dtype=pd.Index([""]).dtype, name=name)

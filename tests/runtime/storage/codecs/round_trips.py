@@ -1,7 +1,7 @@
 """Values that are dumped and loaded in every format, and what becomes of them; makes docs/reference/formats.md.
 
-``python -m tests.runtime.storage.codecs.round_trips`` prints the page. Every value comes back the same, or is refused by
-`CannotEncode`, or changes; only csv may change values, and a change that is warned about counts as warned.
+``python -m tests.runtime.storage.codecs.round_trips`` prints the page. Every value comes back the same, or is refused
+by `CannotEncode`, or changes; only csv may change values, and a change that is warned about counts as warned.
 """
 
 from __future__ import annotations
@@ -249,7 +249,7 @@ class Word(str):
     __slots__ = ()
 
 
-Point = collections.namedtuple("Point", "x y")  # noqa: PYI024
+Point = collections.namedtuple("Point", "x y")
 
 PLAIN: Values = {
     "numbers, text, None": lambda: [1, 0.1 + 0.2, "é", None, True, -0.0, 5e-324],
@@ -326,11 +326,11 @@ def outcome(value: Any, suffix: str, folder: str) -> str:
             target.dump(value)
         except CannotEncode:
             return "refused"
-        except BaseException:  # noqa: BLE001 - the libraries raise anything, polars panics
+        except BaseException:
             return "fails"
         try:
             read = target.load()
-        except BaseException:  # noqa: BLE001 - polars panics
+        except BaseException:
             return "fails"
     if is_same(value, read):
         return "same"
@@ -388,14 +388,14 @@ def _without_objects(frame: pd.DataFrame) -> pd.DataFrame:
     """Return a frame with its objects as text, because pandas cannot compare lists."""
     changed = frame.copy()
     for at, dtype in enumerate(frame.dtypes):
-        if dtype == object:
+        if dtype == object:  # noqa: E721 - a dtype
             changed.isetitem(at, frame.iloc[:, at].map(repr))
     return changed
 
 
 def _same_objects(one: list[Any], other: list[Any]) -> bool:
     return all(
-        type(a) is type(b) and (isinstance(a, np.ndarray) and _same_array(a, b) or repr(a) == repr(b))
+        type(a) is type(b) and ((isinstance(a, np.ndarray) and _same_array(a, b)) or repr(a) == repr(b))
         for a, b in zip(one, other, strict=True)
     )
 
