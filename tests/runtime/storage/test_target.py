@@ -16,7 +16,7 @@ from kart_runtime import make_target
 from kart_runtime.errors import CannotEncode, ObjectCorrupt, ObjectMissing
 from kart_runtime.storage.checksum import checksum_of
 from kart_runtime.storage.codecs.texts import Gzip
-from kart_runtime.storage.target import Target, make_target, with_id
+from kart_runtime.storage.target import Target, with_id
 
 
 @pytest.mark.parametrize("suffix", [".pkl", ".csv", ".parquet", ".feather", ".json"])

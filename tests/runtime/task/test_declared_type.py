@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Generic, Literal, Optional, Protocol, TypedDict, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypedDict, TypeVar
 
 import luigi
 import numpy as np
@@ -69,7 +69,7 @@ def task_of(declared):
         (float, np.float32(1)),
         (int, np.int64(1)),
         (bool, np.bool_(True)),
-        (Optional[int], None),
+        (int | None, None),
         (int | str, "a"),
         (Sequence[int], [1]),
         (Mapping[str, int], {}),
@@ -90,7 +90,7 @@ def test_what_may_be_of_the_declared_type_is_dumped(declared, value):
 
 @pytest.mark.parametrize(
     ("declared", "value"),
-    [(pd.DataFrame, [1]), (list[int], {}), (int, 1.5), (int, None), (Optional[str], 5), (dict | list, "a"), (str, b"")],
+    [(pd.DataFrame, [1]), (list[int], {}), (int, 1.5), (int, None), (str | None, 5), (dict | list, "a"), (str, b"")],
 )
 def test_what_is_not_of_the_declared_type_is_refused(declared, value):
     task = task_of(declared)

@@ -137,9 +137,7 @@ def test_whole_numbers_as_keys_come_back(value):
     assert json.loads(dumped(Json(), value))  # and other readers take the file
 
 
-@pytest.mark.parametrize(
-    "value", [{1: "a", "1": "b"}, {None: 1}, {True: 1}, {1.5: 1}, (1, 2), [(1,)], {"a": {2: 1, "b": 1}}]
-)
+@pytest.mark.parametrize("value", [{1: "a", "1": "b"}, {None: 1}, {True: 1}, (1, 2), [(1,)], {"a": {2: 1, "b": 1}}])
 def test_keys_and_tuples_that_json_would_change_are_refused(value):
     with pytest.raises(CannotEncode, match="json"):
         dumped(Json(), value)
