@@ -227,10 +227,11 @@ def _category_rule(column: Any, format: Format) -> tuple[Any, Any]:  # noqa: A00
     categories = column.cat.categories
     of, ordered = categories.dtype, bool(column.cat.ordered)
     known = isinstance(of, np.dtype) and of.kind in "iufbM"
-    if (of == pd.Index([""]).dtype or (format == "feather" and known)) and len(categories):
+    used = bool((column.cat.codes >= 0).any())  # else Arrow stores no categories
+    if used and (of == pd.Index([""]).dtype or (format == "feather" and known)):
         return None, None
     labels = frame_labels.encoded(categories, format)
-    if known or isinstance(of, pd.DatetimeTZDtype):
+    if known or not used or isinstance(of, pd.DatetimeTZDtype):
         return {"category": labels, "ordered": ordered}, None
     texts = categories.map(str)
     if not texts.is_unique:

@@ -141,7 +141,7 @@ def frames(draw):
 
 @pytest.mark.parametrize("suffix", ["parquet", "feather", "json", "ndjson", "pkl"])
 @given(frame=frames())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_a_frame_comes_back_or_is_refused(suffix, frame):
     before = frame.copy()
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(record=True) as caught:
