@@ -170,9 +170,11 @@ def _pandas_frame(value: pd.DataFrame, limit: int, index: Literal["dropped", "ke
 
 
 def _labels(index: pd.Index[Any], text: Any) -> pd.Index[Any] | None:
-    """Return a copy of an index as it is read from a column, which knows neither a frequency nor a range."""
+    """Return a copy of an index as it is read from a column, which knows no range; None if it has a frequency."""
     import pandas as pd
 
+    if getattr(index, "freq", None) is not None:
+        return None
     values = _as_read(index, text)
     named = index.name is None or type(index.name) is str
     return pd.Index(values, name=index.name, copy=True) if named and values is not None else None

@@ -472,12 +472,13 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
             The task may have lost its lock; nothing is stored.
         """
         run = self._kart_run
-        if target is None and self.check_dump_type and (run is None or run.checks_types):
-            check_value(self, obj, TaskOnKart)
+        declared = target is None and self.check_dump_type and (run is None or run.checks_types)
         column_types.check_types(self.task_namespace, obj, type(self).__name__)
         if self.fail_on_empty_dump and column_types.is_empty_frame(obj):
             raise EmptyDump(str(self))
         target = loading.output_target(self, target)
+        if declared:
+            check_value(self, obj, TaskOnKart)
         # targets in memory, and those of users, accept only the value
         labels = labels_of(self, custom_labels) if getattr(target, "supports_labels", False) else None
         named = dumping.set(type(self).__name__)

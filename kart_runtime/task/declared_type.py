@@ -49,10 +49,10 @@ def declared_type(cls: type, base: Any) -> Any:
 
 def check_value(task: Any, value: Any, base: Any) -> None:
     """Raise `WrongType` if a value is certainly not of the type that the class of a task declares."""
-    accepted = _accepted_by(type(task), base)
+    cls: Any = type(task)
+    accepted = _accepted_by(cls, base)
     if accepted is not None and not isinstance(value, accepted) and not _may_pass(value, accepted):
-        declared = declared_type(type(task), base)
-        raise WrongType(str(task), _text(declared), _text(type(value)))
+        raise WrongType(str(task), _text(declared_type(cls, base)), _text(type(value)))
 
 
 @cache
@@ -97,7 +97,7 @@ def _can_check(kind: type) -> bool:
 
 
 def _may_pass(value: Any, accepted: tuple[type, ...]) -> bool:
-    """Return whether a value counts though it is no instance: a stand-in of a test, a scalar of numpy, a class redefined."""
+    """Return whether a value counts all the same: a stand-in of a test, a scalar of numpy, a class redefined."""
     package = type(value).__module__.partition(".")[0]
     if package == "unittest":
         return True

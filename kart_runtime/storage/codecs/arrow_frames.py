@@ -1,7 +1,7 @@
 """pandas frames as Arrow tables, which give the frame back: types, labels, missing values; used by `frames`.
 
-What Arrow and pandas restore by themselves is left to them. For the rest, rules are stored beside the metadata of pandas,
-under a key of kart's: other readers ignore it, and read what they always did. What no rule restores is refused.
+What Arrow and pandas restore by themselves is left to them. For the rest, rules are stored beside the metadata of
+pandas, under a key of kart's: other readers ignore it, and read what they always did. What no rule restores is refused.
 """
 
 from __future__ import annotations
@@ -104,8 +104,6 @@ def _index_as_column(frame: Any, format: Format) -> tuple[Any, dict[str, Any]]: 
         rule["name"] = frame_labels.encoded_label(index.name, format)
     if getattr(index, "freq", None) is not None and not isinstance(index, pd.PeriodIndex):
         rule["freq"] = index.freqstr
-    if isinstance(index, pd.RangeIndex):
-        rule["range"] = [index.start, index.stop, index.step]
     if index.dtype == object:
         rule["exact"] = True
     return stored, rule
@@ -119,11 +117,8 @@ def _column_as_index(frame: Any, rule: dict[str, Any]) -> Any:
         return frame
     text = column.removeprefix(INDEX_COLUMN)
     name = frame_labels.decoded_label(rule["name"]) if "name" in rule else None if text == "None" else text
-    if "range" in rule:
-        index: Any = pd.RangeIndex(*rule["range"], name=name)
-    else:
-        # Only files that say what their objects were tell text from objects.
-        index = pd.Index(frame[column].array, name=name, dtype=frame[column].dtype if rule.get("exact") else None)
+    # Only files that say what their objects were tell text from objects.
+    index: Any = pd.Index(frame[column].array, name=name, dtype=frame[column].dtype if rule.get("exact") else None)
     if "freq" in rule:
         index.freq = rule["freq"]
     return frame.drop(columns=[column]).set_axis(index, axis=0)
@@ -155,7 +150,7 @@ def _rules_of_values(frame: Any, format: Format) -> tuple[list[Any], dict[int, A
     arrays: dict[int, Any] = {}
     replaced: dict[int, Any] = {}
     for position, dtype in enumerate(frame.dtypes):
-        if dtype == object:
+        if dtype == object:  # noqa: E721 - a dtype
             rule, stored = _object_rule(frame.iloc[:, position], format)
             if type(stored).__module__.partition(".")[0] == "pyarrow":
                 arrays[position] = stored
@@ -232,10 +227,11 @@ def _category_rule(column: Any, format: Format) -> tuple[Any, Any]:  # noqa: A00
     categories = column.cat.categories
     of, ordered = categories.dtype, bool(column.cat.ordered)
     known = isinstance(of, np.dtype) and of.kind in "iufbM"
-    if (of == pd.Index([""]).dtype or (format == "feather" and known)) and len(categories):
+    used = bool((column.cat.codes >= 0).any())  # else Arrow stores no categories
+    if used and (of == pd.Index([""]).dtype or (format == "feather" and known)):
         return None, None
     labels = frame_labels.encoded(categories, format)
-    if known or isinstance(of, pd.DatetimeTZDtype):
+    if known or not used or isinstance(of, pd.DatetimeTZDtype):
         return {"category": labels, "ordered": ordered}, None
     texts = categories.map(str)
     if not texts.is_unique:

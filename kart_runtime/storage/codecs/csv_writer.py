@@ -144,7 +144,7 @@ def _text(column: Any) -> Any:
 
     kind, text = column.dtype.kind, pa.large_string()
     if kind == "f":
-        return float_texts(column.to_numpy())
+        return _floats(column.to_numpy())
     if kind == "M":
         return _times(column.array.asi8, column.dt.unit, utc=column.dt.tz is not None)
     is_object = kind == "O" and column.dtype == object
@@ -158,7 +158,7 @@ def _text(column: Any) -> Any:
     return array.cast(text)
 
 
-def float_texts(values: Any) -> Any:
+def _floats(values: Any) -> Any:
     """Write floats as numpy does: ``1.0``, ``1e-05``, ``1e+16``; pyarrow has the same digits, but other exponents."""
     import numpy as np
     import pyarrow as pa

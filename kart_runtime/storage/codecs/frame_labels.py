@@ -63,7 +63,7 @@ def _encoded_values(labels: Any, format: str) -> Labels:  # noqa: A002 - the fie
         }
     if dtype.kind in "mM":
         return {"kind": "values", "dtype": str(dtype), "values": labels.asi8.tolist()}
-    if dtype == object:
+    if dtype == object:  # noqa: E721 - a dtype
         return {"kind": "objects", "values": [encoded_label(label, format) for label in labels]}
     if dtype == pd.Index([""]).dtype:
         return {"kind": "text", "values": [label if isinstance(label, str) else None for label in labels]}
@@ -192,11 +192,11 @@ _LABELS: dict[str, Any] = {
 
 
 def warn_of_index(frame: Any, format: str) -> None:  # noqa: A002 - the field's word
-    """Warn if a frame has an index that says more than the numbers of its rows, which csv, parquet and ndjson do not store."""
+    """Warn of an index that says more than the numbers of the rows, which csv, parquet and ndjson do not store."""
     import pandas as pd
 
     index = frame.index
-    if index.name is None and index.equals(pd.RangeIndex(len(frame))):
+    if index.name is None and index.dtype.kind in "iu" and index.equals(pd.RangeIndex(len(frame))):
         return
     if format in ("csv", "tsv") and index.name is None and index.dtype.kind in "iu":
         return  # numbers of rows of a frame that was sorted or cut; nobody expects those in csv
@@ -204,6 +204,6 @@ def warn_of_index(frame: Any, format: str) -> None:  # noqa: A002 - the field's 
     warn_of_loss(
         format,
         f"does not store the index{f' {names}' if names else ''} of this frame",
-        f"Use reset_index() to store it as {'a column' if index.nlevels == 1 else 'columns'}, reset_index(drop=True) to "
-        f"drop it, or a .{'feather' if index.nlevels == 1 else 'pkl'} file",
+        f"Use reset_index() to store it as {'a column' if index.nlevels == 1 else 'columns'}, "
+        f"reset_index(drop=True) to drop it, or a .{'feather' if index.nlevels == 1 else 'pkl'} file",
     )

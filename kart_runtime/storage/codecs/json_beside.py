@@ -12,7 +12,11 @@ from typing import Any, BinaryIO
 
 _MAGIC = b"kart"
 
-_BLANKS = b" \t"
+_ENDS = (b" ", b"\t", b"\n")
+
+_TO_BITS = bytes.maketrans(b" \t", b"01")
+
+_BEGIN = "".join(f"{byte:08b}" for byte in _MAGIC).translate({48: " ", 49: "\t"}).encode()
 
 _TAIL = 1 << 20
 
@@ -25,20 +29,23 @@ def beside(note: dict[str, Any]) -> bytes:
 
 
 def split(data: bytes) -> tuple[bytes, dict[str, Any] | None]:
-    """Return the value's part of a file or of its end, and the note; None if there is none."""
-    if data[-1:] != b"\n" or data[-2:-1] not in (b" ", b"\t"):
+    """Return the value's part of a file or of its end, and the note; None if there is none.
+
+    Raises ValueError for a note that is cut off or changed.
+    """
+    if data[-1:] not in _ENDS:
         return data, None
-    value = data[:-1].rstrip(_BLANKS)
-    return value, _read(data[len(value) : -1])
-
-
-def _read(blanks: bytes) -> dict[str, Any] | None:
-    if len(blanks) % 8:
-        return None
-    content = int(blanks.translate(bytes.maketrans(_BLANKS, b"01")), 2).to_bytes(len(blanks) // 8, "big")
-    if not content.startswith(_MAGIC):
-        return None
-    return json.loads(zlib.decompress(content.removeprefix(_MAGIC)))  # type: ignore[no-any-return]
+    value = data.rstrip(b" \t\n")
+    blanks = data[len(value) :].strip(b"\n")
+    if not blanks.startswith(_BEGIN):
+        return data, None
+    if data[-1:] != b"\n" or len(blanks) % 8:
+        raise ValueError("the note after the value is cut off")
+    content = int(blanks.translate(_TO_BITS), 2).to_bytes(len(blanks) // 8, "big")
+    try:
+        return value, json.loads(zlib.decompress(content.removeprefix(_MAGIC)))
+    except zlib.error as error:
+        raise ValueError(f"the note after the value has changed ({error})") from error
 
 
 def note_of(file: BinaryIO) -> dict[str, Any] | None:

@@ -32,7 +32,7 @@ def encoded(column: Any) -> tuple[Rule, Any]:
     import pandas as pd
 
     dtype = column.dtype
-    if dtype == object:
+    if dtype == object:  # noqa: E721 - a dtype
         return _encoded_objects(column)
     if isinstance(dtype, pd.StringDtype):
         rule = {} if dtype == pd.Index([""]).dtype else {"string": dtype.storage, "nan": dtype.na_value is not pd.NA}
@@ -43,8 +43,16 @@ def encoded(column: Any) -> tuple[Rule, Any]:
         return _encoded_times(column, dtype.unit, {"zone": _zone(dtype.tz)})
     if isinstance(dtype, np.dtype) and dtype.kind in "mM":
         return _encoded_times(column, np.datetime_data(dtype)[0], {"kind": dtype.kind})
-    if isinstance(dtype, np.dtype) and dtype.isnative and (dtype.kind in "iub" or dtype.kind == "f"):
+    if isinstance(dtype, np.dtype) and dtype.isnative and dtype.kind in "iubf":
         return {"dtype": str(dtype)}, _floats(column.to_numpy()) if dtype.kind == "f" else _numbers(column)
+    return _encoded_array(column)
+
+
+def _encoded_array(column: Any) -> tuple[Rule, Any]:
+    """Return rule and texts of a nullable column."""
+    import pandas as pd
+
+    dtype = column.dtype
     if isinstance(dtype, pd.ArrowDtype):
         if re.fullmatch(r"(u?int\d+|double|float|bool)\[pyarrow\]", dtype.name):
             return {"array": dtype.name}, _numbers(column)
@@ -103,7 +111,11 @@ def _floats(values: Any) -> Any:
         values = values.astype("float32")
     elif values.dtype.itemsize > 8:
         raise NotKept(f"values of {values.dtype}")
-    texts = _or_null(csv_writer.float_texts(values))
+    texts = _or_null(pa.array(values, from_pandas=True).cast(pa.large_string()))
+    with np.errstate(invalid="ignore"):  # some NaNs are signals
+        whole = (values == np.floor(values)) & (np.abs(values) < 1e6)  # larger ones may have an exponent
+    if whole.any():
+        texts = _kernels().if_else(whole, csv_writer.joined(texts, ".0", ""), texts)
     endless = np.isinf(values)
     if endless.any():  # a number of JSON that every reader takes as infinite
         signs = np.where(values[endless] > 0, "1e999", "-1e999")
@@ -218,7 +230,7 @@ def _days(value: Any) -> str:
 # -- reading --------------------------------------------------------------------------------------------------------
 
 
-def decoded(values: list[Any], rule: Rule) -> Any:
+def decoded(values: Any, rule: Rule) -> Any:
     """Return the array of a column's values as they were before `encoded`."""
     import numpy as np
     import pandas as pd
@@ -250,11 +262,13 @@ def _decoded_category(values: list[Any], rule: Rule) -> Any:
     return pd.Categorical.from_codes(codes, dtype=dtype)
 
 
-def _decoded_times(values: list[Any], rule: Rule) -> Any:
+def _decoded_times(values: Any, rule: Rule) -> Any:
     import numpy as np
     import pandas as pd
 
-    whole = np.array([_MISSING_TIME if value is None else value for value in values], dtype="int64")
+    if not isinstance(values, np.ndarray):
+        values = [_MISSING_TIME if value is None else value for value in values]
+    whole = np.array(values, dtype="int64")
     missing = whole == _MISSING_TIME
     parts, stored = _PARTS[rule["unit"]], _PARTS[rule["in"]]
     whole = whole * (parts // stored) if parts >= stored else whole // (stored // parts)

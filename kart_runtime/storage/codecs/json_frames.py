@@ -12,7 +12,7 @@ from json.encoder import encode_basestring
 from typing import Any, BinaryIO
 
 from kart_runtime.errors import CannotEncode
-from kart_runtime.storage.codecs import csv_writer, frame_labels, json_columns
+from kart_runtime.storage.codecs import csv_writer, frame_labels, json_arrow, json_columns
 from kart_runtime.storage.codecs.json_beside import beside
 from kart_runtime.storage.codecs.json_columns import NotKept
 
@@ -34,7 +34,7 @@ def encoded(value: Any, lines: bool) -> tuple[dict[str, Any], list[Any]]:
     if lines and frame is value:
         frame_labels.warn_of_index(frame, "ndjson")
     if not lines:
-        note["index"] = _index_note(frame.index)
+        note["index"] = _index_note(frame.index, keyed=len(frame.columns) > 0)
     if lines and not len(frame.columns):
         note["index"] = {"labels": frame_labels.encoded(pd.RangeIndex(len(frame)), "json")}
     if value.attrs:
@@ -61,8 +61,8 @@ def _attrs(attrs: Any) -> Any:
     return attrs
 
 
-def _index_note(index: Any) -> dict[str, Any]:
-    """Return how the index is restored: from the keys of the file, or from labels in the note."""
+def _index_note(index: Any, keyed: bool) -> dict[str, Any]:
+    """Return how the index is restored: from the keys of the file, if it has any, or from labels in the note."""
     import pandas as pd
 
     if not index.is_unique:
@@ -70,6 +70,8 @@ def _index_note(index: Any) -> dict[str, Any]:
     note: dict[str, Any] = {} if index.name is None else {"name": frame_labels.encoded_label(index.name, "json")}
     if isinstance(index, pd.RangeIndex):
         return {**note, "range": [index.start, index.stop, index.step]}
+    if not keyed:
+        return {"labels": frame_labels.encoded(index, "json")}
     if index.nlevels == 1 and index.dtype.kind in "iu" and str(index.dtype).islower():
         return {**note, "keys": "number", "dtype": str(index.dtype)}
     if index.nlevels == 1 and frame_labels.are_plain(index.rename(None)):
@@ -83,7 +85,10 @@ def write(value: Any, file: BinaryIO, lines: bool, note: dict[str, Any], texts: 
     if len(set(names)) < len(names):
         raise CannotEncode("json", "columns of different names", "a frame with two columns of one name")
     parts = _rows(names, texts, "series" in note) if lines else _columns(names, texts, _keys(value.index, note), note)
-    file.writelines(parts)
+    for part in parts:
+        _ = file.write(part)  # not every file has writelines()
+    if lines and "columns" not in note and "series" not in note:
+        note["names"] = list(value.columns)
     file.write(b"" if lines else b"\n")
     file.write(beside(note))
 
@@ -116,15 +121,24 @@ def _keys(index: Any, note: dict[str, Any]) -> Any:
 
 
 def _columns(names: list[str], texts: list[Any], keys: Any, note: dict[str, Any]) -> Iterator[Any]:
+    """Yield the file by columns, and add to the note where the values of each begin and end."""
     series = "series" in note
+    at = 0 if series else 1
+    note["at"] = []
     yield b"" if series else b"{"
     for number, (name, column) in enumerate(zip(names, texts, strict=True)):
-        yield b"{" if series else f"{',' if number else ''}{name}:{{".encode()
+        head = b"{" if series else f"{',' if number else ''}{name}:{{".encode()
+        yield head
+        begin = at = at + len(head)
         for start in range(0, len(column), _ROWS):
             rows = csv_writer.joined(keys.slice(start, _ROWS), column.slice(start, _ROWS), ",", "")
             last = start + _ROWS >= len(column)
             content = memoryview(csv_writer.content_of(rows))
-            yield content[:-1] if last else content
+            content = content[:-1] if last else content
+            at += len(content)
+            yield content
+        note["at"].append([begin, at])
+        at += 1
         yield b"}"
     yield b"" if series else b"}"
 
@@ -148,7 +162,7 @@ def read(data: bytes, lines: bool, note: dict[str, Any]) -> Any:
     """Return the frame or series of a file's JSON and its note."""
     import pandas as pd
 
-    columns, keys, names = _by_rows(data, note) if lines else _by_columns(json.loads(data), note)
+    columns, keys, names = _by_rows(data, note) if lines else _by_columns(data, note)
     arrays = [json_columns.decoded(values, rule) for values, rule in zip(columns, note["values"], strict=True)]
     rows = len(arrays[0]) if arrays else 0
     index = _index(note["index"], keys) if "index" in note else pd.RangeIndex(rows)
@@ -167,15 +181,35 @@ _Read = tuple[list[list[Any]], list[str], list[str]]
 """Values by column, keys of the rows, and names of the columns."""
 
 
-def _by_columns(plain: Any, note: dict[str, Any]) -> _Read:
-    columns = [plain] if "series" in note else list(plain.values())
-    return [list(column.values()) for column in columns], list(columns[0]) if columns else [], list(plain)
+def _by_columns(data: bytes, note: dict[str, Any]) -> _Read:
+    if "series" not in note and "range" in note["index"]:  # the keys say nothing, so the columns can be read one by one
+        columns: list[Any] = []
+        for (begin, end), rule in zip(note["at"], note["values"], strict=True):
+            values = json_arrow.keyed_values(data[begin:end], rule)
+            columns.append(list(json.loads(data[begin - 1 : end + 1]).values()) if values is None else values)
+        return columns, [], _names_of(data, note)
+    plain = json.loads(data)
+    found = [plain] if "series" in note else list(plain.values())
+    return [list(column.values()) for column in found], list(found[0]) if found else [], list(plain)
+
+
+def _names_of(data: bytes, note: dict[str, Any]) -> list[str]:
+    """Return the names of the columns, from the file without their values."""
+    parts, last = [], 0
+    for begin, end in note["at"]:
+        parts.append(data[last:begin])
+        last = end
+    return list(json.loads(b"".join(parts) + data[last:]))
 
 
 def _by_rows(data: bytes, note: dict[str, Any]) -> _Read:
-    rows = json.loads(b"[" + data.rstrip().replace(b"\n", b",") + b"]")
     if "series" in note:
-        return [rows], [], []
+        return [json.loads(b"[" + data.rstrip().replace(b"\n", b",") + b"]")], [], []
+    names: list[str] = note.get("names", [])
+    quick = json_arrow.values_of_rows(data, names, note["values"]) if names else None
+    if quick is not None:
+        return quick, [], names
+    rows = json.loads(b"[" + data.rstrip().replace(b"\n", b",") + b"]")
     if not rows:
         return [[] for _ in note["values"]], [], []
     return [list(values) for values in zip(*(row.values() for row in rows), strict=True)], [], list(rows[0])
@@ -189,7 +223,8 @@ def _index(note: dict[str, Any], keys: list[str]) -> Any:
         return frame_labels.decoded(note["labels"])
     name = frame_labels.decoded_label(note.get("name"))
     if "range" in note:
-        return pd.RangeIndex(*note["range"], name=name)
+        start, stop, step = note["range"]
+        return pd.RangeIndex(start, stop, step, name=name)
     if note["keys"] == "number":
         return pd.Index(np.array(list(map(int, keys)), dtype=note["dtype"]), name=name)
     return pd.Index(keys, dtype=pd.Index([""]).dtype, name=name)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import io
 import json
+import warnings
 from typing import Any, BinaryIO, Literal, get_origin
 
 from kart_runtime.errors import CannotEncode
 from kart_runtime.storage.codecs import DataFrameType, FileProcessor, json_frames, polars_json
 from kart_runtime.storage.codecs.files import as_binary
 from kart_runtime.storage.codecs.json_beside import beside, split
+from kart_runtime.storage.codecs.json_columns import NotKept
 from kart_runtime.storage.codecs.libraries import is_series, library_of, optional, pandas_for
 from kart_runtime.storage.codecs.losses import warn_of_loss
 from kart_runtime.storage.codecs.plain_json import NotJson, inspected, with_int_keys
@@ -63,7 +65,7 @@ class Json(FileProcessor):
             return
         try:
             note, texts = json_frames.encoded(value, self._lines)
-        except json_frames.NotKept as error:
+        except NotKept as error:
             self._dump_by_pandas(value, file)
             what = f"stores {error} in another form, which comes back changed"
             warn_of_loss("json", what, "Convert it before the dump, or use .pkl or .parquet")
@@ -72,7 +74,10 @@ class Json(FileProcessor):
 
     def _dump_by_pandas(self, value: Any, file: BinaryIO) -> None:
         try:
-            value.to_json(file, orient=self.orient, lines=self._lines, double_precision=15)
+            dates: Any = None if self.orient == "table" else "epoch"
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message=".*date format", category=DeprecationWarning)
+                value.to_json(file, orient=self.orient, lines=self._lines, double_precision=15, date_format=dates)
         except (*_NO_FRAME, UnicodeError, NotImplementedError) as error:
             raise CannotEncode(
                 "json", _ACCEPTED, f"a {type(value).__name__} that pandas cannot write ({error})"

@@ -1,7 +1,7 @@
 """Warnings of what a file format does not keep, where gokart's files never kept it and code may rely on that.
 
-Everything else that a format cannot hold is refused, by `CannotEncode`. Python shows a warning once for each text, which
-names the task's class, so once for each class and process.
+Everything else that a format cannot hold is refused, by `CannotEncode`. Python shows a warning once for each text,
+which names the task's class, so once for each class and process.
 """
 
 from __future__ import annotations

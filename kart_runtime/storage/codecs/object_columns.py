@@ -37,7 +37,7 @@ def rule_of(column: Any) -> tuple[Rule | None, Any]:
     values = column.to_numpy()
     kinds = set(map(type, values))
     missing = missing_kinds(values)
-    if float in kinds and "float" in missing and all(value != value for value in values if type(value) is float):
+    if float in kinds and "float" in missing and all(_is_nan(value) for value in values if type(value) is float):
         kinds.discard(float)
     kinds = {kind for kind in kinds if kind.__name__ not in ("NoneType", "NAType", "NaTType")}
     rule, stored = _rule_of_known(column, values, kinds, bool(missing))
@@ -50,9 +50,13 @@ def missing_kinds(values: Any) -> set[str]:
     """Return the names of the types of the missing values among objects."""
     kinds = set(map(type, values))
     found = {kind.__name__ for kind in kinds} & {"NoneType", "NAType", "NaTType"}
-    if float in kinds and any(type(value) is float and value != value for value in values):
+    if float in kinds and any(map(_is_nan, values)):
         found.add("float")
     return found
+
+
+def _is_nan(value: Any) -> bool:
+    return type(value) is float and value != value  # noqa: PLR0124 - quicker than isnan
 
 
 def _rule_of_known(column: Any, values: Any, kinds: set[type], missing: bool) -> tuple[Rule, Any]:
@@ -81,12 +85,12 @@ def _is_naive(values: Any) -> bool:
     return not any(getattr(value, "tzinfo", None) for value in values)
 
 
-def _nested_rule(values: Any, kind: type) -> tuple[Rule, Any]:
+def _nested_rule(values: Any, kind: Any) -> tuple[Rule, Any]:
     import pandas as pd
     import pyarrow as pa
 
-    known = [value for value in values if type(value) is kind]
-    _check_nested(list(map(list, known)) if kind is tuple else known)
+    known: list[Any] = [value for value in values if type(value) is kind]
+    _check_nested([[*value] for value in known] if kind is tuple else known)
     # Not by pandas' rules, by which NaN inside a list is None.
     plain = [value if type(value) is kind else None for value in values]
     return {"as": "tuples" if kind is tuple else "python"}, pa.array(pd.Series(plain, dtype=object), from_pandas=False)
@@ -135,7 +139,7 @@ def packed(values: Any, kinds: set[str]) -> Any:
     numbers = bytes(
         _MISSING.index(name)
         for name, value in zip(names, values, strict=True)
-        if name in _MISSING and not (name == "float" and value == value)
+        if name in _MISSING and (name != "float" or _is_nan(value))
     )
     return base64.b64encode(zlib.compress(numbers)).decode()
 
@@ -163,9 +167,7 @@ def where_missing(values: Any) -> Any:
     import numpy as np
 
     names = ("NoneType", "NAType", "NaTType")
-    return np.array(
-        [type(value).__name__ in names or (type(value) is float and value != value) for value in values], dtype=bool
-    )
+    return np.array([type(value).__name__ in names or _is_nan(value) for value in values], dtype=bool)
 
 
 def _converted(found: list[Any], rule: Rule) -> list[Any]:

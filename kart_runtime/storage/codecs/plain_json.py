@@ -16,7 +16,7 @@ class NotJson(Exception):
 
 
 class Found(NamedTuple):
-    """What JSON changes: levels of nesting where keys are whole numbers, and names of types that become plainer ones."""
+    """What JSON changes: levels where keys are whole numbers, types that become plainer ones, and tuples."""
 
     levels: list[int]
     plainer: list[str]

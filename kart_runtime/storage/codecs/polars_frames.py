@@ -126,14 +126,12 @@ def _read_csv(source: Any, separator: str) -> Any:
     try:
         frame = pl.read_csv(source, separator=separator, infer_schema_length=_FIRST)
     except pl.exceptions.ComputeError:
-        fits = False
-    else:
-        first = frame.head(_FIRST)
-        texts = [column for column in first if column.dtype == pl.String]
+        frame = None
+    if frame is not None:
+        texts = [column for column in frame.head(_FIRST) if column.dtype == pl.String]
         # Of a column that begins with nothing polars makes text, whatever follows.
-        fits = len(frame) <= _FIRST or not any(column.null_count() == len(column) for column in texts)
-    if fits:
-        return frame
+        if len(frame) <= _FIRST or not any(column.null_count() == len(column) for column in texts):
+            return frame
     if not isinstance(source, bytes):
         source.seek(start)
     return pl.read_csv(source, separator=separator, infer_schema_length=None)

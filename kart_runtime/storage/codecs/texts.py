@@ -15,9 +15,9 @@ from kart_runtime.storage.codecs.files import as_binary
 
 def _encoded(value: Any) -> bytes:
     lines = value if isinstance(value, list) else ()
-    wrong = next((line for line in lines if not isinstance(line, str | numbers.Number)), None)
-    if not isinstance(value, str | list) or wrong is not None:
-        found = f"a list with a {type(wrong).__name__}" if isinstance(value, list) else type(value).__name__
+    wrong = [type(line).__name__ for line in lines if not isinstance(line, str | numbers.Number)]
+    if not isinstance(value, str | list) or wrong:
+        found = f"a list with a {wrong[0]}" if wrong else type(value).__name__
         raise CannotEncode("text", "a str, or a list of lines", f"{found} (str() makes text of it, .pkl stores it)")
     text = "".join(f"{line}\n" for line in value) if isinstance(value, list) else value
     try:

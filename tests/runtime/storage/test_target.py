@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from kart_runtime import make_target
 from kart_runtime.errors import CannotEncode, ObjectCorrupt, ObjectMissing
 from kart_runtime.storage.checksum import checksum_of
+from kart_runtime.storage.codecs.texts import Gzip
 from kart_runtime.storage.target import Target, with_id
 
 
@@ -105,3 +107,30 @@ def test_the_id_stands_before_the_suffix(path, named):
 @given(st.text(st.characters(exclude_characters="/."), min_size=1), st.sampled_from(["", ".pkl", ".csv"]))
 def test_the_id_can_be_taken_out_again(name, suffix):
     assert with_id(name + suffix, "ID").replace("_ID", "", 1) == name + suffix or "_ID" in name
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "json", "ndjson", "jsonl", "pkl", "parquet", "feather"])
+@pytest.mark.parametrize("unique_id", ["0123", None])
+def test_two_suffixes_are_the_first_format_compressed(tmp_path, suffix, unique_id):
+    frame = pd.DataFrame({"a": [1, 2], "b": ["x", "y"]})
+    target = make_target(f"{tmp_path}/x.{suffix}.gz", unique_id, as_type=pd.DataFrame)
+    assert target.path() == f"{tmp_path}/x{'_0123' if unique_id else ''}.{suffix}.gz"
+    first, second = target.dump(frame), target.dump(frame)
+    assert first.checksum == second.checksum
+    pd.testing.assert_frame_equal(target.load(), frame)
+    with gzip.open(target.path()) as opened:
+        make_target(f"{tmp_path}/plain.{suffix}").dump(frame)
+        assert opened.read() == (tmp_path / f"plain.{suffix}").read_bytes()
+
+
+def test_a_gz_file_of_gokart_is_text(tmp_path):
+    path = tmp_path / "x.csv_0123.gz"
+    path.write_bytes(gzip.compress(b"   a\n0  1\n"))
+    assert make_target(str(path)).load() == ["   a", "0  1"]
+    assert make_target(f"{tmp_path}/x.csv.gz", "0123", processor=Gzip()).path() == str(path)
+
+
+def test_a_value_that_only_cloudpickle_writes_is_compressed(tmp_path):
+    target = make_target(f"{tmp_path}/x.pkl.gz")
+    target.dump([list(range(100_000)), lambda: 5])
+    assert target.load()[1]() == 5

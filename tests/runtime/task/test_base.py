@@ -101,7 +101,7 @@ def test_dumping_to_an_unknown_output(call, error, message):
 
 
 def test_tasks_held_as_parameters_are_required():
-    class Holder(TaskOnKart[int]):
+    class Holder(TaskOnKart[list]):
         one = TaskInstanceParameter()
         many = ListTaskInstanceParameter()
         none = ListTaskInstanceParameter(default=[])
@@ -256,7 +256,7 @@ def test_the_code_of_a_class():
     ("frame", "empty"), [(pd.DataFrame({"a": []}), True), (pd.DataFrame({"a": [1]}), False), ([], False)]
 )
 def test_empty_frames_can_be_forbidden(frame, empty):
-    class Frame(TaskOnKart[pd.DataFrame]):
+    class Frame(TaskOnKart):
         pass
 
     Frame().dump(frame)

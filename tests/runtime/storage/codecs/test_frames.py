@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kart_runtime import TaskOnKart
 from kart_runtime.errors import CannotEncode
 from kart_runtime.storage.codecs.frames import Csv, Feather, Parquet, Tsv
+from kart_runtime.storage.codecs.losses import FormatWarning
 from kart_runtime.storage.target import Target
 
 FRAME = pd.DataFrame(
@@ -151,3 +153,26 @@ def test_feather_stores_every_other_index(frame):
     assert any(name == f"__feather_gokart_index__{frame.index.name}" for name in stored.columns)
     assert loaded.index.equals(frame.index)
     assert (loaded.index.name, list(loaded.columns)) == (frame.index.name, list(frame.columns))
+
+
+def test_a_dropped_index_is_warned_about_with_the_task_and_the_remedy():
+    class Scores(TaskOnKart):
+        def output(self):
+            return self.make_target("scores.parquet")
+
+    with pytest.warns(FormatWarning, match=r"Scores: parquet .*index 'key'.*reset_index\(\)"):
+        Scores().dump(FRAME.rename_axis("key"))
+
+
+def test_a_refused_column_is_named():
+    with pytest.raises(CannotEncode, match=r"column 'mixed' with values of several types \(int, str\)"):
+        through(Parquet(), pd.DataFrame({"mixed": pd.Series([1, "a"], dtype=object)}))
+
+
+def test_pandas_alone_reads_the_values():
+    frame = pd.DataFrame({0: pd.Series([[1], [2, 3]]), 1: [1.5, 2.5]})
+    file = io.BytesIO()
+    Parquet().dump(frame, file)
+    read = pd.read_parquet(file)
+    assert [list(cell) for cell in read[0]] == [[1], [2, 3]]
+    assert list(read[1]) == [1.5, 2.5]

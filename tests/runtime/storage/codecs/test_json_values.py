@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+from collections import OrderedDict
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from kart_runtime.errors import CannotEncode
 from kart_runtime.storage.codecs.json_values import Json, JsonLines
+from kart_runtime.storage.codecs.losses import FormatWarning
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -127,3 +129,33 @@ def test_the_option_wins_over_the_declaration():
     assert isinstance(through(Json(dataframe_type="pandas"), FRAME, dict), pd.DataFrame)
     polars = pl.DataFrame({"a": [1, 2]})
     assert through(Json(dataframe_type="polars"), polars).equals(polars)
+
+
+@pytest.mark.parametrize("value", [{1: [2], 3: []}, {"a": {1: 2}}, [{1: {2: 3}}], {1: {"a": {5: None}}}])
+def test_whole_numbers_as_keys_come_back(value):
+    assert through(Json(), value, type(value)) == value
+    assert json.loads(dumped(Json(), value))  # and other readers take the file
+
+
+@pytest.mark.parametrize("value", [{1: "a", "1": "b"}, {None: 1}, {True: 1}, (1, 2), [(1,)], {"a": {2: 1, "b": 1}}])
+def test_keys_and_tuples_that_json_would_change_are_refused(value):
+    with pytest.raises(CannotEncode, match="json"):
+        dumped(Json(), value)
+
+
+def test_a_subclass_that_comes_back_plain_is_warned_about():
+    with pytest.warns(FormatWarning, match="OrderedDict"):
+        dumped(Json(), OrderedDict(a=1))
+
+
+@pytest.mark.parametrize("codec", [Json(), JsonLines()])
+def test_other_readers_see_the_frame_only(codec):
+    written = io.BytesIO(dumped(codec, pd.DataFrame({"a": [1, 2], "b": [0.1 + 0.2, None]})))
+    plain = pd.read_json(written, orient=codec.orient, lines=codec.orient == "records")
+    pd.testing.assert_frame_equal(plain, pd.DataFrame({"a": [1, 2], "b": [0.3, None]}))
+
+
+@pytest.mark.parametrize("cut", [1, 5, 100])
+def test_a_note_that_is_cut_off_is_an_error(cut):
+    with pytest.raises(ValueError, match="note"):
+        Json().load(io.BytesIO(dumped(Json(), FRAME)[:-cut]), pd.DataFrame)

@@ -31,6 +31,13 @@ def test_text_gives_lines_and_text_to_a_task_that_stores_text(codec):
     assert through(codec, []) == []
 
 
+@pytest.mark.parametrize("value", [{"a": 1}, 5, None, b"x", ("a", "b"), [{"a": 1}], [None], object(), "\ud800"])
+@pytest.mark.parametrize("codec", [Text(), Gzip()])
+def test_what_is_no_text_is_refused(codec, value):
+    with pytest.raises(CannotEncode, match="text"):
+        dumped(codec, value)
+
+
 def test_gzip_is_gzip_and_equal_for_equal_text():
     assert gzip.decompress(dumped(Gzip(), ["a", "b"])) == b"a\nb\n"
     assert dumped(Gzip(), "x") == dumped(Gzip(), "x")
