@@ -11,6 +11,7 @@ from kart_runtime import builder
 from kart_runtime.errors import BuildFailed as GokartBuildError
 from kart_runtime.errors import ConfigError
 from kart_runtime.errors import LockTimeout as HasLockedTaskException
+from kart_runtime.gokart.config_files import check_sections
 from kart_runtime.gokart.tree import TaskDumpConfig, TaskDumpMode, TaskDumpOutputType, process_task_info
 from kart_runtime.luigi_bridge import WorkerSchedulerFactory
 from kart_runtime.schedule.events import Listener
@@ -100,6 +101,7 @@ def build(  # noqa: PLR0917 - gokart's signature
         raise ConfigError("build() schedules tasks itself; use luigi.build(tasks) for luigi's central scheduler")
     if task_lock_exception_max_tries < 1:
         raise ConfigError("at least one try is needed", key="task_lock_exception_max_tries", expected="at least 1")
+    check_sections()
     if reset_register:
         forget_classes()
     if task_lock_exception_max_wait_seconds is not None:
