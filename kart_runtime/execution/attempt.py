@@ -131,10 +131,13 @@ class Attempt:
     def _attempt(self) -> Outcome:
         if not self._is_remote:
             return self._bound()
+        outcome = None
         try:
             with background_writes():  # whoever waits for this outcome may end the process
                 outcome = self._bound()
         except RecordsNotStored as error:
+            if outcome is None:
+                raise
             warn(logger, "%s: %s", self.task, error)
         return outcome if outcome.error is None else outcome._replace(error=_portable(outcome))
 
