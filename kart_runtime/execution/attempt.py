@@ -275,7 +275,7 @@ def _portable(outcome: Outcome) -> BaseException:
     return error
 
 
-_PICKLE_SECONDS = 10.0
+_PICKLE_SECONDS = 5.0
 """How long an error may take to be pickled and loaded."""
 
 _PICKLE_BYTES = 10_000_000
