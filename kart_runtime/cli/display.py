@@ -199,7 +199,8 @@ class LiveDisplay(Display):
         self._thread = threading.Thread(target=self._draw_until_stopped, name="kart-display", daemon=True)
 
     def __enter__(self) -> Display:
-        self._progress.start()
+        with suppress(Exception):  # as below
+            self._progress.start()
         self._thread.start()
         return self
 

@@ -144,10 +144,13 @@ class Attempt:
     def _attempt(self) -> Outcome:
         if not self._is_remote:
             return self._bound()
+        outcome = None
         try:
             with background_writes():  # whoever waits for this outcome may end the process
                 outcome = self._bound()
         except RecordsNotStored as error:
+            if outcome is None:
+                raise
             warn(logger, "%s: %s", self.task, error)
         return outcome if outcome.error is None else outcome._replace(error=_portable(outcome))
 
@@ -340,7 +343,7 @@ def _portable(outcome: Outcome) -> BaseException:
     return error
 
 
-_PICKLE_SECONDS = 10.0
+_PICKLE_SECONDS = 5.0
 """How long an error may take to be pickled and loaded."""
 
 _PICKLE_BYTES = 10_000_000

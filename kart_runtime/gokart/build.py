@@ -12,6 +12,7 @@ from kart_runtime import builder
 from kart_runtime.errors import BuildFailed as GokartBuildError
 from kart_runtime.errors import CodecError, ConfigError, CyclicDependency, NotATask, PlanError, StoreError
 from kart_runtime.errors import LockTimeout as HasLockedTaskException
+from kart_runtime.gokart.config_files import check_sections
 from kart_runtime.gokart.tree import TaskDumpConfig, TaskDumpMode, TaskDumpOutputType, process_task_info
 from kart_runtime.luigi_bridge import WorkerSchedulerFactory
 from kart_runtime.schedule.events import Event, Listener
@@ -114,6 +115,7 @@ def build(  # noqa: PLR0917 - gokart's signature
     options = _without_luigi_options(options)
     if task_lock_exception_max_tries < 1:
         raise ConfigError("at least one try is needed", key="task_lock_exception_max_tries", expected="at least 1")
+    check_sections()
     if reset_register:
         forget_classes()
     if task_lock_exception_max_wait_seconds is not None:

@@ -18,8 +18,11 @@ import luigi
 from luigi.configuration import LuigiConfigParser, LuigiTomlParser
 from luigi.configuration.cfg_parser import CombinedInterpolation, EnvironmentInterpolation
 from luigi.freezing import recursively_freeze
+from luigi.parameter import UnconsumedParameterWarning
+from luigi.task_register import Register
 
-from kart_runtime.errors import ConfigError
+from kart_runtime.errors import ConfigError, closest_match
+from kart_runtime.task.parameters.resolution import SHARED_SECTION
 
 _VARIABLE = re.compile(r"\$\{([^}]+)\}|%\(([^)]+)\)s")
 
@@ -52,10 +55,28 @@ def add_config(file_path: str) -> None:
         raise ConfigError(f"unknown configuration format '{kind}'", file=file_path, expected=".ini, .cfg or .toml")
     if not path.is_file():
         raise ConfigError(f"the file does not exist (looked for it in {Path.cwd()})", file=file_path)
-    if kind == ".toml":
-        _add_toml(path)
-    else:
-        _add_ini(path)
+    sections = _add_toml(path) if kind == ".toml" else _add_ini(path)
+    _unchecked.append((path, sections))
+
+
+_unchecked: list[tuple[Path, list[str]]] = []
+"""Files whose sections have not been compared with the tasks yet, most of which are imported later."""
+
+
+def check_sections() -> None:
+    """Warn of each section of the added files that is nearly, and not quite, the name of a task."""
+    names = [*Register.task_names(), SHARED_SECTION]
+    files, _unchecked[:] = list(_unchecked), []
+    for path, sections in files:
+        for section in sections:
+            is_task = section in names or section.islower()  # luigi's own sections are lower case
+            guess = None if is_task else closest_match(section, names)
+            if guess is not None:
+                warnings.warn(
+                    f"{path}: there is no task '{section}', so this section has no effect. Did you mean '{guess}'?",
+                    UnconsumedParameterWarning,
+                    stacklevel=3,
+                )
 
 
 class _EnvironmentBelow(BasicInterpolation):
@@ -67,9 +88,10 @@ class _EnvironmentBelow(BasicInterpolation):
         return super().before_get(parser, section, option, value, below)
 
 
-def _add_ini(path: Path) -> None:
+def _add_ini(path: Path) -> list[str]:
+    parser = RawConfigParser()
     try:
-        RawConfigParser().read(path)
+        parser.read(path)
     except (ValueError, OSError, IniError) as error:
         raise ConfigError(f"cannot be read: {error}", file=str(path)) from error
     config: Any = LuigiConfigParser.instance()
@@ -78,10 +100,11 @@ def _add_ini(path: Path) -> None:
     if active is not config:
         warnings.warn(f"{path} is added to luigi's ini parser, but LUIGI_CONFIG_PARSER selects another.", stacklevel=3)
     LuigiConfigParser.add_config_path(str(path.resolve()))
+    return parser.sections()
 
 
-def _add_toml(path: Path) -> None:
-    """Add the values of a TOML file to luigi's active configuration.
+def _add_toml(path: Path) -> list[str]:
+    """Add the values of a TOML file to luigi's active configuration, and return its sections.
 
     luigi's own TOML parser needs another library, and its configuration is either all TOML or all ini.
     """
@@ -101,6 +124,7 @@ def _add_toml(path: Path) -> None:
                 config.set(section, name, recursively_freeze(filled))
             else:
                 config.set(section, name, _as_text(filled).replace("%", "%%"))
+    return list(sections)
 
 
 def _filled(value: Any, file: str, key: str) -> Any:

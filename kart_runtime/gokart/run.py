@@ -19,6 +19,7 @@ from luigi.cmdline_parser import CmdlineParser
 from luigi.setup_logging import InterfaceLogging
 
 from kart_runtime.errors import ConfigError
+from kart_runtime.gokart.config_files import check_sections
 from kart_runtime.gokart.empty_dumps import check_tasks, test_run
 from kart_runtime.gokart.slack.event_aggregator import EventAggregator
 from kart_runtime.gokart.slack.slack_api import SlackAPI
@@ -67,6 +68,7 @@ def run(cmdline_args: Sequence[str] | None = None, set_retcode: bool = True) -> 
         An option has an invalid value; nothing has run.
     """
     args = list(sys.argv[1:] if cmdline_args is None else cmdline_args)
+    check_sections()
     _show_tree(args)
     _delete_outputs(args)
     try_to_run_test_for_empty_data_frame(args)

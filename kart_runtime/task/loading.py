@@ -5,7 +5,7 @@ A request is None (everything), a key of `requires()`, a required task, a list o
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
 import luigi
@@ -60,12 +60,19 @@ def _inputs(task: luigi.Task, request: Any) -> Any:
         if request not in required and _id(request) not in map(_id, required):
             raise NotRequired(str(task), str(request), [str(dependency) for dependency in required])
         return request.output()
-    required = identity.requirements(task)
-    if isinstance(required, dict) and isinstance(request, Hashable) and request in required:  # a key that is no text
-        return task.input()[request]
+    if _is_key(request, identity.requirements(task)):
+        return cast("Any", task.input())[request]
     if isinstance(request, Iterable):
         return [_inputs(task, item) for item in request]
     return request
+
+
+def _is_key(request: Any, required: Any) -> bool:
+    """Return whether a request is a key of what a task requires, which need not be text."""
+    try:
+        return isinstance(required, dict) and request in required
+    except TypeError:  # it cannot be hashed
+        return False
 
 
 def _id(task: Any) -> str:

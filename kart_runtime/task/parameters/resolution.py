@@ -135,8 +135,10 @@ class Declaration:
         for key in luigi_section(family):
             name = key.replace("-", "_")
             if name not in self.params and name not in ignored:
+                guess = closest_match(name, self.params)
+                hint = f" Did you mean '{guess}'?" if guess else ""
                 warnings.warn(
-                    f"The configuration sets '{name}' for the task '{family}', which has no such parameter.",
+                    f"The configuration sets '{name}' for the task '{family}', which has no such parameter.{hint}",
                     UnconsumedParameterWarning,
                     stacklevel=4,
                 )

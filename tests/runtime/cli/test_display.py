@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
+import pickle
 import pty
 import re
 import select
+import shlex
 import signal
 import subprocess
 import sys
@@ -14,7 +18,9 @@ import time
 from pathlib import Path
 
 import luigi
+import pytest
 
+from kart_runtime.cli import main
 from kart_runtime.cli.display import LiveDisplay
 from kart_runtime.execution.attempt import AttemptState, Outcome
 from kart_runtime.schedule.events import TaskFinished, TaskStarted
@@ -198,3 +204,34 @@ def test_the_bar_is_drawn_by_a_thread_and_not_for_each_event(monkeypatch):
             display.show(TaskFinished(Number(n=n), Outcome(AttemptState.DONE, "")))
     assert set(draws) == {"kart-display"}
     assert len(draws) <= 2 + (time.monotonic() - started) / 0.25
+
+
+class Full(io.StringIO):
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def write(self, text):
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device"), ValueError("I/O operation on closed file")]
+)
+def test_a_run_goes_on_when_its_lines_cannot_be_written(small_project, kart, monkeypatch, capsys, error):
+    root = small_project()
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", Full(error))
+        assert main(["run"]) == 0
+    assert list(root.glob("outputs/*/tasks/pipeline/RunAll_*"))
+    (warning,) = [line for line in capsys.readouterr().err.splitlines() if "standard output" in line]
+    assert warning.endswith("The run goes on without it.")
+
+
+@pytest.mark.parametrize("closed", [">&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_a_run_whose_streams_are_closed_does_its_work(small_project, closed):
+    root = small_project()
+    command = f"{shlex.quote(sys.executable)} -m kart_runtime run --executor processes --workers 2 {closed}"
+    assert subprocess.run(["sh", "-c", command], cwd=root, check=False, timeout=60).returncode == 0
+    (total,) = root.glob("outputs/*/tasks/pipeline/RunAll_*")
+    assert pickle.loads(total.read_bytes()) == "total 12.0"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import luigi
 import pytest
 from luigi.configuration import LuigiConfigParser
+from luigi.parameter import UnconsumedParameterWarning
 
 from kart_runtime import TaskOnKart
 from kart_runtime.errors import ConfigError
+from kart_runtime.gokart.build import build as gokart_build
 from kart_runtime.gokart.config_files import add_config
 
 
@@ -89,3 +92,28 @@ def test_files_that_cannot_be_used(name, text, message):
     with pytest.raises(ConfigError, match=message) as refused:
         add_config(name)
     assert refused.value.file == name
+
+
+@pytest.mark.parametrize(("name", "quote"), [("main.ini", ""), ("main.toml", '"')])
+def test_a_section_that_is_nearly_a_task_is_reported_once(name, quote):
+    Path(name).write_text(f"[Cofigured]\ntext = {quote}a{quote}\n[core]\nx = 1\n[Elsewhere.Made]\nx = 1\n")
+    add_config(name)
+    message = f"{name}: there is no task 'Cofigured', so this section has no effect. Did you mean 'Configured'"
+    with pytest.warns(UnconsumedParameterWarning) as caught:
+        gokart_build(Stored())
+    assert [message in str(warning.message) for warning in caught] == [True]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        gokart_build(Stored())
+
+
+class Stored(TaskOnKart[str]):
+    def run(self):
+        self.dump("x")
+
+
+def test_an_option_that_a_task_does_not_have_is_reported_with_the_nearest():
+    Path("main.ini").write_text("[Configured]\nnumbr = 3\n")
+    add_config("main.ini")
+    with pytest.warns(UnconsumedParameterWarning, match=r"no such parameter\. Did you mean 'number'\?"):
+        Configured()

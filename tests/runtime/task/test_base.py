@@ -12,7 +12,14 @@ import pandera.pandas as pa
 import pytest
 
 from kart_runtime import ListTaskInstanceParameter, TaskInstanceParameter, TaskOnKart, build
-from kart_runtime.errors import BuildFailed, EmptyDump, LockSettingsIncomplete, NotRequired, ObjectMissing, UnknownFormat
+from kart_runtime.errors import (
+    BuildFailed,
+    EmptyDump,
+    LockSettingsIncomplete,
+    NotRequired,
+    ObjectMissing,
+    UnknownFormat,
+)
 from kart_runtime.task.schemas import SchemaMismatch
 
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
+from types import MappingProxyType
+from typing import Any
+
 import luigi
+import numpy as np
+import pandas as pd
 import pytest
 
 from kart_runtime import TaskOnKart, build
@@ -79,3 +85,46 @@ def test_one_of_several_outputs_has_to_be_named():
         output_target(Several(), "c")
     with pytest.raises(TypeError, match="say which output is meant"):
         output_target(Several(), None)
+
+
+def number(value):
+    return Number(value=value)
+
+
+STRUCTURES = {
+    "none": (lambda: None, []),
+    "list with none": (lambda: [number(1), None, [None, number(2)]], [1, None, [None, 2]]),
+    "dict with none": (lambda: {"a": None, "b": number(2)}, {"a": None, "b": 2}),
+    "generator": (lambda: (number(value) for value in (1, 2)), [1, 2]),
+    "generator inside": (lambda: {"a": map(number, (1, 2))}, {"a": [1, 2]}),
+    "values": (lambda: {"a": number(1), "b": number(2)}.values(), [1, 2]),
+    "deque": (lambda: deque([number(1), (number(2),)]), [1, [2]]),
+    "mapping": (lambda: MappingProxyType({"a": number(1)}), {"a": 1}),
+    "array": (lambda: np.array([number(1), number(2)], dtype=object), [1, 2]),
+    "series": (lambda: pd.Series([number(1), number(2)]), [1, 2]),
+    "set": (lambda: {number(1)}, [1]),
+    "other keys": (lambda: {1: number(1), ("a", 2): number(2), None: number(3)}, {1: 1, ("a", 2): 2, None: 3}),
+}
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+@pytest.mark.parametrize("options", [{}, {"executor": "processes", "workers": 2}])
+def test_requirements_may_have_any_structure(name, options):
+    made, values = STRUCTURES[name]
+    task = Structured(name=name)
+    assert build(task, **options) == values
+    assert task.requires() is not None or made() is None
+    assert Structured(name=name).make_unique_id() == task.make_unique_id()
+
+
+class Structured(TaskOnKart[Any]):
+    name = luigi.Parameter()
+
+    def requires(self):
+        return STRUCTURES[self.name][0]()
+
+    def run(self):
+        value = self.load()
+        if self.name == "other keys":
+            value = {key: self.load(key) for key in (1, ("a", 2))} | {None: value[None]}
+        self.dump(value)

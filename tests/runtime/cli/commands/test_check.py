@@ -54,3 +54,37 @@ def test_check_of_a_module_that_cannot_be_imported_names_it_once(small_project, 
     typed = kart("check")
     assert typed.code == 3
     assert typed.out.count("broken cannot be imported") == 1
+
+
+def test_an_unset_variable_is_reported_and_stops_only_what_needs_it(small_project, kart, monkeypatch):
+    monkeypatch.delenv("SMALL_TOKEN", raising=False)
+    numbers = "conf/base/tasks/numbers.yaml"
+    small_project({numbers: "Total:\n  token: ${oc.env:SMALL_TOKEN}\n"})
+    error = f"error: {numbers}:2: tasks.numbers.Total.token: environment variable SMALL_TOKEN is not set."
+    checked = kart("check")
+    assert checked.code == 3
+    assert checked.lines[0].startswith(error)
+    assert checked.lines[1:] == ["layout: ok", "plan: ok", "1 problem"]
+    assert kart("run", "Numbers").code == 0
+    assert kart("list").code == kart("plan", "Numbers").code == 0
+    shown = kart("config")
+    assert shown.code == 0
+    (line,) = [line for line in shown.lines if "token" in line]
+    assert f"(not set)  {numbers}:2: environment variable SMALL_TOKEN is not set" in line
+    for command in ("run", "plan", "tree"):
+        refused = kart(command)
+        assert refused.code == 2
+        assert refused.err.startswith(error)
+    assert kart("run", "Total.token=x").code == 0
+
+
+def test_a_logging_format_is_checked(small_project, kart):
+    for text in ("%(levelnam)s", "%(message)q", "%", "no field"):
+        small_project({"conf/base/logging.yaml": f"level: INFO\nformat: '{text}'\n"})
+        checked = kart("check")
+        assert checked.code == 3
+        assert checked.lines[0].startswith(
+            "error: conf/base/logging.yaml:2: logging.format: expected a format of logging"
+        )
+    small_project({"conf/base/logging.yaml": "format: '%(asctime)s %(message)s 100%%'\n"})
+    assert kart("check").code == 0

@@ -31,6 +31,30 @@ def test_plan_counts_what_nothing_needs(small_project, kart):
     assert typed.lines[-1] == "3 tasks: 0 to run, 2 complete, 1 not needed"
 
 
+EXTERNAL = """
+    import luigi
+    from kart_runtime import TaskOnKart
+
+    class Outside(TaskOnKart[int]):
+        run = NotImplemented
+
+    class Inside(TaskOnKart[int]):
+        def requires(self):
+            return Outside()
+
+        def run(self):
+            self.dump(1)
+    """
+
+
+def test_a_plan_with_something_missing_exits_as_a_run_would(small_project, kart):
+    small_project({"src/PKG/tasks/outside.py": EXTERNAL})
+    planned = kart("plan", "Inside")
+    assert planned.lines[0].startswith("missing  Outside")
+    assert planned.code == kart("run", "Inside").code == 1
+    assert kart("plan", "Numbers").code == 0
+
+
 def files_of(root):
     found = (path for path in root.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     return {path: path.stat().st_mtime_ns for path in found}

@@ -86,10 +86,10 @@ TASKS = """
     """
 FILES = {"src/PKG/tasks/texts.py": TASKS, "conf/base/tasks/texts.yaml": "# none\n", "tests/tasks/test_texts.py": ""}
 TYPED = [
-    "v1 # tag", "Note: draft", "key:", "{x}", "{a: b}", "[a, b]", "!important", "&x y", "*x", "%x", "@x", "`x`", "--- x",
-    "a\nb", "? x", "-", "- a", "null", "~", "yes", "true", "1e3", "0x10", "010", "1.10", "2026-01-01", "12:30",
-    "  blanks  ", " ", "a = b", "'quoted'", '"quoted"', 'say "x"', "it's", "ünïcode ✓", "|", ">", "#", "a\\b", "$x", "$(x)",
-    "http://x:1/y", "C:\\x", "\t", "<<", "=", "x,y", "...", "a: ${run.task} # b",
+    "v1 # tag", "Note: draft", "key:", "{x}", "{a: b}", "[a, b]", "!important", "&x y", "*x", "%x", "@x", "`x`",
+    "--- x", "a\nb", "? x", "-", "- a", "null", "~", "yes", "true", "1e3", "0x10", "010", "1.10", "2026-01-01", "12:30",
+    "  blanks  ", " ", "a = b", "'quoted'", '"quoted"', 'say "x"', "it's", "ünïcode ✓", "|", ">", "#", "a\\b",
+    "$x", "$(x)",    "http://x:1/y", "C:\\x", "\t", "<<", "=", "x,y", "...", "a: ${run.task} # b",
 ]  # fmt: skip
 
 
