@@ -10,6 +10,7 @@ from pathlib import Path
 
 from kart_runtime.errors import ConfigError
 from kart_runtime.migrate.changes import CannotMigrate, Change, Problem
+from kart_runtime.migrate.facade import missing_name
 from kart_runtime.migrate.ini import convert
 from kart_runtime.migrate.source import migrate_source
 
@@ -20,6 +21,9 @@ _PLUGIN = re.compile(r"\bgokart\.mypy\b")
 _DEPENDENCY = re.compile(r"""(?:^\s*|["'])gokart(?:\[([^\]]*)\])?["']?\s*(?:[=<>~!;@,"'\]#]|$)""")
 _EXTRAS = {"all": ("gcs", "s3"), "gcs": ("gcs",), "polars": ("polars",), "s3": ("s3",)}
 """gokart's extras, and those of kart that bring the same."""
+
+_WORKER_SECTION = re.compile(r"\s*\[gokart_worker\]")
+_LOGGER = re.compile(r"\s*qualname\s*[=:]\s*gokart\b")
 
 _CELL = re.compile(rb"(?:\bimport|\bfrom) gokart\b")
 
@@ -110,17 +114,37 @@ def _scan_file(path: Path, data: bytes, result: Scan, config: bool) -> None:
         if b"gokart" in data:
             _scan_source(path, data, result)
     elif path.suffix in {".ini", ".cfg"} and path.name not in _OF_TOOLS:
+        result.hints += _ini_hints(path, data)
         _scan_ini(path, data, result, config)
     else:
         result.hints += hints(path, data)
 
 
 def _scan_source(path: Path, data: bytes, result: Scan) -> None:
-    migrated = migrate_source(data)
+    migrated = migrate_source(data, missing_name)
     if migrated.data != data:
         counts = {"imports": migrated.imports, "strings": migrated.strings}
         result.changes.append(Change(path, data, migrated.data, migrated.encoding, **counts))
+    result.hints += [f"{path}:{line}: {name}: kart has no such {_kind(name)}" for line, name in migrated.missing]
     result.hints += [f"{path}:{line}: {text} stays; change it if it is a module" for line, text in migrated.left]
+
+
+def _kind(name: str) -> str:
+    """Return what a name of gokart stands for there, as far as its form says."""
+    last = name.rpartition(".")[2]
+    return "module" if name.count(".") == 1 and last.islower() else "name"
+
+
+def _ini_hints(path: Path, data: bytes) -> Iterator[str]:
+    """Yield the lines of a luigi or logging configuration that name what kart has not, with file and line."""
+    for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1):
+        if _WORKER_SECTION.match(line):
+            yield (
+                f"{path}:{number}: [gokart_worker]: kart has no such section; where luigi's worker runs the tasks, its "
+                "section is [worker]"
+            )
+        elif _LOGGER.match(line):
+            yield f"{path}:{number}: {line.strip()}: kart's loggers are kart_runtime and those below"
 
 
 def _scan_ini(path: Path, data: bytes, result: Scan, config: bool) -> None:

@@ -13,7 +13,8 @@ import gokart.x          import kart_runtime.gokart as gokart, and import kart_r
 The last one binds the name ``gokart`` and loads a module, which takes two imports here. Names in strings change if a
 call imports or patches what they name: ``patch("gokart.x.f")``, ``import_module("gokart.x")``. Any other string could
 be the name of a logger or of a folder. Python's own parser gives the positions, and the edits are made in the bytes, so
-line endings, form feeds, the encoding and a byte order mark stay.
+line endings, form feeds, the encoding and a byte order mark stay. An import of something that kart does not have stays,
+too, and is named.
 """
 
 from __future__ import annotations
@@ -68,15 +69,22 @@ class Migrated:
     imports: int = 0
     strings: int = 0
     left: tuple[tuple[int, str], ...] = ()
+    missing: tuple[tuple[int, str], ...] = ()
 
 
-def migrate_source(data: bytes) -> Migrated:
+MissingName: TypeAlias = "Callable[[str], str]"
+"""Function that returns the part of a dotted name of gokart that kart does not have; empty if it has all."""
+
+
+def migrate_source(data: bytes, missing_name: MissingName = lambda _: "") -> Migrated:
     """Return a Python file with kart in place of gokart.
 
     Parameters
     ----------
     data
         Bytes of the file.
+    missing_name
+        What kart lacks, as `facade.missing_name`. By default kart has everything.
 
     Returns
     -------
@@ -91,11 +99,14 @@ def migrate_source(data: bytes) -> Migrated:
     encoding, text = _decoded(data)
     source = text.encode()
     tree, span = _parsed(text, source)
-    imports = list(_import_edits(tree, span, source))
-    strings = list(_string_edits(tree, span, source))
-    left = tuple(_left(tree, span, source, frozenset(edit.start for edit in strings)))
+    imports = list(_import_edits(tree, span, source, missing_name))
+    strings = list(_string_edits(tree, span, source, missing_name))
+    missing = tuple(dict.fromkeys(sorted(_missing(tree, missing_name))))
+    named = {line for line, _ in missing}
+    strings_left = _left(tree, span, source, frozenset(edit.start for edit in strings))
+    left = tuple((line, text) for line, text in strings_left if line not in named)
     after = _applied(source, [*imports, *strings]).decode().encode(encoding)
-    return Migrated(after, encoding, len(imports), len(strings), left)
+    return Migrated(after, encoding, len(imports), len(strings), left, missing)
 
 
 def _decoded(data: bytes) -> tuple[str, str]:
@@ -147,18 +158,31 @@ def _applied(source: bytes, edits: Iterable[Edit]) -> bytes:
 # -- imports ---------------------------------------------------------------------------------------------------------
 
 
-def _import_edits(tree: ast.Module, span: Span, source: bytes) -> Iterator[Edit]:
-    """Yield one edit for each import of gokart, wherever it stands."""
+def _import_edits(tree: ast.Module, span: Span, source: bytes, missing_name: MissingName) -> Iterator[Edit]:
+    """Yield one edit for each import of gokart, wherever it stands, but for those of what kart does not have."""
     for block in _blocks(tree):
         is_bound = False
         for statement in block:
+            if isinstance(statement, ast.Import | ast.ImportFrom) and any(map(missing_name, _imported(statement))):
+                is_bound = False
+                continue
             if isinstance(statement, ast.Import):
                 yield from _of_import(statement, span, source, is_bound)
-            elif isinstance(statement, ast.ImportFrom) and not statement.level and _is_gokart(statement.module or ""):
+            elif isinstance(statement, ast.ImportFrom) and _imported(statement):
                 start = source.index(OLD.encode(), span(statement)[0])  # the module has no node of its own
                 yield Edit(start, start + len(OLD), NEW)
             # Only from one import of gokart to the next: in between, anything could rebind the name.
             is_bound = isinstance(statement, ast.Import) and any(map(_binds, statement.names))
+
+
+def _imported(statement: ast.Import | ast.ImportFrom) -> list[str]:
+    """Return the dotted names of gokart that an import needs."""
+    if isinstance(statement, ast.Import):
+        return [alias.name for alias in statement.names if _is_gokart(alias.name)]
+    module = statement.module or ""
+    if statement.level or not _is_gokart(module):
+        return []
+    return [module if alias.name == "*" else f"{module}.{alias.name}" for alias in statement.names]
 
 
 def _blocks(tree: ast.Module) -> Iterator[list[ast.stmt]]:
@@ -235,21 +259,33 @@ _CALLS = {
 _LITERAL = re.compile(rb"[rRuUfF]*(?:'''|\"\"\"|'|\")(?=%b(\.|['\"]))" % OLD.encode())
 """Beginning of a string up to gokart's name, which a dot or the end of the string follows."""
 
+_DOTTED = re.compile(rf"{OLD}(?:\.\w+)*")
 _MODULE = re.compile(rf"{OLD}(?:\.[a-z_][a-z0-9_]*)*")
 _CODE = re.compile(rf"^\W*(?:import|from) {OLD}\b", re.MULTILINE)
 
 
-def _string_edits(tree: ast.Module, span: Span, source: bytes) -> Iterator[Edit]:
-    """Yield one edit for each string that surely names something of gokart."""
+def _string_edits(tree: ast.Module, span: Span, source: bytes, missing_name: MissingName) -> Iterator[Edit]:
+    """Yield one edit for each string that surely names something of gokart, but for what kart does not have."""
+    for value, bare in _named_in_calls(tree):
+        literal = _first_literal(value, bare, span, source)
+        if literal is not None and not missing_name(_text(value)):
+            yield Edit(literal.end(), literal.end() + len(OLD), NEW)
+
+
+def _named_in_calls(tree: ast.Module) -> Iterator[tuple[ast.expr, bool]]:
+    """Yield the arguments of calls that take dotted names as text, and whether gokart's bare name makes sense there."""
     for node in ast.walk(tree):
         call = _known(node.func) if isinstance(node, ast.Call) else None
         if call is None or not isinstance(node, ast.Call):
             continue
         named = [*node.args[: len(call.keywords)], *(item.value for item in node.keywords if item.arg in call.keywords)]
-        for value in named:
-            literal = _first_literal(value, call.bare, span, source)
-            if literal is not None:
-                yield Edit(literal.end(), literal.end() + len(OLD), NEW)
+        yield from ((value, call.bare) for value in named)
+
+
+def _text(value: ast.expr) -> str:
+    """Return the text of a string as a dotted name of gokart, or gokart's name if it is anything else."""
+    text = value.value if isinstance(value, ast.Constant) else None
+    return text if isinstance(text, str) and _DOTTED.fullmatch(text) else OLD
 
 
 def _known(function: ast.expr) -> _Call | None:
@@ -292,3 +328,44 @@ def _left(tree: ast.Module, span: Span, source: bytes, changed: frozenset[int]) 
         if (_MODULE.fullmatch(text) or _CODE.search(text)) and changed.isdisjoint(range(start, end)):
             literal = source[start:end].decode()
             yield source.count(b"\n", 0, start) + 1, literal if "\n" not in literal else f"text that imports {OLD}"
+
+
+# -- what kart does not have -----------------------------------------------------------------------------------------
+
+
+def _missing(tree: ast.Module, missing_name: MissingName) -> Iterator[tuple[int, str]]:
+    """Yield line and name of what a file imports, patches or uses of gokart, and kart does not have."""
+    bound: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            bound |= _bound(node)
+            used = [(node, name) for name in _imported(node)]
+            yield from ((part.lineno, name) for part, full in used if (name := missing_name(full)))
+    for value, _ in _named_in_calls(tree):
+        if name := missing_name(_text(value)):
+            yield value.lineno, name
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and (full := _used(node, bound)) and (name := missing_name(full)):
+            yield node.lineno, name
+
+
+def _bound(statement: ast.Import | ast.ImportFrom) -> dict[str, str]:
+    """Return the names that an import of gokart binds, and what they stand for."""
+    names = [alias.asname or alias.name for alias in statement.names]
+    if isinstance(statement, ast.ImportFrom):
+        full = [f"{statement.module}.{alias.name}" for alias in statement.names] if _imported(statement) else []
+        return dict(zip(names, full, strict=False))
+    aliases = [alias for alias in statement.names if _is_gokart(alias.name)]
+    return {alias.asname or OLD: alias.name if alias.asname else OLD for alias in aliases}
+
+
+def _used(node: ast.Attribute, bound: dict[str, str]) -> str:
+    """Return the dotted name of gokart that an attribute stands for; empty if it stands for something else."""
+    parts = [node.attr]
+    owner = node.value
+    while isinstance(owner, ast.Attribute):
+        parts.append(owner.attr)
+        owner = owner.value
+    if not isinstance(owner, ast.Name) or owner.id not in bound:
+        return ""
+    return ".".join([bound[owner.id], *reversed(parts)])

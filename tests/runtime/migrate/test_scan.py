@@ -118,3 +118,21 @@ def test_lines_that_name_gokart_are_told(name, text, wanted):
     assert len(found) == len(wanted)
     for hint, beginning in zip(found, wanted, strict=True):
         assert hint.startswith(f"{name}:{beginning}")
+
+
+def test_what_kart_has_not_is_named_with_file_and_line():
+    put("a.py", text="from gokart.object_storage import ObjectStorage\nfrom gokart.build import build, LoggerConfig\n")
+    found = scan(["."])
+    assert found.changes == []
+    assert found.hints == [
+        "a.py:1: gokart.object_storage: kart has no such module",
+        "a.py:2: gokart.build.LoggerConfig: kart has no such name",
+    ]
+
+
+def test_sections_and_loggers_of_gokart_are_named():
+    put("luigi.cfg", text="[core]\nno_lock=true\n[gokart_worker]\nkeep_alive=true\n")
+    put("logging.ini", text="[loggers]\nkeys=root,g\n[logger_g]\nqualname=gokart.build\n[logger_h]\nqualname=gokarts\n")
+    loggers, worker = scan(["."]).hints
+    assert loggers == "logging.ini:4: qualname=gokart.build: kart's loggers are kart_runtime and those below"
+    assert worker.startswith("luigi.cfg:3: [gokart_worker]: kart has no such section")

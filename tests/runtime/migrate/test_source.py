@@ -229,3 +229,46 @@ def test_a_migrated_import_binds_the_facade_and_loads_the_module(monkeypatch):
     space: dict[str, object] = {}
     exec(migrate_source(b"import gokart.part\nfound = gokart.part.value, gokart.TaskOnKart\n").data, space)
     assert space["found"] == (7, kart_runtime.gokart.TaskOnKart)
+
+
+def _without(*names):
+    return lambda name: next((part for part in names if f"{name}.".startswith(f"{part}.")), "")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from gokart.x import a",
+        "from gokart.x import *",
+        "from gokart import x, b",
+        "import gokart.x",
+        "import gokart.x as y",
+        "import os, gokart.x",
+        "patch('gokart.x.f')",
+    ],
+)
+def test_an_import_of_what_kart_has_not_stays_and_is_named(line):
+    source = f"import gokart\n{line}\n"
+    migrated = migrate_source(source.encode(), _without("gokart.x"))
+    assert migrated.data.decode() == f"import kart_runtime.gokart as gokart\n{line}\n"
+    assert (migrated.imports, migrated.strings, migrated.missing) == (1, 0, ((2, "gokart.x"),))
+
+
+@pytest.mark.parametrize(
+    ("source", "line", "name"),
+    [
+        ("import gokart\n\ngokart.x.f()\n", 3, "gokart.x"),
+        ("import gokart as g\ng.x.C.y\n", 2, "gokart.x"),
+        ("import gokart.a\ngokart.a.f\n", 2, "gokart.a.f"),
+        ("import gokart.a as a\na.f.g\n", 2, "gokart.a.f"),
+        ("from gokart import a\na.f\n", 2, "gokart.a.f"),
+        ("from gokart.a import (\n    b,\n    f,\n)\n", 1, "gokart.a.f"),
+    ],
+)
+def test_a_use_of_what_kart_has_not_is_named(source, line, name):
+    assert migrate_source(source.encode(), _without("gokart.x", "gokart.a.f")).missing == ((line, name),)
+
+
+def test_names_that_are_not_gokarts_are_not_looked_up():
+    source = "import gokart, os\nfrom .gokart.x import a\nos.x.f\nself.gokart.x\n'gokart.x'.join([])\n"
+    assert migrate_source(source.encode(), _without("gokart.x")).missing == ()
