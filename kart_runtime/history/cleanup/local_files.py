@@ -10,6 +10,7 @@ import time
 from collections.abc import Collection, Iterator
 
 from kart_runtime.errors import StoreError
+from kart_runtime.storage.registry import CODECS
 from kart_runtime.storage.stores.local import TEMPORARY_PREFIX
 
 STALE_AFTER = 86_400.0
@@ -50,10 +51,22 @@ def walk(root: str, excluded: Collection[str] = ()) -> Iterator[tuple[str, str]]
 
 
 def unneeded_files(root: str, needed: Collection[str]) -> Iterator[str]:
-    """Yield the regular files below a folder that are not needed; hidden files and links stay."""
+    """Yield the files below a folder that look like outputs and are not needed; hidden files and links stay."""
     for path, name in walk(root, needed):
-        if is_stale_temp_file(path, name) or (not name.startswith(".") and _is_regular(path)):
+        if is_stale_temp_file(path, name) or (_is_output_name(name) and _is_regular(path)):
             yield path
+
+
+_WITH_ID = re.compile(r".*_[0-9a-f]{32}\.[^.]+")
+
+
+def _is_output_name(name: str) -> bool:
+    """Return whether an output may have this name: with a unique id and a suffix, or with the suffix of a format.
+
+    What a person has put into a workspace, such as a README, stays.
+    """
+    suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - a plain text for each file of the workspace
+    return not name.startswith(".") and (suffix in CODECS or suffix == ".zip" or _WITH_ID.fullmatch(name) is not None)
 
 
 def is_stale_temp_file(path: str, name: str) -> bool:

@@ -71,7 +71,7 @@ def test_outputs_and_logs_stay_however_the_workspace_is_written(workspace):
     build(task)
     before = files()
     assert any("log/task_log" in path for path in before)
-    old = [put("resources/Old_0123.pkl"), put("resources/deep/er/without_suffix")]
+    old = [put("resources/Old_0123.pkl"), put(f"resources/deep/er/Old_{'0a' * 16}.any")]
     assert delete_unnecessary_outputs(task) == sorted(old)
     assert files() == before
     assert task.complete()
@@ -93,6 +93,23 @@ def test_a_dry_run_removes_nothing():
     assert Path(old).exists()
 
 
+@pytest.mark.parametrize(
+    "name", ["README", "LICENSE", "notes.md", "Makefile", "model.py", f"Old_{'0' * 32}", "x_12.old"]
+)
+def test_what_cannot_be_an_output_stays(name):
+    build(Step())
+    mine = put(f"resources/sub/{name}")
+    assert delete_unnecessary_outputs(Step()) == []
+    assert Path(mine).exists()
+
+
+@pytest.mark.parametrize("name", ["stray.pkl", "x.CSV", "model.zip", f"x_{'0123456789abcdef' * 2}.joblib"])
+def test_what_can_be_an_output_goes(name):
+    old = put(f"resources/sub/{name}")
+    assert delete_unnecessary_outputs(Step()) == [old]
+    assert not Path(old).exists()
+
+
 def test_outputs_in_a_nested_workspace_folders_and_several_outputs_stay():
     build(Step(workspace_directory="resources/inner"))
     model = put("resources/model/weights.bin")
@@ -100,7 +117,7 @@ def test_outputs_in_a_nested_workspace_folders_and_several_outputs_stay():
     mixed.run()
     before = files()
     assert {model} < {str(Path(path).resolve()) for path in before}
-    old = [put("resources/inner/old.pkl"), put("resources/a.json"), put("resources/sub/b.txt.old")]
+    old = [put("resources/inner/old.pkl"), put("resources/a.json"), put("resources/sub/b.old.txt")]
     assert delete_unnecessary_outputs(mixed) == sorted(old)
     assert files() == before
     assert "log" in {part for path in files("resources/inner") for part in Path(path).parts}

@@ -22,7 +22,7 @@ def test_hidden_linked_and_excluded_folders_are_not_entered(tmp_path):
 
 
 def test_needed_and_hidden_files_and_links_stay(tmp_path):
-    put("w/needed", "w/old", "w/.gitkeep")
-    Path("w/link").symlink_to("old")
+    put("w/needed.pkl", "w/old.pkl", "w/.gitkeep", "w/.hidden.pkl", "w/README")
+    Path("w/link.pkl").symlink_to("old.pkl")
     root = str(tmp_path / "w")
-    assert list(unneeded_files(root, {f"{root}/needed"})) == [f"{root}/old"]
+    assert list(unneeded_files(root, {f"{root}/needed.pkl"})) == [f"{root}/old.pkl"]
