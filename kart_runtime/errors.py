@@ -6,7 +6,8 @@
     ├── ConfigError(ValueError)            invalid key, value or file of the configuration
     │   ├── ConfigErrors                   several of them
     │   ├── EnvVarMissing                  a referenced environment variable is not set
-    │   └── ExtraMissing(ImportError)      the library of an extra is not installed
+    │   ├── ExtraMissing(ImportError)      the library of an extra is not installed
+    │   └── LockSettingsIncomplete(AssertionError)   parameters of a lock that do not fit together
     ├── PlanError
     │   ├── CyclicDependency(ValueError)   tasks depend on one another in a cycle
     │   ├── NotATask(TypeError)            something else in place of a task
@@ -37,7 +38,8 @@
 Errors of a single package are defined there: `BadArchive` (`codecs.archive`), `PandasTypeError` (`column_types`),
 `SchemaMismatch` (`schemas`), `UnsafeWorkspace` (`history.cleanup.local_files`), `NotAPickleFile` (`gokart.tree`),
 `SlackError` with `ChannelListNotLoadedError`, `ChannelNotFoundError` and `FileNotUploadedError` (`gokart.slack`),
-`CannotMigrate` (`migrate`), `ObjectReplaced` (`stores.object_cache`).
+`CannotMigrate` (`migrate`), `ObjectReplaced` (`stores.object_cache`), `NotInMemory` (`storage.memory_target`),
+`TaskLockException` (`gokart.conflict_prevention_lock`).
 
 Every class keeps its arguments as attributes and survives pickle, because outcomes cross process borders.
 """
@@ -165,6 +167,10 @@ class ExtraMissing(ConfigError, ImportError):
     def __init__(self, what: str, extra: str) -> None:
         self.what, self.extra = what, extra
         super().__init__(f"{what}: pip install 'kart-runtime[{extra}]'")
+
+
+class LockSettingsIncomplete(ConfigError, AssertionError):
+    """Parameters of a lock that do not fit together, such as a host without a port; the arguments of `ConfigError`."""
 
 
 @contextmanager

@@ -21,9 +21,9 @@ from luigi.worker import TaskProcess, Worker, worker
 from kart_runtime.execution.attempt import FOR_LUIGI
 from kart_runtime.execution.locks.redis_server import RedisLocks, redis_locks_of
 from kart_runtime.execution.log_writer import TaskLogWriter
-from kart_runtime.task.base import TaskOnKart
+from kart_runtime.task.base import TaskOnKart, is_complete
 from kart_runtime.task.naming import lock_name
-from kart_runtime.task.nested import iter_flat
+from kart_runtime.task.nested import flatten, iter_flat
 from kart_runtime.task.rerun import OutputsRewritten
 from kart_runtime.task.state import TaskRun
 
@@ -41,7 +41,8 @@ def _rerun_from_now(task: luigi.Task) -> None:
 
 def _discovered(_task: luigi.Task, dependency: luigi.Task) -> None:
     """Record, before luigi checks a dependency, that only outputs from now on count as rerun."""
-    _rerun_from_now(dependency)
+    if isinstance(dependency, TaskOnKart) and dependency.rerun and flatten(dependency.output()):
+        _rerun_from_now(dependency)  # without outputs, the check itself records it
 
 
 def _started(task: TaskOnKart[Any]) -> None:
@@ -92,7 +93,7 @@ class _Locked:
         if locks is None:  # the settings are all there, or this has raised
             return self._run(self._task)
         with self._hold(locks, 0.0 if self._task.should_lock_run else _LOCK_WAIT):
-            if self._task.complete_check_at_run and self._task.complete():
+            if self._task.complete_check_at_run and is_complete(self._task):
                 return None
             result = self._run(self._task)
             return self._drained(locks, result) if isinstance(result, Generator) else result
@@ -128,7 +129,7 @@ def _skipped() -> None:
 
 def _skip_if_complete(task: luigi.Task) -> bool:
     try:
-        complete = bool(task.complete())
+        complete = is_complete(task)
     except Exception:  # noqa: BLE001 - whatever it is, it is logged
         # run() itself reports a workspace that cannot be reached; an error here would end the worker.
         _log.exception("The completeness check of %s failed; running it.", task)

@@ -28,7 +28,7 @@ from kart_runtime.execution.log_writer import TaskLogWriter
 from kart_runtime.storage.stores.background import background_writes
 from kart_runtime.storage.stores.listings import cached_listings
 from kart_runtime.storage.target import OutputRecord, path_of
-from kart_runtime.task.base import TaskOnKart, kart_task, noop
+from kart_runtime.task.base import TaskOnKart, is_complete, kart_task, noop
 from kart_runtime.task.loading import output_of
 from kart_runtime.task.naming import lock_name
 from kart_runtime.task.nested import flatten, iter_flat
@@ -152,7 +152,7 @@ class Attempt:
                 self._lock = self.task_run.may_commit = None
 
     def _is_complete(self) -> bool:
-        return bool(getattr(self.task, "complete_check_at_run", True) and self.task.complete())
+        return bool(getattr(self.task, "complete_check_at_run", True) and is_complete(self.task))
 
     def _run(self, task: TaskOnKart[Any] | None) -> Outcome:
         began = None
@@ -194,7 +194,7 @@ class Attempt:
             yielded = _flat(self._yielded)
             asked = [task for task in yielded if task not in self.satisfied]
             with cached_listings() if len(asked) > 1 else nullcontext():  # many are looked for by few requests
-                waiting_for = tuple(task for task in asked if not task.complete())
+                waiting_for = tuple(task for task in asked if not is_complete(task))
             if waiting_for:
                 return waiting_for
             send = _paths(self._yielded)
@@ -267,12 +267,12 @@ def _survives(error: BaseException) -> bool:
 
 
 def _notify_failure(task: luigi.Task, error: BaseException) -> None:
-    """Call `on_failure` and luigi's handlers, as luigi's worker does; errors in them become notes of the error."""
+    """Call luigi's handlers and `on_failure`, as luigi's worker does; errors in them become notes of the error."""
+    _emit(task, luigi.Event.FAILURE, error)
     try:
         task.on_failure(error)
     except Exception as second:  # noqa: BLE001 - it must not hide the first
         error.add_note(f"Its on_failure() raised as well: {type(second).__name__}: {second}")
-    _emit(task, luigi.Event.FAILURE, error)
 
 
 FOR_LUIGI: set[Any] = set()

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar, Unpack, overload
 
 import luigi
 
 from kart_runtime import builder
 from kart_runtime.errors import BuildFailed as GokartBuildError
-from kart_runtime.errors import ConfigError
+from kart_runtime.errors import CodecError, ConfigError, CyclicDependency, NotATask, PlanError, StoreError
 from kart_runtime.errors import LockTimeout as HasLockedTaskException
 from kart_runtime.gokart.tree import TaskDumpConfig, TaskDumpMode, TaskDumpOutputType, process_task_info
 from kart_runtime.luigi_bridge import WorkerSchedulerFactory
-from kart_runtime.schedule.events import Listener
+from kart_runtime.schedule.events import Event, Listener
 from kart_runtime.task.base import TaskOnKart
 from kart_runtime.task.metaclass import forget_classes
 
 T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
 
 
 class GokartOptions(builder.BuildOptions, total=False):
@@ -30,8 +33,20 @@ class GokartOptions(builder.BuildOptions, total=False):
     task_dump_config: TaskDumpConfig | None
     on_event: Listener | None
     check_all: bool
-    local_scheduler: bool
+    assistant: bool
     detailed_summary: bool
+    local_scheduler: bool
+    lock_pid_dir: str
+    lock_size: int
+    logging_conf_file: str
+    no_lock: bool
+    parallel_scheduling: bool
+    parallel_scheduling_processes: int
+    scheduler_host: str
+    scheduler_port: int
+    scheduler_url: str
+    take_lock: bool
+    worker_scheduler_factory: Any
 
 
 @overload
@@ -59,8 +74,7 @@ def build(  # noqa: PLR0917 - gokart's signature
     task_lock_exception_max_wait_seconds: float | None = None,
     task_dump_config: TaskDumpConfig | None = None,
     *,
-    local_scheduler: bool = True,
-    detailed_summary: bool = True,  # noqa: ARG001 - an argument of luigi's; the summary has one form
+    on_event: Listener | None = None,
     **options: Any,
 ) -> Any:
     """Run tasks like `kart_runtime.build`, with the keyword arguments of gokart.
@@ -78,11 +92,11 @@ def build(  # noqa: PLR0917 - gokart's signature
         gokart's name of `lock_wait`.
     task_dump_config
         Tree or table of the tasks to log or store before the build.
-    local_scheduler, detailed_summary
-        Arguments of `luigi.build` that gokart passes on. To use luigi's central scheduler, call
-        `luigi.build(..., local_scheduler=False)`.
+    on_event
+        See `kart_runtime.build`.
     **options
-        Further options of `kart_runtime.build`.
+        Further options of `kart_runtime.build`, and those of `luigi.build`, which gokart passes on. `workers` is an
+        option of both; luigi's others have no effect, which is logged where it matters (`LUIGI_OPTIONS`).
 
     Returns
     -------
@@ -92,12 +106,12 @@ def build(  # noqa: PLR0917 - gokart's signature
     Raises
     ------
     ConfigError
-        An option has an invalid value; nothing has run.
+        An option is unknown or has an invalid value; nothing has run.
     GokartBuildError
-        At least one task failed.
+        At least one task failed, or could not be planned: its `output()` or `complete()` raised, or a file has an
+        unknown format. What `requires()` raises is passed on, as in gokart.
     """
-    if not local_scheduler:
-        raise ConfigError("build() schedules tasks itself; use luigi.build(tasks) for luigi's central scheduler")
+    options = _without_luigi_options(options)
     if task_lock_exception_max_tries < 1:
         raise ConfigError("at least one try is needed", key="task_lock_exception_max_tries", expected="at least 1")
     if reset_register:
@@ -107,7 +121,56 @@ def build(  # noqa: PLR0917 - gokart's signature
     if task_dump_config is not None:
         for root in task if isinstance(task, list | tuple) else [task]:
             process_task_info(root, task_dump_config)
-    return builder.build(task, return_value, log_level=log_level, **options)
+    planned = False
+
+    def listen(event: Event) -> None:
+        nonlocal planned
+        planned = True
+        if on_event is not None:
+            on_event(event)
+
+    try:
+        return builder.build(task, return_value, log_level=log_level, on_event=listen, **options)
+    except (PlanError, StoreError, CodecError) as error:
+        if planned or isinstance(error, NotATask | CyclicDependency):
+            raise
+        raise GokartBuildError({"the plan": error}, summary="Nothing has run: the tasks cannot be planned") from error
+
+
+_NO_LOCK = "no process lock is used"
+_NO_SCHEDULER = "kart schedules the tasks itself; luigi.build(tasks) uses luigi's worker and scheduler"
+
+LUIGI_OPTIONS: Mapping[str, str] = {
+    **dict.fromkeys(("lock_pid_dir", "lock_size", "take_lock"), _NO_LOCK),
+    **dict.fromkeys(("scheduler_host", "scheduler_port", "scheduler_url", "worker_scheduler_factory"), _NO_SCHEDULER),
+    "assistant": "only the tasks of this build run",
+    "logging_conf_file": "configure logging before the build, by logging.config.fileConfig",
+    **dict.fromkeys(
+        (
+            "detailed_summary",
+            "help",
+            "help_all",
+            "local_scheduler",
+            "module",
+            "no_configure_logging",
+            "no_lock",
+            "parallel_scheduling",
+            "parallel_scheduling_processes",
+        ),
+        "",
+    ),
+}
+"""Options of `luigi.build` that have no effect here, and the reason to log; empty if nobody would notice."""
+
+
+def _without_luigi_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of kart, and log those of luigi that somebody would expect to have an effect."""
+    if options.get("local_scheduler") is False:
+        raise ConfigError("build() schedules tasks itself; use luigi.build(tasks) for luigi's central scheduler")
+    for name, value in options.items():
+        if value and LUIGI_OPTIONS.get(name):
+            logger.warning("build(): luigi's option %s has no effect: %s.", name, LUIGI_OPTIONS[name])
+    return {name: value for name, value in options.items() if name not in LUIGI_OPTIONS}
 
 
 __all__ = [
@@ -118,5 +181,6 @@ __all__ = [
     "TaskDumpOutputType",
     "WorkerSchedulerFactory",
     "build",
+    "logger",
     "process_task_info",
 ]

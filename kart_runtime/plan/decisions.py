@@ -19,7 +19,7 @@ from kart_runtime.errors import KartError, OutputClash, PlanError
 from kart_runtime.plan.graph import Graph, build_graph
 from kart_runtime.storage.stores.listings import cached_listings
 from kart_runtime.storage.target import path_of
-from kart_runtime.task.base import TaskOnKart
+from kart_runtime.task.base import TaskOnKart, is_complete
 from kart_runtime.task.nested import flatten
 from kart_runtime.task.parameters import using_overrides
 from kart_runtime.task.state import own_overrides
@@ -206,7 +206,7 @@ def _decide(task: luigi.Task) -> tuple[Decision, Any]:
         if isinstance(task, TaskOnKart) and task.rerun:
             return _RERUN, task.output()
         by_outputs = _is_judged_by_outputs(task)
-        if not by_outputs and task.complete():
+        if not by_outputs and is_complete(task):
             return _COMPLETE, None
         output = task.output()
         outputs = flatten(output)

@@ -14,13 +14,26 @@ from typing import Any, ClassVar
 import luigi
 
 from kart_runtime.errors import ObjectMissing
-from kart_runtime.storage.target import OutputRecord
+from kart_runtime.storage.target import OutputRecord, with_id
 
 
 @dataclass(frozen=True)
 class _Entry:
     value: Any
     modified: datetime
+
+
+class NotInMemory(ObjectMissing, KeyError, AssertionError, ValueError):
+    """There is no value under this key; gokart raises one or the other of these, depending on the method.
+
+    Parameters
+    ----------
+    key
+        Name of the value.
+    """
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key, "It is not in the memory of this process. Run the task that produces it.")
 
 
 class InMemoryCacheRepository:
@@ -39,7 +52,7 @@ class InMemoryCacheRepository:
     def _entry(self, key: str) -> _Entry:
         entry = self._cache.get(key)
         if entry is None:
-            raise ObjectMissing(key, "It is not in the memory of this process. Run the task that produces it.")
+            raise NotInMemory(key)
         return entry
 
     def set_value(self, key: str, obj: Any) -> None:
@@ -82,12 +95,23 @@ class InMemoryTarget(luigi.Target):
 
     Parameters
     ----------
-    key
+    data_key
         Name of the value.
+    task_lock_param
+        An argument of gokart's, as for `make_in_memory_target`.
+
+    Raises
+    ------
+    ValueError
+        If it requests a lock.
     """
 
-    def __init__(self, key: str) -> None:
-        self.url = key
+    def __init__(self, data_key: str, task_lock_param: Any = None) -> None:
+        if getattr(task_lock_param, "should_task_lock", False):
+            raise ValueError(
+                f"'{data_key}' is in the memory of this process, so there is nothing to lock. Drop task_lock_params."
+            )
+        self.url = data_key
 
     def exists(self) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride] - luigi states no type
         """Return whether there is a value."""
@@ -97,9 +121,16 @@ class InMemoryTarget(luigi.Target):
         """Return the value; raise `ObjectMissing` if there is none."""
         return _repository.get_value(self.url)
 
-    def dump(self, value: Any) -> OutputRecord:
-        """Store a value."""
-        _repository.set_value(self.url, value)
+    def dump(
+        self,
+        obj: Any,
+        lock_at_dump: bool = True,  # noqa: ARG002 - gokart's form
+        task_params: Any = None,  # noqa: ARG002
+        custom_labels: Any = None,  # noqa: ARG002
+        required_task_outputs: Any = None,  # noqa: ARG002
+    ) -> OutputRecord:
+        """Store a value; the other arguments are gokart's, and have no effect."""
+        _repository.set_value(self.url, obj)
         return OutputRecord(self.url, 0, "")
 
     def remove(self) -> bool:
@@ -121,7 +152,9 @@ class InMemoryTarget(luigi.Target):
         return f"InMemoryTarget({self.url!r})"
 
 
-def make_in_memory_target(target_key: str, task_lock_params: Any = None) -> InMemoryTarget:
+def make_in_memory_target(
+    target_key: str, task_lock_params: Any = None, unique_id: str | None = None
+) -> InMemoryTarget:
     """Return the target of a key in the memory of this process.
 
     Parameters
@@ -130,14 +163,12 @@ def make_in_memory_target(target_key: str, task_lock_params: Any = None) -> InMe
         Name of the value.
     task_lock_params
         An argument of gokart's. There is nothing to lock, because no other process has access to the value.
+    unique_id
+        Id of the task, which becomes a part of the name, as in gokart's manual.
 
     Raises
     ------
     ValueError
-        If it requests a lock.
+        If `task_lock_params` requests a lock.
     """
-    if getattr(task_lock_params, "should_task_lock", False):
-        raise ValueError(
-            f"'{target_key}' is in the memory of this process, so there is nothing to lock. Drop task_lock_params."
-        )
-    return InMemoryTarget(target_key)
+    return InMemoryTarget(with_id(target_key, unique_id) if unique_id else target_key, task_lock_params)

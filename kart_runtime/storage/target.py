@@ -6,7 +6,7 @@ Created by `TaskOnKart.make_target` and `make_target`; tasks load and dump it, `
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, BinaryIO, Literal, NamedTuple
 
 import luigi
@@ -127,20 +127,29 @@ class Target(luigi.Target):
 
     def dump(
         self,
-        value: Any,
+        obj: Any,
         labels: Mapping[str, str] | None = None,
         may_commit: Callable[[], None] | None = None,
+        *,
+        lock_at_dump: bool = True,  # noqa: ARG002 - gokart's form
+        task_params: Mapping[str, str] | None = None,  # noqa: ARG002
+        custom_labels: Mapping[str, str] | None = None,
+        required_task_outputs: Any = None,  # noqa: ARG002
     ) -> OutputRecord:
         """Store a value, completely or not at all.
 
         Parameters
         ----------
-        value
+        obj
             A value that the format supports.
         labels
             Texts to attach to the object; only for a store that `supports_labels`.
         may_commit
             Called when everything is written, just before it becomes visible; if it raises, nothing is stored.
+        lock_at_dump, task_params, required_task_outputs
+            Arguments of gokart's, without effect: kart locks tasks, and `TaskOnKart.dump` makes the labels.
+        custom_labels
+            gokart's name of `labels`; ignored by a store that has none.
 
         Returns
         -------
@@ -152,6 +161,9 @@ class Target(luigi.Target):
         CannotEncode
             If the format does not support the value.
         """
+        value = obj
+        if custom_labels and labels is None and self.supports_labels:
+            labels = {str(name): str(text) for name, text in custom_labels.items()}
         if self.check is not None:
             self.check(value, "dump")
         try:
@@ -184,7 +196,7 @@ class Target(luigi.Target):
         return self._store.delete(self._key)
 
     def last_modification_time(self) -> datetime:
-        """Return when the value was stored, in local time.
+        """Return when the value was stored, in local time without a zone; of an object in S3, in UTC, as in gokart.
 
         Raises
         ------
@@ -194,7 +206,7 @@ class Target(luigi.Target):
         stat = self._store.stat(self._key)
         if stat is None:
             raise FileNotFoundError(f"{self.url} does not exist.")
-        return datetime.fromtimestamp(stat.modified)
+        return datetime.fromtimestamp(stat.modified, UTC if self.url.startswith("s3://") else None)
 
     def path(self) -> str:
         """Return the url."""
@@ -240,12 +252,13 @@ def make_target(  # noqa: PLR0917 - gokart's form
     return Target(with_id(file_path, unique_id) if unique_id else file_path, codec, as_type)
 
 
-def make_model_target(
+def make_model_target(  # noqa: PLR0917 - gokart's form
     file_path: str,
     temporary_directory: str,
     save_function: Callable[[Any, str], Any],
     load_function: Callable[[str], Any] | None,
     unique_id: str | None = None,
+    task_lock_params: Any = None,  # noqa: ARG001 - gokart's form
 ) -> Target:
     """Return the target of a zip file that holds the files a value is saved to.
 
@@ -259,6 +272,8 @@ def make_model_target(
         As for `codecs.archive.Archive`.
     unique_id
         Id of the task. None: the name is used unchanged.
+    task_lock_params
+        Ignored, as in `make_target`.
     """
     return make_target(file_path, unique_id, Archive(save_function, load_function, temporary_directory))
 

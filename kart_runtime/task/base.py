@@ -7,13 +7,15 @@ parameters. Everything else is asked later, by the plan (which decides) and an a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property, lru_cache, partial
+from contextlib import suppress
+from functools import cached_property, lru_cache, partial, reduce
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, cast, overload
 
 import luigi
 from luigi.parameter import ParameterVisibility
 
-from kart_runtime.errors import EmptyDump, UnknownFormat
+from kart_runtime.errors import EmptyDump, LockSettingsIncomplete, UnknownFormat
 from kart_runtime.storage.codecs import DataFrameType
 from kart_runtime.storage.codecs.archive import Archive
 from kart_runtime.storage.codecs.large_frames import LargeDataFrameProcessor
@@ -146,6 +148,10 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
         self._kart = Identity(active_overrides())
         self._kart_run: TaskRun | None = None
         self._kart_reran: bool | OutputsRewritten | None = None
+        if values["should_lock_run"] and (values["redis_host"] is None) is not (values["redis_port"] is None):
+            missing = "redis_host" if values["redis_host"] is None else "redis_port"
+            key = f"{type(self).get_task_family()}.{missing}"
+            raise LockSettingsIncomplete("should_lock_run needs redis_host and redis_port; set both", key=key)
 
     def __reduce__(self) -> tuple[Any, ...]:
         overrides = self._kart.overrides
@@ -247,14 +253,21 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
         return map_structure(identity.requirements(self), lambda task: task.output())
 
     def complete(self) -> bool:
-        """Return whether the task is complete; changes nothing."""
+        """Return whether the task is complete; changes nothing.
+
+        A task without outputs is, as in gokart and under luigi's worker; a build runs it nevertheless.
+        """
+        return self._is_complete(without_outputs=True)
+
+    def _is_complete(self, without_outputs: bool) -> bool:
         if self.rerun:
             if self._kart_reran is None:
                 self._kart_reran = OutputsRewritten(self)
+                return False
             if not self._kart_reran:
                 return False
         outputs = list(iter_flat(self.output()))
-        if not outputs or not all(target.exists() for target in outputs):
+        if not (outputs or without_outputs) or not all(target.exists() for target in outputs):
             return False
         if self.strict_check or self.modification_time_check:
             inputs = list(iter_flat(self.input()))
@@ -476,6 +489,45 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
 
     # -- as gokart ----------------------------------------------------------------------------------------------
 
+    @property
+    def task_unique_id(self) -> str | None:
+        """Return the unique id if it has been worked out, and is cached; else None."""
+        return self._kart.unique_id
+
+    @task_unique_id.setter
+    def task_unique_id(self, unique_id: str | None) -> None:
+        self._kart.unique_id = unique_id
+
+    @staticmethod
+    def get_code(target_class: Any) -> set[str]:
+        """Return the sources of the methods of a class.
+
+        Parameters
+        ----------
+        target_class
+            A class, or an object of it.
+        """
+        return identity.sources(target_class if isinstance(target_class, type) else type(target_class))
+
+    @staticmethod
+    def try_set_seed(methods: Sequence[str], random_seed: int) -> list[str]:
+        """Call functions with a seed; return the names of those that exist.
+
+        Parameters
+        ----------
+        methods
+            Their dotted paths, as in `fix_random_seed_methods`.
+        random_seed
+            The seed.
+        """
+        done = []
+        for name in methods:
+            module, *rest = name.split(".")
+            with suppress(ModuleNotFoundError, AttributeError):
+                reduce(getattr, rest, cast("Any", import_module(module)))(random_seed)
+                done.append(name)
+        return done
+
     def get_own_code(self) -> str:
         """Return the sorted source of the methods that the class and its bases add to the engine's.
 
@@ -505,6 +557,13 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T], metaclass=TaskMeta):
 def kart_task(task: luigi.Task) -> TaskOnKart[Any] | None:
     """Return the task if it is kart's, else None; cheaper than isinstance(), as luigi's classes are abstract."""
     return cast("TaskOnKart[Any]", task) if "_kart" in task.__dict__ else None
+
+
+def is_complete(task: luigi.Task) -> bool:
+    """Return what `complete()` does, but False for a task without outputs, since nothing shows that it has run."""
+    if type(task).complete is TaskOnKart.complete:
+        return cast("TaskOnKart[Any]", task)._is_complete(without_outputs=False)
+    return bool(task.complete())
 
 
 @lru_cache(maxsize=256)
@@ -538,7 +597,12 @@ def _newer(inputs: list[Any], outputs: list[Any]) -> bool:
     both = {target.path() for target in inputs} & {target.path() for target in outputs}
     input_times = [target.last_modification_time() for target in inputs if target.path() not in both]
     output_times = [target.last_modification_time() for target in outputs if target.path() not in both]
-    return bool(input_times and output_times) and max(input_times) > min(output_times)
+    if not input_times or not output_times:
+        return False
+    # As seconds, because times of S3 have a zone and those of files have none.
+    newest: float = max(time.timestamp() for time in input_times)
+    oldest: float = min(time.timestamp() for time in output_times)
+    return newest > oldest
 
 
 def get_dataframe_type_from_task(task: TaskOnKart[Any] | type[TaskOnKart[Any]]) -> DataFrameType:

@@ -171,7 +171,7 @@ def _holds_set(value: Any) -> bool:
 def own_code(cls: type, base: type) -> str:
     """Return the source of the methods that a class has and its base has not, sorted and joined, as gokart does."""
     try:
-        return "".join(sorted(_sources(cls) - _sources(base)))
+        return "".join(sorted(sources(cls) - sources(base)))
     except OSError as error:
         raise PlanError(
             f"{cls.__name__}: serialized_task_definition_check needs the source of its methods, and there is none "
@@ -179,6 +179,7 @@ def own_code(cls: type, base: type) -> str:
         ) from error
 
 
-def _sources(cls: type) -> set[str]:
+def sources(cls: type) -> set[str]:
+    """Return the sources of the methods of a class."""
     methods = inspect.getmembers(cls, lambda found: inspect.isfunction(found) or inspect.ismethod(found))
     return {inspect.getsource(method) for _, method in methods}

@@ -18,6 +18,7 @@ EXAMPLES = [
     errors.ConfigErrors([errors.ConfigError("one"), errors.ConfigError("two")]),
     errors.EnvVarMissing("HOME", file="a.yaml:1", key="run.seed"),
     errors.ExtraMissing("a workspace in S3 needs boto3", "s3"),
+    errors.LockSettingsIncomplete("a host without a port", key="A.redis_port"),
     errors.PlanError("no order"),
     errors.CyclicDependency(["A", "B"]),
     errors.NotATask("A", "int 3"),
@@ -88,6 +89,10 @@ def test_the_errors_of_other_modules_are_named_beside_the_tree():
         (errors.LockTimeout("x", 1.0), TimeoutError),
         (errors.CannotEncode("a", "b", "c"), TypeError),
         (errors.EmptyDump("x"), AssertionError),
+        (errors.UnknownFormat("x", []), AssertionError),
+        (errors.CannotEncode("a", "b", "c"), AssertionError),
+        (errors.NotRequired("a", "b", []), AssertionError),
+        (errors.LockSettingsIncomplete("x"), AssertionError),
     ],
 )
 def test_errors_are_caught_as_the_fitting_builtin(error, builtin):

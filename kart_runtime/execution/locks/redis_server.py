@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import SplitResult, quote, urlsplit
 
-from kart_runtime.errors import ConfigError, LockTimeout, require_extra
+from kart_runtime.errors import ConfigError, LockSettingsIncomplete, LockTimeout, require_extra
 from kart_runtime.execution.locks.lease import Instant, Lease, LeaseRenewer, holder_id
 from kart_runtime.storage.workspace import Workspace
 
@@ -183,6 +183,6 @@ def _url_of(task: Any) -> str:
     if host is None or port is None:
         missing = "redis_host" if host is None else "redis_port"
         key = f"{task.get_task_family()}.{missing}"
-        raise ConfigError("locking needs redis_host and redis_port; set both", key=key)
+        raise LockSettingsIncomplete("locking needs redis_host and redis_port; set both", key=key)
     server = f"[{host}]" if ":" in host else quote(host)
     return f"redis://{server}:{port}"

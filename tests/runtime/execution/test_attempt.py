@@ -129,7 +129,7 @@ def test_an_exception_is_the_outcome():
     assert outcome.state is AttemptState.FAILED
     assert isinstance(outcome.error, ValueError)
     assert 'raise ValueError("oh")' in outcome.trace
-    assert seen == [outcome.error, (Fails(), outcome.error)]
+    assert seen == [(Fails(), outcome.error), outcome.error]  # the order of luigi's worker, and of gokart's
     assert [stored.url for stored in outcome.stored] == [Fails().output().path()]
 
 

@@ -105,3 +105,20 @@ def test_the_id_stands_before_the_suffix(path, named):
 @given(st.text(st.characters(exclude_characters="/."), min_size=1), st.sampled_from(["", ".pkl", ".csv"]))
 def test_the_id_can_be_taken_out_again(name, suffix):
     assert with_id(name + suffix, "ID").replace("_ID", "", 1) == name + suffix or "_ID" in name
+
+
+def test_times_are_in_utc_in_s3_as_in_gokart_and_local_elsewhere(s3_bucket, tmp_path):
+    now = datetime.now().astimezone()
+    remote, local = Target(f"{s3_bucket.url}/x.txt"), Target(str(tmp_path / "x.txt"))
+    for target in (remote, local):
+        target.dump("x")
+    assert remote.last_modification_time().utcoffset() == timedelta(0)
+    assert local.last_modification_time().tzinfo is None
+    for target in (remote, local):
+        assert abs(target.last_modification_time().timestamp() - now.timestamp()) < 600
+
+
+def test_the_arguments_of_gokarts_targets_are_taken(tmp_path):
+    target = make_target(file_path=str(tmp_path / "x.txt"), unique_id="1", task_lock_params=None)
+    target.dump(obj="x", lock_at_dump=False, task_params={"a": "1"}, custom_labels={"b": 2}, required_task_outputs=[])
+    assert target.load() == ["x"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import random
 from pathlib import Path
 
 import luigi
@@ -10,8 +12,15 @@ import pandas as pd
 import pandera.pandas as pa
 import pytest
 
-from kart_runtime import ListTaskInstanceParameter, TaskInstanceParameter, TaskOnKart, build
-from kart_runtime.errors import BuildFailed, EmptyDump, NotRequired, ObjectMissing, UnknownFormat
+from kart_runtime import ListTaskInstanceParameter, TaskInstanceParameter, TaskOnKart, build, make_target
+from kart_runtime.errors import (
+    BuildFailed,
+    EmptyDump,
+    LockSettingsIncomplete,
+    NotRequired,
+    ObjectMissing,
+    UnknownFormat,
+)
 from kart_runtime.task.schemas import SchemaMismatch
 
 
@@ -191,12 +200,64 @@ def test_modification_time_check_wants_outputs_newer_than_inputs():
     assert not After(modification_time_check=True).complete()
 
 
-def test_a_task_without_outputs_is_never_complete():
+def test_a_task_without_outputs_is_complete_as_in_gokart_and_runs_in_every_build():
+    runs = []
+
     class Silent(TaskOnKart[None]):
         def output(self):
             return []
 
-    assert not Silent().complete()
+        def run(self):
+            runs.append(1)
+
+    class Strict(Silent):
+        strict_check = luigi.BoolParameter(default=True, significant=False)
+
+        def requires(self):
+            return Silent()
+
+    assert Silent().complete()
+    assert Strict().complete()
+    build(Silent(), return_value=False)
+    build(Strict(), return_value=False)
+    assert len(runs) == 3
+
+
+@pytest.mark.parametrize("given", [{"redis_host": "h"}, {"redis_port": 1}])
+def test_a_task_that_locks_its_run_names_host_and_port(given):
+    class Locks(TaskOnKart[int]):
+        pass
+
+    with pytest.raises(LockSettingsIncomplete, match=r"Locks\.redis_(port|host)"):
+        Locks(should_lock_run=True, **given)
+    Locks(**given)  # is not locked yet
+
+
+def test_the_id_that_is_known_so_far():
+    class Known(TaskOnKart[int]):
+        value = luigi.IntParameter(default=1)
+
+    task = Known(value=7)
+    assert task.task_unique_id is None
+    assert task.make_unique_id() == task.task_unique_id
+    assert Known(value=8, cache_unique_id=False).task_unique_id is None
+
+
+def test_the_seed_can_be_set_by_hand():
+    assert Number.try_set_seed(["random.seed", "numpy.random.seed", "no_such.seed", "random.no_such"], 5) == [
+        "random.seed",
+        "numpy.random.seed",
+    ]
+    first = random.random()
+    Number.try_set_seed(["random.seed"], 5)
+    assert random.random() == first
+
+
+def test_the_code_of_a_class():
+    (source,) = TaskOnKart.get_code(Number) - TaskOnKart.get_code(TaskOnKart)
+    assert "def run(self)" in source
+    assert Number(value=1).get_own_code() == source
+    assert TaskOnKart.get_code(Number(value=1)) == TaskOnKart.get_code(Number)
 
 
 @pytest.mark.parametrize(
@@ -359,3 +420,46 @@ def test_each_output_may_have_a_schema():
         build(TwoFrames())
     assert TwoFrames().output()["b"].exists()
     assert not TwoFrames().output()["a"].exists()
+
+
+def test_a_task_class_clears_and_disables_the_cache_of_task_objects():
+    before = Number(value=1)
+    assert Number(value=1) is before
+    Number.clear_instance_cache()
+    assert Number(value=1) is not before
+    Number.disable_instance_cache()
+    try:
+        assert Number(value=2) is not Number(value=2)
+    finally:
+        Number.clear_instance_cache()
+    assert Number(value=2) is Number(value=2)
+
+
+def test_plain_tasks_of_luigi_clear_it_too():
+    before = Number(value=1)
+    luigi.Task.clear_instance_cache()
+    assert Number(value=1) is not before
+
+
+def test_inputs_on_disk_and_outputs_in_s3_are_compared_by_time(s3_bucket, tmp_path):
+    class Local(TaskOnKart[int]):
+        def output(self):
+            return make_target(str(tmp_path / "x.pkl"))
+
+        def run(self):
+            self.dump(1)
+
+    class Remote(TaskOnKart[int]):
+        def requires(self):
+            return Local()
+
+        def run(self):
+            self.dump(self.load())
+
+    task = Remote(workspace_directory=s3_bucket.url, modification_time_check=True)
+    assert build(task) == 1
+    Path(tmp_path / "x.pkl").touch()
+    os.utime(tmp_path / "x.pkl", (2e9, 2e9))
+    assert not task.complete()
+    os.utime(tmp_path / "x.pkl", (1e9, 1e9))
+    assert task.complete()
