@@ -23,7 +23,7 @@ from kart_runtime.execution.locks.redis_server import RedisLocks, redis_locks_of
 from kart_runtime.execution.log_writer import TaskLogWriter
 from kart_runtime.task.base import TaskOnKart, is_complete
 from kart_runtime.task.naming import lock_name
-from kart_runtime.task.nested import iter_flat
+from kart_runtime.task.nested import flatten, iter_flat
 from kart_runtime.task.rerun import OutputsRewritten
 from kart_runtime.task.state import TaskRun
 
@@ -41,7 +41,8 @@ def _rerun_from_now(task: luigi.Task) -> None:
 
 def _discovered(_task: luigi.Task, dependency: luigi.Task) -> None:
     """Record, before luigi checks a dependency, that only outputs from now on count as rerun."""
-    _rerun_from_now(dependency)
+    if isinstance(dependency, TaskOnKart) and dependency.rerun and flatten(dependency.output()):
+        _rerun_from_now(dependency)  # without outputs, the check itself records it
 
 
 def _started(task: TaskOnKart[Any]) -> None:

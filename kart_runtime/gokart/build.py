@@ -21,7 +21,7 @@ from kart_runtime.task.metaclass import forget_classes
 
 T = TypeVar("T")
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class GokartOptions(builder.BuildOptions, total=False):
@@ -171,7 +171,7 @@ def _without_luigi_options(options: dict[str, Any]) -> dict[str, Any]:
         raise ConfigError("build() schedules tasks itself; use luigi.build(tasks) for luigi's central scheduler")
     for name, value in options.items():
         if value and LUIGI_OPTIONS.get(name):
-            _log.warning("build(): luigi's option %s has no effect: %s.", name, LUIGI_OPTIONS[name])
+            logger.warning("build(): luigi's option %s has no effect: %s.", name, LUIGI_OPTIONS[name])
     return {name: value for name, value in options.items() if name not in LUIGI_OPTIONS}
 
 
@@ -183,5 +183,6 @@ __all__ = [
     "TaskDumpOutputType",
     "WorkerSchedulerFactory",
     "build",
+    "logger",
     "process_task_info",
 ]

@@ -13,8 +13,8 @@ import gokart.x          import kart_runtime.gokart as gokart, and import kart_r
 The last one binds the name ``gokart`` and loads a module, which takes two imports here. Names in strings change if a
 call imports or patches what they name: ``patch("gokart.x.f")``, ``import_module("gokart.x")``. Any other string could
 be the name of a logger or of a folder. Python's own parser gives the positions, and the edits are made in the bytes, so
-line endings, form feeds, the encoding and a byte order mark stay. An import of something that kart does not have stays, too,
-and is named.
+line endings, form feeds, the encoding and a byte order mark stay. An import of something that kart does not have stays,
+too, and is named.
 """
 
 from __future__ import annotations

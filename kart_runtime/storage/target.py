@@ -374,7 +374,7 @@ def make_target(  # noqa: PLR0917 - gokart's form
     return Target(name, codec, as_type)
 
 
-def make_model_target(
+def make_model_target(  # noqa: PLR0917 - gokart's form
     file_path: str,
     temporary_directory: str,
     save_function: Callable[[Any, str], Any],

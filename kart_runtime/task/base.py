@@ -270,6 +270,7 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
         if self.rerun:
             if self._kart_reran is None:
                 self._kart_reran = OutputsRewritten(self)
+                return False
             if not self._kart_reran:
                 return False
         outputs = list(iter_flat(self.output()))
@@ -636,7 +637,9 @@ def _newer(inputs: list[Any], outputs: list[Any]) -> bool:
     if not input_times or not output_times:
         return False
     # As seconds, because times of S3 have a zone and those of files have none.
-    return max(time.timestamp() for time in input_times) > min(time.timestamp() for time in output_times)
+    newest: float = max(time.timestamp() for time in input_times)
+    oldest: float = min(time.timestamp() for time in output_times)
+    return newest > oldest
 
 
 def get_dataframe_type_from_task(task: TaskOnKart[Any] | type[TaskOnKart[Any]]) -> DataFrameType:

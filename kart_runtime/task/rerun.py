@@ -29,7 +29,7 @@ class OutputsRewritten:
 
     def __bool__(self) -> bool:
         now = _times(self._task)
-        return bool(now) and all(time is not None and time != self._before.get(path) for path, time in now.items())
+        return all(time is not None and time != self._before.get(path) for path, time in now.items())
 
 
 def _times(task: luigi.Task) -> dict[str, datetime | int | None]:

@@ -56,7 +56,7 @@ class TaskLockException(LockTimeout):
 
 
 def __getattr__(name: str) -> Any:
-    """Return the redis client's package, which is slow to import, as the attribute that tests of gokart's users patch."""
+    """Return the package redis, which is slow to import; tests patch this attribute."""
     if name == "redis":
         return _redis()
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

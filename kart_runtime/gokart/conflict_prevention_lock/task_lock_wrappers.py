@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 from kart_runtime.gokart.conflict_prevention_lock.task_lock import TaskLockParams, set_lock_scheduler, set_task_lock
 
@@ -96,7 +96,6 @@ def wrap_run_with_lock(run_func: Callable[P, R], task_lock_params: TaskLockParam
     @functools.wraps(run_func, updated=())
     def locked(*args: P.args, **kwargs: P.kwargs) -> R:
         with _held(task_lock_params):
-            result: Any = run_func(*args, **kwargs)
-        return result
+            return run_func(*args, **kwargs)
 
     return locked

@@ -218,10 +218,10 @@ class Serializable(Protocol):
         ...
 
 
-SerializableT = TypeVar("SerializableT", bound=Serializable)
+S = TypeVar("S", bound=Serializable)
 
 
-class SerializableParameter(luigi.Parameter[SerializableT], Generic[SerializableT]):
+class SerializableParameter(luigi.Parameter[S], Generic[S]):
     """A parameter whose value writes and reads itself.
 
     Parameters
@@ -232,15 +232,15 @@ class SerializableParameter(luigi.Parameter[SerializableT], Generic[Serializable
         As for `luigi.Parameter`.
     """
 
-    def __init__(self, object_type: type[SerializableT], *args: Any, **kwargs: Any) -> None:
+    def __init__(self, object_type: type[S], *args: Any, **kwargs: Any) -> None:
         self.object_type = object_type
         super().__init__(*args, **kwargs)
 
-    def parse(self, x: str) -> SerializableT:
+    def parse(self, x: str) -> S:
         """Return the value of a text."""
-        return cast("SerializableT", self.object_type.gokart_deserialize(x))
+        return cast("S", self.object_type.gokart_deserialize(x))
 
-    def serialize(self, x: SerializableT) -> str:
+    def serialize(self, x: S) -> str:
         """Return the text of a value."""
         return x.gokart_serialize()
 

@@ -172,7 +172,7 @@ def _configuration_state(family: str, inherits: type[luigi.Task] | None) -> tupl
     own = luigi_section(family) if family in named else None
     shared = luigi_section(SHARED_SECTION) if SHARED_SECTION in named else None
     inherited = inherited_values(inherits) if inherits is not None else None
-    return active_overrides(), CmdlineParser._instance, own, shared, inherited
+    return active_overrides(), CmdlineParser.get_instance(), own, shared, inherited
 
 
 _declarations: dict[type, Declaration] = {}

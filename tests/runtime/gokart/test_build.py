@@ -9,7 +9,7 @@ import pytest
 
 import kart_runtime.gokart as gokart
 from kart_runtime.errors import ConfigError, NotATask
-from kart_runtime.gokart.build import GokartBuildError
+from kart_runtime.gokart.build import LUIGI_OPTIONS, GokartBuildError
 
 
 class Number(gokart.TaskOnKart[int]):
@@ -74,7 +74,6 @@ def test_what_requires_raises_and_what_is_no_task_is_passed_on_as_in_gokart():
 
 
 def test_a_result_that_cannot_be_loaded_is_no_build_error():
-
     gokart.build(Number())
     with open(Number().output().path(), "wb") as file:
         file.write(b"x")
@@ -96,8 +95,7 @@ def test_luigis_options_are_taken(caplog):
     with caplog.at_level(logging.WARNING):
         assert gokart.build(Number(), scheduler_host="h", take_lock=True, lock_size=0) == 1
     assert caplog.messages == [
-        "build(): luigi's option scheduler_host has no effect: kart schedules the tasks itself; luigi.build(tasks) uses "
-        "luigi's worker and scheduler.",
+        f"build(): luigi's option scheduler_host has no effect: {LUIGI_OPTIONS['scheduler_host']}.",
         "build(): luigi's option take_lock has no effect: no process lock is used.",
     ]
 
@@ -110,7 +108,5 @@ def test_the_central_scheduler_and_unknown_options_are_refused():
 
 
 def test_every_option_of_luigis_build_is_known():
-    from kart_runtime.gokart.build import LUIGI_OPTIONS
-
     of_luigi = set(dict(luigi.interface.core.get_params())) - {"workers", "log_level"}
     assert of_luigi <= set(LUIGI_OPTIONS)

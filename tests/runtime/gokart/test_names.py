@@ -7,7 +7,28 @@ import sys
 
 import pytest
 
-SUBMODULES = ["build", "conflict_prevention_lock", "errors", "file_processor", "gcs_config", "in_memory", "info", "pandas_type_config", "parameter", "required_task_output", "run", "s3_config", "slack", "target", "task", "testing", "tree", "utils", "worker", "workspace_management"]
+SUBMODULES = [
+    "build",
+    "conflict_prevention_lock",
+    "errors",
+    "file_processor",
+    "gcs_config",
+    "in_memory",
+    "info",
+    "pandas_type_config",
+    "parameter",
+    "required_task_output",
+    "run",
+    "s3_config",
+    "slack",
+    "target",
+    "task",
+    "testing",
+    "tree",
+    "utils",
+    "worker",
+    "workspace_management",
+]
 
 PROGRAM = """
 import sys
@@ -28,7 +49,7 @@ def test_an_unknown_name_is_an_attribute_error():
     import kart_runtime.gokart as gokart
 
     with pytest.raises(AttributeError, match="no attribute 'object_storage'"):
-        gokart.object_storage
+        _ = gokart.object_storage
     assert not hasattr(gokart, "nothing")
 
 

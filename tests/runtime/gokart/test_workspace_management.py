@@ -93,7 +93,9 @@ def test_a_dry_run_removes_nothing():
     assert Path(old).exists()
 
 
-@pytest.mark.parametrize("name", ["README", "LICENSE", "notes.md", "Makefile", "model.py", f"Old_{'0' * 32}", "x_12.old"])
+@pytest.mark.parametrize(
+    "name", ["README", "LICENSE", "notes.md", "Makefile", "model.py", f"Old_{'0' * 32}", "x_12.old"]
+)
 def test_what_cannot_be_an_output_stays(name):
     build(Step())
     mine = put(f"resources/sub/{name}")

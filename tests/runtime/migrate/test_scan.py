@@ -133,8 +133,6 @@ def test_what_kart_has_not_is_named_with_file_and_line():
 def test_sections_and_loggers_of_gokart_are_named():
     put("luigi.cfg", text="[core]\nno_lock=true\n[gokart_worker]\nkeep_alive=true\n")
     put("logging.ini", text="[loggers]\nkeys=root,g\n[logger_g]\nqualname=gokart.build\n[logger_h]\nqualname=gokarts\n")
-    assert scan(["."]).hints == [
-        "logging.ini:4: qualname=gokart.build: kart's loggers are kart_runtime and those below",
-        "luigi.cfg:3: [gokart_worker]: kart has no such section; where luigi's worker runs the tasks, its section is "
-        "[worker]",
-    ]
+    loggers, worker = scan(["."]).hints
+    assert loggers == "logging.ini:4: qualname=gokart.build: kart's loggers are kart_runtime and those below"
+    assert worker.startswith("luigi.cfg:3: [gokart_worker]: kart has no such section")

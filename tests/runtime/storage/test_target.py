@@ -134,3 +134,20 @@ def test_a_value_that_only_cloudpickle_writes_is_compressed(tmp_path):
     target = make_target(f"{tmp_path}/x.pkl.gz")
     target.dump([list(range(100_000)), lambda: 5])
     assert target.load()[1]() == 5
+
+
+def test_times_are_in_utc_in_s3_as_in_gokart_and_local_elsewhere(s3_bucket, tmp_path):
+    now = datetime.now().astimezone()
+    remote, local = Target(f"{s3_bucket.url}/x.txt"), Target(str(tmp_path / "x.txt"))
+    for target in (remote, local):
+        target.dump("x")
+    assert remote.last_modification_time().utcoffset() == timedelta(0)
+    assert local.last_modification_time().tzinfo is None
+    for target in (remote, local):
+        assert abs(target.last_modification_time().timestamp() - now.timestamp()) < 600
+
+
+def test_the_arguments_of_gokarts_targets_are_taken(tmp_path):
+    target = make_target(file_path=str(tmp_path / "x.txt"), unique_id="1", task_lock_params=None)
+    target.dump(obj="x", lock_at_dump=False, task_params={"a": "1"}, custom_labels={"b": 2}, required_task_outputs=[])
+    assert target.load() == ["x"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import random
 from pathlib import Path
@@ -11,7 +12,7 @@ import pandas as pd
 import pandera.pandas as pa
 import pytest
 
-from kart_runtime import ListTaskInstanceParameter, TaskInstanceParameter, TaskOnKart, build
+from kart_runtime import ListTaskInstanceParameter, TaskInstanceParameter, TaskOnKart, build, make_target
 from kart_runtime.errors import (
     BuildFailed,
     EmptyDump,
@@ -439,3 +440,27 @@ def test_plain_tasks_of_luigi_clear_it_too():
     before = Number(value=1)
     luigi.Task.clear_instance_cache()
     assert Number(value=1) is not before
+
+
+def test_inputs_on_disk_and_outputs_in_s3_are_compared_by_time(s3_bucket, tmp_path):
+    class Local(TaskOnKart[int]):
+        def output(self):
+            return make_target(str(tmp_path / "x.pkl"))
+
+        def run(self):
+            self.dump(1)
+
+    class Remote(TaskOnKart[int]):
+        def requires(self):
+            return Local()
+
+        def run(self):
+            self.dump(self.load())
+
+    task = Remote(workspace_directory=s3_bucket.url, modification_time_check=True)
+    assert build(task) == 1
+    Path(tmp_path / "x.pkl").touch()
+    os.utime(tmp_path / "x.pkl", (2e9, 2e9))
+    assert not task.complete()
+    os.utime(tmp_path / "x.pkl", (1e9, 1e9))
+    assert task.complete()
