@@ -231,7 +231,7 @@ def _category_rule(column: Any, format: Format) -> tuple[Any, Any]:  # noqa: A00
     if used and (of == pd.Index([""]).dtype or (format == "feather" and known)):
         return None, None
     labels = frame_labels.encoded(categories, format)
-    if known or not used or isinstance(of, pd.DatetimeTZDtype):
+    if known or of == pd.Index([""]).dtype or isinstance(of, pd.DatetimeTZDtype):
         return {"category": labels, "ordered": ordered}, None
     texts = categories.map(str)
     if not texts.is_unique:

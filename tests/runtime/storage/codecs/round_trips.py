@@ -419,7 +419,8 @@ def _same_array(one: Any, other: Any) -> bool:
 
 def tables() -> dict[str, dict[str, dict[str, str]]]:
     """Return the outcome of every value in every format, by section."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # numpy's, of matrices
         return {
             title: {
                 name: {suffix: outcome(make(), suffix, folder) for suffix in formats} for name, make in values.items()
