@@ -101,7 +101,7 @@ def recorded_inputs(task: luigi.Task) -> dict[str, OutputRecord]:
 
 def other_writer(task: Any, urls: Iterable[str], records: Records | None = None) -> str:
     """Return who wrote an output of a task that is not this task, although its class has the same name; or ""."""
-    cls = type(task)
+    cls: type = type(task)
     unique_id: str | None = None
     for url in urls:
         record = (records or records_of(task.workspace_directory)).writer(url)

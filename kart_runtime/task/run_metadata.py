@@ -95,7 +95,8 @@ def _informed(param: Any, value: Any) -> str:
 
 def visible_params(task: Any) -> dict[str, str]:
     """Return the significant parameters as text, with secrets masked."""
-    params, overrides = task._texts(), task._kart.overrides
+    params: dict[str, str] = task._texts()
+    overrides = task._kart.overrides
     if not overrides.by_class or not has_secrets(overrides):
         return params
     secrets, values = secret_names(type(task), overrides), task.param_kwargs
@@ -107,7 +108,8 @@ def visible_params(task: Any) -> dict[str, str]:
 def _without_held_secrets(value: Any, text: str) -> str:
     """Return the text of a parameter; of tasks only the ids, since the text holds their parameters."""
     if isinstance(value, luigi.Task):
-        return f"{value.get_task_family()}({value.make_unique_id() if hasattr(value, '_kart') else value.task_id})"
+        unique_id = getattr(value, "make_unique_id", lambda: value.task_id)()
+        return f"{value.get_task_family()}({unique_id})"
     if isinstance(value, tuple) and value and all(isinstance(item, luigi.Task) for item in value):
         return f"[{', '.join(_without_held_secrets(item, '') for item in value)}]"
     return text
