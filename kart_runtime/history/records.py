@@ -245,9 +245,10 @@ class Records:
     def add(self, record: TaskRecord) -> None:
         """Add a record of this process, which is also in the file of its run."""
         base, current = self._base, self._current
-        outputs = tuple([output._replace(url=output.url.removeprefix(base)) for output in record.outputs])
-        inputs = record.inputs and {url.removeprefix(base): checksum for url, checksum in record.inputs.items()}
-        self._set(record._replace(outputs=outputs, inputs=inputs))
+        unique_id, module, task, origin, code, run_id, stored, loaded = record
+        outputs = tuple([OutputRecord(one[0].removeprefix(base), one[1], one[2], one[3]) for one in stored])
+        inputs = loaded and {url.removeprefix(base): checksum for url, checksum in loaded.items()}
+        self._set(TaskRecord(unique_id, module, task, origin, code, run_id, outputs, inputs))
         self._unsaved_bytes += 300
         for output in outputs:
             current.pop(output.url, None)

@@ -460,23 +460,13 @@ class Scheduler:
 
     def _index(self, task: TaskOnKart[Any], outcome: Outcome, record: Mapping[str, Any]) -> None:
         """Add what an attempt has written to the records that tasks are compared with."""
-        ledger, changes = self._context.ledger, self._context.changes
+        ledger, changes, code = self._context.ledger, self._context.changes, record["code"]
         records = changes.records(task.workspace_directory)
-        if records.add_definitions(record["code"], changes.code(type(task)).definitions):
-            ledger.append_definitions(task.workspace_directory, record["code"], records.definitions(record["code"]))
+        if records.add_definitions(code, changes.code(type(task)).definitions):
+            ledger.append_definitions(task.workspace_directory, code, records.definitions(code))
         records.own_file(ledger.run_id)
-        records.add(
-            TaskRecord(
-                record["unique_id"],
-                record["module"],
-                record["task"],
-                record["origin"],
-                record["code"],
-                ledger.run_id,
-                outcome.stored,
-                dict(outcome.inputs),
-            )
-        )
+        names = (record["unique_id"], record["module"], record["task"], record["origin"])
+        records.add(TaskRecord(*names, code, ledger.run_id, outcome.stored, dict(outcome.inputs)))
 
     def _summary(self, interrupted: bool = False) -> Summary:
         states = Counter(node.state for node in self._nodes.values())

@@ -111,6 +111,8 @@ def codec_class(path: str) -> type[Any]:
 
 def inner_path(path: str) -> str | None:
     """Return ``x.csv`` for ``x.csv.gz``; None unless the suffix before ``.gz`` is the one of a format."""
+    if path[-1:] not in ("z", "Z"):  # asked for each target
+        return None
     inner = path[:-3]
     return inner if path[-3:].lower() == ".gz" and _suffix(inner) in CODECS and _suffix(inner) != ".gz" else None
 

@@ -275,7 +275,8 @@ class Target(luigi.Target):
             cache = value_cache.active_cache
             if cache is not None:
                 write.entry = self._cache_entry(cache, value, write, file)
-                write.cache = partial(cache.add, self.url)
+                if write.entry is not None or self.url in cache:
+                    write.cache = partial(cache.add, self.url)
             writer.seal()
         except BaseException:
             writer.discard()

@@ -74,7 +74,7 @@ class InputFile(TaskOnKart[T]):
     --------
     >>> class Report(TaskOnKart[str]):
     ...     def requires(self):
-    ...         return InputFile[pd.DataFrame]("data/sales.csv")
+    ...         return InputFile[pd.DataFrame](path="data/sales.csv")
     """
 
     path: luigi.Parameter[str] = luigi.Parameter(description="path relative to the project's folder, or url")

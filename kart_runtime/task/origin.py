@@ -122,8 +122,12 @@ def is_from_other_task(task: Any, outputs: Any) -> bool:
     urls = [url for target in iter_flat(outputs) if (url := getattr(target, "url", None)) is not None]
     cls = type(task)
     unique_id = task.make_unique_id()
-    if all(unique_id in url for url in urls) and cls.__module__ != "__main__" and "<locals>" not in cls.__qualname__:
+    has_own_names = all(unique_id in url for url in urls)
+    if has_own_names and cls.__module__ != "__main__" and "<locals>" not in cls.__qualname__:
         return False
     records = records_of(task.workspace_directory)
-    records.refresh()
+    if has_own_names:
+        records.load()
+    else:  # another process may have written the file since
+        records.refresh()
     return bool(other_writer(task, urls, records))
