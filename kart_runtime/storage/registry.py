@@ -135,6 +135,10 @@ def split_url(url: str) -> tuple[str, str]:
     return (scheme, rest) if separator else ("", url)
 
 
+_HAS_DRIVES = os.name == "nt"
+"""Whether an absolute path may begin with something else than a slash."""
+
+
 def store_for(url: str) -> tuple[Any, str]:
     """Return the store of a path or url and the key inside it; `UnknownScheme` if there is no such store."""
     scheme, key = split_url(url)
@@ -143,6 +147,6 @@ def store_for(url: str) -> tuple[Any, str]:
         known = [f"{name}://" if name else "a path" for name in STORES]
         raise UnknownScheme(url, known, "To use another store, call kart_runtime.register_store() first.")
     folder = relative_to.folder
-    if folder is not None and scheme in ("", "file") and key[:1] != "/" and not os.path.isabs(key):  # noqa: PTH117
+    if folder is not None and key[:1] != "/" and scheme in ("", "file") and not (_HAS_DRIVES and os.path.isabs(key)):  # noqa: PTH117
         key = f"{folder}/{key.removeprefix('./')}"
     return _load(entry), key
