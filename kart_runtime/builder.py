@@ -233,6 +233,7 @@ def _run(
     code.forget()  # in a notebook, files and cells may have changed since the build before
     for revalidate in identity.revalidations:
         revalidate(roots)
+    context.changes.run_id = context.ledger.run_id
     plan = make_plan(roots, check_all=check_all, changes=context.changes, rerun=rerun)
     to_run = plan.to_run
     if context.workers > 1 and len(to_run) > 1:

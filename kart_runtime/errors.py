@@ -27,6 +27,7 @@
     ├── TaskError                          a task broke a rule of the engine
     │   ├── NotRequired(ValueError, AssertionError)     load() of something that is not required
     │   ├── NothingDumped(RuntimeError)    run() finished without writing an output
+    │   ├── InputReplaced(RuntimeError)    an input file was replaced while the build ran
     │   ├── ReservedName(TypeError)        a parameter is called like something of the engine
     │   └── EmptyDump(AssertionError)      an empty frame was dumped, which is forbidden
     ├── LockTimeout(TimeoutError)          another process holds the lock of a task
@@ -38,7 +39,7 @@
     │   └── NotImportable(ImportError)     a module is missing in the worker
     └── BuildFailed                        task → exception; task not run → failed ancestor
 
-Errors of a single package are defined there: `BadArchive` (`codecs.archive`), `PandasTypeError` (`column_types`),
+Errors of a single package are defined there: `BadArchive` (`codecs.archive`), `PandasTypeError` (`column_types`), `WrongType` (`declared_type`),
 `SchemaMismatch` (`schemas`), `UnsafeWorkspace` (`history.cleanup.local_files`), `NotAPickleFile` (`gokart.tree`),
 `SlackError` with `ChannelListNotLoadedError`, `ChannelNotFoundError` and `FileNotUploadedError` (`gokart.slack`),
 `CannotMigrate` (`migrate`), `ObjectReplaced` (`stores.object_cache`), `NotInMemory` (`storage.memory_target`),
@@ -533,6 +534,7 @@ class InputReplaced(TaskError, RuntimeError):
     """
 
     def __init__(self, task: str, path: str) -> None:
+        self.task, self.path = task, path
         super().__init__(f"{task}: {path} was replaced while the build ran. Run again to compute with the new content.")
 
 

@@ -141,7 +141,10 @@ class Ledger:
 
     def append_definitions(self, workspace: str, code: str, definitions: Mapping[str, str]) -> None:
         """Add the definitions of a fingerprint of code: label to hash."""
-        self._file(workspace).append(json.dumps({"code": code, "definitions": dict(definitions)}) + "\n")
+        try:
+            self._file(workspace).append(json.dumps({"code": code, "definitions": dict(definitions)}) + "\n")
+        except Exception as error:  # noqa: BLE001 - as above
+            report_loss("write the definitions of the code", Workspace(workspace).runs, error)
 
     def record_references(
         self, workspace: str, tasks: Mapping[str, Mapping[str, Sequence[str]]], optional: bool = False

@@ -286,7 +286,7 @@ class Records:
             names = None if listed is None else [_name(stat) for stat in listed]
             self.pending = recover(self.workspace, names)
             files = list_files(self._store, self._runs, listed)
-            if not self._is_loaded:
+            if not self._is_loaded and files:  # where nothing has run there is no cache
                 self._load_cache({_name(stat) for stat in files})
             self._is_loaded = True
             for stat in files:
@@ -381,6 +381,8 @@ class Records:
 
     def _include_own(self) -> None:
         """Note how much of the files of this process's runs is known: all that is there."""
+        if is_remote(self._store):  # a request is not worth it: the next process reads that file again
+            return
         for stat in list_files(self._store, self._runs):
             if _name(stat).partition(".")[0] in self._own:
                 self._read[_name(stat)] = stat.size

@@ -165,7 +165,9 @@ def list_runs(workspace: str) -> list[RunFiles]:
 
 def list_files(store: Store, folder: str, listed: Iterable[Stat] | None = None) -> list[Stat]:
     """Return the files of the runs in a folder, oldest run first; `listed` is what is in it, if that is known."""
-    files = listed or (_local_files(folder) if isinstance(store, LocalStore) else store.list(folder))
+    files = listed
+    if files is None:
+        files = _local_files(folder) if isinstance(store, LocalStore) else store.list(folder)
     return sorted(stat for stat in files if _SUFFIX.search(stat.key) and stat.key.rfind("/") == len(folder))
 
 

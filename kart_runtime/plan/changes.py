@@ -46,6 +46,8 @@ class Changes:
     ----------
     reruns
         Whether a change is a reason to run a task; else it is reported only.
+    run_id
+        The run of this build, whose records are added one by one and need not be read; or "".
     recomputes
         Whether an output that is not what its task wrote is computed again.
     """
@@ -56,6 +58,7 @@ class Changes:
         self.recomputes = settings.on_corrupt == "recompute"
         self._is_off = settings.code_changed == "ignore"
         self._packages: Sequence[str] = tuple(settings.code_packages)
+        self.run_id = ""
         self._records: dict[str, Records] = {}
         self._origins: dict[type, str] = {}
         self._codes: dict[type, Code] = {}
@@ -69,6 +72,8 @@ class Changes:
         records = self._records.get(workspace)
         if records is None:
             records = self._records[workspace] = records_of(workspace)
+            if self.run_id:
+                records.own_file(self.run_id)
             records.refresh()
         return records
 

@@ -464,7 +464,6 @@ class Scheduler:
         records = changes.records(task.workspace_directory)
         if records.add_definitions(code, changes.code(type(task)).definitions):
             ledger.append_definitions(task.workspace_directory, code, records.definitions(code))
-        records.own_file(ledger.run_id)
         names = (record["unique_id"], record["module"], record["task"], record["origin"])
         records.add(TaskRecord(*names, code, ledger.run_id, outcome.stored, dict(outcome.inputs)))
 

@@ -143,6 +143,7 @@ _OF_OBJECTS = {"param_kwargs", "task_log", "_kart", "_kart_run", "_kart_reran"}
 """Attributes that each task object has, and its class has not."""
 
 _SETTINGS: dict[str, Any] = {
+    "executor": luigi.Parameter,
     "priority": (luigi.IntParameter, luigi.FloatParameter, luigi.NumericalParameter),
     "resources": luigi.DictParameter,
 }

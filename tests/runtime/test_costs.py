@@ -90,7 +90,9 @@ def per_task(how: str = "plain", *, again: bool = False) -> dict[str, float]:
     Path("program.py").write_text(PROGRAM)
     counts.cache_clear()
     small, large = counts(50, how, again=again), counts(250, how, again=again)
-    return {name: (count - small.get(name, 0)) / 200 for name, count in large.items() if count != small.get(name, 0)}
+    # Rounded, because a longer run writes the index of records, once.
+    grown = {name: round((count - small.get(name, 0)) / 200, 1) for name, count in large.items()}
+    return {name: count for name, count in grown.items() if count}
 
 
 def test_a_first_run_asks_everything_once():
@@ -111,7 +113,7 @@ def test_a_complete_method_of_the_users_own_is_asked_once():
 
 
 def test_a_run_with_nothing_to_do_only_names_the_tasks():
-    assert per_task(again=True) == {"requires": 1}
+    assert per_task(again=True) == {"requires": 1, "stat": 1}  # whether the output is what the task has written
 
 
 def system_calls(number: int) -> dict[str, int]:
@@ -141,4 +143,4 @@ def test_the_system_is_asked_for_nothing_more():
     # Whether the output exists, and the version of what was written.
     assert 2.0 <= calls("stat", "fstat", "newfstatat", "fstatat", "statx") <= 2.1
     # What is left is memory, and the garbage of some hundred tasks.
-    assert sum(found.values()) < 22.5
+    assert sum(found.values()) < 23.5

@@ -30,6 +30,7 @@ EXAMPLES = [
     errors.UnknownScheme("ftp://x", ["a path"], "hint"),
     errors.ObjectMissing("a/b.pkl"),
     errors.ObjectCorrupt("a/b.pkl", "EOFError"),
+    errors.InputReplaced("InputFile(path=a.csv)", "/data/a.csv"),
     errors.RequestFailed("s3://b/x.pkl", "read", "AccessDenied", "Allow it."),
     errors.RecordsNotStored("b/log/x.pkl", 3, "AccessDenied."),
     errors.CodecError("no"),

@@ -205,7 +205,7 @@ def test_a_holder_that_was_paused_past_its_time_does_not_overwrite(place):
     assert left_over(workspace) == []
 
 
-def test_what_was_stored_before_the_pause_stays(redis_url):
+def test_what_was_dumped_before_the_pause_is_not_visible(redis_url):
     with start(PAUSED, "paused", "resources", redis_url, "early") as paused:
         wait_for(paused, "running")
         paused.send_signal(signal.SIGSTOP)
@@ -213,7 +213,7 @@ def test_what_was_stored_before_the_pause_stays(redis_url):
         Path("go-paused").touch()
         paused.send_signal(signal.SIGCONT)
         assert ended(paused) == "paused"
-    assert states("resources") == [("complete", ""), ("failed", "LockLost")]
+    assert states("resources") == [("done", ""), ("failed", "LockLost")]
 
 
 @pytest.mark.parametrize("place", ["s3 workspace", "gcs workspace"], indirect=True)

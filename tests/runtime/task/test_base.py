@@ -18,9 +18,11 @@ from kart_runtime.errors import (
     EmptyDump,
     LockSettingsIncomplete,
     NotRequired,
+    ObjectCorrupt,
     ObjectMissing,
     UnknownFormat,
 )
+from kart_runtime.history.records import forget_records
 from kart_runtime.task.schemas import SchemaMismatch
 
 
@@ -401,6 +403,12 @@ def test_a_frame_that_does_not_fit_the_schema_is_neither_stored_nor_given_out():
         build(Positive(first=0))
     assert not Positive(first=0).complete()
     pd.DataFrame({"a": [-1]}).to_parquet(Positive(first=1).output().path())
+    with pytest.raises(ObjectCorrupt):
+        Positive(first=1).output().load()
+    for path in Path("resources/log").rglob("*"):  # without a record, only the schema can tell
+        if path.is_file():
+            path.unlink()
+    forget_records()
     with pytest.raises(SchemaMismatch, match="-1"):
         Positive(first=1).output().load()
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kart_runtime.errors import ConfigError
 from kart_runtime.project import open_project
 
 NUMBERS = "conf/base/tasks/numbers.yaml"
@@ -106,11 +107,14 @@ def test_text_is_taken_as_typed(small_project, typed):
         assert task.workspace_directory == f"/x/{meant}"
 
 
-def test_an_optional_text_can_be_null_empty_or_the_word(small_project):
+def test_an_optional_text_can_be_null_or_the_word(small_project):
     small_project(FILES)
-    for typed, value in (("null", None), ('""', ""), ("''", ""), ('"null"', "null"), ("~", "~")):
+    for typed, value in (("null", None), ('"null"', "null"), ("~", "~")):
         with open_project(overrides=[f"Texts.optional={typed}"]) as session:
             assert session.task("Texts")().optional == value
+    for typed in ('""', "''"):  # the unique id could not tell it from null
+        with pytest.raises(ConfigError, match="Write None"):
+            open_project(overrides=[f"Texts.optional={typed}"])
 
 
 def test_choices_and_dates_are_texts_too(small_project):
