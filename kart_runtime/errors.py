@@ -39,7 +39,8 @@
     │   └── NotImportable(ImportError)     a module is missing in the worker
     └── BuildFailed                        task → exception; task not run → failed ancestor
 
-Errors of a single package are defined there: `BadArchive` (`codecs.archive`), `PandasTypeError` (`column_types`), `WrongType` (`declared_type`),
+Errors of a single package are defined there: `BadArchive` (`codecs.archive`), `PandasTypeError` (`column_types`),
+`WrongType` (`declared_type`),
 `SchemaMismatch` (`schemas`), `UnsafeWorkspace` (`history.cleanup.local_files`), `NotAPickleFile` (`gokart.tree`),
 `SlackError` with `ChannelListNotLoadedError`, `ChannelNotFoundError` and `FileNotUploadedError` (`gokart.slack`),
 `CannotMigrate` (`migrate`), `ObjectReplaced` (`stores.object_cache`), `NotInMemory` (`storage.memory_target`),

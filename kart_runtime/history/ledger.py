@@ -115,8 +115,9 @@ def _text_of(number_of_modules: int) -> bytes:
 
 
 def new_run_id() -> str:
-    """Return an id for a run: its time in UTC, which sorts, and a random part from the system."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.urandom(4).hex()}"
+    """Return an id for a run: its time in UTC to the microsecond, which sorts, and a random part from the system."""
+    now = datetime.now(UTC)
+    return f"{now:%Y%m%dT%H%M%SZ}-{now.microsecond:05x}{os.urandom(4).hex()}"
 
 
 class Ledger:

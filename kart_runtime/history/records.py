@@ -37,6 +37,10 @@ _BETWEEN_ITEMS, _IN_ITEM = "\x1f", "\x1e"
 _UNSAVED_BYTES, _UNSAVED_FILES = 1 << 16, 16
 """Bytes and number of files that may be read again by each process before the cache is written again."""
 
+REPLACING = "replacing"
+"""State of the record that precedes the replacement of recorded outputs. A process that dies after it may have replaced
+them without a record: they are neither verified nor taken for complete."""
+
 _COUNTED = frozenset({"done", "accepted"})
 """States of records that describe an output."""
 
@@ -87,6 +91,8 @@ class Records:
         self._fixed: dict[str, tuple[TaskRecord, OutputRecord]] = {}
         """Url of an output without an id at the end of its name to its newest record."""
         self._definitions: dict[str, str | Mapping[str, str]] = {}
+        self.interrupted: set[tuple[str, str]] = set()
+        """Id and module of tasks of which a run has begun to replace the outputs, and has not said how that ended."""
         self._contents: dict[str, tuple[str, str]] = {}
         """Url to version and checksum of a file whose content no record states for that version."""
         self._read: dict[str, int] = {}
@@ -132,7 +138,10 @@ class Records:
     def expected(self, url: str) -> OutputRecord | None:
         """Return the newest record of the content at a url; None if nothing is known about it."""
         written = self._written(url.removeprefix(self._base))
-        return written[1] if written is not None and written[1].checksum else None
+        if written is None or not written[1].checksum:
+            return None
+        record, output = written
+        return None if self.interrupted and (record.unique_id, record.module) in self.interrupted else output
 
     def _written(self, path: str) -> tuple[TaskRecord, OutputRecord] | None:
         start = path.rfind("_") + 1
@@ -271,6 +280,7 @@ class Records:
         else:
             entries[:] = [entry for entry in entries if _module_of(entry) != record.module]
             entries.append(record)
+        self.interrupted.discard((record.unique_id, record.module))
         for output in record.outputs:
             if record.unique_id not in output.url:
                 self._fixed[output.url] = (record, output)
@@ -324,7 +334,11 @@ class Records:
 
     def _add_line(self, line: str, base: str) -> None:
         values = _decode_json(line)
-        if values.get("state") not in _COUNTED or not values.get("outputs"):
+        state = values.get("state")
+        if state in {REPLACING, "failed"}:
+            key = (str(values.get("unique_id")), str(values.get("module")))
+            (self.interrupted.add if state == REPLACING else self.interrupted.discard)(key)
+        if state not in _COUNTED or not values.get("outputs"):
             return
         try:
             self._set(_from_json(values, base))
@@ -355,6 +369,9 @@ class Records:
             self._by_id.setdefault(rest[:_ID_LENGTH], []).append(rest)
         elif kind == "=":
             self._set(_decoded(rest))
+        elif kind == "!":
+            unique_id, _, module = rest.partition("\t")
+            self.interrupted.add((unique_id, module))
         elif kind == "#":
             code, _, definitions = rest.partition("\t")
             self._definitions[code] = definitions
@@ -389,6 +406,7 @@ class Records:
 
     def _cache_lines(self) -> Iterator[str]:
         yield json.dumps({"format": _FORMAT, "read": self._read})
+        yield from (f"!{unique_id}\t{module}" for unique_id, module in self.interrupted)
         for code, definitions in self._definitions.items():
             yield f"#{code}\t{definitions if isinstance(definitions, str) else json.dumps(dict(definitions))}"
         for path, (version, checksum) in self._contents.items():

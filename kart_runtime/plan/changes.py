@@ -30,6 +30,7 @@ class Difference(enum.Enum):
     CODE = "code"
     INPUT = "input"
     OUTPUT = "output"
+    INTERRUPTED = "interrupted"
 
 
 class Change(NamedTuple):
@@ -120,6 +121,8 @@ class Changes:
         if record is None:
             return None
         records = self._records[cast("TaskOnKart[Any]", task).workspace_directory]
+        if records.interrupted and (record.unique_id, record.module) in records.interrupted:
+            return Change(Difference.INTERRUPTED, "")
         code = self._codes.get(type(task)) or self.code(type(task))
         if code.fingerprint != record.code and code.fingerprint and record.code:
             names = self._changed_names(type(task), records.definitions(record.code))

@@ -49,6 +49,7 @@ class Reason(enum.Enum):
     CODE_CHANGED = "its code changed"
     INPUT_CHANGED = "its input changed"
     OUTPUT_CHANGED = "its output changed"
+    INTERRUPTED = "an earlier run of it was interrupted"
     OTHER_WRITER = "its output was written by another task"
     UPSTREAM_RUNS = "runs if the results upstream change"
     EXTERNAL_MISSING = "external input not found"
@@ -205,6 +206,7 @@ REPLACING = frozenset(
         Reason.CODE_CHANGED,
         Reason.INPUT_CHANGED,
         Reason.OUTPUT_CHANGED,
+        Reason.INTERRUPTED,
         Reason.OTHER_WRITER,
     }
 )
@@ -214,6 +216,7 @@ REASONS: Mapping[Difference, Reason] = {
     Difference.CODE: Reason.CODE_CHANGED,
     Difference.INPUT: Reason.INPUT_CHANGED,
     Difference.OUTPUT: Reason.OUTPUT_CHANGED,
+    Difference.INTERRUPTED: Reason.INTERRUPTED,
 }
 """Kind of a change to the reason that it gives."""
 
@@ -270,6 +273,7 @@ class _Decider:
 
     def _add_change(self, index: int, task: luigi.Task, change: Change, forced: dict[int, Decision]) -> None:
         reruns = self.changes.recomputes if change.kind is Difference.OUTPUT else self.changes.reruns
+        reruns = reruns or change.kind is Difference.INTERRUPTED
         decision = Decision(Action.RUN if reruns else Action.SKIP, REASONS[change.kind], change.detail)
         if reruns:
             forced[index] = decision

@@ -34,6 +34,7 @@ from kart_runtime.execution.executors import Executors, requested_executor
 from kart_runtime.execution.executors.base import Finishing, TaskExecutor
 from kart_runtime.execution.locks import Locks
 from kart_runtime.history.ledger import Ledger
+from kart_runtime.history.records import REPLACING as REPLACED
 from kart_runtime.history.records import TaskRecord
 from kart_runtime.plan.changes import Changes
 from kart_runtime.plan.decisions import (
@@ -242,6 +243,7 @@ class Scheduler:
         if node.attempt is None:
             run = TaskRun(node.output, checks_types=self._context.checks_types)
             replaces = node.decision is not None and node.decision.reason in REPLACING
+            self._announce(node.task)
             node.attempt = Attempt(node.task, self._context.locks, task_run=run, replaces=replaces)
             node.output = None
             if self._context.listener is not None:
@@ -457,6 +459,19 @@ class Scheduler:
         self._context.ledger.append(task.workspace_directory, record)
         if outcome.state is AttemptState.DONE:
             self._index(task, outcome, record)
+        else:
+            interrupted = self._context.changes.records(task.workspace_directory).interrupted
+            interrupted.discard((record["unique_id"], record["module"]))
+
+    def _announce(self, task: luigi.Task) -> None:
+        """Record that the recorded outputs of a task are being replaced: this process may die before it says how."""
+        before, kart = self._context.changes.record(task), kart_task(task)
+        if before is None or kart is None:
+            return
+        values = {"state": REPLACED, "started": "", "seconds": 0.0, "seed": None, "params": {}, "log_files": ()}
+        rest = {"outputs": (), "inputs": (), "error": "", "reason": ""}
+        self._context.ledger.append(kart.workspace_directory, before._asdict() | values | rest)
+        self._context.changes.records(kart.workspace_directory).interrupted.add((before.unique_id, before.module))
 
     def _index(self, task: TaskOnKart[Any], outcome: Outcome, record: Mapping[str, Any]) -> None:
         """Add what an attempt has written to the records that tasks are compared with."""

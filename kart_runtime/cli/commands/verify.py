@@ -41,6 +41,8 @@ def execute(arguments: argparse.Namespace) -> int:
 
 def _outputs(records: Records, classes: set[tuple[str, str]]) -> Iterator[tuple[TaskRecord, OutputRecord]]:
     for record in records.all():
+        if (record.unique_id, record.module) in records.interrupted:
+            continue
         if not classes or (record.module, record.task) in classes:
             for output in record.outputs:
                 if output.checksum:

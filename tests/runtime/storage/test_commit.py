@@ -316,7 +316,7 @@ def stopped(two, monkeypatch):
     return stop_after
 
 
-class _Death(BaseException):
+class _Death(KeyboardInterrupt):
     """As if the process were killed."""
 
 

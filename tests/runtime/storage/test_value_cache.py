@@ -201,7 +201,7 @@ def test_far_away_every_value_is_handed_off_without_a_question(far, value):
 def test_a_model_is_handed_off_too(far):
     task = Model(workspace_directory="far://w/")
     assert build(task) == {"weights": [1, 2]}
-    assert far.asked["open"] == 0
+    assert far.asked["open"] == 0  # nothing but the records
 
 
 class Model(TaskOnKart[dict]):
@@ -267,7 +267,7 @@ def test_far_away_a_task_asks_for_nothing_after_its_dump(far):
             self.dump(sum(self.load()))
 
     assert build(Sum(workspace_directory="far://w/")) == 3
-    assert far.asked["open"] == 0
+    assert far.asked["open"] == 0  # nothing but the records
     assert far.asked["stat"] == 2  # by the plan, since this store lists no folders for it
 
 

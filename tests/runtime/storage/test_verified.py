@@ -194,7 +194,7 @@ def test_size_and_checksum_are_those_of_all_bytes(size):
 # -- in a run --------------------------------------------------------------------------------------------------------
 
 
-class Made(TaskOnKart[int]):
+class Made(TaskOnKart[list[int]]):
     n = luigi.IntParameter(default=1)
 
     def run(self):
