@@ -129,7 +129,8 @@ class Attempt:
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle what goes to another process; there `run()` starts from its beginning."""
         run = self.task_run
-        state = (self.replaces, recorded_inputs(self.task), run.checks_types, self._started, self._seconds)
+        expected = recorded_inputs(self.task) | dict(run.expected)
+        state = (self.replaces, expected, run.checks_types, self._started, self._seconds)
         return _remote_attempt, (self.task, self.locks, self.satisfied, *state)
 
     def run(self) -> Outcome:

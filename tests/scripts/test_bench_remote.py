@@ -51,7 +51,7 @@ def test_requests_are_counted_and_memory_is_measured(bench_lib, tiny_bench, monk
     assert (first["ran"], again["ran"]) == (5, 0)
     assert first[f"requests {put}"] >= 5 * 6
     assert first["requests GET"] == 4
-    assert "requests GET" not in again
+    assert again["requests GET"] <= 4  # the records of the runs
     text = "\n".join(tables.every_table(tiny_bench.cells, tiny_bench.sizes, ()))
     assert f"### {name}, 5 tasks" in text
     assert f"| first run: {row} |" in text

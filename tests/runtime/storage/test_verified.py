@@ -206,7 +206,7 @@ class Outside(luigi.ExternalTask, TaskOnKart[int]):
         return self.make_target("outside.pkl", use_unique_id=False)
 
 
-class Uses(TaskOnKart[int]):
+class Uses(TaskOnKart[object]):
     """Loads in the way that a test chooses."""
 
     use = staticmethod(lambda task: task.load())
