@@ -529,6 +529,7 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
 
     @task_unique_id.setter
     def task_unique_id(self, unique_id: str | None) -> None:
+        """Set the unique id, as code written for gokart does."""
         self._kart.unique_id = unique_id
 
     @staticmethod
