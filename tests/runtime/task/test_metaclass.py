@@ -23,7 +23,6 @@ USED = [
     "clone",
 ]
 OF_LUIGI = [
-    "executor",
     "param_kwargs",
     "task_id",
     "task_family",
