@@ -335,7 +335,7 @@ class Records:
     def _add_line(self, line: str, base: str) -> None:
         values = _decode_json(line)
         state = values.get("state")
-        if state in {REPLACING, "failed"}:
+        if state in {REPLACING, "failed", "complete"}:  # complete: another process has run it, and recorded that
             key = (str(values.get("unique_id")), str(values.get("module")))
             (self.interrupted.add if state == REPLACING else self.interrupted.discard)(key)
         if state not in _COUNTED or not values.get("outputs"):

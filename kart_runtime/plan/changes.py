@@ -117,12 +117,14 @@ class Changes:
 
     def of(self, task: luigi.Task) -> Change | None:
         """Return how a task differs from the record of its output; None if it does not, or none is known."""
-        record = None if self._is_off else self.record(task)
+        record = self.record(task)
         if record is None:
             return None
         records = self._records[cast("TaskOnKart[Any]", task).workspace_directory]
         if records.interrupted and (record.unique_id, record.module) in records.interrupted:
             return Change(Difference.INTERRUPTED, "")
+        if self._is_off:
+            return None
         code = self._codes.get(type(task)) or self.code(type(task))
         if code.fingerprint != record.code and code.fingerprint and record.code:
             names = self._changed_names(type(task), records.definitions(record.code))

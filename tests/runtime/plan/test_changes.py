@@ -279,3 +279,17 @@ def test_with_a_setting_of_the_configuration_a_task_runs_where_nothing_needs_it(
     ran(module)
     with overriding({module.First: {"rerun": Override(True, "command line")}}):
         assert ran(module) == ["First"]
+
+
+@pytest.mark.parametrize("state", ["failed", "complete", "replacing"])
+@pytest.mark.parametrize("code_changed", ["warn", "rerun", "ignore"])
+def test_a_run_that_died_while_it_replaced_outputs_is_done_again(pipeline, state, code_changed):
+    module = pipeline()
+    ran(module)
+    (path,) = Path("resources/log/runs").glob("*.jsonl")
+    done = next(line for line in path.read_text().splitlines() if '"task": "Second"' in line)
+    lines = [done.replace('"state": "done"', f'"state": "{each}"') for each in dict.fromkeys(["replacing", state])]
+    path.with_name("99991231T000000Z-00000000.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    forget_records()
+    expected = ["Second"] if state == "replacing" else []  # the others say how the run ended
+    assert ran(module, settings=BuildSettings(code_changed=code_changed)) == expected
