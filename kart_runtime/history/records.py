@@ -27,7 +27,7 @@ from kart_runtime.storage.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = "kart-records-1"
+_FORMAT = "kart-records-2"
 """First line of the cache; another one is ignored."""
 
 _ID_LENGTH = 32
@@ -62,6 +62,8 @@ class TaskRecord(NamedTuple):
         Outputs; urls below the workspace are relative to it.
     inputs
         Url to checksum of what the task loaded; None if that was not recorded.
+    started
+        When the attempt started, ISO 8601 in UTC; orders the records of runs that went on at the same time.
     """
 
     unique_id: str
@@ -72,6 +74,7 @@ class TaskRecord(NamedTuple):
     run_id: str
     outputs: tuple[OutputRecord, ...]
     inputs: Mapping[str, str] | None
+    started: str = ""
 
 
 class Records:
@@ -254,10 +257,10 @@ class Records:
     def add(self, record: TaskRecord) -> None:
         """Add a record of this process, which is also in the file of its run."""
         base, current = self._base, self._current
-        unique_id, module, task, origin, code, run_id, stored, loaded = record
+        unique_id, module, task, origin, code, run_id, stored, loaded, started = record
         outputs = tuple([OutputRecord(one[0].removeprefix(base), one[1], one[2], one[3]) for one in stored])
         inputs = loaded and {url.removeprefix(base): checksum for url, checksum in loaded.items()}
-        self._set(TaskRecord(unique_id, module, task, origin, code, run_id, outputs, inputs))
+        self._set(TaskRecord(unique_id, module, task, origin, code, run_id, outputs, inputs, started))
         self._unsaved_bytes += 300
         for output in outputs:
             current.pop(output.url, None)
@@ -278,6 +281,9 @@ class Records:
         if entries is None:
             self._by_id[record.unique_id] = [record]
         else:
+            known = self.find(record.unique_id, record.module)
+            if known is not None and known.started > record.started:
+                return
             entries[:] = [entry for entry in entries if _module_of(entry) != record.module]
             entries.append(record)
         self.interrupted.discard((record.unique_id, record.module))
@@ -478,6 +484,7 @@ def _from_json(values: Mapping[str, Any], base: str) -> TaskRecord:
         values.get("run_id", ""),
         outputs,
         None if inputs is None else {relative(url): checksum for url, checksum in inputs.items()},
+        values.get("started", ""),
     )
 
 
@@ -494,7 +501,7 @@ def _encoded(record: TaskRecord) -> str | None:
     """Return a record as a line of the cache; None if it cannot be one."""
     items = [_IN_ITEM.join((url, str(size), checksum, version)) for url, size, checksum, version in record.outputs]
     loaded = "-" if record.inputs is None else _BETWEEN_ITEMS.join(map(_IN_ITEM.join, record.inputs.items()))
-    names = (record.unique_id, record.module, record.task, record.origin, record.code, record.run_id)
+    names = (record.unique_id, record.module, record.task, record.origin, record.code, record.run_id, record.started)
     line = "\t".join((*names, _BETWEEN_ITEMS.join(items), loaded))
     if line.count("\t") != len(names) + 1 or "\n" in line or len(record.unique_id) != _ID_LENGTH:
         return None
@@ -502,7 +509,7 @@ def _encoded(record: TaskRecord) -> str | None:
 
 
 def _decoded(line: str) -> TaskRecord:
-    unique_id, module, task, origin, code, run_id, stored, loaded = line.split("\t")
+    unique_id, module, task, origin, code, run_id, started, stored, loaded = line.split("\t")
     outputs = []
     for item in stored.split(_BETWEEN_ITEMS):
         url, size, checksum, version = item.split(_IN_ITEM)
@@ -510,7 +517,7 @@ def _decoded(line: str) -> TaskRecord:
     inputs: Mapping[str, str] | None = None
     if loaded != "-":
         inputs = dict(_pairs(loaded))
-    return TaskRecord(unique_id, module, task, origin, code, run_id, tuple(outputs), inputs)
+    return TaskRecord(unique_id, module, task, origin, code, run_id, tuple(outputs), inputs, started)
 
 
 def _pairs(loaded: str) -> Iterable[tuple[str, str]]:

@@ -164,6 +164,7 @@ class Changes:
             run_id=ledger.run_id,
             outputs=tuple(map(records.as_it_is, record.outputs)),
             inputs=inputs if record.inputs is not None else None,
+            started=datetime.now(UTC).isoformat(timespec="milliseconds"),
         )
         if code.fingerprint:
             ledger.append_definitions(kart.workspace_directory, code.fingerprint, code.definitions)
@@ -172,7 +173,6 @@ class Changes:
             accepted._asdict()
             | {
                 "state": "accepted",
-                "started": datetime.now(UTC).isoformat(timespec="milliseconds"),
                 "seconds": 0.0,
                 "seed": None,
                 "params": visible_params(kart),

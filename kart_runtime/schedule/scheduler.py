@@ -480,7 +480,7 @@ class Scheduler:
         if records.add_definitions(code, changes.code(type(task)).definitions):
             ledger.append_definitions(task.workspace_directory, code, records.definitions(code))
         names = (record["unique_id"], record["module"], record["task"], record["origin"])
-        records.add(TaskRecord(*names, code, ledger.run_id, outcome.stored, dict(outcome.inputs)))
+        records.add(TaskRecord(*names, code, ledger.run_id, outcome.stored, dict(outcome.inputs), outcome.started))
 
     def _summary(self, interrupted: bool = False) -> Summary:
         states = Counter(node.state for node in self._nodes.values())

@@ -65,7 +65,7 @@ def test_a_saved_index_says_the_same_as_the_files():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{}", '{"format": "kart-records-1"}\n', "\x00\xff", '{"format": "other", "read": {}}\n-x\n']
+    "text", ["", "{}", '{"format": "kart-records-2"}\n', "\x00\xff", '{"format": "other", "read": {}}\n-x\n']
 )
 def test_a_damaged_index_is_read_anew(text):
     build(Sum())
@@ -114,6 +114,20 @@ def test_a_line_that_is_being_written_is_read_when_it_is_whole():
     assert "f" * 32 in everything(again)
 
 
+def test_of_two_runs_at_the_same_time_the_later_attempt_counts():
+    build(Number())
+    (path,) = Path("resources/log/runs").glob("*.jsonl")
+    lines = path.read_text().splitlines()
+    done = json.loads(next(line for line in lines if line.startswith('{"task":')))
+    earlier = json.dumps({**done, "started": "2000-01-01T00:00:00.000+00:00", "code": "earlier"})
+    path.with_name("99991231T000000Z-00000000.jsonl").write_text(earlier + "\n")  # begun later, and read later
+    again = Records("./resources/")
+    again.refresh()
+    record = again.find(Number().make_unique_id(), __name__)
+    assert record is not None
+    assert record.code == done["code"]
+
+
 def test_a_moved_workspace_keeps_its_records():
     build(Sum())
     expected = everything(records_of("./resources/"))
@@ -158,6 +172,7 @@ outputs = st.builds(OutputRecord, texts, st.integers(0, 1 << 60), texts, texts)
         texts,
         st.lists(outputs, min_size=1, max_size=3).map(tuple),
         st.none() | st.dictionaries(texts, texts.filter(bool), max_size=3).filter(lambda inputs: list(inputs) != ["-"]),
+        texts,
     )
 )
 def test_a_line_of_the_index_is_the_record(record):
