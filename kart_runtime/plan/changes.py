@@ -64,10 +64,6 @@ class Changes:
         self._origins: dict[type, str] = {}
         self._codes: dict[type, Code] = {}
 
-    def refresh(self) -> None:
-        """Read again what other processes have recorded, when a workspace is next asked for."""
-        self._records = {}
-
     def records(self, workspace: str) -> Records:
         """Return the records of a workspace, up to date when this build first asks for them."""
         records = self._records.get(workspace)
