@@ -20,7 +20,7 @@ import luigi
 from luigi import task_register
 
 from kart_runtime.code.project_files import is_project_file
-from kart_runtime.errors import InputReplaced
+from kart_runtime.errors import InputReplaced, KartError
 from kart_runtime.storage.checksum import checksum_of
 from kart_runtime.storage.codecs.file_processors import as_codec
 from kart_runtime.storage.registry import store_for
@@ -220,7 +220,7 @@ _known: weakref.WeakValueDictionary[int, InputFile[Any]] = weakref.WeakValueDict
 def revalidate(roots: Iterable[luigi.Task]) -> None:
     """Have the ids of all tasks worked out again if the content of an input file has changed since they were."""
     files = [file for file in list(_known.values()) if file._kart.texts is not None]
-    if not any(content_of(file.url) != file._texts()[_CONTENT] for file in files):
+    if not any(_may_differ(file) for file in files):
         return
     instances = task_register.Register._Register__instance_cache or {}  # type: ignore[attr-defined]
     waiting = [*roots, *instances.values(), *files]
@@ -233,6 +233,14 @@ def revalidate(roots: Iterable[luigi.Task]) -> None:
         seen.add(id(task))
         waiting += [*(state.dependencies or ()), *_tasks_in(task)]
         task._kart = Identity(state.overrides)
+
+
+def _may_differ(file: InputFile[Any]) -> bool:
+    """Return whether a file has another content, or cannot be looked at: whatever needs it then says so."""
+    try:
+        return content_of(file.url) != file._texts()[_CONTENT]
+    except (OSError, KartError):
+        return True
 
 
 def _tasks_in(task: Any) -> list[luigi.Task]:

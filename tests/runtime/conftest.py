@@ -12,6 +12,7 @@ from luigi import task_register
 
 from kart_runtime.gokart import config_files
 from kart_runtime.history.records import forget_records
+from kart_runtime.task import input_file
 from kart_runtime.task.parameters import set_overrides
 from tests.runtime.servers import Proxy, environment, gcs_server, make_bucket, redis_server, s3_server
 
@@ -24,6 +25,8 @@ def _clean(tmp_path, monkeypatch, request):
     before = set_overrides({})
     forget_records()
     config_files._unchecked.clear()
+    input_file._known.clear()
+    input_file._contents.clear()
     handlers = luigi.Task._event_callbacks.items()
     kept = {cls: {event: set(calls) for event, calls in events.items()} for cls, events in handlers}
     monkeypatch.setattr(luigi.Task, "_event_callbacks", kept)

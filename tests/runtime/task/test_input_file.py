@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 from kart_runtime import InputFile, ListTaskInstanceParameter, TaskInstanceParameter, TaskOnKart, build
-from kart_runtime.errors import BuildFailed, InputReplaced, ObjectCorrupt
+from kart_runtime.errors import BuildFailed, InputReplaced, KartError, ObjectCorrupt
 from kart_runtime.task import input_file
 from tests.runtime.execution.executors import dask_clusters
 
@@ -251,3 +251,19 @@ def test_objects_have_the_version_of_their_store(bucket):
     write(CONTENT.replace("1", "9"))
     assert build(Sum(url)) == 12
     assert Sum(url).make_unique_id() != before
+
+
+def test_a_file_that_cannot_be_looked_at_stops_only_what_needs_it(tmp_path, s3_bucket):
+    from kart_runtime.storage.registry import store_for
+
+    store, key = store_for(url := f"{s3_bucket.url}/data/x.csv")
+    with store.write(key) as file:
+        file.write(CONTENT.encode())
+    remote = SumOf(file=InputFile(path=url))
+    assert build(remote) == 4
+    s3_bucket.proxy.fail("503", times=1000)
+    assert build(SumOf(file=InputFile(path=str(settled(tmp_path / "local.csv"))))) == 4
+    with pytest.raises(KartError, match=r"data/x\.csv"):
+        build(remote)
+    s3_bucket.proxy.reset()
+    assert build(remote) == 4
