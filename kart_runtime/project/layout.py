@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import luigi
+
 from kart_runtime.project.project import Project, is_leftover
 
 
@@ -51,7 +53,7 @@ def mirror(project: Project, module: str) -> Mirror:
 
 
 def check_layout(project: Project) -> list[Problem]:
-    """Check that task modules, configuration files and tests mirror each other.
+    """Check that task modules, configuration files and tests mirror each other, and that no class name is used twice.
 
     A module without task classes needs no YAML. Environments need only the files that they change.
 
@@ -70,9 +72,11 @@ def check_layout(project: Project) -> list[Problem]:
     ConfigError
         A task module cannot be imported.
     """
-    with_tasks = {name.rpartition(".")[0] for name in project.load_tasks()}
+    tasks = project.load_tasks()
+    with_tasks = {name.rpartition(".")[0] for name in tasks}
     modules = project.task_modules()
     problems = [*_missing(project, modules, with_tasks), *_orphans(project, modules)]
+    problems += _same_names(project, modules, tasks)
     return sorted(problems, key=lambda problem: problem.path)
 
 
@@ -90,6 +94,18 @@ def _missing(project: Project, modules: dict[str, Path], with_tasks: set[str]) -
             )
         if not files.test.is_file():
             yield Problem(project.relative(files.test), f"missing: the test of {name}. Create it.")
+
+
+def _same_names(project: Project, modules: dict[str, Path], tasks: dict[str, type[luigi.Task]]) -> Iterator[Problem]:
+    """Yield the classes whose name an earlier module has: equal parameters would give them equal unique ids."""
+    first: dict[str, str] = {}
+    for name, cls in tasks.items():
+        path = project.relative(modules[name.rpartition(".")[0]])
+        if first.setdefault(cls.get_task_family(), path) != path:
+            yield Problem(
+                path,
+                f"class {cls.__name__} has the name of a task in {first[cls.get_task_family()]}. Rename one of them.",
+            )
 
 
 def _orphans(project: Project, modules: Iterable[str]) -> Iterator[Problem]:

@@ -49,6 +49,20 @@ def test_what_breaks_the_mirror_is_told(small_project, files, wanted):
     assert found[0].startswith(wanted)
 
 
+def test_a_class_name_is_used_once(small_project):
+    second = "import luigi\nclass Numbers(luigi.Task): pass\nclass Other(luigi.Task): pass\n"
+    files = {
+        "src/PKG/tasks/other.py": second,
+        "conf/base/tasks/other.yaml": "# none\n",
+        "tests/tasks/test_other.py": "",
+    }
+    assert problems(small_project, files) == [
+        "src/PKG/tasks/other.py: class Numbers has the name of a task in src/PKG/tasks/numbers.py. Rename one of them."
+    ]
+    files["src/PKG/tasks/other.py"] = second.replace("pass", "task_namespace = 'other'", 1)
+    assert problems(small_project, files) == []
+
+
 def test_a_module_without_tasks_needs_a_test_only(small_project):
     found = problems(small_project, {"src/PKG/tasks/shared.py": "X = 1\n", "src/PKG/tasks/__init__.py": ""})
     assert found == ["tests/tasks/test_shared.py: missing: the test of src/PKG/tasks/shared.py. Create it."]
