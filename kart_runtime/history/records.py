@@ -13,10 +13,19 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from kart_runtime.history.runs import list_files, runs_folder, text_of
+from kart_runtime.history.task_record import (
+    ID_LENGTH,
+    TaskRecord,
+    from_json,
+    from_line,
+    has_separator,
+    module_of,
+    to_line,
+)
 from kart_runtime.storage.checksum import ALGORITHM, algorithm_of, checksum_of
 from kart_runtime.storage.commit import recover
 from kart_runtime.storage.registry import relative_to, store_for
@@ -30,10 +39,6 @@ logger = logging.getLogger(__name__)
 _FORMAT = "kart-records-2"
 """First line of the cache; another one is ignored."""
 
-_ID_LENGTH = 32
-
-_BETWEEN_ITEMS, _IN_ITEM = "\x1f", "\x1e"
-
 _UNSAVED_BYTES, _UNSAVED_FILES = 1 << 16, 16
 """Bytes and number of files that may be read again by each process before the cache is written again."""
 
@@ -43,38 +48,6 @@ them without a record: they are neither verified nor taken for complete."""
 
 _COUNTED = frozenset({"done", "accepted"})
 """States of records that describe an output."""
-
-
-class TaskRecord(NamedTuple):
-    """What is known about the outputs of one task.
-
-    Attributes
-    ----------
-    unique_id, module, task
-        Id of the task, and module and name of its class.
-    origin
-        What else tells the class from another one of its name, such as the file of a script; or "".
-    code
-        Fingerprint of the code that ran; "" if it is not known.
-    run_id
-        The run that wrote them.
-    outputs
-        Outputs; urls below the workspace are relative to it.
-    inputs
-        Url to checksum of what the task loaded; None if that was not recorded.
-    started
-        When the attempt started, ISO 8601 in UTC; orders the records of runs that went on at the same time.
-    """
-
-    unique_id: str
-    module: str
-    task: str
-    origin: str
-    code: str
-    run_id: str
-    outputs: tuple[OutputRecord, ...]
-    inputs: Mapping[str, str] | None
-    started: str = ""
 
 
 class Records:
@@ -118,7 +91,7 @@ class Records:
             return None
         for index, entry in enumerate(entries):
             if isinstance(entry, str):
-                entry = entries[index] = _decoded(entry)  # noqa: PLW2901 - decoded once
+                entry = entries[index] = from_line(entry)  # noqa: PLW2901 - decoded once
             if entry.module == module:
                 return entry
         return None
@@ -126,7 +99,7 @@ class Records:
     def named(self, unique_id: str) -> list[TaskRecord]:
         """Return the newest records of the tasks with an id, one for each module."""
         entries = self._by_id.get(unique_id, [])
-        return [_decoded(entry) if isinstance(entry, str) else entry for entry in entries]
+        return [from_line(entry) if isinstance(entry, str) else entry for entry in entries]
 
     def all(self) -> Iterator[TaskRecord]:
         """Yield the newest record of each task."""
@@ -148,11 +121,11 @@ class Records:
 
     def _written(self, path: str) -> tuple[TaskRecord, OutputRecord] | None:
         start = path.rfind("_") + 1
-        entries = self._by_id.get(path[start : start + _ID_LENGTH])
+        entries = self._by_id.get(path[start : start + ID_LENGTH])
         if entries is not None:
             for index, entry in enumerate(entries):
                 if isinstance(entry, str):
-                    entry = entries[index] = _decoded(entry)  # noqa: PLW2901 - decoded once
+                    entry = entries[index] = from_line(entry)  # noqa: PLW2901 - decoded once
                 for output in entry.outputs:
                     if output.url == path:
                         return entry, output
@@ -284,7 +257,7 @@ class Records:
             known = self.find(record.unique_id, record.module)
             if known is not None and known.started > record.started:
                 return
-            entries[:] = [entry for entry in entries if _module_of(entry) != record.module]
+            entries[:] = [entry for entry in entries if module_of(entry) != record.module]
             entries.append(record)
         self.interrupted.discard((record.unique_id, record.module))
         for output in record.outputs:
@@ -347,7 +320,7 @@ class Records:
         if state not in _COUNTED or not values.get("outputs"):
             return
         try:
-            self._set(_from_json(values, base))
+            self._set(from_json(values, base))
         except (AttributeError, KeyError, TypeError, ValueError):  # a foreign or damaged line
             return
 
@@ -372,9 +345,9 @@ class Records:
     def _add_cached(self, line: str) -> None:
         kind, rest = line[:1], line[1:]
         if kind == "-":
-            self._by_id.setdefault(rest[:_ID_LENGTH], []).append(rest)
+            self._by_id.setdefault(rest[:ID_LENGTH], []).append(rest)
         elif kind == "=":
-            self._set(_decoded(rest))
+            self._set(from_line(rest))
         elif kind == "!":
             unique_id, _, module = rest.partition("\t")
             self.interrupted.add((unique_id, module))
@@ -416,16 +389,13 @@ class Records:
         for code, definitions in self._definitions.items():
             yield f"#{code}\t{definitions if isinstance(definitions, str) else json.dumps(dict(definitions))}"
         for path, (version, checksum) in self._contents.items():
-            if not _has_separator(path):
+            if not has_separator(path):
                 yield f"~{path}\t{version}\t{checksum}"
         for entries in self._by_id.values():
             for entry in entries:
-                line = entry if isinstance(entry, str) else _encoded(entry)
+                line = entry if isinstance(entry, str) else to_line(entry)
                 if line is not None:
-                    fixed = isinstance(entry, TaskRecord) and any(
-                        entry.unique_id not in one.url for one in entry.outputs
-                    )
-                    yield f"{'=' if fixed else '-'}{line}"
+                    yield f"{'=' if isinstance(entry, TaskRecord) and entry.has_fixed_name() else '-'}{line}"
 
 
 _registry: dict[tuple[str, str], Records] = {}
@@ -464,70 +434,6 @@ def _decode_json(line: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return values if isinstance(values, dict) else {}
-
-
-def _from_json(values: Mapping[str, Any], base: str) -> TaskRecord:
-    def relative(url: str) -> str:
-        return url.removeprefix(base)
-
-    outputs = tuple(
-        OutputRecord(relative(one["url"]), one.get("size", 0), one.get("checksum", ""), one.get("version", ""))
-        for one in values["outputs"]
-    )
-    inputs = values.get("inputs")
-    return TaskRecord(
-        values["unique_id"],
-        values["module"],
-        values["task"],
-        values.get("origin", ""),
-        values.get("code", ""),
-        values.get("run_id", ""),
-        outputs,
-        None if inputs is None else {relative(url): checksum for url, checksum in inputs.items()},
-        values.get("started", ""),
-    )
-
-
-def _has_fixed_name(entry: str | TaskRecord) -> bool:
-    """Return whether an output has no id in its name; lines that are not decoded have one."""
-    return isinstance(entry, TaskRecord) and any(entry.unique_id not in output.url for output in entry.outputs)
-
-
-def _has_separator(text: str) -> bool:
-    return any(character in text for character in "\t\n\x1e\x1f")
-
-
-def _encoded(record: TaskRecord) -> str | None:
-    """Return a record as a line of the cache; None if it cannot be one."""
-    items = [_IN_ITEM.join((url, str(size), checksum, version)) for url, size, checksum, version in record.outputs]
-    loaded = "-" if record.inputs is None else _BETWEEN_ITEMS.join(map(_IN_ITEM.join, record.inputs.items()))
-    names = (record.unique_id, record.module, record.task, record.origin, record.code, record.run_id, record.started)
-    line = "\t".join((*names, _BETWEEN_ITEMS.join(items), loaded))
-    if line.count("\t") != len(names) + 1 or "\n" in line or len(record.unique_id) != _ID_LENGTH:
-        return None
-    return line
-
-
-def _decoded(line: str) -> TaskRecord:
-    unique_id, module, task, origin, code, run_id, started, stored, loaded = line.split("\t")
-    outputs = []
-    for item in stored.split(_BETWEEN_ITEMS):
-        url, size, checksum, version = item.split(_IN_ITEM)
-        outputs.append(OutputRecord(url, int(size), checksum, version))
-    inputs: Mapping[str, str] | None = None
-    if loaded != "-":
-        inputs = dict(_pairs(loaded))
-    return TaskRecord(unique_id, module, task, origin, code, run_id, tuple(outputs), inputs, started)
-
-
-def _pairs(loaded: str) -> Iterable[tuple[str, str]]:
-    for item in loaded.split(_BETWEEN_ITEMS) if loaded else ():
-        url, _, checksum = item.partition(_IN_ITEM)
-        yield url, checksum
-
-
-def _module_of(entry: str | TaskRecord) -> str:
-    return entry.split("\t", 2)[1] if isinstance(entry, str) else entry.module
 
 
 def _checksum(store: Store, key: str, algorithm: str) -> str:

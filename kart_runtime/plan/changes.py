@@ -14,7 +14,8 @@ import luigi
 
 from kart_runtime.code import Code, changed, code_of
 from kart_runtime.history.ledger import Ledger
-from kart_runtime.history.records import Records, TaskRecord, records_of
+from kart_runtime.history.records import Records, records_of
+from kart_runtime.history.task_record import TaskRecord
 from kart_runtime.settings import BuildSettings
 from kart_runtime.task.base import TaskOnKart, kart_task
 from kart_runtime.task.origin import origin_of

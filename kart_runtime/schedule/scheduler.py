@@ -35,7 +35,7 @@ from kart_runtime.execution.executors.base import Finishing, TaskExecutor
 from kart_runtime.execution.locks import Locks
 from kart_runtime.history.ledger import Ledger
 from kart_runtime.history.records import REPLACING as REPLACED
-from kart_runtime.history.records import TaskRecord
+from kart_runtime.history.task_record import TaskRecord
 from kart_runtime.plan.changes import Changes
 from kart_runtime.plan.decisions import (
     REPLACING,

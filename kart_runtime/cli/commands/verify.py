@@ -10,7 +10,8 @@ from kart_runtime.cli.arguments import open_session, resolve_names
 from kart_runtime.cli.deletion import size_text, workspaces
 from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.formatting import counted
-from kart_runtime.history.records import Records, TaskRecord, records_of
+from kart_runtime.history.records import Records, records_of
+from kart_runtime.history.task_record import TaskRecord
 from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.target import OutputRecord
 

@@ -8,12 +8,9 @@ from pathlib import Path
 
 import luigi
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from kart_runtime import TaskOnKart, build
-from kart_runtime.history.records import Records, TaskRecord, _decoded, _encoded, forget_records, records_of
-from kart_runtime.storage.target import OutputRecord
+from kart_runtime.history.records import Records, forget_records, records_of
 
 
 class Number(TaskOnKart[int]):
@@ -155,27 +152,3 @@ def test_the_content_of_a_touched_file_is_its_content():
     target.unlink()
     records.refresh()
     assert records.content(path) is None
-
-
-texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\t\n\r\x1e\x1f\x00"), max_size=20)
-outputs = st.builds(OutputRecord, texts, st.integers(0, 1 << 60), texts, texts)
-
-
-@given(
-    st.builds(
-        TaskRecord,
-        st.text("0123456789abcdef", min_size=32, max_size=32),
-        texts,
-        texts,
-        texts,
-        texts,
-        texts,
-        st.lists(outputs, min_size=1, max_size=3).map(tuple),
-        st.none() | st.dictionaries(texts, texts.filter(bool), max_size=3).filter(lambda inputs: list(inputs) != ["-"]),
-        texts,
-    )
-)
-def test_a_line_of_the_index_is_the_record(record):
-    line = _encoded(record)
-    assert line is not None
-    assert _decoded(line) == record
