@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import luigi
 
@@ -26,7 +25,6 @@ from kart_runtime.errors import (
     ObjectCorrupt,
     WorkerDied,
     WorkersKilled,
-    described,
     warn,
 )
 from kart_runtime.execution.attempt import Attempt, AttemptState, Outcome
@@ -34,8 +32,6 @@ from kart_runtime.execution.executors import Executors, requested_executor
 from kart_runtime.execution.executors.base import Finishing, TaskExecutor
 from kart_runtime.execution.locks import Locks
 from kart_runtime.history.ledger import Ledger
-from kart_runtime.history.records import REPLACING as REPLACED
-from kart_runtime.history.task_record import TaskRecord
 from kart_runtime.plan.changes import Changes
 from kart_runtime.plan.decisions import (
     REPLACING,
@@ -51,10 +47,10 @@ from kart_runtime.plan.decisions import (
 from kart_runtime.schedule.critical_path import TaskClass, critical_path_lengths
 from kart_runtime.schedule.events import BuildFinished, Event, Listener, PlanMade, Summary, TaskFinished, TaskStarted
 from kart_runtime.schedule.ready_queue import Node, NodeState, ReadyQueue, find_cycle
+from kart_runtime.schedule.recorder import Recorder
 from kart_runtime.schedule.resources import Limits
-from kart_runtime.task.base import TaskOnKart, kart_task
+from kart_runtime.task.base import kart_task
 from kart_runtime.task.naming import display_name
-from kart_runtime.task.run_metadata import visible_params
 from kart_runtime.task.state import TaskRun
 
 logger = logging.getLogger(__name__)
@@ -111,6 +107,7 @@ class Scheduler:
         self._plan = plan
         self._context = context
         self._nodes: dict[luigi.Task, Node] = {}
+        self._recorder = Recorder(context.ledger, context.changes)
         self._ready = ReadyQueue(context.limits)
         self._executors: dict[type, TaskExecutor] = {}
         """Task class to the executor of its tasks."""
@@ -243,7 +240,7 @@ class Scheduler:
         if node.attempt is None:
             run = TaskRun(node.output, checks_types=self._context.checks_types)
             replaces = node.decision is not None and node.decision.reason in REPLACING
-            self._announce(node.task)
+            self._recorder.announce(node.task)
             node.attempt = Attempt(node.task, self._context.locks, task_run=run, replaces=replaces)
             node.output = None
             if self._context.listener is not None:
@@ -350,7 +347,7 @@ class Scheduler:
         if producer.state is NodeState.DONE and producer.decision is None:
             self._counts[Reason.COMPLETE] -= 1
         producer.state, node.attempt = NodeState.IDLE, None
-        self._record(node, outcome)
+        self._recorder.record(node.task, outcome, node.decision)
         try:
             self._add(make_plan([producer.task], changes=self._context.changes, rerun=[producer.task]))
         except KartError as second:
@@ -365,13 +362,13 @@ class Scheduler:
     def _try_again(self, node: Node, outcome: Outcome) -> None:
         node.failures += 1
         node.attempt = None
-        self._record(node, outcome)
+        self._recorder.record(node.task, outcome, node.decision)
         if self._context.listener is not None:
             self._context.listener(TaskFinished(node.task, outcome))
         self._ready.add(node)
 
     def _end(self, node: Node, outcome: Outcome) -> None:
-        self._record(node, outcome)
+        self._recorder.record(node.task, outcome, node.decision)
         if self._context.listener is not None:
             self._context.listener(TaskFinished(node.task, outcome))
         node.attempt = None
@@ -432,55 +429,6 @@ class Scheduler:
                 cycle = find_cycle(node)
                 if cycle:
                     self._fail(node, CyclicDependency([display_name(member.task) for member in cycle]))
-
-    # -- records --------------------------------------------------------------------------------------------
-
-    def _record(self, node: Node, outcome: Outcome) -> None:
-        error, task = outcome.error, kart_task(node.task)
-        if task is None:  # luigi's own: it has no workspace for a record
-            return
-        record = {
-            "task": type(task).__name__,
-            "module": type(task).__module__,
-            "unique_id": task.make_unique_id(),
-            "state": outcome.state,
-            "started": outcome.started,
-            "seconds": outcome.seconds,
-            "seed": outcome.seed,
-            "params": visible_params(task),
-            "outputs": outcome.stored,
-            "inputs": outcome.inputs,
-            "log_files": outcome.log_files,
-            "error": described(error) if error is not None else "",
-            "reason": node.decision.text if node.decision is not None else "",
-            "origin": self._context.changes.origin(type(task)),
-            "code": self._context.changes.code(type(task)).fingerprint,
-        }
-        self._context.ledger.append(task.workspace_directory, record)
-        if outcome.state is AttemptState.DONE:
-            self._index(task, outcome, record)
-        else:
-            interrupted = self._context.changes.records(task.workspace_directory).interrupted
-            interrupted.discard((record["unique_id"], record["module"]))
-
-    def _announce(self, task: luigi.Task) -> None:
-        """Record that the recorded outputs of a task are being replaced: this process may die before it says how."""
-        before, kart = self._context.changes.record(task), kart_task(task)
-        if before is None or kart is None:
-            return
-        values = {"state": REPLACED, "started": "", "seconds": 0.0, "seed": None, "params": {}, "log_files": ()}
-        rest = {"outputs": (), "inputs": (), "error": "", "reason": ""}
-        self._context.ledger.append(kart.workspace_directory, before._asdict() | values | rest)
-        self._context.changes.records(kart.workspace_directory).interrupted.add((before.unique_id, before.module))
-
-    def _index(self, task: TaskOnKart[Any], outcome: Outcome, record: Mapping[str, Any]) -> None:
-        """Add what an attempt has written to the records that tasks are compared with."""
-        ledger, changes, code = self._context.ledger, self._context.changes, record["code"]
-        records = changes.records(task.workspace_directory)
-        if records.add_definitions(code, changes.code(type(task)).definitions):
-            ledger.append_definitions(task.workspace_directory, code, records.definitions(code))
-        names = (record["unique_id"], record["module"], record["task"], record["origin"])
-        records.add(TaskRecord(*names, code, ledger.run_id, outcome.stored, dict(outcome.inputs), outcome.started))
 
     def _summary(self, interrupted: bool = False) -> Summary:
         states = Counter(node.state for node in self._nodes.values())
