@@ -66,9 +66,11 @@ def _rule_of_known(column: Any, values: Any, kinds: set[type], missing: bool) ->
         raise NotKept(f"values of several types ({', '.join(sorted(kind.__name__ for kind in kinds))})")
     (kind,) = kinds
     module = kind.__module__.partition(".")[0]
+    if kind in (datetime.datetime, datetime.time) and not all(map(_is_plain, values)):
+        raise NotKept(f"{kind.__name__} values with a time zone or fold")
     if kind in _AS_READ or (kind in _NUMBERS and not missing):
         return {"as": "object"}, None
-    if kind in _NUMBERS or kind is datetime.timedelta or (kind is datetime.datetime and _is_naive(values)):
+    if kind in _NUMBERS or kind in (datetime.timedelta, datetime.datetime):
         return {"as": "python"}, None
     if kind in (list, tuple, dict):
         return _nested_rule(values, kind)
@@ -81,8 +83,9 @@ def _rule_of_known(column: Any, values: Any, kinds: set[type], missing: bool) ->
     raise NotKept(f"values of type {kind.__name__}")
 
 
-def _is_naive(values: Any) -> bool:
-    return not any(getattr(value, "tzinfo", None) for value in values)
+def _is_plain(value: Any) -> bool:
+    """Return whether a time is one that Arrow has: without a zone, and not the second of two equal ones."""
+    return getattr(value, "tzinfo", None) is None and not getattr(value, "fold", 0)
 
 
 def _nested_rule(values: Any, kind: Any) -> tuple[Rule, Any]:
@@ -112,6 +115,8 @@ def _check_nested(values: list[Any]) -> None:
             _check_nested([value[key] for value in known])
     elif kinds and not kinds <= set(_NESTED):
         raise NotKept(f"lists or dicts of {next(iter(kinds)).__name__}")
+    elif kinds == {datetime.time} and not all(map(_is_plain, known)):
+        raise NotKept("lists or dicts of times with a time zone or fold")
 
 
 def _numpy_rule(values: Any, kind: type) -> tuple[Rule, Any]:

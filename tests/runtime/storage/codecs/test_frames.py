@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 
 import numpy as np
@@ -162,6 +163,22 @@ def test_a_dropped_index_is_warned_about_with_the_task_and_the_remedy():
 
     with pytest.warns(FormatWarning, match=r"Scores: parquet .*index 'key'.*reset_index\(\)"):
         Scores().dump(FRAME.rename_axis("key"))
+
+
+@pytest.mark.parametrize("codec", [Parquet(), Feather()], ids=lambda codec: type(codec).__name__)
+@pytest.mark.parametrize(
+    "value",
+    [
+        dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
+        dt.datetime(2026, 10, 25, 2, fold=1),
+        dt.time(2, tzinfo=dt.UTC),
+        [dt.time(2, fold=1)],
+        {"at": dt.time(2, tzinfo=dt.UTC)},
+    ],
+)
+def test_times_that_arrow_would_change_are_refused(codec, value):
+    with pytest.raises(CannotEncode, match=r"column .when. with .* a time zone or fold"):
+        through(codec, pd.DataFrame({"when": pd.Series([value], dtype=object)}))
 
 
 def test_a_refused_column_is_named():
