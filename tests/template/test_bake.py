@@ -32,25 +32,59 @@ COMBINATIONS = list(itertools.product(STORAGE, CI))
 
 FILES = set(
     """
-    .dockerignore .editorconfig .gitattributes .gitignore .pre-commit-config.yaml .python-version
-    Dockerfile Makefile README.md pyproject.toml
-    conf/README.md conf/base/logging.yaml conf/base/run.yaml conf/base/tasks/data/load.yaml
-    conf/base/tasks/features/split.yaml conf/base/tasks/model/evaluate.yaml conf/base/tasks/model/train.yaml
-    conf/base/tasks/pipeline.yaml conf/ci/run.yaml conf/dev/logging.yaml conf/prod/run.yaml
-    docs/add-a-task.md docs/configure.md docs/deploy.md
+    .dockerignore
+    .editorconfig
+    .gitattributes
+    .gitignore
+    .pre-commit-config.yaml
+    .python-version
+    Dockerfile
+    Makefile
+    README.md
+    conf/README.md
+    conf/base/logging.yaml
+    conf/base/run.yaml
+    conf/base/tasks/data/load.yaml
+    conf/base/tasks/features/split.yaml
+    conf/base/tasks/model/evaluate.yaml
+    conf/base/tasks/model/train.yaml
+    conf/base/tasks/pipeline.yaml
+    conf/ci/run.yaml
+    conf/dev/logging.yaml
+    conf/prod/run.yaml
+    docs/add-a-task.md
+    docs/configure.md
+    docs/deploy.md
     notebooks/explore.ipynb
-    src/my_pipeline/__init__.py src/my_pipeline/__main__.py src/my_pipeline/base.py src/my_pipeline/py.typed
-    src/my_pipeline/lib/__init__.py src/my_pipeline/lib/frames.py src/my_pipeline/lib/models.py
+    pyproject.toml
+    src/my_pipeline/__init__.py
+    src/my_pipeline/__main__.py
+    src/my_pipeline/base.py
+    src/my_pipeline/lib/__init__.py
+    src/my_pipeline/lib/frames.py
+    src/my_pipeline/lib/models.py
     src/my_pipeline/lib/scores.py
-    src/my_pipeline/tasks/__init__.py src/my_pipeline/tasks/pipeline.py
-    src/my_pipeline/tasks/data/__init__.py src/my_pipeline/tasks/data/load.py
-    src/my_pipeline/tasks/features/__init__.py src/my_pipeline/tasks/features/split.py
-    src/my_pipeline/tasks/model/__init__.py src/my_pipeline/tasks/model/evaluate.py
+    src/my_pipeline/py.typed
+    src/my_pipeline/tasks/__init__.py
+    src/my_pipeline/tasks/data/__init__.py
+    src/my_pipeline/tasks/data/load.py
+    src/my_pipeline/tasks/features/__init__.py
+    src/my_pipeline/tasks/features/split.py
+    src/my_pipeline/tasks/model/__init__.py
+    src/my_pipeline/tasks/model/evaluate.py
     src/my_pipeline/tasks/model/train.py
-    tests/conftest.py tests/test_config.py tests/test_layout.py
-    tests/lib/test_frames.py tests/lib/test_models.py tests/lib/test_scores.py
-    tests/tasks/test_pipeline.py tests/tasks/data/test_load.py tests/tasks/features/test_split.py
-    tests/tasks/model/test_evaluate.py tests/tasks/model/test_train.py
+    src/my_pipeline/tasks/pipeline.py
+    tests/conftest.py
+    tests/lib/test_frames.py
+    tests/lib/test_models.py
+    tests/lib/test_scores.py
+    tests/tasks/data/test_load.py
+    tests/tasks/features/test_split.py
+    tests/tasks/model/test_evaluate.py
+    tests/tasks/model/test_train.py
+    tests/tasks/test_pipeline.py
+    tests/test_config.py
+    tests/test_layout.py
     """.split()  # noqa: SIM905
 )
 
