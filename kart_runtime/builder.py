@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import Any, Literal, TypedDict, TypeVar, Unpack, cast, overload
 import luigi
 
 from kart_runtime import code
-from kart_runtime.errors import BuildFailed, ObjectCorrupt, RecordsNotStored, warn
+from kart_runtime.errors import BuildFailed, ConfigError, ConfigErrors, ObjectCorrupt, RecordsNotStored, warn
 from kart_runtime.execution.executors import Executors
 from kart_runtime.execution.locks import make_locks
 from kart_runtime.execution.working_folder import FixedFolder
@@ -25,14 +26,16 @@ from kart_runtime.schedule.events import Listener, Summary
 from kart_runtime.schedule.resources import Limits
 from kart_runtime.schedule.scheduler import BuildContext, Scheduler
 from kart_runtime.settings import BuildSettings
+from kart_runtime.storage.registry import split_url
 from kart_runtime.storage.stores.background import background_writes
 from kart_runtime.storage.target import path_of
 from kart_runtime.storage.value_cache import caching_values
+from kart_runtime.storage.workspace import why_not_writable
 from kart_runtime.task import identity
 from kart_runtime.task.base import TaskOnKart
 from kart_runtime.task.naming import display_name
 from kart_runtime.task.nested import iter_flat, map_structure
-from kart_runtime.task.parameters import under_active_overrides
+from kart_runtime.task.parameters import overrides_for, under_active_overrides
 
 logger = logging.getLogger(__name__)
 
@@ -243,8 +246,9 @@ def _run(
             logger.warning("%s", line)
     scheduler = Scheduler(plan, context)
     context.executors.open(to_run)
-    if to_run and not context.executors.on_cluster:  # there the workers hold the locks
+    if to_run and not context.executors.on_cluster:  # there the workers hold the locks, and write
         context.locks.check()
+        _check_writable(plan.writers)
     _record_references(context.ledger, plan.tasks, optional=not to_run)
     try:
         return scheduler.run()
@@ -252,6 +256,27 @@ def _run(
         context.changes.save()
         _record_references(context.ledger, [task for task in scheduler.tasks if task not in plan.graph.index_of])
         _forget_build(scheduler.tasks)
+
+
+def _check_writable(writers: Mapping[str, Sequence[luigi.Task]]) -> None:
+    """Raise `ConfigError` for each local folder that outputs go to and that this process cannot write to."""
+    first: dict[str, luigi.Task] = {}
+    for path, tasks in writers.items():
+        first.setdefault(path[: max(path.rfind("/"), path.rfind(os.sep)) + 1], tasks[0])
+    errors: dict[str, ConfigError] = {}
+    for folder, task in first.items():
+        scheme, local = split_url(folder)
+        why = why_not_writable(local) if scheme in ("", "file") else ""
+        if why:
+            origin = overrides_for(type(task)).get("workspace_directory")
+            errors.setdefault(why, _not_writable(why, None if origin is None else origin.origin))
+    if errors:
+        raise next(iter(errors.values())) if len(errors) == 1 else ConfigErrors(list(errors.values()))
+
+
+def _not_writable(why: str, origin: str | None) -> ConfigError:
+    key = "workspace_directory" if origin is None else "run.workspace"
+    return ConfigError(f"cannot write outputs: {why} set {key} to another folder", file=origin, key=key)
 
 
 def _record_references(ledger: Ledger, tasks: Iterable[luigi.Task], optional: bool = False) -> None:

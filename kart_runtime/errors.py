@@ -19,6 +19,7 @@
     │   ├── UnknownScheme(ValueError)      no store for this url
     │   ├── ObjectMissing(FileNotFoundError)
     │   ├── ObjectCorrupt(ValueError)      bytes that are not those stored, or not in the format
+    │   ├── WriteFailed(OSError)           a file cannot be written: permissions, a full disk
     │   ├── RequestFailed(OSError)         a service refused a request, or did not answer
     │   └── RecordsNotStored(OSError)      log files or records could not be stored
     ├── CodecError
@@ -388,6 +389,25 @@ class ObjectMissing(StoreError, FileNotFoundError):
     def __init__(self, url: str, hint: str = "Run the task that makes it.") -> None:
         self.url, self.hint = url, hint
         super().__init__(f"{url} does not exist. {hint}")
+
+
+class WriteFailed(StoreError, OSError):
+    """A file of the workspace cannot be written.
+
+    Parameters
+    ----------
+    path
+        The file.
+    reason
+        What the system says, such as "Permission denied".
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path, self.reason = path, reason
+        super().__init__(
+            f"cannot write {path}: {reason}. Check the permissions and the free space of its folder, or set "
+            "run.workspace to another one."
+        )
 
 
 class ObjectCorrupt(StoreError, ValueError):

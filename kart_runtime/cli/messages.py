@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from pathlib import Path
 
-from kart_runtime.errors import ConfigError, KartError, described, shortened, trace_of
+from kart_runtime.errors import ConfigError, KartError, WriteFailed, described, shortened, trace_of
 from kart_runtime.project.problems import split_errors
 
 _MOST_CHARACTERS = 50_000
@@ -43,7 +43,7 @@ def user_traceback(error: BaseException, root: Path) -> str:
 def _user_traceback(error: BaseException, root: Path) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     own = [index for index, frame in enumerate(frames) if Path(frame.filename).is_relative_to(root)]
-    if not own and isinstance(error, KartError):
+    if isinstance(error, WriteFailed) or (not own and isinstance(error, KartError)):
         return described(error)
     if not own:
         return "".join(traceback.format_exception(error))

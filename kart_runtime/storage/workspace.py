@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 
 from kart_runtime.storage.registry import split_url
 
@@ -32,6 +34,21 @@ LOG_FILES: Mapping[str, str] = {
 def as_folder(path: str) -> str:
     """Return a path, url or key with a slash at its end; the empty one stays empty."""
     return path if path.endswith("/") or not path else f"{path}/"
+
+
+def why_not_writable(folder: str) -> str:
+    """Return why this process cannot create files in a local folder, made if missing; the empty text if it can."""
+    path = Path(folder or ".").absolute()
+    while not os.path.lexists(path) and path != path.parent:  # unlike `Path.exists`, false for what cannot be looked at
+        path = path.parent
+    if not path.is_dir():
+        return f"{path} is not a folder. Move it, or"
+    if os.access(path, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+        return ""
+    owner = ""
+    with suppress(OSError, KeyError, NotImplementedError, ImportError, AttributeError):  # Windows has no owners
+        owner = f" belongs to {path.owner()} and"
+    return f"{path}{owner} is not writable for this process. Change its owner or its permissions, or"
 
 
 class Workspace:

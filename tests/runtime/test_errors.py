@@ -28,6 +28,7 @@ EXAMPLES = [
     errors.OutputClash("a.pkl", ["A", "B"]),
     errors.StoreError("no disk"),
     errors.UnknownScheme("ftp://x", ["a path"], "hint"),
+    errors.WriteFailed("outputs/a.pkl", "Permission denied"),
     errors.ObjectMissing("a/b.pkl"),
     errors.ObjectCorrupt("a/b.pkl", "EOFError"),
     errors.InputReplaced("InputFile(path=a.csv)", "/data/a.csv"),
@@ -89,6 +90,7 @@ def test_the_errors_of_other_modules_are_named_beside_the_tree():
     ("error", "builtin"),
     [
         (errors.ObjectMissing("x"), FileNotFoundError),
+        (errors.WriteFailed("x", "full"), OSError),
         (errors.ConfigError("x"), ValueError),
         (errors.LockTimeout("x", 1.0), TimeoutError),
         (errors.CannotEncode("a", "b", "c"), TypeError),

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, ClassVar, cast
 
-from kart_runtime.errors import ObjectMissing
+from kart_runtime.errors import ObjectMissing, WriteFailed
 from kart_runtime.storage.stores import Stat
 from kart_runtime.storage.system import after_fork
 
@@ -125,21 +125,27 @@ class _Write:
         folder = self._key[: max(self._key.rfind("/"), self._key.rfind(os.sep)) + 1]
         temporary = f"{folder}{_Names.prefix}{next(_counter)}"
         try:
-            self._descriptor = os.open(temporary, _CREATE, 0o666)
-        except FileNotFoundError:
-            os.makedirs(folder, exist_ok=True)  # noqa: PTH103
-            self._descriptor = os.open(temporary, _CREATE, 0o666)
+            try:
+                self._descriptor = os.open(temporary, _CREATE, 0o666)
+            except FileNotFoundError:
+                os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+                self._descriptor = os.open(temporary, _CREATE, 0o666)
+        except OSError as error:
+            raise WriteFailed(self._key, error.strerror or str(error)) from error
         self.temporary = temporary
         return cast("BinaryIO", self)
 
     def write(self, data: Any) -> int:
         """Write all the bytes; one system call takes at most 2 GiB of them."""
-        size = os.write(self._descriptor, data)
         total: int = data.nbytes if isinstance(data, memoryview) else len(data)
-        if size < total:
-            view = memoryview(data).cast("B")
-            while size < total:
-                size += os.write(self._descriptor, view[size:])
+        try:
+            size = os.write(self._descriptor, data)
+            if size < total:
+                view = memoryview(data).cast("B")
+                while size < total:
+                    size += os.write(self._descriptor, view[size:])
+        except OSError as error:
+            raise WriteFailed(self._key, error.strerror or str(error)) from error
         return total
 
     def flush(self) -> None:

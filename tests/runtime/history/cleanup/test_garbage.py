@@ -507,7 +507,7 @@ def test_tasks_of_kept_runs_load_and_others_run_again(workspace):
     # Runs of one second have no order, so that the last one is made a later one.
     store, key = store_for(f"{workspace}/log/runs")
     with store.open(f"{key}/{last}.jsonl") as file:
-        put(f"{workspace}/log/runs/{run_id(0)[:8]}T235959Z-0.jsonl", days=0, data=file.read())
+        put(f"{workspace}/log/runs/{run_id(-2)}.jsonl", days=0, data=file.read())
     store.delete(f"{key}/{last}.jsonl")
     gone = collect(workspace, now=now)
     assert {Path(url).name.partition("_")[0] for url in gone if "/log/" not in url} == {"Number", "Double"}
