@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -52,8 +54,10 @@ def checked(tmp_path, text, plugin):
         "[tool.gokart-mypy]\ndisallow_missing_parameters = true\nunknown = 3\n"
     )
     (tmp_path / "project.py").write_text(text)
-    command = [sys.executable, "-m", "mypy", "--config-file", "pyproject.toml", "--cache-dir", "cache", "project.py"]
-    return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "mypy", "--config-file", "pyproject.toml", "project.py"]
+    # a cache of its own for each plugin: what one has checked is of no use to the other
+    env = {**os.environ, "MYPY_CACHE_DIR": str(Path(os.environ["MYPY_CACHE_DIR"]) / plugin.replace(":", "-"))}
+    return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.slow
