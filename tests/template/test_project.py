@@ -110,7 +110,7 @@ def test_new_task_fits_in_at_once(project: Path, make: Command) -> None:
     make(project, "new-task", "TASK=report.weekly.SendMail")
     said = make(project, "check").stdout
     assert "Success: no issues found" in said
-    assert "22 passed" in said
+    assert "46 passed" in said
     assert make(project, "new-task", "TASK=features.encode.EncodeColumns", ok=False).returncode != 0
     assert "1 ran" in make(project, "run", "ARGS=EncodeColumns").stdout
 
@@ -161,44 +161,52 @@ def test_tests_cannot_use_the_network(project: Path, make: Command, address: str
 
 def test_the_worked_example_of_the_configuration_is_true(project: Path, command: Command) -> None:
     document = (project / "conf" / "README.md").read_text()
+    lines_of_document = [line.split() for line in document.splitlines()]
     rows = re.findall(r"^\| `(conf/\S+)` \| `(\w+): \{(\w+): (\d)\}` \| (\d) \|$", document, re.MULTILINE)
     assert len(rows) == 3
 
-    def shown(*words: str) -> str:
+    def shown(*words: str) -> list[str]:
         lines = command(project, sys.executable, "-m", "my_pipeline", "config", *words).stdout.splitlines()
-        (line,) = (line.strip() for line in lines if line.strip().startswith("max_depth"))
+        (line,) = (line.split() for line in lines if line.strip().startswith("max_depth"))
         return line
 
-    assert shown() in document
+    assert shown() in lines_of_document
     for name, task, parameter, value, outcome in rows:
         path = project / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{task}:\n  {parameter}: {value}\n")
-        assert shown().split() == ["max_depth", outcome, f"{name}:2"]
-    assert shown("TrainModel.max_depth=2") in document
+        assert shown() == ["max_depth", outcome, f"{name}:2"]
+    assert shown("TrainModel.max_depth=2") in lines_of_document
 
     default = re.search(r"`luigi.IntParameter\(default=(\d)\)` \| (\d) \|", document)
     assert default is not None
     for name, *_ in rows:
         (project / name).write_text("TrainModel: {}\n")
-    assert shown().split()[1] == default[1] == default[2]
+    assert shown()[1] == default[1] == default[2]
 
 
 def test_code_in_the_documents_is_what_tools_accept(project: Path, make: Command) -> None:
     document = (project / "docs" / "add-a-task.md").read_text()
-    task, output = re.findall(r"```python\n(.*?)```", document, re.DOTALL)
+    task, fan_out, test = re.findall(r"```python\n(.*?)```", document, re.DOTALL)
+    assert fan_out.partition("class")[2] in (project / "src/my_pipeline/tasks/model/validate.py").read_text()
     make(project, "new-task", "TASK=features.encode.EncodeColumns")
     _write(
         project,
         "src/my_pipeline/tasks/features/encode.py",
-        "from collections.abc import Sequence\nfrom typing import Any\n\nimport luigi\nimport pandas as pd\n"
-        "from kart_runtime import TaskInstanceParameter\n\nfrom my_pipeline.base import TaskOnKart\n"
+        '"""Encode columns."""\n\nfrom collections.abc import Sequence\n\nimport luigi\nimport pandas as pd\n'
+        "from kart_runtime import Target, TaskInstanceParameter\n\nfrom my_pipeline.base import TaskOnKart\n"
         "from my_pipeline.tasks.features.split import SplitData\n\n\n"
         "def encode(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:\n"
-        "    return pd.get_dummies(frame, columns=list(columns))\n\n\n"
-        f"{task}\n{output}",
+        '    """Return the frame with dummies for these columns."""\n'
+        f"    return pd.get_dummies(frame, columns=list(columns))\n\n\n{task}",
     )
     _write(project, "conf/base/tasks/features/encode.yaml", "EncodeColumns:\n  columns: [mean_radius]\n")
+    _write(
+        project,
+        "tests/tasks/features/test_encode.py",
+        '"""Tests of EncodeColumns."""\n\nfrom kart_runtime import build\n\n'
+        f"from my_pipeline.tasks.features.encode import EncodeColumns\n\n\n{test}",
+    )
     make(project, "lint")
-    found: Any = make(project, "types", ok=False).stdout
-    assert "src/my_pipeline/tasks/features/encode.py" not in found
+    make(project, "types")
+    make(project, "test", "ARGS=-q tests/tasks/features")
