@@ -170,7 +170,7 @@ def test_tests_cannot_use_the_network(project: Path, make: Command) -> None:
     ]
     _write(project, "tests/test_net.py", "import urllib.request\n\n\n" + "\n\n".join(tests))
     said = make(project, "test", "ARGS=tests/test_net.py", ok=False).stdout
-    assert len(re.findall(r"^FAILED .* RuntimeError: .*tests run without the network$", said, re.MULTILINE)) == 3
+    assert len(re.findall(r"^E +RuntimeError: .*tests run without the network$", said, re.MULTILINE)) == 3
 
 
 def test_the_worked_example_of_the_configuration_is_true(project: Path, command: Command) -> None:
