@@ -157,11 +157,25 @@ def distribution_name(package: str) -> str:
 
 
 def workflow_directory(ci: str) -> str:
-    """Return the folder of the GitHub workflow; for other services, a folder that every project has.
+    """Return the folder of the service's workflows or templates; without one, a folder that every project has.
 
     cookiecutter rejects a folder whose name renders as nothing, but omits a file whose name does.
     """
-    return ".github/workflows" if ci == "github" else "vendor"
+    return {"github": ".github/workflows", "gitlab": ".gitlab/merge_request_templates"}.get(ci, "vendor")
+
+
+def service_file(ci: str, name: str) -> str:
+    """Return the path of a file in the service's own folder, or nothing, so that cookiecutter omits the file.
+
+    `workflow_directory` has created that folder: cookiecutter creates folders before files, and each folder only once.
+    """
+    return f".{ci}/{name}" if ci in ("github", "gitlab") else ""
+
+
+def request_template(ci: str) -> str:
+    """Return the path of the text that a new pull or merge request starts with, or nothing."""
+    name = "pull_request_template.md" if ci == "github" else "merge_request_templates/Default.md"
+    return service_file(ci, name)
 
 
 def quoted(text: object) -> str:
@@ -192,7 +206,7 @@ def problems(answers: Mapping[str, object]) -> list[str]:
 
 
 FILTERS = ("authors", "directory_name", "package_name", "distribution_name", "quoted", "markdown")
-FUNCTIONS = ("directory_name", "workflow_directory")
+FUNCTIONS = ("directory_name", "request_template", "service_file", "workflow_directory")
 
 
 def _words(text: object) -> list[str]:

@@ -34,13 +34,13 @@ def build_wheel(repository: Path, folder: Path) -> Path:
         Output folder, created if missing.
     """
     project = read_project(repository)
-    stem = wheel_name(repository).removesuffix(f"-{TAG}.whl")
+    stem = f"{re.sub('[-_.]+', '_', project['name'])}-{project['version']}"
     members = dict(_sources(repository / PACKAGE))
     members |= {f"{stem}.dist-info/{name}": text.encode() for name, text in _information(repository, project).items()}
     record = f"{stem}.dist-info/RECORD"
     members[record] = "".join(_record_lines(members, record)).encode()
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / wheel_name(repository)
+    path = folder / f"{stem}-{TAG}.whl"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name in [*sorted(members.keys() - {record}), record]:
             archive.writestr(_member(name), members[name])
@@ -48,7 +48,7 @@ def build_wheel(repository: Path, folder: Path) -> Path:
 
 
 def wheel_name(repository: Path) -> str:
-    """Return the name of the wheel's file."""
+    """Return the name of the file that `build_wheel` writes."""
     project = read_project(repository)
     return f"{re.sub('[-_.]+', '_', project['name'])}-{project['version']}-{TAG}.whl"
 
