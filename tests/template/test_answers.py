@@ -76,7 +76,8 @@ NEXT = """
     lightning metaflow mlflow networkx nltk omegaconf onnx onnxruntime openai opencv_python
     optuna plotly prefect pymc
     pyspark pytorch_lightning ray scikit_image seaborn sentence_transformers shap skimage spacy sqlalchemy statsmodels
-    streamlit tensorboard tensorflow timm tokenizers torchvision transformers umap wandb xarray zenml sitecustomize usercustomize
+    streamlit tensorboard tensorflow timm tokenizers torchvision transformers umap wandb xarray zenml
+    sitecustomize usercustomize
 """.split()  # noqa: SIM905
 
 

@@ -75,7 +75,7 @@ def change_engine(project: Path) -> None:
 def has_module(project: Path, name: str) -> bool:
     """Return whether a module of the installed engine exists."""
     words = [str(project / ".venv/bin/python"), "-c", f"import kart_runtime.{name}"]
-    return subprocess.run(words, capture_output=True, check=False).returncode == 0
+    return subprocess.run(words, cwd=project, capture_output=True, check=False).returncode == 0
 
 
 def test_the_rival_would_win_if_it_were_asked_for(rival: str, tmp_path: Path) -> None:
