@@ -306,6 +306,16 @@ def test_setup_that_was_interrupted_is_named(default_project: Path, tmp_path: Pa
 
 
 @pytest.mark.slow
+def test_env_file_is_for_commands_and_not_for_tests(default_project: Path, tmp_path: Path, make: Command) -> None:
+    project = Path(shutil.copytree(default_project, tmp_path / "project"))
+    (project / ".env").write_text("KART_ENV=night\n")
+    assert "unknown environment 'night'" in make(project, "config", ok=False).stderr
+    (project / ".env").write_text("\n!\n")
+    assert ".env:2: not a line NAME=value" in make(project, "config", ok=False).stderr
+    make(project, "test", "ARGS=-q tests/test_layout.py")
+
+
+@pytest.mark.slow
 def test_targets_run(default_project: Path, tmp_path: Path, make: Command) -> None:
     project = Path(shutil.copytree(default_project, tmp_path / "project"))
     said = {target: make(project, target, *words).stdout for target, words in RUN.items()}
@@ -346,6 +356,7 @@ def test_the_forms_for_windows_are_those_for_linux(default_project: Path) -> Non
     for _, linux, windows in without_make(default_project):
         translated = [
             command.replace("python3 -m venv", "py -m venv")
+            .replace("mkdir -p", "mkdir -Force")
             .replace("vendor/*.whl", "(Get-Item vendor/*.whl)")
             .replace(".venv/bin/", ".venv/Scripts/")
             for command in commands_in(linux)

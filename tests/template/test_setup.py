@@ -95,7 +95,7 @@ def test_setup(default_project: Path, tmp_path: Path, command: Command, rival: s
     assert not has_module(project, "rival")
     first = re.search(r"(\d+) tasks: (\d+) ran", command(project, "make", "run", **CLEAN).stdout)
     assert first is not None
-    assert first[1] == first[2] != "0"
+    assert int(first[2]) > 0
     assert "0 ran" in command(project, "make", "run", **CLEAN).stdout
     kart = command(
         project, ".venv/bin/python", "-c", "import kart_runtime; print(kart_runtime.__file__)", **CLEAN
