@@ -47,6 +47,12 @@ def build_wheel(repository: Path, folder: Path) -> Path:
     return path
 
 
+def wheel_name(repository: Path) -> str:
+    """Return the name of the file that `build_wheel` writes."""
+    project = read_project(repository)
+    return f"{re.sub('[-_.]+', '_', project['name'])}-{project['version']}-{TAG}.whl"
+
+
 def runtime_requirement(repository: Path, storage: str) -> str:
     """Return the requirement for a project: this version or a later compatible one, with extras.
 

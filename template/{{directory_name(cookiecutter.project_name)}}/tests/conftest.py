@@ -1,5 +1,6 @@
-"""Fixtures for every test: a separate output folder, the environment `ci`, no network."""
+"""Fixtures for every test: a separate output folder, the environment `ci`, no network, no `.env`."""
 
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 from kart_runtime.project import Session, open_project
 
 PROJECT = Path(__file__).parents[1]
+
+os.environ["KART_ENV_FILE"] = ""  # what this machine has in .env is not tested
 
 
 @pytest.fixture(autouse=True)
