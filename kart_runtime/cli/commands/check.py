@@ -13,6 +13,7 @@ from kart_runtime.errors import ConfigError, EnvVarMissing, KartError
 from kart_runtime.project import Project, check_layout, open_project
 from kart_runtime.project.conf.layers import choose_environment, environments
 from kart_runtime.project.problems import raise_all, split_errors
+from kart_runtime.project.template.record import unfinished_update
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -26,6 +27,7 @@ def execute(arguments: argparse.Namespace) -> int:
         ("configuration", _configuration(project, [env, *others])),
         ("layout", _layout(project)),
         ("plan", _plan(project, env)),
+        ("template update", unfinished_update(project.root)),
     ):
         new = [problem for problem in dict.fromkeys(problems) if problem not in printed]
         printed.update(dict.fromkeys(new))
