@@ -1,7 +1,7 @@
 """Jinja extension of the template: filters and functions for its files. cookiecutter loads it (`_extensions`).
 
-It is deliberately thin: a program may render several versions of the template in one process and import this module only
-once, so everything that may change between versions is read from `answers.py` and `wheel.py` on each use.
+It is deliberately thin: a program may render several versions of the template in one process and import this module
+only once, so everything that may change between versions is read from `answers.py` and `wheel.py` on each use.
 """
 
 from __future__ import annotations

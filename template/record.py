@@ -75,7 +75,7 @@ def _git(folder: Path, *words: str) -> str | None:
     own = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY"}
     env = {name: value for name, value in os.environ.items() if name not in own}
     try:
-        done = subprocess.run(["git", *words], cwd=folder, env=env, capture_output=True, check=True)  # noqa: S607
+        done = subprocess.run(["git", *words], cwd=folder, env=env, capture_output=True, check=True)  # noqa: S603, S607
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.decode("utf-8", errors="surrogateescape").strip()

@@ -36,6 +36,7 @@ FILES = set(
     .editorconfig
     .gitattributes
     .gitignore
+    .kart-template.json
     .pre-commit-config.yaml
     .python-version
     Dockerfile

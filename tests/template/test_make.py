@@ -43,8 +43,8 @@ ELSEWHERE = {
     "setup": "test_setup.py, since it needs a package index",
     "lock": "test_setup.py",
     "upgrade": "test_setup.py",
-    "template-check": "test_cruft.py",
-    "template-update": "test_cruft.py",
+    "template-check": "test_update.py",
+    "template-update": "test_update.py",
     "docker-build": "needs a docker engine",
     "docker-run": "needs a docker engine",
 }

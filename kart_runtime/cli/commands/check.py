@@ -22,12 +22,13 @@ def execute(arguments: argparse.Namespace) -> int:
     requested: str | None = getattr(arguments, "env", None)
     env = choose_environment(project, requested)
     others = [] if requested is not None else [other for other in environments(project) if other != env]
-    printed: dict[str, None] = {}
+    printed = dict.fromkeys(unfinished_update(project.root))
+    for problem in printed:
+        print(problem)
     for title, problems in (
         ("configuration", _configuration(project, [env, *others])),
         ("layout", _layout(project)),
         ("plan", _plan(project, env)),
-        ("template update", unfinished_update(project.root)),
     ):
         new = [problem for problem in dict.fromkeys(problems) if problem not in printed]
         printed.update(dict.fromkeys(new))

@@ -19,6 +19,7 @@ def execute(arguments: argparse.Namespace) -> int:
         checkout=arguments.checkout,
         output_dir=arguments.output_dir,
         no_input=arguments.no_input,
+        say=lambda line: print(line, flush=True),
     )
     if code in (ExitCode.OK, ExitCode.INTERRUPTED):
         return code

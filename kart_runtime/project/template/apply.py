@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -75,7 +74,7 @@ def _stage(root: Path, changes: Sequence[Change]) -> None:
             if target.is_file():
                 shutil.copymode(target, folder / str(index))
     (folder / "plan.json").write_text(json.dumps(steps), encoding="utf-8")
-    os.replace(folder, root / PLAN)
+    folder.replace(root / PLAN)
 
 
 def _take(root: Path, staged: Path, step: _Step) -> None:
@@ -84,7 +83,7 @@ def _take(root: Path, staged: Path, step: _Step) -> None:
         return
     if step.after:
         target.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(staged, target)
+        staged.replace(target)
         return
     target.unlink()
     with suppress(OSError):  # not empty

@@ -13,8 +13,8 @@ from typing import Any
 
 def main(call: dict[str, Any]) -> int:
     """Generate a project, and write its folder to the file `call["result"]`; print one line for an error."""
-    from cookiecutter.exceptions import FailedHookException
-    from cookiecutter.main import cookiecutter
+    from cookiecutter.exceptions import FailedHookException  # type: ignore[import-untyped]
+    from cookiecutter.main import cookiecutter  # type: ignore[import-untyped]
 
     logging.getLogger("cookiecutter").addHandler(logging.NullHandler())
     try:

@@ -15,12 +15,18 @@ _OPTIONS = ("-c", "core.autocrlf=false", "-c", "core.longpaths=true", "-c", "adv
 
 def git(*words: str, folder: Path, check: bool = True) -> subprocess.CompletedProcess[bytes]:
     """Run git in a folder; with `check`, raise `TemplateError` with its message if it fails."""
-    done = subprocess.run([_program(), *_OPTIONS, *words], cwd=folder, env=_environment(), capture_output=True)  # noqa: S603
+    command = [_program(), *_OPTIONS, *words]
+    done = subprocess.run(command, cwd=folder, env=_environment(), capture_output=True, check=False)  # noqa: S603
     if check and done.returncode:
-        lines = done.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {done.returncode}"]
-        said = next((line for line in lines if line.startswith(("fatal:", "error:"))), lines[-1])
-        raise TemplateError(f"`git {' '.join(words)}` failed: {said}")
+        raise TemplateError(f"`git {' '.join(words)}` failed: {message(done)}")
     return done
+
+
+def message(done: subprocess.CompletedProcess[bytes]) -> str:
+    """Return why a call of git has failed, in one line."""
+    lines = done.stderr.decode(errors="replace").strip().splitlines() or [f"exit code {done.returncode}"]
+    line = next((line for line in lines if line.startswith(("fatal:", "error:"))), lines[-1])
+    return line.partition(": ")[2] or line
 
 
 def in_repository(folder: Path) -> bool:
@@ -34,7 +40,7 @@ def uncommitted(root: Path, *paths: str) -> list[str]:
     prefix = git("rev-parse", "--show-prefix", folder=root).stdout.decode().strip()
     selected = [f":(literal){path}" for path in paths] or ["."]
     entries = git(*words, *selected, folder=root).stdout.decode(errors="surrogateescape").split("\0")
-    return [entry[3:].removeprefix(prefix) for entry in entries if entry]
+    return sorted(entry[3:].removeprefix(prefix) for entry in entries if entry)
 
 
 def _program() -> str:

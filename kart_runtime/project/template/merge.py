@@ -113,9 +113,10 @@ def merge(base: Path | None, project: Path, new: Path) -> Merge:
                 result.own.append(path)
             continue
         target = renames.get(path, path)
-        _merge_file(result, project, path, target, old_files.get(path), new_files.get(target))
+        _merge_file(result, project, path, target, base=old_files.get(path), theirs=new_files.get(target))
     if not _is_kept("vendor", keep):
         _replace_engine(result, project, old_files, new_files)
+    result.changes = [change for change in result.changes if change.before != change.after]
     return result
 
 
@@ -134,13 +135,17 @@ def merge_text(base: bytes, ours: bytes, theirs: bytes) -> tuple[bytes, bool]:
     return done.stdout, done.returncode > 0
 
 
-def _merge_file(result: Merge, project: Path, path: str, target: str, base: bytes | None, theirs: bytes | None) -> None:
+def _merge_file(
+    result: Merge, project: Path, path: str, target: str, *, base: bytes | None, theirs: bytes | None
+) -> None:
     """Add what happens to one file; `target` is its path in the new template."""
     blocked = _blocked(project, target) or _blocked(project, path)
     if blocked:
         if base != theirs:
             result.notes.append(f"{target} was not written: {blocked} here")
         return
+    if not (project / path).exists() and (project / target).exists():  # the user has renamed it, too
+        path = target
     ours = _read(project / path)
     action = decide(base, ours, theirs)
     moved = target != path
@@ -241,7 +246,7 @@ def _is_kept(path: str, keep: Iterable[str]) -> bool:
 
 
 def _renames(base: Path, project: Path, new: Path, keep: Iterable[str]) -> Mapping[str, str]:
-    """Return the files that the template has renamed, old to new, as far as the project has the old one only."""
+    """Return the files that the template has renamed, old to new, except where the project has both."""
     words = ["diff", "--no-index", "--no-ext-diff", "--diff-filter=R", "--find-renames", "--name-status", "-z"]
     common = Path(os.path.commonpath([base.resolve(), new.resolve()]))
     before, after = (folder.resolve().relative_to(common).as_posix() for folder in (base, new))
@@ -255,6 +260,5 @@ def _renames(base: Path, project: Path, new: Path, keep: Iterable[str]) -> Mappi
         if not _is_engine(old)
         and not _is_kept(old, keep)
         and not _is_kept(target, keep)
-        and (project / old).is_file()
-        and not (project / target).exists()
+        and not ((project / old).exists() and (project / target).exists())
     }

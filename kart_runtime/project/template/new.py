@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +29,7 @@ def new_project(
     checkout: str | None,
     output_dir: str,
     no_input: bool,
+    say: Callable[[str], None],
 ) -> int:
     """Generate a project, the same as `cookiecutter --directory template` with these answers.
 
@@ -46,6 +47,8 @@ def new_project(
         Folder in which the project's folder is created.
     no_input
         Accept the defaults of the prompts that have no answer.
+    say
+        Callback that receives the lines to print.
 
     Returns
     -------
@@ -56,7 +59,7 @@ def new_project(
     answers = {**_from_words(words), **answers}
     with tempfile.TemporaryDirectory(prefix="kart-new-", ignore_cleanup_errors=True) as name:
         folder = Path(name).resolve()
-        source = _open(template, checkout, folder)
+        source = _open(template, checkout, folder, say)
         check_answers(source, answers)
         code, project, _ = call_cookiecutter(
             str(source.repository),
@@ -71,12 +74,12 @@ def new_project(
     return code
 
 
-def _open(template: str | None, checkout: str | None, folder: Path) -> Template:
+def _open(template: str | None, checkout: str | None, folder: Path, say: Callable[[str], None]) -> Template:
     """Return the template as files: a local folder as it is, anything else below `folder`."""
     if template is None:
         source = open_installed(folder / "template")
     elif is_git(template) and not (checkout is None and Path(template).is_dir()):
-        print(f"Cloning {without_password(template)}.", flush=True)
+        say(f"Cloning {without_password(template)}.")
         history = clone(template, folder / "clone")
         return history.checkout(history.resolve(checkout), DIRECTORY, folder / "template")
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import shutil
+import os
 import subprocess
 import sys
 import tempfile
@@ -33,10 +33,10 @@ def call_cookiecutter(template: str, *, quiet: bool = False, **options: Any) -> 
         result = Path(folder, "result")
         call = {"template": template, "options": options, "result": str(result)}
         command = [sys.executable, "-P", str(_CALL), json.dumps(call)]
-        if quiet:
-            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True)  # noqa: S603
-        else:
-            done = subprocess.run(command)  # type: ignore[assignment]  # noqa: S603
+        # an existing project may have a name that the template has reserved since
+        environment = {**os.environ, "KART_UPDATE": "1"} if quiet else None
+        stdin = subprocess.DEVNULL if quiet else None
+        done = subprocess.run(command, stdin=stdin, capture_output=quiet, env=environment, check=False)  # noqa: S603
         generated = Path(result.read_text(encoding="utf-8")) if result.is_file() else None
         return done.returncode, generated, (done.stderr or b"").decode(errors="replace")
 
@@ -110,8 +110,3 @@ def check_answers(template: Template, names: Mapping[str, Any]) -> None:
             guess = closest_match(name, known)
             hint = f"did you mean '{guess}'?" if guess else f"expected: {', '.join(known)}"
             raise TemplateError(f"'{name}' is not a prompt of the template\n       {hint}")
-
-
-def remove(folder: Path) -> None:
-    """Delete a folder if it exists."""
-    shutil.rmtree(folder, ignore_errors=True)

@@ -10,15 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import kart_runtime
-from kart_runtime.project.template.git import git
+from kart_runtime.project.template.git import git, message
 from kart_runtime.project.template.record import INSTALLED, TemplateError
 
 DIRECTORY = "template"
 ARCHIVE = "_template.zip"
 """Member of the package in a wheel: the template and what its hooks need, except for the package itself."""
 
-_PACKAGE = Path(kart_runtime.__file__).parent
+_PACKAGE = Path(__file__).resolve().parents[2]
 _ABBREVIATIONS = {
     "gh": "https://github.com/{}.git",
     "gl": "https://gitlab.com/{}.git",
@@ -127,7 +126,12 @@ def clone(source: str, folder: Path) -> Clone:
     url = _ABBREVIATIONS[name].format(rest) if name in _ABBREVIATIONS else source
     path = Path(source).expanduser()
     url = str(path.resolve()) if path.exists() else url
-    git("clone", "--quiet", "--no-checkout", "--", url, str(folder), folder=folder.parent)
+    done = git("clone", "--quiet", "--no-checkout", "--", url, str(folder), folder=folder.parent, check=False)
+    if done.returncode:
+        raise TemplateError(
+            f"cannot clone {without_password(source)}: {message(done)}. Correct the source, or pass --template with "
+            "the path or URL of the template's repository, or a wheel of kart-runtime."
+        )
     return Clone(without_password(source), folder)
 
 
