@@ -116,9 +116,9 @@ def markdown(text: object) -> str:
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", str(text))
 
 
-def problems(answers: Mapping[str, object], *, exists: bool = False) -> list[str]:
-    """Return one line for each invalid answer, with a suggestion; a project that exists keeps its package's name."""
-    lines = [*_text_problems(answers), *_package_problems(answers, exists), *_choice_problems(answers)]
+def problems(answers: Mapping[str, object]) -> list[str]:
+    """Return one line for each invalid answer, with a suggestion."""
+    lines = [*_text_problems(answers), *_package_problems(answers), *_choice_problems(answers)]
     return [f"{field}: {problem}" for field, problem in lines]
 
 
@@ -184,7 +184,7 @@ def _unwritable(character: str) -> bool:
     return special or code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF
 
 
-def _package_problems(answers: Mapping[str, object], exists: bool) -> Iterator[tuple[str, str]]:
+def _package_problems(answers: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     value = answers.get("package_name")
     suggestion = package_name(value if isinstance(value, str) else "")
     if not isinstance(value, str) or not PACKAGE_NAME.fullmatch(value):
@@ -192,7 +192,7 @@ def _package_problems(answers: Mapping[str, object], exists: bool) -> Iterator[t
         yield "package_name", f"{_shown(value)} is not a package name ({rule}); try {suggestion!r}"
     elif len(value) > LONGEST_NAME:
         yield "package_name", f"has {len(value)} characters, the limit is {LONGEST_NAME}; try {suggestion!r}"
-    elif _taken(value) and not exists:
+    elif _taken(value):
         yield "package_name", f"{value!r} {_taken(value)}; try {suggestion!r}"
 
 
