@@ -43,6 +43,7 @@ class TemplateExtension(Extension):
         environment.filters.update({name: answers[name] for name in answers["FILTERS"]})
         environment.globals.update({name: answers[name] for name in answers["FUNCTIONS"]})
         environment.globals.update(
+            engine_wheel=lambda: wheel["wheel_name"](TEMPLATE.parent),
             template_directory=lambda: str(TEMPLATE),
             runtime_requirement=lambda storage: wheel["runtime_requirement"](TEMPLATE.parent, storage),
         )

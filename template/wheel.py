@@ -59,6 +59,12 @@ def template_archive(repository: Path) -> bytes:
     return _zipped(members, sorted(members))
 
 
+def wheel_name(repository: Path) -> str:
+    """Return the name of the file that `build_wheel` writes."""
+    project = read_project(repository)
+    return f"{re.sub('[-_.]+', '_', project['name'])}-{project['version']}-{TAG}.whl"
+
+
 def runtime_requirement(repository: Path, storage: str) -> str:
     """Return the requirement for a project: this version or a later compatible one, with extras.
 

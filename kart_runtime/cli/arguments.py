@@ -17,12 +17,19 @@ from kart_runtime.plan.decisions import Plan, is_external, make_plan
 from kart_runtime.plan.graph import Graph, build_graph
 from kart_runtime.project import Project, Session, open_project
 from kart_runtime.project.conf.sections import SECTIONS
+from kart_runtime.project.env_file import read_env_file
 from kart_runtime.project.names import is_task_parameter, parameters
 from kart_runtime.project.problems import raise_all
 
 
 def find_project(arguments: argparse.Namespace) -> Project:
-    """Return the project of a command line; raise `ConfigError` if there is none."""
+    """Return the project of a command line, with its `.env` read; raise `ConfigError` if there is none."""
+    project = _find_project(arguments)
+    read_env_file(project.root)
+    return project
+
+
+def _find_project(arguments: argparse.Namespace) -> Project:
     package: str | None = arguments.package
     if "project" in arguments or package is None:
         return Project.find(getattr(arguments, "project", None))

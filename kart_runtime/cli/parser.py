@@ -20,8 +20,9 @@ examples:
   {prog} run --help                     show the options of one command
 
 environment variables:
-  KART_ENV    environment if --env is not given (default: dev)
-  NO_COLOR    set to any value to disable colors
+  KART_ENV       environment if --env is not given (default: dev)
+  KART_ENV_FILE  file with environment variables (default: .env in the project; empty: none)
+  NO_COLOR       set to any value to disable colors
 
 exit codes:
   0 success   1 a task failed   2 invalid command or configuration, nothing ran

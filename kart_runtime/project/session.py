@@ -20,6 +20,7 @@ from kart_runtime.project.conf.bind import bind
 from kart_runtime.project.conf.dotlist import apply_overrides
 from kart_runtime.project.conf.layers import LOCAL, Layers, choose_environment, compose
 from kart_runtime.project.conf.tree import COMMAND_LINE
+from kart_runtime.project.env_file import read_env_file
 from kart_runtime.project.names import TaskNames
 from kart_runtime.project.problems import raise_all
 from kart_runtime.project.project import Project, distinct_causes
@@ -123,6 +124,8 @@ def open_project(
 ) -> Session:
     """Open the project of a folder, and check its whole configuration.
 
+    The variables of the project's `.env` are set first, if they are not set already.
+
     Parameters
     ----------
     start
@@ -143,6 +146,7 @@ def open_project(
         There is no project, or its configuration is invalid; a `ConfigErrors` holds several errors.
     """
     project = start if isinstance(start, Project) else Project.find(start)
+    read_env_file(project.root)
     errors: list[ConfigError] = []
     layers = _layers(project, env, errors)
     names, broken = _names(project, errors)
