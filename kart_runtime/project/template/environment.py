@@ -10,13 +10,10 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from kart_runtime.project.template.sources import vendored_wheels
-
-_ENGINE = ("--refresh-package", "kart-runtime", "--reinstall-package", "kart-runtime")
 
 
 def set_up(root: Path, say: Callable[[str], None]) -> list[str]:
@@ -31,19 +28,18 @@ def run_checks(root: Path, say: Callable[[str], None]) -> list[str]:
 
 def setup_commands(root: Path) -> list[list[str]]:
     """Return the commands that `make setup` stands for: of uv if it is installed, else of pip."""
-    document = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
-    extra = "dev" in document.get("project", {}).get("optional-dependencies", {})
     uv = os.environ.get("UV") or shutil.which("uv")
     if uv:
-        return [[uv, "sync", *_ENGINE, *(["--extra", "dev"] if extra else [])]]
+        return [[uv, "sync", "--reinstall-package", "kart-runtime", "--upgrade-package", "kart-runtime"]]
     python = str(python_of(root))
-    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    commands = [] if Path(python).exists() else [[sys.executable, "-m", "venv", ".venv"]]
-    wheels = [path.relative_to(root).as_posix() for path in vendored_wheels(root)]
-    if wheels:
-        commands.append([*pip, "--force-reinstall", "--no-deps", *wheels])
-    tools = [] if extra else list(_group(document.get("dependency-groups", {}), "dev"))
-    return [*commands, [*pip, "--find-links", "vendor", "--editable", ".[dev]" if extra else ".", *tools]]
+    pip = [python, "-m", "pip", "install", "--disable-pip-version-check"]
+    engine = [path.relative_to(root).as_posix() for path in vendored_wheels(root)]
+    return [
+        *([] if Path(python).exists() else [[sys.executable, "-m", "venv", ".venv"]]),
+        [*pip, "--upgrade", "pip>=25.1"],
+        [*pip, "--group", "dev", "--editable", ".", *engine],
+        [*pip, "--force-reinstall", "--no-deps", "--no-index", *engine],
+    ]
 
 
 def check_commands(root: Path) -> list[list[str]]:
@@ -59,15 +55,6 @@ def python_of(root: Path) -> Path:
     """Return the Python of the project's `.venv`, whether it exists or not."""
     windows = root / ".venv" / "Scripts" / "python.exe"
     return windows if os.name == "nt" else root / ".venv" / "bin" / "python"
-
-
-def _group(groups: dict[str, list[Any]], name: str) -> Iterator[str]:
-    """Yield the requirements of a dependency group, with those of the groups that it includes."""
-    for item in groups.get(name, []):
-        if isinstance(item, str):
-            yield item
-        else:
-            yield from _group(groups, item["include-group"])
 
 
 def _run_all(root: Path, commands: list[list[str]], say: Callable[[str], None], *, stop: bool) -> list[str]:

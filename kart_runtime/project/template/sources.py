@@ -125,7 +125,8 @@ def clone(source: str, folder: Path) -> Clone:
     name, _, rest = source.partition(":")
     url = _ABBREVIATIONS[name].format(rest) if name in _ABBREVIATIONS else source
     path = Path(source).expanduser()
-    url = str(path.resolve()) if path.exists() else url
+    if path.exists():  # recorded in full: a relative path would mean nothing in the project
+        source = url = str(path.absolute())
     done = git("clone", "--quiet", "--no-checkout", "--", url, str(folder), folder=folder.parent, check=False)
     if done.returncode:
         raise TemplateError(
@@ -149,7 +150,7 @@ def open_files(source: str, folder: Path) -> Template:
     if path.suffix == ".whl" and path.is_file():
         return open_wheel(path, folder)
     if path.is_dir():
-        return Template(source, path.resolve(), DIRECTORY).checked()
+        return Template(str(path.absolute()), path.resolve(), DIRECTORY).checked()
     raise TemplateError(
         f"the template's source {without_password(source)} does not exist. Pass --template with the path or URL of the "
         "template's repository, or a wheel of kart-runtime."
