@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.metadata
+import itertools
 import keyword
 import re
 import sys
@@ -69,6 +70,26 @@ def test_package_name_is_always_usable(answers: ModuleType, project_name: str) -
     assert re.fullmatch(r"[a-z0-9](-?[a-z0-9]+)*", answers.distribution_name(name))
 
 
+NEXT = """
+    accelerate airflow altair anthropic bentoml bokeh catboost cv2 dagster datasets dvc duckdb evidently fastapi feast
+    flax gensim geopandas great_expectations huggingface_hub hydra hydra_core imblearn jax kedro keras langchain
+    lightning metaflow mlflow networkx nltk omegaconf onnx onnxruntime openai opencv_python
+    optuna plotly prefect pymc
+    pyspark pytorch_lightning ray scikit_image seaborn sentence_transformers shap skimage spacy sqlalchemy statsmodels
+    streamlit tensorboard tensorflow timm tokenizers torchvision transformers umap wandb xarray zenml
+    sitecustomize usercustomize
+""".split()  # noqa: SIM905
+
+
+@pytest.mark.parametrize("name", NEXT)
+def test_library_that_a_team_adds_next_is_refused_as_a_package(answers: ModuleType, name: str) -> None:
+    usable = {"project_name": "x", "description": "x", "author": "x", "storage": "local", "ci": "none"}
+    (line,) = answers.problems({**usable, "package_name": name})
+    assert line.startswith(f"package_name: {name!r} is ")
+    assert line.endswith(f"; try '{name}_project'")
+    assert answers.package_name(name.replace("_", "-")) == f"{name}_project"
+
+
 @given(TEXT)
 def test_directory_name_stays_in_the_folder(answers: ModuleType, project_name: str) -> None:
     assert re.fullmatch(r"[a-z0-9](-?[a-z0-9]+)*", answers.directory_name(project_name))
@@ -77,8 +98,8 @@ def test_directory_name_stays_in_the_folder(answers: ModuleType, project_name: s
 
 
 def test_every_library_that_a_project_names_is_refused_as_its_name(answers: ModuleType, default_project: Path) -> None:
-    table = tomllib.loads((default_project / "pyproject.toml").read_text())["project"]
-    lines = [*table["dependencies"], *table["optional-dependencies"]["dev"]]
+    table = tomllib.loads((default_project / "pyproject.toml").read_text())
+    lines = [*table["project"]["dependencies"], *itertools.chain(*table["dependency-groups"].values())]
     lines += [line for line in importlib.metadata.requires("kart-runtime") or [] if "'dev'" not in line]
     distributions = {_normalized(Requirement(line).name) for line in lines}
     modules = {
@@ -98,6 +119,47 @@ def test_quoted_text_is_read_back(answers: ModuleType, text: str) -> None:
     assert ast.literal_eval(written) == text
     assert tomllib.loads(f"text = {written}") == {"text": text}
     assert yaml.safe_load(f"text: {written}") == {"text": text}
+
+
+@pytest.mark.parametrize(
+    ("author", "expected"),
+    [
+        ("Ann", [{"name": "Ann"}]),
+        ("Smith, Ann", [{"name": "Smith, Ann"}]),
+        ("Ann Lee <ann@example.org>", [{"name": "Ann Lee", "email": "ann@example.org"}]),
+        ("Jürgen <j.x+y@sub.example.org>", [{"name": "Jürgen", "email": "j.x+y@sub.example.org"}]),
+        ("Ann <a@b.cc>, Bo <b@c.dd>", [{"name": "Ann", "email": "a@b.cc"}, {"name": "Bo", "email": "b@c.dd"}]),
+        ("Acme, Inc. <info@acme.example>", [{"name": "Acme, Inc.", "email": "info@acme.example"}]),
+        ("<a@b.cc>", [{"email": "a@b.cc"}]),
+        ("a@b.cc", [{"email": "a@b.cc"}]),
+        ("a < b", [{"name": "a < b"}]),
+        ("@someone", [{"name": "@someone"}]),
+    ],
+)
+def test_author_becomes_name_and_mail(answers: ModuleType, author: str, expected: list[dict[str, str]]) -> None:
+    assert tomllib.loads(f"authors = [{answers.authors(author)}]") == {"authors": expected}
+    assert list(answers._mail_problems({"author": author})) == []
+
+
+@pytest.mark.parametrize(
+    ("author", "suggestion"),
+    [
+        ("Ann <ann>", "Ann <name@example.org>"),
+        ("Ann <ann@>", "Ann <name@example.org>"),
+        ("Ann <ann@example.org", "Ann <ann@example.org>"),
+        ("Ann ann@example.org>", "Ann <ann@example.org>"),
+        ("Ann <ann@example.org> Lee", "Ann <ann@example.org>"),
+        ("Ann <ann at example.org>", "Ann <name@example.org>"),
+        ("Ann <a..b@example.org>", "Ann <b@example.org>"),
+        ("Ann <a@b.cc>, Bo <b>", "Ann <a@b.cc>"),
+        ("<@>", "Name <name@example.org>"),
+    ],
+)
+def test_malformed_mail_is_refused_with_a_suggestion(answers: ModuleType, author: str, suggestion: str) -> None:
+    ((field, line),) = answers._mail_problems({"author": author})
+    assert field == "author"
+    assert line.endswith(f"; try {suggestion!r}")
+    assert list(answers._mail_problems({"author": suggestion})) == []
 
 
 @given(LINE)

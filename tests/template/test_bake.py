@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).parents[2]
 STORAGE = ("local", "s3", "gcs")
-CI = {"github": {".github/workflows/ci.yml"}, "gitlab": {".gitlab-ci.yml"}, "none": set[str]()}
+CI = {
+    "github": {".github/workflows/ci.yml", ".github/CODEOWNERS", ".github/pull_request_template.md"},
+    "gitlab": {".gitlab-ci.yml", ".gitlab/CODEOWNERS", ".gitlab/merge_request_templates/Default.md"},
+    "none": set[str](),
+}
 PRODUCTION = {
     "local": {"workspace": "${oc.env:KART_WORKSPACE,outputs/prod/}"},
     "s3": {"workspace": "s3://${oc.env:KART_BUCKET}/my-pipeline/", "locks": "workspace"},
@@ -34,11 +38,12 @@ FILES = set(
     """
     .dockerignore
     .editorconfig
+    .env.example
     .gitattributes
     .gitignore
     .kart-template.json
     .pre-commit-config.yaml
-    .python-version
+    AGENTS.md
     Dockerfile
     Makefile
     README.md
@@ -48,13 +53,17 @@ FILES = set(
     conf/base/tasks/data/load.yaml
     conf/base/tasks/features/split.yaml
     conf/base/tasks/model/evaluate.yaml
+    conf/base/tasks/model/predict.yaml
     conf/base/tasks/model/train.yaml
+    conf/base/tasks/model/validate.yaml
     conf/base/tasks/pipeline.yaml
     conf/ci/run.yaml
     conf/dev/logging.yaml
     conf/prod/run.yaml
+    data/README.md
+    data/new_tumors.csv
+    data/tumors.csv
     docs/add-a-task.md
-    docs/configure.md
     docs/deploy.md
     notebooks/explore.ipynb
     pyproject.toml
@@ -64,6 +73,7 @@ FILES = set(
     src/my_pipeline/lib/__init__.py
     src/my_pipeline/lib/frames.py
     src/my_pipeline/lib/models.py
+    src/my_pipeline/lib/schemas.py
     src/my_pipeline/lib/scores.py
     src/my_pipeline/py.typed
     src/my_pipeline/tasks/__init__.py
@@ -73,16 +83,21 @@ FILES = set(
     src/my_pipeline/tasks/features/split.py
     src/my_pipeline/tasks/model/__init__.py
     src/my_pipeline/tasks/model/evaluate.py
+    src/my_pipeline/tasks/model/predict.py
     src/my_pipeline/tasks/model/train.py
+    src/my_pipeline/tasks/model/validate.py
     src/my_pipeline/tasks/pipeline.py
     tests/conftest.py
     tests/lib/test_frames.py
     tests/lib/test_models.py
+    tests/lib/test_schemas.py
     tests/lib/test_scores.py
     tests/tasks/data/test_load.py
     tests/tasks/features/test_split.py
     tests/tasks/model/test_evaluate.py
+    tests/tasks/model/test_predict.py
     tests/tasks/model/test_train.py
+    tests/tasks/model/test_validate.py
     tests/tasks/test_pipeline.py
     tests/test_config.py
     tests/test_layout.py
@@ -165,6 +180,85 @@ def test_notebook_is_valid_and_without_outputs(default_project: Path) -> None:
         cells = json.loads(path.read_text())["cells"]
         assert all(not cell["outputs"] for cell in cells if cell["cell_type"] == "code")
         assert len({cell["id"] for cell in cells}) == len(cells)
+
+
+def test_code_owners_are_comments_until_a_team_writes_one(world: World) -> None:
+    for ci in ("github", "gitlab"):
+        project = world.bake({"project_name": ci, "ci": ci})
+        lines = (project / f".{ci}/CODEOWNERS").read_text().splitlines()
+        assert lines
+        assert [line for line in lines if not line.startswith("#")] == []
+
+
+def test_examples_of_variables_are_comments_for_the_storage(world: World) -> None:
+    names = {}
+    for storage in STORAGE:
+        project = world.bake({"project_name": storage, "storage": storage})
+        lines = (project / ".env.example").read_text().splitlines()
+        assert [line for line in lines if line and not line.startswith("#")] == []
+        names[storage] = {line[2:].partition("=")[0] for line in lines if re.match(r"# [A-Z_]+=", line)}
+    assert "KART_WORKSPACE" in names["local"]
+    assert {"KART_BUCKET", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"} <= names["s3"]
+    assert {"KART_BUCKET", "GOOGLE_APPLICATION_CREDENTIALS", "STORAGE_EMULATOR_HOST"} <= names["gcs"]
+
+
+def test_agents_file_is_short_and_names_what_exists(default_project: Path) -> None:
+    text = (default_project / "AGENTS.md").read_text()
+    assert len(text.splitlines()) <= 20
+    makefile = (default_project / "Makefile").read_text()
+    for target in re.findall(r"`make ([a-z-]+)", text):
+        assert f"\n{target}:" in makefile
+    for path in re.findall(r"`((?:src|conf|tests)/[\w/.]+)`", text):
+        assert (default_project / path).exists(), path
+
+
+IGNORED = """
+    .env .env.local conf/local/run.yaml data/patients.csv data/raw/a.parquet outputs/x.json models/m.pkl model.joblib
+    net.pt .venv/x .idea/x .vscode/x notebooks/.ipynb_checkpoints/x .coverage htmlcov/x mlruns/x
+    src/my_pipeline.egg-info/x
+""".split()  # noqa: SIM905
+TRACKED = """
+    .env.example uv.lock data/README.md data/tumors.csv conf/dev/run.yaml vendor/x.whl notebooks/explore.ipynb
+    src/my_pipeline/lib/models/x.py src/my_pipeline/tasks/data/load.py tests/tasks/data/test_load.py
+""".split()  # noqa: SIM905
+
+
+def test_git_ignores_data_and_secrets_and_nothing_else(default_project: Path, tmp_path: Path) -> None:
+    shutil.copy(default_project / ".gitignore", tmp_path)
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    done = subprocess.run(
+        ["git", "check-ignore", *IGNORED, *TRACKED], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split() == IGNORED
+
+
+def run_printed(world: World, where: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> str:
+    monkeypatch.setenv("PWD", str(where))
+    world.bake()
+    return capfd.readouterr().out
+
+
+def test_the_end_of_generation_names_three_commands(
+    world: World, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    printed = run_printed(world, world.output, monkeypatch, capfd)
+    assert printed == "Next:\n  cd my-pipeline\n  make setup\n  make run\n"
+    shutil.rmtree(world.output / "my-pipeline")
+    printed = run_printed(world, world.root / "home", monkeypatch, capfd)
+    assert f"  cd {world.output}/my-pipeline\n" in printed
+
+
+def test_the_end_of_generation_without_make(
+    world: World, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    lines = run_printed(world, world.output, monkeypatch, capfd).splitlines()
+    assert [line.split()[0] for line in lines[1:]] == ["cd", "python3", ".venv/bin/kart"]
+    assert "--group dev --editable . vendor/*.whl" in lines[2]
+    shutil.rmtree(world.output / "my-pipeline")
+    (tmp_path / "uv").touch(mode=0o755)
+    lines = run_printed(world, world.output, monkeypatch, capfd).splitlines()
+    assert lines[1:] == ["  cd my-pipeline", "  uv sync", "  .venv/bin/kart run"]
 
 
 def test_links_between_documents_lead_somewhere(default_project: Path) -> None:
