@@ -1,8 +1,7 @@
 """Jinja extension of the template: filters and functions for its files. cookiecutter loads it (`_extensions`).
 
-It is deliberately thin. `cruft update` renders the old and the new version of the template in one process and imports
-this module only once, so everything that may change between versions is read from `answers.py` and `wheel.py` on each
-use.
+It is deliberately thin: a program may render several versions of the template in one process and import this module
+only once, so everything that may change between versions is read from `answers.py` and `wheel.py` on each use.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ MARKUP = ("{{", "{%", "{#")
 class TemplateExtension(Extension):
     """Adds the filters and functions of `answers.py` and `wheel.py`, and prevents a user's text from being rendered.
 
-    cookiecutter renders every answer that comes from the command line, a configuration file or `cruft` as a Jinja
+    cookiecutter renders every answer that comes from the command line, a configuration file or a record as a Jinja
     template, and a Jinja template can call anything. `preprocess` therefore accepts only this template's own strings as
     templates; any other string with markup becomes a constant (which the pre_gen hook then rejects).
     """

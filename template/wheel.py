@@ -1,15 +1,16 @@
 """Wheel of the engine for generated projects, until kart is on a package index, built from this repository.
 
-Used by the post_gen hook, which writes it to the project's `vendor/`, and by the templates, for the requirement. All
-metadata comes from the repository's pyproject.toml. The bytes depend on the sources only (sorted members, one date, no
-compression, whose output differs between zlib versions): `cruft` patches this file, and a binary patch applies only to
-identical bytes. Standard library only.
+Used by the post_gen hook, which writes it to the project's `vendor/`, by the templates, for the requirement, and by the
+build of the repository's own wheel, for the archive of the template. All metadata comes from the repository's
+pyproject.toml. The bytes depend on the sources only (sorted members, one date, no compression, whose output differs
+between zlib versions), so that an update changes this file only if the engine has changed. Standard library only.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import re
 import tomllib
 import zipfile
@@ -19,6 +20,10 @@ from typing import Any
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
 PACKAGE = "kart_runtime"
+TEMPLATE = "template"
+ARCHIVE = f"{PACKAGE}/_template.zip"
+"""Member of the wheel with the template, for `kart new`, and as the base of an update whose commit is lost."""
+
 TAG = "py3-none-any"
 LICENSES = ("LICEN[CS]E*", "COPYING*", "NOTICE*", "AUTHORS*")  # the defaults of build backends
 
@@ -35,16 +40,23 @@ def build_wheel(repository: Path, folder: Path) -> Path:
     """
     project = read_project(repository)
     stem = f"{re.sub('[-_.]+', '_', project['name'])}-{project['version']}"
-    members = dict(_sources(repository / PACKAGE))
+    members = {**dict(_sources(repository / PACKAGE)), ARCHIVE: template_archive(repository)}
     members |= {f"{stem}.dist-info/{name}": text.encode() for name, text in _information(repository, project).items()}
     record = f"{stem}.dist-info/RECORD"
     members[record] = "".join(_record_lines(members, record)).encode()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{stem}-{TAG}.whl"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        for name in [*sorted(members.keys() - {record}), record]:
-            archive.writestr(_member(name), members[name])
+    path.write_bytes(_zipped(members, [*sorted(members.keys() - {record}), record]))
     return path
+
+
+def template_archive(repository: Path) -> bytes:
+    """Return a zip file with the template and the files that it reads of the repository, except for the package."""
+    readme = read_project(repository).get("readme")
+    paths = [repository / "pyproject.toml", *_licenses(repository), *([repository / readme] if readme else [])]
+    members = dict(_sources(repository / TEMPLATE, hidden=True))
+    members |= {path.name: path.read_bytes() for path in paths}
+    return _zipped(members, sorted(members))
 
 
 def wheel_name(repository: Path) -> str:
@@ -76,11 +88,12 @@ def read_project(repository: Path) -> dict[str, Any]:
     return {"optional-dependencies": {}, "dependencies": [], **table}
 
 
-def _sources(package: Path) -> Iterator[tuple[str, bytes]]:
-    for path in sorted(package.rglob("*")):
-        parts = path.relative_to(package.parent).parts
-        hidden = any(part == "__pycache__" or part.startswith(".") for part in parts)
-        if path.is_file() and not hidden and path.suffix not in {".pyc", ".pyo"}:
+def _sources(folder: Path, *, hidden: bool = False) -> Iterator[tuple[str, bytes]]:
+    """Yield the files below a folder, without caches; with `hidden`, also those whose name starts with a dot."""
+    for path in sorted(folder.rglob("*")):
+        parts = path.relative_to(folder.parent).parts
+        skipped = any(part in {"__pycache__", ".DS_Store"} or (part[0] == "." and not hidden) for part in parts)
+        if path.is_file() and not skipped and path.suffix not in {".pyc", ".pyo"}:
             yield "/".join(parts), path.read_bytes()
 
 
@@ -145,6 +158,14 @@ def _record_lines(members: dict[str, bytes], record: str) -> Iterator[str]:
         digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
         yield f"{name},sha256={digest},{len(content)}\n"
     yield f"{record},,\n"
+
+
+def _zipped(members: dict[str, bytes], names: list[str]) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as archive:
+        for name in names:
+            archive.writestr(_member(name), members[name])
+    return content.getvalue()
 
 
 def _member(name: str) -> zipfile.ZipInfo:

@@ -139,6 +139,42 @@ def _add_migrate(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_new(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="NAME | KEY=VALUE",
+        help="NAME: name of the project; KEY=VALUE: answer to a prompt, e.g., storage=s3",
+    )
+    for prompt in ("project-name", "package-name", "description", "author", "storage", "ci"):
+        parser.add_argument(f"--{prompt}", metavar="VALUE", help=f"answer to the prompt {prompt.replace('-', '_')}")
+    parser.add_argument("--no-input", action="store_true", help="accept the defaults of the prompts without an answer")
+    parser.add_argument(
+        "--output-dir", metavar="DIR", default=".", help="where to create the folder (default: the current directory)"
+    )
+    _add_template(parser, "the template of this kart-runtime")
+
+
+def _add_update(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--check", action="store_true", help="only say whether an update is available, and what it changes"
+    )
+    _add_template(parser, "the source in .kart-template.json")
+    parser.add_argument(
+        "--allow-dirty", action="store_true", help="update files with uncommitted changes, or outside a git repository"
+    )
+    parser.add_argument("--no-setup", action="store_true", help="neither install dependencies nor run the checks")
+
+
+def _add_template(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument(
+        "--template",
+        metavar="SOURCE",
+        help=f"repository of the template (path or URL), or a wheel of kart-runtime (default: {default})",
+    )
+    parser.add_argument("--checkout", metavar="REF", help="branch, tag or commit (default: the default branch)")
+
+
 COMMANDS = (
     Command(
         "run",
@@ -289,6 +325,37 @@ examples:
 """,
         _add_gc,
         "gc",
+    ),
+    Command(
+        "new",
+        "generate a project from the template",
+        "Generate a project from the template, as cookiecutter does: asks for the name and\n"
+        "five more answers. Needs the extra 'new' (cookiecutter).",
+        """\
+examples:
+  kart new
+  kart new "Churn model" --storage s3 --no-input
+  kart new --template https://example.com/kart.git --checkout v1
+""",
+        _add_new,
+        "new",
+    ),
+    Command(
+        "update",
+        "update the project from its template",
+        "Merge what has changed in the template since the project was generated or updated.\n"
+        "Files that are yours (keep in [tool.kart.template]) are left alone. Then sets up and\n"
+        "checks the project. Exit codes: 0 up to date or updated, 1 conflicts to solve or a\n"
+        "check that failed, 2 refused and nothing changed, 3 an update is available (--check).",
+        """\
+examples:
+  kart update --check                     show what an update would change
+  kart update
+  kart update --checkout v2               update to a branch, tag or commit
+  kart update --template kart_runtime-0.2.0-py3-none-any.whl
+""",
+        _add_update,
+        "update",
     ),
     Command(
         "migrate",

@@ -10,11 +10,11 @@ class ExitCode(enum.IntEnum):
 
     OK = 0
     FAILED = 1
-    """A task failed."""
+    """A task failed, or an update left conflicts or failing checks."""
     REFUSED = 2
     """The arguments or the configuration are invalid; nothing ran."""
     PROBLEMS = 3
-    """`check` reported problems."""
+    """`check` reported problems, or `update --check` found an update."""
     INTERRUPTED = 130
     """Ctrl-C."""
     PIPE_CLOSED = 141

@@ -15,9 +15,12 @@ import luigi
 
 from kart_runtime.errors import ConfigError, closest_match
 from kart_runtime.project.problems import raise_all
+from kart_runtime.project.template.record import first_marker
 
 _TABLE = '[tool.kart]\npackage = "NAME_OF_YOUR_PACKAGE"'
 _KEYS = {"package": None, "conf": "conf", "tests": "tests"}
+_TEMPLATE = "template"
+"""Table of `kart update`."""
 
 
 @dataclass(frozen=True)
@@ -185,6 +188,11 @@ def _kart_table(path: Path) -> dict[str, Any] | None:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        line = first_marker(path.read_bytes())
+        if line is not None:
+            raise ConfigError(
+                "conflict of a merge. Merge the lines, and delete the markers.", file=f"{path}:{line}"
+            ) from error
         raise ConfigError(f"not valid TOML: {error}", file=str(path)) from error
     tool = document.get("tool", {})
     table = tool.get("kart") if isinstance(tool, dict) else None
@@ -204,7 +212,7 @@ def _from_table(root: Path, table: dict[str, Any]) -> Project:
             suggestion=closest_match(key, _KEYS),
         )
         for key in table
-        if key not in _KEYS
+        if key not in _KEYS and key != _TEMPLATE
     ]
     values: dict[str, str] = {}
     for key, default in _KEYS.items():

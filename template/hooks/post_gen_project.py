@@ -1,7 +1,7 @@
-"""Build the wheel of kart_runtime into vendor/ of the new project, and print the commands that come next.
+"""Build the wheel of kart_runtime into vendor/ of the new project, record the template, and print the next commands.
 
-It is built from the sources next to the template, without pip, uv, git or the network. cookiecutter renders this file
-and runs it inside the new folder; an update from the template does so again, in a temporary folder.
+The wheel is built from the sources next to the template, without pip, uv or the network. cookiecutter renders this file
+and runs it inside the new folder; `kart update` does so again, in a temporary folder.
 """
 
 import json
@@ -11,6 +11,7 @@ import shlex
 import shutil
 from pathlib import Path
 
+CONTEXT = json.loads(r"""{{ cookiecutter | tojson }}""")
 TEMPLATE = Path(json.loads(r"""[{{ template_directory() | tojson }}]""")[0])
 WINDOWS = os.name == "nt"
 
@@ -40,5 +41,7 @@ def _pip_setup() -> list[str]:
 if __name__ == "__main__":
     build_wheel = runpy.run_path(str(TEMPLATE / "wheel.py"))["build_wheel"]
     build_wheel(TEMPLATE.parent, Path.cwd() / "vendor")
+    write_record = runpy.run_path(str(TEMPLATE / "record.py"))["write_record"]
+    write_record(Path.cwd(), CONTEXT, TEMPLATE)
     if "KART_UPDATE" not in os.environ:
         print("Next:", *next_commands(Path.cwd().resolve()), sep="\n  ")

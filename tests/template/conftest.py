@@ -69,6 +69,12 @@ def make_world(root: Path) -> World:
     return World(root, root / "outer" / "output", config)
 
 
+@pytest.fixture(scope="session", name="make_world")
+def make_world_fixture() -> Callable[[Path], World]:
+    """`make_world(folder)`, for fixtures that live longer than a test."""
+    return make_world
+
+
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """A world in which this process, and what it starts, lives during a test."""

@@ -41,6 +41,7 @@ FILES = set(
     .env.example
     .gitattributes
     .gitignore
+    .kart-template.json
     .pre-commit-config.yaml
     AGENTS.md
     Dockerfile

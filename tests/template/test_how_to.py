@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
 REPOSITORY = Path(__file__).parents[2]
+CONTRIBUTING = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
 DOCUMENT = (REPOSITORY / "docs" / "how-to" / "use-the-template.md").read_text(encoding="utf-8")
 
 
@@ -27,13 +29,11 @@ def test_refusals(answers: ModuleType) -> None:
 
 
 def test_what_an_update_leaves_alone(default_project: Path) -> None:
-    content = (default_project / "pyproject.toml").read_text()
-    skipped = re.search(r"^skip = \[(.*)\]$", content, re.MULTILINE)
-    assert skipped is not None
+    table = tomllib.loads((default_project / "pyproject.toml").read_text())["tool"]["kart"]["template"]
     listed = DOCUMENT.partition("It never changes your files:")[2].partition(". If")[0]
-    assert {name.strip('"') for name in skipped[1].split(", ")} == set(re.findall(r"`([^`]+)`", listed))
+    assert set(table["keep"]) == set(re.findall(r"`([^`]+)`", listed))
 
 
 def test_files_that_are_named_exist() -> None:
-    for name in re.findall(r"^\| `((?:template|tests)/[\w./]+)` \|", DOCUMENT, re.MULTILINE):
+    for name in re.findall(r"^\| `((?:template|tests)/[\w./]+)` \|", CONTRIBUTING, re.MULTILINE):
         assert (REPOSITORY / name).exists(), name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import hashlib
+import io
 import os
 import shutil
 import subprocess
@@ -70,6 +71,15 @@ def test_name_and_files_are_those_of_the_built_wheel(own: Path, built: Path) -> 
     assert {name.partition("/")[2] for name in different} <= {"METADATA", "WHEEL", "RECORD"}
 
 
+def test_template_is_inside_with_what_its_hooks_read(own: Path) -> None:
+    with zipfile.ZipFile(io.BytesIO(members(own)["kart_runtime/_template.zip"])) as archive:
+        inside = {name: archive.read(name) for name in archive.namelist()}
+    folder = REPOSITORY / "template"
+    paths = [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    paths += [REPOSITORY / name for name in ("pyproject.toml", "README.md", "LICENSE")]
+    assert inside == {path.relative_to(REPOSITORY).as_posix(): path.read_bytes() for path in paths}
+
+
 def test_metadata_says_the_same(own: Path, built: Path) -> None:
     assert comparable(metadata(own)) == comparable(metadata(built))
 
@@ -87,7 +97,8 @@ def test_record_is_right(own: Path) -> None:
 
 def test_bytes_depend_on_the_sources_only(wheel: ModuleType, own: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
-    shutil.copytree(REPOSITORY / "kart_runtime", copy / "kart_runtime", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("kart_runtime", "template"):
+        shutil.copytree(REPOSITORY / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(REPOSITORY / name, copy / name)
     for path in copy.rglob("*"):

@@ -13,6 +13,7 @@ from kart_runtime.errors import ConfigError, EnvVarMissing, KartError
 from kart_runtime.project import Project, check_layout, open_project
 from kart_runtime.project.conf.layers import choose_environment, environments
 from kart_runtime.project.problems import raise_all, split_errors
+from kart_runtime.project.template.record import unfinished_update
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -21,7 +22,9 @@ def execute(arguments: argparse.Namespace) -> int:
     requested: str | None = getattr(arguments, "env", None)
     env = choose_environment(project, requested)
     others = [] if requested is not None else [other for other in environments(project) if other != env]
-    printed: dict[str, None] = {}
+    printed = dict.fromkeys(unfinished_update(project.root))
+    for problem in printed:
+        print(problem)
     for title, problems in (
         ("configuration", _configuration(project, [env, *others])),
         ("layout", _layout(project)),

@@ -12,7 +12,10 @@ from kart_runtime.cli.command_table import COMMANDS as TABLE
 from kart_runtime.cli.parser import parse
 from kart_runtime.history.cleanup.retention import RetentionPolicy
 
-COMMANDS = ["run", "plan", "tree", "list", "config", "check", "new-task", "clean", "accept", "verify", "gc", "migrate"]
+COMMANDS = [
+    *("run", "plan", "tree", "list", "config", "check", "new-task", "clean", "accept", "verify", "gc"),
+    *("new", "update", "migrate"),
+]
 
 
 def test_help_lists_the_commands_with_examples(kart):
