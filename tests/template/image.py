@@ -50,7 +50,7 @@ def _ignored(name: str, rules: Sequence[str]) -> bool:
 
 
 def layers(project: Path) -> list[tuple[str, str]]:
-    """Return each instruction with its cache key: an engine repeats a layer, and all that follow, if the key differs."""
+    """Return each instruction with its cache key: where it differs, an engine builds this layer and all that follow."""
     files = context(project)
     stages: dict[str, str] = {}
     stage = key = ""
