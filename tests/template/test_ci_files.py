@@ -183,19 +183,29 @@ def test_both_services_run_the_same_commands(bake_shared: Any) -> None:
     assert [step["run"] for step in scheduled if "run" in step][:2] == [*job["before_script"][1:], *job["script"]]
 
 
+def _check(project: Path) -> dict[str, Any]:
+    job: dict[str, Any] = yaml.safe_load((project / ".gitlab-ci.yml").read_text())["check"]
+    return job
+
+
 @pytest.fixture(scope="module")
 def checked_out(bake_shared: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A project in which the commands of the CI have run, before there was a lock."""
+    """A project that the CI has set up, before there was a lock."""
     project = tmp_path_factory.mktemp("runner") / "project"
     shutil.copytree(bake_shared(storage="local", ci="gitlab"), project)
-    run(project, gitlab_script(yaml.safe_load((project / ".gitlab-ci.yml").read_text())["check"]))
+    run(project, gitlab_script(_check(project), only_before=True))
     yield project
     shutil.rmtree(project)
 
 
 @pytest.mark.slow
+def test_a_new_project_passes(checked_out: Path) -> None:
+    run(checked_out, gitlab_script({**_check(checked_out), "before_script": []}))
+
+
+@pytest.mark.slow
 def test_a_lock_that_does_not_fit_fails_and_one_that_does_stays(checked_out: Path) -> None:
-    job = yaml.safe_load((checked_out / ".gitlab-ci.yml").read_text())["check"]
+    job = _check(checked_out)
     lock = (checked_out / "uv.lock").read_bytes()
     run(checked_out, gitlab_script(job, only_before=True))
     run(checked_out, "make setup", UV_LOCKED="true")  # GitHub's word
