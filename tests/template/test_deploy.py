@@ -139,13 +139,21 @@ def test_the_dockerfile_is_in_order(baked: tuple[str, Path]) -> None:
 
 def test_the_context_is_what_the_image_needs_and_no_secret(tmp_path: Path, bake_shared: Any) -> None:
     project = Path(shutil.copytree(bake_shared(storage="local"), tmp_path / "project"))
-    for name in ("uv.lock", ".env", "src/.env.prod", "conf/local/run.yaml", "data/tumors.csv", "data/huge.csv"):
+    for name in (
+        "uv.lock",
+        ".env",
+        "data/new_tumors.csv",
+        "src/.env.prod",
+        "conf/local/run.yaml",
+        "data/tumors.csv",
+        "data/huge.csv",
+    ):
         (project / name).parent.mkdir(exist_ok=True)
         (project / name).write_text("")
     names = image.context(project)
     tops = {name.split("/", maxsplit=1)[0] for name in names}
     assert tops == {"conf", "data", "pyproject.toml", "src", "uv.lock", "vendor"}
-    assert "data/tumors.csv" in names
+    assert {"data/tumors.csv", "data/new_tumors.csv"} <= names.keys()
     assert not {".env", "src/.env.prod", "conf/local/run.yaml", "data/huge.csv"} & names.keys()
 
 
@@ -396,7 +404,7 @@ def test_a_run_by_cron_that_fails_sends_its_log_and_keeps_its_exit_code(
     (project / "deploy/cron/my-pipeline").write_text(
         (project / "deploy/cron/my-pipeline").read_text().replace(str(deployed), str(project))
     )
-    (project / ".env").write_text(f"ALERT_WEBHOOK={webhook.url}\n")
+    (project / ".env").write_text(f"OTHER=a b; exit 9\nALERT_WEBHOOK='{webhook.url}'\n")
     (project / "conf/prod/run.yaml").write_text("workspacee: outputs/\n")
     done = by_cron(project, variables)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", "")

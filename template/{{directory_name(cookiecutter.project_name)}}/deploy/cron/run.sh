@@ -3,13 +3,6 @@
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 
-# The settings of this machine, such as ALERT_WEBHOOK: lines NAME=value.
-if [ -f .env ]; then
-  set -a
-  . ./.env
-  set +a
-fi
-
 mkdir -p outputs
 date >> outputs/cron.log
 flock --nonblock --conflict-exit-code 75 outputs/cron.lock \
