@@ -269,9 +269,10 @@ def test_a_container_has_the_credentials_in_the_home_of_the_caller(
 ) -> None:
     (tmp_path / folder).mkdir(parents=True)
     docker = fake_docker(tmp_path)
-    project = bake_shared(storage=storage)
-    make(project, "docker-run", **docker, HOME=str(tmp_path), KART_BUCKET="b")
-    assert f"{tmp_path / folder}:{inside}:ro" in words_of(docker)
+    project = Path(shutil.copytree(bake_shared(storage=storage), tmp_path / "project"))
+    (project / ".env").write_text("KART_BUCKET=b\n")
+    make(project, "docker-run", **docker, HOME=str(tmp_path))
+    assert {f"{tmp_path / folder}:{inside}:ro", f"{project}/.env:/app/.env:ro"} <= set(words_of(docker))
     assert image.read(project, tmp_path / "image").environment["HOME"].endswith("/tmp")
 
 
