@@ -92,6 +92,20 @@ def default_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_world(tmp_path_factory.mktemp("default") / "world").bake()
 
 
+@pytest.fixture(scope="session")
+def bake_shared(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """`bake_shared(storage="s3")`: a project with these answers, baked once for all tests; only to be read."""
+    baked: dict[tuple[tuple[str, str], ...], Path] = {}
+
+    def bake(**answers: str) -> Path:
+        key = tuple(sorted(answers.items()))
+        if key not in baked:
+            baked[key] = make_world(tmp_path_factory.mktemp("shared") / "world").bake(answers)
+        return baked[key]
+
+    return bake
+
+
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
