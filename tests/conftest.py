@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hypothesis import settings
 
-# All projects that tests check share what mypy has learned of pandas and other libraries: 20 seconds for each otherwise.
+# All projects that tests check share what mypy has learned of pandas and other libraries: 20 s for each otherwise.
 os.environ.setdefault("MYPY_CACHE_DIR", str(Path(__file__).parents[1] / ".mypy_cache" / "of-tests"))
 
 # uv trusts the certificates that this machine trusts, as pip and git do, also those of a company's own.
