@@ -28,9 +28,9 @@ def _is_skipped(folder: Path) -> bool:
 
 def diff_lines(old: str, new: str, before: bytes | None, after: bytes | None, encoding: str = "utf-8") -> Iterator[str]:
     """Yield the lines of a unified diff, without line endings; None stands for no file."""
-    lines = (_lines(data or b"", encoding) for data in (before, after))
+    first, second = (_lines(data or b"", encoding) for data in (before, after))
     names = ("/dev/null" if before is None else old, "/dev/null" if after is None else new)
-    yield from difflib.unified_diff(*lines, *names, lineterm="")
+    yield from difflib.unified_diff(first, second, *names, lineterm="")
 
 
 def _lines(data: bytes, encoding: str) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import luigi
 
+from kart_runtime.project.mirror import mirror
 from kart_runtime.project.project import Project, is_leftover
 
 
@@ -31,25 +32,6 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}"
-
-
-@dataclass(frozen=True)
-class Mirror:
-    """The three files of a task module, whether they exist or not."""
-
-    module: Path
-    conf: Path
-    test: Path
-
-
-def mirror(project: Project, module: str) -> Mirror:
-    """Return the three files of a task module, such as `tasks.features.encode`."""
-    *folders, name = module.split(".")
-    return Mirror(
-        project.package_folder.joinpath(*folders, f"{name}.py"),
-        project.conf.joinpath("base", *folders, f"{name}.yaml"),
-        project.tests.joinpath(*folders, f"test_{name}.py"),
-    )
 
 
 def check_layout(project: Project) -> list[Problem]:
