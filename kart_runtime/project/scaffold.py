@@ -147,7 +147,7 @@ class _Task:
         if not self.dependencies:
             lines.append("    size: luigi.IntParameter = luigi.IntParameter(default=3)")
         if self.kind.suffix:
-            file = f"{'/'.join([*self.module.split('.')[1:-1], _snake(self.name)])}.{self.kind.suffix}"
+            file = f"{'/'.join([*self.module.split('.')[1:-1], snake_case(self.name)])}.{self.kind.suffix}"
             lines += [
                 "",
                 "    def output(self) -> Target:",
@@ -196,7 +196,7 @@ class _Task:
 
     def test(self) -> str:
         """Return the test function."""
-        name = f"test_{_snake(self.name)}_returns_{self.kind.noun}"
+        name = f"test_{snake_case(self.name)}_returns_{self.kind.noun}"
         if reason := self._reason():
             return f'@pytest.mark.skip(reason="{reason}")\ndef {name}() -> None:\n    raise NotImplementedError\n'
         check = self.kind.check.replace("RESULT", f"build({self.name}())")
@@ -235,7 +235,8 @@ def _words(class_name: str) -> list[str]:
     return re.findall(r"[A-Z]+(?![a-z])|[A-Z][a-z0-9]*|[0-9]+", class_name)
 
 
-def _snake(class_name: str) -> str:
+def snake_case(class_name: str) -> str:
+    """Return the name of a class in the form of a function."""
     return "_".join(word.lower() for word in _words(class_name))
 
 
