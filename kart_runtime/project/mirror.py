@@ -99,7 +99,8 @@ def missing_packages(project: Project, files: Mirror) -> list[Path]:
     """Return each `__init__.py` that new folders need, in a project whose other folders have one."""
     missing = []
     for top, path in ((project.tasks_folder, files.module), (project.tests / "tasks", files.test)):
-        if any(not is_leftover(path.relative_to(top)) for path in top.glob("*/__init__.py")):
+        others = (init for init in top.glob("*/__init__.py") if not is_leftover(init.relative_to(top)))
+        if (top / "__init__.py").exists() or any(others):
             between = path.parent.relative_to(top).parts
             folders = [top.joinpath(*between[:end]) for end in range(1, len(between) + 1)]
             missing += [folder / "__init__.py" for folder in folders if not (folder / "__init__.py").exists()]

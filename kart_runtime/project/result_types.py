@@ -11,9 +11,7 @@ from kart_runtime.errors import ConfigError, closest_match
 
 FORMATS = ("parquet", "json", "csv", "pkl", "png")
 
-_PIXEL = (
-    'base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg==")'
-)
+_PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
 _FRAMES = ("parquet", "csv", "json", "pkl")
 
 
@@ -35,6 +33,8 @@ class ResultType:
         Its name in that of the test.
     imports, test_imports
         Module and name of what the class and the test import.
+    setup
+        Line above that of the value; "" for none.
     suffix
         Suffix of the file; "" for a pickle file, which needs no `output()`.
     """
@@ -46,6 +46,7 @@ class ResultType:
     noun: str
     imports: tuple[tuple[str, str], ...] = ()
     test_imports: tuple[tuple[str, str], ...] = ()
+    setup: str = ""
     suffix: str = ""
 
 
@@ -77,7 +78,15 @@ _TYPES = {
     "int": ResultType("int", ("json", "pkl"), "SIZE", "isinstance(RESULT, int)", "a_number"),
     "float": ResultType("float", ("json", "pkl"), "float(SIZE)", "isinstance(RESULT, float)", "a_number"),
     "bool": ResultType("bool", ("json", "pkl"), "SIZE > 0", "isinstance(RESULT, bool)", "true_or_false"),
-    "bytes": ResultType("bytes", ("png", "pkl"), _PIXEL, "isinstance(RESULT, bytes)", "an_image", (("base64", ""),)),
+    "bytes": ResultType(
+        "bytes",
+        ("png", "pkl"),
+        "base64.b64decode(pixel)",
+        "isinstance(RESULT, bytes)",
+        "an_image",
+        (("base64", ""),),
+        setup=f'pixel = "{_PIXEL}"',
+    ),
     "Any": ResultType("Any", ("pkl", "json"), "SIZE", "RESULT is not None", "a_result", (_ANY,)),
 }
 _ITEMS = {

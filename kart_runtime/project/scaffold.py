@@ -151,24 +151,38 @@ class _Task:
             lines += [
                 "",
                 "    def output(self) -> Target:",
-                f'        """Return the file of the result: {self.kind.suffix}."""',
+                '        """Return the file of the result."""',
                 f'        return self.make_target("{file}")',
             ]
         lines += ["", "    def run(self) -> None:", f'        """{self._run_doc()}"""']
-        loads = [f"{item.field} = self.load(self.{item.field})" for item in self.dependencies]
-        size = "self.size"
-        if loads:
-            size = f"len([{', '.join(item.field for item in self.dependencies)}])"
-            loads.append(f"size = {size}  # replace it by what you compute")
-            size = "size"
-        lines += [f"        {line}" for line in [*loads, f"self.dump({self.kind.value.replace('SIZE', size)})"]]
+        lines += [f"        {line}" for line in self._body()]
         return "\n".join(lines) + "\n"
+
+    def _body(self) -> list[str]:
+        """Return the lines of `run()`: they use what they load, and store a value of the type."""
+        names = ", ".join(item.field for item in self.dependencies)
+        lines = [f"{item.field} = self.load(self.{item.field})" for item in self.dependencies]
+        if not self.kind.value:
+            return [*lines, f"raise NotImplementedError({names})"] if names else ["raise NotImplementedError"]
+        size = "self.size"
+        if names:
+            size = "size"
+            if "SIZE" in self.kind.value:
+                lines.append(f"size = len([{names}])  # replace it by what you compute")
+            else:
+                lines.append(f"_ = {names}  # compute the result from this")
+        setup = [self.kind.setup] if self.kind.setup else []
+        return [*lines, *setup, f"self.dump({self.kind.value.replace('SIZE', size)})"]
 
     def _doc(self) -> str:
         return f"{self.title}: write here what it computes."
 
     def _run_doc(self) -> str:
-        return "Load what it needs, compute, and store the result." if self.dependencies else "Compute and store."
+        return (
+            "Load what it needs, compute, and store the result."
+            if self.dependencies
+            else "Compute and store the result."
+        )
 
     def _field(self, item: _Dependency) -> str:
         default = "" if item.required else f", default={item.name}"

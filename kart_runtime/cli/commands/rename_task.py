@@ -25,9 +25,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         print("Dry run: nothing was changed. Leave out --dry-run to change the files.")
         return ExitCode.OK
-    print(
-        f"Renamed {result.old} to {result.new}. Outputs have other ids now, so {new} and what follows from it run again."
-    )
+    print(f"Renamed {result.old} to {result.new}. Its ids change, so it and all downstream run again.")
     gone = old if old != new else f"{project.package}.{result.old}"
     print(f"Outputs of the old name stay; to delete them: kart clean {gone} --yes")
     print("Next: sort imports anew (make format), then kart check")

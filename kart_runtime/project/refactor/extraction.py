@@ -9,10 +9,10 @@ from pathlib import Path
 
 from kart_runtime.edits.python_source import CannotEdit, Edit
 from kart_runtime.errors import ConfigError
-from kart_runtime.project.mirror import mirror, missing_packages
+from kart_runtime.project.mirror import Mirror, mirror, missing_packages
 from kart_runtime.project.refactor.project_files import ProjectFiles
 from kart_runtime.project.refactor.python_file import PythonFile
-from kart_runtime.project.refactor.references import ModuleMove
+from kart_runtime.project.refactor.references import ModuleMove, new_suffix
 from kart_runtime.project.refactor.yaml_file import Block, YamlFile, appended, interpolation_edits, scalar_edit
 
 Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
@@ -27,8 +27,22 @@ def extract(files: ProjectFiles, module: str, cls: str, target: str, classes: Co
     _follow(files, cls, old, new)
     _move_blocks(files, module, target, cls)
     _move_tests(files, before.test, after.test, cls, {*classes} - {cls})
+    _drop_empty(files, before)
     for path in missing_packages(project, after):
         files.draft.write(path, b"")
+
+
+def _drop_empty(files: ProjectFiles, mirrored: Mirror) -> None:
+    """Delete a module that defines nothing any more, with its test if that has no test left."""
+    draft = files.draft
+    if definitions(files.python(mirrored.module)):
+        return
+    draft.write(mirrored.module, None)
+    if draft.read(mirrored.test) is not None:
+        names = definitions(files.python(mirrored.test))
+        if not any(name.lower().startswith("test") for name in names):
+            draft.write(mirrored.test, None)
+    files.drop_empty_package(mirrored.module.parent)
 
 
 # -- the class -------------------------------------------------------------------------------------------------------
@@ -229,13 +243,10 @@ def _follow(files: ProjectFiles, cls: str, old: str, new: str) -> None:
 
     def in_yaml(file: YamlFile) -> list[tuple[int, int, str]]:
         was, now = (f"{name}.{cls}" for name in dotted)
-        tasks = [node for place, node, is_key in file.scalars() if place == ("run", "task") and not is_key]
         found = [
-            scalar_edit(
-                file, node, now if node.value == was else ".".join(now.split(".")[-node.value.count(".") - 1 :])
-            )
-            for node in tasks
-            if "." in node.value and f".{was}".endswith(f".{node.value}")
+            scalar_edit(file, node, new_suffix(node.value, f"_.{was}", f"_.{now}"))
+            for place, node, is_key in file.scalars()
+            if place == ("run", "task") and not is_key and f".{was}".endswith(f".{node.value}")
         ]
         return found + interpolation_edits(file.text, was, now)
 
@@ -301,13 +312,24 @@ def _move_tests(files: ProjectFiles, old: Path, new: Path, cls: str, others: Col
     except CannotEdit as error:
         raise ConfigError(str(error), file=files.draft.name(old)) from error
     for node in moved:
-        already = files.draft.read(new)
-        name = getattr(node, "name", "")
-        if already is not None and name and re.search(rb"^(?:def|class) %b\b" % name.encode(), already, re.MULTILINE):
-            raise ConfigError(f"has a {name} already, as {files.draft.name(old)} has", file=files.draft.name(new))
+        if _is_there(files, old, new, file, node):
+            continue
         text = class_text(file, node) if isinstance(node, Definition) else file.code(node) + "\n"
         add_definition(files, new, text, imports, title=f'"""Tests of {cls}."""\n')
     remove_definitions(files, old, tests)
+
+
+def _is_there(files: ProjectFiles, old: Path, new: Path, file: PythonFile, node: ast.stmt) -> bool:
+    """Return whether the other test module has the same definition; raise `ConfigError` for another of its name."""
+    if files.draft.read(new) is None:
+        return False
+    target = files.python(new)
+    own = {name: other for name, other in definitions(file).items() if other is node}
+    theirs = definitions(target)
+    for name in own:
+        if name in theirs and ast.dump(theirs[name]) != ast.dump(node):
+            raise ConfigError(f"has another {name} than {files.draft.name(old)}", file=files.draft.name(new))
+    return any(name in theirs for name in own)
 
 
 def _used_definitions(file: PythonFile, tests: Iterable[Definition]) -> list[ast.stmt]:

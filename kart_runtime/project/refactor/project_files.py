@@ -111,6 +111,23 @@ class ProjectFiles:
         files = {layer: layer.joinpath(*module.split(".")).with_suffix(".yaml") for layer in self.layers()}
         return {layer: path for layer, path in files.items() if self.draft.read(path) is not None}
 
+    def drop_empty_package(self, folder: Path) -> None:
+        """Delete the empty `__init__.py` of folders of tasks in which nothing else is left."""
+        draft, top = self.draft, self.project.tasks_folder
+        while folder != top and folder.is_relative_to(top):
+            init = folder / "__init__.py"
+            left = [path for path in self._contents(folder) if path != init]
+            if left or draft.read(init) is None or (draft.read(init) or b"").strip():
+                return
+            draft.write(init, None)
+            folder = folder.parent
+
+    def _contents(self, folder: Path) -> list[Path]:
+        changes = self.draft.changes()
+        existing = [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+        added = [path for path, (_, after) in changes.items() if after is not None and path.is_relative_to(folder)]
+        return [path for path in {*existing, *added} if path not in changes or changes[path][1] is not None]
+
     def mentions(self, words: Iterable[str]) -> list[str]:
         """Return `path:line: text` for each line that still has one of these words."""
         pattern = re.compile("|".join(rf"(?<![\w]){re.escape(word)}(?!\w)" for word in words))

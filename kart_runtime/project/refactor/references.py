@@ -29,7 +29,7 @@ class ClassRename:
         parts = module.split(".")
         self._prefixes = {".".join(parts[start:]) + "." for start in range(len(parts))}
         # A name of one word, such as Total, is a word of texts, too.
-        self._is_word = len(re.findall(r"[A-Z]", old)) < 2
+        self._is_word = any(len(re.findall(r"[A-Z]", name)) < 2 for name in (old, new))
 
     def edits(self, file: PythonFile) -> list[Edit]:
         """Return the edits of one file; adds it to `homes` if it exports the class."""
@@ -51,7 +51,8 @@ class ClassRename:
                 end = file.source.span(node)[1]
                 edits.append(Edit(end - len(self.old.encode()), end, self.new))
         edits += self._strings(file)
-        if edits and not self._is_word:
+        is_other = not edits and (self.old in file.names or file.notebook is not None)
+        if not self._is_word and not is_other:
             edits += self._texts(file)
         return edits
 
@@ -125,7 +126,7 @@ class ModuleMove:
             if key in moved and isinstance(statement, ast.ImportFrom)
         ]
         for item in file.imports:
-            if item.full == self.old and item.module:
+            if item.full == self.old and item.module and item.alias.name != "*":
                 edits += self._from_package(file, item)
             elif not item.module and item.alias.name == self.old:
                 start = file.source.span(item.alias)[0]
@@ -180,10 +181,7 @@ class ModuleMove:
         for piece in file.strings():
             old = self._prefix(piece.text)
             if old:
-                depth = old.count(".") + 1
-                new = self.new if old == self.old else ".".join(self.new.split(".")[-depth:])
-                if old == self.old.partition(".")[2]:
-                    new = self.new.partition(".")[2]
+                new = new_suffix(old, self.old, self.new)
                 edit = file.string_edit(piece, old, new)
                 if edit is not None:
                     yield edit
@@ -199,6 +197,16 @@ class ModuleMove:
             if match and match[1] in self.classes:
                 return suffix
         return ""
+
+
+def new_suffix(suffix: str, old: str, new: str) -> str:
+    """Return what stands for a suffix of a dotted name that has become another one, as long and as short as before."""
+    for depth in range(3):  # from the package, from `tasks`, or from below it
+        if suffix == ".".join(old.split(".")[depth:]):
+            return ".".join(new.split(".")[depth:])
+    parts = suffix.count(".") + 1
+    below = new.split(".")[1:]
+    return ".".join(below[-parts:] if "tasks" not in suffix.split(".") else new.split("."))
 
 
 def _module_edit(file: PythonFile, statement: ast.ImportFrom, module: str, place: PythonFile | None = None) -> Edit:

@@ -20,7 +20,7 @@ from kart_runtime.project.refactor.extraction import (
 )
 from kart_runtime.project.refactor.project_files import ProjectFiles
 from kart_runtime.project.refactor.python_file import Import, PythonFile
-from kart_runtime.project.refactor.renaming import Refactoring, drop_empty_package, module_words, resolve_task
+from kart_runtime.project.refactor.renaming import Refactoring, module_words, resolve_task
 from kart_runtime.project.refactor.yaml_file import YamlFile, interpolation_edits
 from kart_runtime.project.task_classes import read_package
 
@@ -76,7 +76,7 @@ class _Removal:
             for path in own:
                 self._delete(path)
         self._remove_configuration()
-        drop_empty_package(self.files, self.mirrored.module.parent)
+        self.files.drop_empty_package(self.mirrored.module.parent)
 
     def _has_more(self) -> bool:
         """Return whether another file uses something else of the module, which stays then."""

@@ -16,7 +16,7 @@ from kart_runtime.project.names import TaskNames
 from kart_runtime.project.project import Project
 from kart_runtime.project.refactor.extraction import extract
 from kart_runtime.project.refactor.project_files import ProjectFiles
-from kart_runtime.project.refactor.references import ClassRename, ModuleMove
+from kart_runtime.project.refactor.references import ClassRename, ModuleMove, new_suffix
 from kart_runtime.project.refactor.yaml_file import YamlFile, interpolation_edits, scalar_edit
 from kart_runtime.project.task_classes import PackageSource, read_package
 
@@ -117,6 +117,9 @@ def _check_target(package: PackageSource, project: Project, full: str, target: s
     own = package.modules.get(module)
     if own is None:
         check_folders(project, mirror(project, module))
+    elif own.path.name == "__init__.py":
+        folder = project.relative(own.path.parent)
+        raise ConfigError("is a folder, so a module cannot have this name. Nothing was changed", file=folder)
     elif own.tree is None:
         raise ConfigError("is not Python that can be read", file=project.relative(own.path))
     elif cls in own.classes or cls in own.functions:
@@ -138,7 +141,7 @@ def rename_class(files: ProjectFiles, module: str, old: str, new: str) -> None:
 
     def edits(file: YamlFile) -> list[tuple[int, int, str]]:
         found = [scalar_edit(file, node, new) for place, node, is_key in file.scalars() if is_key and place == keys]
-        found += _run_task_edits(file, ".".join(keys), f"{module}.{new}")
+        found += run_task_edits(file, ".".join(keys), f"{module}.{new}")
         return found + interpolation_edits(file.text, ".".join(keys), f"{module}.{new}")
 
     files.edit_yaml([old], edits)
@@ -151,15 +154,13 @@ def _collect_homes(files: ProjectFiles, path: Path, rename: ClassRename) -> None
         return  # raised, with all others, when the file is edited
 
 
-def _run_task_edits(file: YamlFile, old: str, new: str) -> list[tuple[int, int, str]]:
+def run_task_edits(file: YamlFile, old: str, new: str) -> list[tuple[int, int, str]]:
     """Return the edit of `run.task`, which may be any dotted suffix of a name."""
-    edits = []
-    for place, node, is_key in file.scalars():
-        if place == ("run", "task") and not is_key and (f".{old}").endswith(f".{node.value}"):
-            depth = node.value.count(".") + 1
-            full = old == node.value
-            edits.append(scalar_edit(file, node, new if full else ".".join(new.split(".")[-depth:])))
-    return edits
+    return [
+        scalar_edit(file, node, new_suffix(node.value, f"_.{old}", f"_.{new}"))
+        for place, node, is_key in file.scalars()
+        if place == ("run", "task") and not is_key and f".{old}".endswith(f".{node.value}")
+    ]
 
 
 def move_module(files: ProjectFiles, old: str, new: str, classes: list[str]) -> None:
@@ -176,7 +177,7 @@ def move_module(files: ProjectFiles, old: str, new: str, classes: list[str]) -> 
         draft.move(path, layer.joinpath(*new.split(".")).with_suffix(".yaml"))
     if draft.read(before.test) is not None:
         draft.move(before.test, after.test)
-    drop_empty_package(files, before.module.parent)
+    files.drop_empty_package(before.module.parent)
     for path in missing_packages(project, after):
         draft.write(path, b"")
 
@@ -190,7 +191,7 @@ def _move_in_yaml(files: ProjectFiles, old: str, new: str, classes: list[str]) -
             raise CannotEdit(f"line {_line(inner[0])}: sets {old}. Move it to a file of its own, {'/'.join(path)}.yaml")
         found = []
         for cls in classes:
-            found += _run_task_edits(file, f"{old}.{cls}", f"{new}.{cls}")
+            found += run_task_edits(file, f"{old}.{cls}", f"{new}.{cls}")
         return found + interpolation_edits(file.text, old, new)
 
     files.edit_yaml([path[-1], *classes], edits)
@@ -198,22 +199,3 @@ def _move_in_yaml(files: ProjectFiles, old: str, new: str, classes: list[str]) -
 
 def _line(node: yaml.Node) -> int:
     return int(node.start_mark.line) + 1
-
-
-def drop_empty_package(files: ProjectFiles, folder: Path) -> None:
-    """Delete the empty `__init__.py` of folders of tasks in which nothing else is left."""
-    draft, top = files.draft, files.project.tasks_folder
-    while folder != top and folder.is_relative_to(top):
-        init = folder / "__init__.py"
-        left = [path for path in _contents(files, folder) if path != init]
-        if left or draft.read(init) is None or (draft.read(init) or b"").strip():
-            return
-        draft.write(init, None)
-        folder = folder.parent
-
-
-def _contents(files: ProjectFiles, folder: Path) -> list[Path]:
-    changes = files.draft.changes()
-    existing = [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
-    added = [path for path, (_, after) in changes.items() if after is not None and path.is_relative_to(folder)]
-    return [path for path in {*existing, *added} if path not in changes or changes[path][1] is not None]
