@@ -26,7 +26,6 @@ from kart_runtime.project.refactor.extraction import add_definition
 from kart_runtime.project.refactor.project_files import ProjectFiles
 from kart_runtime.project.refactor.references import ModuleMove
 from kart_runtime.project.refactor.renaming import move_module
-from kart_runtime.project.refactor.yaml_file import appended
 from kart_runtime.project.scaffold import snake_case
 from kart_runtime.project.task_classes import parse_file, read_package
 from kart_runtime.task.base import TaskOnKart
@@ -173,13 +172,12 @@ def _complete(project: Project, problem: Problem, tasks: Mapping[str, type[luigi
     classes = {name: tasks[f"{problem.module}.{name}"] for name in problem.names if f"{problem.module}.{name}" in tasks}
     try:
         if problem.kind in (Kind.NO_CONF, Kind.NO_KEY):
-            text = (draft.read(path) or b"").decode()
-            draft.write(path, appended(text, "".join(conf_block(cls) for cls in classes.values())).encode())
+            files.add_keys(path, {name: conf_block(cls) for name, cls in classes.items()})
         elif problem.kind in (Kind.NO_TEST, Kind.EMPTY_TEST) and classes:
             _add_tests(project, files, path, problem.module, classes)
         else:
             return
-    except (CannotEdit, UnicodeDecodeError):
+    except CannotEdit:
         return  # the problem stays, and the check names it
     is_new = not path.exists()
     draft.commit()

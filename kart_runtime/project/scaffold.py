@@ -9,6 +9,7 @@ from pathlib import Path
 
 import luigi
 
+from kart_runtime.edits.python_source import CannotEdit
 from kart_runtime.errors import ConfigError
 from kart_runtime.project.mirror import Mirror, check_folders, mirror, missing_packages, split_name
 from kart_runtime.project.names import TaskNames, parameters
@@ -16,7 +17,6 @@ from kart_runtime.project.problems import raise_all
 from kart_runtime.project.project import Project
 from kart_runtime.project.refactor.extraction import add_definition
 from kart_runtime.project.refactor.project_files import ProjectFiles
-from kart_runtime.project.refactor.yaml_file import appended
 from kart_runtime.project.result_types import ResultType, result_type
 from kart_runtime.project.task_classes import parse_file
 
@@ -58,14 +58,17 @@ def new_task(
     kind = result_type(output, type_name)
     dependencies = _dependencies(project, needs, f"{module}.{class_name}")
     files = mirror(project, module)
-    exists = files.module.exists() and not files.module.is_symlink()
+    exists = files.module.is_file() and not files.module.is_symlink()
     _check_free(project, files, class_name, exists=exists)
     task = _Task(project, module, class_name, kind, dependencies)
     written = ProjectFiles(project)
     draft = written.draft
     title = f'"""{task.title}."""\n'
     add_definition(written, files.module, task.source(), task.imports(), title=title)
-    draft.write(files.conf, appended((draft.read(files.conf) or b"").decode(), task.conf()).encode())
+    try:
+        written.add_keys(files.conf, {class_name: task.conf()})
+    except CannotEdit as error:
+        raise ConfigError(f"{error}. Nothing was written", file=draft.name(files.conf)) from error
     test_title = f'"""Tests of {class_name}."""\n'
     add_definition(written, files.test, task.test(), task.test_imports(), title=test_title)
     packages = missing_packages(project, files)
@@ -85,7 +88,7 @@ def _check_free(project: Project, files: Mirror, class_name: str, *, exists: boo
             )
         names = {getattr(node, "name", "") for node in tree.body}
         if class_name in names:
-            raise ConfigError(f"has a {class_name} already; nothing was written", file=project.relative(files.module))
+            raise ConfigError(f"defines {class_name} already; nothing was written", file=project.relative(files.module))
         return
     for path in files.paths():
         if path.exists() or path.is_symlink():

@@ -195,20 +195,24 @@ def prune_imports(files: ProjectFiles, path: Path, before: PythonFile) -> None:
     ]
     edits = {id(item.statement): file.remove_import(item, unused) for item in unused}
     if edits:
-        files.draft.write(path, _without_gap(file.edited(edits.values())))
+        files.draft.write(path, file.edited(_without_gaps(file.source.text, edits.values())))
 
 
 def _statements(file: PythonFile) -> Iterator[ast.stmt]:
     return (node for node in file.source.tree.body if not isinstance(node, ast.Import | ast.ImportFrom))
 
 
-def _without_gap(data: bytes) -> bytes:
-    """Return a file without the second of two blank lines that a removed section of imports has left at its top."""
-    match = re.match(
-        rb"(?:\xef\xbb\xbf)?(\"\"\"(?:[^\"]|\"(?!\"\"))*\"\"\"\r?\n\r?\n)(?:\r?\n)+(?=import |from )", data
-    )
-    data = data[: match.end(1)] + data[match.end() :] if match else data
-    return re.sub(rb"((?:^|\n)(?:import|from) [^\n]*\n\r?\n)(?:\r?\n)+(?=import |from )", rb"\1", data)
+def _without_gaps(text: bytes, edits: Iterable[Edit]) -> list[Edit]:
+    """Return removals of lines that also take one of the blank lines that would meet where a section was."""
+    closed: list[Edit] = []
+    for edit in sorted(edits):
+        start, end = edit.start, edit.end
+        if closed and not edit.text and closed[-1].end == start:
+            start = closed.pop().start
+        blank = re.compile(rb"(?:[ \t]*\r?\n)+" if start == 0 else rb"[ \t]*\r?\n").match(text, end)
+        is_gap = start == 0 or re.search(rb"\n\r?\n\Z", text[:start]) is not None
+        closed.append(Edit(start, blank.end() if blank and is_gap and not edit.text else end, edit.text))
+    return closed
 
 
 # -- references ------------------------------------------------------------------------------------------------------

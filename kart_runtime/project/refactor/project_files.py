@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from kart_runtime.edits.draft import Draft
@@ -14,7 +14,7 @@ from kart_runtime.project.problems import raise_all
 from kart_runtime.project.project import Project, is_leftover
 from kart_runtime.project.refactor.notebooks import code_lines
 from kart_runtime.project.refactor.python_file import PythonFile
-from kart_runtime.project.refactor.yaml_file import YamlFile
+from kart_runtime.project.refactor.yaml_file import YamlFile, appended
 
 _DOCUMENTS = frozenset({".md", ".rst", ".txt", ".toml", ".cfg", ".ini", ".sh", ".py", ".yaml", ".yml", ".ipynb"})
 _NAMED = frozenset({"Makefile", "Dockerfile", "crontab"})
@@ -99,6 +99,22 @@ class ProjectFiles:
         """Return a file of the configuration; raise `CannotEdit` if it cannot be parsed."""
         prefix = path.relative_to(self.project.conf).with_suffix("").parts[1:]
         return YamlFile.parse(self.draft.read(path) or b"", prefix)
+
+    def add_keys(self, path: Path, blocks: Mapping[str, str]) -> None:
+        """Add the blocks of task classes that a YAML file lacks, below the others; create the file if there is none.
+
+        Raises
+        ------
+        CannotEdit
+            The file is not valid YAML, or has a form that lines cannot be added to.
+        """
+        known = self.yaml(path).keys()
+        missing = {name: block for name, block in blocks.items() if name not in known}
+        self.yaml(path).blocks()  # of a map in braces there are none
+        text = appended((self.draft.read(path) or b"").decode(), "".join(missing.values()))
+        if not {*missing} <= {*YamlFile.parse(text.encode(), ()).keys()}:
+            raise CannotEdit("has a form that no key can be added to. Write its tasks as a map")
+        self.draft.write(path, text.encode())
 
     def layers(self) -> list[Path]:
         """Return the folders of the layers of the configuration."""

@@ -7,6 +7,8 @@ import pytest
 from kart_runtime.errors import ConfigError
 from kart_runtime.project import Project, check_layout
 
+TEST = "def test_it(): pass\n"
+
 
 def problems(small_project, files):
     small_project(files)
@@ -23,7 +25,8 @@ def test_a_mirrored_project_has_no_problems(small_project):
     [
         (
             {"conf/base/tasks/numbers.yaml": None},
-            "conf/base/tasks/numbers.yaml: missing: src/PKG/tasks/numbers.py defines tasks. Create the file",
+            "conf/base/tasks/numbers.yaml: missing: src/PKG/tasks/numbers.py defines tasks. Create the file with "
+            "`Numbers: {}` and `Total: {}`, or run `kart check --fix`.",
         ),
         (
             {"tests/tasks/test_numbers.py": None},
@@ -53,11 +56,12 @@ def test_a_class_name_is_used_once(small_project):
     second = "import luigi\nclass Numbers(luigi.Task): pass\nclass Other(luigi.Task): pass\n"
     files = {
         "src/PKG/tasks/other.py": second,
-        "conf/base/tasks/other.yaml": "# none\n",
-        "tests/tasks/test_other.py": "",
+        "conf/base/tasks/other.yaml": "Numbers: {}\nOther: {}\n",
+        "tests/tasks/test_other.py": TEST,
     }
     assert problems(small_project, files) == [
-        "src/PKG/tasks/other.py: class Numbers has the name of a task in src/PKG/tasks/numbers.py. Rename one of them."
+        "src/PKG/tasks/other.py: class Numbers has the name of a task in src/PKG/tasks/numbers.py. Rename one of them: "
+        "`kart rename-task tasks.other.Numbers NEW`."
     ]
     files["src/PKG/tasks/other.py"] = second.replace("pass", "task_namespace = 'other'", 1)
     assert problems(small_project, files) == []
@@ -65,7 +69,9 @@ def test_a_class_name_is_used_once(small_project):
 
 def test_a_module_without_tasks_needs_a_test_only(small_project):
     found = problems(small_project, {"src/PKG/tasks/shared.py": "X = 1\n", "src/PKG/tasks/__init__.py": ""})
-    assert found == ["tests/tasks/test_shared.py: missing: the test of src/PKG/tasks/shared.py. Create it."]
+    assert found == [
+        "tests/tasks/test_shared.py: missing: the test of src/PKG/tasks/shared.py. Create it, or run `kart check --fix`."
+    ]
 
 
 def test_other_tests_and_environments_are_free(small_project):

@@ -53,18 +53,23 @@ def test_check_of_a_module_that_cannot_be_imported_names_it_once(small_project, 
     small_project({"src/PKG/tasks/broken.py": "import nowhere_at_all\n"})
     typed = kart("check")
     assert typed.code == 3
-    assert typed.out.count("broken cannot be imported") == 1
+    assert typed.out.count("broken cannot be imported: ") == 1
+    assert typed.lines[-3:] == [
+        "layout: not checked: tasks.broken cannot be imported",
+        "plan: not checked: the configuration has problems",
+        "1 problem",
+    ]
 
 
 def test_an_unset_variable_is_reported_and_stops_only_what_needs_it(small_project, kart, monkeypatch):
     monkeypatch.delenv("SMALL_TOKEN", raising=False)
     numbers = "conf/base/tasks/numbers.yaml"
-    small_project({numbers: "Total:\n  token: ${oc.env:SMALL_TOKEN}\n"})
+    small_project({numbers: "Total:\n  token: ${oc.env:SMALL_TOKEN}\nNumbers: {}\n"})
     error = f"error: {numbers}:2: tasks.numbers.Total.token: environment variable SMALL_TOKEN is not set."
     checked = kart("check")
     assert checked.code == 3
     assert checked.lines[0].startswith(error)
-    assert checked.lines[1:] == ["layout: ok", "plan: ok", "1 problem"]
+    assert checked.lines[1:] == ["layout: ok", "plan: not checked: see the problems above", "1 problem"]
     assert kart("run", "Numbers").code == 0
     assert kart("list").code == kart("plan", "Numbers").code == 0
     shown = kart("config")

@@ -15,6 +15,9 @@ def test_new_task_says_what_it_wrote_and_the_project_still_fits(small_project, k
         "wrote src/PKG/tasks/features/encode.py",
         "wrote conf/base/tasks/features/encode.yaml",
         "wrote tests/tasks/features/test_encode.py",
+        "Next: write run() in src/PKG/tasks/features/encode.py, then its test in tests/tasks/features/test_encode.py.",
+        "Run it: kart run EncodeColumns   (with make: make run ARGS=EncodeColumns)",
+        "Another one: kart new-task MODULE.ClassName   (with make: make new-task TASK=MODULE.ClassName)",
     ]
     assert kart("check").code == 0
     assert kart("run", "EncodeColumns").code == 0
@@ -31,4 +34,4 @@ def test_new_task_twice_is_refused(small_project, kart):
     kart("new-task", "features.encode.EncodeColumns")
     typed = kart("new-task", "features.encode.EncodeColumns")
     assert typed.code == 2
-    assert "already exists; nothing was written" in typed.err
+    assert "defines EncodeColumns already; nothing was written" in typed.err

@@ -218,13 +218,16 @@ def test_only_one_class_of_several_moves(small_project):
     )
     package = package_of(root)
     rename("First", "parts.one.First")
-    after = {name.replace(package, "PKG"): text.decode().replace(package, "PKG") for name, text in contents(root).items()}
+    after = {
+        name.replace(package, "PKG"): text.decode().replace(package, "PKG") for name, text in contents(root).items()
+    }
     assert after["src/PKG/tasks/parts/one.py"] == (
         '"""First."""\n\nimport luigi\nfrom kart_runtime import TaskOnKart\n\nfrom PKG.tasks.several import SIZE\n\n\n'
         + SEVERAL[SEVERAL.index("# The first") : SEVERAL.index("\n\nclass Second")]
     )
     assert after["src/PKG/tasks/several.py"] == (
-        '"""Several."""\n\nfrom kart_runtime import TaskOnKart\n\nSIZE = 3\n\n\n' + SEVERAL[SEVERAL.index("class Second") :]
+        '"""Several."""\n\nfrom kart_runtime import TaskOnKart\n\nSIZE = 3\n\n\n'
+        + SEVERAL[SEVERAL.index("class Second") :]
     )
     assert after["conf/base/tasks/parts/one.yaml"] == "First:\n  size: 4\n"
     assert after["conf/base/tasks/several.yaml"] == "# of the second\nSecond: {}\n"
@@ -289,7 +292,11 @@ def test_refusals_change_nothing(small_project, old, new, message):
         ("notebooks/x.ipynb", "TrainModel", "notebooks/x.ipynb: is not a notebook"),
         ("conf/prod/run.yaml", "task: [TrainModel\n", "conf/prod/run.yaml: is not valid YAML: line 2"),
         ("tests/test_x.py", b"# TrainModel \xe9\n", "tests/test_x.py: cannot be read as Python text"),
-        ("conf/base/tasks/model.yaml", "train:\n  TrainModel: {}\n", "conf/base/tasks/model.yaml: line 1: sets tasks.model"),
+        (
+            "conf/base/tasks/model.yaml",
+            "train:\n  TrainModel: {}\n",
+            "conf/base/tasks/model.yaml: line 1: sets tasks.model",
+        ),
     ],
 )
 def test_a_file_that_cannot_be_changed_is_named(small_project, file, text, message):
