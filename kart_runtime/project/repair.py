@@ -173,7 +173,7 @@ def _complete(project: Project, problem: Problem, tasks: Mapping[str, type[luigi
     try:
         if problem.kind in (Kind.NO_CONF, Kind.NO_KEY):
             files.add_keys(path, {name: conf_block(cls) for name, cls in classes.items()})
-        elif problem.kind in (Kind.NO_TEST, Kind.EMPTY_TEST) and classes:
+        elif problem.kind in (Kind.NO_TEST, Kind.EMPTY_TEST):
             _add_tests(project, files, path, problem.module, classes)
         else:
             return
@@ -181,7 +181,7 @@ def _complete(project: Project, problem: Problem, tasks: Mapping[str, type[luigi
         return  # the problem stays, and the check names it
     is_new = not path.exists()
     draft.commit()
-    yield f"{'wrote' if is_new else 'added'} {problem.path}{'' if is_new else ': ' + ', '.join(classes)}"
+    yield f"wrote {problem.path}" if is_new else f"added {problem.path}: {', '.join(classes) or problem.module}"
 
 
 def conf_block(cls: type[luigi.Task]) -> str:
@@ -222,7 +222,13 @@ def _add_tests(
     project: Project, files: ProjectFiles, path: Path, module: str, classes: Mapping[str, type[luigi.Task]]
 ) -> None:
     """Add a test of each class: it has an id, or, if it cannot be made without arguments, a test that is skipped."""
-    title = f'"""Tests of {", ".join(classes)}."""\n'
+    short = module.rpartition(".")[2]
+    title = f'"""Tests of {", ".join(classes) or short}."""\n'
+    if not classes:
+        text = (
+            f'@pytest.mark.skip(reason="write it: {short} has no test")\ndef test_{short}() -> None:\n    assert True\n'
+        )
+        add_definition(files, path, text, [("pytest", "")], title=title)
     for name, cls in classes.items():
         family = cls.get_task_family()
         missing = [key for key, param in parameters(cls).items() if not param.has_task_value(family, key)]

@@ -53,7 +53,7 @@ def remove_task(project: Project, name: str) -> Refactoring:
     others = package.tasks[module] & set(package.modules[module].classes) - {cls}
     removal = _Removal(files, module, cls, mirrored, others)
     removal.remove()
-    words = [cls, *(() if others else module_words(project, module, ""))]
+    words = [cls, *(() if others else module_words(project, module))]
     return Refactoring(files.draft, full, "", files.mentions(words), removal.notes)
 
 

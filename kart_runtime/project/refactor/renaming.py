@@ -93,15 +93,15 @@ def rename_task(project: Project, old: str, new: str) -> Refactoring:
             move_module(files, module, new_module, [new_cls])
         else:
             extract(files, module, new_cls, new_module, package.tasks[module])
-    words = [cls] * (new_cls != cls) + module_words(project, module, new_module)
+    words = [cls] if new_cls != cls else []
+    if files.draft.read(mirror(project, module).module) is None:
+        words += module_words(project, module)
     mentions = files.mentions(words) if words else []
     return Refactoring(files.draft, full, target, mentions)
 
 
-def module_words(project: Project, module: str, new_module: str) -> list[str]:
+def module_words(project: Project, module: str) -> list[str]:
     """Return the forms in which texts name a module that moves or goes."""
-    if module == new_module:
-        return []
     folders, _, name = module.replace(".", "/").rpartition("/")
     return [f"{project.package}.{module}", module, f"{folders}/{name}", f"{folders}/test_{name}"]
 

@@ -60,10 +60,12 @@ def package_of(root: Path) -> str:
     [
         ("from PKG.tasks.model.train import TrainModel\nTrainModel()\n",
          "from PKG.tasks.model.fit import FitModel\nFitModel()\n"),
-        ("from PKG.tasks.model.train import TrainModel as T\nT()\n", "from PKG.tasks.model.fit import FitModel as T\nT()\n"),
+        ("from PKG.tasks.model.train import TrainModel as T\nT()\n",
+         "from PKG.tasks.model.fit import FitModel as T\nT()\n"),
         ("from PKG.tasks.model import train\ntrain.TrainModel()\n",
          "from PKG.tasks.model import fit\nfit.FitModel()\n"),
-        ("from PKG.tasks.model import train as t\nt.TrainModel()\n", "from PKG.tasks.model import fit as t\nt.FitModel()\n"),
+        ("from PKG.tasks.model import train as t\nt.TrainModel()\n",
+         "from PKG.tasks.model import fit as t\nt.FitModel()\n"),
         ("import PKG.tasks.model.train\nPKG.tasks.model.train.TrainModel()\n",
          "import PKG.tasks.model.fit\nPKG.tasks.model.fit.FitModel()\n"),
         ("import PKG.tasks.model.train as t\nt.TrainModel()\n", "import PKG.tasks.model.fit as t\nt.FitModel()\n"),
@@ -130,14 +132,14 @@ def test_exports_of_packages_follow(small_project):
             **FILES,
             "src/PKG/tasks/model/__init__.py": "from .train import TrainModel\n\n__all__ = ['TrainModel']\n",
             "src/PKG/tasks/__init__.py": "from PKG.tasks.model import TrainModel as TrainModel\n",
-            "src/PKG/lib/x.py": "from PKG.tasks.model import TrainModel\nfrom PKG import tasks\nTrainModel, tasks.model\n",
+            "src/PKG/lib/x.py": "from PKG.tasks.model import TrainModel\nfrom PKG import tasks\nTrainModel, tasks.x\n",
         }
     )
     package = package_of(root)
     rename("TrainModel", "FitModel")
     after = contents(root)
     assert after[f"src/{package}/tasks/model/__init__.py"] == b"from .train import FitModel\n\n__all__ = ['FitModel']\n"
-    assert after[f"src/{package}/lib/x.py"].endswith(b"import tasks\nFitModel, tasks.model\n")
+    assert after[f"src/{package}/lib/x.py"].endswith(b"import tasks\nFitModel, tasks.x\n")
     rename("FitModel", "model.fit.FitModel")
     assert contents(root)[f"src/{package}/tasks/model/__init__.py"].startswith(b"from .fit import FitModel\n")
 
