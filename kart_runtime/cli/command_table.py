@@ -86,9 +86,40 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
 def _add_new_task(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "name",
+        nargs="?",
         metavar="MODULE.ClassName",
         help="module below the tasks folder, and class: features.encode.EncodeColumns",
     )
+    parser.add_argument(
+        "--needs", action="append", default=[], metavar="TASK", help="task that it depends on; may be repeated"
+    )
+    # The formats are those of `project.result_types`, which is not imported for a help text.
+    parser.add_argument(
+        "--output", metavar="FORMAT", help="parquet, json, csv, pkl or png (default: what suits the type, else pkl)"
+    )
+    parser.add_argument(
+        "--type", metavar="TYPE", help="type of the result, e.g., pd.DataFrame (default: what suits the format)"
+    )
+
+
+def _add_check(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--fix", action="store_true", help="create, complete and move files, so that tasks, YAML and tests match"
+    )
+
+
+_DRY_RUN = "show the changes as a diff, and make none"
+
+
+def _add_rename_task(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("old", metavar="OLD", help="task to rename (class name or dotted suffix of its path)")
+    parser.add_argument("new", metavar="NEW", help="ClassName, to stay in its module, or MODULE.ClassName")
+    parser.add_argument("--dry-run", action="store_true", help=_DRY_RUN)
+
+
+def _add_remove_task(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="TASK", help="task to remove (class name or dotted suffix of its path)")
+    parser.add_argument("--dry-run", action="store_true", help=_DRY_RUN)
 
 
 def _add_clean(parser: argparse.ArgumentParser) -> None:
@@ -248,25 +279,58 @@ examples:
         "check configuration, layout and plan",
         "Check the configuration of every environment (with --env, of that one), that task\n"
         "modules, configuration and tests mirror each other, and that run.task can be\n"
-        "planned. Nothing runs.",
+        "planned. Nothing runs. With --fix, first create what is missing, and move what\n"
+        "clearly belongs elsewhere; nothing that you wrote is overwritten or deleted.",
         """\
 examples:
   kart check
+  kart check --fix
   kart check --env prod
 """,
-        lambda _parser: None,
+        _add_check,
         "check",
     ),
     Command(
         "new-task",
         "scaffold a task with its configuration and test",
-        "Write a task module, its YAML file and a test that passes. If one of them exists,\nnothing is written.",
+        "Write a task class, its YAML and a test that passes. A module that exists gets a\n"
+        "further class; a class that exists is left alone.",
         """\
 examples:
   kart new-task features.encode.EncodeColumns
+  kart new-task features.encode.EncodeColumns --needs SplitData --output parquet
+  kart new-task model.count.CountRows --needs LoadData --type "dict[str, int]"
 """,
         _add_new_task,
         "new_task",
+    ),
+    Command(
+        "rename-task",
+        "rename or move a task, and follow it everywhere",
+        "Give a task another class name, another module, or both. Its module, YAML and\n"
+        "test move, and imports, notebooks and references in YAML follow. All files\n"
+        "change, or none.",
+        """\
+examples:
+  kart rename-task TrainModel FitModel               another class name
+  kart rename-task TrainModel model.fit.TrainModel   another module
+  kart rename-task TrainModel model.fit.FitModel --dry-run
+""",
+        _add_rename_task,
+        "rename_task",
+    ),
+    Command(
+        "remove-task",
+        "remove a task with its configuration and test",
+        "Remove a task with its YAML and test. If anything uses the task, nothing is\n"
+        "removed, and each place is named. Stored outputs stay.",
+        """\
+examples:
+  kart remove-task EncodeColumns
+  kart remove-task EncodeColumns --dry-run
+""",
+        _add_remove_task,
+        "remove_task",
     ),
     Command(
         "clean",

@@ -8,12 +8,14 @@ from collections.abc import Collection, Mapping
 from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.formatting import columns, counted
 from kart_runtime.project import Session
+from kart_runtime.task.base import TaskOnKart
 from kart_runtime.task.parameters import declaration
 
 
 def workspaces(session: Session) -> list[str]:
-    """Return every workspace that a task of the active project writes to."""
-    directories = (declaration(task).defaults().values.get("workspace_directory") for task in session.tasks.values())
+    """Return every workspace that a task of the active project writes to; that of the configuration without tasks."""
+    tasks = session.tasks.values() or [TaskOnKart]
+    directories = (declaration(task).defaults().values.get("workspace_directory") for task in tasks)
     return list(dict.fromkeys(directory for directory in directories if isinstance(directory, str)))
 
 

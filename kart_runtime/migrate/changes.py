@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from kart_runtime.errors import KartError
+from kart_runtime.edits.files import diff_lines, replace
+from kart_runtime.edits.python_source import CannotEdit
 
-
-class CannotMigrate(KartError, ValueError):
-    """A file that cannot be migrated and stays as it is."""
+CannotMigrate = CannotEdit
+"""A file that cannot be migrated and stays as it is."""
 
 
 @dataclass(frozen=True)
@@ -56,15 +53,8 @@ class Change:
 
 def diff(change: Change) -> Iterator[str]:
     """Yield the lines of a unified diff, without line endings."""
-    old = "/dev/null" if change.before is None else str(change.path)
-    before, after = (_lines(data, change.encoding) for data in (change.before or b"", change.after))
-    yield from difflib.unified_diff(before, after, old, str(change.path), lineterm="")
-
-
-def _lines(data: bytes, encoding: str) -> list[str]:
-    # Not splitlines(): it also splits at form feeds and unicode separators.
-    lines = data.decode(encoding).split("\n")
-    return [line.removesuffix("\r") for line in (lines if lines[-1] else lines[:-1])]
+    name = str(change.path)
+    yield from diff_lines(name, name, change.before, change.after, change.encoding)
 
 
 def write(change: Change) -> None:
@@ -80,7 +70,7 @@ def write(change: Change) -> None:
         raise PermissionError(f"{change.path} is not writable")
     if path.read_bytes() != change.before:
         raise CannotMigrate("has changed meanwhile. Run the command again.")
-    _replace(path, change.after)
+    replace(path, change.after)
 
 
 def _create(path: Path, data: bytes) -> None:
@@ -91,15 +81,3 @@ def _create(path: Path, data: bytes) -> None:
         except BaseException:
             path.unlink()
             raise
-
-
-def _replace(path: Path, data: bytes) -> None:
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-        shutil.copymode(path, name)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kart_runtime.edits.files import files_below
 from kart_runtime.errors import ConfigError
 from kart_runtime.migrate.changes import CannotMigrate, Change, Problem
 from kart_runtime.migrate.facade import missing_name
 from kart_runtime.migrate.ini import convert
 from kart_runtime.migrate.source import migrate_source
 
-_SKIPPED = frozenset({"venv", "node_modules", "build", "__pycache__", "site-packages"})
 _OF_TOOLS = frozenset({"setup.cfg", "tox.ini", "mypy.ini", ".mypy.ini", "pytest.ini", "alembic.ini"})
 
 _PLUGIN = re.compile(r"\bgokart\.mypy\b")
@@ -89,23 +88,11 @@ def _files(tops: Iterable[Path]) -> Iterator[Path]:
     """Yield each file once, also where the paths overlap."""
     seen = set()
     for top in tops:
-        for path in _below(top) if top.is_dir() else [top]:
+        for path in files_below(top) if top.is_dir() else [top]:
             real = path.resolve()
             if real not in seen:
                 seen.add(real)
                 yield path
-
-
-def _below(top: Path) -> Iterator[Path]:
-    for folder, folders, files in os.walk(top):
-        here = Path(folder)
-        folders[:] = sorted(name for name in folders if not _is_skipped(here / name))
-        # A link may lead out of the folder; the file behind one that does not is listed itself.
-        yield from (path for name in sorted(files) if not (path := here / name).is_symlink() and path.is_file())
-
-
-def _is_skipped(folder: Path) -> bool:
-    return folder.name in _SKIPPED or folder.name.startswith(".") or (folder / "pyvenv.cfg").exists()
 
 
 def _scan_file(path: Path, data: bytes, result: Scan, config: bool) -> None:

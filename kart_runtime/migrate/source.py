@@ -20,17 +20,13 @@ too, and is named.
 from __future__ import annotations
 
 import ast
-import io
 import re
-import tokenize
-import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import accumulate
 from operator import itemgetter
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
-from kart_runtime.migrate.changes import CannotMigrate
+from kart_runtime.edits.python_source import Edit, PythonSource, Span
 
 OLD = "gokart"
 NEW = "kart_runtime.gokart"
@@ -38,14 +34,6 @@ NEW = "kart_runtime.gokart"
 _BINDING = f"{NEW} as {OLD}"
 # A linter sees no use of the second import; removing it would unload the module.
 _KEEP = "  # noqa: F401"
-
-
-class Edit(NamedTuple):
-    """Text in place of the bytes from `start` to `end` of the UTF-8 source."""
-
-    start: int
-    end: int
-    text: str
 
 
 @dataclass(frozen=True)
@@ -93,66 +81,19 @@ def migrate_source(data: bytes, missing_name: MissingName = lambda _: "") -> Mig
 
     Raises
     ------
-    CannotMigrate
+    CannotEdit
         The bytes are no text, or the text is not Python.
     """
-    encoding, text = _decoded(data)
-    source = text.encode()
-    tree, span = _parsed(text, source)
+    parsed = PythonSource.parse(data)
+    source, tree, span = parsed.text, parsed.tree, parsed.span
     imports = list(_import_edits(tree, span, source, missing_name))
     strings = list(_string_edits(tree, span, source, missing_name))
     missing = tuple(dict.fromkeys(sorted(_missing(tree, missing_name))))
     named = {line for line, _ in missing}
     strings_left = _left(tree, span, source, frozenset(edit.start for edit in strings))
     left = tuple((line, text) for line, text in strings_left if line not in named)
-    after = _applied(source, [*imports, *strings]).decode().encode(encoding)
-    return Migrated(after, encoding, len(imports), len(strings), left, missing)
-
-
-def _decoded(data: bytes) -> tuple[str, str]:
-    """Return the encoding and the text; with a byte order mark the encoding is ``utf-8-sig``, which restores it."""
-    try:
-        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
-        text = data.decode(encoding)
-        is_lossless = text.encode(encoding) == data
-    except (SyntaxError, LookupError, ValueError) as error:
-        raise CannotMigrate(f"cannot be read as Python text: {error}") from error
-    if not is_lossless:
-        raise CannotMigrate(f"its encoding {encoding} would not give the same bytes again. Store it as UTF-8 first.")
-    if re.search(r"\r(?!\n)", text):
-        raise CannotMigrate("has line endings other than \\n and \\r\\n, which cannot be kept. Change them first.")
-    return encoding, text
-
-
-Span: TypeAlias = "Callable[[ast.AST], tuple[int, int]]"
-"""Function that returns the first and the last byte of a node in the source."""
-
-
-def _parsed(text: str, source: bytes) -> tuple[ast.Module, Span]:
-    try:
-        with warnings.catch_warnings(action="ignore"):  # of escapes in the strings of the file
-            tree = ast.parse(text)
-    except (SyntaxError, ValueError) as error:
-        line = getattr(error, "lineno", None)
-        raise CannotMigrate(f"is not Python that this version can read: line {line or 1} or near it") from error
-    except (RecursionError, MemoryError) as error:
-        raise CannotMigrate("is nested too deeply to be read") from error
-    starts = [0, *accumulate(len(line) + 1 for line in source.split(b"\n"))]
-
-    def span(node: ast.AST) -> tuple[int, int]:
-        place: Any = node
-        return starts[place.lineno - 1] + place.col_offset, starts[place.end_lineno - 1] + place.end_col_offset
-
-    return tree, span
-
-
-def _applied(source: bytes, edits: Iterable[Edit]) -> bytes:
-    """Return the source with all edits made; they do not overlap."""
-    parts, done = [], 0
-    for edit in sorted(edits):
-        parts += [source[done : edit.start], edit.text.encode()]
-        done = edit.end
-    return b"".join([*parts, source[done:]])
+    after = parsed.edited([*imports, *strings])
+    return Migrated(after, parsed.encoding, len(imports), len(strings), left, missing)
 
 
 # -- imports ---------------------------------------------------------------------------------------------------------

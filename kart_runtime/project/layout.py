@@ -5,18 +5,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import ast
+import enum
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import luigi
 
-from kart_runtime.project.project import Project, is_leftover
+from kart_runtime.errors import ConfigError
+from kart_runtime.project.conf.tree import Branch
+from kart_runtime.project.conf.yaml_documents import read_document
+from kart_runtime.project.mirror import Mirror, is_module_name, mirror, module_name
+from kart_runtime.project.problems import raise_all
+from kart_runtime.project.project import Project, distinct_causes, is_leftover
+from kart_runtime.project.task_classes import PackageModule, PackageSource, parse_file, read_package
+
+
+class Kind(enum.Enum):
+    """Kind of a problem, by which `kart check --fix` finds what to do."""
+
+    NO_CONF = "no configuration"
+    NO_KEY = "no key"
+    NO_TEST = "no test"
+    EMPTY_TEST = "empty test"
+    NO_MODULE = "no module"
+    NAME = "module name"
+    OUTSIDE = "task outside tasks"
+    UNTESTED = "untested function"
+    OTHER = "other"
 
 
 @dataclass(frozen=True)
 class Problem:
-    """File that is missing, or that has no task module.
+    """File that is missing, incomplete or in the wrong place.
 
     Attributes
     ----------
@@ -24,32 +46,22 @@ class Problem:
         The file, relative to the root of the project.
     message
         What is wrong, and what to do.
+    kind
+        What kind of problem it is.
+    module
+        The module below the package that it is about, such as `tasks.model.train`.
+    names
+        The task classes that it is about.
     """
 
     path: str
     message: str
+    kind: Kind = Kind.OTHER
+    module: str = ""
+    names: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}"
-
-
-@dataclass(frozen=True)
-class Mirror:
-    """The three files of a task module, whether they exist or not."""
-
-    module: Path
-    conf: Path
-    test: Path
-
-
-def mirror(project: Project, module: str) -> Mirror:
-    """Return the three files of a task module, such as `tasks.features.encode`."""
-    *folders, name = module.split(".")
-    return Mirror(
-        project.package_folder.joinpath(*folders, f"{name}.py"),
-        project.conf.joinpath("base", *folders, f"{name}.yaml"),
-        project.tests.joinpath(*folders, f"test_{name}.py"),
-    )
 
 
 def check_layout(project: Project) -> list[Problem]:
@@ -65,38 +77,139 @@ def check_layout(project: Project) -> list[Problem]:
     Returns
     -------
     list of Problem
-        The problems, sorted by path; empty if there are none.
+        The problems, sorted by path; empty if there are none. `layout_warnings` has what is no error.
 
     Raises
     ------
     ConfigError
         A task module cannot be imported.
     """
-    tasks = project.load_tasks()
-    with_tasks = {name.rpartition(".")[0] for name in tasks}
-    modules = project.task_modules()
-    problems = [*_missing(project, modules, with_tasks), *_orphans(project, modules)]
-    problems += _same_names(project, modules, tasks)
+    tasks, failed = project.import_tasks()
+    raise_all(distinct_causes(list(failed.values())))
+    return layout_problems(project, tasks, failed)
+
+
+def layout_problems(
+    project: Project, tasks: Mapping[str, type[luigi.Task]], failed: Mapping[str, ConfigError]
+) -> list[Problem]:
+    """Return the problems of a project whose task modules have been imported, except of those that failed."""
+    by_module: dict[str, list[str]] = {}
+    for name in tasks:
+        by_module.setdefault(name.rpartition(".")[0], []).append(name.rpartition(".")[2])
+    modules = {name: path for name, path in project.task_modules().items() if name not in failed}
+    package = read_package(project)
+    problems = [
+        *_missing(project, modules, by_module),
+        *_orphans(project, {*modules, *failed}),
+        *_same_names(project, modules, tasks),
+        *_names(project, modules, by_module),
+        *_outside(project, package),
+    ]
     return sorted(problems, key=lambda problem: problem.path)
 
 
-def _missing(project: Project, modules: dict[str, Path], with_tasks: set[str]) -> Iterator[Problem]:
+def layout_warnings(project: Project) -> list[Problem]:
+    """Return the modules of `lib` that have functions or classes, and no test."""
+    warnings = []
+    for module in read_package(project).modules.values():
+        if (
+            module.name.partition(".")[0] != "lib"
+            or _is_hidden(module.path)
+            or not (module.functions or module.classes)
+        ):
+            continue
+        test = mirror(project, module.name).test
+        if not test.is_file():
+            message = f"missing: no test of {project.relative(module.path)}. Write one."
+            warnings.append(Problem(project.relative(test), message, Kind.UNTESTED, module.name))
+    return warnings
+
+
+def _is_hidden(path: Path) -> bool:
+    return path.name.startswith("_")
+
+
+# -- files of a module -----------------------------------------------------------------------------------------------
+
+
+def _missing(project: Project, modules: Mapping[str, Path], tasks: Mapping[str, list[str]]) -> Iterator[Problem]:
     for module, path in modules.items():
-        name = project.relative(path)
+        name, classes = project.relative(path), tuple(tasks.get(module, ()))
         if path.name == "__init__.py":
-            if module in with_tasks:
+            if classes:
                 yield Problem(name, "define task classes in a module of their own, not in __init__.py")
             continue
         files = mirror(project, module)
-        if module in with_tasks and not files.conf.is_file():
-            yield Problem(
-                project.relative(files.conf), f"missing: {name} defines tasks. Create the file, if only with a comment."
-            )
-        if not files.test.is_file():
-            yield Problem(project.relative(files.test), f"missing: the test of {name}. Create it.")
+        if classes:
+            yield from _check_conf(project, module, files, classes)
+        yield from _check_test(project, module, files, classes)
 
 
-def _same_names(project: Project, modules: dict[str, Path], tasks: dict[str, type[luigi.Task]]) -> Iterator[Problem]:
+def _check_conf(project: Project, module: str, files: Mirror, classes: tuple[str, ...]) -> Iterator[Problem]:
+    path, source = project.relative(files.conf), project.relative(files.module)
+    if not files.conf.is_file():
+        keys = " and ".join(f"`{name}: {{}}`" for name in classes)
+        message = f"missing: {source} defines tasks. Create the file with {keys}, or run `kart check --fix`."
+        yield Problem(path, message, Kind.NO_CONF, module, classes)
+        return
+    keys_of_file = conf_keys(files.conf)
+    if keys_of_file is None:
+        return  # its errors are those of the configuration
+    if without := tuple(name for name in classes if name not in keys_of_file):
+        state = "has no key for" if keys_of_file else "is empty: it has no key for"
+        example = " and ".join(f"`{name}: {{}}`" for name in without)
+        message = f"{state} {', '.join(without)} of {source}. Add {example}, or run `kart check --fix`."
+        yield Problem(path, message, Kind.NO_KEY, module, without)
+
+
+def conf_keys(path: Path) -> list[str] | None:
+    """Return the top-level keys of a YAML file; None if it cannot be read."""
+    errors: list[ConfigError] = []
+    try:
+        tree = read_document(path.read_text(encoding="utf-8-sig"), name=str(path), prefix=(), errors=errors)
+    except (OSError, UnicodeDecodeError):
+        return None
+    return None if errors and not tree.children else list(tree.children) if isinstance(tree, Branch) else None
+
+
+def _check_test(project: Project, module: str, files: Mirror, classes: tuple[str, ...]) -> Iterator[Problem]:
+    path, source = project.relative(files.test), project.relative(files.module)
+    if not files.test.is_file():
+        message = f"missing: the test of {source}. Create it, or run `kart check --fix`."
+        yield Problem(path, message, Kind.NO_TEST, module, classes)
+        return
+    tree = parse_file(files.test)
+    if tree is None:
+        yield Problem(path, "is not Python that can be read. Correct it.")
+    elif not _has_tests(tree):
+        message = f"has no test function: {source} is not tested. Write `def test_...`, or run `kart check --fix`."
+        yield Problem(path, message, Kind.EMPTY_TEST, module, classes)
+
+
+def _has_tests(tree: ast.Module) -> bool:
+    """Return whether a module defines or imports something that pytest collects."""
+    return any(_is_test(name) for node in ast.walk(tree) for name in _defined(node))
+
+
+def _defined(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        yield node.name
+    elif isinstance(node, ast.ImportFrom):
+        yield from ("test_" if alias.name == "*" else alias.asname or alias.name for alias in node.names)
+    elif isinstance(node, ast.Assign):
+        yield from (target.id for target in node.targets if isinstance(target, ast.Name))
+
+
+def _is_test(name: str) -> bool:
+    return name.startswith(("test", "Test"))
+
+
+# -- names and places ------------------------------------------------------------------------------------------------
+
+
+def _same_names(
+    project: Project, modules: Mapping[str, Path], tasks: Mapping[str, type[luigi.Task]]
+) -> Iterator[Problem]:
     """Yield the classes whose name an earlier module has: equal parameters would give them equal unique ids."""
     first: dict[str, str] = {}
     for name, cls in tasks.items():
@@ -104,8 +217,50 @@ def _same_names(project: Project, modules: dict[str, Path], tasks: dict[str, typ
         if first.setdefault(cls.get_task_family(), path) != path:
             yield Problem(
                 path,
-                f"class {cls.__name__} has the name of a task in {first[cls.get_task_family()]}. Rename one of them.",
+                f"class {cls.__name__} has the name of a task in {first[cls.get_task_family()]}. Rename one of them: "
+                f"`kart rename-task {name} NEW`.",
             )
+
+
+def _names(project: Project, modules: Mapping[str, Path], tasks: Mapping[str, list[str]]) -> Iterator[Problem]:
+    """Yield the task modules whose path has a private, upper-case or otherwise invalid name."""
+    for module in tasks:
+        parts = module.split(".")[1:]
+        if modules[module].name == "__init__.py" or all(map(is_module_name, parts)):
+            continue
+        cls = tasks[module][0]
+        new = ".".join(part if is_module_name(part) else module_name(part) for part in parts)
+        yield Problem(
+            project.relative(modules[module]),
+            "names of task modules and their folders are lower case and do not start with _. "
+            f"Run `kart rename-task {module}.{cls} {new}.{cls}`.",
+            Kind.NAME,
+            module,
+            (f"tasks.{new}",),
+        )
+
+
+def _outside(project: Project, package: PackageSource) -> Iterator[Problem]:
+    """Yield the modules of the package that define tasks outside `tasks`; base classes may be anywhere."""
+    for name, module in package.modules.items():
+        classes = tuple(cls for cls in module.classes if cls in tasks_outside(package, module))
+        if classes:
+            folder = project.relative(project.tasks_folder)
+            yield Problem(
+                project.relative(module.path),
+                f"defines {', '.join(classes)}; tasks belong in modules of {folder}/, where they are found. "
+                "Move it there, or run `kart check --fix`.",
+                Kind.OUTSIDE,
+                name,
+                classes,
+            )
+
+
+def tasks_outside(package: PackageSource, module: PackageModule) -> Collection[str]:
+    """Return the tasks of a module that is not below `tasks`, without bases of others."""
+    if module.name.partition(".")[0] in ("tasks", "base"):
+        return ()
+    return {cls for cls in package.tasks[module.name] if not cls.startswith("_")} - package.bases
 
 
 def _orphans(project: Project, modules: Iterable[str]) -> Iterator[Problem]:
@@ -114,12 +269,12 @@ def _orphans(project: Project, modules: Iterable[str]) -> Iterator[Problem]:
         for path in _files(project.conf, layer / "tasks", "*.yaml"):
             module = ".".join(path.relative_to(layer).with_suffix("").parts)
             if module not in known:
-                yield Problem(project.relative(path), _no_module(project, module))
+                yield _no_module(project, path, module)
     for path in _files(project.tests, project.tests / "tasks", "test_*.py"):
         parts = path.relative_to(project.tests).with_suffix("").parts
         module = ".".join((*parts[:-1], parts[-1].removeprefix("test_")))
         if module not in known:
-            yield Problem(project.relative(path), _no_module(project, module))
+            yield _no_module(project, path, module)
 
 
 def _files(top: Path, folder: Path, pattern: str) -> list[Path]:
@@ -127,6 +282,7 @@ def _files(top: Path, folder: Path, pattern: str) -> list[Path]:
     return sorted(path for path in folder.rglob(pattern) if not is_leftover(path.relative_to(top)))
 
 
-def _no_module(project: Project, module: str) -> str:
-    path = project.relative(mirror(project, module).module)
-    return f"has no task module: {path} does not exist. Create it, or rename or delete this file."
+def _no_module(project: Project, path: Path, module: str) -> Problem:
+    source = project.relative(mirror(project, module).module)
+    message = f"has no task module: {source} does not exist. Create it, or rename or delete this file."
+    return Problem(project.relative(path), message, Kind.NO_MODULE, module)

@@ -42,6 +42,10 @@ class TaskNames:
             f"unknown task {name}", file=file, key=key, suggestion=self.closest_match(name), **self._all()
         )
 
+    def find(self, name: str) -> str | None:
+        """Return the full name with this suffix; None if there is none, and raise `ConfigError` for several."""
+        return self.resolve(name, file="command line") if name in self._suffixes else None
+
     def split(self, path: tuple[str, ...]) -> tuple[str, tuple[str, ...]] | None:
         """Return the full name of the task that a key starts with, and the rest of the key; None without a task."""
         for length in range(len(path), 0, -1):

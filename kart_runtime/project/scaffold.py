@@ -1,59 +1,35 @@
-"""Scaffold of a new task: its module, its configuration and a test that passes, where the layout rule expects them."""
+"""Scaffold of a new task: its class, its configuration and a test that passes, where the layout rule expects them."""
 
 from __future__ import annotations
 
 import ast
-import keyword
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
-from kart_runtime.errors import ConfigError
-from kart_runtime.project.layout import Mirror, mirror
-from kart_runtime.project.project import Project, is_leftover
-
-_MODULE = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
-_CLASS = re.compile(r"[A-Z][A-Za-z0-9]*", re.ASCII)
-_EXPECTED = "MODULE.ClassName, such as features.encode.EncodeColumns"
-_RESERVED = frozenset({"TaskOnKart", "None", "True", "False"})
-_LONGEST = 80
-
-_TASK = '''\
-"""{title}."""
-
 import luigi
-{imports}
 
-
-class {name}(TaskOnKart[list[int]]):
-    """{title}: the numbers below `size`, until you write what it computes."""
-
-    size: luigi.IntParameter = luigi.IntParameter(default=3)
-
-    def run(self) -> None:
-        self.dump(list(range(self.size)))
-'''
+from kart_runtime.edits.python_source import CannotEdit
+from kart_runtime.errors import ConfigError
+from kart_runtime.project.mirror import Mirror, check_folders, mirror, missing_packages, split_name
+from kart_runtime.project.names import TaskNames, parameters
+from kart_runtime.project.problems import raise_all
+from kart_runtime.project.project import Project
+from kart_runtime.project.refactor.extraction import add_definition
+from kart_runtime.project.refactor.project_files import ProjectFiles
+from kart_runtime.project.result_types import ResultType, result_type
+from kart_runtime.project.task_classes import parse_file
 
 _CONF = """\
 {name}:
   size: 3
 """
 
-_TEST = '''\
-"""Tests of {name}."""
 
-from kart_runtime import build
-
-from {module} import {name}
-
-
-def test_counts_up_to_its_size() -> None:
-    assert build({name}(size=4)) == [0, 1, 2, 3]
-'''
-
-
-def new_task(project: Project, name: str) -> list[Path]:
-    """Write the module, configuration and test of a new task.
+def new_task(
+    project: Project, name: str, *, needs: Sequence[str] = (), output: str | None = None, type_name: str | None = None
+) -> list[Path]:
+    """Write the class, configuration and test of a new task; an existing module gets a further class.
 
     Parameters
     ----------
@@ -61,93 +37,208 @@ def new_task(project: Project, name: str) -> list[Path]:
         The project.
     name
         Module below `tasks` and class, such as `features.encode.EncodeColumns`.
+    needs
+        Tasks that it depends on: class names, or longer dotted suffixes.
+    output
+        Format of its output: parquet, json, csv, pkl or png. None: what suits the type.
+    type_name
+        Type of its result, such as `pd.DataFrame`. None: what suits the format.
 
     Returns
     -------
     list of Path
-        The files, the module first.
+        The files that were written or changed, the module first.
 
     Raises
     ------
     ConfigError
-        The name is invalid, or one of the files exists. Nothing has been written.
+        A name, the format or the type is invalid, the class exists, or a file is in the way. Nothing has been written.
     """
-    module, class_name = _split(project, name)
+    module, class_name = split_name(project, name)
+    kind = result_type(output, type_name)
+    dependencies = _dependencies(project, needs, f"{module}.{class_name}")
     files = mirror(project, module)
-    _check_free(project, files)
-    content = _content(project, files, module, class_name)
-    _write_all(content)
-    return [files.module, files.conf, files.test, *(path for path in content if path.name == "__init__.py")]
+    exists = files.module.is_file() and not files.module.is_symlink()
+    _check_free(project, files, class_name, exists=exists)
+    task = _Task(project, module, class_name, kind, dependencies)
+    written = ProjectFiles(project)
+    draft = written.draft
+    title = f'"""{task.title}."""\n'
+    add_definition(written, files.module, task.source(), task.imports(), title=title)
+    try:
+        written.add_keys(files.conf, {class_name: task.conf()})
+    except CannotEdit as error:
+        raise ConfigError(f"{error}. Nothing was written", file=draft.name(files.conf)) from error
+    test_title = f'"""Tests of {class_name}."""\n'
+    add_definition(written, files.test, task.test(), task.test_imports(), title=test_title)
+    packages = missing_packages(project, files)
+    for path in packages:
+        draft.write(path, b"")
+    draft.commit()
+    return [*files.paths(), *packages]
 
 
-def _split(project: Project, name: str) -> tuple[str, str]:
-    """Return the module below the package, and the class."""
-    short = name.removeprefix(f"{project.package}.").removeprefix("tasks.")
-    *modules, class_name = short.split(".")
-    if len(short) > _LONGEST:
-        raise ConfigError(f"{name!r} is longer than {_LONGEST} characters", expected=_EXPECTED)
-    if not modules:
-        raise ConfigError(f"{name!r} names no module", expected=_EXPECTED)
-    for part in modules:
-        if not _MODULE.fullmatch(part) or keyword.iskeyword(part) or part.startswith("test_"):
-            raise ConfigError(f"{part!r} in {name!r} is not a valid name of a module", expected=_EXPECTED)
-    if not _CLASS.fullmatch(class_name) or class_name in _RESERVED:
-        raise ConfigError(f"{class_name!r} in {name!r} is not a valid name of a task class", expected=_EXPECTED)
-    return ".".join(("tasks", *modules)), class_name
-
-
-def _check_free(project: Project, files: Mirror) -> None:
-    for path in (files.module, files.conf, files.test):
+def _check_free(project: Project, files: Mirror, class_name: str, *, exists: bool) -> None:
+    """Raise `ConfigError` if something is in the way: the class, or, for a new module, any of its files."""
+    if exists:
+        tree = parse_file(files.module)
+        if tree is None:
+            raise ConfigError(
+                "is not Python that can be read; nothing was written", file=project.relative(files.module)
+            )
+        names = {getattr(node, "name", "") for node in tree.body}
+        if class_name in names:
+            raise ConfigError(f"defines {class_name} already; nothing was written", file=project.relative(files.module))
+        return
+    for path in files.paths():
         if path.exists() or path.is_symlink():
             raise ConfigError("already exists; nothing was written", file=project.relative(path))
-        for folder in path.parents:
-            if folder.exists() and not folder.is_dir():
-                raise ConfigError(
-                    "is a file where a folder is needed; nothing was written", file=project.relative(folder)
-                )
-    package = files.module.with_suffix("")
-    if package.exists():
-        raise ConfigError(
-            "is a folder, so a module cannot have this name; nothing was written", file=project.relative(package)
+    check_folders(project, files)
+
+
+# -- dependencies ----------------------------------------------------------------------------------------------------
+
+
+class _Dependency:
+    """Task that a new one needs."""
+
+    def __init__(self, full: str, task: type[luigi.Task]) -> None:
+        self.module, _, self.name = full.rpartition(".")
+        self.field = "_".join(word.lower() for word in _words(self.name))
+        family = task.get_task_family()
+        declared = parameters(task).items()
+        self.required = [key for key, param in declared if not param.has_task_value(family, key)]
+
+
+def _dependencies(project: Project, needs: Sequence[str], name: str) -> list[_Dependency]:
+    requested = [word.strip() for text in needs for word in text.split(",")]
+    if not requested:
+        return []
+    tasks, failed = project.import_tasks()
+    names = TaskNames(tasks)
+    found: dict[str, _Dependency] = {}
+    errors: list[ConfigError] = []
+    for word in requested:
+        try:
+            full = names.resolve(word.removeprefix(f"{project.package}."), file="--needs")
+            found[full] = _Dependency(full, tasks[full])
+        except ConfigError as error:
+            errors.append(error)
+    raise_all([*errors, *(failed.values() if errors else ())])
+    if name in found:
+        raise ConfigError(f"{name} cannot need itself", file="--needs")
+    return list(found.values())
+
+
+# -- texts -----------------------------------------------------------------------------------------------------------
+
+
+class _Task:
+    """Texts of a new task."""
+
+    def __init__(
+        self, project: Project, module: str, name: str, kind: ResultType, dependencies: list[_Dependency]
+    ) -> None:
+        self.project, self.module, self.name, self.kind, self.dependencies = project, module, name, kind, dependencies
+        self.title = _title(name)
+        self.full_module = f"{project.package}.{module}"
+
+    def source(self) -> str:
+        """Return the class."""
+        lines = [f"class {self.name}(TaskOnKart[{self.kind.annotation}]):", f'    """{self._doc()}"""', ""]
+        lines += [f"    {self._field(dependency)}" for dependency in self.dependencies]
+        if not self.dependencies:
+            lines.append("    size: luigi.IntParameter = luigi.IntParameter(default=3)")
+        if self.kind.suffix:
+            file = f"{'/'.join([*self.module.split('.')[1:-1], snake_case(self.name)])}.{self.kind.suffix}"
+            lines += [
+                "",
+                "    def output(self) -> Target:",
+                '        """Return the file of the result."""',
+                f'        return self.make_target("{file}")',
+            ]
+        lines += ["", "    def run(self) -> None:", f'        """{self._run_doc()}"""']
+        lines += [f"        {line}" for line in self._body()]
+        return "\n".join(lines) + "\n"
+
+    def _body(self) -> list[str]:
+        """Return the lines of `run()`: they use what they load, and store a value of the type."""
+        names = ", ".join(item.field for item in self.dependencies)
+        lines = [f"{item.field} = self.load(self.{item.field})" for item in self.dependencies]
+        if not self.kind.value:
+            return [*lines, f"raise NotImplementedError({names})"] if names else ["raise NotImplementedError"]
+        size = "self.size"
+        if names:
+            size = "size"
+            if "SIZE" in self.kind.value:
+                lines.append(f"size = len([{names}])  # replace it by what you compute")
+            else:
+                lines.append(f"_ = {names}  # compute the result from this")
+        setup = [self.kind.setup] if self.kind.setup else []
+        return [*lines, *setup, f"self.dump({self.kind.value.replace('SIZE', size)})"]
+
+    def _doc(self) -> str:
+        return f"{self.title}: write here what it computes."
+
+    def _run_doc(self) -> str:
+        return (
+            "Load what it needs, compute, and store the result."
+            if self.dependencies
+            else "Compute and store the result."
         )
-    for folder in files.module.relative_to(project.tasks_folder).parents:
-        module = (project.tasks_folder / folder).with_suffix(".py")
-        if folder.name and module.exists():
-            raise ConfigError(
-                "is a module, so a folder cannot have this name; nothing was written",
-                file=project.relative(module),
-            )
+
+    def _field(self, item: _Dependency) -> str:
+        default = "" if item.required else f", default={item.name}"
+        return f"{item.field}: TaskInstanceParameter[{item.name}] = TaskInstanceParameter({item.name}{default})"
+
+    def imports(self) -> list[tuple[str, str]]:
+        """Return module and name of what the class needs."""
+        needed = list(self.kind.imports)
+        if self.kind.suffix:
+            needed.append(("kart_runtime", "Target"))
+        needed += [("kart_runtime", "TaskInstanceParameter")] if self.dependencies else [("luigi", "")]
+        needed.append(_base(self.project))
+        return needed + [(f"{self.project.package}.{item.module}", item.name) for item in self.dependencies]
+
+    def conf(self) -> str:
+        """Return the lines of the configuration."""
+        return f"{self.name}: {{}}\n" if self.dependencies else _CONF.format(name=self.name)
+
+    def _reason(self) -> str:
+        """Return why the test cannot create the task; "" if it can."""
+        for item in self.dependencies:
+            if item.required:
+                return f"write it: {self.name} takes a {item.name}, which has no default for {', '.join(item.required)}"
+        return "" if self.kind.check else f"write it: {self.name}.run() is not written yet"
+
+    def test(self) -> str:
+        """Return the test function."""
+        name = f"test_{snake_case(self.name)}_returns_{self.kind.noun}"
+        if reason := self._reason():
+            return f'@pytest.mark.skip(reason="{reason}")\ndef {name}() -> None:\n    raise NotImplementedError\n'
+        check = self.kind.check.replace("RESULT", f"build({self.name}())")
+        return f"def {name}() -> None:\n    assert {check}\n"
+
+    def test_imports(self) -> list[tuple[str, str]]:
+        """Return module and name of what the test needs."""
+        if self._reason():
+            return [("pytest", "")]
+        return [*self.kind.test_imports, ("kart_runtime", "build"), (self.full_module, self.name)]
 
 
-def _content(project: Project, files: Mirror, module: str, class_name: str) -> dict[Path, str]:
-    words: Mapping[str, str] = {
-        "name": class_name,
-        "module": f"{project.package}.{module}",
-        "title": _title(class_name),
-        "imports": _import_of_base(project),
-    }
-    content = {
-        path: text.format_map(words) for path, text in ((files.module, _TASK), (files.conf, _CONF), (files.test, _TEST))
-    }
-    return content | dict.fromkeys(_missing_packages(project, files), "")
-
-
-def _import_of_base(project: Project) -> str:
-    """Return the import of the project's own `TaskOnKart` if its module `base` has one, else of kart's."""
+def _base(project: Project) -> tuple[str, str]:
+    """Return module and name of the project's own `TaskOnKart` if its module `base` has one, else of kart's."""
     base = project.package_folder / "base.py"
     if base.is_file() and "TaskOnKart" in _top_names(base):
-        return f"\nfrom {project.package}.base import TaskOnKart"
-    return "from kart_runtime import TaskOnKart"
+        return f"{project.package}.base", "TaskOnKart"
+    return "kart_runtime", "TaskOnKart"
 
 
 def _top_names(path: Path) -> set[str]:
     """Return the names that a module imports, defines or assigns, without importing it."""
-    try:
-        statements = ast.parse(path.read_text(encoding="utf-8")).body
-    except (SyntaxError, ValueError):
-        return set()
+    tree = parse_file(path)
     names: set[str] = set()
-    for statement in statements:
+    for statement in tree.body if tree else ():
         if isinstance(statement, ast.ImportFrom):
             names.update(alias.asname or alias.name for alias in statement.names)
         elif isinstance(statement, ast.ClassDef):
@@ -157,39 +248,16 @@ def _top_names(path: Path) -> set[str]:
     return names
 
 
+def _words(class_name: str) -> list[str]:
+    return re.findall(r"[A-Z]+(?![a-z])|[A-Z][a-z0-9]*|[0-9]+", class_name)
+
+
+def snake_case(class_name: str) -> str:
+    """Return the name of a class in the form of a function."""
+    return "_".join(word.lower() for word in _words(class_name))
+
+
 def _title(class_name: str) -> str:
     """Return a class name as words: EncodeColumns is 'Encode columns'."""
-    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z][a-z0-9]*|[0-9]+", class_name)
+    words = _words(class_name)
     return " ".join([words[0], *(word if word.isupper() and len(word) > 1 else word.lower() for word in words[1:])])
-
-
-def _missing_packages(project: Project, files: Mirror) -> list[Path]:
-    """Return each `__init__.py` that new folders need, in a project whose other folders have one."""
-    missing = []
-    for top, path in ((project.tasks_folder, files.module), (project.tests / "tasks", files.test)):
-        if any(not is_leftover(path.relative_to(top)) for path in top.glob("*/__init__.py")):
-            between = path.parent.relative_to(top).parts
-            folders = [top.joinpath(*between[:end]) for end in range(1, len(between) + 1)]
-            missing += [folder / "__init__.py" for folder in folders if not (folder / "__init__.py").exists()]
-    return missing
-
-
-def _write_all(content: Mapping[Path, str]) -> None:
-    """Write all files, or none: delete what was created if anything fails, also on Ctrl-C."""
-    created: list[Path] = []
-    try:
-        for path, text in content.items():
-            for folder in reversed([path.parent, *path.parent.parents]):
-                if not folder.exists():
-                    folder.mkdir()
-                    created.append(folder)
-            with path.open("x", encoding="utf-8", newline="\n") as file:
-                created.append(path)
-                file.write(text)
-    except BaseException:
-        for path in reversed(created):
-            if path.is_dir():
-                path.rmdir()
-            else:
-                path.unlink()
-        raise

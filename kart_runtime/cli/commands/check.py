@@ -4,42 +4,70 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from kart_runtime.cli.arguments import find_project, plan_from_args
 from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.formatting import counted
 from kart_runtime.cli.messages import paragraph
 from kart_runtime.errors import ConfigError, EnvVarMissing, KartError
-from kart_runtime.project import Project, check_layout, open_project
+from kart_runtime.project import Project, open_project
 from kart_runtime.project.conf.layers import choose_environment, environments
+from kart_runtime.project.layout import layout_problems, layout_warnings
 from kart_runtime.project.problems import raise_all, split_errors
 from kart_runtime.project.template.record import unfinished_update
 
 
+@dataclass
+class Part:
+    """Result of one part of the check: its problems, warnings, and why it has not looked at everything."""
+
+    title: str
+    problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    not_checked: str = ""
+
+
 def execute(arguments: argparse.Namespace) -> int:
-    """Print each problem, and a line for each part that has none."""
+    """Print each problem, and a line for each part that has none; with `--fix`, mend first what can be mended."""
     project = find_project(arguments)
     requested: str | None = getattr(arguments, "env", None)
     env = choose_environment(project, requested)
+    if arguments.fix:
+        from kart_runtime.project.repair import repair
+
+        for change in repair(project):
+            print(change)
     others = [] if requested is not None else [other for other in environments(project) if other != env]
     printed = dict.fromkeys(unfinished_update(project.root))
     for problem in printed:
         print(problem)
-    for title, problems in (
-        ("configuration", _configuration(project, [env, *others])),
-        ("layout", _layout(project)),
-        ("plan", _plan(project, env)),
-    ):
-        new = [problem for problem in dict.fromkeys(problems) if problem not in printed]
-        printed.update(dict.fromkeys(new))
-        print(*(new or [f"{title}: ok"]), sep="\n")
+    for check in (_configuration(project, [env, *others]), _layout(project), _plan(project, env)):
+        _print(check, printed)
     if not printed:
         return ExitCode.OK
     print(counted(len(printed), "problem"))
     return ExitCode.PROBLEMS
 
 
-def _configuration(project: Project, envs: list[str]) -> Iterator[str]:
+def _print(part: Part, printed: dict[str, None]) -> None:
+    """Print what a part has found; what an earlier one has printed has kept it from looking."""
+    distinct = list(dict.fromkeys(part.problems))
+    new = [problem for problem in distinct if problem not in printed]
+    for line in (*new, *part.warnings):
+        print(line)
+    if part.not_checked or len(new) < len(distinct):
+        print(f"{part.title}: not checked: {part.not_checked or 'see the problems above'}")
+    elif not new:
+        print(f"{part.title}: ok")
+    printed.update(dict.fromkeys(new))
+
+
+def _configuration(project: Project, envs: list[str]) -> Part:
+    return Part("configuration", [*_problems_of_configuration(project, envs)])
+
+
+def _problems_of_configuration(project: Project, envs: list[str]) -> Iterator[str]:
     for env in envs:
         try:
             session = open_project(project, env=env if env in environments(project) else None)
@@ -51,20 +79,31 @@ def _configuration(project: Project, envs: list[str]) -> Iterator[str]:
                     yield paragraph(problem)
 
 
-def _layout(project: Project) -> Iterator[str]:
-    try:
-        for problem in check_layout(project):
-            yield f"error: {problem}"
-    except ConfigError as error:
-        yield from map(paragraph, split_errors(error))
+def _layout(project: Project) -> Part:
+    part = Part("layout")
+    tasks, failed = project.import_tasks()
+    part.problems = [f"error: {problem}" for problem in layout_problems(project, tasks, failed)]
+    part.warnings = [f"warning: {problem}" for problem in layout_warnings(project)]
+    if failed:
+        part.not_checked = f"{', '.join(failed)} cannot be imported"
+    return part
 
 
-def _plan(project: Project, env: str) -> Iterator[str]:
+def _plan(project: Project, env: str) -> Part:
+    part = Part("plan")
     try:
-        with open_project(project, env=env if env in environments(project) else None) as session:
-            if session.settings.run.task is not None:
+        session = open_project(project, env=env if env in environments(project) else None)
+    except ConfigError:  # told by the configuration
+        part.not_checked = "the configuration has problems"
+        return part
+    try:
+        with session:
+            if session.settings.run.task is None:
+                part.not_checked = "run.task is not set"
+            else:
                 plan_from_args(session, [])
     except ConfigError as error:
-        yield from map(paragraph, split_errors(error))
+        part.problems = [paragraph(problem) for problem in split_errors(error)]
     except KartError as error:
-        yield f"error: {error}"
+        part.problems = [f"error: {error}"]
+    return part

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import luigi
 
-from kart_runtime.cli.arguments import downstream_of, open_session, planning, resolve_names, tasks_from_args
+from kart_runtime.cli.arguments import downstream_of, open_session, planning, tasks_from_args
 from kart_runtime.cli.deletion import dry_run_summary, report_deletion, size_lines, workspaces
 from kart_runtime.cli.exit_codes import ExitCode
+from kart_runtime.errors import ConfigError
 from kart_runtime.history.cleanup.files import RemovalResult
-from kart_runtime.history.cleanup.recorded import recorded_files
+from kart_runtime.history.cleanup.recorded import recorded_classes, recorded_files
 from kart_runtime.plan.graph import build_graph
 from kart_runtime.project import Session
+from kart_runtime.project.names import TaskNames
+from kart_runtime.project.problems import raise_all
 
 
 def execute(arguments: argparse.Namespace) -> int:
     """Print what is or would be deleted, by task, with its size."""
     session, names = open_session(arguments)
-    tasks = {session.tasks[name] for name in resolve_names(session, names)}
     with session:
+        tasks, gone = _resolve(session, names, downstream=arguments.downstream)
         users = _users(session, tasks) if tasks else set()
-        classes = {_identity(task) for task in (tasks | users if arguments.downstream else tasks)}
+        classes = {_identity(task) for task in (tasks | users if arguments.downstream else tasks)} | gone
         recorded = [recorded_files(workspace, session.project.root, classes) for workspace in workspaces(session)]
     by_task: dict[str, dict[str, int]] = defaultdict(dict)
     for workspace_files in recorded:
@@ -47,6 +50,41 @@ def execute(arguments: argparse.Namespace) -> int:
             )
         return report_deletion(result.deleted.values(), result.failed)
     return ExitCode.OK
+
+
+def _resolve(
+    session: Session, names: Sequence[str], *, downstream: bool
+) -> tuple[set[type[luigi.Task]], set[tuple[str, str]]]:
+    """Return the tasks with these names, and module and name of those that only the records of runs still have."""
+    tasks: set[type[luigi.Task]] = set()
+    gone: set[tuple[str, str]] = set()
+    errors: list[ConfigError] = []
+    recorded: dict[str, tuple[str, str]] | None = None
+    for name in names:
+        known = session.names.find(name.removeprefix(f"{session.project.package}."))
+        if known is not None:
+            tasks.add(session.tasks[known])
+            continue
+        recorded = _recorded(session) if recorded is None else recorded
+        try:
+            full = TaskNames(dict.fromkeys([*session.tasks, *recorded], luigi.Task)).resolve(name, file="command line")
+        except ConfigError as error:
+            errors.append(error)
+            continue
+        if downstream:
+            message = f"{name} is no longer in the code, so kart cannot tell what depends on it"
+            errors.append(ConfigError(f"{message}. Leave out --downstream.", file="command line"))
+        gone.add(recorded[full])
+    raise_all(errors)
+    return tasks, gone
+
+
+def _recorded(session: Session) -> dict[str, tuple[str, str]]:
+    """Return the classes that the records of runs name and the code no longer has, by full name."""
+    current = {_identity(task) for task in session.tasks.values()}
+    root = session.project.root
+    classes = {cls for workspace in workspaces(session) for cls in recorded_classes(workspace, root)}
+    return {f"{module}.{task}": (module, task) for module, task in sorted(classes - current)}
 
 
 def _identity(task: type[luigi.Task]) -> tuple[str, str]:

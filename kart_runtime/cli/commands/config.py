@@ -52,7 +52,7 @@ def _settings(session: Session, section: str) -> list[tuple[str, str, str]]:
 
 def _task(session: Session, name: str, *, everything: bool) -> list[tuple[str, str, str]]:
     task = session.tasks[name]
-    overrides = _overrides(session, task)
+    overrides = overrides_of(session, task)
     own = own_parameters(task)
     declared = {
         key: param
@@ -62,7 +62,7 @@ def _task(session: Session, name: str, *, everything: bool) -> list[tuple[str, s
     return [(key, *_value(task, key, param, overrides.get(key))) for key, param in declared.items()]
 
 
-def _overrides(session: Session, task: type[luigi.Task]) -> dict[str, Override]:
+def overrides_of(session: Session, task: type[luigi.Task]) -> dict[str, Override]:
     """Return the overrides of a task; its own take precedence over those of its bases."""
     merged: dict[str, Override] = {}
     for base in reversed(task.__mro__):

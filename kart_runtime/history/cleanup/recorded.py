@@ -48,6 +48,11 @@ def recorded_files(workspace: str, root: Path, classes: Collection[tuple[str, st
     return recorded
 
 
+def recorded_classes(workspace: str, root: Path) -> set[tuple[str, str]]:
+    """Return module and name of each task class that records of a workspace name."""
+    return {(record.module, record.task) for record in read_records(files_of(workspace, root).workspace)}
+
+
 def named_files(files: WorkspaceFiles, records: Iterable[RunRecord]) -> Iterator[NamedFile]:
     """Yield the files that records name, as far as they surely lie in the workspace."""
     for record in records:

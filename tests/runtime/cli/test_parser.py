@@ -13,8 +13,22 @@ from kart_runtime.cli.parser import parse
 from kart_runtime.history.cleanup.retention import RetentionPolicy
 
 COMMANDS = [
-    *("run", "plan", "tree", "list", "config", "check", "new-task", "clean", "accept", "verify", "gc"),
-    *("new", "update", "migrate"),
+    "run",
+    "plan",
+    "tree",
+    "list",
+    "config",
+    "check",
+    "new-task",
+    "rename-task",
+    "remove-task",
+    "clean",
+    "accept",
+    "verify",
+    "gc",
+    "new",
+    "update",
+    "migrate",
 ]
 
 
@@ -45,7 +59,7 @@ def test_the_examples_name_the_package_that_was_typed(kart):
     [
         ([], "usage: kart"),
         (["rnu"], "unknown command 'rnu'\n       did you mean 'run'?"),
-        (["frobnicate"], "expected: run, plan, tree, list, config, check, new-task, clean"),
+        (["frobnicate"], "expected: run, plan, tree, list, config, check, new-task, rename-task, remove-task"),
         (["run", "--worker", "2"], "unknown option --worker\n       did you mean '--workers'?"),
         (["run", "--workspace", "other"], "unknown option --workspace\n       did you mean 'run.workspace=VALUE'?"),
         (["gc", "--log-files"], "did you mean 'run.log_files=VALUE'?"),

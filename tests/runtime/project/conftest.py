@@ -70,6 +70,8 @@ PIPELINE = '''
             self.dump(f"total {self.load('total')}")
 '''
 
+TEST = "def test_of_nothing():\n    assert True\n"
+
 FILES = {
     "src/PKG/__init__.py": "",
     "src/PKG/tasks/numbers.py": NUMBERS,
@@ -86,10 +88,10 @@ FILES = {
         Total:
           weight: 2
         """,
-    "conf/base/tasks/pipeline.yaml": "# RunAll has no parameters\n",
+    "conf/base/tasks/pipeline.yaml": "RunAll: {}\n",
     "conf/ci/run.yaml": "seed: 1\n",
-    "tests/tasks/test_numbers.py": "",
-    "tests/tasks/test_pipeline.py": "",
+    "tests/tasks/test_numbers.py": TEST,
+    "tests/tasks/test_pipeline.py": TEST,
 }
 
 MakeProject = Callable[..., Path]

@@ -24,7 +24,13 @@ def test_tasks_are_found_by_any_unique_ending(small_project):
 
 
 def test_a_project_without_tasks_says_so(small_project):
-    root = small_project({"conf/base/run.yaml": None, "conf/base/tasks/numbers.yaml": None})
+    root = small_project(
+        {
+            "conf/base/run.yaml": None,
+            "conf/base/tasks/numbers.yaml": None,
+            "conf/base/tasks/pipeline.yaml": None,
+        }
+    )
     for path in root.glob("src/*/tasks/*.py"):
         path.unlink()
     with pytest.raises(ConfigError, match="the package's tasks folder, which has none"):

@@ -111,7 +111,7 @@ def test_a_bad_name_writes_nothing(small_project, name, wanted):
 @pytest.mark.parametrize(
     ("file", "wanted"),
     [
-        ("src/PKG/tasks/features/encode.py", "tasks/features/encode.py: already exists; nothing was written"),
+        ("src/PKG/tasks/features/encode.py/x", "tasks/features/encode.py: already exists; nothing was written"),
         ("conf/base/tasks/features/encode.yaml", "conf/base/tasks/features/encode.yaml: already exists"),
         ("tests/tasks/features/test_encode.py", "tests/tasks/features/test_encode.py: already exists"),
         ("src/PKG/tasks/features.py", "features.py: is a module, so a folder cannot have this name"),
@@ -140,15 +140,15 @@ def test_a_link_that_leads_nowhere_is_in_the_way_too(small_project):
 def test_when_writing_fails_what_was_written_goes_again(small_project, monkeypatch, error):
     root = small_project()
     before = everything(root)
-    opened = Path.open
+    replaced = Path.replace
 
-    def failing(self, *args, **kwargs):
-        if self.name == "test_encode.py":
+    def failing(self, target):
+        if Path(target).name == "test_encode.py":
             raise error
-        return opened(self, *args, **kwargs)
+        return replaced(self, target)
 
-    monkeypatch.setattr(Path, "open", failing)
-    with pytest.raises(type(error)):
+    monkeypatch.setattr(Path, "replace", failing)
+    with pytest.raises(ConfigError if isinstance(error, OSError) else KeyboardInterrupt):
         new_task(Project.find(), "features.encode.EncodeColumns")
     assert everything(root) == before
 

@@ -53,18 +53,23 @@ def test_check_of_a_module_that_cannot_be_imported_names_it_once(small_project, 
     small_project({"src/PKG/tasks/broken.py": "import nowhere_at_all\n"})
     typed = kart("check")
     assert typed.code == 3
-    assert typed.out.count("broken cannot be imported") == 1
+    assert typed.out.count("broken cannot be imported: ") == 1
+    assert typed.lines[-3:] == [
+        "layout: not checked: tasks.broken cannot be imported",
+        "plan: not checked: the configuration has problems",
+        "1 problem",
+    ]
 
 
 def test_an_unset_variable_is_reported_and_stops_only_what_needs_it(small_project, kart, monkeypatch):
     monkeypatch.delenv("SMALL_TOKEN", raising=False)
     numbers = "conf/base/tasks/numbers.yaml"
-    small_project({numbers: "Total:\n  token: ${oc.env:SMALL_TOKEN}\n"})
+    small_project({numbers: "Total:\n  token: ${oc.env:SMALL_TOKEN}\nNumbers: {}\n"})
     error = f"error: {numbers}:2: tasks.numbers.Total.token: environment variable SMALL_TOKEN is not set."
     checked = kart("check")
     assert checked.code == 3
     assert checked.lines[0].startswith(error)
-    assert checked.lines[1:] == ["layout: ok", "plan: ok", "1 problem"]
+    assert checked.lines[1:] == ["layout: ok", "plan: not checked: see the problems above", "1 problem"]
     assert kart("run", "Numbers").code == 0
     assert kart("list").code == kart("plan", "Numbers").code == 0
     shown = kart("config")
@@ -88,3 +93,32 @@ def test_a_logging_format_is_checked(small_project, kart):
         )
     small_project({"conf/base/logging.yaml": "format: '%(asctime)s %(message)s 100%%'\n"})
     assert kart("check").code == 0
+
+
+def test_check_fix_prints_each_change_and_what_is_left(small_project, kart):
+    root = small_project({"conf/base/tasks/pipeline.yaml": None, "tests/tasks/test_gone.py": "def test_it(): pass\n"})
+    typed = kart("check", "--fix")
+    assert typed.code == 3
+    assert typed.lines[0] == "wrote conf/base/tasks/pipeline.yaml"
+    assert typed.lines[2].startswith("error: tests/tasks/test_gone.py: has no task module")
+    assert typed.lines[-1] == "1 problem"
+    (root / "tests/tasks/test_gone.py").unlink()
+    assert kart("check", "--fix").lines == ["configuration: ok", "layout: ok", "plan: ok"]
+
+
+def test_a_warning_does_not_change_the_exit_code(small_project, kart):
+    small_project({"src/PKG/lib/x.py": "def f(): pass\n"})
+    typed = kart("check")
+    assert typed.code == 0
+    assert typed.lines[1].startswith("warning: tests/lib/test_x.py: missing: no test of src/")
+    assert typed.lines[2:] == ["layout: ok", "plan: ok"]
+
+
+def test_check_says_what_it_did_not_look_at(small_project, kart):
+    small_project({"conf/base/run.yaml": "nonsense: 1\n"})
+    typed = kart("check")
+    assert typed.code == 3
+    assert typed.lines[-3:] == ["layout: ok", "plan: not checked: the configuration has problems", "1 problem"]
+    small_project({"conf/base/run.yaml": "workspace: outputs/\n"})
+    typed = kart("check")
+    assert (typed.code, typed.lines[-1]) == (0, "plan: not checked: run.task is not set")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -188,3 +189,23 @@ def test_clean_can_include_what_depends_on_a_task(small_project, kart):
     assert "Numbers: its output was deleted and is not needed" in kart("run").out
     assert kart("clean", "Numbers", "--downstream", "--yes").code == 0
     assert {path.suffix for path in outputs(root)} <= {".jsonl"}
+
+
+def test_clean_takes_names_of_tasks_that_are_gone(small_project, kart, monkeypatch):
+    root = small_project()
+    package = next((root / "src").iterdir()).name
+    kart("run")
+    kart("rename-task", "Total", "AddUp")
+    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in ("Total", "numbers.Total", "tasks.numbers.Total", f"{package}.tasks.numbers.Total"):
+        typed = kart("clean", name)
+        assert typed.code == 0
+        assert [line.split()[0] for line in typed.lines[:-1]] == ["Total"]
+    refused = kart("clean", "Total", "--downstream")
+    assert refused.code == 2
+    assert "Total is no longer in the code, so kart cannot tell what depends on it. Leave out" in refused.err
+    assert "did you mean 'Total'?" in kart("clean", "Totl").err
+    assert "did you mean 'AddUp'?" in kart("clean", "AdUp").err
+    assert kart("clean", "Total", "--yes").lines[-1].startswith("Deleted 6 files")
+    assert kart("clean", "Total").lines == ["Nothing to delete."]
