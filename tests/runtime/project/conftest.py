@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
-import os
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
@@ -95,7 +94,6 @@ FILES = {
 }
 
 MakeProject = Callable[..., Path]
-_numbers = itertools.count()
 
 
 def write_files(root: Path, files: dict[str, str | None]) -> None:
@@ -122,7 +120,7 @@ def small_project(
     packages: list[str] = []
 
     def make(files: dict[str, str | None] | None = None, *, kart: str = "") -> Path:
-        package = f"small_{os.getpid()}_{next(_numbers)}"
+        package = f"small_{uuid.uuid4().hex[:12]}"  # not a count, which would repeat: two modules import this file
         packages.append(package)
         root = tmp_path if not (tmp_path / "pyproject.toml").exists() else tmp_path_factory.mktemp("project")
         everything: dict[str, str | None] = {
