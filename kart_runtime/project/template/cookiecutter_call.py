@@ -34,7 +34,7 @@ def _refuse(error: Exception) -> int:
         text = "the prompts were not answered. Pass --no-input to accept the defaults."
     else:
         text = " ".join(str(getattr(error, "message", None) or error).split()) or type(error).__name__
-    sys.stderr.write(f"error: {text}\n")
+    sys.stderr.write(f"error: {text.removeprefix('Error: ')}\n")
     return 2
 
 
