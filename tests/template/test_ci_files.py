@@ -226,7 +226,7 @@ def test_a_lock_that_does_not_fit_fails_and_one_that_does_stays(checked_out: Pat
 def test_the_scheduled_run_of_the_document_runs_and_tells_of_a_failure(checked_out: Path, bake_shared: Any) -> None:
     job = yaml.safe_load(nightly(checked_out))["nightly"]
     said = run(checked_out, gitlab_script(job))
-    assert re.search(r"(\d+) tasks: \1 ran", said)
+    assert re.search(r"\d+ tasks: [1-9]\d* ran", said)
     assert not list(checked_out.glob(".venv/bin/pytest"))  # --no-dev
     told = [
         run(checked_out, "\n".join(job["after_script"]), CI_JOB_STATUS=status, CI_JOB_URL="https://ci/1")
