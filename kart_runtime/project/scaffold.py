@@ -20,6 +20,9 @@ from kart_runtime.project.refactor.project_files import ProjectFiles
 from kart_runtime.project.result_types import ResultType, result_type
 from kart_runtime.project.task_classes import parse_file
 
+_LINE = 120
+"""Length of a line in a generated project."""
+
 _CONF = """\
 {name}:
   size: 3
@@ -189,7 +192,9 @@ class _Task:
 
     def _field(self, item: _Dependency) -> str:
         default = "" if item.required else f", default={item.name}"
-        return f"{item.field}: TaskInstanceParameter[{item.name}] = TaskInstanceParameter({item.name}{default})"
+        head = f"{item.field}: TaskInstanceParameter[{item.name}] = TaskInstanceParameter("
+        line = f"{head}{item.name}{default})"
+        return line if len(line) <= _LINE - 4 else f"{head}\n        {item.name}{default}\n    )"
 
     def imports(self) -> list[tuple[str, str]]:
         """Return module and name of what the class needs."""

@@ -28,7 +28,8 @@ class ProjectFiles:
     def __init__(self, project: Project) -> None:
         self.project = project
         self.draft = Draft(project.root)
-        self._paths = [path for path in files_below(project.root) if not self._is_output(path)]
+        workflows = sorted((project.root / ".github").rglob("*.yml"))
+        self._paths = [path for path in [*files_below(project.root), *workflows] if not self._is_output(path)]
         self._parsed: dict[tuple[Path, bytes], PythonFile] = {}
 
     def _is_output(self, path: Path) -> bool:

@@ -13,6 +13,9 @@ from typing import NamedTuple
 from kart_runtime.edits.python_source import CannotEdit, Edit, PythonSource
 from kart_runtime.project.refactor.notebooks import Notebook
 
+_LINE = 120
+"""Length of a line in a generated project."""
+
 
 class Import(NamedTuple):
     """One name of an import statement."""
@@ -224,11 +227,20 @@ class PythonFile:
             name = f"{name} as {local}" if local else name
             for item in self.imports:
                 if self._can_extend(item, module):
-                    names = item.statement.names
-                    texts = sorted([*map(self.code, names), name], key=_import_order)
-                    return [Edit(self.source.span(names[0])[0], self.source.span(names[-1])[1], ", ".join(texts))]
+                    return [self._extend(item.statement, name)]
         line = f"from {module} import {name}" if name else f"import {module}"
         return [self._add_line(line, _import_key(module, bool(name), package), package)]
+
+    def _extend(self, statement: ast.Import | ast.ImportFrom, name: str) -> Edit:
+        """Return the edit that adds a name to an import, on lines of their own if it is long or was so before."""
+        start, end = self.source.span(statement)
+        names = sorted([*map(self.code, statement.names), name], key=_import_order)
+        head = re.split(rb"\(", self.source.text[start : self.source.span(statement.names[0])[0]])[0].decode().rstrip()
+        line = f"{head} {', '.join(names)}"
+        if len(line) > _LINE or statement.lineno != statement.end_lineno:
+            ending = self.line_ending
+            line = f"{head} ({ending}{''.join(f'    {text},{ending}' for text in names)})"
+        return Edit(start, end, line)
 
     def _add_line(self, line: str, key: tuple[int, int, str], package: str) -> Edit:
         end_of_line = self.line_ending
@@ -252,7 +264,7 @@ class PythonFile:
             isinstance(statement, ast.ImportFrom)
             and item.module == module
             and statement in self.source.tree.body
-            and statement.lineno == statement.end_lineno
+            and (statement.lineno == statement.end_lineno or "#" not in self.code(statement))
             and statement.names[0].name != "*"
         )
 

@@ -193,3 +193,18 @@ def test_any_name_gives_three_files_or_nothing(small_project, tmp_path, name):
         for folder in sorted(everything(tmp_path) - before, reverse=True):
             folder.rmdir()
     assert set(tmp_path.parent.iterdir()) == outside
+
+
+def test_long_names_are_wrapped_as_ruff_would(small_project):
+    root = small_project({"src/PKG/base.py": "from kart_runtime import TaskOnKart\n\n__all__ = ['TaskOnKart']\n"})
+    project = Project.find()
+    long = "CountColumnsOfTable"
+    for name in ("First", "Second", "Third", "Fourth"):
+        new_task(project, f"features.encode.{long}{name}")
+    new_task(project, "features.other.Small", needs=[f"{long}First"], output="png")
+    paths = [*root.glob("src/*/tasks/features/*.py"), *root.glob("tests/tasks/features/*.py")]
+    assert len(paths) == 4
+    for command in (["check", "--select", "E,F,I,RUF"], ["format", "--check", "--diff"]):
+        words = [sys.executable, "-m", "ruff", *command, "--isolated", "--line-length=120", *map(str, paths)]
+        done = subprocess.run(words, cwd=root, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
