@@ -49,8 +49,19 @@ pygments_dark_style = "github-dark"
 
 def setup(app: Sphinx) -> None:
     """Connect the functions below to Sphinx."""
+    app.connect("source-read", _link_files)
     app.connect("source-read", _add_toctrees)
     app.connect("build-finished", _write_index)
+
+
+def _link_files(_app: Sphinx, page: str, source: list[str]) -> None:
+    """Let links to files outside of this folder, such as the README of a script, lead to a copy in the site."""
+
+    def rewritten(match: re.Match[str]) -> str:
+        target = ((FOLDER / page).parent / match[1]).resolve()
+        return f"](path:{match[1]})" if FOLDER not in target.parents else match[0]
+
+    source[0] = re.sub(r"\]\((\.\.[^)#:]*)\)", rewritten, source[0])
 
 
 def _add_toctrees(_app: Sphinx, page: str, source: list[str]) -> None:
@@ -66,7 +77,8 @@ def _add_toctrees(_app: Sphinx, page: str, source: list[str]) -> None:
         pages = [link for link in dict.fromkeys(links) if (folder / f"{link}.md").exists() and link not in listed]
         listed.update(pages)
         if pages:
-            source[0] += "\n\n```{{toctree}}\n:hidden:\n:caption: {}\n\n{}\n```\n".format(title, "\n".join(pages))
+            options = [":hidden:", *([f":caption: {title}"] if title else [])]
+            source[0] += "\n\n" + "\n".join(["```{toctree}", *options, "", *pages, "```"]) + "\n"
 
 
 def _write_index(app: Sphinx, error: Exception | None) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import api
 import commands
 import decisions
 import errors
@@ -21,6 +22,7 @@ import settings
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = {
+    DOCS / "reference" / "api.md": api.updated,
     DOCS / "reference" / "command-line.md": commands.updated,
     DOCS / "reference" / "settings.md": settings.updated,
     DOCS / "reference" / "errors.md": errors.updated,

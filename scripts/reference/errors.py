@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import pkgutil
 import re
+import sys
 import textwrap
 from importlib import import_module
 
@@ -29,8 +30,15 @@ def classes() -> list[type[KartError]]:
     while pending:
         cls = pending.pop(0)
         found.append(cls)
-        pending = [*(sub for sub in cls.__subclasses__() if sub.__module__.startswith("kart_runtime.")), *pending]
+        subclasses = [sub for sub in cls.__subclasses__() if sub.__module__.startswith("kart_runtime.")]
+        pending = [*sorted(subclasses, key=_place), *pending]
     return list(dict.fromkeys(found))
+
+
+def _place(cls: type) -> tuple[bool, str, int]:
+    """Sort as in the source, `kart_runtime.errors` first: the order of subclasses is that of imports."""
+    names = list(vars(sys.modules[cls.__module__]))
+    return cls.__module__ != KartError.__module__, cls.__module__, names.index(cls.__name__)
 
 
 def _text() -> str:
