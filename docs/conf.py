@@ -70,7 +70,7 @@ def _add_toctrees(_app: Sphinx, page: str, source: list[str]) -> None:
         return
     folder = (FOLDER / page).parent
     parts = re.split(r"^## (.+)$", source[0], flags=re.MULTILINE)
-    sections = [("", parts[0]), *zip(parts[1::2], parts[2::2], strict=True)]
+    sections = list(zip(parts[1::2], parts[2::2], strict=True)) or [("", source[0])]
     listed: set[str] = set()
     for title, text in sections:
         links = re.findall(r"\]\(([\w./-]+)\.md\)", text)
