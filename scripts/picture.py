@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from io import StringIO
 from pathlib import Path
 
 from cookiecutter.main import cookiecutter
@@ -57,14 +58,16 @@ def lines_of(command: str, project: Path) -> list[str]:
 
 def drawn(runs: list[tuple[str, list[str]]]) -> str:
     """Return the runs as SVG, the same for the same lines."""
-    console = Console(record=True, width=WIDTH, file=open(os.devnull, "w", encoding="utf-8"), force_terminal=True)  # noqa: SIM115
+    console = Console(record=True, width=WIDTH, file=StringIO(), force_terminal=True)
     for index, (command, lines) in enumerate(runs):
-        console.print(Text.assemble("" if index == 0 else "\n", ("$ ", "bold green"), (command, "bold")), soft_wrap=True)
+        console.print(
+            Text.assemble("" if index == 0 else "\n", ("$ ", "bold green"), (command, "bold")), soft_wrap=True
+        )
         for line in lines:
             console.print(colored(line), overflow="ellipsis", no_wrap=True)
     console.print()  # rich cuts off what is below the base line of the last line
     svg = console.export_svg(title="my-pipeline", unique_id="run")
-    # The font of rich's template is on a server, which a picture in a page may not ask; the reader has one that is as good.
+    # The font of rich's template is on a server, which a picture in a page may not ask.
     svg = re.sub(r"\s*@font-face \{.*?\}", "", svg, flags=re.DOTALL)
     return svg.replace("Fira Code, monospace", "ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace")
 

@@ -23,19 +23,19 @@ def blocks(text):
     """Return language and lines of each code block."""
     return [
         (language, code.splitlines())
-        for _, language, code in re.findall(r"^( *)```([^\n`]*)\n(.*?)^\1```$", text, re.M | re.S)
+        for _, language, code in re.findall(r"^( *)```([^\n`]*)\n(.*?)^\1```$", text, re.MULTILINE | re.DOTALL)
     ]
 
 
 def prose(text):
     """Return the text without its code blocks."""
-    return re.sub(r"^( *)```.*?^\1```$", "", text, flags=re.M | re.S)
+    return re.sub(r"^( *)```.*?^\1```$", "", text, flags=re.MULTILINE | re.DOTALL)
 
 
 def anchors(document):
     """Return the anchors of a page's headings, as GitHub and the site form them."""
     found = {}
-    for heading in re.findall(r"^#+ (.+)$", prose(document.read_text(encoding="utf-8")), re.M):
+    for heading in re.findall(r"^#+ (.+)$", prose(document.read_text(encoding="utf-8")), re.MULTILINE):
         text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
         slug = re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-")
         found[slug] = found.get(slug, -1) + 1
@@ -111,4 +111,6 @@ def test_every_error_has_a_cause_and_a_fix(script):
     missing = [cls.__name__ for cls in errors.classes() if cls.__name__ not in entries and cls not in bases]
     assert missing == []
     page = (DOCS / "reference" / "errors.md").read_text(encoding="utf-8")
-    assert {cls.__name__ for cls in errors.classes()} - set(re.findall(r"^### (\w+)$", page, re.M)) == {"KartError"}
+    assert {cls.__name__ for cls in errors.classes()} - set(re.findall(r"^### (\w+)$", page, re.MULTILINE)) == {
+        "KartError"
+    }

@@ -21,7 +21,10 @@ def commands(heading, text=README):
     """Return the commands of each console block below a heading."""
     section = text.partition(f"## {heading}\n")[2].partition("\n## ")[0]
     assert section, heading
-    return [re.findall(r"^\$ (.+)$", block, re.M) for block in re.findall(r"```console\n(.*?)```", section, re.DOTALL)]
+    return [
+        re.findall(r"^\$ (.+)$", block, re.MULTILINE)
+        for block in re.findall(r"```console\n(.*?)```", section, re.DOTALL)
+    ]
 
 
 @pytest.fixture
@@ -71,7 +74,7 @@ def test_the_example_runs_as_pasted_and_reads_the_second_time(tmp_path):
 @pytest.mark.slow
 def test_uvx_generates_a_project_whose_targets_exist(shell, tmp_path):
     by_uv, _, then = commands("Start a project")
-    assert [word for line in by_uv for word in shlex.split(line)][0] == "uvx"
+    assert by_uv[0].split()[0] == "uvx"
     for line in by_uv:
         shell(line)
     assert then[0] == "cd my-pipeline"
@@ -106,7 +109,7 @@ def test_the_install_page_gives_the_commands_of_the_readme():
 def test_nothing_is_installed_outside_of_an_environment():
     for text in (README, INSTALL):
         for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL):
-            assert not re.search(r"^\$ (sudo )?(pip|pip3|python|python3 -m pip) install", block, re.M)
+            assert not re.search(r"^\$ (sudo )?(pip|pip3|python|python3 -m pip) install", block, re.MULTILINE)
 
 
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"\bscripts/\w+", README))))

@@ -6,8 +6,9 @@ import inspect
 import re
 from collections.abc import Mapping, Sequence
 
-import kart_runtime
 from marks import replaced, table
+
+import kart_runtime
 
 GROUPS: Mapping[str, Sequence[str]] = {
     "Declare tasks": (

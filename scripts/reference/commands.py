@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import re
 
-from kart_runtime.cli.command_table import COMMANDS, Command
 from marks import part, replaced, table
+
+from kart_runtime.cli.command_table import COMMANDS, Command
 
 END_OF_COMMANDS = "## Exit codes"
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from kart_runtime.task.schemas import SchemaFailure
+
 
 class Entry(NamedTuple):
     """Part of an error's description that its class does not tell.
@@ -40,10 +42,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 }
 """Section to the classes that it holds, with their subclasses."""
 
-_FAILURE = type("Failure", (), {
-    "column": "price", "check": "greater_than(0)", "count": 1, "rows": (("3", "-1.5"),),
-    "__str__": lambda self: "column 'price': greater_than(0) failed for 1 row: row 3: -1.5",
-})  # fmt: skip
+_FAILURE = SchemaFailure("price", "greater_than(0)", 1, (("3", "-1.5"),))
 _URL = "s3://my-bucket/churn/model/TrainModel_5b1ae537.pkl"
 _TASK = "TrainModel[5b1ae537]"
 
@@ -51,7 +50,7 @@ ENTRIES: Mapping[str, Entry] = {
     "ConfigError": Entry(
         "A key, value or file of the configuration, an option of `build()` or a word on the command line is invalid. "
         "Nothing has run.",
-        "The message names file, line and key. Correct the value there; `kart config` shows every value and its source.",
+        "Correct the value in the file and line of the message; `kart config` shows every value and its source.",
         ("TrainModel has no parameter 'max_dept'",),
         {
             "file": "conf/base/tasks/model/train.yaml:2",
@@ -94,7 +93,7 @@ ENTRIES: Mapping[str, Entry] = {
         ("TrainModel.requires()", "the class SplitData"),
     ),
     "UnstableValue": Entry(
-        "The value of a significant parameter prints differently in each process: a set, or an object with its address.",
+        "The value of a significant parameter prints differently in each process: a set, an object with its address.",
         "Use a value with a fixed text, a `SerializableParameter`, or `significant=False`.",
         ("TrainModel", "options", "<object at 0x7f3a>"),
     ),
@@ -129,14 +128,15 @@ ENTRIES: Mapping[str, Entry] = {
     ),
     "RequestFailed": Entry(
         "The service refused a request: no bucket (kart does not create one), no credentials, a permission that is "
-        "missing (S3 also reports it for a missing object if listing is not allowed), an endpoint that does not answer. "
+        "missing (S3 also reports it for a missing object if listing is not allowed), or an endpoint that is silent. "
         "Short failures are retried before.",
         "Check `KART_BUCKET`, `AWS_PROFILE` or `GOOGLE_APPLICATION_CREDENTIALS`, `AWS_ENDPOINT_URL`, and the "
         "[permissions](../how-to/remote-workspace.md). Run again: completed tasks are saved.",
         ("s3://my-bucket/churn/", "list", "NoSuchBucket", "Create the bucket, or correct the workspace's url."),
     ),
     "ObjectReplaced": Entry(
-        "Another program wrote an object while this one read it.", "Run again. Use locks if two builds share a workspace."
+        "Another program replaced an object while this one read it.",
+        "Run again; use locks if builds share a workspace.",
     ),
     "RecordsNotStored": Entry(
         "Log files or run records could not be written; the outputs were.",
@@ -147,9 +147,8 @@ ENTRIES: Mapping[str, Entry] = {
         "`kart gc` cannot tell which tasks a retained run uses, or the workspace is a folder in which nothing may be "
         "deleted. Nothing was deleted.",
         "Do what the message says, or try again a day later if a run was killed.",
-        ("outputs/", "run 20260131-0930 may still be active and has not recorded its tasks. Retry when it has finished, "
-         "or in 24 hours if it was killed."),
-    ),  # fmt: skip
+        ("outputs/", "run 20260131-0930 may still be active and has not recorded its tasks. Retry in 24 hours."),
+    ),
     "UnknownFormat": Entry(
         "`output()` names a file with a suffix that kart does not know.",
         "Use a [known suffix](formats.md), or pass a processor of your own.",
@@ -196,7 +195,7 @@ ENTRIES: Mapping[str, Entry] = {
     "SchemaMismatch": Entry(
         "A frame does not fit the pandera `schema` of its task.",
         "Correct the code that makes the frame, or the schema.",
-        (_TASK, "dump", [_FAILURE()]),
+        (_TASK, "dump", [_FAILURE]),
     ),
     "WrongType": Entry(
         "A task declared as `TaskOnKart[T]` dumped something that is no `T`.",
@@ -209,7 +208,9 @@ ENTRIES: Mapping[str, Entry] = {
         "after 60 s (`workspace`) or after `redis_timeout` (redis).",
         (_TASK, 600, "host worker-7, process 4711"),
     ),
-    "TaskLockException": Entry("A program that locks by itself with gokart's functions could not get the lock.", "Try again later."),
+    "TaskLockException": Entry(
+        "A program that locks by itself with gokart's functions could not get the lock.", "Try again later."
+    ),
     "LockLost": Entry(
         "The process was paused (a closed laptop, swapping, a long call into C code) for longer than its lock lasts.",
         "Nothing, if the build succeeds: it retries. Otherwise raise `redis_timeout`; see "
@@ -252,4 +253,4 @@ ENTRIES: Mapping[str, Entry] = {
         "A file cannot be read as Python or as luigi's configuration, so `kart migrate` left it as it is.",
         "Do what the message says, and run it again.",
     ),
-}  # fmt: skip
+}

@@ -1,4 +1,4 @@
-"""Page of the errors: for each class its message, composed by the class itself from an example, its cause and its fix."""
+"""Page of the errors: the message of each class, which the class composes from an example, its cause and its fix."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import sys
 import textwrap
 from importlib import import_module
 
-import kart_runtime
 from error_entries import ENTRIES, GROUPS
-from kart_runtime.errors import KartError
 from marks import replaced
+
+import kart_runtime
+from kart_runtime.errors import KartError
 
 
 def updated(page: str) -> str:

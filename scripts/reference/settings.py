@@ -8,9 +8,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, get_origin
 
+from marks import replaced, table
+
 from kart_runtime.project.conf.sections import SECTIONS, TO_TASKS, kinds_of
 from kart_runtime.settings import BuildSettings, LoggingSettings, RunSettings
-from marks import replaced, table
 
 _TYPES = {int: "int", str: "text", bool: "bool", float: "number", type(None): "null"}
 _SEE = {
