@@ -1,4 +1,4 @@
-"""Write the parts of the documentation that follow from the code: commands, settings, errors, list of decisions.
+"""Write the parts of the documentation that follow from the code: commands, settings, errors, lists of pages.
 
     python scripts/reference            write them into the pages
     python scripts/reference --check    change nothing; exit with 1 if a page is not up to date
@@ -19,9 +19,11 @@ import commands
 import decisions
 import errors
 import settings
+import tutorials
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = {
+    DOCS / "README.md": tutorials.updated,
     DOCS / "reference" / "api.md": api.updated,
     DOCS / "reference" / "command-line.md": commands.updated,
     DOCS / "reference" / "settings.md": settings.updated,

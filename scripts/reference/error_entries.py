@@ -38,6 +38,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "File formats": ("CodecError",),
     "Locks": ("LockTimeout", "LockLost"),
     "Workers": ("ExecutorError",),
+    "Projects": ("TemplateError", "CannotEdit"),
     "gokart": ("SlackError", "CannotMigrate"),
 }
 """Section to the classes that it holds, with their subclasses."""
@@ -242,6 +243,14 @@ ENTRIES: Mapping[str, Entry] = {
         "A module of the task is not on the search path of the worker.",
         "Install the module, or put its folder on `PYTHONPATH`; on Dask, install it on the workers' machines.",
         ("features.text", "No module named 'features'"),
+    ),
+    "TemplateError": Entry(
+        "`kart new` or `kart update` could not find, render or merge the template; the project is unchanged.",
+        "Do what the message says: most often the template's address or a commit of it is wrong, or git is missing.",
+    ),
+    "CannotEdit": Entry(
+        "A file cannot be read as Python or YAML, so a command that changes it left it as it is.",
+        "Correct the file, and run the command again.",
     ),
     "SlackError": Entry(
         "A request to Slack failed. kart logs it as a warning; the run continues.", "Check the token and the channel."

@@ -49,7 +49,8 @@ def _text() -> str:
         base = [cls for cls in remaining if cls.__name__ in names]
         members = [cls for cls in remaining if cls in base or any(issubclass(cls, each) for each in base)]
         remaining = [cls for cls in remaining if cls not in members]
-        sections.append("\n\n".join([f"## {title}", *map(_section, members)]))
+        if members:
+            sections.append("\n\n".join([f"## {title}", *map(_section, members)]))
     if remaining:
         sections.append("\n\n".join(["## Others", *map(_section, remaining)]))
     return "\n\n".join(sections)
