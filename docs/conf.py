@@ -61,7 +61,7 @@ def _link_files(_app: Sphinx, page: str, source: list[str]) -> None:
         target = ((FOLDER / page).parent / match[1]).resolve()
         return f"](path:{match[1]})" if FOLDER not in target.parents else match[0]
 
-    source[0] = re.sub(r"\]\((\.\.[^)#:]*)\)", rewritten, source[0])
+    source[0] = re.sub(r"\]\((\.\.[^)#:]*)(?:#[^)]*)?\)", rewritten, source[0])
 
 
 def _add_toctrees(_app: Sphinx, page: str, source: list[str]) -> None:

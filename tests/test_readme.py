@@ -81,7 +81,7 @@ def test_uvx_generates_a_project_whose_targets_exist(shell, tmp_path):
     assert (tmp_path / "my-pipeline" / "pyproject.toml").exists()
     for line in then[1:]:
         assert line.startswith("make ")
-        shell(f"make -C my-pipeline --dry-run {line.removeprefix('make ')}")
+        shell(f"make -C my-pipeline --dry-run PYTHON={sys.executable} {line.removeprefix('make ')}")
 
 
 @pytest.mark.slow

@@ -93,8 +93,9 @@ class Typist:
             done = command(self.project, *words, f"PYTHON={sys.executable}")
             return done.returncode, done.stdout, done.stderr
         if words[0] == "make":
-            done = command(self.project, *words, "--dry-run", "PYTHON=python")
-            python = [shlex.split(recipe) for recipe in done.stdout.splitlines() if recipe.startswith("python -m ")]
+            done = command(self.project, *words, "--dry-run", f"PYTHON={sys.executable}")
+            recipes = [shlex.split(recipe) for recipe in done.stdout.splitlines()]
+            python = [recipe for recipe in recipes if recipe[:2] == [sys.executable, "-m"]]
             assert len(python) == 1, f"$ {line}\n{done.stdout}"
             words = python[0][1:]
         assert words.pop(0) in ("-m", ".venv/bin/python")
