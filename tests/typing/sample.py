@@ -26,21 +26,31 @@ class Load(TaskOnKart[pd.DataFrame]):
         self.dump(3)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
+def two_loads() -> list[Load]:
+    """Return the default of a list of tasks."""
+    return [Load(rows=1), Load(rows=2)]
+
+
 class Count(TaskOnKart[int]):
     """A task that holds tasks."""
 
     data: TaskInstanceParameter[Load] = TaskInstanceParameter()
-    many: ListTaskInstanceParameter[Load] = ListTaskInstanceParameter(default=[])
+    many: ListTaskInstanceParameter[Load] = ListTaskInstanceParameter(Load, default=two_loads)
+    also: TaskInstanceParameter[Load] = TaskInstanceParameter(Load, default=Load)
 
     def run(self) -> None:
         """Load what the required tasks say that they store."""
         assert_type(self.load(self.data), pd.DataFrame)
         assert_type(self.load([Load()]), list[pd.DataFrame])
+        assert_type(self.many, tuple[Load, ...])
+        assert_type(self.load(self.many), list[pd.DataFrame])
         self.dump(len(self.load(self.data)))
 
 
 assert_type(build(Count(data=Load())), int)
 assert_type(build(Load(rows=2)), pd.DataFrame)
+Count(data=Load(), many=[Load()])
+Count(data=Load(), many=[3])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
 Load(rows="3")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Load(row=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 

@@ -13,7 +13,7 @@ import datetime
 import json
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast, overload
 
 import luigi
 from luigi import task_register
@@ -96,6 +96,16 @@ class ListTaskInstanceParameter(luigi.Parameter[Any], Generic[TaskT]):
     ) -> None:
         self.expected_elements_type = _checked_type(expected_elements_type, "expected_elements_type")
         super().__init__(default=default, **kwargs)
+
+    if TYPE_CHECKING:  # a task takes a list, and holds a tuple
+
+        @overload
+        def __get__(self, instance: None, owner: Any) -> ListTaskInstanceParameter[TaskT]: ...
+        @overload
+        def __get__(self, instance: Any, owner: Any) -> tuple[TaskT, ...]: ...
+        def __get__(self, instance: Any, owner: Any) -> Any: ...
+
+        def __set__(self, instance: Any, value: Sequence[TaskT]) -> None: ...
 
     def parse(self, x: str) -> list[TaskT]:
         """Return the tasks that `serialize` wrote as text."""

@@ -5,17 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
-import pandas as pd
 import pytest
 from kart_runtime.project import Session, open_project
-
-PROJECT = Path(__file__).parents[1]
 
 
 @pytest.fixture(autouse=True)
 def session(tmp_path: Path) -> Iterator[Session]:
     """Configure the project for this test; `session.task("TrainModel")` returns a task class by name."""
-    with open_project(PROJECT, env="ci", overrides=[f"run.workspace={tmp_path}/"]) as opened:
+    with open_project(Path(__file__), env="ci", overrides=[f"run.workspace={tmp_path}/"]) as opened:
         yield opened
 
 
@@ -32,9 +29,3 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     monkeypatch.setattr(socket.socket, "connect", connect_locally)
-
-
-@pytest.fixture(scope="session")
-def tumors() -> pd.DataFrame:
-    """Return all labeled rows; copy them before you change any."""
-    return pd.read_csv(PROJECT / "data" / "tumors.csv")

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import luigi
 import pandas as pd
+import pandera.pandas as pa
 import polars as pl
 import pytest
 
 from kart_runtime import InputFile, ListTaskInstanceParameter, TaskInstanceParameter, TaskOnKart, build
 from kart_runtime.errors import BuildFailed, InputReplaced, KartError, ObjectCorrupt
 from kart_runtime.task import input_file
+from kart_runtime.task.schemas import SchemaMismatch
 from tests.runtime.execution.executors import dask_clusters
 
 CONTENT = "a,b\n1,2\n3,4\n"
@@ -267,3 +269,14 @@ def test_a_file_that_cannot_be_looked_at_stops_only_what_needs_it(tmp_path, s3_b
         build(remote)
     s3_bucket.proxy.reset()
     assert build(remote) == 4
+
+
+def test_a_file_that_does_not_fit_the_schema_is_to_be_corrected(tmp_path):
+    class Numbers(InputFile[pd.DataFrame]):
+        schema = pa.DataFrameSchema({"a": pa.Column(int, pa.Check.ge(2))})
+
+    with pytest.raises(SchemaMismatch, match="schema validation failed on input:") as caught:
+        build(Numbers(path=str(settled(tmp_path / "numbers.csv"))))
+    assert str(caught.value).endswith(
+        "\n  column 'a': greater_than_or_equal_to(2) failed for 1: row 0: 1\nCorrect the file, or change the schema."
+    )

@@ -4,8 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from kart_runtime import build, open_project
-from kart_runtime.schedule.events import Event, TaskStarted
+from kart_runtime import TaskStarted, build, open_project
 
 from {{ cookiecutter.package_name }}.tasks.pipeline import RunAll
 
@@ -24,7 +23,7 @@ def run(outputs: Path, *overrides: str) -> dict[str, int]:
     """Run the pipeline like `make run ARGS="..."`, and return how many tasks of each class ran."""
     started: Counter[str] = Counter()
 
-    def count(event: Event) -> None:
+    def count(event: object) -> None:
         if isinstance(event, TaskStarted):
             started[type(event.task).__name__] += 1
 

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from kart_runtime import BuildFailed, build
 
@@ -26,10 +25,8 @@ def test_loads_new_tumors_without_a_label() -> None:
         ({"malignant": "no"}, "column 'malignant': dtype"),
     ],
 )
-def test_a_wrong_file_is_rejected_by_column(
-    tumors: pd.DataFrame, tmp_path: Path, change: dict[str, float | str], message: str
-) -> None:
+def test_a_wrong_file_is_rejected_by_column(tmp_path: Path, change: dict[str, float | str], message: str) -> None:
     path = tmp_path / "tumors.csv"
-    tumors.assign(**change).to_csv(path, index=False)
+    build(LoadData()).assign(**change).to_csv(path, index=False)
     with pytest.raises(BuildFailed, match=message):
         build(SplitData(data=LoadData(path=str(path))))
