@@ -450,7 +450,7 @@ def page(found: dict[str, dict[str, dict[str, str]]]) -> str:
     for title, _, formats in SECTIONS:
         lines += [
             "",
-            f"### {title[0].upper()}{title[1:]}",
+            f"## {title[0].upper()}{title[1:]}",
             "",
             f"| value | {' | '.join(f'.{name}' for name in formats)} |",
         ]
