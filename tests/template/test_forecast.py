@@ -1,0 +1,111 @@
+"""The forecast tutorial: its files and commands, as the page has them, make a project that works and passes its checks.
+
+In the page, a line with a path and the block below it are a file, or a change of one if the block is a diff. In
+`console` blocks, lines after a `$` are what the command prints: `...` stands for any lines, and decimal numbers and ids
+for others of their kind.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from packaging.requirements import Requirement
+
+if TYPE_CHECKING:
+    from conftest import Command, World
+
+PAGE = Path(__file__).parents[2] / "docs" / "tutorials" / "forecast.md"
+BLOCK = re.compile(r"(?:^`([^`\n]+)`\n\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+CHANGING = (r"[0-9a-f]{32}", r"\((?:\d+\.\d s|\d+ min \d+ s)\)", r"\d+\.\d+")  # ids, durations, numbers
+
+
+@dataclass(frozen=True)
+class Block:
+    """A code block of the page: the file it belongs to, or none; its language; its text."""
+
+    file: str
+    language: str
+    text: str
+
+
+def blocks() -> list[Block]:
+    return [Block(*found.groups(default="")) for found in BLOCK.finditer(PAGE.read_text(encoding="utf-8"))]
+
+
+def apply_diff(before: str, diff: str) -> str:
+    """Return the text with the lines of `-` or a blank replaced; a removed line may end in a comment."""
+    lines = diff.splitlines()
+    removed = "".join(rf"{re.escape(line[1:])}( #.*)?\n" for line in lines if line[0] in "- ")
+    added = "".join(f"{line[1:]}\n" for line in lines if line[0] in "+ ")
+    after, count = re.subn(removed, lambda _: added, before)
+    assert count == 1, f"{diff}\ndoes not fit\n{before}"
+    return after
+
+
+def commands(text: str) -> Iterator[tuple[str, str]]:
+    """Return each command of a `console` block with what it prints."""
+    for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+        command, _, printed = part.partition("\n")
+        yield command, printed
+
+
+def pattern(printed: str) -> str:
+    """Return the expression that the output of a command matches."""
+    return "".join("(?:.*\n)*?" if line == "...\n" else _line(line) for line in printed.splitlines(keepends=True))
+
+
+def _line(line: str) -> str:
+    parts = re.split(f"({'|'.join(CHANGING)})", line)
+    return "".join(next((kind for kind in CHANGING if re.fullmatch(kind, part)), re.escape(part)) for part in parts)
+
+
+@pytest.mark.slow
+def test_everything_on_the_page_works_as_typed(world: World, command: Command) -> None:
+    project = world.bake({"project_name": "Seattle forecast"})
+    printed = ""
+    for block in blocks():
+        file = project / block.file
+        if block.language == "console":
+            for line, expected in commands(block.text):
+                printed = run(project, command, line, expected)
+        elif block.language == "diff":
+            file.write_text(apply_diff(file.read_text(encoding="utf-8"), block.text), encoding="utf-8")
+        elif block.language == "text":
+            assert re.fullmatch(pattern(block.text), printed), f"{block.text}\nis not\n{printed}"
+        elif block.file:
+            file.write_text(block.text, encoding="utf-8")
+        else:
+            printed = command(project, sys.executable, "-c", block.text).stdout
+    check_results(project)
+
+
+def run(project: Path, command: Command, line: str, expected: str) -> str:
+    """Run a command of the page, which fails where the page says so, and return what it prints."""
+    if line == "make setup":  # the tests' own environment has what it would install
+        added = next(block.text for block in blocks() if block.file == "pyproject.toml")
+        needed = [Requirement(text) for text in re.findall(r'^\+  "(.+)",$', added, re.MULTILINE)]
+        assert needed
+        assert all(requirement.specifier.contains(version(requirement.name)) for requirement in needed)
+        return ""
+    fails = re.search(r"\b[1-9]\d* (failed|problems)\b", expected) is not None
+    words = re.sub(r"^make ", f"make --silent PYTHON={sys.executable} ", line)
+    done = command(project, "sh", "-c", words, ok=False)
+    printed = done.stdout + done.stderr
+    assert bool(done.returncode) == fails, f"{line}\n{printed}"
+    assert re.fullmatch(pattern(expected), printed), f"{line} prints\n{printed}\nand not\n{expected}"
+    return printed
+
+
+def check_results(project: Path) -> None:
+    """Check that the numbers are better than the baseline's, and that the picture and the model are what they seem."""
+    reports = [json.loads(path.read_text(encoding="utf-8")) for path in (project / "outputs").glob("report_*.json")]
+    assert all(min(report.values()) < 0.9 * report["last_year"] for report in reports)
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in (project / "outputs/forecast").glob("plot_*"))
