@@ -58,7 +58,7 @@ def runtime_requirement(repository: Path, storage: str) -> str:
         The project's answer; `s3` and `gcs` name an extra if the engine has it.
     """
     project = read_project(repository)
-    extras = {"cli", "pandas", storage} & project["optional-dependencies"].keys()
+    extras = {"cli", "pandas", "pandera", storage} & project["optional-dependencies"].keys()
     major, minor = (int(part) for part in project["version"].split(".")[:2])
     limit = f"{major + 1}" if major else f"0.{minor + 1}"
     return f"{project['name']}[{','.join(sorted(extras))}]>={project['version']},<{limit}"

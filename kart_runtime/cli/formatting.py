@@ -55,7 +55,9 @@ def _jsonable(value: Any) -> Any:
 
 
 def _task_name(task: object) -> str:
-    return type(task).__name__ if isinstance(task, luigi.Task) else str(task)
+    if isinstance(task, luigi.Task):
+        return type(task).__name__
+    return str(getattr(task, "__name__", task))  # a class or function that makes the default
 
 
 def type_name(param: luigi.Parameter[Any]) -> str:

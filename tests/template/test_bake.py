@@ -47,13 +47,17 @@ FILES = set(
     conf/base/tasks/data/load.yaml
     conf/base/tasks/features/split.yaml
     conf/base/tasks/model/evaluate.yaml
+    conf/base/tasks/model/predict.yaml
     conf/base/tasks/model/train.yaml
+    conf/base/tasks/model/validate.yaml
     conf/base/tasks/pipeline.yaml
     conf/ci/run.yaml
     conf/dev/logging.yaml
     conf/prod/run.yaml
+    data/README.md
+    data/new_tumors.csv
+    data/tumors.csv
     docs/add-a-task.md
-    docs/configure.md
     docs/deploy.md
     notebooks/explore.ipynb
     pyproject.toml
@@ -63,6 +67,7 @@ FILES = set(
     src/my_pipeline/lib/__init__.py
     src/my_pipeline/lib/frames.py
     src/my_pipeline/lib/models.py
+    src/my_pipeline/lib/schemas.py
     src/my_pipeline/lib/scores.py
     src/my_pipeline/py.typed
     src/my_pipeline/tasks/__init__.py
@@ -72,16 +77,21 @@ FILES = set(
     src/my_pipeline/tasks/features/split.py
     src/my_pipeline/tasks/model/__init__.py
     src/my_pipeline/tasks/model/evaluate.py
+    src/my_pipeline/tasks/model/predict.py
     src/my_pipeline/tasks/model/train.py
+    src/my_pipeline/tasks/model/validate.py
     src/my_pipeline/tasks/pipeline.py
     tests/conftest.py
     tests/lib/test_frames.py
     tests/lib/test_models.py
+    tests/lib/test_schemas.py
     tests/lib/test_scores.py
     tests/tasks/data/test_load.py
     tests/tasks/features/test_split.py
     tests/tasks/model/test_evaluate.py
+    tests/tasks/model/test_predict.py
     tests/tasks/model/test_train.py
+    tests/tasks/model/test_validate.py
     tests/tasks/test_pipeline.py
     tests/test_config.py
     tests/test_layout.py

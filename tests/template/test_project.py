@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,22 +46,24 @@ def test_run_computes_everything_once(ran: Path, make: Command) -> None:
     assert names == [
         "features/test.parquet",
         "features/train.parquet",
+        *["model/fold.json"] * 6,
         "model/metrics.json",
+        "model/predictions.csv",
         "model/roc.png",
-        "my_pipeline/tasks/data/load/LoadData.pkl",
+        "model/validation.json",
         "my_pipeline/tasks/model/train/TrainModel.pkl",
         "my_pipeline/tasks/model/train/TrainModel.pkl",
         "ranking.json",
     ]
     said = make(ran, "run").stdout.splitlines()
-    assert re.fullmatch(r"Nothing to run: 6 tasks: 0 ran, 6 already complete \(\d+\.\d s\)", said[1])
+    assert re.fullmatch(r"Nothing to run: 15 tasks: 0 ran, 15 already complete \(\d+\.\d s\)", said[1])
     assert outputs(ran) == before
 
 
 def test_metrics_and_picture_are_real(ran: Path) -> None:
     (metrics,) = (json.loads(path.read_text()) for path in (ran / "outputs" / "model").glob("metrics_*.json"))
     assert metrics.keys() == {"tree", "forest"}
-    assert all(0.9 < scores["roc_auc"] < 1 for scores in metrics.values())
+    assert all(0.85 < scores["roc_auc"] < 1 for scores in metrics.values())
     (picture,) = (ran / "outputs" / "model").glob("roc_*.png")
     assert picture.read_bytes().startswith(b"\x89PNG")
 
@@ -69,12 +72,13 @@ def test_changed_parameter_runs_only_what_is_downstream(project: Path, make: Com
     make(project, "run")
     before = outputs(project)
     said = make(project, "run", "ARGS=TrainModel.max_depth=2").stdout
-    started = re.findall(r"^\[\d/4\] (\w+)(?:\(.*\))? done", said, re.MULTILINE)
-    assert sorted(started) == ["EvaluateModels", "RunAll", "TrainModel", "TrainModel"]
-    assert "6 tasks: 4 ran, 2 already complete" in said
+    started = re.findall(r"^\[\d+/12\] (\w+)\b.* done", said, re.MULTILINE)
+    expected = {"CrossValidate": 1, "EvaluateModels": 1, "PredictTumors": 1, "RunAll": 1, "ScoreFold": 6, "TrainModel": 2}
+    assert Counter(started) == expected
+    assert "15 tasks: 12 ran, 3 already complete" in said
     after = outputs(project)
     assert {path: after[path] for path in before} == before
-    assert "0 ran, 6 already complete" in make(project, "run").stdout
+    assert "0 ran, 15 already complete" in make(project, "run").stdout
 
 
 def test_prod_without_a_named_folder_keeps_to_its_own(project: Path, command: Command) -> None:
@@ -88,7 +92,7 @@ def test_awkward_answers_in_an_awkward_place_work_too(world: World, make: Comman
     text = 'Says """\\"😀" \'; $(touch pwned) `touch pwned` # %s {x} <b> &amp; ${oc.env:HOME}'
     answers = {"project_name": text, "description": text, "author": text, "package_name": "p" * 40}
     project = dataclasses.replace(world, output=folder).bake(answers)
-    assert "6 tasks: 6 ran" in make(project, "run").stdout
+    assert "15 tasks: 13 ran" in make(project, "run").stdout
     make(project, "new-task", "TASK=features.encode.EncodeColumns")
     assert "passed" in make(project, "check").stdout
     make(project, "notebook")

@@ -33,7 +33,7 @@ def test_setup(default_project: Path, tmp_path: Path, command: Command, tool: st
     project = Path(shutil.copytree(default_project, tmp_path / "project"))
     choice = ["UV="] if tool == "pip" else []
     command(project, "make", "setup", *choice, UV_PYTHON=sys.executable, **CLEAN)
-    assert "6 tasks: 6 ran" in command(project, "make", "run", **CLEAN).stdout
+    assert "15 tasks: 13 ran" in command(project, "make", "run", **CLEAN).stdout
     assert "0 ran" in command(project, "make", "run", **CLEAN).stdout
     kart = command(
         project, ".venv/bin/python", "-c", "import kart_runtime; print(kart_runtime.__file__)", **CLEAN

@@ -46,21 +46,21 @@ def test_a_project_runs_in_an_object_store_and_runs_nothing_the_second_time(
 ) -> None:
     variables = {**environment(service), "KART_BUCKET": "outputs"}
     words = ("run", "ARGS=--env prod")
-    assert "6 tasks: 6 ran" in make(project, *words, **variables).stdout
+    assert "15 tasks: 13 ran" in make(project, *words, **variables).stdout
     assert not (project / "outputs").exists()
     assert not (project / "resources").exists()
     service.reset()
-    assert "Nothing to run: 6 tasks: 0 ran, 6 already complete" in make(project, *words, **variables).stdout
+    assert "Nothing to run: 15 tasks: 0 ran, 15 already complete" in make(project, *words, **variables).stdout
     assert service.count().keys() <= {"list", "head", "put", "get"}
     said = make(project, *words[:1], "ARGS=--env prod TrainModel.max_depth=2", **variables).stdout
-    assert "6 tasks: 4 ran, 2 already complete" in said
+    assert "15 tasks: 12 ran, 3 already complete" in said
 
 
 @pytest.mark.slow
 def test_a_folder_named_by_the_environment_is_the_workspace(world: World, make: Command) -> None:
     project = world.bake({"storage": "local"})
     workspace = world.root / "workspace"
-    assert "6 tasks: 6 ran" in make(project, "run", "ARGS=--env prod", KART_WORKSPACE=str(workspace)).stdout
+    assert "15 tasks: 13 ran" in make(project, "run", "ARGS=--env prod", KART_WORKSPACE=str(workspace)).stdout
     assert len(list(workspace.glob("ranking_*.json"))) == 1
     assert not (project / "outputs").exists()
 
@@ -76,9 +76,9 @@ def test_a_store_of_ones_own_is_added_as_the_documentation_says(world: World, ma
     files = world.root / "team"
     variables = {"TEAM_FILES": f"file://{files}"}
     said = make(project, "run", "ARGS=--env prod --workers 2", **variables).stdout
-    assert "6 tasks: 6 ran" in said
+    assert "15 tasks: 13 ran" in said
     assert len(list((files / "churn").glob("ranking_*.json"))) == 1
-    assert "0 ran, 6 already complete" in make(project, "run", "ARGS=--env prod", **variables).stdout
+    assert "0 ran, 15 already complete" in make(project, "run", "ARGS=--env prod", **variables).stdout
     assert "RunAll" in make(project, "clean-outputs", "ARGS=--env prod --yes", **variables).stdout
     assert list((files / "churn").glob("ranking_*.json")) == []
 
@@ -96,7 +96,7 @@ def test_checks_need_no_bucket(project: Path, make: Command) -> None:
 
 def test_the_client_is_a_dependency(project: Path, storage: str) -> None:
     requirement = tomllib.loads((project / "pyproject.toml").read_text())["project"]["dependencies"][0]
-    assert requirement.startswith(f"kart-runtime[{','.join(sorted(['cli', 'pandas', storage]))}]")
+    assert requirement.startswith(f"kart-runtime[{','.join(sorted(['cli', 'pandas', 'pandera', storage]))}]")
 
 
 @pytest.mark.parametrize("storage", ["s3", "gcs"])

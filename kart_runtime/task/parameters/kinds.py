@@ -12,7 +12,7 @@ import bz2
 import datetime
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 import luigi
@@ -36,7 +36,8 @@ class TaskInstanceParameter(luigi.Parameter[TaskT], Generic[TaskT]):
     expected_type
         The class that the value must be an instance of. None: any task.
     default
-        A task, or the class of one that takes no arguments, which is made when the owner is.
+        A task, or what returns one when it is called without arguments, such as its class. It is called when the owner
+        is made, so that the configuration counts.
     **kwargs
         As for `luigi.Parameter`.
 
@@ -47,7 +48,10 @@ class TaskInstanceParameter(luigi.Parameter[TaskT], Generic[TaskT]):
     """
 
     def __init__(
-        self, expected_type: type[TaskT] | None = None, default: TaskT | type[TaskT] | Any = _MISSING, **kwargs: Any
+        self,
+        expected_type: type[TaskT] | None = None,
+        default: TaskT | Callable[[], TaskT] | Any = _MISSING,
+        **kwargs: Any,
     ) -> None:
         self.expected_type = _checked_type(expected_type, "expected_type")
         super().__init__(default=cast("Any", default), **kwargs)
@@ -73,7 +77,8 @@ class ListTaskInstanceParameter(luigi.Parameter[Any], Generic[TaskT]):
     expected_elements_type
         The class that each element must be an instance of. None: any task.
     default
-        A list of tasks, or of such classes.
+        A list of tasks and classes of tasks, or a function without arguments that returns a list of tasks, such as one
+        for each fold of a cross-validation. It is called when the owner is made, so that the configuration counts.
     **kwargs
         As for `luigi.Parameter`.
 
@@ -84,7 +89,10 @@ class ListTaskInstanceParameter(luigi.Parameter[Any], Generic[TaskT]):
     """
 
     def __init__(
-        self, expected_elements_type: type[TaskT] | None = None, default: list[TaskT] | Any = _MISSING, **kwargs: Any
+        self,
+        expected_elements_type: type[TaskT] | None = None,
+        default: list[TaskT] | Callable[[], Sequence[TaskT]] | Any = _MISSING,
+        **kwargs: Any,
     ) -> None:
         self.expected_elements_type = _checked_type(expected_elements_type, "expected_elements_type")
         super().__init__(default=default, **kwargs)
@@ -104,7 +112,7 @@ class ListTaskInstanceParameter(luigi.Parameter[Any], Generic[TaskT]):
 
 
 def made_default(param: luigi.Parameter[Any], default: Any) -> Any:
-    """Return the default of a parameter; a task class in place of a task is called, which makes it when it is needed.
+    """Return the default of a parameter; a class or function in place of tasks is called now, when they are needed.
 
     Parameters
     ----------
@@ -115,13 +123,14 @@ def made_default(param: luigi.Parameter[Any], default: Any) -> Any:
     """
     if isinstance(param, TaskInstanceParameter):
         return _made(default)
-    if isinstance(param, ListTaskInstanceParameter) and isinstance(default, list | tuple):
-        return tuple(map(_made, default))
+    if isinstance(param, ListTaskInstanceParameter):
+        tasks = _made(default)
+        return tuple(map(_made, tasks)) if isinstance(tasks, list | tuple) else tasks
     return default
 
 
-def _made(task: Any) -> Any:
-    return task() if isinstance(task, type) and issubclass(task, luigi.Task) else task
+def _made(default: Any) -> Any:
+    return default() if callable(default) and not isinstance(default, luigi.Task) else default
 
 
 def _checked_type(expected: Any, name: str) -> type:

@@ -1,43 +1,90 @@
-"""Models: training, and predicted probabilities."""
+"""Models: training, and predictions."""
 
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from {{ cookiecutter.package_name }}.lib.frames import TARGET
+from {{ cookiecutter.package_name }}.lib.frames import PATIENT, TARGET, measurements
 
 KINDS = ("tree", "forest")
+
+Probabilities = npt.NDArray[np.float64]
 
 
 class Classifier(Protocol):
     """The methods of a scikit-learn model that this project uses."""
 
-    def fit(self, X: pd.DataFrame, y: "pd.Series[int]") -> Any: ...  # noqa: N803
+    def fit(self, X: pd.DataFrame, y: "pd.Series[int]") -> object:  # noqa: N803 - scikit-learn's name
+        """Fit the model to rows `X` with the labels `y`."""
+        ...
 
-    def predict_proba(self, X: pd.DataFrame) -> npt.NDArray[np.float64]: ...  # noqa: N803
-
-
-def fit(train: pd.DataFrame, kind: str, max_depth: int, random_state: int) -> Classifier:
-    """Return a model of this kind, fitted to the rows."""
-    model = _new_model(kind, max_depth, random_state)
-    model.fit(train.drop(columns=TARGET), train[TARGET])
-    return model
+    def predict_proba(self, X: pd.DataFrame) -> Probabilities:  # noqa: N803 - scikit-learn's name
+        """Return the probability of each class, in an array of shape (rows, classes)."""
+        ...
 
 
-def probabilities(model: Classifier, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
-    """Return the probability that each row is malignant."""
-    return model.predict_proba(rows.drop(columns=TARGET))[:, 1]
+def new_model(kind: str, max_depth: int, random_state: int) -> Classifier:
+    """Return a model that is not fitted yet.
 
+    Parameters
+    ----------
+    kind
+        One of `KINDS`.
+    max_depth
+        Maximum number of decisions from the root of a tree to a leaf.
+    random_state
+        Seed of the training.
 
-def _new_model(kind: str, max_depth: int, random_state: int) -> Classifier:
+    Raises
+    ------
+    ValueError
+        If there is no such kind.
+    """
     # importing scikit-learn takes seconds on a slow disk: do it only to train a model
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.tree import DecisionTreeClassifier
 
     if kind == "tree":
-        return cast(Classifier, DecisionTreeClassifier(max_depth=max_depth, random_state=random_state))
+        return cast("Classifier", DecisionTreeClassifier(max_depth=max_depth, random_state=random_state))
     if kind == "forest":
-        return cast(Classifier, RandomForestClassifier(max_depth=max_depth, random_state=random_state))
+        return cast("Classifier", RandomForestClassifier(50, max_depth=max_depth, random_state=random_state))
     raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {kind!r}")
+
+
+def fit(model: Classifier, rows: pd.DataFrame) -> Classifier:
+    """Return a copy of the model, with the same settings, fitted to labeled rows; the model itself stays as it is."""
+    from sklearn.base import clone
+
+    fitted = cast("Classifier", clone(model))
+    fitted.fit(measurements(rows), rows[TARGET])
+    return fitted
+
+
+def probabilities(model: Classifier, rows: pd.DataFrame) -> Probabilities:
+    """Return the probability that each tumor is malignant, in an array of shape (rows,)."""
+    return model.predict_proba(measurements(rows))[:, 1]
+
+
+def predictions(model: Classifier, rows: pd.DataFrame, threshold: float) -> pd.DataFrame:
+    """Predict for each patient whether the tumor is malignant.
+
+    Parameters
+    ----------
+    model
+        A fitted model.
+    rows
+        Rows, with or without a label.
+    threshold
+        Probability from which a tumor counts as malignant.
+
+    Returns
+    -------
+    DataFrame
+        One row per tumor: `patient`, `probability`, and `malignant` (0 or 1).
+    """
+    values = probabilities(model, rows)
+    return pd.DataFrame(
+        {PATIENT: rows[PATIENT], "probability": values.round(4), TARGET: (values >= threshold).astype(int)}
+    )

@@ -1,29 +1,25 @@
 """The whole pipeline."""
 
-from typing import Any
-
-import luigi
+from kart_runtime import Target, TaskInstanceParameter
 
 from {{ cookiecutter.package_name }}.base import TaskOnKart
-from {{ cookiecutter.package_name }}.lib.models import KINDS
-from {{ cookiecutter.package_name }}.tasks.features.split import SplitData
+from {{ cookiecutter.package_name }}.lib.scores import RankedModel, rank
 from {{ cookiecutter.package_name }}.tasks.model.evaluate import EvaluateModels
-from {{ cookiecutter.package_name }}.tasks.model.train import TrainModel
+from {{ cookiecutter.package_name }}.tasks.model.predict import PredictTumors
+from {{ cookiecutter.package_name }}.tasks.model.validate import CrossValidate
 
 
-class RunAll(TaskOnKart[dict[str, Any]]):
-    """Train a model of each kind on the same rows, and store their scores, best first."""
+class RunAll(TaskOnKart[list[RankedModel]]):
+    """Everything that a run should bring up to date; stores the models, the best one first."""
 
-    kinds: luigi.ListParameter[tuple[str, ...]] = luigi.ListParameter(default=KINDS)
+    validation: TaskInstanceParameter[CrossValidate] = TaskInstanceParameter(CrossValidate, default=CrossValidate)
+    evaluation: TaskInstanceParameter[EvaluateModels] = TaskInstanceParameter(EvaluateModels, default=EvaluateModels)
+    predictions: TaskInstanceParameter[PredictTumors] = TaskInstanceParameter(PredictTumors, default=PredictTumors)
 
-    def requires(self) -> EvaluateModels:
-        rows = SplitData()
-        return EvaluateModels(rows=rows, models=[TrainModel(rows=rows, kind=kind) for kind in self.kinds])
-
-    def output(self) -> Any:
+    def output(self) -> Target:
+        """Return a JSON file."""
         return self.make_target("ranking.json")
 
     def run(self) -> None:
-        metrics = self.load()["metrics"]
-        ranking = sorted(metrics, key=lambda kind: metrics[kind]["roc_auc"], reverse=True)
-        self.dump({kind: metrics[kind] for kind in ranking})
+        """Rank the models by their cross-validation."""
+        self.dump(rank(self.load(self.validation), self.load(self.evaluation)["metrics"]))

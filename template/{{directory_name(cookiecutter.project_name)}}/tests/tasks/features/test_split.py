@@ -7,4 +7,4 @@ from {{ cookiecutter.package_name }}.tasks.features.split import SplitData
 
 def test_fraction_sets_the_number_of_test_rows() -> None:
     rows = build(SplitData(test_fraction=0.1))
-    assert (len(rows["train"]), len(rows["test"])) == (512, 57)
+    assert (len(rows["train"]), len(rows["test"])) == (494, 55)

@@ -1,17 +1,15 @@
 """Tests of TrainModel."""
 
-import pandas as pd
 from kart_runtime import build
 
 from {{ cookiecutter.package_name }}.lib.models import probabilities
 from {{ cookiecutter.package_name }}.tasks.features.split import SplitData
-from {{ cookiecutter.package_name }}.tasks.model.train import TrainModel
+from {{ cookiecutter.package_name }}.tasks.model.train import TrainModel, models_of_every_kind
 
 
 def test_model_predicts_probabilities() -> None:
-    rows = SplitData()
-    model = build(TrainModel(rows=rows, kind="tree"))
-    test: pd.DataFrame = build(rows)["test"]
+    model = build(TrainModel(kind="tree"))
+    test = build(SplitData())["test"]
     values = probabilities(model, test)
     assert len(values) == len(test)
     assert values.min() >= 0
@@ -19,6 +17,9 @@ def test_model_predicts_probabilities() -> None:
 
 
 def test_parameters_change_the_id() -> None:
-    rows = SplitData()
-    shallow, deep = (TrainModel(rows=rows, kind="tree", max_depth=depth) for depth in (1, 9))
+    shallow, deep = (TrainModel(kind="tree", max_depth=depth) for depth in (1, 9))
     assert shallow.make_unique_id() != deep.make_unique_id()
+
+
+def test_one_model_of_each_kind() -> None:
+    assert [task.kind for task in models_of_every_kind()] == ["tree", "forest"]

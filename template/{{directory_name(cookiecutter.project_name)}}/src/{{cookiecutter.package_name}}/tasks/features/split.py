@@ -1,28 +1,36 @@
 """Split the data into training and test rows."""
 
-from typing import Any
+from typing import TypedDict
 
 import luigi
 import pandas as pd
+from kart_runtime import Target, TaskInstanceParameter
 
 from {{ cookiecutter.package_name }}.base import TaskOnKart
 from {{ cookiecutter.package_name }}.lib.frames import split
 from {{ cookiecutter.package_name }}.tasks.data.load import LoadData
 
 
-class SplitData(TaskOnKart[dict[str, pd.DataFrame]]):
-    """Two outputs: `train` and `test`."""
+class Rows(TypedDict):
+    """Two frames with the columns of the data."""
 
-    test_fraction: luigi.FloatParameter = luigi.FloatParameter(default=0.2)
+    train: pd.DataFrame
+    test: pd.DataFrame
+
+
+class SplitData(TaskOnKart[Rows]):
+    """Training rows and test rows, with the same share of malignant tumors in both."""
+
+    data: TaskInstanceParameter[LoadData] = TaskInstanceParameter(LoadData, default=LoadData)
+    test_fraction: luigi.FloatParameter = luigi.FloatParameter(default=0.25)
     random_state: luigi.IntParameter = luigi.IntParameter(default=0)
 
-    def requires(self) -> LoadData:
-        return LoadData()
-
-    def output(self) -> dict[str, Any]:
+    def output(self) -> dict[str, Target]:
+        """Return two parquet files."""
         return {name: self.make_target(f"features/{name}.parquet") for name in ("train", "test")}
 
     def run(self) -> None:
-        train, test = split(self.load(LoadData()), self.test_fraction, self.random_state)
+        """Split the data at random."""
+        train, test = split(self.load(self.data), self.test_fraction, self.random_state)
         self.dump(train, "train")
         self.dump(test, "test")
