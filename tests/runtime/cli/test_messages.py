@@ -2,10 +2,42 @@
 
 from __future__ import annotations
 
-from kart_runtime.cli.messages import explain
+import pickle
+import traceback
+
+import pytest
+
+from kart_runtime.cli.messages import explain, user_traceback
 from kart_runtime.errors import ConfigError
 
 
 def test_a_mistake_without_a_place_has_no_colon_before_it():
     text = explain(ConfigError("wrong", suggestion="right"))
     assert text == "error: wrong\n       did you mean 'right'?\n1 problem; nothing was run or changed."
+
+
+def from_worker(code, path):
+    """Return what comes from a worker process for the error of code in a file: without frames, but with a note."""
+    with pytest.raises(ValueError, match="too cold") as caught:
+        exec(compile(code, str(path), "exec"))
+    text = "".join(traceback.format_exception(caught.value))
+    error = pickle.loads(pickle.dumps(caught.value))
+    error.__notes__ = [f"In process 7:\n{text}"]
+    return error
+
+
+def test_the_traceback_of_a_worker_starts_in_the_projects_code_and_says_the_error_once(tmp_path):
+    path = tmp_path / "task.py"
+    code = "try:\n    1 / 0\nexcept ArithmeticError as error:\n    raise ValueError('too cold') from error"
+    lines = user_traceback(from_worker(code, path), tmp_path).splitlines()
+    assert [line for line in lines if line.startswith("  File")] == [
+        f'  File "{path}", line 2, in <module>',
+        f'  File "{path}", line 4, in <module>',
+    ]
+    assert lines.count("ValueError: too cold") == 1
+
+
+def test_the_traceback_of_a_worker_outside_the_project_is_whole(tmp_path):
+    text = user_traceback(from_worker("raise ValueError('too cold')", "elsewhere.py"), tmp_path)
+    assert "in from_worker" in text
+    assert 'File "elsewhere.py"' in text
