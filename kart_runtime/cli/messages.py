@@ -38,7 +38,10 @@ def paragraph(error: ConfigError) -> str:
 
 
 def user_traceback(error: BaseException, root: Path) -> str:
-    """Return a traceback without the engine's frames above the code in `root`; kart's own errors are one line."""
+    """Return a traceback without the engine's frames above the code in `root`, nor those below it in errors of kart.
+
+    Without code in `root`, kart's own errors are one line.
+    """
     try:
         return shortened(_user_traceback(error, root), _MOST_CHARACTERS)
     except RecursionError:
@@ -53,7 +56,8 @@ def _user_traceback(error: BaseException, root: Path) -> str:
     if not own:
         return _worker_traceback(error, root) or "".join(traceback.format_exception(error))
     report = traceback.TracebackException.from_exception(error)
-    report.stack = traceback.StackSummary.from_list(list(report.stack)[own[0] :])
+    end = own[-1] + 1 if isinstance(error, KartError) else None
+    report.stack = traceback.StackSummary.from_list(list(report.stack)[own[0] : end])
     return "".join(report.format())
 
 

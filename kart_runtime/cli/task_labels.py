@@ -11,7 +11,7 @@ import luigi
 from kart_runtime.cli.formatting import format_value
 from kart_runtime.project.names import is_task_parameter
 from kart_runtime.task.naming import short_id
-from kart_runtime.task.parameters import declaration, secret_names
+from kart_runtime.task.parameters import ListTaskInstanceParameter, declaration, secret_names
 
 _LONGEST = 60
 
@@ -38,19 +38,25 @@ class TaskLabels:
         if cls not in self._differing:
             self._differing[cls] = _differing(cls, self._classes.get(cls, []))
         params = declaration(cls).params
-        text = ", ".join(f"{key}={format_value(params[key], getattr(task, key))}" for key in self._differing[cls])
+        text = ", ".join(f"{key}={self._value(params[key], getattr(task, key))}" for key in self._differing[cls])
         return f"{name}({text})" if text and len(text) <= _LONGEST else f"{name}[{short_id(task)}]"
+
+    def _value(self, param: luigi.Parameter[Any], value: Any) -> str:
+        return self(value) if isinstance(value, luigi.Task) else format_value(param, value)
 
 
 def _differing(cls: type[luigi.Task], tasks: list[luigi.Task]) -> list[str]:
-    """Return the parameters whose values differ; none if they cannot be shown or do not tell the tasks apart."""
+    """Return the parameters whose values differ, those with a task only if the others do not tell the tasks apart.
+
+    None if the values cannot be shown, or do not tell the tasks apart.
+    """
     secrets = secret_names(cls)
-    values: dict[str, list[Any]] = {
-        name: [param.serialize(getattr(task, name)) for task in tasks]
-        for name, param in declaration(cls).significant
-        if name not in secrets
-        and not is_task_parameter(param)  # the label of a task that is a value does not tell which of its class it is
-    }
-    names = [name for name, texts in values.items() if len(set(texts)) > 1]
-    distinct = set(zip(*(values[name] for name in names), strict=True))
-    return names if len(distinct) == len(tasks) else []
+    params = [(name, param) for name, param in declaration(cls).significant if name not in secrets]
+    plain = [(name, param) for name, param in params if not is_task_parameter(param)]
+    with_tasks = [(name, param) for name, param in params if not isinstance(param, ListTaskInstanceParameter)]
+    for choice in (plain, with_tasks):
+        values = {name: [param.serialize(getattr(task, name)) for task in tasks] for name, param in choice}
+        names = [name for name, texts in values.items() if len(set(texts)) > 1]
+        if len(set(zip(*(values[name] for name in names), strict=True))) == len(tasks):
+            return names
+    return []

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property, lru_cache, partial, reduce
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast, overload
 
 import luigi
 from luigi.parameter import ParameterVisibility
@@ -396,7 +396,7 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
             target.check = partial(self._check_schema, target.url)
         return target
 
-    def _check_schema(self, url: str, value: Any, when: Literal["dump", "load"]) -> None:
+    def _check_schema(self, url: str, value: Any, when: schemas.When) -> None:
         outputs = self.output()
         named = outputs.items() if isinstance(outputs, dict) else ()
         key = next((key for key, target in named if path_of(target) == url), None)

@@ -101,7 +101,7 @@ class InputFile(TaskOnKart[T]):
         target = _InputTarget(self.url, codec, as_type)
         target.task = self
         if self.schema is not None:
-            target.check = lambda value, when: self._check_schema(target.url, value, when)
+            target.check = lambda value, _: self._check_schema(target.url, value, "input")
         return target
 
     def _texts(self) -> dict[str, str]:

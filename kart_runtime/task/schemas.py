@@ -16,6 +16,15 @@ from kart_runtime.errors import TaskError
 SHOWN = 5
 """Number of invalid rows in an error message, for each check."""
 
+_COLUMN_CHECKS = {"column_in_dataframe": "missing column", "column_in_schema": "column that the schema does not have"}
+"""pandera's checks of whole columns, whose failure cases are the names of the columns, as an error says it."""
+
+_ADVICE = {
+    "dump": "Change run() or the schema.",
+    "load": "Delete the output and run again, or change the schema.",
+    "input": "Correct the file, or change the schema.",
+}
+
 _INSTALL = "pip install 'kart-runtime[pandera]'"
 
 
@@ -29,6 +38,8 @@ class SchemaFailure:
     rows: tuple[tuple[str, str], ...]
 
     def __str__(self) -> str:
+        if self.check in _COLUMN_CHECKS:
+            return f"{_COLUMN_CHECKS[self.check]}: {', '.join(value for _, value in self.rows)}"
         where = f"column '{self.column}'" if self.column is not None else "the frame"
         return f"{where}: {self.check} failed for {self.count}: {_rows_text(self.rows)}"
 
@@ -41,7 +52,7 @@ class SchemaMismatch(TaskError, ValueError):
     task
         The task, as text.
     when
-        "dump" or "load".
+        "dump", "load", or "input" for the file of an `InputFile`.
     failures
         The failed checks; `column`, `check`, `count` and `rows` are those of the first one.
     """
@@ -51,12 +62,7 @@ class SchemaMismatch(TaskError, ValueError):
         first = self.failures[0]
         self.column, self.check, self.count, self.rows = first.column, first.check, first.count, first.rows
         lines = "".join(f"\n  {failure}" for failure in self.failures)
-        advice = (
-            "Change run() or the schema."
-            if when == "dump"
-            else "Delete the output and run again, or change the schema."
-        )
-        super().__init__(f"{task}: schema validation failed on {when}:{lines}\n{advice}")
+        super().__init__(f"{task}: schema validation failed on {when}:{lines}\n{_ADVICE[when]}")
 
 
 def _rows_text(rows: Iterable[tuple[str, str]]) -> str:
@@ -70,7 +76,10 @@ def schema_for(schema: Any, key: str | None) -> Any:
     return schema
 
 
-def check_schema(task_name: str, schema: Any, value: Any, when: Literal["dump", "load"]) -> None:
+When = Literal["dump", "load", "input"]
+
+
+def check_schema(task_name: str, schema: Any, value: Any, when: When) -> None:
     """Check a value against a pandera schema without changing it: nothing is coerced, filled in or dropped."""
     if schema is None:
         return
@@ -96,7 +105,7 @@ def _validate(task_name: str, schema: Any, value: Any, when: str) -> None:
     try:
         _as_stored(schema).validate(value, lazy=True)
     except errors.SchemaErrors as error:
-        raise SchemaMismatch(task_name, when, _failures(error.failure_cases)) from error
+        raise SchemaMismatch(task_name, when, _failures(error.failure_cases)) from None  # pandera quotes all
     except (TypeError, errors.BackendNotFoundError) as error:  # which is how pandera says "no frame of mine"
         kind = f"{type(value).__module__}.{type(value).__name__}"
         failure = SchemaFailure(None, f"a frame for {type(_as_stored(schema)).__module__}", 1, (("", kind),))
@@ -114,15 +123,21 @@ def _as_stored(schema: Any) -> Any:
 
 
 def _failures(cases: Any) -> list[SchemaFailure]:
-    """Return what pandera's table says, one entry for each column and check."""
+    """Return what pandera's table says, one entry for each column and check; of a wrong type, only that."""
     records = cases.to_dicts() if hasattr(cases, "to_dicts") else cases.to_dict("records")
     groups: dict[tuple[str | None, str], list[dict[str, Any]]] = {}
     for record in records:
         groups.setdefault((_text(record["column"]), str(record["check"])), []).append(record)
+    mistyped = {column for column, check in groups if column is not None and _is_type_check(check)}
     return [
         SchemaFailure(column, check, len(cases_of_check), tuple(map(_row, cases_of_check[:SHOWN])))
         for (column, check), cases_of_check in groups.items()
+        if column not in mistyped or _is_type_check(check)
     ]
+
+
+def _is_type_check(check: str) -> bool:
+    return check.startswith("dtype(")
 
 
 def _row(record: dict[str, Any]) -> tuple[str, str]:

@@ -7,7 +7,6 @@ import json
 import re
 import shutil
 import sys
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,8 +72,8 @@ def test_changed_parameter_runs_only_what_is_downstream(project: Path, make: Com
     before = outputs(project)
     said = make(project, "run", "ARGS=TrainModel.max_depth=2").stdout
     started = re.findall(r"^\[\d+/12\] (\w+)\b.* done", said, re.MULTILINE)
-    expected = {"CrossValidate": 1, "EvaluateModels": 1, "PredictTumors": 1, "RunAll": 1, "ScoreFold": 6, "TrainModel": 2}
-    assert Counter(started) == expected
+    expected = ["TrainModel"] * 2 + ["ScoreFold"] * 6 + ["CrossValidate", "EvaluateModels", "PredictTumors", "RunAll"]
+    assert sorted(started) == sorted(expected)
     assert "15 tasks: 12 ran, 3 already complete" in said
     after = outputs(project)
     assert {path: after[path] for path in before} == before

@@ -13,23 +13,30 @@ def test_tasks_of_one_class_are_told_apart_by_what_differs(small_project, kart, 
     assert "Compare  " in out
 
 
-def test_tasks_that_differ_by_their_upstream_are_told_apart_by_their_ids(small_project, kart):
+def test_tasks_that_differ_by_their_upstream_are_told_apart_by_it_or_by_their_ids(small_project, kart):
     small_project(
         {
             "src/PKG/tasks/wired.py": """\
-                from kart_runtime import TaskInstanceParameter, TaskOnKart
+                from kart_runtime import ListTaskInstanceParameter, TaskInstanceParameter, TaskOnKart
                 from PKG.tasks.numbers import Numbers
 
                 class Uses(TaskOnKart[int]):
                     source = TaskInstanceParameter(Numbers)
 
+                class UsesMany(TaskOnKart[int]):
+                    sources = ListTaskInstanceParameter(Numbers)
+
                 class Both(TaskOnKart[int]):
                     def requires(self):
-                        return [Uses(source=Numbers(size=size)) for size in (1, 2)]
+                        numbers = [Numbers(size=size) for size in (1, 2)]
+                        return [*(Uses(source=one) for one in numbers), *(UsesMany(sources=[one]) for one in numbers)]
                 """
         }
     )
-    assert len(set(re.findall(r"Uses\[[0-9a-f]{8}\]", kart("plan", "Both").out))) == 2
+    out = kart("plan", "Both").out
+    assert "Uses(source=Numbers(size=1))" in out
+    assert "Uses(source=Numbers(size=2))" in out
+    assert len(set(re.findall(r"UsesMany\[[0-9a-f]{8}\]", out))) == 2
 
 
 def test_tasks_that_differ_by_a_secret_are_told_apart_by_their_ids(small_project, kart, monkeypatch):

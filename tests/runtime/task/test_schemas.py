@@ -56,7 +56,16 @@ def test_the_first_failure_is_at_hand_and_a_missing_column_has_no_row():
         check_schema("t", SALES, GOOD[["shop"]], "dump")
     error = caught.value
     assert (error.column, error.check, error.count, error.rows) == (None, "column_in_dataframe", 1, (("", "'sold'"),))
-    assert "the frame: column_in_dataframe failed for 1: 'sold'" in str(error)
+    assert "\n  missing column: 'sold'\nChange run() or the schema." in str(error)
+
+
+def test_of_a_column_with_a_wrong_type_only_that_is_said_and_an_unexpected_column_is_named():
+    schema = pa.DataFrameSchema(SALES.columns, strict=True)
+    with pytest.raises(SchemaMismatch) as caught:
+        check_schema("t", schema, GOOD.assign(sold=["a", "b"], price=1.0), "load")
+    assert {failure.check for failure in caught.value.failures} == {"column_in_schema", "dtype('int64')"}
+    assert "column that the schema does not have: 'price'" in str(caught.value)
+    assert caught.value.__suppress_context__  # pandera's own error quotes the whole schema
 
 
 def test_nothing_is_coerced_filled_in_or_dropped():

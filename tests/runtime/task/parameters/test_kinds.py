@@ -15,6 +15,7 @@ from kart_runtime import (
     ZonedDateSecondParameter,
     build,
 )
+from kart_runtime.task.parameters import Override, overriding
 
 
 class Number(TaskOnKart[int]):
@@ -63,6 +64,23 @@ def test_a_long_chain_is_read_again_from_the_workspace():
 def test_other_tasks_are_refused(arguments):
     with pytest.raises(TypeError, match="Number"):
         Holder(**arguments)
+
+
+def test_a_default_may_be_a_function_which_is_called_under_the_configuration():
+    class Folds(TaskOnKart[int]):
+        first = TaskInstanceParameter(Number, default=lambda: Number(value=Number().value + 1))
+        folds = ListTaskInstanceParameter(
+            Number, default=lambda: [Number(value=fold) for fold in range(Number().value)]
+        )
+
+        def run(self):
+            self.dump(self.load(self.first) + sum(self.load(list(self.folds))))
+
+    assert Folds().folds == ()
+    with overriding({Number: {"value": Override(3, "here")}}):
+        assert [task.value for task in Folds().folds] == [0, 1, 2]
+        assert build(Folds()) == 4 + 0 + 1 + 2
+    assert Folds(folds=[Number(value=7)]).folds == (Number(value=7),)
 
 
 @pytest.mark.parametrize("kind", [TaskInstanceParameter, ListTaskInstanceParameter])
