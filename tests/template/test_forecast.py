@@ -98,10 +98,15 @@ def run(project: Path, command: Command, line: str, expected: str) -> str:
     fails = re.search(r"\b[1-9]\d* (failed|problems)\b", expected) is not None
     words = re.sub(r"^make ", f"make --silent PYTHON={sys.executable} ", line)
     done = command(project, "sh", "-c", words, ok=False)
-    printed = done.stdout + done.stderr
+    printed = ended(done.stdout) + ended(done.stderr)
     assert bool(done.returncode) == fails, f"{line}\n{printed}"
     assert re.fullmatch(pattern(expected), printed), f"{line} prints\n{printed}\nand not\n{expected}"
     return printed
+
+
+def ended(text: str) -> str:
+    """Return the text with a line end after its last line."""
+    return f"{text}\n" if text and not text.endswith("\n") else text
 
 
 def check_results(project: Path) -> None:
