@@ -1,8 +1,8 @@
 """The forecast tutorial: its files and commands, as the page has them, make a project that works and passes its checks.
 
-In the page, a line with a path and the block below it are a file, or a change of one if the block is a diff. In
-`console` blocks, lines after a `$` are what the command prints: `...` stands for any lines, and decimal numbers and ids
-for others of their kind.
+A block whose first line is the comment of a path is that file, or a change of it if the block is a diff. In `console`
+blocks, the lines after a `$` are what the command prints: `...` stands for any lines, and decimal numbers, durations
+and ids stand for others of their kind.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -23,16 +24,16 @@ if TYPE_CHECKING:
     from conftest import Command, World
 
 PAGE = Path(__file__).parents[2] / "docs" / "tutorials" / "forecast.md"
-BLOCK = re.compile(r"(?:^`([^`\n]+)`\n\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(\w+)\n(?:# (\S+/\S+|pyproject.toml)\n)?(.*?)^```$", re.MULTILINE | re.DOTALL)
 CHANGING = (r"[0-9a-f]{32}", r"\((?:\d+\.\d s|\d+ min \d+ s)\)", r"\d+\.\d+")  # ids, durations, numbers
 
 
 @dataclass(frozen=True)
 class Block:
-    """A code block of the page: the file it belongs to, or none; its language; its text."""
+    """A code block of the page: its language; the file it belongs to, or none; its text."""
 
-    file: str
     language: str
+    file: str
     text: str
 
 
@@ -81,7 +82,7 @@ def test_everything_on_the_page_works_as_typed(world: World, command: Command) -
         elif block.language == "text":
             assert re.fullmatch(pattern(block.text), printed), f"{block.text}\nis not\n{printed}"
         elif block.file:
-            file.write_text(block.text, encoding="utf-8")
+            file.write_text(f"# {block.file}\n{block.text}", encoding="utf-8")
         else:
             printed = command(project, sys.executable, "-c", block.text).stdout
     check_results(project)
@@ -110,7 +111,14 @@ def ended(text: str) -> str:
 
 
 def check_results(project: Path) -> None:
-    """Check that the numbers are better than the baseline's, and that the picture and the model are what they seem."""
-    reports = [json.loads(path.read_text(encoding="utf-8")) for path in (project / "outputs").glob("report_*.json")]
+    """Check that the best model beats the baseline, and that the plots and models are what their names say."""
+    outputs = project / "outputs"
+    reports = [json.loads(path.read_text(encoding="utf-8")) for path in outputs.glob("report_*.json")]
+    plots = [path.read_bytes() for path in outputs.glob("forecast/plot_*.png")]
+    models = [set(zipfile.ZipFile(path).namelist()) for path in outputs.glob("forecast/model_*.zip")]
+    assert reports
+    assert plots
+    assert models
     assert all(min(report.values()) < 0.9 * report["last_year"] for report in reports)
-    assert all(path.read_bytes().startswith(b"\x89PNG") for path in (project / "outputs/forecast").glob("plot_*"))
+    assert all(plot.startswith(b"\x89PNG") for plot in plots)
+    assert all(names >= {"model.pkl", "card.json"} for names in models)
