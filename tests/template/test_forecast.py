@@ -1,8 +1,8 @@
 """The forecast tutorial: its files and commands, as the page has them, make a project that works and passes its checks.
 
 A block whose first line is the comment of a path is that file, or a change of it if the block is a diff. In `console`
-blocks, the lines after a `$` are what the command prints: `...` stands for any lines, and decimal numbers, durations
-and ids stand for others of their kind.
+blocks, the lines after a `$` are what the command prints: `...` stands for any lines, or any text within a line, and
+decimal numbers, durations and ids stand for others of their kind.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 PAGE = Path(__file__).parents[2] / "docs" / "tutorials" / "forecast.md"
 BLOCK = re.compile(r"^```(\w+)\n(?:# (\S+/\S+|pyproject.toml)\n)?(.*?)^```$", re.MULTILINE | re.DOTALL)
-CHANGING = (r"[0-9a-f]{32}", r"\((?:\d+\.\d s|\d+ min \d+ s)\)", r"\d+\.\d+")  # ids, durations, numbers
+ID, DURATION, NUMBER = r"[0-9a-f]{32}", r"\((?:\d+\.\d s|\d+ min \d+ s)\)", r"\d+\.\d+"
+PLACEHOLDERS = {r"\.\.\.": ".*", ID: ID, DURATION: DURATION, NUMBER: NUMBER}
+"""What stands for others of its kind in quoted output, and what matches these."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,11 @@ def pattern(printed: str) -> str:
 
 
 def _line(line: str) -> str:
-    parts = re.split(f"({'|'.join(CHANGING)})", line)
-    return "".join(next((kind for kind in CHANGING if re.fullmatch(kind, part)), re.escape(part)) for part in parts)
+    parts = re.split(f"({'|'.join(PLACEHOLDERS)})", line)
+    return "".join(
+        next((kind for text, kind in PLACEHOLDERS.items() if re.fullmatch(text, part)), re.escape(part))
+        for part in parts
+    )
 
 
 @pytest.mark.slow
