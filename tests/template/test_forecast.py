@@ -67,10 +67,11 @@ def pattern(printed: str) -> str:
 
 def _line(line: str) -> str:
     parts = re.split(f"({'|'.join(PLACEHOLDERS)})", line)
-    return "".join(
-        next((kind for text, kind in PLACEHOLDERS.items() if re.fullmatch(text, part)), re.escape(part))
-        for part in parts
-    )
+    return "".join(map(_part, parts))
+
+
+def _part(text: str) -> str:
+    return next((kind for found, kind in PLACEHOLDERS.items() if re.fullmatch(found, text)), re.escape(text))
 
 
 @pytest.mark.slow
