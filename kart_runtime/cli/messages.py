@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import traceback
 from pathlib import Path
 
@@ -10,6 +12,9 @@ from kart_runtime.project.problems import split_errors
 
 _MOST_CHARACTERS = 50_000
 """Length of a traceback; some errors quote all the data."""
+
+_FRAMES = re.compile(r'(?:^  File ".*\n(?:    .*\n)*)+', re.MULTILINE)
+"""The frames of one error in the text of a traceback."""
 
 
 def explain(error: KartError) -> str:
@@ -49,8 +54,21 @@ def _user_traceback(error: BaseException, root: Path) -> str:
     if isinstance(error, WriteFailed) or (not own and isinstance(error, KartError)):
         return described(error)
     if not own:
-        return "".join(traceback.format_exception(error))
+        return _worker_traceback(error, root) or "".join(traceback.format_exception(error))
     report = traceback.TracebackException.from_exception(error)
     end = own[-1] + 1 if isinstance(error, KartError) else None
     report.stack = traceback.StackSummary.from_list(list(report.stack)[own[0] : end])
     return "".join(report.format())
+
+
+def _worker_traceback(error: BaseException, root: Path) -> str:
+    """Return the traceback that a worker process has added to an error as a note, likewise shortened, or nothing."""
+    for note in getattr(error, "__notes__", ()):
+        if note.startswith("In process "):
+            return _FRAMES.sub(lambda frames: _from_own_code(frames[0], root), note)
+    return ""
+
+
+def _from_own_code(frames: str, root: Path) -> str:
+    """Return the frames from the first one in `root` on, or all of them if there is none."""
+    return frames[max(frames.find(f'  File "{root}{os.sep}'), 0) :]

@@ -86,7 +86,7 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
 
     workspace_directory: str = _engine(luigi.Parameter, "./resources/", "The folder that outputs are stored below.")
     local_temporary_directory: str = _engine(
-        luigi.Parameter, "./resources/tmp/", "The local folder below which models are packed and unpacked."
+        luigi.Parameter, "", "The local folder below which models are packed and unpacked; the system's if empty."
     )
     rerun: bool = _engine(luigi.BoolParameter, False, "Run even if all outputs exist.")
     strict_check: bool = _engine(
@@ -352,7 +352,7 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
         """
         if not relative_file_path.endswith(".zip"):
             raise UnknownFormat(relative_file_path, [".zip"])
-        archive = Archive(save_function, load_function, self.local_temporary_directory)
+        archive = Archive(save_function, load_function, self.local_temporary_directory or None)
         return self._target(relative_file_path, use_unique_id, archive)
 
     def make_large_data_frame_target(

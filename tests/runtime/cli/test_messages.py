@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import traceback
 from pathlib import Path
 
 import pytest
@@ -26,3 +28,30 @@ def test_an_error_of_kart_shows_the_frames_of_the_project_and_none_of_the_engine
     assert 'check_schema("Load", "no schema", None, "load")' in text
     assert "schemas.py" not in text
     assert text.rstrip().endswith("expected a pandera schema or model as schema, got 'no schema'.")
+
+
+def from_worker(code, path):
+    """Return what comes from a worker process for the error of code in a file: without frames, but with a note."""
+    with pytest.raises(ValueError, match="too cold") as caught:
+        exec(compile(code, str(path), "exec"))
+    text = "".join(traceback.format_exception(caught.value))
+    error = pickle.loads(pickle.dumps(caught.value))
+    error.__notes__ = [f"In process 7:\n{text}"]
+    return error
+
+
+def test_the_traceback_of_a_worker_starts_in_the_projects_code_and_says_the_error_once(tmp_path):
+    path = tmp_path / "task.py"
+    code = "try:\n    1 / 0\nexcept ArithmeticError as error:\n    raise ValueError('too cold') from error"
+    lines = user_traceback(from_worker(code, path), tmp_path).splitlines()
+    assert [line for line in lines if line.startswith("  File")] == [
+        f'  File "{path}", line 2, in <module>',
+        f'  File "{path}", line 4, in <module>',
+    ]
+    assert lines.count("ValueError: too cold") == 1
+
+
+def test_the_traceback_of_a_worker_outside_the_project_is_whole(tmp_path):
+    text = user_traceback(from_worker("raise ValueError('too cold')", "elsewhere.py"), tmp_path)
+    assert "in from_worker" in text
+    assert 'File "elsewhere.py"' in text

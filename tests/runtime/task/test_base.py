@@ -339,6 +339,11 @@ def test_a_model_saves_and_loads_itself():
     assert list(Path("tmp").rglob("*")) == []
 
 
+def test_a_model_is_packed_in_the_folder_of_the_system():
+    assert build(Model()) == ["a", "b"]
+    assert not Path("resources", "tmp").exists()
+
+
 def test_a_model_lies_in_a_zip_file():
     with pytest.raises(UnknownFormat, match=r"\.zip"):
         Model().make_model_target("lines.pkl", save_lines, load_lines)
