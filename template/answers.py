@@ -206,7 +206,7 @@ def problems(answers: Mapping[str, object]) -> list[str]:
 
 
 FILTERS = ("authors", "directory_name", "package_name", "distribution_name", "quoted", "markdown")
-FUNCTIONS = ("directory_name", "request_template", "service_file", "workflow_directory")
+FUNCTIONS = ("directory_name", "distribution_name", "request_template", "service_file", "workflow_directory")
 
 
 def _words(text: object) -> list[str]:
