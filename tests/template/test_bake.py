@@ -300,3 +300,8 @@ def test_prompts_are_six_and_each_has_a_text() -> None:
 def test_choices_are_the_same_in_both_places(answers: ModuleType) -> None:
     table = json.loads((REPOSITORY / "template" / "cookiecutter.json").read_text())
     assert {name: tuple(table[name]) for name in answers.CHOICES} == answers.CHOICES
+
+
+def test_windows_can_check_out_the_template() -> None:
+    names = [path.name for path in (REPOSITORY / "template").rglob("*")]
+    assert [name for name in names if re.search(r'[<>:"|?*\\]|[. ]$', name)] == []
