@@ -121,6 +121,13 @@ ENTRIES: Mapping[str, Entry] = {
     "NotInMemory": Entry(
         "An in-memory target was read in another process than the one that wrote it.", "Use a target in the workspace."
     ),
+    "WriteFailed": Entry(
+        "The file system refused: permissions that changed while the build ran, a full disk, a file in place of a "
+        "folder.",
+        "Free space, correct the owner or the permissions of the folder, or set `run.workspace` to another one. Run "
+        "again: completed tasks are saved.",
+        ("outputs/model/metrics.json", "No space left on device"),
+    ),
     "ObjectCorrupt": Entry(
         "Size or checksum are not those that were recorded, or the bytes do not match the suffix: a copy that was cut, "
         "a file that somebody edited.",

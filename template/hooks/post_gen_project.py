@@ -9,6 +9,7 @@ import os
 import runpy
 import shlex
 import shutil
+import sys
 from pathlib import Path
 
 CONTEXT = json.loads(r"""{{ cookiecutter | tojson }}""")
@@ -31,9 +32,11 @@ def _pip_setup() -> list[str]:
     python, wheel = (
         (r".venv\Scripts\python", r"(Get-Item vendor\*.whl)") if WINDOWS else (".venv/bin/python", "vendor/*.whl")
     )
+    luigi = [f"{python} -m pip install --no-deps --ignore-requires-python luigi"]  # see LUIGI in the Makefile
     return [
         f"{'py' if WINDOWS else 'python3'} -m venv .venv",
         f'{python} -m pip install --upgrade "pip>=25.1"',
+        *(luigi if sys.version_info >= (3, 14) else []),
         f"{python} -m pip install --group dev --editable . {wheel}",
     ]
 

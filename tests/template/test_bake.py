@@ -302,6 +302,12 @@ def test_choices_are_the_same_in_both_places(answers: ModuleType) -> None:
     assert {name: tuple(table[name]) for name in answers.CHOICES} == answers.CHOICES
 
 
+def test_pip_installs_the_luigi_that_the_engine_requires(default_project: Path) -> None:
+    dependencies = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["dependencies"]
+    (luigi,) = (line for line in dependencies if line.startswith("luigi"))
+    assert f'--ignore-requires-python "{luigi}"\n' in (default_project / "Makefile").read_text()
+
+
 def test_windows_can_check_out_the_template() -> None:
     names = [path.name for path in (REPOSITORY / "template").rglob("*")]
     assert [name for name in names if re.search(r'[<>:"|?*\\]|[. ]$', name)] == []

@@ -37,6 +37,7 @@ def setup_commands(root: Path) -> list[list[str]]:
     return [
         *([] if Path(python).exists() else [[sys.executable, "-m", "venv", ".venv"]]),
         [*pip, "--upgrade", "pip>=25.1"],
+        [*pip, "--no-deps", "--ignore-requires-python", "luigi>=3.8.1"],  # its release does not admit Python 3.14
         [*pip, "--group", "dev", "--editable", ".", *engine],
         [*pip, "--force-reinstall", "--no-deps", "--no-index", *engine],
     ]
