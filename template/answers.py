@@ -38,26 +38,26 @@ LIBRARIES = set(
     babel beautifulsoup4 binaryornot bleach boto3 botocore botocore_stubs bs4 certifi cffi cfgv chardet
     charset_normalizer click cloudpickle comm contourpy cookiecutter coverage cryptography cycler daemon dask
     dateutil debugpy decorator defusedxml dill distlib distributed docutils dotenv executing fastjsonschema filelock
-    fonttools fqdn fsspec gcsfs git gitdb gitpython gokart google google_api_core google_auth google_cloud_core
+    fonttools fqdn fsspec furo gcsfs git gitdb gitpython gokart google google_api_core google_auth google_cloud_core
     google_cloud_storage google_crc32c google_resumable_media googleapis_common_protos h11 hatchling httpcore httpx
     hypothesis identify idna importlib_metadata iniconfig ipykernel ipykernel_launcher ipython
     ipython_pygments_lexers ipywidgets isoduration isort jedi jinja2 jmespath joblib json5 jsonpointer jsonschema
     jsonschema_specifications jupyter jupyter_client jupyter_console jupyter_core jupyter_events jupyter_lsp
     jupyter_server jupyterlab jupyterlab_pygments jupyterlab_server kart_runtime kiwisolver lark libcst librt
     lightgbm locket lockfile loky luigi markdown_it markdown_it_py markupsafe matplotlib matplotlib_inline mdurl
-    mistune mpl_toolkits msgpack mypy mypy_boto3 mypy_extensions mypyc narwhals nbclient nbconvert nbdime nbformat
-    nbstripout nest_asyncio nest_asyncio2 nodeenv notebook notebook_shim numpy omegaconf opentelemetry
-    opentelemetry_api overrides packaging pandas pandas_stubs pandera pandocfilters parso partd pathspec pexpect pil
-    pillow pip pkg_resources platformdirs pluggy polars pre_commit pre_commit_hooks prometheus_client prompt_toolkit
-    proto proto_plus protobuf psutil ptyprocess pure_eval py pyarrow pyasn1 pyasn1_modules pycparser pydantic
-    pydantic_core pygments pylab pyparsing pytest pytest_cov pytest_mock python_daemon python_dateutil python_dotenv
-    python_json_logger python_slugify pythonjsonlogger pytz pyyaml pyzmq redis referencing requests
-    rfc3339_validator rfc3986 rfc3986_validator rfc3987_syntax rich rpds rpds_py ruamel ruamel_yaml ruff s3fs
-    s3transfer scikit_learn scipy seaborn send2trash setuptools shellingham six sklearn slack slack_sdk slugify
-    smmap sniffio sortedcontainers soupsieve stack_data tblib tenacity terminado text_unidecode threadpoolctl
-    tinycss2 tlz tomli tomli_w tomlkit toolz torch tornado tqdm traitlets typeguard typer typing_extensions
-    typing_inspect typing_inspection tzdata uri_template urllib3 uv virtualenv wcwidth webcolors webencodings
-    websocket websocket_client wheel xdist xgboost xxhash yaml zict zipp zmq
+    mistune mpl_toolkits msgpack mypy mypy_boto3 mypy_extensions mypyc myst_parser narwhals nbclient nbconvert
+    nbdime nbformat nbstripout nest_asyncio nest_asyncio2 nodeenv notebook notebook_shim numpy omegaconf
+    opentelemetry opentelemetry_api overrides packaging pandas pandas_stubs pandera pandocfilters parso partd
+    pathspec pexpect pil pillow pip pkg_resources platformdirs pluggy polars pre_commit pre_commit_hooks
+    prometheus_client prompt_toolkit proto proto_plus protobuf psutil ptyprocess pure_eval py pyarrow pyasn1
+    pyasn1_modules pycparser pydantic pydantic_core pygments pylab pyparsing pytest pytest_cov pytest_mock
+    python_daemon python_dateutil python_dotenv python_json_logger python_slugify pythonjsonlogger pytz pyyaml pyzmq
+    redis referencing requests rfc3339_validator rfc3986 rfc3986_validator rfc3987_syntax rich rpds rpds_py ruamel
+    ruamel_yaml ruff s3fs s3transfer scikit_learn scipy seaborn send2trash setuptools shellingham six sklearn slack
+    slack_sdk slugify smmap sniffio sortedcontainers soupsieve sphinx stack_data tblib tenacity terminado
+    text_unidecode threadpoolctl tinycss2 tlz tomli tomli_w tomlkit toolz torch tornado tqdm traitlets typeguard
+    typer typing_extensions typing_inspect typing_inspection tzdata uri_template urllib3 uv virtualenv wcwidth
+    webcolors webencodings websocket websocket_client wheel xdist xgboost xxhash yaml zict zipp zmq
     """.split()  # noqa: SIM905
 )
 

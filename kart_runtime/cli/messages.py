@@ -53,8 +53,9 @@ def _user_traceback(error: BaseException, root: Path) -> str:
     own = [index for index, frame in enumerate(frames) if Path(frame.filename).is_relative_to(root)]
     if isinstance(error, WriteFailed) or (not own and isinstance(error, KartError)):
         return described(error)
-    if not own:
-        return _worker_traceback(error, root) or "".join(traceback.format_exception(error))
+    from_worker = _worker_traceback(error, root)
+    if from_worker or not own:  # with tblib, which Dask may install, an error from a worker has its frames as well
+        return from_worker or "".join(traceback.format_exception(error))
     report = traceback.TracebackException.from_exception(error)
     end = own[-1] + 1 if isinstance(error, KartError) else None
     report.stack = traceback.StackSummary.from_list(list(report.stack)[own[0] : end])

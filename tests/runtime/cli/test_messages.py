@@ -40,10 +40,16 @@ def from_worker(code, path):
     return error
 
 
-def test_the_traceback_of_a_worker_starts_in_the_projects_code_and_says_the_error_once(tmp_path):
+@pytest.mark.parametrize("keeps_frames", [False, True])
+def test_the_traceback_of_a_worker_starts_in_the_projects_code_and_says_the_error_once(tmp_path, keeps_frames):
     path = tmp_path / "task.py"
     code = "try:\n    1 / 0\nexcept ArithmeticError as error:\n    raise ValueError('too cold') from error"
-    lines = user_traceback(from_worker(code, path), tmp_path).splitlines()
+    error = from_worker(code, path)
+    if keeps_frames:  # as errors do that tblib has pickled
+        with pytest.raises(ValueError, match="too cold") as caught:
+            exec(compile(code, str(path), "exec"))
+        error = error.with_traceback(caught.tb)
+    lines = user_traceback(error, tmp_path).splitlines()
     assert [line for line in lines if line.startswith("  File")] == [
         f'  File "{path}", line 2, in <module>',
         f'  File "{path}", line 4, in <module>',
