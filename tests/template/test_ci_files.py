@@ -199,11 +199,6 @@ def checked_out(bake_shared: Any, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @pytest.mark.slow
-def test_a_new_project_passes(checked_out: Path) -> None:
-    run(checked_out, gitlab_script({**_check(checked_out), "before_script": []}))
-
-
-@pytest.mark.slow
 def test_a_lock_that_does_not_fit_fails_and_one_that_does_stays(checked_out: Path) -> None:
     job = _check(checked_out)
     lock = (checked_out / "uv.lock").read_bytes()

@@ -72,6 +72,12 @@ def change_engine(project: Path) -> None:
         archive.writestr("kart_runtime/changed.py", "")
 
 
+def leave_out(project: Path, *names: str) -> None:
+    """Take libraries out of what a project needs."""
+    path = project / "pyproject.toml"
+    path.write_text(re.sub(rf'^  "(?:{"|".join(names)})[-\w]*>=.*\n', "", path.read_text(), flags=re.MULTILINE))
+
+
 def has_module(project: Path, name: str) -> bool:
     """Return whether a module of the installed engine exists."""
     words = [str(project / ".venv/bin/python"), "-c", f"import kart_runtime.{name}"]
@@ -88,15 +94,18 @@ def test_the_rival_would_win_if_it_were_asked_for(rival: str, tmp_path: Path) ->
 def test_setup(default_project: Path, tmp_path: Path, command: Command, rival: str, tool: str) -> None:
     project = Path(shutil.copytree(default_project, tmp_path / "project"))
     words = ["UV="] if tool == "pip" else []
+    if tool == "pip":  # it needs minutes for what uv installs in seconds, and is to show the way of the engine
+        leave_out(
+            project, "ipykernel", "matplotlib", "mypy", "nbclient", "nbstripout", "pandas-stubs", "pre-commit", "ruff"
+        )
     env = {**CLEAN, "UV_INDEX": rival, "PIP_EXTRA_INDEX_URL": rival, "UV_PYTHON": sys.executable}
     done = command(project, "make", "setup", *words, **env)
     if tool == "pip":
         assert re.search(r"Collecting pandas|Downloading|Processing", done.stdout)  # progress can be seen
     assert not has_module(project, "rival")
-    first = re.search(r"(\d+) tasks: (\d+) ran", command(project, "make", "run", **CLEAN).stdout)
-    assert first is not None
-    assert int(first[2]) > 0
-    assert "0 ran" in command(project, "make", "run", **CLEAN).stdout
+    said = command(project, "make", "run", "ARGS=SplitData", **CLEAN).stdout
+    assert "1 ran" in said
+    assert "0 ran" in command(project, "make", "run", "ARGS=SplitData", **CLEAN).stdout
     kart = command(
         project, ".venv/bin/python", "-c", "import kart_runtime; print(kart_runtime.__file__)", **CLEAN
     ).stdout
@@ -119,7 +128,7 @@ def check_lock_and_hooks(project: Path, command: Command, env: dict[str, str]) -
     assert (project / "vendor" / source).is_file()
     command(project, "uv", "sync", "--locked", **env)
     assert not has_module(project, "rival")
-    command(project, "make", "test", **env)
+    command(project, "make", "check", **env)
 
     no_network = {**CLEAN, "UV_OFFLINE": "1", "PIP_NO_INDEX": "1", "PRE_COMMIT_HOME": str(project / ".git/hooks-cache")}
     author = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
