@@ -223,7 +223,12 @@ class ExtraMissing(ConfigError, ImportError):
 
     def __init__(self, what: str, extra: str) -> None:
         self.what, self.extra = what, extra
-        super().__init__(f"{what}: pip install 'kart-runtime[{extra}]'")
+        super().__init__(f"{what}. {how_to_add(extra)}")
+
+
+def how_to_add(extra: str) -> str:
+    """Return what installs an extra; never `pip install kart-runtime`, which an index could answer with another one."""
+    return f"Write kart-runtime[{extra}] into the dependencies of pyproject.toml, and run: make setup (or uv sync)"
 
 
 class LockSettingsIncomplete(ConfigError, AssertionError):

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from kart_runtime.errors import TaskError
+from kart_runtime.errors import TaskError, how_to_add
 
 SHOWN = 5
 """Number of invalid rows in an error message, for each check."""
@@ -24,8 +24,6 @@ _ADVICE = {
     "load": "Delete the output and run again, or change the schema.",
     "input": "Correct the file, or change the schema.",
 }
-
-_INSTALL = "pip install 'kart-runtime[pandera]'"
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,7 @@ def _validate(task_name: str, schema: Any, value: Any, when: str) -> None:
     try:
         from pandera import errors
     except ImportError as error:
-        raise TaskError(f"{task_name}: a schema needs pandera: {_INSTALL}") from error
+        raise TaskError(f"{task_name}: a schema needs pandera. {how_to_add('pandera')}") from error
     if not hasattr(schema, "validate"):
         raise TaskError(f"{task_name}: expected a pandera schema or model as schema, got {reprlib.repr(schema)}.")
     try:

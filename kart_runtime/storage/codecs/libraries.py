@@ -9,6 +9,7 @@ import importlib
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
+from kart_runtime.errors import how_to_add
 from kart_runtime.storage.codecs import DataFrameType
 
 _TABLES = {
@@ -45,7 +46,7 @@ def pandas_for(format: str, *, arrow: bool = False) -> Any:  # noqa: A002 - the 
             import pyarrow  # noqa: F401 - pandas needs it for these formats; its absence gets the same hint
     except ImportError as error:
         libraries = "pandas and pyarrow" if arrow else "pandas"
-        raise ImportError(f"{format} files need {libraries}: pip install 'kart-runtime[pandas]'") from error
+        raise ImportError(f"{format} files need {libraries}. {how_to_add('pandas')}") from error
     return pd
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 from typing import Any, BinaryIO, Literal
 
-from kart_runtime.errors import CannotEncode
+from kart_runtime.errors import CannotEncode, how_to_add
 from kart_runtime.storage.codecs.files import for_polars, local_path
 
 _UTF8 = ("utf-8", "utf8")
@@ -19,7 +19,7 @@ def polars() -> Any:
     try:
         import polars as pl
     except ImportError as error:
-        raise ImportError("The task stores polars frames: pip install 'kart-runtime[polars]'") from error
+        raise ImportError(f"The task stores polars frames. {how_to_add('polars')}") from error
     return pl
 
 

@@ -53,7 +53,7 @@ def test_luigis_client_and_the_store_read_what_the_other_wrote(own_names):
 
 def test_without_boto3_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setattr("kart_runtime.gokart.s3_config.find_spec", lambda _: None)
-    with pytest.raises(ImportError, match=r"pip install 'kart-runtime\[s3\]'"):
+    with pytest.raises(ImportError, match=r"Write kart-runtime\[s3\] into"):
         S3Config().get_s3_client()
 
 

@@ -129,5 +129,5 @@ def test_every_command_reads_it_and_nothing_shows_a_value(small_project):
 def test_without_the_library_the_message_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "dotenv.parser", None)
     (tmp_path / ".env").write_text("NAME=x\n")
-    with pytest.raises(ConfigError, match=r"pip install 'kart-runtime\[cli\]'"):
+    with pytest.raises(ConfigError, match=r"Write kart-runtime\[cli\] into"):
         read_env_file(tmp_path)

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kart_runtime.errors import ConfigError
+from kart_runtime.errors import ConfigError, how_to_add
 from kart_runtime.execution.executors.dask.remote import make_check, make_version
 from kart_runtime.execution.executors.dask.worker import first_of, not_shared
 
@@ -79,7 +79,7 @@ def _import_distributed() -> Any:
         return import_module("distributed")
     except ImportError as error:
         raise ConfigError(
-            f"the dask executor needs a library that is missing ({error}): pip install 'kart-runtime[dask]'",
+            f"the dask executor needs a library that is missing ({error}). {how_to_add('dask')}",
             key="run.executor",
         ) from error
 
@@ -133,6 +133,6 @@ def lacks_kart(workers: list[str], version: str | None) -> str:
     """Return the message for workers that have another version of kart, or none."""
     has = f"kart-runtime {version}" if version else "no matching kart-runtime"
     return (
-        f"the Dask workers {first_of(workers)} have {has}: run pip install 'kart-runtime[dask]=={make_version()()}' "
-        "where they run, and restart them"
+        f"the Dask workers {first_of(workers)} have {has}: install the same version "
+        f"where they run, kart-runtime[dask] {make_version()()}, and restart them"
     )

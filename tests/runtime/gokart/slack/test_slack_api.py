@@ -202,5 +202,5 @@ def test_a_service_that_is_too_slow_delays_a_run_by_one_timeout(caplog):
 def test_without_the_library_the_warning_says_what_to_install(slack, caplog, monkeypatch):
     monkeypatch.setitem(sys.modules, "slack_sdk", None)
     SlackAPI("secret", "reports", "").send_snippet("Done", "t", "c")
-    assert "pip install 'kart-runtime[slack]'" in caplog.text
+    assert "Write kart-runtime[slack] into" in caplog.text
     assert called(slack) == []
