@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from kart_runtime.cli.arguments import find_project
 from kart_runtime.cli.exit_codes import ExitCode
+from kart_runtime.edits.draft import Draft
 from kart_runtime.project.refactor.removal import remove_task
 
 _MOST = 20
@@ -16,12 +17,7 @@ _MOST = 20
 def execute(arguments: argparse.Namespace) -> int:
     """Print the diff, or make the changes and print what a person has to do."""
     result = remove_task(find_project(arguments), arguments.name)
-    if arguments.dry_run:
-        print(*result.draft.diff(), sep="\n")
-    else:
-        summary = result.draft.summary()
-        result.draft.commit()
-        print(*summary, sep="\n")
+    show_or_commit(result.draft, arguments.dry_run)
     for note in result.notes:
         print(f"also change: {note}")
     print_mentions(result.mentions)
@@ -30,6 +26,16 @@ def execute(arguments: argparse.Namespace) -> int:
         return ExitCode.OK
     print(f"Removed {result.old}. Its outputs stay; to delete them: kart clean {result.old.rpartition('.')[2]} --yes")
     return ExitCode.OK
+
+
+def show_or_commit(draft: Draft, dry_run: bool) -> None:
+    """Print the changes as a diff, or make them and print the files."""
+    if dry_run:
+        print(*draft.diff(), sep="\n")
+        return
+    summary = draft.summary()
+    draft.commit()
+    print(*summary, sep="\n")
 
 
 def print_mentions(mentions: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from kart_runtime.cli.arguments import find_project
-from kart_runtime.cli.commands.remove_task import print_mentions
+from kart_runtime.cli.commands.remove_task import print_mentions, show_or_commit
 from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.project.refactor.renaming import rename_task
 
@@ -14,12 +14,7 @@ def execute(arguments: argparse.Namespace) -> int:
     """Print the diff, or make the changes and print what a person has to do."""
     project = find_project(arguments)
     result = rename_task(project, arguments.old, arguments.new)
-    if arguments.dry_run:
-        print(*result.draft.diff(), sep="\n")
-    else:
-        summary = result.draft.summary()
-        result.draft.commit()
-        print(*summary, sep="\n")
+    show_or_commit(result.draft, arguments.dry_run)
     print_mentions(result.mentions)
     old, new = (name.rpartition(".")[2] for name in (result.old, result.new))
     if arguments.dry_run:
