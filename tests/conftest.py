@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 # All projects that tests check share what mypy has learned of pandas and other libraries: 20 s for each otherwise.
@@ -18,3 +19,8 @@ os.environ.setdefault("UV_SYSTEM_CERTS", "1")
 
 settings.register_profile("repeatable", derandomize=True)
 settings.load_profile("repeatable")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest tests, so that no process works alone at the end."""
+    items.sort(key=lambda item: item.path.name != "test_setup.py")

@@ -189,7 +189,7 @@ def test_options_that_make_itself_refuses_run_nothing(traced: Path, option: str)
         (["run", "KART_ENV=prod"], ["-m my_pipeline run"]),
         (["lint", "types"], ["-m ruff check .", "-m ruff format --check .", "-m mypy"]),
         (["plan", "run", "ARGS=TrainModel"], ["-m my_pipeline plan TrainModel", "-m my_pipeline run TrainModel"]),
-        (["format", "test", "ARGS=-x"], ["-m ruff check --fix-only .", "-m ruff format .", "-m pytest --cov -x"]),
+        (["format", "test", "ARGS=-x"], ["-m ruff check --fix-only .", "-m ruff format .", "-m pytest -x --cov"]),
         (["new-task", "TASK=a.b.C", "ARGS=--output json"], ["-m my_pipeline new-task a.b.C --output json"]),
         (["rename-task", "TASK=A B"], ["-m my_pipeline rename-task A B"]),
         (["remove-task", "TASK=A"], ["-m my_pipeline remove-task A"]),
