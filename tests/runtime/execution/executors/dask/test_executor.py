@@ -307,7 +307,7 @@ def test_workers_of_another_version_are_refused(dask, monkeypatch):
 
 def test_a_worker_of_another_version_that_comes_later_fails_its_work(dask, monkeypatch):
     monkeypatch.setattr(dask_executor, "make_version", lambda: lambda: "9.9")
-    with pytest.raises(BuildFailed, match=r"ExecutorError: .* have kart-runtime .*pip install"):
+    with pytest.raises(BuildFailed, match=r"ExecutorError: .* have kart-runtime .*install the same version"):
         build(One(), address=dask.address)
 
 
