@@ -49,5 +49,5 @@ def test_a_missing_library_is_named(monkeypatch):
     assert optional("no_such_module") is None
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     assert pandas_for("csv") is pd
-    with pytest.raises(ImportError, match=r"parquet files need pandas and pyarrow: pip install"):
+    with pytest.raises(ImportError, match=r"parquet files need pandas and pyarrow\. Write kart-runtime\[pandas\] into"):
         pandas_for("parquet", arrow=True)
