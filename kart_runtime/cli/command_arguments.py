@@ -1,0 +1,203 @@
+"""Arguments of the commands, and the checks of single arguments; `command_table` says which command has which."""
+
+from __future__ import annotations
+
+import argparse
+
+_OVERRIDE = "override a value for this command, e.g., TrainModel.max_depth=5 or run.workspace=s3://bucket/folder"
+_YES = "delete the files; without it, only list them"
+
+
+def add_words(parser: argparse.ArgumentParser, purpose: str, default: str = "run.task") -> None:
+    """Add the free words of a command: task names and overrides."""
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="TASK | KEY=VALUE",
+        help=f"TASK: {purpose} (class name or dotted suffix of its path; default: {default}); KEY=VALUE: {_OVERRIDE}",
+    )
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `kart run`."""
+    add_words(parser, "task to run")
+    parser.add_argument("--executor", metavar="KIND", help="serial, threads, processes or dask (default: run.executor)")
+    parser.add_argument(
+        "--workers", metavar="N", type=int, help="number of tasks to run in parallel (default: run.workers)"
+    )
+    parser.add_argument(
+        "--address", metavar="URL", help="address of a Dask scheduler, tcp://HOST:8786 (default: run.address)"
+    )
+    parser.add_argument("--quiet", action="store_true", help="print only failures and the summary")
+    add_rerun(parser)
+
+
+def add_plan(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `kart plan`."""
+    add_words(parser, "task to plan")
+    add_rerun(parser)
+
+
+def add_rerun(parser: argparse.ArgumentParser) -> None:
+    """Add the options that run complete tasks again."""
+    parser.add_argument(
+        "--rerun",
+        action="store_true",
+        help="run each TASK again, and what depends on it in the plan of run.task, although they are complete",
+    )
+    parser.add_argument("--rerun-all", action="store_true", help="run every task of the plan again")
+
+
+def add_accept(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `kart accept`."""
+    add_words(parser, "task whose changes do not matter", default="all tasks that run.task needs")
+
+
+def add_verify(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `kart verify`."""
+    add_words(parser, "task whose outputs to check", default="all tasks")
+    parser.add_argument("--fix", action="store_true", help="delete damaged outputs, so that the next run computes them")
+
+
+def add_list(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `kart list`."""
+    parser.add_argument("--all", action="store_true", help="include the parameters that every task has")
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `kart config`."""
+    add_words(parser, "task to show", default="all tasks")
+    parser.add_argument("--all", action="store_true", help="include the parameters that every task has")
+
+
+def add_new_task(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `kart new-task`."""
+    parser.add_argument(
+        "name",
+        nargs="?",
+        metavar="MODULE.ClassName",
+        help="module below the tasks folder, and class: features.encode.EncodeColumns",
+    )
+    parser.add_argument(
+        "--needs", action="append", default=[], metavar="TASK", help="task that it depends on; may be repeated"
+    )
+    # The formats are those of `project.result_types`, which is not imported for a help text.
+    parser.add_argument(
+        "--output", metavar="FORMAT", help="parquet, json, csv, pkl or png (default: what suits the type, else pkl)"
+    )
+    parser.add_argument(
+        "--type", metavar="TYPE", help="type of the result, e.g., pd.DataFrame (default: what suits the format)"
+    )
+
+
+def add_check(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `kart check`."""
+    parser.add_argument(
+        "--fix", action="store_true", help="create, complete and move files, so that tasks, YAML and tests match"
+    )
+
+
+_DRY_RUN = "show the changes as a diff, and make none"
+
+
+def add_rename_task(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `kart rename-task`."""
+    parser.add_argument("old", metavar="OLD", help="task to rename (class name or dotted suffix of its path)")
+    parser.add_argument("new", metavar="NEW", help="ClassName, to stay in its module, or MODULE.ClassName")
+    parser.add_argument("--dry-run", action="store_true", help=_DRY_RUN)
+
+
+def add_remove_task(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `kart remove-task`."""
+    parser.add_argument("name", metavar="TASK", help="task to remove (class name or dotted suffix of its path)")
+    parser.add_argument("--dry-run", action="store_true", help=_DRY_RUN)
+
+
+def add_clean(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `kart clean`."""
+    add_words(parser, "task whose files to delete", default="all tasks")
+    parser.add_argument(
+        "--downstream", action="store_true", help="include what depends on TASK in the plan of run.task"
+    )
+    parser.add_argument("--yes", action="store_true", help=_YES)
+
+
+def add_gc(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `kart gc`."""
+    parser.add_argument("words", nargs="*", metavar="KEY=VALUE", help=_OVERRIDE)
+    # The defaults are those of `history.cleanup.retention.RetentionPolicy`, which is not imported for a help text.
+    parser.add_argument(
+        "--keep-runs",
+        type=_runs,
+        default=1,
+        metavar="N",
+        help="retain the last N runs, whatever their age (default: 1)",
+    )
+    parser.add_argument(
+        "--keep-days", type=_days, default=30.0, metavar="D", help="retain the runs of the last D days (default: 30)"
+    )
+    parser.add_argument("--yes", action="store_true", help=_YES)
+
+
+def _runs(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of runs; expected at least 1")
+    return int(text)
+
+
+def _days(text: str) -> float:
+    try:
+        days = float(text)
+    except ValueError:
+        days = -1.0
+    if not days >= 0:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of days; expected at least 0")
+    return days
+
+
+def add_migrate(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `kart migrate`."""
+    parser.add_argument("words", nargs="+", metavar="PATH", help="file or folder")
+    parser.add_argument("--write", action="store_true", help="change the files; without it, only show the changes")
+    parser.add_argument(
+        "--config", action="store_true", help="also convert each luigi configuration NAME.ini or NAME.cfg to NAME.yaml"
+    )
+
+
+def add_new(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `kart new`."""
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="NAME | KEY=VALUE",
+        help="NAME: name of the project; KEY=VALUE: answer to a prompt, e.g., storage=s3",
+    )
+    for prompt in ("project-name", "package-name", "description", "author", "storage", "ci"):
+        parser.add_argument(f"--{prompt}", metavar="VALUE", help=f"answer to the prompt {prompt.replace('-', '_')}")
+    parser.add_argument("--no-input", action="store_true", help="accept the defaults of the prompts without an answer")
+    parser.add_argument(
+        "--output-dir", metavar="DIR", default=".", help="where to create the folder (default: the current directory)"
+    )
+    add_template(parser, "the template of this kart-runtime")
+
+
+def add_update(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `kart update`."""
+    parser.add_argument(
+        "--check", action="store_true", help="only say whether an update is available, and what it changes"
+    )
+    add_template(parser, "the source in .kart-template.json")
+    parser.add_argument(
+        "--allow-dirty", action="store_true", help="update files with uncommitted changes, or outside a git repository"
+    )
+    parser.add_argument("--no-setup", action="store_true", help="neither install dependencies nor run the checks")
+
+
+def add_template(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add the options that name a template."""
+    parser.add_argument(
+        "--template",
+        metavar="SOURCE",
+        help=f"repository of the template (path or URL), or a wheel of kart-runtime (default: {default})",
+    )
+    parser.add_argument("--checkout", metavar="REF", help="branch, tag or commit (default: the default branch)")
