@@ -128,7 +128,7 @@ def _instance(
 def _check_names(cls: Any, params: dict[str, Any]) -> None:
     """Raise `ReservedName` if the engine uses the name of a parameter for something that is no parameter."""
     for name, param in params.items():
-        if not isinstance(param, luigi.Parameter) or isinstance(param, _SETTINGS.get(name, ())):
+        if not isinstance(param, luigi.Parameter) or isinstance(param, _SETTINGS.get(name, ())) or name in _SHADOWED:
             continue
         if name in _OF_OBJECTS or any(_uses(base, name) for base in cls.__mro__):
             raise ReservedName(cls.__name__, name, f"{cls.__name__.lower()}_{name.strip('_')}")
@@ -138,6 +138,12 @@ def _uses(base: type, name: str) -> bool:
     engine = base is object or base.__module__ == "luigi.task" or base.__module__.startswith("kart_runtime.")
     return engine and name in vars(base) and not isinstance(vars(base)[name], luigi.Parameter)
 
+
+_SHADOWED: frozenset[str] = frozenset(
+    {"folder", "load_range", "memory_gb", "publish", "retries", "retry_delay", "scratch", "suffix"}
+)
+"""Members of `TaskOnKart` that gokart has not: a parameter of this name takes their place in its class, as programs
+written for gokart may have one. So the engine itself never calls them on a task, and ignores what is a parameter."""
 
 _OF_OBJECTS = {"param_kwargs", "task_log", "_kart", "_kart_run", "_kart_reran"}
 """Attributes that each task object has, and its class has not."""
