@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from kart_runtime.task.parameters import TaskInstanceParameter as TaskInstanceParameter
     from kart_runtime.task.parameters import ZonedDateSecondParameter as ZonedDateSecondParameter
     from kart_runtime.task.parameters import inherits_config_params as inherits_config_params
+    from kart_runtime.task.parameters import parameter as parameter
 
 _HOMES = {
     "BuildFailed": "errors",
@@ -91,6 +92,7 @@ _HOMES = {
     "make_task_info_as_tree_str": "gokart.tree.task_info",
     "make_tree_info": "gokart.tree.task_info",
     "open_project": "project",
+    "parameter": "task.parameters",
     "register_store": "storage.registry",
     "run": "gokart.run",
     "test_run": "gokart.empty_dumps",
@@ -135,6 +137,7 @@ __all__ = [
     "make_task_info_as_tree_str",
     "make_tree_info",
     "open_project",
+    "parameter",
     "register_store",
     "run",
     "test_run",

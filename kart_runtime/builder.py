@@ -146,6 +146,7 @@ def build(
     BuildFailed
         At least one task failed. All tasks that do not depend on a failed one have run, and their outputs are stored.
     """
+    __tracebackhide__ = True  # pytest and IPython then show the line that called it
     roots = list(task) if isinstance(task, list | tuple) else [cast("luigi.Task", task)]
     for root in roots:
         identity.check_task(root, "build()")

@@ -17,15 +17,15 @@ import luigi
 
 from kart_runtime.cli.messages import user_traceback
 from kart_runtime.cli.task_labels import TaskLabels
-from kart_runtime.errors import described
+from kart_runtime.errors import alike, described, more_failed, not_run_text
 from kart_runtime.execution.attempt import AttemptState, Outcome
 from kart_runtime.plan.decisions import Decision, Plan, Reason
 from kart_runtime.schedule.events import BuildFinished, Event, PlanMade, Summary, TaskFinished, TaskStarted
 from kart_runtime.storage.target import path_of
 from kart_runtime.task.nested import iter_flat
 
-_MAX_NOT_RUN = 20
-"""Tasks that did not run to list by name; the first few explain as much as a thousand."""
+_MOST_LISTED = 20
+"""Lines for the tasks or classes of one kind; the first few explain as much as a thousand."""
 
 _EXPLAINED = frozenset(
     {Reason.CODE_CHANGED, Reason.INPUT_CHANGED, Reason.OUTPUT_CHANGED, Reason.OTHER_WRITER, Reason.DELETED}
@@ -87,16 +87,22 @@ class Display:
     def finish(self, summary: Summary) -> None:
         """Print the summary, each failure with its traceback in the project's code, and the tasks that were not run."""
         self._line(summary.text())
-        for task, error in summary.failed.items():
-            self._error(f"\n{self._labels(task)} failed:\n{user_traceback(error, self._source).rstrip()}")
+        for first, same, other in alike(summary.failed):
+            trace = user_traceback(summary.failed[first], self._source).rstrip()
+            self._error(f"\n{self._labels(first)} failed:\n{trace}")
+            if same:
+                self._error(more_failed([self._labels(task) for task in same]))
+            for task in other[:_MOST_LISTED]:
+                text = described(summary.failed[task]).partition("\n")[0]
+                self._error(f"{self._labels(task)} failed in the same place: {text}")
+            if len(other) > _MOST_LISTED:
+                self._error(f"... and {len(other) - _MOST_LISTED} more failed in the same place")
         for task in summary.missing:
             paths = ", ".join(path_of(target) for target in iter_flat(task.output()))
             self._error(f"\nexternal input not found: {self._labels(task)}: {paths}")
-        for index, (task, cause) in enumerate(summary.not_started.items()):
-            if index == _MAX_NOT_RUN:
-                self._error(f"... and {len(summary.not_started) - _MAX_NOT_RUN} more were not run")
-                break
-            self._error(f"{self._labels(task)} was not run, because upstream {self._labels(cause)} did not complete")
+        if summary.not_started:
+            names = {self._labels(task): self._labels(cause) for task, cause in summary.not_started.items()}
+            self._error(f"\n{not_run_text(names)}")
 
     def outputs(self, lines: Sequence[str]) -> None:
         """Print where the outputs are."""
@@ -164,7 +170,7 @@ def _explanations(plan: Plan) -> Iterator[str]:
         if decision.reason in _EXPLAINED:
             key = (type(task).__name__, decision)
             groups[key] = groups.get(key, 0) + 1
-    for (name, decision), number in islice(groups.items(), _MAX_NOT_RUN):
+    for (name, decision), number in islice(groups.items(), _MOST_LISTED):
         yield f"{name}{f' ({number} tasks)' if number > 1 else ''}: {decision.text}"
 
 

@@ -30,6 +30,7 @@ from kart_runtime.errors import (
     described,
     trace_of,
     warn,
+    without_engine,
 )
 from kart_runtime.execution.locks import LockHandle, Locks, NoLocks
 from kart_runtime.execution.locks.redis_server import redis_locks_of
@@ -221,6 +222,7 @@ class Attempt:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a task raises is its outcome
             self._seconds += time.perf_counter() - began if began else 0.0
+            error.__traceback__ = without_engine(error.__traceback__)
             _notify_failure(self.task, error)
             return self.failed(error)
 

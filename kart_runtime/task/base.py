@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property, lru_cache, partial, reduce
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast, dataclass_transform, overload
 
 import luigi
 from luigi.parameter import ParameterVisibility
@@ -37,6 +37,7 @@ from kart_runtime.task.parameters import (
     TaskInstanceParameter,
     active_overrides,
     declaration,
+    parameter,
     process_overrides,
     resolve,
     secret_names,
@@ -66,6 +67,9 @@ def noop(*_report: Any) -> None:
     """Ignore a progress report."""
 
 
+@dataclass_transform(
+    eq_default=False, order_default=False, kw_only_default=True, field_specifiers=(luigi.Parameter, parameter)
+)
 class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
     """A step of a pipeline whose output has the type `T`; a task of a list is also a task of a sequence.
 
@@ -74,8 +78,9 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
     `self.dump(value)`. `run()` may put values into the dict `self.task_log`, which is stored in the log file of that
     name.
 
-    With an annotation (``depth: luigi.IntParameter = luigi.IntParameter()``) type checkers know the constructor's
-    arguments and the attribute's type; without it they only know the attribute.
+    Type checkers know the arguments of the constructor, and the types of the attributes, by annotations:
+    ``depth: int = parameter(default=3)``, or ``depth: luigi.IntParameter = luigi.IntParameter(default=3)``. Without one
+    they know only the attribute.
 
     Examples
     --------

@@ -192,6 +192,11 @@ ENTRIES: Mapping[str, Entry] = {
         "Choose another name.",
         ("TrainModel", "output", "output_"),
     ),
+    "InvalidParameter": Entry(
+        "A class declares a parameter by `parameter()`, and its annotation or its options fit no kind of parameter.",
+        "Change the annotation as the message says, or declare one of luigi's parameters.",
+        ("TrainModel", "columns", "no parameter takes its annotation, list[str]. Write Sequence[...] or tuple[...]."),
+    ),
     "EmptyDump": Entry(
         "A task dumped a frame without rows, and `fail_on_empty_dump` is set.", "Check its inputs.", (_TASK,)
     ),

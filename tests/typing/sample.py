@@ -1,12 +1,13 @@
 """A user's pipeline, checked by mypy --strict and pyright without a plugin; never run."""
 
-from collections.abc import Sequence
-from typing import assert_type
+import datetime
+from collections.abc import Mapping, Sequence
+from typing import Literal, assert_type
 
 import luigi
 import pandas as pd
 
-from kart_runtime import InputFile, ListTaskInstanceParameter, TaskInstanceParameter, TaskOnKart, build
+from kart_runtime import InputFile, ListTaskInstanceParameter, TaskInstanceParameter, TaskOnKart, build, parameter
 
 
 class Load(TaskOnKart[pd.DataFrame]):
@@ -74,3 +75,31 @@ class Revenue(TaskOnKart[float]):
         assert_type(self.load(InputFile[pd.DataFrame](path="data/more.csv")), pd.DataFrame)
         assert_type(Sales().path, str)
         self.dump(1.0)
+
+
+class Fit(TaskOnKart[float]):
+    """A task whose parameters say their type once."""
+
+    data: TaskOnKart[pd.DataFrame] = parameter(default=Load)
+    folds: Sequence[Load] = parameter(default=two_loads)
+    name: str = parameter(description="who fits")
+    depth: int = parameter(default=3)
+    kind: Literal["tree", "linear"] = parameter(default="tree")
+    columns: Sequence[str] = parameter(default=["a"])
+    options: Mapping[str, float] = parameter(default={"rate": 0.1})
+    day: datetime.date | None = parameter(default=None)
+
+    def run(self) -> None:
+        """Use them with their types."""
+        assert_type(self.load(self.data), pd.DataFrame)
+        assert_type(self.depth, int)
+        assert_type(self.columns, Sequence[str])
+        assert_type(self.day, datetime.date | None)
+        self.dump(self.depth / len(self.columns))
+
+
+Fit(name="x", depth=2, kind="linear", columns=["a", "b"], day=datetime.date(2026, 1, 31), data=Load(rows=2))
+Fit(depth=2)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+Fit(name="x", depht=2)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+Fit(name="x", depth="2")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Fit(name="x", kind="forest")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

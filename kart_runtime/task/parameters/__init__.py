@@ -1,5 +1,6 @@
 """Parameters of tasks: kinds, values of a call, overrides, and the check of configured values."""
 
+from kart_runtime.task.parameters.annotated import parameter
 from kart_runtime.task.parameters.coercion import as_found, coerce, is_optional, keeps_blanks, takes_text
 from kart_runtime.task.parameters.inheritance import inherits_config_params
 from kart_runtime.task.parameters.kinds import (
@@ -60,6 +61,7 @@ __all__ = [
     "luigi_section",
     "overrides_for",
     "overriding",
+    "parameter",
     "process_overrides",
     "resolve",
     "secret_names",
