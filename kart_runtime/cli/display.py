@@ -21,8 +21,7 @@ from kart_runtime.errors import described
 from kart_runtime.execution.attempt import AttemptState, Outcome
 from kart_runtime.plan.decisions import Decision, Plan, Reason
 from kart_runtime.schedule.events import BuildFinished, Event, PlanMade, Summary, TaskFinished, TaskStarted
-from kart_runtime.storage.target import path_of
-from kart_runtime.task.nested import iter_flat
+from kart_runtime.task.outside import missing_places
 
 _MAX_NOT_RUN = 20
 """Tasks that did not run to list by name; the first few explain as much as a thousand."""
@@ -90,8 +89,7 @@ class Display:
         for task, error in summary.failed.items():
             self._error(f"\n{self._labels(task)} failed:\n{user_traceback(error, self._source).rstrip()}")
         for task in summary.missing:
-            paths = ", ".join(path_of(target) for target in iter_flat(task.output()))
-            self._error(f"\nexternal input not found: {self._labels(task)}: {paths}")
+            self._error(f"\nexternal input not found: {self._labels(task)}: {missing_places(task)}")
         for index, (task, cause) in enumerate(summary.not_started.items()):
             if index == _MAX_NOT_RUN:
                 self._error(f"... and {len(summary.not_started) - _MAX_NOT_RUN} more were not run")
