@@ -57,8 +57,8 @@ class Query(NamedTuple):
 def run_query(query: Query, url: str | None) -> Any:
     """Return the rows of a query as a frame of the declared type; raises `QueryFailed`."""
     if not url:
-        why = "it has no url of a database. Set url: ${oc.env:DATABASE_URL} in its YAML file, or url in the class"
-        raise QueryFailed(query.task, f"{why}.")
+        why = "it has no url of a database. Set DATABASE_URL in the environment or in .env, or url in its YAML file."
+        raise QueryFailed(query.task, why)
     library = library_of(query.as_type) or ("pandas" if query.as_type is None else None)
     if library is None:
         raise QueryFailed(query.task, "a SqlSource is one of a pandas or polars DataFrame, or a polars LazyFrame.")

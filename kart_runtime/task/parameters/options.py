@@ -79,9 +79,14 @@ def _is_dtype(value: Any) -> bool:
 def adopt_defaults(cls: Any, kinds: Mapping[str, Callable[..., luigi.Parameter[Any]]]) -> None:
     """Make parameters of plain attributes of a new class, so that configuration can set them, too."""
     for name, kind in kinds.items():
-        value = vars(cls).get(name)
-        if name in vars(cls) and not isinstance(value, luigi.Parameter | property):
-            replace_parameter(cls, name, kind(default=value))
+        if name not in vars(cls) or isinstance(vars(cls)[name], property):
+            continue
+        value = vars(cls)[name]
+        default = (
+            value._default if isinstance(value, luigi.Parameter) else value
+        )  # luigi's DictParameter takes no types
+        if default is not luigi.parameter._no_value:
+            replace_parameter(cls, name, kind(default=default))
 
 
 def replace_parameter(cls: Any, name: str, parameter: luigi.Parameter[Any]) -> None:
