@@ -37,7 +37,7 @@ class MapParameter(luigi.DictParameter):
             raise ValueError(
                 f"{error}; give such a value as a parameter of the class, such as day = luigi.DateParameter()"
             ) from error
-        return super().normalize(value)
+        return super().normalize(x)
 
 
 def thawed(value: Any) -> Any:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import luigi
 from luigi.parameter import ParameterVisibility
 
-from kart_runtime.errors import EnvVarMissing
+from kart_runtime.errors import ConfigError, EnvVarMissing
 
 _REFERENCE = re.compile(r"\$\{\s*oc\.env\s*:\s*([^},\s]+)\s*(?:,([^}]*))?\}")
 
@@ -37,7 +37,7 @@ class SecretParameter(luigi.Parameter[str]):
     Parameters
     ----------
     default
-        Text, by default none: then `self.<name>` is None.
+        Text. None: configuration must give one before `self.<name>` is read.
     description
         What the secret is for.
 
@@ -56,19 +56,25 @@ class SecretParameter(luigi.Parameter[str]):
             visibility=ParameterVisibility.PRIVATE,
         )
 
-    def __get__(self, instance: Any, owner: Any) -> Any:
-        if instance is None:
-            return self
-        value = super().__get__(instance, owner)
-        if isinstance(value, Unset):
-            raise value.error
-        return _looked_up(value, f"{owner.__name__}.{self._attribute_name}") if isinstance(value, str) else value
+    if not TYPE_CHECKING:  # which take luigi's: text
+
+        def __get__(self, instance: Any, owner: Any) -> Any:
+            if instance is None:
+                return self
+            value = super().__get__(instance, owner)
+            if isinstance(value, Unset):
+                raise value.error
+            return _looked_up(value, f"{type(instance).__name__}.{self._attribute_name}")
 
     def _warn_on_wrong_param_type(self, param_name: str, param_value: Any) -> None:
         """Accept what stands for no value; luigi's warning would quote the value."""
 
 
-def _looked_up(text: str, key: str) -> str:
+def _looked_up(text: str | None, key: str) -> str:
+    if text is None:
+        expected = "a reference such as ${oc.env:NAME} in its YAML file"
+        raise ConfigError("the secret has no value", key=key, expected=expected)
+
     def value(match: re.Match[str]) -> str:
         name, default = match[1], match[2]
         found = os.environ.get(name, default)
