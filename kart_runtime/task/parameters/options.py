@@ -15,11 +15,11 @@ class OptionsParameter(luigi.DictParameter):
     Types of Python, numpy, pandas and polars become their names, which YAML could hold as well.
     """
 
-    def normalize(self, value: Any) -> Any:
+    def normalize(self, x: Any) -> Any:
         """Return the map with types as names; raises ValueError for what JSON cannot hold."""
-        if not isinstance(value, Mapping):
+        if not isinstance(x, Mapping):
             raise ValueError("options are a map from names to values")
-        plain = _plain(value)
+        plain = _plain(x)
         json.dumps(plain)
         return super().normalize(plain)
 
@@ -27,12 +27,12 @@ class OptionsParameter(luigi.DictParameter):
 class MapParameter(luigi.DictParameter):
     """A map of plain values: texts, numbers, booleans, lists and maps of these."""
 
-    def normalize(self, value: Any) -> Any:
+    def normalize(self, x: Any) -> Any:
         """Return the map; raises ValueError for what JSON cannot hold."""
-        if not isinstance(value, Mapping):
+        if not isinstance(x, Mapping):
             raise ValueError("expected a map from names to values")
         try:
-            json.dumps(thawed(value))
+            json.dumps(thawed(x))
         except TypeError as error:
             raise ValueError(
                 f"{error}; give such a value as a parameter of the class, such as day = luigi.DateParameter()"
