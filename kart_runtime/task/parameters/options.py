@@ -90,6 +90,7 @@ def adopt_defaults(cls: Any, kinds: Mapping[str, Callable[..., luigi.Parameter[A
 
 
 def replace_parameter(cls: Any, name: str, parameter: luigi.Parameter[Any]) -> None:
-    """Give a class a parameter after it was made."""
+    """Give a class, after it was made, a parameter in the place of an inherited one."""
+    parameter._counter = next(vars(base)[name]._counter for base in cls.__mro__[1:] if name in vars(base))  # its order
     parameter.__set_name__(cls, name)
     setattr(cls, name, parameter)
