@@ -48,11 +48,15 @@ if TYPE_CHECKING:
     from kart_runtime.task.input_file import InputFile as InputFile
     from kart_runtime.task.parameters import ExplicitBoolParameter as ExplicitBoolParameter
     from kart_runtime.task.parameters import ListTaskInstanceParameter as ListTaskInstanceParameter
+    from kart_runtime.task.parameters import SecretParameter as SecretParameter
     from kart_runtime.task.parameters import SerializableParameter as SerializableParameter
     from kart_runtime.task.parameters import TaskInstanceParameter as TaskInstanceParameter
     from kart_runtime.task.parameters import ZonedDateSecondParameter as ZonedDateSecondParameter
     from kart_runtime.task.parameters import inherits_config_params as inherits_config_params
     from kart_runtime.task.parameters import parameter as parameter
+    from kart_runtime.task.plain_tasks import ExternalTask as ExternalTask
+    from kart_runtime.task.plain_tasks import WrapperTask as WrapperTask
+    from kart_runtime.task.sql_source import SqlSource as SqlSource
 
 _HOMES = {
     "BuildFailed": "errors",
@@ -61,13 +65,16 @@ _HOMES = {
     "Codec": "storage.codecs",
     "ConfigError": "errors",
     "ExplicitBoolParameter": "task.parameters",
+    "ExternalTask": "task.plain_tasks",
     "InMemoryTarget": "storage.memory_target",
     "InputFile": "task.input_file",
     "KartError": "errors",
     "ListTaskInstanceParameter": "task.parameters",
     "PandasTypeConfig": "task.column_types",
     "PlanMade": "schedule.events",
+    "SecretParameter": "task.parameters",
     "SerializableParameter": "task.parameters",
+    "SqlSource": "task.sql_source",
     "Store": "storage.stores",
     "Target": "storage.target",
     "TaskDumpConfig": "gokart.tree.dump",
@@ -78,6 +85,7 @@ _HOMES = {
     "TaskOnKart": "task.base",
     "TaskStarted": "schedule.events",
     "WorkerSchedulerFactory": "luigi_bridge",
+    "WrapperTask": "task.plain_tasks",
     "ZonedDateSecondParameter": "task.parameters",
     "add_config": "gokart.config_files",
     "build": "builder",
@@ -106,13 +114,16 @@ __all__ = [
     "Codec",
     "ConfigError",
     "ExplicitBoolParameter",
+    "ExternalTask",
     "InMemoryTarget",
     "InputFile",
     "KartError",
     "ListTaskInstanceParameter",
     "PandasTypeConfig",
     "PlanMade",
+    "SecretParameter",
     "SerializableParameter",
+    "SqlSource",
     "Store",
     "Target",
     "TaskDumpConfig",
@@ -123,6 +134,7 @@ __all__ = [
     "TaskOnKart",
     "TaskStarted",
     "WorkerSchedulerFactory",
+    "WrapperTask",
     "ZonedDateSecondParameter",
     "add_config",
     "build",
@@ -165,6 +177,6 @@ def __getattr__(name: str) -> Any:
         return import_module("kart_runtime.history.ledger")
     if name not in _HOMES:
         raise AttributeError(f"module 'kart_runtime' has no attribute '{name}'")
-    if name in ("TaskOnKart", "InputFile"):
+    if name in ("TaskOnKart", "ExternalTask", "InputFile", "SqlSource", "WrapperTask"):
         import_module("kart_runtime.luigi_bridge")  # registers what luigi's own worker needs to run the tasks
     return getattr(import_module(f"kart_runtime.{_HOMES[name]}"), name)

@@ -21,8 +21,7 @@ from kart_runtime.errors import alike, described, more_failed, not_run_text
 from kart_runtime.execution.attempt import AttemptState, Outcome
 from kart_runtime.plan.decisions import Decision, Plan, Reason
 from kart_runtime.schedule.events import BuildFinished, Event, PlanMade, Summary, TaskFinished, TaskStarted
-from kart_runtime.storage.target import path_of
-from kart_runtime.task.nested import iter_flat
+from kart_runtime.task.outside import missing_places
 
 _MOST_LISTED = 20
 """Lines for the tasks or classes of one kind; the first few explain as much as a thousand."""
@@ -98,8 +97,7 @@ class Display:
             if len(other) > _MOST_LISTED:
                 self._error(f"... and {len(other) - _MOST_LISTED} more failed in the same place")
         for task in summary.missing:
-            paths = ", ".join(path_of(target) for target in iter_flat(task.output()))
-            self._error(f"\nexternal input not found: {self._labels(task)}: {paths}")
+            self._error(f"\nexternal input not found: {self._labels(task)}: {missing_places(task)}")
         if summary.not_started:
             names = {self._labels(task): self._labels(cause) for task, cause in summary.not_started.items()}
             self._error(f"\n{not_run_text(names)}")

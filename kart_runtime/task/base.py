@@ -307,7 +307,12 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
         own = {"rerun", "strict_check", "modification_time_check"}
         cls = cls or type(self)
         task = under_active_overrides(self)
-        shared = {name: getattr(task, name) for name, _ in cls.get_params() if hasattr(task, name) and name not in own}
+        held = vars(task)  # where a secret is that nobody needs to look up
+        shared = {
+            name: held[name] if name in held else getattr(task, name)
+            for name, _ in cls.get_params()
+            if name not in own and (name in held or hasattr(task, name))
+        }
         return cls(**{**shared, **kwargs})
 
     # -- values --------------------------------------------------------------------------------------------------

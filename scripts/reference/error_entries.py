@@ -187,6 +187,12 @@ ENTRIES: Mapping[str, Entry] = {
         "Run again.",
         ("InputFile(path=data/tumors.csv)", "data/tumors.csv"),
     ),
+    "QueryFailed": Entry(
+        "The database of a [SqlSource](../how-to/use-input-files.md#query-a-database) cannot be reached, or refuses "
+        "the query; the message has the database's own words, without passwords.",
+        "Correct what the message names: the url, the driver, the SQL or the values that are bound.",
+        ("Orders[5b1ae537](day=2026-01-31)", "there is no SQLite database /home/ada/shop/data/shop.db."),
+    ),
     "ReservedName": Entry(
         "A class declares a parameter with the name of an attribute or method that every task has.",
         "Choose another name.",
@@ -214,6 +220,12 @@ ENTRIES: Mapping[str, Entry] = {
         "A task declared as `TaskOnKart[T]` dumped something that is no `T`.",
         "Correct the value or the declaration.",
         (_TASK, "pandas.DataFrame", "list"),
+    ),
+    "CannotRead": Entry(
+        "The `options` of an [input file](../how-to/use-input-files.md#set-the-options-of-the-reader) or query do not "
+        "fit the function that reads it, or it fails with them.",
+        "Correct `options` in the class or its YAML file.",
+        ("data/sales.csv", "pandas.read_csv", "pandas.read_csv has no option 'spe'. Did you mean 'sep'?"),
     ),
     "LockTimeout": Entry(
         "Another process ran the same task for longer than `run.lock_wait`.",

@@ -71,6 +71,7 @@ FILES = set(
     conf/ci/run.yaml
     conf/dev/logging.yaml
     conf/prod/run.yaml
+    conf/prod/tasks/data/load.yaml
     data/README.md
     data/new_tumors.csv
     data/tumors.csv

@@ -2,12 +2,25 @@
 
 import datetime
 from collections.abc import Mapping, Sequence
-from typing import Literal, assert_type
+from datetime import date
+from typing import Any, Literal, assert_type
 
 import luigi
 import pandas as pd
+import polars as pl
 
-from kart_runtime import InputFile, ListTaskInstanceParameter, TaskInstanceParameter, TaskOnKart, build, parameter
+from kart_runtime import (
+    ExternalTask,
+    InputFile,
+    ListTaskInstanceParameter,
+    SecretParameter,
+    SqlSource,
+    TaskInstanceParameter,
+    TaskOnKart,
+    WrapperTask,
+    build,
+    parameter,
+)
 
 
 class Load(TaskOnKart[pd.DataFrame]):
@@ -103,3 +116,42 @@ Fit(depth=2)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 Fit(name="x", depht=2)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 Fit(name="x", depth="2")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Fit(name="x", kind="forest")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+class Zips(InputFile[pl.LazyFrame]):
+    """A file with options."""
+
+    path: luigi.Parameter[str] = luigi.Parameter(default="data/zips.csv")
+    options = {"separator": ";", "schema_overrides": {"zip": str}}
+
+
+class Orders(SqlSource[pd.DataFrame]):
+    """A query."""
+
+    query = "select * from orders where day = :day and shop in :shops"
+    params = {"shops": [1, 2]}
+    day: luigi.DateParameter = luigi.DateParameter()
+
+
+class Vocabulary(ExternalTask[list[str]]):
+    """An output of something else."""
+
+    token: SecretParameter = SecretParameter(default="${oc.env:TOKEN}")
+
+
+class Reports(WrapperTask):
+    """All of them."""
+
+    def requires(self) -> Sequence[TaskOnKart[Any]]:
+        """Require them."""
+        return [Zips(), Vocabulary(), Orders(day=date(2026, 1, 1), version="2"), *Sales.glob("data/*.csv")]
+
+
+assert_type(build(Zips()), pl.LazyFrame)
+assert_type(build(Orders(day=date(2026, 1, 1))), pd.DataFrame)
+assert_type(build(SqlSource[pl.DataFrame](query="select 1")), pl.DataFrame)
+assert_type(build(Vocabulary()), list[str])
+assert_type(Vocabulary().token, str)
+assert_type(Sales.glob("data/*.csv", options={"sep": ";"}), list[Sales])
+Orders(day=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+build(Reports())

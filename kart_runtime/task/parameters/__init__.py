@@ -11,6 +11,13 @@ from kart_runtime.task.parameters.kinds import (
     TaskInstanceParameter,
     ZonedDateSecondParameter,
 )
+from kart_runtime.task.parameters.options import (
+    MapParameter,
+    OptionsParameter,
+    adopt_defaults,
+    replace_parameter,
+    thawed,
+)
 from kart_runtime.task.parameters.overrides import (
     ActiveOverrides,
     Override,
@@ -33,6 +40,7 @@ from kart_runtime.task.parameters.resolution import (
     luigi_section,
     resolve,
 )
+from kart_runtime.task.parameters.secret import SecretParameter, is_reference
 from kart_runtime.task.parameters.values import ONE_TEXT, kinds_of
 
 __all__ = [
@@ -41,13 +49,17 @@ __all__ = [
     "Declaration",
     "ExplicitBoolParameter",
     "ListTaskInstanceParameter",
+    "MapParameter",
+    "OptionsParameter",
     "Override",
+    "SecretParameter",
     "Serializable",
     "SerializableParameter",
     "TaskInstanceParameter",
     "ZonedDateSecondParameter",
     "accepted",
     "active_overrides",
+    "adopt_defaults",
     "as_found",
     "coerce",
     "completed",
@@ -56,6 +68,7 @@ __all__ = [
     "has_secrets",
     "inherits_config_params",
     "is_optional",
+    "is_reference",
     "keeps_blanks",
     "kinds_of",
     "luigi_section",
@@ -63,10 +76,12 @@ __all__ = [
     "overriding",
     "parameter",
     "process_overrides",
+    "replace_parameter",
     "resolve",
     "secret_names",
     "set_overrides",
     "takes_text",
+    "thawed",
     "under_active_overrides",
     "using_overrides",
 ]
