@@ -52,6 +52,8 @@ if TYPE_CHECKING:
     from kart_runtime.task.parameters import TaskInstanceParameter as TaskInstanceParameter
     from kart_runtime.task.parameters import ZonedDateSecondParameter as ZonedDateSecondParameter
     from kart_runtime.task.parameters import inherits_config_params as inherits_config_params
+    from kart_runtime.task.partitions import PartitionValues as PartitionValues
+    from kart_runtime.task.partitions import partitions as partitions
 
 _HOMES = {
     "BuildFailed": "errors",
@@ -65,6 +67,7 @@ _HOMES = {
     "KartError": "errors",
     "ListTaskInstanceParameter": "task.parameters",
     "PandasTypeConfig": "task.column_types",
+    "PartitionValues": "task.partitions",
     "PlanMade": "schedule.events",
     "SerializableParameter": "task.parameters",
     "Store": "storage.stores",
@@ -91,6 +94,7 @@ _HOMES = {
     "make_task_info_as_tree_str": "gokart.tree.task_info",
     "make_tree_info": "gokart.tree.task_info",
     "open_project": "project",
+    "partitions": "task.partitions",
     "register_store": "storage.registry",
     "run": "gokart.run",
     "test_run": "gokart.empty_dumps",
@@ -109,6 +113,7 @@ __all__ = [
     "KartError",
     "ListTaskInstanceParameter",
     "PandasTypeConfig",
+    "PartitionValues",
     "PlanMade",
     "SerializableParameter",
     "Store",
@@ -135,6 +140,7 @@ __all__ = [
     "make_task_info_as_tree_str",
     "make_tree_info",
     "open_project",
+    "partitions",
     "register_store",
     "run",
     "test_run",
