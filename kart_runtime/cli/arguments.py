@@ -49,8 +49,18 @@ def open_session(arguments: argparse.Namespace, project: Project | None = None) 
     words: Sequence[str] = getattr(arguments, "words", [])
     overrides = [word for word in words if "=" in word or _is_setting(word)]
     names = [word for word in words if word not in overrides]
+    if len(names) == 1:  # `Daily day=yesterday` is Daily.day
+        overrides = [f"{names[0]}.{word}" if _is_bare_parameter(word) else word for word in overrides]
     session = open_project(project or find_project(arguments), env=getattr(arguments, "env", None), overrides=overrides)
     return session, names
+
+
+def _is_bare_parameter(word: str) -> bool:
+    """Return whether a word is an override without its task, and no setting without its section."""
+    key = word.partition("=")[0].strip()
+    return (
+        "=" in word and key.isidentifier() and not any(key in settings for settings in (SECTIONS, *SECTIONS.values()))
+    )
 
 
 def _is_setting(word: str) -> bool:

@@ -47,8 +47,8 @@ def add_range(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="PARAM=FIRST..LAST",
-        help="each date or number from FIRST to LAST, both included, that is not complete yet: day=2026-01-01..yesterday;"
-        " with several parameters, each combination",
+        help="run what is not complete from FIRST to LAST, both included, e.g., day=2026-01-01..yesterday; may be "
+        "repeated for other parameters, whose combinations run",
     )
     parser.add_argument(
         "--order",

@@ -211,7 +211,8 @@ def _values(cls: type[luigi.Task], option: _Option) -> list[Any]:
         first, dots, last = (text.strip() for text in piece.partition(".."))
         if not first or (dots and not last):
             raise _error(
-                f"'{option.name}={option.text}' is open at an end", f"both ends, such as {_EXAMPLE} or ...yesterday"
+                f"'{option.name}={option.text}' is open at an end",
+                f"both ends, such as {_EXAMPLE} or day=2026-01-01..yesterday",
             )
         ends = [_end(cls, option.name, text) for text in (first, last or first)]
         try:

@@ -462,7 +462,7 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
         NotRequired
             `requires()` does not return one of them.
         """
-        return cast("Any", partitions.load_range(self, task, name, (first, last), others))
+        return partitions.load_range(self, task, name, (first, last), others)
 
     def load_previous(self, name: str, steps: int = 1) -> T_co | None:
         """Return what this task has stored for an earlier date or number; None if nothing is stored.
