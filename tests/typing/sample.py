@@ -1,12 +1,13 @@
 """A user's pipeline, checked by mypy --strict and pyright without a plugin; never run."""
 
 from collections.abc import Sequence
+from datetime import date
 from typing import assert_type
 
 import luigi
 import pandas as pd
 
-from kart_runtime import InputFile, ListTaskInstanceParameter, TaskInstanceParameter, TaskOnKart, build
+from kart_runtime import InputFile, ListTaskInstanceParameter, TaskInstanceParameter, TaskOnKart, build, partitions
 
 
 class Load(TaskOnKart[pd.DataFrame]):
@@ -74,3 +75,29 @@ class Revenue(TaskOnKart[float]):
         assert_type(self.load(InputFile[pd.DataFrame](path="data/more.csv")), pd.DataFrame)
         assert_type(Sales().path, str)
         self.dump(1.0)
+
+
+class Daily(TaskOnKart[pd.DataFrame]):
+    """A task of each day, which sees that of the day before."""
+
+    day: luigi.DateParameter = luigi.DateParameter()
+
+    def run(self) -> None:
+        """Load what the class itself stores."""
+        assert_type(self.load_previous("day"), pd.DataFrame | None)
+        self.dump(pd.DataFrame({"day": [self.day]}))
+
+
+class Monthly(TaskOnKart[float]):
+    """A task of several days."""
+
+    def requires(self) -> list[Daily]:
+        """Require a month."""
+        return partitions(Daily, day=(date(2026, 1, 1), date(2026, 1, 31)))
+
+    def run(self) -> None:
+        """Load frames, one by one and as one."""
+        frames = self.load_range(Daily, "day")
+        assert_type([frame for _, frame in frames.items()], list[pd.DataFrame])
+        assert_type(frames.concat(), pd.DataFrame)
+        self.dump(float(len(frames)))

@@ -22,7 +22,7 @@ from kart_runtime.storage.target import path_of
 from kart_runtime.task.nested import iter_flat
 
 _MAX_OUTPUTS = 20
-"""Outputs to list; a range has as many as it has days."""
+"""Outputs to list; of more, which a range of dates has, only the first and the last."""
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -100,9 +100,8 @@ def _outputs(roots: Sequence[luigi.Task]) -> list[str]:
 
 
 def _shortened(lines: list[str]) -> list[str]:
-    """Return the first and the last lines of many."""
-    hidden = len(lines) - _MAX_OUTPUTS
-    return [*lines[: _MAX_OUTPUTS - 1], f"... and {hidden} more", lines[-1]] if hidden > 0 else lines
+    """Return the first and the last of many lines."""
+    return [lines[0], f"... and {len(lines) - 2} more", lines[-1]] if len(lines) > _MAX_OUTPUTS else lines
 
 
 def _owners(root: luigi.Task) -> list[luigi.Task]:
