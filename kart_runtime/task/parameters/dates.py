@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import os
 import re
-from typing import Any
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 import luigi
@@ -83,5 +83,5 @@ def stepped(param: Any, value: Any, steps: int) -> Any:
     if isinstance(param, _DateParameterBase):
         return value + datetime.timedelta(days=size)
     if isinstance(param, _DatetimeParameterBase):
-        return value + size * param._timedelta
+        return value + size * cast("Any", param)._timedelta
     return value + steps if type(value) is int else None

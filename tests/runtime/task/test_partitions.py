@@ -253,6 +253,39 @@ def test_a_short_chain_runs_in_every_executor(executor):
     assert build(Chain(day=date(2020, 1, 20)), executor=executor, workers=1 if executor == "serial" else 2) == 20
 
 
+class Safe(TaskOnKart[list]):
+    """A path with characters that urls give a meaning to, and what was there before."""
+
+    n: luigi.IntParameter = luigi.IntParameter()
+    name: luigi.Parameter = luigi.Parameter(default="../a?b#c%2F d")
+
+    def output(self):
+        return self.make_target("safe/{name}/{n}.json", use_unique_id=False)
+
+    def run(self):
+        self.dump([*(self.load_previous("n") or []), self.n])
+
+
+class Both(TaskOnKart[dict]):
+    workspace: luigi.Parameter = luigi.Parameter(significant=False)
+
+    def requires(self):
+        return partitions(Safe, n=(1, 2), workspace_directory=self.workspace)
+
+    def run(self):
+        self.dump(dict(self.load_range(Safe, "n")))
+
+
+def test_partitions_in_buckets(bucket):
+    for n in (1, 2):
+        build(Safe(n=n, workspace_directory=bucket.url))
+    assert Safe(n=2, workspace_directory=bucket.url).complete()
+    assert not Safe(n=2, name="..", workspace_directory=bucket.url).complete()
+    task = Both(workspace=bucket.url, workspace_directory=bucket.url)
+    assert build(task, executor="threads", workers=2) == {1: [1], 2: [1, 2]}
+    assert len(make_plan([Safe(n=3, workspace_directory=bucket.url)]).to_run) == 1
+
+
 class Balance(TaskOnKart[int]):
     day: luigi.DateParameter = luigi.DateParameter()
     deposit: luigi.IntParameter = luigi.IntParameter(default=1)
