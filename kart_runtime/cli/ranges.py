@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -13,7 +14,7 @@ import luigi
 from kart_runtime.cli.arguments import explain_missing
 from kart_runtime.cli.formatting import counted
 from kart_runtime.errors import ConfigError, closest_match
-from kart_runtime.plan.decisions import RUNNING, Plan
+from kart_runtime.plan.decisions import RUNNING, Action, Plan
 from kart_runtime.project import Session
 from kart_runtime.project.conf.tree import COMMAND_LINE
 from kart_runtime.project.conf.yaml_documents import read_scalar
@@ -64,24 +65,24 @@ class TaskRange:
 
     def planned(self, plan: Plan) -> str:
         """Return a line that says which partitions there are, and how many of them run."""
-        to_run = sum(plan.decision_by_task[task].action in RUNNING for task in self.tasks)
-        return f"{self._counted()} {self._ends()}: {len(self.tasks) - to_run} complete, {to_run} to run"
+        actions = Counter(plan.decision_by_task[task].action for task in self.tasks)
+        to_run = sum(actions[action] for action in RUNNING)
+        missing = f", {actions[Action.MISSING]} missing" if actions[Action.MISSING] else ""
+        return f"{self._counted()} {self._ends()}: {actions[Action.SKIP]} complete, {to_run} to run{missing}"
 
     def finished(self, plan: Plan, summary: Summary) -> list[str]:
         """Return a line with the result, and lines with the options that run the rest."""
-        failed = [task for task in self.tasks if task in summary.failed]
-        blocked = [task for task in self.tasks if task in summary.not_started or task in summary.missing]
-        to_run = sum(plan.decision_by_task[task].action in RUNNING for task in self.tasks)
-        left = len(failed) + len(blocked)
-        counts = [f"{len(self.tasks) - to_run} complete", f"{to_run - left} run"]
-        counts += [f"{len(failed)} failed"] if failed else []
-        counts += [f"{len(blocked)} not started"] if blocked else []
-        lines = [f"{self._counted()}: {', '.join(counts)}"]
-        return (
-            [*lines, "To run the rest, type the same command with:", *self._again({*failed, *blocked})]
-            if left
-            else lines
-        )
+        complete = sum(plan.decision_by_task[task].action is Action.SKIP for task in self.tasks)
+        counts = {
+            "failed": [task for task in self.tasks if task in summary.failed],
+            "missing": [task for task in self.tasks if task in summary.missing],
+            "not started": [task for task in self.tasks if task in summary.not_started],
+        }
+        rest = {task for tasks in counts.values() for task in tasks}
+        parts = [f"{complete} complete", f"{len(self.tasks) - complete - len(rest)} run"]
+        parts += [f"{len(tasks)} {words}" for words, tasks in counts.items() if tasks]
+        lines = [f"{self._counted()}: {', '.join(parts)}"]
+        return [*lines, "To run the rest, type the same command with:", *self._again(rest)] if rest else lines
 
     def _counted(self) -> str:
         param = parameters(self.cls)[next(iter(self.values))]

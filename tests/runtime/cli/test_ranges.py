@@ -46,6 +46,16 @@ DAILY = '''
             self.dump(self.load())
 
 
+    class Delivered(TaskOnKart[str]):
+        """A file from elsewhere."""
+
+        day: luigi.DateParameter = luigi.DateParameter()
+        run = None
+
+        def output(self):
+            return self.make_target("delivered/{day}.txt", use_unique_id=False)
+
+
     class Hourly(TaskOnKart[int]):
         hour: luigi.DateHourParameter = luigi.DateHourParameter()
         month: luigi.MonthParameter = luigi.MonthParameter(default=datetime.date(2026, 1, 1))
@@ -188,7 +198,18 @@ def test_what_is_no_range_is_refused_before_anything_runs(root, kart, words, mes
 def test_a_task_without_the_parameter_names_those_that_have_it(root, kart):
     typed = kart("run", "--range", "day=today..today")
     assert typed.code == 2
-    assert "RunAll has no parameter 'day'. Name a task that has it: Raw.day, Daily.day" in typed.err
+    assert "RunAll has no parameter 'day'. Name a task that has it: Raw.day, Daily.day, Delivered.day" in typed.err
+
+
+def test_files_from_elsewhere_that_are_missing_are_named(root, kart):
+    (root / "outputs" / "delivered").mkdir(parents=True)
+    (root / "outputs" / "delivered" / "2024-02-02.txt").write_text("here")
+    typed = kart("run", "Delivered", "--range", "day=2024-02-01..2024-02-03")
+    assert typed.code == 1
+    assert "3 days from 2024-02-01 to 2024-02-03, both included: 1 complete, 0 to run, 2 missing" in typed.out
+    assert typed.lines[-3] == "Delivered: 3 days: 1 complete, 0 run, 2 missing"
+    assert typed.lines[-1] == "  --range day=2024-02-01,2024-02-03"
+    assert kart("plan", "Delivered", "--range", "day=2024-02-01..2024-02-03").code == 1
 
 
 def test_rerun_runs_complete_partitions_of_the_range_again(root, kart):
