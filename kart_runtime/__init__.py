@@ -54,6 +54,8 @@ if TYPE_CHECKING:
     from kart_runtime.task.parameters import ZonedDateSecondParameter as ZonedDateSecondParameter
     from kart_runtime.task.parameters import inherits_config_params as inherits_config_params
     from kart_runtime.task.parameters import parameter as parameter
+    from kart_runtime.task.partitions import PartitionValues as PartitionValues
+    from kart_runtime.task.partitions import partitions as partitions
     from kart_runtime.task.plain_tasks import ExternalTask as ExternalTask
     from kart_runtime.task.plain_tasks import WrapperTask as WrapperTask
     from kart_runtime.task.sql_source import SqlSource as SqlSource
@@ -71,6 +73,7 @@ _HOMES = {
     "KartError": "errors",
     "ListTaskInstanceParameter": "task.parameters",
     "PandasTypeConfig": "task.column_types",
+    "PartitionValues": "task.partitions",
     "PlanMade": "schedule.events",
     "SecretParameter": "task.parameters",
     "SerializableParameter": "task.parameters",
@@ -101,6 +104,7 @@ _HOMES = {
     "make_tree_info": "gokart.tree.task_info",
     "open_project": "project",
     "parameter": "task.parameters",
+    "partitions": "task.partitions",
     "register_store": "storage.registry",
     "run": "gokart.run",
     "test_run": "gokart.empty_dumps",
@@ -120,6 +124,7 @@ __all__ = [
     "KartError",
     "ListTaskInstanceParameter",
     "PandasTypeConfig",
+    "PartitionValues",
     "PlanMade",
     "SecretParameter",
     "SerializableParameter",
@@ -150,6 +155,7 @@ __all__ = [
     "make_tree_info",
     "open_project",
     "parameter",
+    "partitions",
     "register_store",
     "run",
     "test_run",

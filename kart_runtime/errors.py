@@ -41,9 +41,9 @@
     └── BuildFailed                        task → exception; task not run → failed ancestor
 
 Errors of a single package are defined there: `BadArchive` (`codecs.archive`), `PandasTypeError` (`column_types`),
-`WrongType` (`declared_type`), `InvalidParameter` (`parameters.annotated`), `QueryFailed` (`sql_query`),
-`CannotRead` (`codecs.reading`), `SchemaMismatch` (`schemas`),
-`UnsafeWorkspace` (`history.cleanup.local_files`), `NotAPickleFile` (`gokart.tree`),
+`WrongType` (`declared_type`), `InvalidParameter` (`parameters.annotated`), `QueryFailed` (`sql_query`), `CannotRead`
+(`codecs.reading`), `SchemaMismatch` (`schemas`), `UnsafeWorkspace` (`history.cleanup.local_files`), `NotAPickleFile`
+(`gokart.tree`), `InvalidRange` (`task.partitions`), `InvalidPlaceholder` (`task.placeholders`),
 `SlackError` with `ChannelListNotLoadedError`, `ChannelNotFoundError` and `FileNotUploadedError` (`gokart.slack`),
 `CannotEdit` (`edits.python_source`), `ObjectReplaced` (`stores.object_cache`), `NotInMemory` (`storage.memory_target`),
 `TaskLockException` (`gokart.conflict_prevention_lock`), `TemplateError` (`project.template.record`).

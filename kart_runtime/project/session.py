@@ -27,6 +27,7 @@ from kart_runtime.project.project import Project, distinct_causes
 from kart_runtime.settings import Settings
 from kart_runtime.task.input_file import InputFile
 from kart_runtime.task.parameters import ActiveOverrides, Override, set_overrides
+from kart_runtime.task.parameters.dates import fix_now
 from kart_runtime.task.sql_source import SqlSource
 
 
@@ -148,6 +149,7 @@ def open_project(
     """
     project = start if isinstance(start, Project) else Project.find(start)
     read_env_file(project.root)
+    fix_now()
     errors: list[ConfigError] = []
     layers = _layers(project, env, errors)
     names, broken = _names(project, errors)

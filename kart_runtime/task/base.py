@@ -24,7 +24,7 @@ from kart_runtime.storage.codecs.losses import dumping
 from kart_runtime.storage.staging import active_run
 from kart_runtime.storage.target import Target, make_target, path_of
 from kart_runtime.storage.workspace import Workspace
-from kart_runtime.task import column_types, identity, loading, schemas
+from kart_runtime.task import column_types, identity, loading, partitions, placeholders, schemas
 from kart_runtime.task.declared_type import check_value, declared_type
 from kart_runtime.task.metaclass import TaskMeta
 from kart_runtime.task.nested import iter_flat, map_structure
@@ -326,7 +326,7 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
         ----------
         relative_file_path
             Path below the workspace; its suffix selects the format. By default a pickle file named after the class, in
-            the folder of its module.
+            the folder of its module. ``{day}`` or ``{day:%Y/%m}`` stands for the value of the task's parameter `day`.
         use_unique_id
             Whether the unique id is added to the file's name.
         processor
@@ -391,6 +391,8 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
             task = under_active_overrides(self)
             if task is not self:
                 return cast("Target", task._target(relative, use_unique_id, processor))
+        if "{" in relative:
+            relative = placeholders.filled(self, relative, use_unique_id)
         path = _joined(self.workspace_directory, relative)
         unique_id = self.make_unique_id() if use_unique_id else None
         target = make_target(
@@ -448,6 +450,44 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
             As for `load`.
         """
         return loading.generate_values(self, target)
+
+    def load_range(
+        self, task: type[TaskOnKart[K]], name: str, first: Any = None, last: Any = None, **others: Any
+    ) -> partitions.PartitionValues[K]:
+        """Return the values of required partitions by date or number, each loaded when it is asked for.
+
+        Parameters
+        ----------
+        task
+            The class of the partitions, which `requires()` returns by `partitions(task, ...)`.
+        name
+            The parameter that counts them, such as "day".
+        first, last
+            The ends, both included. None: all that are required.
+        **others
+            Values of other parameters, if tasks that differ in these are required, too.
+
+        Raises
+        ------
+        NotRequired
+            `requires()` does not return one of them.
+        """
+        return partitions.load_range(self, task, name, (first, last), others)
+
+    def load_previous(self, name: str, steps: int = 1) -> T_co | None:
+        """Return what this task has stored for an earlier date or number; None if nothing is stored.
+
+        Nothing is computed for it, and the unique id stays the same: it is no requirement. What was loaded is recorded,
+        so that `kart plan` tells when it changes later.
+
+        Parameters
+        ----------
+        name
+            The parameter that counts the partitions, such as "day".
+        steps
+            How many of its steps earlier: days for a DateParameter, months for a MonthParameter.
+        """
+        return cast("T_co | None", partitions.load_previous(self, name, steps))
 
     # The type of what is stored is covariant all the same: `dump` is called inside `run()`, on `self`.
     @overload

@@ -172,6 +172,16 @@ ENTRIES: Mapping[str, Entry] = {
         "Run the task again; the message names the problem.",
     ),
     "NotAPickleFile": Entry("A tree of tasks is dumped to another suffix than `.pkl`.", "Write `.pkl`."),
+    "InvalidRange": Entry(
+        "`partitions()`, `load_range()` or `--range` got ends that make no range of the parameter.",
+        "Write both ends as values of the parameter, the earlier one first.",
+        ("Daily.day", "the range ends before it begins: 2026-01-31..2026-01-01. Write the earlier end first."),
+    ),
+    "InvalidPlaceholder": Entry(
+        "A path such as `daily/{day}.parquet` names something that is no parameter of the task, or has no short text.",
+        "Correct the name in braces. A brace that belongs to the file's name is written twice.",
+        ("Daily", "daily/{dya}.parquet", "Daily has no parameter 'dya'. Did you mean '{day}'?"),
+    ),
     "NotRequired": Entry(
         "`self.load(...)` names a task or key that `requires()` does not return.",
         "Return it from `requires()`, or declare it as a `TaskInstanceParameter`.",

@@ -20,6 +20,7 @@ from kart_runtime import (
     WrapperTask,
     build,
     parameter,
+    partitions,
 )
 
 
@@ -155,3 +156,29 @@ assert_type(Vocabulary().token, str)
 assert_type(Sales.glob("data/*.csv", options={"sep": ";"}), list[Sales])
 Orders(day=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 build(Reports())
+
+
+class Daily(TaskOnKart[pd.DataFrame]):
+    """A task of each day, which sees that of the day before."""
+
+    day: luigi.DateParameter = luigi.DateParameter()
+
+    def run(self) -> None:
+        """Load what the class itself stores."""
+        assert_type(self.load_previous("day"), pd.DataFrame | None)
+        self.dump(pd.DataFrame({"day": [self.day]}))
+
+
+class Monthly(TaskOnKart[float]):
+    """A task of several days."""
+
+    def requires(self) -> list[Daily]:
+        """Require a month."""
+        return partitions(Daily, day=(date(2026, 1, 1), date(2026, 1, 31)))
+
+    def run(self) -> None:
+        """Load frames, one by one and as one."""
+        frames = self.load_range(Daily, "day")
+        assert_type([frame for _, frame in frames.items()], list[pd.DataFrame])
+        assert_type(frames.concat(), pd.DataFrame)
+        self.dump(float(len(frames)))

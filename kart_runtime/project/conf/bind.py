@@ -18,7 +18,7 @@ from kart_runtime.project.names import TaskNames, is_task_parameter, own_paramet
 from kart_runtime.settings import LoggingSettings, RunSettings, Settings
 from kart_runtime.task.base import TaskOnKart
 from kart_runtime.task.input_file import InputFile
-from kart_runtime.task.parameters import Override, SecretParameter, coerce, takes_text
+from kart_runtime.task.parameters import Override, SecretParameter, coerce, dates, takes_text
 
 
 @dataclass
@@ -188,7 +188,8 @@ class _Binder:
                 message = f"the value of {plain(node)} is invalid for this {type(parameter).__name__}"
             self.errors.append(ConfigError(message, file=origin, key=".".join(path)))
         else:
-            self._override(path, task, Override(value, origin, secret))
+            word = str(raw).strip() if dates.takes_words(parameter) and dates.is_word(raw) else ""
+            self._override(path, task, Override(value, origin, secret, word=word))
 
     def _override(self, path: tuple[str, ...], task: type[luigi.Task], override: Override) -> None:
         self.bound.overrides.setdefault(task, {})[path[-1]] = override
