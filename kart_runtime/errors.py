@@ -45,6 +45,7 @@ Errors of a single package are defined there: `BadArchive` (`codecs.archive`), `
 `SchemaMismatch` (`schemas`), `UnsafeWorkspace` (`history.cleanup.local_files`), `NotAPickleFile` (`gokart.tree`),
 `SlackError` with `ChannelListNotLoadedError`, `ChannelNotFoundError` and `FileNotUploadedError` (`gokart.slack`),
 `CannotEdit` (`edits.python_source`), `ObjectReplaced` (`stores.object_cache`), `NotInMemory` (`storage.memory_target`),
+`MemoryExceeded` (`executors.processes.memory_watch`),
 `TaskLockException` (`gokart.conflict_prevention_lock`), `TemplateError` (`project.template.record`).
 
 Every class keeps its arguments as attributes and survives pickle, because outcomes cross process borders.
@@ -104,6 +105,16 @@ def trace_of(error: BaseException) -> str:
         raise
     except BaseException:  # noqa: BLE001
         return f"{''.join(traceback.format_tb(error.__traceback__))}{described(error)}\n"
+
+
+TRIES_NOTE = "failed in "
+"""Beginning of the note that an error has after several tries."""
+
+
+def described_tries(error: BaseException) -> str:
+    """Return the errors of all tries, if there was more than one, else what `described` returns."""
+    notes = [note for note in getattr(error, "__notes__", ()) if note.startswith(TRIES_NOTE)]
+    return shortened(notes[-1]) if notes else described(error)
 
 
 def add_note(error: BaseException, note: str) -> None:
@@ -693,7 +704,7 @@ class BuildFailed(KartError):
 
     def _text(self) -> str:
         lines = [self.summary or f"{len(self.causes)} task(s) failed"]
-        lines += [f"  {task}: {described(error)}" for task, error in self.causes.items()]
+        lines += [f"  {task}: {described_tries(error)}" for task, error in self.causes.items()]
         shown = list(self.not_started.items())[:20]
         lines += [f"  {task}: not run, because upstream {ancestor} did not complete" for task, ancestor in shown]
         if len(self.not_started) > len(shown):

@@ -34,6 +34,7 @@ from kart_runtime.errors import (
 from kart_runtime.execution.locks import LockHandle, Locks, NoLocks
 from kart_runtime.execution.locks.redis_server import redis_locks_of
 from kart_runtime.execution.log_writer import TaskLogWriter
+from kart_runtime.execution.memory import peak_mb, reset_peak
 from kart_runtime.execution.working_folder import RestoredFolder
 from kart_runtime.storage.commit import recover
 from kart_runtime.storage.staging import OutputRecord, active_run
@@ -88,6 +89,8 @@ class Outcome(NamedTuple):
         The tasks that a suspended `run()` waits for.
     inputs
         What was loaded, as pairs of a url and the checksum of the bytes.
+    peak_mb
+        The most memory that its process held, in a worker process.
     """
 
     state: AttemptState
@@ -100,6 +103,7 @@ class Outcome(NamedTuple):
     trace: str = ""
     waiting_for: tuple[luigi.Task, ...] = ()
     inputs: tuple[tuple[str, str], ...] = ()
+    peak_mb: float | None = None
 
 
 @dataclass
@@ -146,6 +150,7 @@ class Attempt:
         if not self._is_remote:
             return self._bound()
         outcome = None
+        reset_peak()
         try:
             with background_writes():  # whoever waits for this outcome may end the process
                 outcome = self._bound()
@@ -153,7 +158,8 @@ class Attempt:
             if outcome is None:
                 raise
             warn(logger, "%s: %s", self.task, error)
-        return outcome if outcome.error is None else outcome._replace(error=_portable(outcome))
+        sent = None if outcome.error is None else _portable(outcome)
+        return outcome._replace(error=sent, peak_mb=peak_mb())
 
     def _bound(self) -> Outcome:
         """Run with the state of this run bound to the task."""

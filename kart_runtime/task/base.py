@@ -140,6 +140,12 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
     executor: ClassVar[str | None] = None
     """Executor of this class: "serial", "threads", "processes" or "dask". None: that of the build."""
 
+    retries: ClassVar[int] = 0
+    """How often a task is tried again after a failure: 2 means up to three tries."""
+
+    memory_gb: ClassVar[float | None] = None
+    """Gigabytes that a task may use in a worker process, which ends it beyond that; None: no limit."""
+
     schema: ClassVar[Any] = None
     """Pandera schema of the task's frames, or a dict of schemas by output key."""
 
