@@ -48,7 +48,7 @@ from kart_runtime.task.naming import lock_name
 from kart_runtime.task.nested import flatten, iter_flat
 from kart_runtime.task.origin import recorded_inputs
 from kart_runtime.task.parameters import using_overrides
-from kart_runtime.task.state import TaskRun, own_overrides
+from kart_runtime.task.state import TaskRun, close_scratch, own_overrides
 
 logger = logging.getLogger(__name__)
 
@@ -170,12 +170,13 @@ class Attempt:
         run.task = self.task
         run.staged = {} if run.staged is None else run.staged
         token = active_run.set(run)
-        suspended = False
+        suspended = done = False
         try:
             locks = self.locks if task is None or _asks_for_no_lock(task, self.locks) else self._locks_of(task)
             outcome = self._run_locked(task, locks) if locks.shared else self._run(task)
             # A suspended attempt goes on where it stands, except in another process, where it starts again.
             suspended = outcome.state is AttemptState.SUSPENDED and not self._is_remote
+            done = outcome.state is AttemptState.DONE
         except LockTimeout as error:
             outcome = Outcome(AttemptState.LOCKED, self._started, error=error)
         except KeyboardInterrupt:
@@ -187,6 +188,7 @@ class Attempt:
             if not suspended:
                 run.discard()
                 run.staged = None  # a thread that still goes on stores at once
+                close_scratch(run, delete=done)
             if task is not None:
                 task._kart_run = None
         return outcome
