@@ -12,13 +12,18 @@ import hashlib
 import itertools
 import os
 import shutil
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
 from kart_runtime.storage.registry import store_for
+from kart_runtime.storage.system import after_fork
 from kart_runtime.storage.workspace import LOG, Workspace
 
 SCRATCH = f"{LOG}/scratch"
+
+
+_open: weakref.WeakSet[Scratch] = weakref.WeakSet()
 
 
 class Scratch:
@@ -26,6 +31,7 @@ class Scratch:
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path, self._descriptor, self._process = path, descriptor, os.getpid()
+        _open.add(self)
 
     def close(self, *, delete: bool) -> None:
         """Let others use the folder; or delete it, with those that other processes have left for the same task."""
@@ -37,9 +43,14 @@ class Scratch:
             for path in [self.path.with_name(name), *self.path.parent.glob(f"{name}.*")]:
                 delete_scratch(path)
 
+    def forget(self) -> None:
+        """Close the copy of the lock file that a fork has got, and with which it would hold the lock."""
+        os.close(self._descriptor)
+
     def _release(self, delete: bool) -> None:
         from filelock import unlock_descriptor
 
+        _open.discard(self)
         lock = _lock_file(self.path)
         if delete:
             shutil.rmtree(self.path, ignore_errors=True)
@@ -51,6 +62,16 @@ class Scratch:
         if delete and os.name == "nt":
             with contextlib.suppress(OSError):
                 lock.unlink()
+
+
+def _forget_in_fork() -> None:
+    for scratch in list(_open):
+        with contextlib.suppress(OSError):
+            scratch.forget()
+    _open.clear()
+
+
+after_fork(_forget_in_fork)
 
 
 def scratch_root(workspace: str, temporary: str = "") -> Path:

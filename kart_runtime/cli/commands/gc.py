@@ -29,9 +29,8 @@ def execute(arguments: argparse.Namespace) -> int:
     with session:
         keep = RetentionPolicy(arguments.keep_runs, arguments.keep_days)
         garbage = find_garbage(workspaces(session), session.project.root, keep)
-    scratch = abandoned_scratch(
-        workspaces(session), session.project.root, time.time() - max(arguments.keep_days, 1.0) * DAY
-    )
+        before = time.time() - max(arguments.keep_days, 1.0) * DAY
+        scratch = abandoned_scratch(workspaces(session), session.project.root, before)
     groups = _groups(garbage)
     groups["(scratch folders)"] = {str(path): size for sizes in scratch.values() for path, size in sizes.items()}
     for warning in (warning for part in garbage for warning in part.warnings):
