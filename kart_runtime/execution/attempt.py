@@ -113,7 +113,7 @@ class Attempt:
     `locks` are not waited for: other tasks may run meanwhile. `satisfied` holds the tasks that `run()` has yielded and
     that are complete by now. `task_run` is the state of the run, bound to the task while it goes on; it holds what
     `run()` dumps until the attempt commits it. An attempt with `replaces` runs although all outputs exist, so `run()`
-    has to dump each of them.
+    has to dump each of them. One that `is_retry` follows a failed one, whose `task_log` it does not continue.
     """
 
     task: luigi.Task
@@ -121,6 +121,7 @@ class Attempt:
     satisfied: set[luigi.Task] = field(default_factory=set)
     task_run: TaskRun = field(default_factory=TaskRun)
     replaces: bool = False
+    is_retry: bool = False
     _generator: Generator[Any, Any, None] | None = None
     _yielded: Any = None
     _started: str = ""
@@ -134,7 +135,7 @@ class Attempt:
         """Pickle what goes to another process; there `run()` starts from its beginning."""
         run = self.task_run
         expected = recorded_inputs(self.task) | dict(run.expected)
-        state = (self.replaces, expected, run.checks_types, self._started, self._seconds)
+        state = (self.replaces, self.is_retry, expected, run.checks_types, self._started, self._seconds)
         return _remote_attempt, (self.task, self.locks, self.satisfied, *state)
 
     def run(self) -> Outcome:
@@ -234,6 +235,8 @@ class Attempt:
 
     def _start(self, task: TaskOnKart[Any] | None) -> None:
         if task is not None:
+            if self.is_retry:
+                task.task_log = {}
             if self.replaces or task.rerun:
                 self._before = _versions(task)
             self._logs = TaskLogWriter(task)
@@ -323,13 +326,14 @@ def _remote_attempt(  # noqa: PLR0917
     locks: Locks,
     satisfied: set[luigi.Task],
     replaces: bool,
+    is_retry: bool,
     expected: Mapping[str, OutputRecord],
     checks_types: bool,
     started: str,
     seconds: float,
 ) -> Attempt:
     run = TaskRun(expected=expected, checks_types=checks_types)
-    return Attempt(task, locks, satisfied, run, replaces, _started=started, _seconds=seconds, _is_remote=True)
+    return Attempt(task, locks, satisfied, run, replaces, is_retry, _started=started, _seconds=seconds, _is_remote=True)
 
 
 def _now() -> str:

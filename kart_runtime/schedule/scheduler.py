@@ -257,7 +257,9 @@ class Scheduler:
             run = TaskRun(node.output, checks_types=self._context.checks_types)
             replaces = node.decision is not None and node.decision.reason in REPLACING
             self._recorder.announce(node.task)
-            node.attempt = Attempt(node.task, self._context.locks, task_run=run, replaces=replaces)
+            node.attempt = Attempt(
+                node.task, self._context.locks, task_run=run, replaces=replaces, is_retry=bool(node.errors)
+            )
             node.output = None
             if self._context.listener is not None:
                 tries = number_of_tries(node.task) if node.errors else 1
@@ -398,9 +400,6 @@ class Scheduler:
             self._context.listener(event)
         elif not isinstance(outcome.error, WorkerDied | LockLost):  # of which it was said
             warn(logger, "%s %s", display_name(node.task), retry_text(event))
-        task = kart_task(node.task)
-        if task is not None:
-            task.task_log = {}
         self._ready.add(node)
 
     def _end(self, node: Node, outcome: Outcome) -> None:
