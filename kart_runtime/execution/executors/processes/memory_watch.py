@@ -29,7 +29,7 @@ _PART_OF_WORKER = 0.25
 """Part of the limit that a worker may hold, from earlier calls, when it is given a call with a limit."""
 
 
-class MemoryExceeded(ExecutorError, MemoryError):
+class MemoryExceeded(ExecutorError, RuntimeError):
     """A task used more memory than its class allows, and was ended.
 
     Parameters

@@ -23,7 +23,7 @@ from kart_runtime.execution.executors.base import CallLimits, Rank, TaskExecutor
 from kart_runtime.execution.executors.calls import LEAVING, Answer, WorkItem
 from kart_runtime.execution.executors.pickling import DefinitionTable
 from kart_runtime.execution.executors.processes import idle_workers
-from kart_runtime.execution.executors.processes.memory_watch import WATCH_SECONDS, MemoryWatch, suits
+from kart_runtime.execution.executors.processes.memory_watch import WATCH_SECONDS, MemoryExceeded, MemoryWatch, suits
 from kart_runtime.execution.executors.processes.process import WorkerProcess
 from kart_runtime.execution.executors.processes.worker import Message
 from kart_runtime.execution.executors.program_state import Choices, Settings
@@ -228,7 +228,7 @@ class ProcessExecutor(TaskExecutor):
             return worker.receive()
         try:
             return worker.receive(MemoryWatch(worker, limits, limits.memory_gb).check, WATCH_SECONDS)
-        except MemoryError:
+        except MemoryExceeded:
             worker.disconnect()
             with self._changed:
                 self._busy.discard(worker)
