@@ -13,7 +13,7 @@ HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
 def test_the_example_of_resuming_prints_what_the_guide_shows():
     page = (HOW_TO / "resume-training.md").read_text(encoding="utf-8")
     code, shown = re.search(
-        r"```python\n(# resume\.py\n.*?)```\n\n```console\n\\$ python resume\.py\n(.*?)```", page, re.S
+        r"```python\n(# resume\.py\n.*?)```\n\n```console\n\$ python resume\.py\n(.*?)```", page, re.DOTALL
     ).groups()
     Path("resume.py").write_text(code)
     done = subprocess.run(
@@ -28,7 +28,7 @@ def test_the_example_of_resuming_prints_what_the_guide_shows():
 
 def test_the_records_are_read_as_the_guide_shows():
     page = (HOW_TO / "run-in-parallel.md").read_text(encoding="utf-8")
-    code = re.search(r"```python\n(from kart_runtime\.history\.runs .*?)```", page, re.S)[1]
+    code = re.search(r"```python\n(from kart_runtime\.history\.runs .*?)```", page, re.DOTALL)[1]
     task = """
 import luigi
 from kart_runtime import TaskOnKart, build

@@ -1,6 +1,7 @@
 """A user's pipeline, checked by mypy --strict and pyright without a plugin; never run."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import assert_type
 
 import luigi
@@ -12,6 +13,8 @@ from kart_runtime import InputFile, ListTaskInstanceParameter, TaskInstanceParam
 class Load(TaskOnKart[pd.DataFrame]):
     """A task with luigi's parameters."""
 
+    retries = 2
+    memory_gb = 8
     rows: luigi.IntParameter = luigi.IntParameter(default=3)
     name: luigi.OptionalParameter = luigi.OptionalParameter(default=None)
     plain = luigi.FloatParameter(default=0.5)
@@ -22,6 +25,7 @@ class Load(TaskOnKart[pd.DataFrame]):
         assert_type(self.name, str | None)
         assert_type(self.plain, float)
         assert_type(self.workspace_directory, str)
+        assert_type(self.scratch(), Path)
         self.dump(pd.DataFrame({"a": range(self.rows)}))
         self.dump(3)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
 

@@ -45,7 +45,7 @@ class MemoryExceeded(ExecutorError, RuntimeError):
     def __init__(self, task: str, memory_gb: float, peak_gb: float) -> None:
         self.task, self.memory_gb, self.peak_gb = task, memory_gb, peak_gb
         super().__init__(
-            f"{task} used more than memory_gb = {memory_gb:g} (peak {peak_gb:.2f} GB) and was ended. Raise memory_gb "
+            f"{task} used more than memory_gb = {memory_gb:g} (peak {peak_gb:.3g} GB) and was ended. Raise memory_gb "
             "of its class, or let it hold less at once."
         )
 
