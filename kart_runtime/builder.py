@@ -195,7 +195,7 @@ def run_build(
             lock_wait=settings.lock_wait,
             ledger=ledger,
             listener=listener,
-            limits=Limits(settings.resources),
+            limits=Limits(settings.resources, elsewhere=executors.on_cluster),
             changes=Changes(settings),
             checks_types=settings.check_types,
         )
@@ -311,7 +311,7 @@ def _failure(summary: Summary) -> BuildFailed:
     raised: dict[str, list[BaseException]] = defaultdict(list)
     for task, error in summary.failed.items():
         if isinstance(task, TaskOnKart):
-            raised[task.make_unique_id()].append(error)
+            raised[task.make_unique_id()] += summary.tries.get(task, (error,))
     causes = {names[task]: error for task, error in errors.items()}
     not_started = {names[task]: names[cause] for task, cause in summary.not_started.items()}
     failure = BuildFailed(causes, not_started, summary.text(), raised)

@@ -46,6 +46,7 @@ Errors of a single package are defined there: `BadArchive` (`codecs.archive`), `
 (`gokart.tree`), `InvalidRange` (`task.partitions`), `InvalidPlaceholder` (`task.placeholders`),
 `SlackError` with `ChannelListNotLoadedError`, `ChannelNotFoundError` and `FileNotUploadedError` (`gokart.slack`),
 `CannotEdit` (`edits.python_source`), `ObjectReplaced` (`stores.object_cache`), `NotInMemory` (`storage.memory_target`),
+`MemoryExceeded` (`executors.processes.memory_watch`),
 `TaskLockException` (`gokart.conflict_prevention_lock`), `TemplateError` (`project.template.record`).
 
 Every class keeps its arguments as attributes and survives pickle, because outcomes cross process borders.
@@ -112,13 +113,23 @@ def trace_of(error: BaseException) -> str:
         return f"{''.join(traceback.format_tb(error.__traceback__))}{described(error)}\n"
 
 
+TRIES_NOTE = "failed in "
+"""Beginning of the note that an error has after several tries."""
+
+
+def described_tries(error: BaseException) -> str:
+    """Return the errors of all tries, if there was more than one, else what `described` returns."""
+    notes = [note for note in getattr(error, "__notes__", ()) if note.startswith(TRIES_NOTE)]
+    return shortened(notes[-1]) if notes else described(error)
+
+
 def alike(errors: Mapping[K, BaseException]) -> list[tuple[K, list[K], list[K]]]:
     """Return the errors by kind and place, as the first one, those with its text, and those with another text."""
     groups: dict[Any, tuple[K, list[K], list[K]]] = {}
     for key, error in errors.items():
         first, same, other = groups.setdefault((type(error), _place(error)), (key, [], []))
         if key != first:
-            (same if described(error) == described(errors[first]) else other).append(key)
+            (same if described_tries(error) == described_tries(errors[first]) else other).append(key)
     return list(groups.values())
 
 
@@ -752,9 +763,9 @@ class BuildFailed(KartError):
     def _text(self) -> str:
         lines = [self.summary or f"{len(self.causes)} task(s) failed"]
         for first, same, other in alike(self.causes):
-            lines.append(f"  {first}: {described(self.causes[first])}")
+            lines.append(f"  {first}: {described_tries(self.causes[first])}")
             lines += [f"  {more_failed(same)}"] if same else []
-            lines += [f"  {task}: {described(self.causes[task])}" for task in other]
+            lines += [f"  {task}: {described_tries(self.causes[task])}" for task in other]
         lines += [f"  {not_run_text(self.not_started)}"] if self.not_started else []
         return "\n".join(lines)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property, lru_cache, partial, reduce
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast, dataclass_transform, overload
 
 import luigi
@@ -46,6 +47,7 @@ from kart_runtime.task.parameters import (
 )
 from kart_runtime.task.rerun import OutputsRewritten
 from kart_runtime.task.run_metadata import MASK, RunMetadata
+from kart_runtime.task.scratch import scratch_folder
 from kart_runtime.task.state import Identity, TaskRun
 
 if TYPE_CHECKING:
@@ -144,6 +146,12 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
 
     executor: ClassVar[str | None] = None
     """Executor of this class: "serial", "threads", "processes" or "dask". None: that of the build."""
+
+    retries: ClassVar[int] = 0
+    """How often a task is tried again after a failure: 2 means up to three tries."""
+
+    memory_gb: ClassVar[float | None] = None
+    """Gigabytes that a task may use in a worker process, which ends it beyond that; None: no limit."""
 
     schema: ClassVar[Any] = None
     """Pandera schema of the task's frames, or a dict of schemas by output key."""
@@ -440,6 +448,20 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
             It does not exist.
         """
         return loading.load_values(self, target)
+
+    def scratch(self) -> Path:
+        """Return a local folder of this task that survives failures, kills and retries, for checkpoints.
+
+        It is named after the class and the unique id, and deleted when the task has succeeded in a build. Two processes
+        that run the task at once get different folders.
+
+        Examples
+        --------
+        >>> class Train(TaskOnKart[dict]):
+        ...     def run(self):
+        ...         checkpoint = self.scratch() / "checkpoint.pkl"
+        """
+        return scratch_folder(self)
 
     def load_generator(self, target: Any = None) -> Iterator[Any]:
         """Iterate over the values that `load` would return, loading each on demand; those of a dict as (key, value).

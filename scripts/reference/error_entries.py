@@ -260,13 +260,19 @@ ENTRIES: Mapping[str, Entry] = {
     ),
     "WorkerDied": Entry(
         "The process ended while it ran a task: out of memory, a fault in compiled code, `os._exit`.",
-        "Use fewer workers or `resources`, so that fewer large tasks run at once. kart retries the task once.",
+        "Use fewer workers, or `memory_gb` for large tasks, so that fewer of them run at once. "
+        "kart retries the task once.",
         (4711, -9, _TASK),
     ),
     "WorkersKilled": Entry(
         "Three workers of the Dask cluster died while they ran the task.",
         "Give workers more memory, or the task less data; the workers' logs may say more.",
         (3, "tcp://10.0.0.7:40123", _TASK),
+    ),
+    "MemoryExceeded": Entry(
+        "The processes of a task held more than `memory_gb` of its class. They were ended; other tasks went on.",
+        "Raise `memory_gb`, or let the task hold less at once; see [memory](../how-to/run-in-parallel.md#memory).",
+        (_TASK, 2.0, 2.3),
     ),
     "CannotSend": Entry(
         "A task, its parameter or an error holds something that cannot be pickled: a connection, a lock, a generator.",

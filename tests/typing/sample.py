@@ -3,6 +3,7 @@
 import datetime
 from collections.abc import Mapping, Sequence
 from datetime import date
+from pathlib import Path
 from typing import Any, Literal, assert_type
 
 import luigi
@@ -27,6 +28,8 @@ from kart_runtime import (
 class Load(TaskOnKart[pd.DataFrame]):
     """A task with luigi's parameters."""
 
+    retries = 2
+    memory_gb = 8
     rows: luigi.IntParameter = luigi.IntParameter(default=3)
     name: luigi.OptionalParameter = luigi.OptionalParameter(default=None)
     plain = luigi.FloatParameter(default=0.5)
@@ -37,6 +40,7 @@ class Load(TaskOnKart[pd.DataFrame]):
         assert_type(self.name, str | None)
         assert_type(self.plain, float)
         assert_type(self.workspace_directory, str)
+        assert_type(self.scratch(), Path)
         self.dump(pd.DataFrame({"a": range(self.rows)}))
         self.dump(3)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
 
