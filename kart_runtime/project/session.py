@@ -18,7 +18,9 @@ import luigi
 from kart_runtime.errors import ConfigError
 from kart_runtime.project.conf.bind import bind
 from kart_runtime.project.conf.dotlist import apply_overrides
+from kart_runtime.project.conf.groups import Choice, choose
 from kart_runtime.project.conf.layers import LOCAL, Layers, choose_environment, compose
+from kart_runtime.project.conf.shared import shared_values, unused_keys
 from kart_runtime.project.conf.tree import COMMAND_LINE
 from kart_runtime.project.env_file import read_env_file
 from kart_runtime.project.names import TaskNames
@@ -49,6 +51,12 @@ class Session:
         Dotted key to the place of its value: `path:line` or `command line`.
     names
         Task classes of the project.
+    choices
+        Chosen options of groups.
+    shared
+        Full key to shared value.
+    unused
+        Full key to origin of each shared value that no value of this configuration uses.
     """
 
     project: Project
@@ -58,6 +66,9 @@ class Session:
     overrides: Mapping[type, Mapping[str, Override]]
     origins: Mapping[str, str]
     names: TaskNames
+    choices: tuple[Choice, ...] = ()
+    shared: Mapping[str, Override] = field(default_factory=dict)
+    unused: Mapping[str, str] = field(default_factory=dict)
     _before: list[ActiveOverrides] = field(default_factory=list, repr=False)
 
     @property
@@ -150,11 +161,24 @@ def open_project(
     errors: list[ConfigError] = []
     layers = _layers(project, env, errors)
     names, broken = _names(project, errors)
-    tree = apply_overrides(layers.tree, overrides, names, errors)
+    chosen = choose(project, layers.tree, overrides, names, errors, modules=broken)
+    tree = apply_overrides(chosen.tree, chosen.overrides, names, errors)
     bound = bind(tree, names, project.root, errors, modules=broken)
     raise_all(errors)
-    layer_names = (*layers.names, COMMAND_LINE) if overrides else layers.names
-    return Session(project, layers.env, layer_names, bound.settings, bound.overrides, bound.origins, names)
+    layer_names = (*layers.names, *chosen.files, *((COMMAND_LINE,) if overrides else ()))
+    unused = unused_keys(tree) & unused_keys(layers.tree)  # an option may replace the value that uses one
+    return Session(
+        project,
+        layers.env,
+        layer_names,
+        bound.settings,
+        bound.overrides,
+        bound.origins,
+        names,
+        chosen.choices,
+        bound.shared,
+        {key: leaf.origin for key, leaf in shared_values(tree).items() if key in unused},
+    )
 
 
 def _layers(project: Project, env: str | None, errors: list[ConfigError]) -> Layers:

@@ -11,7 +11,8 @@ import luigi
 
 from kart_runtime.errors import ConfigError, EnvVarMissing, closest_match
 from kart_runtime.project.conf.interpolation import Interpolation
-from kart_runtime.project.conf.sections import SECTIONS, TO_TASKS, check, field_names, kinds_of
+from kart_runtime.project.conf.sections import GROUPS, KEYS, SECTIONS, SHARED, TO_TASKS, check, field_names, kinds_of
+from kart_runtime.project.conf.shared import shared_values
 from kart_runtime.project.conf.tree import Branch, Leaf, Node, origin_of, plain
 from kart_runtime.project.conf.yaml_documents import read_scalar
 from kart_runtime.project.names import TaskNames, is_task_parameter, own_parameters, parameters
@@ -27,6 +28,7 @@ class Binding:
     settings: Settings = field(default_factory=Settings)
     overrides: dict[type, dict[str, Override]] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
+    shared: dict[str, Override] = field(default_factory=dict)
 
 
 def bind(
@@ -52,10 +54,12 @@ class _Binder:
         for name, node in self.tree.children.items():
             if name in SECTIONS:
                 values[name] = self._section(name, node)
-            elif name == "tasks":
+            elif name == "tasks" or name in self.modules:
                 self._tasks((name,), node)
-            else:
-                known = [*SECTIONS, "tasks"]
+            elif name == SHARED:
+                self._shared((name,), node)
+            elif name != GROUPS:  # whose options are checked when they are read
+                known = [*KEYS, *self.names.packages]
                 self._refuse((name,), node, "unknown section", expected=", ".join(known), near=(name, known))
         self.bound.settings = Settings(RunSettings(**values["run"]), LoggingSettings(**values["logging"]))
         self._check_run_task()
@@ -85,6 +89,23 @@ class _Binder:
                 self._refuse(path, child, str(error))
             self.bound.origins[".".join(path)] = origin_of(child)
         return values
+
+    def _shared(self, path: tuple[str, ...], node: Node) -> None:
+        if isinstance(node, Leaf):
+            self._refuse(path, node, "is not a map", expected="a map of values that others refer to")
+            return
+        for key, leaf in shared_values(self.tree, path).items():
+            parts = tuple(key.split("."))
+            secret = self.interpolation.is_secret(parts, leaf.value)
+            try:
+                value = self._value(parts, leaf)
+            except EnvVarMissing as error:  # a value of the plan may not need it
+                self.bound.shared[key] = Override(None, leaf.origin, secret, error)
+            except ConfigError as error:
+                self._add_error(error)
+            else:
+                self.bound.shared[key] = Override(value, leaf.origin, secret)
+            self.bound.origins[key] = leaf.origin
 
     def _check_run_task(self) -> None:
         name = self.bound.settings.run.task
