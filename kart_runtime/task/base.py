@@ -7,7 +7,7 @@ parameters. Everything else is asked later, by the plan (which decides) and an a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import cached_property, lru_cache, partial, reduce
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast, overload
@@ -162,7 +162,9 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
 
     def __reduce__(self) -> tuple[Any, ...]:
         overrides = self._kart.overrides
-        if overrides.by_class and overrides is not process_overrides():  # the other process has those of this one
+        if not overrides.by_class:
+            return _rebuilt_early, (type(self), self.param_kwargs, tuple(self._kart.arguments[1]))
+        if overrides is not process_overrides():  # the other process has those of this one
             return _rebuilt, (type(self), self.param_kwargs, overrides)
         return _rebuilt, (type(self), self.param_kwargs)
 
@@ -611,6 +613,17 @@ def _rebuilt(cls: Any, values: dict[str, Any], overrides: ActiveOverrides | None
     with using_overrides(overrides):
         return cls(**values)
 
+
+def _rebuilt_early(cls: Any, values: dict[str, Any], given: tuple[str, ...]) -> Any:
+    """Return a task that was made under no configuration: as the default of a parameter, it is made again under one."""
+    with using_overrides(_NO_OVERRIDES) if active_overrides().by_class else nullcontext():
+        task = cls(**values)
+    if cls.__init__ is cls._plain_init:
+        task._kart.arguments = (), {name: values[name] for name in given}
+    return task
+
+
+_NO_OVERRIDES = ActiveOverrides({})
 
 _PLAIN = frozenset({str, int, float, bool, type(None), dict})
 """Types of most attributes of a task, which are asked before luigi's abstract class, whose isinstance() is slow."""

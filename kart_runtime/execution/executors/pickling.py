@@ -26,6 +26,7 @@ from typing import Any, cast
 import cloudpickle
 
 from kart_runtime.errors import CannotSend, NotImportable, described
+from kart_runtime.task.metaclass import TaskMeta, register_again
 
 _HEAPTYPE = 1 << 9
 """Py_TPFLAGS_HEAPTYPE: set for classes that are no static structs of C."""
@@ -123,6 +124,9 @@ class DefinitionTable:
             definitions = loads(code)
         except NotImportable as error:
             definitions = dict.fromkeys(numbers, error)
+        for definition in definitions.values():
+            if isinstance(definition, TaskMeta):
+                register_again(definition)
         self._add(definitions)
 
     def forget(self) -> None:

@@ -132,11 +132,12 @@ class _Override:
             before = node_at(self.tree, self.path)
             return _entry(plain(before) if before else None, text)
         param = self._parameter()
+        if param is not None:
+            return read_typed(param, text, self._key, errors)
         kinds = kinds_of(*self.path) if self.path[0] in SECTIONS else ()
-        if str in kinds or (param is not None and takes_text(param)):
-            optional = type(None) in kinds if param is None else is_optional(param)
-            return _typed(text if kinds or self.keeps_blanks else text.strip(), optional=optional)
-        if param is None and not kinds:  # unknown, which `bind` reports
+        if str in kinds:
+            return _typed(text, optional=type(None) in kinds)
+        if not kinds:  # unknown, which `bind` reports
             return Leaf(text, COMMAND_LINE)
         return read_value(text.strip(), key=self._key, errors=errors)
 
@@ -196,6 +197,13 @@ class _Override:
             key=self._key,
             expected=f"0 to {len(values) - 1}" if values else None,
         )
+
+
+def read_typed(param: luigi.Parameter[Any], text: str, key: str, errors: list[ConfigError]) -> Node | None:
+    """Return the value of a parameter as it was typed, or read as YAML if it takes no text; None if it is invalid."""
+    if takes_text(param):
+        return _typed(text if keeps_blanks(param) else text.strip(), optional=is_optional(param))
+    return read_value(text.strip(), key=key, errors=errors)
 
 
 def _typed(text: str, *, optional: bool) -> Leaf:

@@ -13,6 +13,8 @@ from kart_runtime.task.parameters.kinds import (
 from kart_runtime.task.parameters.overrides import (
     ActiveOverrides,
     Override,
+    VariantBlock,
+    WrongOverride,
     active_overrides,
     has_secrets,
     overrides_for,
@@ -44,6 +46,8 @@ __all__ = [
     "Serializable",
     "SerializableParameter",
     "TaskInstanceParameter",
+    "VariantBlock",
+    "WrongOverride",
     "ZonedDateSecondParameter",
     "accepted",
     "active_overrides",

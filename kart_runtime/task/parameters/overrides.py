@@ -19,6 +19,8 @@ from weakref import WeakValueDictionary
 
 from luigi import task_register
 
+from kart_runtime.errors import ConfigError
+
 
 @dataclass(frozen=True)
 class Override:
@@ -45,6 +47,51 @@ class Override:
 Overrides = Mapping[type, Mapping[str, Override]]
 
 
+class WrongOverride(ConfigError):
+    """`configured()` names no known task or parameter, or a value that the parameter does not take.
+
+    Parameters
+    ----------
+    message
+        The mistake.
+    origin
+        File and line of the `with` block.
+    key
+        The name that was given.
+    expected
+        Accepted names.
+    suggestion
+        Known name closest to the given one.
+    task
+        Name of the task whose `requires()` has the block.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        origin: str,
+        key: str,
+        expected: str | None = None,
+        suggestion: str | None = None,
+        task: str = "",
+    ) -> None:
+        self.origin, self.name, self.mistake, self.task = origin, key, message, task
+        where = f"configured({key!r})" + (f" in {task}.requires()" if task else "")
+        super().__init__(message, file=origin, key=where, expected=expected, suggestion=suggestion)
+
+    def required_by(self, task: str) -> WrongOverride:
+        """Return this error with the name of the task whose `requires()` has the block."""
+        return WrongOverride(
+            self.mistake,
+            origin=self.origin,
+            key=self.name,
+            expected=self.expected,
+            suggestion=self.suggestion,
+            task=self.task or task,
+        )
+
+
 class ActiveOverrides:
     """The overrides of one configuration; compared by identity, so that caches notice another one at once.
 
@@ -52,19 +99,62 @@ class ActiveOverrides:
     ----------
     by_class
         Task class to parameter name to override. A subclass inherits the overrides of its bases.
+    base
+        The overrides that `changes` were added to by `configured`; None: these are no variant of others.
+    changes
+        What a variant has in place of the values of `base`.
+    received
+        Whether they came from another process, which may have loaded more task classes than this one.
     """
 
-    __slots__ = ("__weakref__", "_token", "by_class")
+    __slots__ = ("__weakref__", "_token", "_variants", "base", "by_class", "changes", "received")
 
-    def __init__(self, by_class: Overrides) -> None:
+    def __init__(
+        self, by_class: Overrides, base: ActiveOverrides | None = None, changes: Overrides | None = None
+    ) -> None:
         self.by_class = by_class
+        self.base, self.changes = base, changes or {}
+        self.received: bool = base is not None and base.received
         self._token = ""
+        self._variants: dict[frozenset[Any], ActiveOverrides] = {}
+
+    def variant(self, changes: Overrides) -> ActiveOverrides:
+        """Return these overrides with changes: one object for equal changes, whatever the order they were made in."""
+        base = self.base or self
+        changes = _updated(self.changes, changes)
+        named = [(cls, name, new.value) for cls, overrides in changes.items() for name, new in overrides.items()]
+        values = [(cls, name, type(value), value) for cls, name, value in named]
+        try:
+            key = frozenset(values)
+            variant = base._variants.get(key)
+        except TypeError:  # a value without a hash
+            return ActiveOverrides(_updated(base.by_class, changes), base, changes)
+        if variant is None:
+            has_all = all(_value_of(base, cls, name) == (kind, value) for cls, name, kind, value in values)
+            variant = base if has_all else ActiveOverrides(_updated(base.by_class, changes), base, changes)
+            variant = base._variants.setdefault(key, variant)
+        return variant
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by a token as well, so that a worker process has one object for one configuration."""
+        if self.base is not None and self.base is _process:  # the other process has that of this one
+            return _variant, (self.changes,)
         if not self._token:
             self._token = uuid.uuid4().hex
         return _received, (self._token, self.by_class)
+
+
+def _updated(below: Overrides, above: Overrides) -> dict[type, Mapping[str, Override]]:
+    return {**below, **{cls: {**below.get(cls, {}), **named} for cls, named in above.items()}}
+
+
+def _value_of(overrides: ActiveOverrides, cls: type, name: str) -> tuple[type, object] | None:
+    override = overrides.by_class.get(cls, {}).get(name)
+    return None if override is None or override.error is not None else (type(override.value), override.value)
+
+
+def _variant(changes: Overrides) -> ActiveOverrides:
+    return _process.variant(changes)
 
 
 _by_token: WeakValueDictionary[str, ActiveOverrides] = WeakValueDictionary()
@@ -74,7 +164,7 @@ def _received(token: str, by_class: Overrides) -> ActiveOverrides:
     overrides = _by_token.get(token)
     if overrides is None:
         overrides = _by_token[token] = ActiveOverrides(by_class)
-        overrides._token = token
+        overrides._token, overrides.received = token, True
     return overrides
 
 
@@ -120,6 +210,28 @@ def using_overrides(overrides: ActiveOverrides) -> Iterator[None]:
         yield
     finally:
         _context.reset(token)
+
+
+class VariantBlock:
+    """Block under a variant of the active overrides, in this thread only.
+
+    What was active before is set again, also if a generator has gone on in another thread meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._before: list[ActiveOverrides | None] = []
+
+    def changes(self) -> Overrides:
+        """Return what the block changes."""
+        raise NotImplementedError
+
+    def __enter__(self) -> None:
+        variant = active_overrides().variant(self.changes())
+        self._before.append(_context.get())
+        _context.set(variant)
+
+    def __exit__(self, *_error: object) -> None:
+        _context.set(self._before.pop())
 
 
 def under_active_overrides(value: Any) -> Any:
