@@ -13,7 +13,7 @@ from kart_runtime.errors import ConfigError, EnvVarMissing, closest_match
 from kart_runtime.project.conf.interpolation import Interpolation
 from kart_runtime.project.conf.sections import GROUPS, KEYS, SECTIONS, SHARED, TO_TASKS, check, field_names, kinds_of
 from kart_runtime.project.conf.shared import shared_values
-from kart_runtime.project.conf.tree import Branch, Leaf, Node, origin_of, plain
+from kart_runtime.project.conf.tree import Branch, Leaf, Node, leaves, origin_of, plain
 from kart_runtime.project.conf.yaml_documents import read_scalar
 from kart_runtime.project.names import TaskNames, is_task_parameter, own_parameters, parameters
 from kart_runtime.settings import LoggingSettings, RunSettings, Settings
@@ -47,6 +47,7 @@ class _Binder:
         self.tree, self.names, self.root, self.errors, self.unknown = tree, names, root, errors, unknown
         self.interpolation = Interpolation(tree)
         self.modules = names.modules()
+        self.roots = {package.partition(".")[0] for package in names.packages}
         self.bound = Binding()
 
     def bind(self) -> Binding:
@@ -54,7 +55,7 @@ class _Binder:
         for name, node in self.tree.children.items():
             if name in SECTIONS:
                 values[name] = self._section(name, node)
-            elif name == "tasks" or name in self.modules:
+            elif name == "tasks" or name in self.roots:
                 self._tasks((name,), node)
             elif name == SHARED:
                 self._shared((name,), node)
@@ -130,12 +131,29 @@ class _Binder:
         name = ".".join(path)
         if name in self.unknown:
             return
-        if name in self.names.tasks:
+        if name in self.names.packages:
+            self._used(path, node)
+        elif name in self.names.tasks:
             self._task(path, self.names.tasks[name], node)
-        elif name in self.modules or any(module.startswith(f"{name}.") for module in self.unknown):
+        elif name in self.modules or any(each.startswith(f"{name}.") for each in (*self.unknown, *self.names.packages)):
             self._module(path, node)
         else:
             self._unknown_task(path, node)
+
+    def _used(self, path: tuple[str, ...], node: Node) -> None:
+        """Bind the tasks and shared values of a used project, whose own settings have no effect."""
+        if isinstance(node, Leaf):
+            self._refuse(path, node, "is not a map", expected="the keys tasks and shared of the used project")
+            return
+        for name, child in node.children.items():
+            if name == SHARED:
+                self._shared((*path, name), child)
+            elif name in KEYS and name != "tasks":
+                if any(not leaf.origin.startswith(f"{'.'.join(path)}/") for leaf in leaves(child)):
+                    message = f"has no effect: settings are those of this project. Set {name} without {'.'.join(path)}."
+                    self._refuse((*path, name), child, message)
+            else:
+                self._tasks((*path, name), child)
 
     def _module(self, path: tuple[str, ...], node: Node) -> None:
         if isinstance(node, Leaf):

@@ -60,11 +60,13 @@ def _one_of(known: list[str]) -> str | None:
     return f"one of {', '.join(known)}" if known else None
 
 
-def compose(project: Project, env: str, errors: list[ConfigError]) -> Layers:
+def compose(project: Project, env: str, errors: list[ConfigError], *, local: bool = True) -> Layers:
     """Return the configuration of an environment without the command line; append broken files and keys to `errors`."""
     tree = Branch()
     names = []
     for name in dict.fromkeys((BASE, env, LOCAL)):
+        if name == LOCAL and not local:
+            continue
         folder = project.conf / name
         if folder.is_dir():
             names.append(project.relative(folder))
