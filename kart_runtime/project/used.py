@@ -1,7 +1,7 @@
 """Used projects: other installed kart projects, `uses` of `[tool.kart]`, whose tasks and configuration are known here.
 
 A project that is installed from a wheel has its configuration in the folder `_conf` of its package, and its
-pyproject.toml in its metadata; any other one is found above its package. The names of its tasks and keys begin with its package.
+pyproject.toml in its metadata; any other one is found above its package. The full names of its tasks begin with it.
 """
 
 from __future__ import annotations
@@ -188,7 +188,7 @@ def file_roots(
         elif path is None or path.error is None:
             value = getattr(declaration(cls).params["path"], "_default", None) if path is None else path.value
             if isinstance(value, str) and "://" not in value and not os.path.isabs(value):  # noqa: PTH117
-                overrides[cls] = {"path": Override(None, owner.package, error=_no_file(name, value, owner))}
+                overrides[cls] = {"path": Override(None, owner.package, error=_no_file(name, value, path, owner))}
     return overrides
 
 
@@ -200,10 +200,10 @@ def _package_of(cls: type, path: Override | None, packages: Iterable[str]) -> st
     return next((package for package in packages if f"{module}.".startswith(f"{package}.")), "")
 
 
-def _no_file(name: str, value: str, owner: UsedProject) -> ConfigError:
+def _no_file(name: str, value: str, path: Override | None, owner: UsedProject) -> ConfigError:
     return ConfigError(
-        f"{value} is relative to the project of {owner.package}, which is installed without its files. Set "
-        f"{name}.path, in conf/base/{'/'.join(name.split('.')[:-1])}.yaml, to a file of this project, or to a url",
-        file=owner.package,
+        f"{value} is a file of the project of {owner.package}, which is installed without its files. Set "
+        f"another path or a url in conf/base/{'/'.join(name.split('.')[:-1])}.yaml.",
+        file=None if path is None else path.origin,
         key=f"{name}.path",
     )

@@ -7,7 +7,7 @@ parameters. Everything else is asked later, by the plan (which decides) and an a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from functools import cached_property, lru_cache, partial, reduce
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast, overload
@@ -41,6 +41,7 @@ from kart_runtime.task.parameters import (
     resolve,
     secret_names,
     under_active_overrides,
+    under_no_overrides,
     using_overrides,
 )
 from kart_runtime.task.rerun import OutputsRewritten
@@ -616,14 +617,12 @@ def _rebuilt(cls: Any, values: dict[str, Any], overrides: ActiveOverrides | None
 
 def _rebuilt_early(cls: Any, values: dict[str, Any], given: tuple[str, ...]) -> Any:
     """Return a task that was made under no configuration: as the default of a parameter, it is made again under one."""
-    with using_overrides(_NO_OVERRIDES) if active_overrides().by_class else nullcontext():
+    with under_no_overrides():
         task = cls(**values)
-    if cls.__init__ is cls._plain_init:
+    if cls.__init__ is cls._plain_init and len(task._kart.arguments[1]) == len(values):  # else there was one before
         task._kart.arguments = (), {name: values[name] for name in given}
     return task
 
-
-_NO_OVERRIDES = ActiveOverrides({})
 
 _PLAIN = frozenset({str, int, float, bool, type(None), dict})
 """Types of most attributes of a task, which are asked before luigi's abstract class, whose isinstance() is slow."""

@@ -23,6 +23,7 @@ from kart_runtime.task.parameters.overrides import (
     secret_names,
     set_overrides,
     under_active_overrides,
+    under_no_overrides,
     using_overrides,
 )
 from kart_runtime.task.parameters.resolution import (
@@ -70,5 +71,6 @@ __all__ = [
     "set_overrides",
     "takes_text",
     "under_active_overrides",
+    "under_no_overrides",
     "using_overrides",
 ]

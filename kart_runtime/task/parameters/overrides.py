@@ -10,7 +10,7 @@ from __future__ import annotations
 import operator
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
@@ -212,14 +212,23 @@ def using_overrides(overrides: ActiveOverrides) -> Iterator[None]:
         _context.reset(token)
 
 
+_NO_OVERRIDES = ActiveOverrides({})
+
+
+def under_no_overrides() -> AbstractContextManager[None]:
+    """Apply no configuration inside a ``with`` block, in this thread only."""
+    return using_overrides(_NO_OVERRIDES) if active_overrides().by_class else nullcontext()
+
+
 class VariantBlock:
     """Block under a variant of the active overrides, in this thread only.
 
-    What was active before is set again, also if a generator has gone on in another thread meanwhile.
+    What was active before is set again, unless the variant is not active any more: a generator that has yielded in the
+    block may be dropped at any time.
     """
 
     def __init__(self) -> None:
-        self._before: list[ActiveOverrides | None] = []
+        self._entered: list[tuple[ActiveOverrides | None, ActiveOverrides]] = []
 
     def changes(self) -> Overrides:
         """Return what the block changes."""
@@ -227,11 +236,13 @@ class VariantBlock:
 
     def __enter__(self) -> None:
         variant = active_overrides().variant(self.changes())
-        self._before.append(_context.get())
+        self._entered.append((_context.get(), variant))
         _context.set(variant)
 
     def __exit__(self, *_error: object) -> None:
-        _context.set(self._before.pop())
+        before, variant = self._entered.pop()
+        if _context.get() is variant:
+            _context.set(before)
 
 
 def under_active_overrides(value: Any) -> Any:
