@@ -6,7 +6,7 @@ from typing import assert_type
 import luigi
 import pandas as pd
 
-from kart_runtime import InputFile, ListTaskInstanceParameter, TaskInstanceParameter, TaskOnKart, build
+from kart_runtime import InputFile, ListTaskInstanceParameter, TaskInstanceParameter, TaskOnKart, build, configured
 
 
 class Load(TaskOnKart[pd.DataFrame]):
@@ -74,3 +74,16 @@ class Revenue(TaskOnKart[float]):
         assert_type(self.load(InputFile[pd.DataFrame](path="data/more.csv")), pd.DataFrame)
         assert_type(Sales().path, str)
         self.dump(1.0)
+
+
+class Compare(TaskOnKart[float]):
+    """A task that requires another one under other values."""
+
+    def requires(self) -> Sequence[Load]:
+        """Require it twice."""
+        with configured("Load.rows=5", {"Load.rows": 5}):
+            few = Load()
+        return [few, Load()]
+
+
+configured(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
