@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from kart_runtime.gokart.workspace_management import delete_unnecessary_outputs as delete_unnecessary_outputs
     from kart_runtime.luigi_bridge import WorkerSchedulerFactory as WorkerSchedulerFactory
     from kart_runtime.project import open_project as open_project
+    from kart_runtime.project.configured import configured as configured
     from kart_runtime.schedule.events import BuildFinished as BuildFinished
     from kart_runtime.schedule.events import PlanMade as PlanMade
     from kart_runtime.schedule.events import TaskFinished as TaskFinished
@@ -92,6 +93,7 @@ _HOMES = {
     "ZonedDateSecondParameter": "task.parameters",
     "add_config": "gokart.config_files",
     "build": "builder",
+    "configured": "project.configured",
     "delete_unnecessary_outputs": "gokart.workspace_management",
     "dump_task_info_table": "gokart.tree.task_info",
     "dump_task_info_tree": "gokart.tree.task_info",
@@ -143,6 +145,7 @@ __all__ = [
     "ZonedDateSecondParameter",
     "add_config",
     "build",
+    "configured",
     "delete_unnecessary_outputs",
     "dump_task_info_table",
     "dump_task_info_tree",

@@ -43,6 +43,7 @@ from kart_runtime.task.parameters import (
     resolve,
     secret_names,
     under_active_overrides,
+    under_no_overrides,
     using_overrides,
 )
 from kart_runtime.task.rerun import OutputsRewritten
@@ -175,7 +176,9 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
 
     def __reduce__(self) -> tuple[Any, ...]:
         overrides = self._kart.overrides
-        if overrides.by_class and overrides is not process_overrides():  # the other process has those of this one
+        if not overrides.by_class:
+            return _rebuilt_early, (type(self), self.param_kwargs, tuple(self._kart.arguments[1]))
+        if overrides is not process_overrides():  # the other process has those of this one
             return _rebuilt, (type(self), self.param_kwargs, overrides)
         return _rebuilt, (type(self), self.param_kwargs)
 
@@ -682,6 +685,15 @@ def _rebuilt(cls: Any, values: dict[str, Any], overrides: ActiveOverrides | None
         return cls(**values)
     with using_overrides(overrides):
         return cls(**values)
+
+
+def _rebuilt_early(cls: Any, values: dict[str, Any], given: tuple[str, ...]) -> Any:
+    """Return a task that was made under no configuration: as the default of a parameter, it is made again under one."""
+    with under_no_overrides():
+        task = cls(**values)
+    if cls.__init__ is cls._plain_init and len(task._kart.arguments[1]) == len(values):  # else there was one before
+        task._kart.arguments = (), {name: values[name] for name in given}
+    return task
 
 
 _PLAIN = frozenset({str, int, float, bool, type(None), dict})

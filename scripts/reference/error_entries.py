@@ -69,6 +69,18 @@ ENTRIES: Mapping[str, Entry] = {
         ("KART_BUCKET",),
         {"file": "conf/prod/run.yaml:3", "key": "run.workspace"},
     ),
+    "WrongOverride": Entry(
+        "A block `with configured(...)` names a task or parameter that does not exist, or a value of another type.",
+        "Correct the text. A task is named by its class, or by more of its module if two classes have the name.",
+        ("SplitData has no parameter 'test_sise'",),
+        {
+            "origin": "src/pkg/tasks/report.py:12",
+            "key": "SplitData.test_sise",
+            "expected": "test_size",
+            "suggestion": "test_size",
+            "task": "Report",
+        },
+    ),
     "ExtraMissing": Entry(
         "A feature needs a library that is not installed: frames, a bucket, redis, Dask, Slack.",
         "Add the extra to the project's dependency on kart-runtime, and run `make setup`; see "

@@ -20,6 +20,7 @@ from kart_runtime import (
     TaskOnKart,
     WrapperTask,
     build,
+    configured,
     parameter,
     partitions,
 )
@@ -186,3 +187,16 @@ class Monthly(TaskOnKart[float]):
         assert_type([frame for _, frame in frames.items()], list[pd.DataFrame])
         assert_type(frames.concat(), pd.DataFrame)
         self.dump(float(len(frames)))
+
+
+class Compare(TaskOnKart[float]):
+    """A task that requires another one under other values."""
+
+    def requires(self) -> Sequence[Load]:
+        """Require it twice."""
+        with configured("Load.rows=5", {"Load.rows": 5}):
+            few = Load()
+        return [few, Load()]
+
+
+configured(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
