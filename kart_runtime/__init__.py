@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from kart_runtime.storage.codecs import Codec as Codec
     from kart_runtime.storage.memory_target import InMemoryTarget as InMemoryTarget
     from kart_runtime.storage.memory_target import make_in_memory_target as make_in_memory_target
+    from kart_runtime.storage.registry import register_codec as register_codec
     from kart_runtime.storage.registry import register_store as register_store
     from kart_runtime.storage.stores import Store as Store
     from kart_runtime.storage.target import Target as Target
@@ -91,6 +92,7 @@ _HOMES = {
     "make_task_info_as_tree_str": "gokart.tree.task_info",
     "make_tree_info": "gokart.tree.task_info",
     "open_project": "project",
+    "register_codec": "storage.registry",
     "register_store": "storage.registry",
     "run": "gokart.run",
     "test_run": "gokart.empty_dumps",
@@ -135,6 +137,7 @@ __all__ = [
     "make_task_info_as_tree_str",
     "make_tree_info",
     "open_project",
+    "register_codec",
     "register_store",
     "run",
     "test_run",

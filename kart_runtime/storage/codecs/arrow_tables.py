@@ -10,7 +10,7 @@ import json
 from typing import Any, BinaryIO, Literal
 
 from kart_runtime.errors import CannotEncode, how_to_add
-from kart_runtime.storage.codecs import arrow_frames
+from kart_runtime.storage.codecs import arrow_frames, frame_labels
 from kart_runtime.storage.codecs.libraries import is_arrow_table, library_of
 from kart_runtime.storage.codecs.losses import declared, warn_of_loss
 
@@ -150,6 +150,10 @@ def dump_orc(value: Any, file: BinaryIO) -> None:
 
 def _table_for_orc(frame: Any, library: str | None) -> Any:
     if library == "pandas":
+        if not len(frame.columns) or not frame_labels.are_plain(frame.columns):
+            raise CannotEncode("orc", "columns with texts as names", "a frame with others, or none (use .parquet)")
+        if frame.attrs:
+            warn_of_loss("orc", "does not store the attrs of this frame", "Use .parquet to keep them")
         return arrow("orc").Table.from_pandas(frame, preserve_index=False)
     return frame.to_arrow() if library else checked(frame, "orc")
 

@@ -103,11 +103,11 @@ class _Writer(io.RawIOBase):
 
     def __init__(self, file: BinaryIO) -> None:
         zstd = optional("compression.zstd")
-        arrow = None if zstd is not None else _arrow()
         self._stream: Any
         if zstd is not None:
             self._stream = zstd.ZstdFile(file, "wb")
         else:
+            arrow = _arrow()
             self._stream = arrow.CompressedOutputStream(arrow.PythonFile(_Open(file), "w"), "zstd")
 
     def write(self, data: Any) -> int:

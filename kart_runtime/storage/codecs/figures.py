@@ -1,4 +1,4 @@
-"""Figures of matplotlib, plotly and altair, and images of Pillow, as pictures and pages; also texts and bytes as they are.
+"""Figures of matplotlib, plotly and altair, and images of Pillow, as pictures and pages; texts and bytes as they are.
 
 A picture is not the figure: `load` returns its bytes or text, and says so where the task declares a figure. An image of
 Pillow comes back if the task declares it. The libraries are recognized by name, so that none is imported for it.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from typing import Any, BinaryIO, get_args, is_typeddict
+from typing import Any, BinaryIO, cast, get_args, is_typeddict
 
 from kart_runtime.errors import CannotEncode
 from kart_runtime.storage.codecs.libraries import optional
@@ -51,7 +51,7 @@ class _Picture(Binary):
     def dump(self, value: Any, file: BinaryIO) -> None:
         """Write a figure, an image, or what is encoded already."""
         if isinstance(value, self.raw):
-            file.write(value.encode() if isinstance(value, str) else value)
+            file.write(value.encode() if isinstance(value, str) else cast("bytes", value))
             return
         content = self._drawn(value)
         if content is None:

@@ -11,7 +11,7 @@ import json
 import warnings
 from contextlib import suppress
 from pathlib import PosixPath, WindowsPath
-from typing import Any, BinaryIO, Literal, get_origin
+from typing import Any, BinaryIO, Literal, cast, get_origin
 
 from kart_runtime.errors import CannotEncode
 from kart_runtime.storage.codecs import DataFrameType, FileProcessor, json_frames, polars_json
@@ -75,7 +75,7 @@ class Json(FileProcessor):
         elif isinstance(value, dict) and self.orient is not None:
             self._dump_by_pandas(_frame_of(value, "not a table"), file)
         elif kind_of(type(value)) == "plotly" and not self._lines:
-            file.write(str(value.to_json()).encode() + b"\n" + beside({"plotly": True}))
+            file.write(str(cast("Any", value).to_json()).encode() + b"\n" + beside({"plotly": True}))
         else:
             self._dump_plain(value, file)
 

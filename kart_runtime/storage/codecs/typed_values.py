@@ -15,7 +15,20 @@ import uuid
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import PurePath
-from typing import Annotated, Any, Literal, NewType, TypeVar, Union, get_args, get_origin, get_type_hints, is_typeddict
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NewType,
+    NotRequired,
+    Required,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 
 SCALARS: dict[type, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     dt.datetime: (dt.datetime.isoformat, dt.datetime.fromisoformat),
@@ -65,7 +78,8 @@ def _container_as_plain(value: Any, native: frozenset[type]) -> Any:
 
 
 def _key(key: Any) -> Any:
-    return key if isinstance(key, int | float) else as_plain(key)
+    plain = key if isinstance(key, int | float) else as_plain(key)
+    return plain if isinstance(plain, str) else key
 
 
 def _in_order(values: Any) -> list[Any]:
@@ -240,6 +254,33 @@ def _record(value: Any, kind: Any) -> Any:
         if not fields[name].init:
             object.__setattr__(made, name, item)
     return made
+
+
+def is_json(declared: Any, above: tuple[Any, ...] = ()) -> bool:
+    """Return whether every value of a declared type can be written as JSON and built again; not for dict or Any."""
+    kind = _kind(declared)
+    inner = get_args(declared)
+    if kind in (str, int, float, bool, type(None), *SCALARS) or get_origin(declared) is Literal:
+        return True
+    if kind is None or declared in above:
+        return False
+    seen = (*above, declared)
+    if kind is Union:
+        return all(is_json(part, seen) for part in inner)
+    if issubclass(kind, enum.Enum | PurePath):
+        return True
+    if dataclasses.is_dataclass(kind) or is_typeddict(kind) or hasattr(kind, "_fields"):
+        hints = hints_of(kind)
+        return bool(hints) and all(is_json(_required(hint), seen) for hint in hints.values())
+    if kind is dict:
+        return len(inner) == 2 and _kind(inner[0]) in (str, int) and is_json(inner[1], seen)
+    if kind in (list, tuple, set, frozenset):
+        return bool(inner) and all(part is Ellipsis or is_json(part, seen) for part in inner)
+    return False
+
+
+def _required(hint: Any) -> Any:
+    return get_args(hint)[0] if get_origin(hint) in (Required, NotRequired) else hint
 
 
 @lru_cache(maxsize=256)
