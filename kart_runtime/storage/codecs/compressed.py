@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, cast
 
 from kart_runtime.errors import how_to_add
 from kart_runtime.storage.codecs import Codec, FileProcessor, StartAgain
-from kart_runtime.storage.codecs.files import seekable
+from kart_runtime.storage.codecs.files import decoding, seekable
 from kart_runtime.storage.codecs.libraries import optional
 from kart_runtime.storage.codecs.texts import Text
 
@@ -138,7 +138,8 @@ class _Reader(io.RawIOBase):
         self._stream = stream
 
     def readinto(self, buffer: Any) -> int:
-        data = self._stream.read(len(buffer))
+        with decoding():
+            data = self._stream.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
 

@@ -22,7 +22,7 @@ from kart_runtime.storage.codecs import (
     csv_writer,
     polars_frames,
 )
-from kart_runtime.storage.codecs.files import as_binary, for_arrow, seekable, whole_path
+from kart_runtime.storage.codecs.files import as_binary, decoding, for_arrow, seekable, whole_path
 from kart_runtime.storage.codecs.frame_labels import warn_of_index
 from kart_runtime.storage.codecs.libraries import is_arrow_table, is_series, library_of, pandas_for
 
@@ -262,7 +262,7 @@ class Orc(_Table):
 
     def load(self, file: BinaryIO, as_type: Any = None) -> Any:
         """Read a frame or a table."""
-        with for_arrow(file) as source:
+        with for_arrow(file) as source, decoding():
             table = arrow_tables.load_table(source, "orc")
         if self.dataframe_type is None and is_arrow_table(as_type):
             return table

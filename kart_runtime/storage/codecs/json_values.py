@@ -29,6 +29,7 @@ from kart_runtime.storage.codecs.typed_values import (
     difference,
     marks_of,
     with_marks,
+    with_text_keys,
     without_endless,
 )
 
@@ -133,6 +134,9 @@ class Json(FileProcessor):
         except CannotEncode:
             file.write(self._typed(value))
         else:
+            if declared.get() not in (None, Any):
+                why = f"stores this dict as a table, which comes back changed ({error.found})"
+                warn_of_loss("json", why, "Declare the types of its values, or use .pkl")
             self._dump_by_pandas(frame, file)
 
     def _plain(self, value: Any, found: Found | NotJson) -> bytes:
@@ -160,8 +164,8 @@ class Json(FileProcessor):
         bare = as_plain(plain)
         try:
             levels = inspected(bare).levels
-        except NotJson as error:
-            raise _refused(error) from error
+        except NotJson:  # the declaration may say which texts are numbers
+            bare, levels = with_text_keys(bare), []
         changed = None
         for marks in (None, marks_of(plain, with_endless=declared.get() not in (None, Any))):
             try:

@@ -30,11 +30,26 @@ from typing import (
     is_typeddict,
 )
 
+_MICROSECOND = dt.timedelta(microseconds=1)
+
+
+def _seconds(delta: dt.timedelta) -> float | str:
+    """Return seconds, or microseconds as text where a float is not exact."""
+    seconds = delta.total_seconds()
+    return seconds if dt.timedelta(seconds=seconds) == delta else f"{delta // _MICROSECOND} us"
+
+
+def _timedelta(written: float | str) -> dt.timedelta:
+    if isinstance(written, str):
+        return int(written.removesuffix(" us")) * _MICROSECOND
+    return dt.timedelta(seconds=written)
+
+
 SCALARS: dict[type, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     dt.datetime: (dt.datetime.isoformat, dt.datetime.fromisoformat),
     dt.date: (dt.date.isoformat, dt.date.fromisoformat),
     dt.time: (dt.time.isoformat, dt.time.fromisoformat),
-    dt.timedelta: (dt.timedelta.total_seconds, lambda seconds: dt.timedelta(seconds=seconds)),
+    dt.timedelta: (_seconds, _timedelta),
     decimal.Decimal: (str, decimal.Decimal),
     uuid.UUID: (str, uuid.UUID),
 }
@@ -123,6 +138,13 @@ def without_endless(value: Any) -> Any:
     if type(value) is dict:
         return {key: without_endless(item) for key, item in value.items()}
     return [without_endless(item) for item in value] if type(value) is list else value
+
+
+def with_text_keys(value: Any) -> Any:
+    """Return a plain structure with texts in place of numbers as keys."""
+    if type(value) is dict:
+        return {str(key): with_text_keys(item) for key, item in value.items()}
+    return [with_text_keys(item) for item in value] if type(value) is list else value
 
 
 def with_marks(value: Any, mark: Any) -> Any:
@@ -311,7 +333,7 @@ def difference(value: Any, read: Any, where: str = "") -> str | None:
         return None if value.dtype == read.dtype and np.array_equal(value, read) else f"{where}another array"
     pairs = _pairs(value, read)
     if pairs is None:
-        equal = value == read if not isinstance(value, float) else repr(value) == repr(read)
+        equal = value == read if not isinstance(value, float | decimal.Decimal) else repr(value) == repr(read)
         return None if equal else f"{where}a {type(value).__name__}, which comes back as another one"
     for name, item, other in pairs:
         found = difference(item, other, f"{where}{name}: ")

@@ -100,8 +100,10 @@ def test_a_registered_store_serves_tasks_also_in_worker_processes(tmp_path, monk
 
 @pytest.mark.parametrize(
     ("suffix", "codec"),
-    [("svm", "m:C"), ("", "m:C"), (".", "m:C"), (".a b", "m:C"), (".a.b.c", "m:C"), (".pkl", "m:C"), (".PKL", "m:C")]
-    + [(".svm", "m.C"), (".svm", ":C"), (".svm", "")],
+    [
+        *[(suffix, "m:C") for suffix in ("svm", "", ".", ".a b", ".a.b.c", ".pkl", ".PKL")],
+        *[(".svm", path) for path in ("m.C", ":C", "")],
+    ],
 )
 def test_a_codec_that_cannot_be_right_is_refused(suffix, codec):
     with pytest.raises(ValueError, match=r"cannot be|not the import path"):

@@ -135,7 +135,12 @@ EARLY = Frame(n=5)
 
 @pytest.mark.parametrize("executor", ["serial", "threads", "processes"])
 def test_a_project_chooses_by_type_in_every_executor(tmp_path, executor):
-    every = {TaskOnKart: {"suffix_by_type": Override(True), "workspace_directory": Override(f"{tmp_path}/")}}
+    every = {
+        TaskOnKart: {
+            "suffix_by_type": Override(True, "a test"),
+            "workspace_directory": Override(f"{tmp_path}/", "a test"),
+        }
+    }
     with overriding(every):
         build([Frame(n=2), Csv(), EARLY], executor=executor, workers=1 if executor == "serial" else 2)
         assert suffix_of(EARLY) == ".parquet"  # made before there was a configuration

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from kart_runtime import TaskOnKart, build, make_target
 from kart_runtime.errors import CannotEncode, ObjectCorrupt
-from kart_runtime.storage.codecs.losses import declared
+from kart_runtime.storage.codecs.losses import FormatWarning, declared
 from kart_runtime.storage.registry import codec_for
 
 from .round_trips import is_same
@@ -89,12 +89,12 @@ def through(suffix, value, as_type):
 
 
 def fields(value):
-    return repr(value) if not isinstance(value, Config) else {**vars(value), "score": repr(value.score)}
+    return repr(value) if not isinstance(value, Config) else {**dataclasses.asdict(value), "score": repr(value.score)}
 
 
 @pytest.mark.parametrize("suffix", ["json", "yaml", "json.gz"])
 @given(config=configs)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_a_declared_dataclass_comes_back(suffix, config):
     read = through(suffix, config, Config)
     assert type(read) is Config
@@ -102,7 +102,7 @@ def test_a_declared_dataclass_comes_back(suffix, config):
 
 
 @given(configs=st.lists(configs, max_size=3))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_lines_of_dataclasses_come_back(configs):
     assert list(map(fields, through("jsonl", configs, list[Config]))) == list(map(fields, configs))
 
@@ -115,13 +115,13 @@ anything = st.recursive(single, lambda inner: st.lists(inner, max_size=3) | st.d
 
 @pytest.mark.parametrize("suffix", ["json", "yaml", "toml"])
 @given(value=st.dictionaries(texts, anything, max_size=3))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_a_declared_dict_comes_back_or_is_refused(suffix, value):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
             read = through(suffix, value, dict)
-        except CannotEncode:
+        except (CannotEncode, FormatWarning):
             return
     assert is_same(value, read)
 
@@ -148,7 +148,7 @@ class Wrong:
     ("value", "as_type", "message"),
     [
         (Wrong(), None, "a Wrong, which comes back as a dict .declare its type"),
-        ({"a": [Wrong()]}, dict, "a: 0: a Wrong, which comes back as a dict"),
+        ([{"a": Wrong()}], list, "0: a: a Wrong, which comes back as a dict"),
         (Wrong(anything={1, 2}), Wrong, "anything: a set, which comes back as a list"),
         (Wrong(anything=object()), Wrong, "a object inside the value"),
         ({"a": Color.RED}, dict, "a: a Color, which comes back as a str"),
@@ -179,22 +179,9 @@ class Trained(TaskOnKart[Config]):
     suffix = ".json"
 
     def run(self):
-        made = dt.datetime(2026, 1, 2)
-        self.dump(
-            Config(
-                "a",
-                Color.BLUE,
-                [],
-                Path("p"),
-                0.5,
-                {1: 2.0},
-                {},
-                dt.timedelta(1),
-                made,
-                Point(1, made.date()),
-                decimal.Decimal(1),
-            )
-        )
+        at = dt.datetime(2026, 1, 2)
+        point, price = Point(1, at.date()), decimal.Decimal(1)
+        self.dump(Config("a", Color.BLUE, [], Path("p"), 0.5, {1: 2.0}, {}, dt.timedelta(1), at, point, price))
 
 
 class Used(TaskOnKart[list[Inner]]):
