@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from kart_runtime.storage.codecs import Codec as Codec
     from kart_runtime.storage.memory_target import InMemoryTarget as InMemoryTarget
     from kart_runtime.storage.memory_target import make_in_memory_target as make_in_memory_target
+    from kart_runtime.storage.registry import register_codec as register_codec
     from kart_runtime.storage.registry import register_store as register_store
     from kart_runtime.storage.stores import Store as Store
     from kart_runtime.storage.target import Target as Target
@@ -107,6 +108,7 @@ _HOMES = {
     "open_project": "project",
     "parameter": "task.parameters",
     "partitions": "task.partitions",
+    "register_codec": "storage.registry",
     "register_store": "storage.registry",
     "run": "gokart.run",
     "test_run": "gokart.empty_dumps",
@@ -159,6 +161,7 @@ __all__ = [
     "open_project",
     "parameter",
     "partitions",
+    "register_codec",
     "register_store",
     "run",
     "test_run",

@@ -26,7 +26,7 @@ from kart_runtime.storage.staging import active_run
 from kart_runtime.storage.target import Target, make_target, path_of
 from kart_runtime.storage.workspace import Workspace
 from kart_runtime.task import column_types, identity, loading, partitions, placeholders, schemas
-from kart_runtime.task.declared_type import check_value, declared_type
+from kart_runtime.task.declared_type import check_value, declared_type, default_suffix
 from kart_runtime.task.metaclass import TaskMeta
 from kart_runtime.task.nested import iter_flat, map_structure
 from kart_runtime.task.object_labels import labels_of
@@ -77,7 +77,7 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
     """A step of a pipeline whose output has the type `T`; a task of a list is also a task of a sequence.
 
     Subclasses declare luigi parameters; `requires()`, if the tasks held as parameters are not all; `output()`, if it is
-    not one pickle file; and `run()`, which loads its inputs by `self.load()` and stores its result by
+    not one file, or `suffix`; and `run()`, which loads its inputs by `self.load()` and stores its result by
     `self.dump(value)`. `run()` may put values into the dict `self.task_log`, which is stored in the log file of that
     name.
 
@@ -138,6 +138,13 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
     should_lock_run: bool = _engine(
         ExplicitBoolParameter, False, "Whether the task is locked by redis while it runs; then others go first."
     )
+
+    suffix_by_type: bool = _engine(
+        ExplicitBoolParameter, False, "Whether the declared type of the output chooses the suffix of its default file."
+    )
+
+    suffix: ClassVar[str | None] = None
+    """Suffix of the default output, such as ".parquet". None: by the declared type (`suffix_by_type`), or ".pkl"."""
 
     check_dump_type: ClassVar[bool] = True
     """Whether `dump` refuses a value that is not of the type `T`, where that is certain."""
@@ -268,7 +275,7 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
         return self.make_task_instance_dictionary() or []
 
     def output(self) -> Any:
-        """Return the targets of the result, by default one pickle file in the folder of the module."""
+        """Return the targets of the result, by default `make_target()`, one file in the folder of the module."""
         return self.make_target()
 
     def input(self) -> Any:
@@ -336,15 +343,15 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
         Parameters
         ----------
         relative_file_path
-            Path below the workspace; its suffix selects the format. By default a pickle file named after the class, in
-            the folder of its module. ``{day}`` or ``{day:%Y/%m}`` stands for the value of the task's parameter `day`.
+            Path below the workspace; its suffix selects the format. By default a file named after the class, in the
+            folder of its module: a pickle file unless `suffix` or `suffix_by_type` says otherwise. ``{day}`` or
+            ``{day:%Y/%m}`` stands for the value of the task's parameter `day`.
         use_unique_id
             Whether the unique id is added to the file's name.
         processor
             A codec, or a file processor of gokart's kind.
         """
-        path = relative_file_path if relative_file_path is not None else self._default_path(".pkl")
-        return self._target(path, use_unique_id, processor)
+        return self._target(relative_file_path, use_unique_id, processor)
 
     def make_model_target(
         self,
@@ -372,7 +379,7 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
             The path does not end in ``.zip``.
         """
         if not relative_file_path.endswith(".zip"):
-            raise UnknownFormat(relative_file_path, [".zip"])
+            raise UnknownFormat(relative_file_path, [".zip"], ".zip", str(self))
         archive = Archive(save_function, load_function, self.local_temporary_directory or None)
         return self._target(relative_file_path, use_unique_id, archive)
 
@@ -397,22 +404,27 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
     def _default_path(self, suffix: str) -> str:
         return f"{self.__module__.replace('.', '/')}/{type(self).__name__}{suffix}"
 
-    def _target(self, relative: str, use_unique_id: bool, processor: Any) -> Target:
+    def _target(self, relative: str | None, use_unique_id: bool, processor: Any) -> Target:
         if not self._kart.overrides.by_class:  # made before there was a configuration, which may be in force by now
             task = under_active_overrides(self)
             if task is not self:
                 return cast("Target", task._target(relative, use_unique_id, processor))
-        if "{" in relative:
+        if relative is None:
+            relative = self._default_path(default_suffix(self, TaskOnKart))
+        elif "{" in relative:
             relative = placeholders.filled(self, relative, use_unique_id)
         path = _joined(self.workspace_directory, relative)
         unique_id = self.make_unique_id() if use_unique_id else None
-        target = make_target(
-            path,
-            unique_id,
-            processor,
-            store_index_in_feather=self.store_index_in_feather,
-            as_type=declared_type(type(self), TaskOnKart),
-        )
+        try:
+            target = make_target(
+                path,
+                unique_id,
+                processor,
+                store_index_in_feather=self.store_index_in_feather,
+                as_type=declared_type(type(self), TaskOnKart),
+            )
+        except UnknownFormat as error:
+            raise UnknownFormat(relative, error.known, error.suggestion, str(self)) from None
         target.owner = self
         target.records = recorded_outputs(self.workspace_directory)
         if self.schema is not None:

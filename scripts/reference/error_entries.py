@@ -170,9 +170,9 @@ ENTRIES: Mapping[str, Entry] = {
         ("outputs/", "run 20260131-0930 may still be active and has not recorded its tasks. Retry in 24 hours."),
     ),
     "UnknownFormat": Entry(
-        "`output()` names a file with a suffix that kart does not know.",
-        "Use a [known suffix](formats.md), or pass a processor of your own.",
-        ("scores.xlsx", [".csv", ".json", ".parquet", ".pkl"]),
+        "`output()` or `suffix` names a format that kart does not know.",
+        "Use a [known suffix](formats.md), pass a codec of your own, or [register one](../how-to/add-a-format.md).",
+        ("scores.parqet", [".csv", ".json", ".parquet", ".pkl"], ".parquet", "Score[5b1ae537]"),
     ),
     "CannotEncode": Entry(
         "The value does not fit the format that the suffix in `output()` selects.",

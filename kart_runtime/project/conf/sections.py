@@ -27,6 +27,7 @@ TO_TASKS = {
     "seed": "fix_random_seed_value",
     "log_files": "should_dump_supplementary_log_files",
     "fail_on_empty_dump": "fail_on_empty_dump",
+    "suffix_by_type": "suffix_by_type",
 }
 """Fields of `run` that are passed to every task, and the parameter that takes each."""
 
