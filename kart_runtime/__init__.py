@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from kart_runtime.gokart.tree.task_info import make_tree_info as make_tree_info
     from kart_runtime.gokart.tree.task_info import tree_info as tree_info
     from kart_runtime.gokart.workspace_management import delete_unnecessary_outputs as delete_unnecessary_outputs
+    from kart_runtime.history.published import Publication as Publication
     from kart_runtime.luigi_bridge import WorkerSchedulerFactory as WorkerSchedulerFactory
     from kart_runtime.project import open_project as open_project
     from kart_runtime.schedule.events import BuildFinished as BuildFinished
@@ -52,6 +53,9 @@ if TYPE_CHECKING:
     from kart_runtime.task.parameters import TaskInstanceParameter as TaskInstanceParameter
     from kart_runtime.task.parameters import ZonedDateSecondParameter as ZonedDateSecondParameter
     from kart_runtime.task.parameters import inherits_config_params as inherits_config_params
+    from kart_runtime.task.published import Published as Published
+    from kart_runtime.task.published import find_publication as find_publication
+    from kart_runtime.task.published import load_published as load_published
 
 _HOMES = {
     "BuildFailed": "errors",
@@ -66,6 +70,8 @@ _HOMES = {
     "ListTaskInstanceParameter": "task.parameters",
     "PandasTypeConfig": "task.column_types",
     "PlanMade": "schedule.events",
+    "Publication": "history.published",
+    "Published": "task.published",
     "SerializableParameter": "task.parameters",
     "Store": "storage.stores",
     "Target": "storage.target",
@@ -83,7 +89,9 @@ _HOMES = {
     "delete_unnecessary_outputs": "gokart.workspace_management",
     "dump_task_info_table": "gokart.tree.task_info",
     "dump_task_info_tree": "gokart.tree.task_info",
+    "find_publication": "task.published",
     "inherits_config_params": "task.parameters",
+    "load_published": "task.published",
     "make_in_memory_target": "storage.memory_target",
     "make_model_target": "storage.target",
     "make_target": "storage.target",
@@ -110,6 +118,8 @@ __all__ = [
     "ListTaskInstanceParameter",
     "PandasTypeConfig",
     "PlanMade",
+    "Publication",
+    "Published",
     "SerializableParameter",
     "Store",
     "Target",
@@ -127,7 +137,9 @@ __all__ = [
     "delete_unnecessary_outputs",
     "dump_task_info_table",
     "dump_task_info_tree",
+    "find_publication",
     "inherits_config_params",
+    "load_published",
     "make_in_memory_target",
     "make_model_target",
     "make_target",
@@ -162,6 +174,6 @@ def __getattr__(name: str) -> Any:
         return import_module("kart_runtime.history.ledger")
     if name not in _HOMES:
         raise AttributeError(f"module 'kart_runtime' has no attribute '{name}'")
-    if name in ("TaskOnKart", "InputFile"):
+    if name in ("TaskOnKart", "InputFile", "Published"):
         import_module("kart_runtime.luigi_bridge")  # registers what luigi's own worker needs to run the tasks
     return getattr(import_module(f"kart_runtime.{_HOMES[name]}"), name)

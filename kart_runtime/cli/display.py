@@ -23,6 +23,7 @@ from kart_runtime.plan.decisions import Decision, Plan, Reason
 from kart_runtime.schedule.events import BuildFinished, Event, PlanMade, Summary, TaskFinished, TaskStarted
 from kart_runtime.storage.target import path_of
 from kart_runtime.task.nested import iter_flat
+from kart_runtime.task.published import Published
 
 _MAX_NOT_RUN = 20
 """Tasks that did not run to list by name; the first few explain as much as a thousand."""
@@ -86,12 +87,17 @@ class Display:
 
     def finish(self, summary: Summary) -> None:
         """Print the summary, each failure with its traceback in the project's code, and the tasks that were not run."""
+        for line in summary.published:
+            self._line(line)
         self._line(summary.text())
         for task, error in summary.failed.items():
             self._error(f"\n{self._labels(task)} failed:\n{user_traceback(error, self._source).rstrip()}")
+        for task, error in summary.unpublished.items():
+            self._error(f"\n{self._labels(task)} was not published; its output is stored. {error}")
         for task in summary.missing:
-            paths = ", ".join(path_of(target) for target in iter_flat(task.output()))
-            self._error(f"\nexternal input not found: {self._labels(task)}: {paths}")
+            places = ", ".join(path_of(target) for target in iter_flat(task.output()))
+            why = task.missing() if isinstance(task, Published) else places
+            self._error(f"\nexternal input not found: {self._labels(task)}: {why}")
         for index, (task, cause) in enumerate(summary.not_started.items()):
             if index == _MAX_NOT_RUN:
                 self._error(f"... and {len(summary.not_started) - _MAX_NOT_RUN} more were not run")

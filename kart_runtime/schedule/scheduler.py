@@ -12,7 +12,7 @@ import queue
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import luigi
@@ -51,6 +51,7 @@ from kart_runtime.schedule.recorder import Recorder
 from kart_runtime.schedule.resources import Limits
 from kart_runtime.task.base import kart_task
 from kart_runtime.task.naming import display_name
+from kart_runtime.task.publishing import publish_finished
 from kart_runtime.task.state import TaskRun
 
 logger = logging.getLogger(__name__)
@@ -140,10 +141,12 @@ class Scheduler:
                 self._wait()
                 self._submit()
             self._fail_cycles()
+            publications = publish_finished(self._nodes, {*self._failed, *self._blocked})
         except KeyboardInterrupt:
             self._emit(BuildFinished(self._summary(interrupted=True)))
             raise
-        summary = self._summary()
+        published = {"published": publications.published, "unpublished": publications.failed}
+        summary = replace(self._summary(), **published)
         self._emit(BuildFinished(summary))
         return summary
 

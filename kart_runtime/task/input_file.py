@@ -39,7 +39,7 @@ SETTLING_SECONDS = 2.0
 LARGE = 64 << 20
 """Bytes from which the checksum of a file is kept on disk, for other processes."""
 
-_CONTENT = "path.content"
+CONTENT = "path.content"
 """Name in the unique id; no parameter can have it."""
 
 
@@ -98,7 +98,7 @@ class InputFile(TaskOnKart[T]):
         given = get_args(vars(self).get("__orig_class__"))  # of InputFile[pl.DataFrame]("..."), which sets it
         as_type = given[0] if given and not isinstance(given[0], TypeVar) else declared_type(type(self), TaskOnKart)
         codec = None if self.processor is None else as_codec(self.processor)
-        target = _InputTarget(self.url, codec, as_type)
+        target = InputTarget(self.url, codec, as_type)
         target.task = self
         if self.schema is not None:
             target.check = lambda value, _: self._check_schema(target.url, value, "input")
@@ -106,11 +106,15 @@ class InputFile(TaskOnKart[T]):
 
     def _texts(self) -> dict[str, str]:
         texts = self._kart.texts
-        if texts is None or _CONTENT not in texts:
-            content = content_of(self.url)
+        if texts is None or CONTENT not in texts:
+            content = self._content()
             _known[id(self)] = self
-            texts = self._kart.texts = {**super()._texts(), _CONTENT: content}
+            texts = self._kart.texts = {**super()._texts(), CONTENT: content}
         return texts
+
+    def _content(self) -> str:
+        """Return what stands for the content in the unique id, as it is now; "" if there is none."""
+        return content_of(self.url)
 
     def __hash__(self) -> int:
         return hash((type(self), self.root, self.path))  # stays when the content changes
@@ -119,10 +123,10 @@ class InputFile(TaskOnKart[T]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         rebuild, arguments = super().__reduce__()
-        return _with_content, (self._texts()[_CONTENT], rebuild, arguments)
+        return _with_content, (self._texts()[CONTENT], rebuild, arguments)
 
 
-class _InputTarget(Target):
+class InputTarget(Target):
     """File that is only read, and only with the content that the unique id of its task stands for."""
 
     __slots__ = ("task",)
@@ -131,7 +135,7 @@ class _InputTarget(Target):
     def load(self) -> Any:
         """Return the value; raises `InputReplaced` if the content is no longer that of the id."""
         value = super().load()
-        if content_of(self.url) != self.task._texts()[_CONTENT]:
+        if self.task._content() != self.task._texts()[CONTENT]:
             raise InputReplaced(str(self.task), self.url)
         return value
 
@@ -144,7 +148,7 @@ def _with_content(content: str, rebuild: Any, arguments: tuple[Any, ...]) -> Any
     task = rebuild(*arguments)
     if task._kart.texts is None:  # the id is the one that the other process plans with
         _known[id(task)] = task
-        task._kart.texts = {**TaskOnKart._texts(task), _CONTENT: content}
+        task._kart.texts = {**TaskOnKart._texts(task), CONTENT: content}
     return task
 
 
@@ -238,7 +242,7 @@ def revalidate(roots: Iterable[luigi.Task]) -> None:
 def _may_differ(file: InputFile[Any]) -> bool:
     """Return whether a file has another content, or cannot be looked at: whatever needs it then says so."""
     try:
-        return content_of(file.url) != file._texts()[_CONTENT]
+        return file._content() != file._texts()[CONTENT]
     except (OSError, KartError):
         return True
 

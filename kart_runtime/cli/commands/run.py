@@ -26,10 +26,11 @@ def execute(arguments: argparse.Namespace) -> int:
     with session, logging_as(session.settings.logging):
         with planning(session):
             roots, rerun = reruns_from_args(session, tasks_from_args(session, names), names, arguments)
-        return _run(session, roots, rerun, quiet=arguments.quiet)
+        return run_tasks(session, roots, rerun, quiet=arguments.quiet)
 
 
-def _run(session: Session, roots: Sequence[luigi.Task], rerun: Collection[luigi.Task], *, quiet: bool) -> ExitCode:
+def run_tasks(session: Session, roots: Sequence[luigi.Task], rerun: Collection[luigi.Task], *, quiet: bool) -> ExitCode:
+    """Run tasks with a display of the progress, and print the result."""
     display = make_display(session.project.package_folder, quiet=quiet)
     try:
         with display:

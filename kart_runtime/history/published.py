@@ -1,0 +1,401 @@
+"""Published files: a fixed name for one output, and everything that was published under that name before.
+
+::
+
+    <workspace>/models/current.zip                                        the content that is published
+    <workspace>/log/published/models/current.zip/<id>/record.json         one record for each publication
+    <workspace>/log/published/models/current.zip/<id>/content.zip         its content
+    <workspace>/log/published/models/current.zip/current.json             the id of the published file, by its version
+
+An id is the checksum of a content, so equal contents are one publication. The published file alone says which one
+counts: it is replaced by one rename or request, after content and record are stored. ``current.json`` only spares
+reading the file, and is ignored when the file has another version.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from kart_runtime.errors import ObjectCorrupt, ObjectMissing, PlanError, closest_match
+from kart_runtime.storage.checksum import ALGORITHM, checksum_of
+from kart_runtime.storage.codecs import Codec
+from kart_runtime.storage.codecs.archive import Archive
+from kart_runtime.storage.registry import inner_path, store_for
+from kart_runtime.storage.stores import Stat, copy, is_remote
+from kart_runtime.storage.stores.local import TEMPORARY_PREFIX
+from kart_runtime.storage.target import OutputRecord, Target
+from kart_runtime.storage.workspace import LOG, Workspace
+
+FOLDER = f"{LOG}/published"
+"""Folder of the records and contents of all publications of a workspace."""
+
+_CURRENT, _RECORD = "current.json", "record.json"
+
+SHORT = 8
+"""Characters of an id that commands print, and that messages name."""
+
+
+class PublishRefused(PlanError, ValueError):
+    """An output cannot be published under a name, or a publication cannot be gone back to.
+
+    Parameters
+    ----------
+    path
+        The name, or what was given as one.
+    why
+        The reason, and what to do, as sentences.
+    """
+
+    def __init__(self, path: str, why: str) -> None:
+        self.path, self.why = path, why
+        super().__init__(f"cannot publish '{path}': {why}")
+
+
+@dataclass(frozen=True)
+class Publication:
+    """Record of one content that was published under a name.
+
+    Attributes
+    ----------
+    path
+        The name below the workspace.
+    id
+        Checksum of the content: 32 hexadecimal digits.
+    size
+        Bytes.
+    published
+        When it was last published, ISO 8601 in UTC.
+    task, module, unique_id, params
+        The task whose output it is, with its significant parameters as text, secrets masked; empty for a file that
+        kart found under the name and has not published.
+    output
+        Path of the output in the workspace.
+    run_id, computed
+        The run that computed it, and when; empty if no record says so.
+    commit
+        Commit of the code's git repository, with ``-dirty`` if files differed from it; empty if not known.
+    metrics
+        What the task, and those upstream of it, have put into their task log or dumped as JSON numbers: class name to
+        name to value.
+    withdrawn
+        Whether somebody went back from it; then only the command publishes it again.
+    also
+        Earlier publications of the same content by other tasks.
+    """
+
+    path: str
+    id: str
+    size: int
+    published: str
+    task: str = ""
+    module: str = ""
+    unique_id: str = ""
+    params: Mapping[str, str] = field(default_factory=dict)
+    output: str = ""
+    run_id: str = ""
+    computed: str = ""
+    commit: str = ""
+    metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    withdrawn: bool = False
+    also: Sequence[Mapping[str, str]] = ()
+
+    @property
+    def checksum(self) -> str:
+        """Return the checksum of the content, with its algorithm."""
+        return f"{ALGORITHM}:{self.id}"
+
+    @property
+    def source(self) -> str:
+        """Return what it is made of, for people: the task with its id, or the id of the content."""
+        return f"{self.task}[{self.unique_id[:SHORT]}]" if self.task else self.id[:SHORT]
+
+    def followed_by(self, later: Publication) -> Publication:
+        """Return a later publication of the same content, which names this one if another task has made it."""
+        if self.unique_id in ("", later.unique_id):
+            return replace(later, also=self.also)
+        earlier = {"task": self.task, "unique_id": self.unique_id, "published": self.published}
+        return replace(later, also=[*self.also, earlier])
+
+
+def now() -> str:
+    """Return the time, ISO 8601 in UTC, with microseconds."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+# -- names -----------------------------------------------------------------------------------------------------------
+
+
+def check_path(path: str, workspace: str) -> None:
+    """Raise `PublishRefused` unless a path is a name of a file below a workspace that is free for publications."""
+    parts = path.split("/")
+    if not path or not parts[-1]:
+        raise PublishRefused(path, "it names no file. Write a path below the workspace, such as models/current.zip.")
+    if "://" in path or PurePosixPath(path).is_absolute() or "\\" in path or re.match(r"[A-Za-z]:", path):
+        raise PublishRefused(
+            path, "it is not a path below the workspace. Write one with forward slashes, such as models/current.zip."
+        )
+    if not {"", ".", ".."}.isdisjoint(parts):
+        raise PublishRefused(path, "it must not contain '.', '..' or '//'. Write a path that stays in the workspace.")
+    if any(part.startswith(TEMPORARY_PREFIX) for part in parts) or "\0" in path:
+        raise PublishRefused(path, f"names that begin with {TEMPORARY_PREFIX} are those of temporary files.")
+    if parts[0].casefold() == LOG:
+        raise PublishRefused(path, f"the folder {LOG}/ of the workspace belongs to kart. Choose another folder.")
+    _check_links(path, workspace)
+
+
+def _check_links(path: str, workspace: str) -> None:
+    """Raise `PublishRefused` if a link leads a path out of a workspace on this machine, or it is a folder."""
+    if not Workspace(workspace).is_local:
+        return
+    key = store_for(Workspace(workspace).join(path))[1]
+    root = Path(store_for(Workspace(workspace).base)[1]).resolve()
+    if not Path(key).parent.resolve().is_relative_to(root):
+        raise PublishRefused(path, f"a link in it leads out of the workspace {workspace}. Choose another path.")
+    if Path(key).is_dir():
+        raise PublishRefused(path, "there is a folder of this name. Choose the name of a file.")
+
+
+def suffix_of(path: str) -> str:
+    """Return the suffix that selects the format of a path: ``.zip``, or ``.csv.gz``."""
+    inner = inner_path(path)
+    return f"{_last(inner)}{path[len(inner) :]}" if inner is not None else _last(path)
+
+
+def _last(path: str) -> str:
+    name = path[max(path.rfind("/"), path.rfind(os.sep)) + 1 :]
+    dot = name.rfind(".")
+    return name[dot:] if dot > 0 else ""
+
+
+def codec_of(path: str) -> Codec | None:
+    """Return the codec of a published file that its suffix does not select; a model's archive loads itself."""
+    return Archive(None, None) if path.lower().endswith(".zip") else None
+
+
+# -- one name --------------------------------------------------------------------------------------------------------
+
+_contents: dict[str, tuple[str, str]] = {}
+"""Url to version and id of a published file whose content was read."""
+
+
+class PublishedFile:
+    """A name in a workspace: what is published under it, and was before."""
+
+    def __init__(self, workspace: str, path: str) -> None:
+        place = Workspace(workspace)
+        self.workspace, self.path = workspace, path
+        self.url = place.join(path)
+        self._folder = f"{place.base}{FOLDER}/{path}"
+        self._store, self._key = store_for(self.url)
+
+    # -- looking -----------------------------------------------------------------------------------------------------
+
+    def current(self) -> str:
+        """Return the id of what is published; "" if nothing is."""
+        stat: Stat | None = self._store.stat(self._key)
+        if stat is None:
+            return ""
+        return self._recorded(stat) or self._read_id(stat)
+
+    def _recorded(self, stat: Stat) -> str:
+        """Return the id that was recorded for a version of the published file; "" if none was."""
+        pointer = self._json(_CURRENT)
+        return str(pointer.get("id", "")) if stat.version and pointer.get("version") == stat.version else ""
+
+    def _read_id(self, stat: Stat) -> str:
+        """Return the id of the published file by its content: somebody copied it there, or a process has died."""
+        version = stat.version or f"{stat.modified} {stat.size}"
+        known = _contents.get(self.url)
+        if known is None or known[0] != version or not stat.version:
+            known = _contents[self.url] = (version, self._checksum(self._key))
+        return known[1]
+
+    def _checksum(self, key: str) -> str:
+        try:
+            with self._store.open(key) as file:
+                return checksum_of(file).partition(":")[2]
+        except ObjectMissing:
+            return ""
+
+    def history(self) -> list[Publication]:
+        """Return the publications, oldest first."""
+        folder = store_for(self._folder)[1]
+        keys = (stat.key.replace(os.sep, "/") for stat in self._store.list(folder))
+        names = [key.removeprefix(f"{folder.replace(os.sep, '/')}/") for key in keys if key.endswith(f"/{_RECORD}")]
+        found = [self.find(name.removesuffix(f"/{_RECORD}")) for name in names if name.count("/") == 1]
+        return sorted((entry for entry in found if entry is not None), key=lambda entry: entry.published)
+
+    def find(self, publication_id: str) -> Publication | None:
+        """Return the record of a publication; None if there is none."""
+        values = self._json(f"{publication_id}/{_RECORD}") if publication_id else {}
+        known = {each.name for each in fields(Publication)}
+        try:
+            found = Publication(**{name: value for name, value in values.items() if name in known})
+        except TypeError:
+            return None
+        return found if found.id == publication_id else None
+
+    def earlier(self) -> list[Publication]:
+        """Return the publications before the current one, oldest first, without those that were gone back from."""
+        history, current = self.history(), self.find(self.current())
+        return [
+            entry
+            for entry in history
+            if not entry.withdrawn and (current is None or entry.published < current.published)
+        ]
+
+    def matching(self, text: str) -> Publication:
+        """Return the publication whose id, or whose task's unique id, begins with a text."""
+        history = self.history()
+        found = [entry for entry in history if entry.id.startswith(text) or entry.unique_id.startswith(text)]
+        if len(found) == 1:
+            return found[0]
+        why = f"{len(found)} publications of it have ids" if found else "no publication of it has an id"
+        raise PublishRefused(
+            self.path, f"{why} that begin{'' if found else 's'} with {text}. See: kart publish --list {self.path}"
+        )
+
+    def content_url(self, publication_id: str) -> str:
+        """Return the url of the stored content of a publication, which never changes."""
+        return f"{self._folder}/{publication_id}/content{suffix_of(self.path)}"
+
+    def target(self, publication_id: str, codec: Codec | None = None, as_type: Any = None) -> Target | None:
+        """Return the target of the stored content of a publication; None if there is none."""
+        url = self.content_url(publication_id)
+        stat = self._store.stat(store_for(url)[1]) if publication_id else None
+        if stat is None:
+            return None
+        target = Target(url, codec or codec_of(self.path), as_type)
+        entry = self.find(publication_id)
+        size = stat.size if entry is None else entry.size
+        target.records = _Expected(OutputRecord(url, size, f"{ALGORITHM}:{publication_id}"))
+        return target
+
+    def missing(self, command: str = "kart publish TASK") -> ObjectMissing:
+        """Return the error for a name under which nothing is published."""
+        guess = closest_match(self.path, {entry for entry in published_paths(self.workspace) if entry != self.path})
+        hint = f"Nothing is published as {self.path} in the workspace {self.workspace}."
+        hint += f" Did you mean '{guess}'?" if guess else ""
+        return ObjectMissing(self.url, f"{hint} Publish it: {command} --as {self.path}")
+
+    def _json(self, name: str) -> Mapping[str, Any]:
+        store, key = store_for(f"{self._folder}/{name}")
+        try:
+            with store.open(key) as file:
+                values = json.loads(file.read())
+        except (FileNotFoundError, ValueError):  # of a version to come, or damaged
+            return {}
+        return values if isinstance(values, dict) else {}
+
+    # -- publishing --------------------------------------------------------------------------------------------------
+
+    def publish(self, source: str, record: OutputRecord | None, publication: Publication) -> Publication:
+        """Store a content with its record, and make it the published one; `record` says what the source must hold."""
+        publication = self._keep(source, record, publication)
+        self._keep_unknown()
+        before = self.find(publication.id)
+        if before is not None:
+            publication = before.followed_by(publication)
+        self._write(publication)
+        self._expose(publication.id)
+        return publication
+
+    def go_back(self, publication: Publication) -> None:
+        """Make an earlier publication the published one again; those after it do not count as earlier ones any more."""
+        self._keep_unknown()
+        for entry in self.history():
+            is_withdrawn = entry.id != publication.id and (entry.withdrawn or entry.published > publication.published)
+            if entry.withdrawn is not is_withdrawn:
+                self._write(replace(entry, withdrawn=is_withdrawn))
+        self._expose(publication.id)
+
+    def _keep(self, source: str, record: OutputRecord | None, publication: Publication) -> Publication:
+        """Copy a content to its place among the publications, unless it is there; return the record with its id."""
+        store, key = store_for(source)
+        stat = store.stat(key)
+        if stat is None:
+            raise ObjectMissing(source)
+        known = "" if record is None else record.checksum.removeprefix(f"{ALGORITHM}:")
+        is_checked = bool(known and record and record.version == stat.version and is_remote(store))
+        expected = known if known and ":" not in known else self._id_of(store, key)
+        kept = store_for(self.content_url(expected))[1]
+        if self._store.stat(kept) is None:
+            self._copy(store, key, kept)
+            found = expected if is_checked else self._checksum(kept)
+            if found != expected:
+                self._store.delete(kept)
+                raise ObjectCorrupt(source, f"its checksum is {found}, and not {expected} as stored")
+        return replace(publication, id=expected, size=stat.size)
+
+    @staticmethod
+    def _id_of(store: Any, key: str) -> str:
+        with store.open(key) as file:
+            return checksum_of(file).partition(":")[2]
+
+    def _copy(self, store: Any, key: str, target: str) -> None:
+        if store is self._store:
+            copy(store, key, target)
+            return
+        with store.open(key) as file, self._store.write(target) as sink:
+            while data := file.read(1 << 20):
+                sink.write(data)
+
+    def _keep_unknown(self) -> None:
+        """Keep what is under the name and was not published by kart, so that it can be gone back to as well."""
+        current = self.current()
+        if current and self.find(current) is None:
+            found = Publication(self.path, current, 0, now())
+            self._write(self._keep(self.url, None, found))
+
+    def _write(self, publication: Publication) -> None:
+        text = json.dumps(asdict(publication), indent=1, default=str)
+        store, key = store_for(f"{self._folder}/{publication.id}/{_RECORD}")
+        with store.write(key) as file:
+            file.write(text.encode())
+
+    def _expose(self, publication_id: str) -> None:
+        """Make a stored content the published file, in one step."""
+        stat = self._store.stat(self._key)
+        if stat is not None and self._recorded(stat) == publication_id:
+            return
+        content = self.content_url(publication_id)
+        key = store_for(content)[1]
+        if self._store.stat(key) is None:
+            raise ObjectMissing(content, "Its content was deleted. Publish the task again.")
+        version = copy(self._store, key, self._key)
+        if version:  # of what was written here: another process may have replaced it by now
+            store, pointer = store_for(f"{self._folder}/{_CURRENT}")
+            with store.write(pointer) as file:
+                file.write(json.dumps({"id": publication_id, "version": version}).encode())
+
+
+class _Expected:
+    """Record of a stored content, by which `Target.load` verifies its bytes."""
+
+    def __init__(self, record: OutputRecord) -> None:
+        self._record = record
+
+    def expected(self, url: str) -> OutputRecord | None:
+        """Return the record of the content."""
+        return self._record if url == self._record.url else None
+
+    def refresh(self) -> None:
+        """Do nothing: a content never changes."""
+
+
+# -- a workspace -----------------------------------------------------------------------------------------------------
+
+
+def published_paths(workspace: str) -> list[str]:
+    """Return the names under which something was published in a workspace, sorted."""
+    store, folder = store_for(f"{Workspace(workspace).base}{FOLDER}")
+    prefix = f"{folder.replace(os.sep, '/')}/"
+    keys = (stat.key.replace(os.sep, "/").removeprefix(prefix) for stat in store.list(folder))
+    return sorted({key.rsplit("/", 2)[0] for key in keys if key.endswith(f"/{_RECORD}") and key.count("/") > 1})
