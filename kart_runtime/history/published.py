@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -55,7 +55,7 @@ class PublishRefused(PlanError, ValueError):
 
     def __init__(self, path: str, why: str) -> None:
         self.path, self.why = path, why
-        super().__init__(f"cannot publish '{path}': {why}")
+        super().__init__(f"cannot publish as '{path}': {why}")
 
 
 @dataclass(frozen=True)
@@ -257,10 +257,12 @@ class PublishedFile:
         found = [entry for entry in history if entry.id.startswith(text) or entry.unique_id.startswith(text)]
         if len(found) == 1:
             return found[0]
-        why = f"{len(found)} publications of it have ids" if found else "no publication of it has an id"
-        raise PublishRefused(
-            self.path, f"{why} that begin{'' if found else 's'} with {text}. See: kart publish --list {self.path}"
+        why = (
+            f"{len(found)} publications of it have ids that begin"
+            if found
+            else "none of its publications has an id that begins"
         )
+        raise PublishRefused(self.path, f"{why} with '{text}'. See: kart publish --list {self.path}")
 
     def content_url(self, publication_id: str) -> str:
         """Return the url of the stored content of a publication, which never changes."""
@@ -369,11 +371,45 @@ class PublishedFile:
         key = store_for(content)[1]
         if self._store.stat(key) is None:
             raise ObjectMissing(content, "Its content was deleted. Publish the task again.")
-        version = copy(self._store, key, self._key)
-        if version:  # of what was written here: another process may have replaced it by now
-            store, pointer = store_for(f"{self._folder}/{_CURRENT}")
-            with store.write(pointer) as file:
+        self._point_to(publication_id, copy(self._store, key, self._key))
+
+    def _point_to(self, publication_id: str, version: str) -> None:
+        """Record which publication a version of the file is, that was written here; another may be there by now."""
+        if version:
+            store, key = store_for(f"{self._folder}/{_CURRENT}")
+            with store.write(key) as file:
                 file.write(json.dumps({"id": publication_id, "version": version}).encode())
+
+    # -- checking ----------------------------------------------------------------------------------------------------
+
+    def damaged(self) -> Iterator[tuple[str, str]]:
+        """Yield the urls of stored contents, and of the published file, whose bytes are not what they were, and why."""
+        for entry in self.history():
+            url = self.content_url(entry.id)
+            found = self._checksum(store_for(url)[1])
+            if found != entry.id:
+                yield url, f"its checksum is {ALGORITHM}:{found}, and not {entry.checksum}" if found else "it is gone"
+        stat = self._store.stat(self._key)
+        recorded = "" if stat is None else self._recorded(stat)
+        found = self._checksum(self._key) if recorded else ""
+        if found != recorded:
+            yield self.url, f"its checksum is {ALGORITHM}:{found}, and not {ALGORITHM}:{recorded}"
+
+    def restore(self, url: str) -> bool:
+        """Copy a damaged file from the other place that has its content, if that is whole; return whether it was."""
+        if url == self.url:
+            stat = self._store.stat(self._key)
+            whole = "" if stat is None else self._recorded(stat)
+            source, target = store_for(self.content_url(whole))[1], self._key
+        else:
+            whole = url.rsplit("/", 2)[-2]
+            source, target = self._key, store_for(url)[1]
+        if self._checksum(source) != whole:
+            return False
+        version = copy(self._store, source, target)
+        if url == self.url:
+            self._point_to(whole, version)
+        return True
 
 
 class _Expected:

@@ -145,8 +145,7 @@ class Scheduler:
         except KeyboardInterrupt:
             self._emit(BuildFinished(self._summary(interrupted=True)))
             raise
-        published = {"published": publications.published, "unpublished": publications.failed}
-        summary = replace(self._summary(), **published)
+        summary = replace(self._summary(), published=publications.published, unpublished=publications.failed)
         self._emit(BuildFinished(summary))
         return summary
 

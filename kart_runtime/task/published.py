@@ -46,7 +46,7 @@ class Published(InputFile[T]):
     )
 
     @property
-    def processor(self) -> Any:  # type: ignore[override]  # a subclass has a codec here
+    def processor(self) -> Any:  # a subclass may have a codec here
         """Return the codec that the suffix does not select."""
         return codec_of(self.path)
 
@@ -117,7 +117,7 @@ def _publisher(path: str) -> str:
     for cls in task_register.Register._reg:
         publish = vars(cls).get("publish") if isinstance(cls, type) else None
         if publish == path or (isinstance(publish, dict) and path in publish.values()):
-            return cls.__name__
+            return str(cls.__name__)
     return ""
 
 

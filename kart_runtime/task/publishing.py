@@ -7,7 +7,7 @@ import math
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import islice
@@ -42,7 +42,7 @@ _PARALLEL_REQUESTS = 16
 
 
 def publish(task: TaskOnKart[Any], path: str, key: str | None = None) -> Publication:
-    """Publish an output of a complete task; `key` names one of several. Raises `PublishRefused`, and errors of stores."""
+    """Publish an output of a complete task; `key` names one of several. Raises `PublishRefused`."""
     target = checked_output(task, path, key)
     record, output = _recorded(task, target)
     publication = Publication(
@@ -228,11 +228,7 @@ def publishing(tasks: Iterable[luigi.Task]) -> list[TaskOnKart[Any]]:
 
 def _is_set(publish: Any) -> bool:
     # A parameter or method of this name is one of the user's own.
-    return (
-        publish is not None
-        and not isinstance(publish, luigi.Parameter | property)
-        and not isinstance(publish, Callable)
-    )
+    return publish is not None and not isinstance(publish, luigi.Parameter | property) and not callable(publish)
 
 
 def names_of(task: TaskOnKart[Any]) -> dict[str, str | None]:

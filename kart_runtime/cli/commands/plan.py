@@ -10,6 +10,7 @@ from kart_runtime.cli.formatting import columns, counted
 from kart_runtime.cli.task_labels import TaskLabels
 from kart_runtime.plan.decisions import Action, Plan, Reason
 from kart_runtime.task.naming import short_id
+from kart_runtime.task.published import Published
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -26,6 +27,9 @@ def execute(arguments: argparse.Namespace) -> int:
             print(line)
         for line in plan.warning_lines():
             print(f"warning: {line}")
+        for task in plan.with_action(Action.MISSING):
+            if isinstance(task, Published):
+                print(f"missing: {task.missing()}")
         print(counts(plan))
     return ExitCode.FAILED if plan.with_action(Action.MISSING) else ExitCode.OK
 

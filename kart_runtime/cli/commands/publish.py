@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from kart_runtime.cli.arguments import open_session, planning, tasks_from_args
 from kart_runtime.cli.commands.run import run_tasks
@@ -12,12 +12,12 @@ from kart_runtime.cli.deletion import size_text, workspaces
 from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.formatting import columns
 from kart_runtime.cli.logs import logging_as
-from kart_runtime.errors import ConfigError, closest_match
+from kart_runtime.cli.task_labels import TaskLabels
+from kart_runtime.errors import ConfigError, PlanError, closest_match
 from kart_runtime.history.published import (
     SHORT,
     Publication,
     PublishedFile,
-    PublishRefused,
     check_path,
     published_paths,
 )
@@ -69,8 +69,13 @@ def _publish(session: Session, names: Sequence[str], arguments: argparse.Namespa
     with planning(session):
         roots = tasks_from_args(session, names)
         if len(roots) != 1 or not isinstance(roots[0], TaskOnKart):
-            raise ConfigError(f"{len(roots)} tasks are named; one is published at a time", file="command line")
-        task = cast("TaskOnKart[Any]", roots[0])
+            labels = TaskLabels(roots)
+            raise ConfigError(
+                f"{' '.join(names)} stands for {len(roots)} tasks: {', '.join(map(labels, roots))}. Name one, with "
+                "KEY=VALUE if parameters tell them apart.",
+                file="command line",
+            )
+        task = roots[0]
         wanted = _wanted(task, arguments)
         for path, key in wanted.items():
             checked_output(task, path, key)
@@ -99,15 +104,14 @@ def _wanted(task: TaskOnKart[Any], arguments: argparse.Namespace) -> Mapping[str
 
 
 def _check_complete(session: Session, task: TaskOnKart[Any], words: Sequence[str]) -> None:
-    """Raise `PublishRefused` if a task would run, with the command that runs it."""
+    """Raise `PlanError` if a task would run, with the command that runs it."""
     with planning(session):
         plan = make_plan([task], changes=Changes(session.settings.run))
     decision = plan.decision_by_task[task]
     if decision.action is not Action.SKIP:
-        name = type(task).__name__
-        raise PublishRefused(
-            name,
-            f"{name} is not complete: {decision.text}. Run it first: kart run {' '.join(words)}, or pass --run.",
+        raise PlanError(
+            f"{type(task).__name__} is not complete: {decision.text}. Run it first: kart run {' '.join(words)}, or "
+            "pass --run."
         )
 
 
@@ -156,7 +160,7 @@ def _rows(file: PublishedFile) -> list[str]:
             "*" if entry.id == current else "-" if entry.withdrawn else " ",
             entry.id[:SHORT],
             entry.source if entry.task else "not by kart",
-            entry.published[:16].replace("T", " "),
+            _time(entry),
             size_text(entry.size),
             _numbers(entry),
         )
@@ -166,6 +170,10 @@ def _rows(file: PublishedFile) -> list[str]:
         state = ("*", current[:SHORT], "not by kart", "", "", "") if current else ("!", "", "no file", "", "", "")
         rows.insert(0, state)
     return columns(rows, indent="  ")
+
+
+def _time(entry: Publication) -> str:
+    return f"{entry.published[:16].replace('T', ' ')} UTC"
 
 
 def _numbers(entry: Publication) -> str:
@@ -192,7 +200,7 @@ def _go_back(session: Session, path: str, words: Sequence[str], to: str | None) 
         print(f"{path} is {_line(target)} already.")
         return ExitCode.OK
     file.go_back(target)
-    print(f"{path} is {_line(target)} again, as published {target.published[:16].replace('T', ' ')} UTC.")
+    print(f"{path} is {_line(target)} again, as published on {_time(target)}.")
     if before is not None:
         print(f"It was {_line(before)}. To undo this: kart publish --back {path} --to {before.id[:SHORT]}")
     return ExitCode.OK
@@ -206,10 +214,11 @@ def _target(file: PublishedFile, word: str, *, by_id: bool) -> Publication:
     if steps < 1:
         raise ConfigError(f"'{word}' is not a number of steps; expected at least 1", file="command line")
     if steps > len(earlier):
-        count = f"only {len(earlier)} earlier publication{'' if len(earlier) == 1 else 's'}" if earlier else "none"
-        raise PublishRefused(
-            file.path,
-            f"there is no earlier one to go back to by {steps}: {count}. See: kart publish --list {file.path}",
+        number = f"only {len(earlier)}" if earlier else "no"
+        raise ConfigError(
+            f"{file.path} has {number} earlier publication{'' if len(earlier) == 1 else 's'} to go back to. To go to "
+            f"another one, write --to ID; see: kart publish --list {file.path}",
+            file="command line",
         )
     return earlier[-steps]
 
