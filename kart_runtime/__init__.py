@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from kart_runtime.gokart.tree.task_info import make_tree_info as make_tree_info
     from kart_runtime.gokart.tree.task_info import tree_info as tree_info
     from kart_runtime.gokart.workspace_management import delete_unnecessary_outputs as delete_unnecessary_outputs
-    from kart_runtime.history.published import Publication as Publication
+    from kart_runtime.history.publication import Publication as Publication
     from kart_runtime.luigi_bridge import WorkerSchedulerFactory as WorkerSchedulerFactory
     from kart_runtime.project import open_project as open_project
     from kart_runtime.schedule.events import BuildFinished as BuildFinished
@@ -70,7 +70,7 @@ _HOMES = {
     "ListTaskInstanceParameter": "task.parameters",
     "PandasTypeConfig": "task.column_types",
     "PlanMade": "schedule.events",
-    "Publication": "history.published",
+    "Publication": "history.publication",
     "Published": "task.published",
     "SerializableParameter": "task.parameters",
     "Store": "storage.stores",

@@ -32,9 +32,9 @@ def delete_unnecessary_outputs(task: TaskOnKart[Any], dry_run: bool = False) -> 
 
     Only files whose names outputs may have are deleted: with a unique id and a suffix, or with the suffix of one of
     kart's formats. What stays: all others; outputs, also those in another workspace inside this one and everything
-    below an output that is a folder; published files; everything below ``log`` of the workspaces of these tasks; hidden files and
-    folders; links; temporary files of running programs; empty folders. Tasks that only `run()` yields are not known, so
-    their outputs are deleted. Do not call it while other pipelines write to the workspace.
+    below an output that is a folder; published files; everything below ``log`` of the workspaces of these tasks;
+    hidden files and folders; links; temporary files of running programs; empty folders. Tasks that only `run()` yields
+    are not known, so their outputs are deleted. Do not call it while other pipelines write to the workspace.
 
     Parameters
     ----------

@@ -11,7 +11,8 @@ from typing import Any, TypeVar, cast
 import luigi
 from luigi import task_register
 
-from kart_runtime.history.published import SHORT, Publication, PublishedFile, check_path, codec_of
+from kart_runtime.history.publication import SHORT, Publication, check_path, codec_of
+from kart_runtime.history.published import PublishedFile
 from kart_runtime.storage.target import Target
 from kart_runtime.task.input_file import CONTENT, InputFile, InputTarget
 

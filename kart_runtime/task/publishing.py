@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 import luigi
 
 from kart_runtime.errors import warn
-from kart_runtime.history.published import SHORT, Publication, PublishedFile, PublishRefused, check_path, now, suffix_of
+from kart_runtime.history.publication import SHORT, Publication, PublishRefused, check_path, now, suffix_of
+from kart_runtime.history.published import PublishedFile
 from kart_runtime.history.records import records_of
 from kart_runtime.storage.target import OutputRecord, Target
 from kart_runtime.storage.workspace import Workspace

@@ -14,13 +14,8 @@ from kart_runtime.cli.formatting import columns
 from kart_runtime.cli.logs import logging_as
 from kart_runtime.cli.task_labels import TaskLabels
 from kart_runtime.errors import ConfigError, PlanError, closest_match
-from kart_runtime.history.published import (
-    SHORT,
-    Publication,
-    PublishedFile,
-    check_path,
-    published_paths,
-)
+from kart_runtime.history.publication import SHORT, Publication, check_path
+from kart_runtime.history.published import PublishedFile, published_paths
 from kart_runtime.plan.changes import Changes
 from kart_runtime.plan.decisions import Action, make_plan
 from kart_runtime.project import Session
