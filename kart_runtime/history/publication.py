@@ -101,7 +101,7 @@ class Publication:
         if self.unique_id in ("", later.unique_id):
             return replace(later, also=self.also)
         earlier = {"task": self.task, "unique_id": self.unique_id, "published": self.published}
-        return replace(later, also=[*self.also, earlier])
+        return replace(later, also=(*self.also, earlier))
 
 
 def now() -> str:

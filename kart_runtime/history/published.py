@@ -93,7 +93,8 @@ class PublishedFile:
         values = self._json(f"{publication_id}/{_RECORD}") if publication_id else {}
         known = {each.name for each in fields(Publication)}
         try:
-            found = Publication(**{name: value for name, value in values.items() if name in known})
+            values = {name: value for name, value in values.items() if name in known}
+            found = Publication(**values | {"also": tuple(values.get("also", ()))})
         except TypeError:
             return None
         return found if found.id == publication_id else None
@@ -156,8 +157,8 @@ class PublishedFile:
 
     def publish(self, source: str, record: OutputRecord | None, publication: Publication) -> Publication:
         """Store a content with its record, and make it the published one; `record` says what the source must hold."""
-        publication = self._keep(source, record, publication)
         self._keep_unknown()
+        publication = self._keep(source, record, replace(publication, published=now()))
         before = self.find(publication.id)
         if before is not None:
             publication = before.followed_by(publication)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import luigi
 
 from kart_runtime.errors import warn
-from kart_runtime.history.publication import SHORT, Publication, PublishRefused, check_path, now, suffix_of
+from kart_runtime.history.publication import SHORT, Publication, PublishRefused, check_path, suffix_of
 from kart_runtime.history.published import PublishedFile
 from kart_runtime.history.records import records_of
 from kart_runtime.storage.target import OutputRecord, Target
@@ -50,7 +50,7 @@ def publish(task: TaskOnKart[Any], path: str, key: str | None = None) -> Publica
         path,
         id="",
         size=0,
-        published=now(),
+        published="",  # when it is
         task=type(task).__name__,
         module=type(task).__module__,
         unique_id=task.make_unique_id(),
