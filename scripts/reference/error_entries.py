@@ -187,6 +187,12 @@ ENTRIES: Mapping[str, Entry] = {
         "Run again.",
         ("InputFile(path=data/tumors.csv)", "data/tumors.csv"),
     ),
+    "PublishRefused": Entry(
+        "An output cannot be [published](../how-to/publish-results.md) under a name: it leaves the workspace, ends "
+        "unlike the output, is the path of an output, or two tasks of a build would be published as it.",
+        "Choose another name, as the message says.",
+        ("models/current.zip", "TrainModel stores .pkl, and the suffix says how the file is read."),
+    ),
     "ReservedName": Entry(
         "A class declares a parameter with the name of an attribute or method that every task has.",
         "Choose another name.",
