@@ -93,8 +93,8 @@ class PublishedFile:
         values = self._json(f"{publication_id}/{_RECORD}") if publication_id else {}
         known = {each.name for each in fields(Publication)}
         try:
-            values = {name: value for name, value in values.items() if name in known}
-            found = Publication(**values | {"also": tuple(values.get("also", ()))})
+            found = Publication(**{name: value for name, value in values.items() if name in known})
+            found = replace(found, also=tuple(found.also))
         except TypeError:
             return None
         return found if found.id == publication_id else None

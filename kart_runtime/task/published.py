@@ -6,14 +6,17 @@ content, also if another one is published meanwhile.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, get_args
 
 import luigi
 from luigi import task_register
 
 from kart_runtime.history.publication import SHORT, Publication, check_path, codec_of
 from kart_runtime.history.published import PublishedFile
+from kart_runtime.storage.codecs.file_processors import as_codec
 from kart_runtime.storage.target import Target
+from kart_runtime.task.base import TaskOnKart
+from kart_runtime.task.declared_type import declared_type
 from kart_runtime.task.input_file import CONTENT, InputFile, InputTarget
 
 T = TypeVar("T")
@@ -47,11 +50,6 @@ class Published(InputFile[T]):
     )
 
     @property
-    def processor(self) -> Any:  # a subclass may have a codec here
-        """Return the codec that the suffix does not select."""
-        return codec_of(self.path)
-
-    @property
     def file(self) -> PublishedFile:
         """Return the name in its workspace."""
         workspace = self.workspace or self.workspace_directory
@@ -70,10 +68,14 @@ class Published(InputFile[T]):
 
     def output(self) -> Any:
         """Return the target, which loads the version that the unique id stands for."""
-        target = super().output()
-        published = _PublishedTarget(target.url, target._codec, target.as_type)
-        published.task, published.check = self, target.check
-        return published
+        given = get_args(vars(self).get("__orig_class__"))  # of Published[pl.DataFrame]("..."), which sets it
+        as_type = given[0] if given and not isinstance(given[0], TypeVar) else declared_type(type(self), TaskOnKart)
+        codec = codec_of(self.path) if self.processor is None else as_codec(self.processor)
+        target = _PublishedTarget(self.url, codec, as_type)
+        target.task = self
+        if self.schema is not None:
+            target.check = lambda value, _: self._check_schema(target.url, value, "input")
+        return target
 
     def missing(self) -> str:
         """Return what is missing, and how to publish it, as sentences."""

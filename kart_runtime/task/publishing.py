@@ -235,10 +235,10 @@ def _is_set(publish: Any) -> bool:
 def names_of(task: TaskOnKart[Any]) -> dict[str, str | None]:
     """Return the names under which a task is published by its attribute, and the key of the output for each."""
     publish: Any = type(task).publish
-    names = {publish: None} if isinstance(publish, str) else publish
+    names: dict[str, str | None] = {publish: None} if isinstance(publish, str) else {}
     if isinstance(publish, Mapping):
         names = {path: key for key, path in publish.items()}
-    if not isinstance(names, dict) or not all(isinstance(path, str) for path in names):
+    if not names or not all(isinstance(path, str) for path in names):
         raise PublishRefused(
             str(publish),
             f"the attribute 'publish' of {type(task).__name__} is a {type(publish).__name__}. Set it to a path, or to "

@@ -6,7 +6,16 @@ from typing import assert_type
 import luigi
 import pandas as pd
 
-from kart_runtime import InputFile, ListTaskInstanceParameter, TaskInstanceParameter, TaskOnKart, build
+from kart_runtime import (
+    InputFile,
+    ListTaskInstanceParameter,
+    Publication,
+    Published,
+    TaskInstanceParameter,
+    TaskOnKart,
+    build,
+    find_publication,
+)
 
 
 class Load(TaskOnKart[pd.DataFrame]):
@@ -74,3 +83,25 @@ class Revenue(TaskOnKart[float]):
         assert_type(self.load(InputFile[pd.DataFrame](path="data/more.csv")), pd.DataFrame)
         assert_type(Sales().path, str)
         self.dump(1.0)
+
+
+class Current(Published[pd.DataFrame]):
+    """A published output with a name."""
+
+    path: luigi.Parameter[str] = luigi.Parameter(default="reports/current.parquet")
+
+
+class Publish(TaskOnKart[int]):
+    """A task that is published, and uses what is published."""
+
+    publish = "counts/current.pkl"
+
+    def run(self) -> None:
+        """Load what the requirements say that they store."""
+        assert_type(self.load(Current()), pd.DataFrame)
+        assert_type(self.load(Published[int]("a.pkl", workspace="s3://bucket/w")), int)
+        self.dump(1)
+
+
+assert_type(find_publication("outputs", "a.pkl"), Publication)
+Published[int](path=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
