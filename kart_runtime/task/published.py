@@ -6,7 +6,7 @@ content, also if another one is published meanwhile.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
 import luigi
 from luigi import task_register
@@ -48,6 +48,10 @@ class Published(InputFile[T]):
     workspace: luigi.OptionalParameter = luigi.OptionalParameter(
         default=None, description="workspace that it was published in (default: that of this task)"
     )
+
+    if TYPE_CHECKING:  # which know luigi's parameters by name only
+
+        def __init__(self, path: str = ..., workspace: str | None = ..., **engine: Any) -> None: ...
 
     @property
     def file(self) -> PublishedFile:
