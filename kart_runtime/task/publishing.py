@@ -45,6 +45,8 @@ _PARALLEL_REQUESTS = 16
 def publish(task: TaskOnKart[Any], path: str, key: str | None = None) -> Publication:
     """Publish an output of a complete task; `key` names one of several. Raises `PublishRefused`."""
     target = checked_output(task, path, key)
+    if Path(target.url).is_dir():
+        raise PublishRefused(path, f"the output of {type(task).__name__} is a folder. Publish one that is a file.")
     record, output = _recorded(task, target)
     publication = Publication(
         path,

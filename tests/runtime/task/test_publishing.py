@@ -12,7 +12,15 @@ import luigi
 import numpy as np
 import pytest
 
-from kart_runtime import BuildFailed, TaskOnKart, build, find_publication, load_published, make_in_memory_target
+from kart_runtime import (
+    BuildFailed,
+    TaskOnKart,
+    build,
+    delete_unnecessary_outputs,
+    find_publication,
+    load_published,
+    make_in_memory_target,
+)
 from kart_runtime.history.publication import PublishRefused
 from kart_runtime.history.published import PublishedFile, published_paths
 from kart_runtime.storage.target import Target
@@ -185,6 +193,18 @@ def test_a_name_that_does_not_fit_is_refused_before_anything_runs(task, words):
     assert not Path(WORKSPACE).exists() or not list(Path(WORKSPACE).rglob("*_*.pkl"))
 
 
+def test_a_folder_is_refused_after_the_run_and_stays():
+    class Folder(Model):
+        publish = "folder.pkl"
+
+        def run(self):
+            Path(self.output().path()).mkdir(parents=True)
+
+    with pytest.raises(BuildFailed, match="the output of Folder is a folder"):
+        build(Folder(), return_value=False)
+    assert Path(Folder().output().url).is_dir()
+
+
 def test_two_tasks_under_one_name_are_refused():
     class Both(TaskOnKart[int]):
         def requires(self):
@@ -268,3 +288,17 @@ def test_the_commit_of_the_code_is_known(tmp_path, monkeypatch):
     build(my_tasks.Mine())
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert find_publication(WORKSPACE, "mine.pkl").commit == head.stdout.strip()
+
+
+def test_outputs_that_gokart_would_not_keep_and_are_published_stay():
+    class Table(Model):
+        publish = "reports/current.json"
+
+        def output(self):
+            return self.make_target("table.json")
+
+    build(Table())
+    delete_unnecessary_outputs(Rows())
+    assert not Table().complete()
+    assert Path(WORKSPACE, "reports/current.json").exists()
+    assert load_published(WORKSPACE, "reports/current.json") == {"depth": 1}
