@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from kart_runtime.gokart.tree.task_info import make_tree_info as make_tree_info
     from kart_runtime.gokart.tree.task_info import tree_info as tree_info
     from kart_runtime.gokart.workspace_management import delete_unnecessary_outputs as delete_unnecessary_outputs
+    from kart_runtime.history.publication import Publication as Publication
     from kart_runtime.luigi_bridge import WorkerSchedulerFactory as WorkerSchedulerFactory
     from kart_runtime.project import open_project as open_project
     from kart_runtime.project.configured import configured as configured
@@ -60,6 +61,9 @@ if TYPE_CHECKING:
     from kart_runtime.task.partitions import partitions as partitions
     from kart_runtime.task.plain_tasks import ExternalTask as ExternalTask
     from kart_runtime.task.plain_tasks import WrapperTask as WrapperTask
+    from kart_runtime.task.published import Published as Published
+    from kart_runtime.task.published import find_publication as find_publication
+    from kart_runtime.task.published import load_published as load_published
     from kart_runtime.task.sql_source import SqlSource as SqlSource
 
 _HOMES = {
@@ -78,6 +82,8 @@ _HOMES = {
     "PartitionValues": "task.partitions",
     "PlanMade": "schedule.events",
     "SecretParameter": "task.parameters",
+    "Publication": "history.publication",
+    "Published": "task.published",
     "SerializableParameter": "task.parameters",
     "SqlSource": "task.sql_source",
     "Store": "storage.stores",
@@ -98,7 +104,9 @@ _HOMES = {
     "delete_unnecessary_outputs": "gokart.workspace_management",
     "dump_task_info_table": "gokart.tree.task_info",
     "dump_task_info_tree": "gokart.tree.task_info",
+    "find_publication": "task.published",
     "inherits_config_params": "task.parameters",
+    "load_published": "task.published",
     "make_in_memory_target": "storage.memory_target",
     "make_model_target": "storage.target",
     "make_target": "storage.target",
@@ -130,6 +138,8 @@ __all__ = [
     "PandasTypeConfig",
     "PartitionValues",
     "PlanMade",
+    "Publication",
+    "Published",
     "SecretParameter",
     "SerializableParameter",
     "SqlSource",
@@ -151,7 +161,9 @@ __all__ = [
     "delete_unnecessary_outputs",
     "dump_task_info_table",
     "dump_task_info_tree",
+    "find_publication",
     "inherits_config_params",
+    "load_published",
     "make_in_memory_target",
     "make_model_target",
     "make_target",
@@ -189,6 +201,6 @@ def __getattr__(name: str) -> Any:
         return import_module("kart_runtime.history.ledger")
     if name not in _HOMES:
         raise AttributeError(f"module 'kart_runtime' has no attribute '{name}'")
-    if name in ("TaskOnKart", "ExternalTask", "InputFile", "SqlSource", "WrapperTask"):
+    if name in ("TaskOnKart", "ExternalTask", "InputFile", "Published", "SqlSource", "WrapperTask"):
         import_module("kart_runtime.luigi_bridge")  # registers what luigi's own worker needs to run the tasks
     return getattr(import_module(f"kart_runtime.{_HOMES[name]}"), name)

@@ -12,6 +12,7 @@ from kart_runtime.cli.formatting import format_value
 from kart_runtime.project.names import is_task_parameter
 from kart_runtime.task.naming import short_id
 from kart_runtime.task.parameters import ListTaskInstanceParameter, declaration, secret_names
+from kart_runtime.task.published import Published
 from kart_runtime.task.run_metadata import MASK
 from kart_runtime.task.state import identity_of
 
@@ -32,6 +33,8 @@ class TaskLabels:
     def __call__(self, task: luigi.Task) -> str:
         """Return the label of a task, which may be one that was yielded while the plan ran."""
         cls = type(task)
+        if isinstance(task, Published):
+            return task.label()
         name = cls.__name__
         if name in self._ambiguous:
             name = f"{cls.__module__.rpartition('.')[2]}.{name}"

@@ -6,7 +6,7 @@ parameters. Everything else is asked later, by the plan (which decides) and an a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property, lru_cache, partial, reduce
 from importlib import import_module
@@ -160,6 +160,9 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
 
     memory_gb: ClassVar[float | None] = None
     """Gigabytes that a task may use in a worker process, which ends it beyond that; None: no limit."""
+
+    publish: ClassVar[str | Mapping[str, str] | None] = None
+    """Path below the workspace that the output is published as after a build; a dict of paths by output key."""
 
     schema: ClassVar[Any] = None
     """Pandera schema of the task's frames, or a dict of schemas by output key."""

@@ -215,6 +215,12 @@ ENTRIES: Mapping[str, Entry] = {
         "Correct what the message names: the url, the driver, the SQL or the values that are bound.",
         ("Orders[5b1ae537](day=2026-01-31)", "there is no SQLite database /home/ada/shop/data/shop.db."),
     ),
+    "PublishRefused": Entry(
+        "An output cannot be [published](../how-to/publish-results.md) under a name: it leaves the workspace, ends "
+        "unlike the output, is the path of an output, or two tasks of a build would be published as it.",
+        "Choose another name, as the message says.",
+        ("models/current.zip", "TrainModel stores .pkl, and the suffix says how the file is read."),
+    ),
     "ReservedName": Entry(
         "A class declares a parameter with the name of an attribute or method that every task has.",
         "Choose another name.",

@@ -14,6 +14,8 @@ from kart_runtime import (
     ExternalTask,
     InputFile,
     ListTaskInstanceParameter,
+    Publication,
+    Published,
     SecretParameter,
     SqlSource,
     TaskInstanceParameter,
@@ -21,6 +23,7 @@ from kart_runtime import (
     WrapperTask,
     build,
     configured,
+    find_publication,
     parameter,
     partitions,
 )
@@ -200,3 +203,25 @@ class Compare(TaskOnKart[float]):
 
 
 configured(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+class Current(Published[pd.DataFrame]):
+    """A published output with a name."""
+
+    path: luigi.Parameter[str] = luigi.Parameter(default="reports/current.parquet")
+
+
+class Publish(TaskOnKart[int]):
+    """A task that is published, and uses what is published."""
+
+    publish = "counts/current.pkl"
+
+    def run(self) -> None:
+        """Load what the requirements say that they store."""
+        assert_type(self.load(Current()), pd.DataFrame)
+        assert_type(self.load(Published[int]("a.pkl", workspace="s3://bucket/w")), int)
+        self.dump(1)
+
+
+assert_type(find_publication("outputs", "a.pkl"), Publication)
+Published[int](path=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

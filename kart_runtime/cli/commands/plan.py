@@ -12,6 +12,7 @@ from kart_runtime.cli.task_labels import TaskLabels
 from kart_runtime.plan.decisions import Action, Plan, Reason
 from kart_runtime.project import Session
 from kart_runtime.task.naming import short_id
+from kart_runtime.task.published import Published
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -34,6 +35,9 @@ def execute(arguments: argparse.Namespace) -> int:
             print(f"warning: {line}")
         for line in [*date_words(session, plan.tasks), *(part.planned(plan) for part in ranges)]:
             print(line)
+        for task in plan.with_action(Action.MISSING):
+            if isinstance(task, Published):
+                print(f"missing: {task.missing()}")
         print(counts(plan))
     return ExitCode.FAILED if plan.with_action(Action.MISSING) else ExitCode.OK
 
