@@ -25,6 +25,7 @@ CODECS: dict[str, str] = {
     ".tsv": "kart_runtime.storage.codecs.frames:Tsv",
     ".parquet": "kart_runtime.storage.codecs.frames:Parquet",
     ".feather": "kart_runtime.storage.codecs.frames:Feather",
+    ".folder": "kart_runtime.storage.codecs.folder:Folder",
 }
 """Suffix of a file, in lower case, to its codec class, as ``module:class``."""
 
@@ -89,6 +90,15 @@ def _load(path: str) -> Any:
 
 GZIPPED = "kart_runtime.storage.codecs.texts:Gzipped"
 """Codec class of two suffixes such as ``.csv.gz``, which is given the codec of the first one."""
+
+
+FOLDER_TARGET = "kart_runtime.storage.folder_target:FolderTarget"
+"""Class of the targets with the suffix ``.folder``, imported when there is one."""
+
+
+def folder_target_class() -> Any:
+    """Return the class of the targets of folders."""
+    return _class(FOLDER_TARGET)
 
 
 def codec_for(path: str) -> Any:
