@@ -162,5 +162,3 @@ def _size(entry: Path) -> int:
         return max(int((entry / _SIZE).read_text()), 1)
     except (OSError, ValueError):
         return 0
-
-

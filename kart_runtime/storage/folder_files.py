@@ -23,7 +23,6 @@ from typing import Any, NamedTuple, TypeVar
 from kart_runtime.errors import StoreError
 from kart_runtime.storage.checksum import ALGORITHM, algorithm_of, checksum_of
 from kart_runtime.storage.codecs.folder import FILES_SUFFIX, SUFFIX, FileEntry, Manifest, decoded, is_token
-from kart_runtime.storage.stores import is_remote
 from kart_runtime.storage.stores.local import TEMPORARY_PREFIX, LocalStore
 from kart_runtime.storage.stores.object_cache import download
 from kart_runtime.storage.stores.upload import PART
@@ -58,6 +57,11 @@ class FolderNotStorable(StoreError, ValueError):
 def files_key(key: str) -> str:
     """Return the key of the folder that holds the files of a list ``x.folder``."""
     return key[: -len(SUFFIX)] + FILES_SUFFIX
+
+
+def folder_key(path: str) -> str:
+    """Return the key of the list, for the key of the folder of its files or of the list itself."""
+    return path[: -len(FILES_SUFFIX)] + SUFFIX if path.endswith(FILES_SUFFIX) else path
 
 
 # -- on this machine -------------------------------------------------------------------------------------------------
@@ -172,7 +176,9 @@ def difference(path: Path, manifest: Manifest, *, thorough: bool = False) -> str
 
 def _file_difference(entry: FileEntry, file: _File, *, is_unchanged: bool) -> str:
     if file.status.st_size != entry.size:
-        return f"its file '{entry.name}' has {file.status.st_size:,} bytes instead of the {entry.size:,} that were stored"
+        return (
+            f"its file '{entry.name}' has {file.status.st_size:,} bytes instead of the {entry.size:,} that were stored"
+        )
     if is_unchanged:
         return ""
     checksum = _checksum(file.path, algorithm_of(entry.checksum) or ALGORITHM)
@@ -293,14 +299,22 @@ def delete_folder(store: Any, key: str) -> bool:
     existed = bool(store.delete(key))
     if manifest is not None:
         delete_files(store, key, manifest.token)
-    return bool(sweep(store, key, age=_DAY if is_remote(store) else 0.0)) or existed
+    is_local = isinstance(store, LocalStore)
+    left = sweep(store, key, age=0.0 if is_local else _DAY)
+    if is_local:
+        with contextlib.suppress(OSError):
+            Path(files_key(key)).rmdir()  # refused while something else is in it
+    return bool(left) or existed
 
 
 def delete_files(store: Any, key: str, token: str) -> None:
     """Delete the files of one write."""
     if isinstance(store, LocalStore):
         folder = Path(files_key(key))
-        _remove_tree(folder / token)
+        if folder.is_symlink():  # it leads out of the workspace
+            return
+        if (folder / token).is_dir():
+            _remove_tree(folder / token)
         with contextlib.suppress(OSError):
             folder.rmdir()  # refused while something else is in it
         return
@@ -350,7 +364,7 @@ def _left_in(store: Any, key: str, age: float) -> list[str]:
 
 def _left_on_disk(folder: str, age: float) -> list[str]:
     try:
-        names = os.listdir(folder)  # noqa: PTH208 - only the names are needed
+        names = [] if os.path.islink(folder) else os.listdir(folder)  # noqa: PTH114, PTH208
     except (FileNotFoundError, NotADirectoryError):
         return []
     marked = dict(_markers(folder, names))
@@ -424,9 +438,22 @@ def is_files_folder(path: str) -> bool:
     if not path.endswith(FILES_SUFFIX):
         return False
     try:
-        return all(is_token(name) or _MARKER.fullmatch(name) for name in os.listdir(path))  # noqa: PTH208
+        names = os.listdir(path)  # noqa: PTH208 - only the names are needed
     except OSError:
         return False
+    ours = all(is_token(name) or _MARKER.fullmatch(name) for name in names)
+    return bool(names) and ours and not os.path.islink(path)  # noqa: PTH114
+
+
+def is_left(path: str) -> bool:
+    """Return whether a folder of files on this machine has no list, no live process fills it, and it is a day old."""
+    if os.path.lexists(folder_key(path)):
+        return False
+    markers = dict(_markers(path, os.listdir(path)))  # noqa: PTH208
+    if not all(marker.is_stale() for marker in markers.values()):
+        return False
+    newest = max((_modified(Path(path, name)) for name in os.listdir(path)), default=0.0)  # noqa: PTH208
+    return newest < time.time() - _DAY
 
 
 def _is_running(process: int) -> bool:
@@ -454,5 +481,3 @@ def _is_running_on_windows(process: int) -> bool:
         return bool(kernel.WaitForSingleObject(handle, 0) == 0x102)  # WAIT_TIMEOUT: it has not ended
     finally:
         kernel.CloseHandle(handle)
-
-

@@ -298,4 +298,3 @@ def _fill(value: Any, path: Path, partition_by: Sequence[str]) -> None:
     elif not folder_tables.write(value, path, partition_by):
         accepted = "a folder (a path), or a table of pandas, polars or pyarrow"
         raise CannotEncode("A folder output", accepted, type(value).__name__)
-

@@ -15,6 +15,7 @@ from kart_runtime.cli.display import make_display
 from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.logs import logging_as
 from kart_runtime.project import Session
+from kart_runtime.storage.folder_target import FolderTarget
 from kart_runtime.storage.target import path_of
 from kart_runtime.task.nested import iter_flat
 
@@ -66,7 +67,7 @@ def _outputs(roots: Sequence[luigi.Task]) -> list[str]:
     """Return a line for each output of the roots; of a root without one, for those of the tasks that it requires."""
     outputs = {owner: list(iter_flat(owner.output())) for root in roots for owner in _owners(root)}
     return [
-        f"{type(owner).__name__} -> {_relative(path_of(target))}"
+        f"{type(owner).__name__} -> {_relative(_place(target))}"
         for owner, targets in outputs.items()
         for target in targets
     ]
@@ -74,6 +75,10 @@ def _outputs(roots: Sequence[luigi.Task]) -> list[str]:
 
 def _owners(root: luigi.Task) -> list[luigi.Task]:
     return [root] if any(True for _ in iter_flat(root.output())) else list(iter_flat(root.requires()))
+
+
+def _place(target: Any) -> str:
+    return target.place() if isinstance(target, FolderTarget) else path_of(target)
 
 
 def _relative(url: str) -> str:

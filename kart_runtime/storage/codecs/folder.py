@@ -94,7 +94,9 @@ class Folder:
     def dump(self, value: Any, file: BinaryIO) -> None:
         """Write the list."""
         if not isinstance(value, Manifest):
-            raise CannotEncode("A folder", "a folder that is filled by 'with self.folder() as path:'", type(value).__name__)
+            raise CannotEncode(
+                "A folder", "a folder that is filled by 'with self.folder() as path:'", type(value).__name__
+            )
         file.write(value.encoded())
 
     def load(self, file: BinaryIO, as_type: Any = None) -> Manifest:  # noqa: ARG002 - the target knows the type
