@@ -1,9 +1,9 @@
 """Cache of remote folders on this machine's disk, shared by all its processes: a folder is downloaded once.
 
-It lies below ``folders`` in the cache of objects (`object_cache`). An entry holds the files of one write, whose token is
-a part of its name, so it is never out of date; it counts once its list of files is there. Consumers use the files where
-they lie, so an entry that was used in the last day stays; older ones are deleted, least recently used first, when all
-are larger than the limit. Without a cache (``KART_CACHE_MB=0``) an entry lives as long as the process.
+It lies below ``folders`` in the cache of objects (`object_cache`). An entry holds the files of one write, whose token
+is a part of its name, so it is never out of date; it counts once its list of files is there. Consumers use the files
+where they lie, so an entry that was used in the last day stays; older ones are deleted, least recently used first, when
+all are larger than the limit. Without a cache (``KART_CACHE_MB=0``) an entry lives as long as the process.
 """
 
 from __future__ import annotations
@@ -138,10 +138,7 @@ def _root() -> Path:
 def _shrink(root: Path, keep: Path) -> None:
     """Delete the least recently used folders, but none of the last day, until all are below the limit."""
     limit = cache_limit()
-    entries: list[tuple[float, int, Path]] = []
-    for entry in root.iterdir():
-        if entry.name != "locks":
-            entries.append((_used(entry), _size(entry), entry))
+    entries = [(_used(entry), _size(entry), entry) for entry in root.iterdir() if entry.name != "locks"]
     total = sum(size for _, size, _ in entries)
     for used, size, entry in sorted(entries):
         old = entry != keep and used < time.time() - _DAY

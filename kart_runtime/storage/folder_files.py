@@ -1,8 +1,8 @@
 """Files of a folder value: list and check them on this machine, send them to a store, fetch and delete them.
 
-In a store the files lie below ``<stem>.files/<token>/`` beside the list ``<stem>.folder``, which alone says what counts.
-While a process fills a folder on a disk, a marker beside the folder names it, so that what a killed process has left is
-told from what another one is writing.
+In a store the files lie below ``<stem>.files/<token>/`` beside the list ``<stem>.folder``, which alone says what
+counts. While a process fills a folder on a disk, a marker beside the folder names it, so that what a killed process has
+left is told from what another one is writing.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _runs(file: _File) -> bool:
 
 def _checksum(path: str, algorithm: str = ALGORITHM) -> str:
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - for each of many files
-        return checksum_of(file, algorithm)  # type: ignore[arg-type]
+        return checksum_of(file, algorithm)
 
 
 def _walk(root: Path, *, for_storing: bool = False) -> tuple[list[_File], tuple[str, ...]]:

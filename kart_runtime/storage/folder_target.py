@@ -1,8 +1,8 @@
 """Target of a folder: whole or absent, on a disk and in every store.
 
 A run fills a folder, whose files then are where they stay; the value exists once the list of them is stored, by the
-commit of all outputs of the run (`staging`, `commit`). Loading gives the path of a folder on this machine: in a workspace
-on a disk the stored folder itself, else a download (`folder_cache`).
+commit of all outputs of the run (`staging`, `commit`). Loading gives the path of a folder on this machine: in a
+workspace on a disk the stored folder itself, else a download (`folder_cache`).
 """
 
 from __future__ import annotations
@@ -128,10 +128,7 @@ class _FolderWriter:
 
     def __init__(self, writer: Writer, draft: Draft) -> None:
         self._writer, self._draft = writer, draft
-
-    @property
-    def version(self) -> str:
-        return self._writer.version
+        self.version = writer.version
 
     @property
     def temporary(self) -> str:
@@ -142,12 +139,14 @@ class _FolderWriter:
 
     def seal(self) -> None:
         self._writer.seal()
+        self.version = self._writer.version
 
     def read(self) -> BinaryIO:
         return self._writer.read()
 
     def commit(self) -> None:
         self._writer.commit()
+        self.version = self._writer.version
         self._draft.committed()
 
     def discard(self) -> None:

@@ -19,6 +19,7 @@ from luigi.parameter import ParameterVisibility
 from kart_runtime.errors import EmptyDump, LockSettingsIncomplete, UnknownFormat
 from kart_runtime.storage.codecs import DataFrameType
 from kart_runtime.storage.codecs.archive import Archive
+from kart_runtime.storage.codecs.folder import SUFFIX as FOLDER_SUFFIX
 from kart_runtime.storage.codecs.large_frames import LargeDataFrameProcessor
 from kart_runtime.storage.codecs.libraries import library_of
 from kart_runtime.storage.codecs.losses import dumping
@@ -326,7 +327,7 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
         path = relative_file_path
         if path is None:
             is_folder = processor is None and folders.is_folder_type(declared_type(type(self), TaskOnKart))
-            path = self._default_path(folders.SUFFIX if is_folder else ".pkl")
+            path = self._default_path(FOLDER_SUFFIX if is_folder else ".pkl")
         return self._target(path, use_unique_id, processor)
 
     def make_folder_target(

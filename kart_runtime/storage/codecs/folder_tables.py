@@ -1,7 +1,7 @@
 """Tables in folders of parquet files: written partitioned by columns, read as lazily as their type allows.
 
-A folder ``day=2026-01-01/part-0.parquet`` holds the rows of one day, and the column ``day`` stands in the names only, as
-in Hive. polars and pyarrow then open the files that a filter needs, and no others.
+As in Hive, ``day=2026-01-01/part-0.parquet`` holds the rows of one day, and the column ``day`` stands in the names only.
+polars and pyarrow then open the files that a filter needs, and no others.
 """
 
 from __future__ import annotations

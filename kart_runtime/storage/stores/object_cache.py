@@ -98,7 +98,7 @@ def _open(store: _Store, key: str, limit: int) -> BinaryIO:
 
 
 def download(store: _Store, key: str, file: BinaryIO) -> None:
-    """Write an object into an empty file, past the cache, for `folder_files`, whose folders are a cache of their own."""
+    """Write an object into an empty file without caching it, for folders, which have a cache of their own."""
     for _ in range(_READS - 1):
         with contextlib.suppress(ObjectReplaced):
             _download(file, store, key, store.get(key, 0, CHUNK))
