@@ -331,10 +331,13 @@ def _delete_keys(store: Any, keys: list[str]) -> None:
 
 
 def _remove_tree(path: Path) -> None:
-    def retry(function: Callable[[str], Any], name: str, _: Any) -> None:
-        with contextlib.suppress(OSError):  # a file that is read-only, or that another process reads on Windows
+    """Delete a folder, also with files that are read-only; what another process reads on Windows stays."""
+
+    def retry(function: Any, name: str, _: Any) -> None:
+        with contextlib.suppress(OSError):
             os.chmod(name, stat.S_IRWXU)  # noqa: PTH101
-            function(name)
+            if function in {os.unlink, os.rmdir}:
+                function(name)
 
     shutil.rmtree(path, onerror=retry)
 
@@ -346,7 +349,8 @@ def sweep(store: Any, key: str, age: float = _DAY) -> list[str]:
     """
     manifest = stored_manifest(store, key)
     current = "" if manifest is None else manifest.token
-    tokens = _left_on_disk(files_key(key), age) if isinstance(store, LocalStore) else _left_in(store, key, age)
+    is_local = isinstance(store, LocalStore)
+    tokens = _left_on_disk(files_key(key), current, age) if is_local else _left_in(store, key, age)
     left = [token for token in tokens if token != current]
     for token in left:
         delete_files(store, key, token)
@@ -362,23 +366,21 @@ def _left_in(store: Any, key: str, age: float) -> list[str]:
     return [token for token, modified in newest.items() if is_token(token) and modified < time.time() - age]
 
 
-def _left_on_disk(folder: str, age: float) -> list[str]:
+def _left_on_disk(folder: str, current: str, age: float) -> list[str]:
     try:
         names = [] if os.path.islink(folder) else os.listdir(folder)  # noqa: PTH114, PTH208
     except (FileNotFoundError, NotADirectoryError):
         return []
-    marked = dict(_markers(folder, names))
-    left = []
-    for token in filter(is_token, names):
-        marker = marked.get(token)
-        if marker is not None and not marker.is_stale():
+    left: set[str] = set()
+    live: set[str] = set()
+    for token, before, marker in _markers(folder, names):
+        if not marker.is_stale():
+            live.add(token)
             continue
-        if marker is not None or age <= 0 or _modified(Path(folder, token)) < time.time() - age:
-            left.append(token)
-    for marker in marked.values():
-        if marker.is_stale():
-            marker.delete()
-    return left
+        left.add(before if token == current else token)  # it was killed after its commit, or before
+        marker.delete()
+    present = {name for name in names if is_token(name)} - live
+    return [name for name in present if name in left or age <= 0 or _modified(Path(folder, name)) < time.time() - age]
 
 
 def _modified(path: Path) -> float:
@@ -389,23 +391,26 @@ def _modified(path: Path) -> float:
 
 
 class Marker(NamedTuple):
-    """The file beside a folder that a process is filling: its name holds host and process, its text the token."""
+    """The file beside a folder that a process is filling: its name holds host and process.
+
+    Its text holds the token of the folder, and that of the one that it replaces.
+    """
 
     path: Path
     host: str
     process: int
 
     @classmethod
-    def create(cls, folder: Path, token: str) -> Marker:
+    def create(cls, folder: Path, token: str, before: str) -> Marker:
         """Create the folder of the files, and the marker in it."""
         host, process = socket.gethostname()[:60], os.getpid()
         path = folder / f"{TEMPORARY_PREFIX}{host}-{process}-{next(_counter)}{_MARKER_SUFFIX}"
         for _ in range(10):  # another process may delete the folder when it was the last one there
             folder.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(FileNotFoundError):
-                path.write_text(token)
+                path.write_text(f"{token} {before}")
                 return cls(path, host, process)
-        path.write_text(token)
+        path.write_text(f"{token} {before}")
         return cls(path, host, process)
 
     def is_stale(self) -> bool:
@@ -424,13 +429,15 @@ _MARKER_SUFFIX = ".writing"
 _MARKER = re.compile(rf"{re.escape(TEMPORARY_PREFIX)}(.*)-(\d+)-\d+{re.escape(_MARKER_SUFFIX)}")
 
 
-def _markers(folder: str, names: Iterable[str]) -> Iterator[tuple[str, Marker]]:
+def _markers(folder: str, names: Iterable[str]) -> Iterator[tuple[str, str, Marker]]:
+    """Yield the markers among the files of a folder, with the tokens in them."""
     for name in names:
         match = _MARKER.fullmatch(name)
         if match:
             path = Path(folder, name)
             with contextlib.suppress(OSError):
-                yield path.read_text(), Marker(path, match[1], int(match[2]))
+                token, _, before = path.read_text().partition(" ")
+                yield token, before, Marker(path, match[1], int(match[2]))
 
 
 def is_files_folder(path: str) -> bool:
@@ -449,10 +456,10 @@ def is_left(path: str) -> bool:
     """Return whether a folder of files on this machine has no list, no live process fills it, and it is a day old."""
     if os.path.lexists(folder_key(path)):
         return False
-    markers = dict(_markers(path, os.listdir(path)))  # noqa: PTH208
-    if not all(marker.is_stale() for marker in markers.values()):
+    names = os.listdir(path)  # noqa: PTH208 - only the names are needed
+    if not all(marker.is_stale() for _, _, marker in _markers(path, names)):
         return False
-    newest = max((_modified(Path(path, name)) for name in os.listdir(path)), default=0.0)  # noqa: PTH208
+    newest = max((_modified(Path(path, name)) for name in names), default=0.0)
     return newest < time.time() - _DAY
 
 

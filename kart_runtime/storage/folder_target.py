@@ -87,7 +87,7 @@ class _LocalDraft(_Draft):
             sweep(store, key)
         self.path = folder / self.token
         try:
-            self._marker = Marker.create(folder, self.token)
+            self._marker = Marker.create(folder, self.token, self._before)
             self.path.mkdir()
         except OSError as error:
             raise WriteFailed(str(self.path), error.strerror or str(error)) from error
@@ -96,8 +96,8 @@ class _LocalDraft(_Draft):
         return listed(self.path, self.token)
 
     def committed(self) -> None:
-        self._marker.delete()
         super().committed()
+        self._marker.delete()  # at last: it says what to delete if this process dies before
 
     def discard(self) -> None:
         self._marker.delete()

@@ -94,9 +94,8 @@ class Folder:
     def dump(self, value: Any, file: BinaryIO) -> None:
         """Write the list."""
         if not isinstance(value, Manifest):
-            raise CannotEncode(
-                "A folder", "a folder that is filled by 'with self.folder() as path:'", type(value).__name__
-            )
+            accepted = "what 'with self.folder() as path:' was filled with"
+            raise CannotEncode("A folder output", accepted, type(value).__name__)
         file.write(value.encoded())
 
     def load(self, file: BinaryIO, as_type: Any = None) -> Manifest:  # noqa: ARG002 - the target knows the type

@@ -1,6 +1,6 @@
 """Tables in folders of parquet files: written partitioned by columns, read as lazily as their type allows.
 
-As in Hive, ``day=2026-01-01/part-0.parquet`` holds the rows of one day, and the column ``day`` stands in the names only.
+As in Hive, ``day=2026-01-01/part-0.parquet`` holds the rows of one day; the column ``day`` stands in the names only.
 polars and pyarrow then open the files that a filter needs, and no others.
 """
 
