@@ -29,9 +29,7 @@ def value_of(path: Path, as_type: Any) -> Any:
         return _dataset(path).to_table()
     library = library_of(as_type)
     if library == "pandas":
-        import pandas as pd
-
-        return pd.read_parquet(path)
+        return _dataset(path).to_table().to_pandas()
     if library is None:
         return path
     import polars as pl
@@ -41,9 +39,19 @@ def value_of(path: Path, as_type: Any) -> Any:
 
 
 def _dataset(path: Path) -> Any:
+    import pyarrow as pa
     import pyarrow.dataset
+    import pyarrow.parquet
 
-    return pyarrow.dataset.dataset(path, format="parquet", partitioning="hive")
+    try:
+        return pyarrow.dataset.dataset(path, format="parquet", partitioning="hive")
+    except pa.ArrowTypeError:  # polars writes the columns of the names into the files, too, in types of its own
+        first = next(file for file in sorted(path.rglob("*.parquet")))
+        names = [part.partition("=")[0] for part in first.relative_to(path).parent.parts]
+        inside = pyarrow.parquet.read_schema(first)
+        fields = [inside.field(name) if name in inside.names else pa.field(name, pa.string()) for name in names]
+        partitioning = pyarrow.dataset.partitioning(pa.schema(fields), flavor="hive")
+        return pyarrow.dataset.dataset(path, format="parquet", partitioning=partitioning)
 
 
 def _is_arrow_table(kind: Any) -> bool:
