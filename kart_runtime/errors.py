@@ -42,7 +42,8 @@
 
 Errors of a single package are defined there: `BadArchive` (`codecs.archive`), `PandasTypeError` (`column_types`),
 `WrongType` (`declared_type`),
-`SchemaMismatch` (`schemas`), `UnsafeWorkspace` (`history.cleanup.local_files`), `NotAPickleFile` (`gokart.tree`),
+`SchemaMismatch` (`schemas`), `FolderNotStorable` (`storage.folder_files`),
+`UnsafeWorkspace` (`history.cleanup.local_files`), `NotAPickleFile` (`gokart.tree`),
 `SlackError` with `ChannelListNotLoadedError`, `ChannelNotFoundError` and `FileNotUploadedError` (`gokart.slack`),
 `CannotEdit` (`edits.python_source`), `ObjectReplaced` (`stores.object_cache`), `NotInMemory` (`storage.memory_target`),
 `TaskLockException` (`gokart.conflict_prevention_lock`), `TemplateError` (`project.template.record`).

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
+import runpy
 import shutil
 import signal
 import subprocess
@@ -161,7 +163,7 @@ def test_a_damaged_bucket_is_noticed(bucket, monkeypatch, tmp_path):
     with store.write(key) as file:
         file.write(b"[]")
     monkeypatch.setenv("KART_CACHE_DIR", str(tmp_path / "other machine"))
-    with pytest.raises(ObjectCorrupt, match="config[.]json"):
+    with pytest.raises(ObjectCorrupt, match=r"config\.json"):
         Train(workspace_directory=workspace).output().load()
     problem = [records_of(workspace).problem(output) for output in _outputs(workspace)]
     assert "config.json" in problem[0]
@@ -610,3 +612,10 @@ def test_the_schema_of_a_folder_is_checked(tmp_path):
     with pytest.raises(BuildFailed, match="less_than"):
         build(Days(workspace_directory=str(tmp_path)))
     assert not list(Path(tmp_path).rglob("*.folder"))
+
+
+def test_the_page_of_the_guide_runs(tmp_path):
+    page = (Path(__file__).parents[3] / "docs" / "how-to" / "store-folders.md").read_text(encoding="utf-8")
+    script = tmp_path / "page.py"
+    script.write_text("\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL)), encoding="utf-8")
+    assert runpy.run_path(str(script), run_name="page")["Monday"]().complete()
