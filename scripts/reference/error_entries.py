@@ -152,8 +152,8 @@ ENTRIES: Mapping[str, Entry] = {
         ("log/runs/20260131-0930.jsonl", 3, "AccessDenied"),
     ),
     "FolderNotStorable": Entry(
-        "A folder that `run()` has filled holds something that would not be the same elsewhere: a link to a folder or to "
-        "nothing, a pipe, a name that is no text.",
+        "A folder that `run()` has filled holds something that would not be the same elsewhere: a link to a folder or "
+        "to nothing, a pipe, a name that is no text.",
         "Copy what a link leads to into the folder, or delete it before the block ends; see "
         "[Store a folder](../how-to/store-folders.md).",
         (
