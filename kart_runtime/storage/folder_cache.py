@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from kart_runtime.storage.codecs.folder import Manifest, decoded
-from kart_runtime.storage.folder_files import difference, fetch
+from kart_runtime.storage.folder_files import Marker, difference, fetch, live_markers
 from kart_runtime.storage.stores.object_cache import FOLDERS, cache_limit, cache_root
 
 _FILES = "files"
@@ -39,9 +39,11 @@ class CachedFolder:
         self._entry = self._root / digest[:40]
         self.path = self._entry / _FILES
         self._store, self._key = store, key
+        self._marker: Marker | None = None
 
     def new(self) -> Path:
         """Create the folder, to be filled here and then sent to the store."""
+        self._marker = Marker.create(self._entry, "", "")  # keeps other processes from deleting it
         self.path.mkdir(parents=True)
         return self.path
 
@@ -51,6 +53,8 @@ class CachedFolder:
         temporary = self._entry / f"{_LIST}-{os.getpid()}"
         temporary.write_bytes(manifest.encoded())
         temporary.replace(self._entry / _LIST)
+        if self._marker is not None:
+            self._marker.delete()
         _shrink(self._root, keep=self._entry)
 
     def delete(self) -> None:
@@ -141,8 +145,9 @@ def _shrink(root: Path, keep: Path) -> None:
     entries = [(_used(entry), _size(entry), entry) for entry in root.iterdir() if entry.name != "locks"]
     total = sum(size for _, size, _ in entries)
     for used, size, entry in sorted(entries):
-        old = entry != keep and used < time.time() - _DAY
-        if old and (total > limit or not size):  # without a size: a download or a run that was killed
+        if entry == keep or used > time.time() - _DAY or (total <= limit and size):
+            continue
+        if not live_markers(str(entry)):  # without a size: a download or a run that was killed
             shutil.rmtree(entry, ignore_errors=True)
             total -= size
 

@@ -8,6 +8,7 @@ left is told from what another one is writing.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import os
 import re
@@ -17,6 +18,7 @@ import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -374,13 +376,20 @@ def _left_on_disk(folder: str, current: str, age: float) -> list[str]:
     left: set[str] = set()
     live: set[str] = set()
     for token, before, marker in _markers(folder, names):
-        if not marker.is_stale():
+        if not marker.is_stale(Path(folder, token)):
             live.add(token)
             continue
         left.add(before if token == current else token)  # it was killed after its commit, or before
         marker.delete()
     present = {name for name in names if is_token(name)} - live
     return [name for name in present if name in left or age <= 0 or _modified(Path(folder, name)) < time.time() - age]
+
+
+def _newest(path: Path) -> float:
+    """Return when something below a folder was changed last."""
+    return max(
+        (_modified(Path(folder, name)) for folder, _, names in os.walk(path) for name in (".", *names)), default=0.0
+    )
 
 
 def _modified(path: Path) -> float:
@@ -403,7 +412,7 @@ class Marker(NamedTuple):
     @classmethod
     def create(cls, folder: Path, token: str, before: str) -> Marker:
         """Create the folder of the files, and the marker in it."""
-        host, process = socket.gethostname()[:60], os.getpid()
+        host, process = _this_machine(), os.getpid()
         path = folder / f"{TEMPORARY_PREFIX}{host}-{process}-{next(_counter)}{_MARKER_SUFFIX}"
         for _ in range(10):  # another process may delete the folder when it was the last one there
             folder.mkdir(parents=True, exist_ok=True)
@@ -413,16 +422,36 @@ class Marker(NamedTuple):
         path.write_text(f"{token} {before}")
         return cls(path, host, process)
 
-    def is_stale(self) -> bool:
-        """Return whether the process has ended; of another machine's, whether it began more than a day ago."""
-        if self.host != socket.gethostname()[:60]:
-            return _modified(self.path) < time.time() - _DAY
+    def is_stale(self, files: Path | None = None) -> bool:
+        """Return whether the process has ended; of another machine's, whether it has written nothing for a day."""
+        if self.host != _this_machine():
+            return max(_modified(self.path), 0.0 if files is None else _newest(files)) < time.time() - _DAY
         return not _is_running(self.process)
 
     def delete(self) -> None:
         """Delete the marker."""
         with contextlib.suppress(OSError):
             self.path.unlink(missing_ok=True)
+
+
+def live_markers(folder: str) -> bool:
+    """Return whether a process that may still run is filling something in a folder."""
+    try:
+        names = os.listdir(folder)  # noqa: PTH208 - only the names are needed
+    except OSError:
+        return False
+    return any(not marker.is_stale() for _, _, marker in _markers(folder, names))
+
+
+@cache
+def _this_machine() -> str:
+    """Return what tells this machine, or container, from others that may share the workspace and the host's name."""
+    parts = []
+    for path in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):
+        with contextlib.suppress(OSError):
+            parts.append(os.readlink(path) if path.endswith("pid") else Path(path).read_text())  # noqa: PTH115
+    digest = hashlib.sha256("".join(parts).encode()).hexdigest()[:8]
+    return f"{socket.gethostname()[:50]}-{digest}"
 
 
 _MARKER_SUFFIX = ".writing"
@@ -457,7 +486,7 @@ def is_left(path: str) -> bool:
     if os.path.lexists(folder_key(path)):
         return False
     names = os.listdir(path)  # noqa: PTH208 - only the names are needed
-    if not all(marker.is_stale() for _, _, marker in _markers(path, names)):
+    if live_markers(path):
         return False
     newest = max((_modified(Path(path, name)) for name in names), default=0.0)
     return newest < time.time() - _DAY

@@ -24,7 +24,7 @@ from kart_runtime.history.cleanup.garbage import find_garbage, remove
 from kart_runtime.history.cleanup.recorded import recorded_files
 from kart_runtime.history.cleanup.retention import RetentionPolicy
 from kart_runtime.history.records import records_of
-from kart_runtime.storage import folder_target
+from kart_runtime.storage import folder_files, folder_target
 from kart_runtime.storage.folder_files import FolderNotStorable, files_key
 from kart_runtime.storage.folder_target import FolderTarget
 from kart_runtime.storage.registry import store_for
@@ -354,6 +354,55 @@ def test_two_processes_store_the_same_task_at_once(tmp_path):
     ]
     answers = [process.communicate(timeout=60) for process in processes]
     assert [answer[0].strip() for answer in answers] == [b"20000", b"20000"], answers
+
+
+def test_a_failed_upload_leaves_nothing(bucket):
+    class Many(TaskOnKart[Path]):
+        def run(self) -> None:
+            with self.folder() as path:
+                fill(path)
+                bucket.proxy.fail("403", kind="put", after=2)
+
+    with pytest.raises(BuildFailed):
+        build(Many(workspace_directory=f"{bucket.url}/ws"))
+    assert keys(f"{bucket.url}/ws") == set()
+
+
+def test_a_run_that_is_called_directly_stores_at_once(workspace):
+    task = Train(workspace_directory=workspace)
+    task.run()
+    assert task.complete()
+    assert content_of(task.output().load()) == {**CONTENT, "text": b"x"}
+
+
+def test_what_another_machine_writes_stays_for_a_day(tmp_path, monkeypatch):
+    task = Train(workspace_directory=str(tmp_path))
+    with monkeypatch.context() as other:
+        other.setattr(folder_files, "_this_machine", lambda: "other-host")
+        draft = task.output().draft()
+        fill(draft.path)
+    build(task, return_value=False)
+    assert content_of(draft.path) == CONTENT
+    old = time.time() - 2 * 86_400
+    for path in [draft.path.parent, *draft.path.parent.rglob("*")]:
+        os.utime(path, (old, old))
+    build(Train(workspace_directory=str(tmp_path), rerun=True), return_value=False)
+    assert not draft.path.exists()
+
+
+def test_old_downloads_make_room(s3_bucket, monkeypatch, tmp_path):
+    monkeypatch.setenv("KART_CACHE_MB", "0.02")
+    first = build(Train(workspace_directory=f"{s3_bucket.url}/first"))
+    second = build(Train(workspace_directory=f"{s3_bucket.url}/second"))
+    assert first.exists()  # somebody may use it
+    assert second.exists()
+    old = time.time() - 2 * 86_400
+    for path in [first.parent, *first.parent.iterdir()]:
+        os.utime(path, (old, old))
+    build(Train(workspace_directory=f"{s3_bucket.url}/third"))
+    assert not first.exists()
+    assert second.exists()
+    assert content_of(build(Train(workspace_directory=f"{s3_bucket.url}/first"))) == {**CONTENT, "text": b"x"}
 
 
 # -- what a folder may hold ------------------------------------------------------------------------------------------
