@@ -17,7 +17,7 @@ import luigi
 import pytest
 
 from kart_runtime import BuildFailed, TaskOnKart, build
-from kart_runtime.errors import ObjectCorrupt
+from kart_runtime.errors import ObjectCorrupt, RequestFailed
 from kart_runtime.gokart.workspace_management import delete_unnecessary_outputs
 from kart_runtime.history.cleanup.files import RemovalResult
 from kart_runtime.history.cleanup.garbage import find_garbage, remove
@@ -356,15 +356,19 @@ def test_two_processes_store_the_same_task_at_once(tmp_path):
     assert [answer[0].strip() for answer in answers] == [b"20000", b"20000"], answers
 
 
-def test_a_failed_upload_leaves_nothing(bucket):
-    class Many(TaskOnKart[Path]):
-        def run(self) -> None:
-            with self.folder() as path:
-                fill(path)
-                bucket.proxy.fail("403", kind="put", after=2)
+def test_a_failed_upload_leaves_nothing(bucket, monkeypatch):
+    send, sent = folder_files._send_one, []
 
-    with pytest.raises(BuildFailed):
-        build(Many(workspace_directory=f"{bucket.url}/ws"))
+    def fail(store, key, path, size):
+        if len(sent) == 2:
+            raise RequestFailed(key, "write", "no answer")
+        sent.append(key)
+        send(store, key, path, size)
+
+    monkeypatch.setattr(folder_files, "_send_one", fail)
+    with pytest.raises(BuildFailed, match="no answer"):
+        build(Train(workspace_directory=f"{bucket.url}/ws"))
+    assert len(sent) == 2
     assert keys(f"{bucket.url}/ws") == set()
 
 
