@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from kart_runtime.storage.codecs.folder import Manifest, decoded
-from kart_runtime.storage.folder_files import Marker, difference, fetch, live_markers
+from kart_runtime.storage.folder_files import difference, fetch
+from kart_runtime.storage.folder_markers import Marker, live_markers
 from kart_runtime.storage.stores.object_cache import FOLDERS, cache_limit, cache_root
 
 _FILES = "files"

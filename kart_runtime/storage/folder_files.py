@@ -1,43 +1,33 @@
-"""Files of a folder value: list and check them on this machine, send them to a store, fetch and delete them.
+"""Files of a folder value: list and check them on this machine, send them to a store and fetch them.
 
 In a store the files lie below ``<stem>.files/<token>/`` beside the list ``<stem>.folder``, which alone says what
-counts. While a process fills a folder on a disk, a marker beside the folder names it, so that what a killed process has
-left is told from what another one is writing.
+counts.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import itertools
 import os
-import re
 import shutil
-import socket
 import stat
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from kart_runtime.errors import StoreError
 from kart_runtime.storage.checksum import ALGORITHM, algorithm_of, checksum_of
-from kart_runtime.storage.codecs.folder import FILES_SUFFIX, SUFFIX, FileEntry, Manifest, decoded, is_token
+from kart_runtime.storage.codecs.folder import FILES_SUFFIX, SUFFIX, FileEntry, Manifest, decoded
 from kart_runtime.storage.stores.local import TEMPORARY_PREFIX, LocalStore
 from kart_runtime.storage.stores.object_cache import download
 from kart_runtime.storage.stores.upload import PART
 
 _THREADS = 16
-_DAY = 86_400.0
 _IGNORED = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", "__pycache__"})
 """What systems add to any folder that somebody looks at or imports from."""
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-_counter = itertools.count()
 
 
 class FolderNotStorable(StoreError, ValueError):
@@ -287,233 +277,3 @@ def stored_difference(store: Any, key: str) -> str:
 def folder_size(store: Any, key: str) -> int:
     """Return the bytes of the files of a stored folder, with those that dead processes have left."""
     return sum(stat.size for stat in store.list(files_key(key)))
-
-
-# -- deletion --------------------------------------------------------------------------------------------------------
-
-
-def delete_folder(store: Any, key: str) -> bool:
-    """Delete a stored folder, its list first, so that it is never half there; return whether there was one.
-
-    What another process is writing at this moment stays.
-    """
-    manifest = stored_manifest(store, key)
-    existed = bool(store.delete(key))
-    if manifest is not None:
-        delete_files(store, key, manifest.token)
-    is_local = isinstance(store, LocalStore)
-    left = sweep(store, key, age=0.0 if is_local else _DAY)
-    if is_local:
-        with contextlib.suppress(OSError):
-            Path(files_key(key)).rmdir()  # refused while something else is in it
-    return bool(left) or existed
-
-
-def delete_files(store: Any, key: str, token: str) -> None:
-    """Delete the files of one write."""
-    if isinstance(store, LocalStore):
-        folder = Path(files_key(key))
-        if folder.is_symlink():  # it leads out of the workspace
-            return
-        if (folder / token).is_dir():
-            _remove_tree(folder / token)
-        with contextlib.suppress(OSError):
-            folder.rmdir()  # refused while something else is in it
-        return
-    _delete_keys(store, [stat.key for stat in store.list(f"{files_key(key)}/{token}")])
-
-
-def _delete_keys(store: Any, keys: list[str]) -> None:
-    if hasattr(store, "delete_many"):
-        for start in range(0, len(keys), 1000):
-            store.delete_many(keys[start : start + 1000])
-    else:
-        for key in keys:
-            store.delete(key)
-
-
-def _remove_tree(path: Path) -> None:
-    """Delete a folder, also with files that are read-only; what another process reads on Windows stays."""
-
-    def retry(function: Any, name: str, _: Any) -> None:
-        with contextlib.suppress(OSError):
-            os.chmod(name, stat.S_IRWXU)  # noqa: PTH101
-            if function in {os.unlink, os.rmdir}:
-                function(name)
-
-    shutil.rmtree(path, onerror=retry)
-
-
-def sweep(store: Any, key: str, age: float = _DAY) -> list[str]:
-    """Delete what dead processes have left beside a folder, and replaced files of some age; return their tokens.
-
-    On a disk, what a process has left is known by its marker. Elsewhere only files of a day's age count as left.
-    """
-    manifest = stored_manifest(store, key)
-    current = "" if manifest is None else manifest.token
-    is_local = isinstance(store, LocalStore)
-    tokens = _left_on_disk(files_key(key), current, age) if is_local else _left_in(store, key, age)
-    left = [token for token in tokens if token != current]
-    for token in left:
-        delete_files(store, key, token)
-    return left
-
-
-def _left_in(store: Any, key: str, age: float) -> list[str]:
-    prefix = f"{files_key(key)}/"
-    newest: dict[str, float] = {}
-    for found in store.list(prefix):
-        token = found.key.removeprefix(prefix).partition("/")[0]
-        newest[token] = max(newest.get(token, 0.0), found.modified)
-    return [token for token, modified in newest.items() if is_token(token) and modified < time.time() - age]
-
-
-def _left_on_disk(folder: str, current: str, age: float) -> list[str]:
-    try:
-        names = [] if os.path.islink(folder) else os.listdir(folder)  # noqa: PTH114, PTH208
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    left: set[str] = set()
-    live: set[str] = set()
-    for token, before, marker in _markers(folder, names):
-        if not marker.is_stale(Path(folder, token)):
-            live.add(token)
-            continue
-        left.add(before if token == current else token)  # it was killed after its commit, or before
-        marker.delete()
-    present = {name for name in names if is_token(name)} - live
-    return [name for name in present if name in left or age <= 0 or _modified(Path(folder, name)) < time.time() - age]
-
-
-def _newest(path: Path) -> float:
-    """Return when something below a folder was changed last."""
-    return max(
-        (_modified(Path(folder, name)) for folder, _, names in os.walk(path) for name in (".", *names)), default=0.0
-    )
-
-
-def _modified(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0
-
-
-class Marker(NamedTuple):
-    """The file beside a folder that a process is filling: its name holds host and process.
-
-    Its text holds the token of the folder, and that of the one that it replaces.
-    """
-
-    path: Path
-    host: str
-    process: int
-
-    @classmethod
-    def create(cls, folder: Path, token: str, before: str) -> Marker:
-        """Create the folder of the files, and the marker in it."""
-        host, process = _this_machine(), os.getpid()
-        path = folder / f"{TEMPORARY_PREFIX}{host}-{process}-{next(_counter)}{_MARKER_SUFFIX}"
-        for _ in range(10):  # another process may delete the folder when it was the last one there
-            folder.mkdir(parents=True, exist_ok=True)
-            with contextlib.suppress(FileNotFoundError):
-                path.write_text(f"{token} {before}")
-                return cls(path, host, process)
-        path.write_text(f"{token} {before}")
-        return cls(path, host, process)
-
-    def is_stale(self, files: Path | None = None) -> bool:
-        """Return whether the process has ended; of another machine's, whether it has written nothing for a day."""
-        if self.host != _this_machine():
-            return max(_modified(self.path), 0.0 if files is None else _newest(files)) < time.time() - _DAY
-        return not _is_running(self.process)
-
-    def delete(self) -> None:
-        """Delete the marker."""
-        with contextlib.suppress(OSError):
-            self.path.unlink(missing_ok=True)
-
-
-def live_markers(folder: str) -> bool:
-    """Return whether a process that may still run is filling something in a folder."""
-    try:
-        names = os.listdir(folder)  # noqa: PTH208 - only the names are needed
-    except OSError:
-        return False
-    return any(not marker.is_stale() for _, _, marker in _markers(folder, names))
-
-
-@cache
-def _this_machine() -> str:
-    """Return what tells this machine, or container, from others that may share the workspace and the host's name."""
-    parts = []
-    for path in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):
-        with contextlib.suppress(OSError):
-            parts.append(os.readlink(path) if path.endswith("pid") else Path(path).read_text())  # noqa: PTH115
-    digest = hashlib.sha256("".join(parts).encode()).hexdigest()[:8]
-    return f"{socket.gethostname()[:50]}-{digest}"
-
-
-_MARKER_SUFFIX = ".writing"
-_MARKER = re.compile(rf"{re.escape(TEMPORARY_PREFIX)}(.*)-(\d+)-\d+{re.escape(_MARKER_SUFFIX)}")
-
-
-def _markers(folder: str, names: Iterable[str]) -> Iterator[tuple[str, str, Marker]]:
-    """Yield the markers among the files of a folder, with the tokens in them."""
-    for name in names:
-        match = _MARKER.fullmatch(name)
-        if match:
-            path = Path(folder, name)
-            with contextlib.suppress(OSError):
-                token, _, before = path.read_text().partition(" ")
-                yield token, before, Marker(path, match[1], int(match[2]))
-
-
-def is_files_folder(path: str) -> bool:
-    """Return whether a folder on this machine holds the files of folder values, and nothing else."""
-    if not path.endswith(FILES_SUFFIX):
-        return False
-    try:
-        names = os.listdir(path)  # noqa: PTH208 - only the names are needed
-    except OSError:
-        return False
-    ours = all(is_token(name) or _MARKER.fullmatch(name) for name in names)
-    return bool(names) and ours and not os.path.islink(path)  # noqa: PTH114
-
-
-def is_left(path: str) -> bool:
-    """Return whether a folder of files on this machine has no list, no live process fills it, and it is a day old."""
-    if os.path.lexists(folder_key(path)):
-        return False
-    names = os.listdir(path)  # noqa: PTH208 - only the names are needed
-    if live_markers(path):
-        return False
-    newest = max((_modified(Path(path, name)) for name in names), default=0.0)
-    return newest < time.time() - _DAY
-
-
-def _is_running(process: int) -> bool:
-    if process == os.getpid():
-        return True
-    if os.name == "nt":  # there, os.kill would end the process
-        return _is_running_on_windows(process)
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
-
-
-def _is_running_on_windows(process: int) -> bool:
-    import ctypes
-
-    kernel: Any = ctypes.windll.kernel32  # type: ignore[attr-defined,unused-ignore]
-    handle = kernel.OpenProcess(0x00100000, False, process)  # SYNCHRONIZE
-    if not handle:
-        return False
-    try:
-        return bool(kernel.WaitForSingleObject(handle, 0) == 0x102)  # WAIT_TIMEOUT: it has not ended
-    finally:
-        kernel.CloseHandle(handle)

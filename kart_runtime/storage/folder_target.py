@@ -19,17 +19,9 @@ from kart_runtime.storage.codecs import folder_tables
 from kart_runtime.storage.codecs.folder import Folder, Manifest
 from kart_runtime.storage.commit import recover
 from kart_runtime.storage.folder_cache import CachedFolder
-from kart_runtime.storage.folder_files import (
-    Marker,
-    delete_files,
-    delete_folder,
-    difference,
-    files_key,
-    listed,
-    send,
-    stored_manifest,
-    sweep,
-)
+from kart_runtime.storage.folder_deletion import delete_files, delete_folder, sweep
+from kart_runtime.storage.folder_files import difference, files_key, listed, send, stored_manifest
+from kart_runtime.storage.folder_markers import Marker
 from kart_runtime.storage.staging import StagedWrite, Writer, active_run
 from kart_runtime.storage.stores.local import LocalStore
 from kart_runtime.storage.target import Target

@@ -13,7 +13,8 @@ from kart_runtime.cli.formatting import counted
 from kart_runtime.history.records import Records, records_of
 from kart_runtime.history.task_record import TaskRecord
 from kart_runtime.storage.codecs.folder import SUFFIX
-from kart_runtime.storage.folder_files import delete_folder, folder_size
+from kart_runtime.storage.folder_deletion import delete_folder
+from kart_runtime.storage.folder_files import folder_size
 from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.target import OutputRecord
 

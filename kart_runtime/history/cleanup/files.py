@@ -17,7 +17,8 @@ from typing import Any, Protocol
 from kart_runtime.history.cleanup.local_files import is_stale_temp_file, stale_folders, walk
 from kart_runtime.storage.codecs.folder import SUFFIX
 from kart_runtime.storage.commit import pending_temporaries
-from kart_runtime.storage.folder_files import delete_folder, files_key, folder_key, is_files_folder
+from kart_runtime.storage.folder_deletion import delete_folder, is_files_folder
+from kart_runtime.storage.folder_files import files_key, folder_key
 from kart_runtime.storage.registry import split_url, store_for
 from kart_runtime.storage.stores import Stat
 from kart_runtime.storage.stores.local import LocalStore

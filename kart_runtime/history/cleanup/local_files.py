@@ -13,7 +13,7 @@ from kart_runtime.errors import StoreError
 from kart_runtime.storage.codecs.folder import FILES_SUFFIX
 from kart_runtime.storage.commit import SUFFIX as COMMIT_SUFFIX
 from kart_runtime.storage.commit import pending_temporaries
-from kart_runtime.storage.folder_files import is_files_folder, is_left
+from kart_runtime.storage.folder_deletion import is_files_folder, is_left
 from kart_runtime.storage.registry import CODECS
 from kart_runtime.storage.stores import Stat
 from kart_runtime.storage.stores.local import TEMPORARY_PREFIX, LocalStore

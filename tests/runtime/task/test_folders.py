@@ -24,7 +24,7 @@ from kart_runtime.history.cleanup.garbage import find_garbage, remove
 from kart_runtime.history.cleanup.recorded import recorded_files
 from kart_runtime.history.cleanup.retention import RetentionPolicy
 from kart_runtime.history.records import records_of
-from kart_runtime.storage import folder_files, folder_target
+from kart_runtime.storage import folder_files, folder_markers, folder_target
 from kart_runtime.storage.folder_files import FolderNotStorable, files_key
 from kart_runtime.storage.folder_target import FolderTarget
 from kart_runtime.storage.registry import store_for
@@ -382,7 +382,7 @@ def test_a_run_that_is_called_directly_stores_at_once(workspace):
 def test_what_another_machine_writes_stays_for_a_day(tmp_path, monkeypatch):
     task = Train(workspace_directory=str(tmp_path))
     with monkeypatch.context() as other:
-        other.setattr(folder_files, "_this_machine", lambda: "other-host")
+        other.setattr(folder_markers, "_this_machine", lambda: "other-host")
         draft = task.output().draft()
         fill(draft.path)
     build(task, return_value=False)
