@@ -44,7 +44,7 @@ Errors of a single package are defined there: `BadArchive` (`codecs.archive`), `
 `WrongType` (`declared_type`), `InvalidParameter` (`parameters.annotated`), `QueryFailed` (`sql_query`), `CannotRead`
 (`codecs.reading`), `SchemaMismatch` (`schemas`), `UnsafeWorkspace` (`history.cleanup.local_files`), `NotAPickleFile`
 (`gokart.tree`), `InvalidRange` (`task.partitions`), `InvalidPlaceholder` (`task.placeholders`), `PublishRefused`
-(`history.publication`),
+(`history.publication`), `FolderNotStorable` (`storage.folder_files`),
 `SlackError` with `ChannelListNotLoadedError`, `ChannelNotFoundError` and `FileNotUploadedError` (`gokart.slack`),
 `CannotEdit` (`edits.python_source`), `ObjectReplaced` (`stores.object_cache`), `NotInMemory` (`storage.memory_target`),
 `MemoryExceeded` (`executors.processes.memory_watch`),

@@ -26,8 +26,9 @@ from kart_runtime.history.task_record import (
     module_of,
     to_line,
 )
-from kart_runtime.storage.checksum import ALGORITHM, algorithm_of, checksum_of
+from kart_runtime.storage.checksum import ALGORITHM, FOLDER, algorithm_of, checksum_of
 from kart_runtime.storage.commit import recover
+from kart_runtime.storage.folder_files import stored_difference
 from kart_runtime.storage.registry import relative_to, store_for
 from kart_runtime.storage.stores import Stat, Store, is_remote
 from kart_runtime.storage.stores.local import LocalStore
@@ -207,7 +208,9 @@ class Records:
         if stat.size != output.size:
             return f"it has {stat.size} bytes instead of {output.size}"
         checksum = _checksum(store, key, algorithm_of(output.checksum))
-        return "" if checksum == output.checksum else f"its checksum is {checksum} instead of {output.checksum}"
+        if checksum != output.checksum:
+            return f"its checksum is {checksum} instead of {output.checksum}"
+        return stored_difference(store, key) if algorithm_of(checksum) == FOLDER else ""
 
     def as_it_is(self, output: OutputRecord) -> OutputRecord:
         """Return the record of an output with the content that is stored now, unless it does not exist."""
@@ -215,7 +218,8 @@ class Records:
         stat = store.stat(key)
         if stat is None or not output.checksum:
             return output
-        return OutputRecord(output.url, stat.size, _checksum(store, key, ""), stat.version)
+        algorithm = FOLDER if algorithm_of(output.checksum) == FOLDER else ""
+        return OutputRecord(output.url, stat.size, _checksum(store, key, algorithm), stat.version)
 
     def relative(self, url: str) -> str:
         """Return a url below the workspace as a path relative to it."""

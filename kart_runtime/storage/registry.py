@@ -44,6 +44,7 @@ CODECS: dict[str, str] = {
     ".joblib": f"{_CODECS}.models:Joblib",
     ".pt": f"{_CODECS}.models:Torch",
     ".pth": f"{_CODECS}.models:Torch",
+    ".folder": f"{_CODECS}.folder:Folder",
 }
 """Suffix of a file, in lower case, to its codec class, as ``module:class``; a suffix may have two parts."""
 
@@ -151,6 +152,15 @@ def _load(path: str) -> Any:
     if instance is None:
         instance = _loaded[path] = _class(path)()
     return instance
+
+
+FOLDER_TARGET = "kart_runtime.storage.folder_target:FolderTarget"
+"""Class of the targets with the suffix ``.folder``, imported when there is one."""
+
+
+def folder_target_class() -> Any:
+    """Return the class of the targets of folders."""
+    return _class(FOLDER_TARGET)
 
 
 def codec_for(path: str) -> Any:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, BinaryIO, Literal, Protocol, cast
+from typing import Any, BinaryIO, ClassVar, Literal, Protocol, cast
 
 import luigi
 
@@ -19,9 +19,10 @@ from kart_runtime.storage.checksum import ChecksumFile, algorithm_of, measured
 from kart_runtime.storage.codecs import Codec, StartAgain
 from kart_runtime.storage.codecs.archive import Archive
 from kart_runtime.storage.codecs.file_processors import as_codec
+from kart_runtime.storage.codecs.folder import SUFFIX as FOLDER_SUFFIX
 from kart_runtime.storage.codecs.frames import Feather
 from kart_runtime.storage.codecs.losses import declared
-from kart_runtime.storage.registry import codec_for, inner_path, store_for, suffix_of
+from kart_runtime.storage.registry import codec_for, folder_target_class, inner_path, store_for, suffix_of
 from kart_runtime.storage.staging import OutputRecord as OutputRecord  # noqa: PLC0414 - a part of dump()
 from kart_runtime.storage.staging import Run, StagedWrite, active_run, this_process, writer_for
 from kart_runtime.storage.stores import Stat, Store, is_remote
@@ -68,6 +69,7 @@ class Target(luigi.Target):
     """
 
     __slots__ = ("_codec", "_key", "_store", "as_type", "check", "owner", "records", "url")
+    is_folder: ClassVar[bool] = False
 
     def __init__(self, url: str, codec: Codec | None = None, as_type: Any = None) -> None:
         self.url = url
@@ -243,8 +245,7 @@ class Target(luigi.Target):
         value = obj
         if custom_labels and labels is None and self.supports_labels:
             labels = {str(name): str(text) for name, text in custom_labels.items()}
-        if self.check is not None:
-            self.check(value, "dump")
+        self._check_dumped(value)
         try:
             write = self._write(value, self._codec, labels)
         except StartAgain as error:  # what had been written went with the temporary file
@@ -263,6 +264,10 @@ class Target(luigi.Target):
             write.discard()
             raise
         return write.record()
+
+    def _check_dumped(self, value: Any) -> None:
+        if self.check is not None:
+            self.check(value, "dump")
 
     def _write(self, value: Any, codec: Any, labels: Mapping[str, str] | None) -> StagedWrite:
         """Write a value completely; it is not visible."""
@@ -373,11 +378,12 @@ def make_target(  # noqa: PLR0917 - gokart's form
     if processor is None and not store_index_in_feather and file_path.endswith(".feather"):
         processor = Feather(store_index_in_feather=False)
     codec = None if processor is None else as_codec(processor)
+    kind = Target if codec is not None or file_path[-7:] != FOLDER_SUFFIX else folder_target_class()
     if not unique_id:
-        return Target(file_path, codec, as_type)
+        return kind(file_path, codec, as_type)
     # With a processor gokart's name is right.
     name = with_id(file_path, unique_id) if processor is not None else _with_id_before_format(file_path, unique_id)
-    return Target(name, codec, as_type)
+    return kind(name, codec, as_type)
 
 
 def _with_id_before_format(path: str, unique_id: str) -> str:
@@ -429,7 +435,7 @@ def with_id(path: str, unique_id: str) -> str:
 
 def path_of(target: Any) -> str:
     """Return the path or url of any target, also of luigi's, whose `path` is an attribute."""
-    if type(target) is Target:
-        return target.url
+    if type(target) is Target or getattr(target, "is_folder", False):
+        return cast("str", target.url)
     path = getattr(target, "path", target)
     return str(path() if callable(path) else path)

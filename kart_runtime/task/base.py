@@ -7,7 +7,7 @@ parameters. Everything else is asked later, by the plan (which decides) and an a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from functools import cached_property, lru_cache, partial, reduce
 from importlib import import_module
 from pathlib import Path
@@ -19,13 +19,14 @@ from luigi.parameter import ParameterVisibility
 from kart_runtime.errors import EmptyDump, LockSettingsIncomplete, UnknownFormat
 from kart_runtime.storage.codecs import DataFrameType
 from kart_runtime.storage.codecs.archive import Archive
+from kart_runtime.storage.codecs.folder import SUFFIX as FOLDER_SUFFIX
 from kart_runtime.storage.codecs.large_frames import LargeDataFrameProcessor
 from kart_runtime.storage.codecs.libraries import library_of
 from kart_runtime.storage.codecs.losses import dumping
 from kart_runtime.storage.staging import active_run
 from kart_runtime.storage.target import Target, make_target, path_of
 from kart_runtime.storage.workspace import Workspace
-from kart_runtime.task import column_types, identity, loading, partitions, placeholders, schemas
+from kart_runtime.task import column_types, folders, identity, loading, partitions, placeholders, schemas
 from kart_runtime.task.declared_type import check_value, declared_type, default_suffix
 from kart_runtime.task.metaclass import TaskMeta
 from kart_runtime.task.nested import iter_flat, map_structure
@@ -347,14 +348,35 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
         ----------
         relative_file_path
             Path below the workspace; its suffix selects the format. By default a file named after the class, in the
-            folder of its module: a pickle file unless `suffix` or `suffix_by_type` says otherwise. ``{day}`` or
-            ``{day:%Y/%m}`` stands for the value of the task's parameter `day`.
+            folder of its module: a pickle file unless `suffix` or `suffix_by_type` says otherwise; a folder if the
+            class declares to store a `pathlib.Path`. ``{day}`` or ``{day:%Y/%m}`` stands for the value of the task's
+            parameter `day`.
         use_unique_id
             Whether the unique id is added to the file's name.
         processor
             A codec, or a file processor of gokart's kind.
         """
         return self._target(relative_file_path, use_unique_id, processor)
+
+    def make_folder_target(
+        self,
+        relative_path: str | None = None,
+        use_unique_id: bool = True,
+        partition_by: Sequence[str] | str = (),
+    ) -> Target:
+        """Return a target for a folder, which `folder` fills; whoever loads it gets a `pathlib.Path`.
+
+        Parameters
+        ----------
+        relative_path
+            Path of the folder below the workspace. By default one named after the class.
+        use_unique_id
+            Whether the unique id is added to the folder's name.
+        partition_by
+            Columns whose values name the subfolders of a table that is dumped.
+        """
+        path = self._default_path("") if relative_path is None else relative_path
+        return folders.partitioned(self._target(folders.as_folder_path(path), use_unique_id, None), partition_by)
 
     def make_model_target(
         self,
@@ -413,7 +435,8 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
             if task is not self:
                 return cast("Target", task._target(relative, use_unique_id, processor))
         if relative is None:
-            relative = self._default_path(default_suffix(self, TaskOnKart))
+            is_folder = processor is None and folders.is_folder_type(declared_type(type(self), TaskOnKart))
+            relative = self._default_path(FOLDER_SUFFIX if is_folder else default_suffix(self, TaskOnKart))
         elif "{" in relative:
             relative = placeholders.filled(self, relative, use_unique_id)
         path = _joined(self.workspace_directory, relative)
@@ -586,6 +609,23 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
             dumping.reset(named)
         if run is not None and stored is not None and not (run.staged and stored.url in run.staged):
             run.stored += (stored,)
+
+    def folder(self, target: Any = None) -> AbstractContextManager[Path]:
+        """Return a block that gives an empty folder, which is stored, whole, when the block and `run()` have ended.
+
+        Parameters
+        ----------
+        target
+            Key of the output in `output()`, or a target of `make_folder_target`. None: the only output.
+
+        Examples
+        --------
+        >>> class Train(TaskOnKart[Path]):
+        ...     def run(self):
+        ...         with self.folder() as path:
+        ...             (path / "weights.txt").write_text("1 2 3")
+        """
+        return folders.filled(self, target)
 
     # -- randomness ----------------------------------------------------------------------------------------------
 

@@ -163,6 +163,16 @@ ENTRIES: Mapping[str, Entry] = {
         "Nothing has to run again, but the history of this run is incomplete: `kart gc` may not know what it uses.",
         ("log/runs/20260131-0930.jsonl", 3, "AccessDenied"),
     ),
+    "FolderNotStorable": Entry(
+        "A folder that `run()` has filled holds something that would not be the same elsewhere: a link to a folder or "
+        "to nothing, a pipe, a name that is no text.",
+        "Copy what a link leads to into the folder, or delete it before the block ends; see "
+        "[Store a folder](../how-to/store-folders.md).",
+        (
+            "outputs/model/Train_5b1ae537.files/0b1c2d3e4f5a6b7c",
+            "'blobs' is a link to the folder /data/blobs. Copy it.",
+        ),
+    ),
     "UnsafeWorkspace": Entry(
         "`kart gc` cannot tell which tasks a retained run uses, or the workspace is a folder in which nothing may be "
         "deleted. Nothing was deleted.",

@@ -80,7 +80,32 @@ class Frame(TaskOnKart[Any]):
         self.dump(frame[:3], "small")
 
 
+class Folder(TaskOnKart[Path]):
+    """A folder."""
+
+    def run(self) -> None:
+        _at_run()
+        with self.folder() as path:
+            _fill(path)
+
+
+class FolderAndFile(TaskOnKart[Any]):
+    """A folder beside a file."""
+
+    def output(self) -> Any:
+        return {"folder": self.make_folder_target("folder/x"), "report": self.make_target("folder/report.pkl")}
+
+    def run(self) -> None:
+        _at_run()
+        with self.folder("folder") as path:
+            _fill(path)
+        self.dump(_generation, "report")
+
+
 KINDS: dict[str, type[TaskOnKart[Any]]] = {"plain": Plain, "several": Several, "model": Model, "frame": Frame}
+KINDS |= {"folder": Folder, "folder-and-file": FolderAndFile}
+
+_FOLDERS = ("mkdir", "rmdir", "scandir")
 
 _generation = 0
 _at_run: Callable[[], None] = int
@@ -88,6 +113,12 @@ _at_run: Callable[[], None] = int
 
 def _save(value: Any, path: str) -> None:
     Path(path).write_text(str(value))
+
+
+def _fill(path: Path) -> None:
+    (path / "sub").mkdir()
+    for name in ("a", "b", "sub/c"):
+        (path / name).write_text(str(_generation))
 
 
 def _load(path: str) -> Any:
@@ -100,6 +131,8 @@ def _generations(values: Any) -> set[int]:
     for value in values.values() if isinstance(values, dict) else [values]:
         if hasattr(value, "columns"):
             found |= set(map(int, value["generation"]))
+        elif isinstance(value, Path):
+            found |= {int((value / name).read_text()) for name in ("a", "b", "sub/c")}
         else:
             found.add(int(value))
     return found
@@ -134,7 +167,7 @@ class Countdown:
 
 def _count_operations(countdown: Countdown, store: str) -> None:
     if store == "local":
-        for name in ("open", "write", "replace", "unlink", "close", "fstat", "stat", "makedirs", "listdir"):
+        for name in ("open", "write", "replace", "unlink", "close", "fstat", "stat", "makedirs", "listdir", *_FOLDERS):
             setattr(os, name, countdown.around(getattr(os, name)))
         return
     from urllib3.connectionpool import HTTPConnectionPool
@@ -188,7 +221,11 @@ def _next(cls: type[TaskOnKart[Any]], workspace: str, generation: int) -> Any:
         outputs = task.output()
         targets = outputs if isinstance(outputs, dict) else {"": outputs}
         before = _generations({name: target.load() for name, target in targets.items()})
-    return sorted(before), _built(cls, workspace, generation)
+    after = _built(cls, workspace, generation)
+    if _scheme(workspace) == "local":  # what the killed process has left is gone when the next one has stored its own
+        folders = [entry for folder in Path(workspace).rglob("*.files") for entry in os.listdir(folder)]
+        assert len(folders) <= 1 or sorted(before) == after, folders
+    return sorted(before), after
 
 
 def _scheme(workspace: str) -> str:

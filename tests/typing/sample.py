@@ -78,6 +78,24 @@ Load(rows="3")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Load(row=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 
+class Model(TaskOnKart[Path]):
+    """A folder."""
+
+    def output(self) -> object:
+        """Return a target with a name."""
+        return self.make_folder_target("model", partition_by="day")
+
+    def run(self) -> None:
+        """Fill the folder, or copy one."""
+        with self.folder() as path:
+            assert_type(path, Path)
+        self.dump(Path("build"))
+        self.dump(3)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+
+assert_type(build(Model()), Path)
+
+
 class Sales(InputFile[pd.DataFrame]):
     """A file with a name."""
 

@@ -18,6 +18,7 @@ from kart_runtime.cli.ranges import TaskRange, date_words, ranges_from_args
 from kart_runtime.plan.decisions import Plan
 from kart_runtime.project import Session
 from kart_runtime.schedule.events import Event, PlanMade
+from kart_runtime.storage.folder_target import FolderTarget
 from kart_runtime.storage.target import path_of
 from kart_runtime.task.nested import iter_flat
 
@@ -94,7 +95,7 @@ def _outputs(roots: Sequence[luigi.Task]) -> list[str]:
     """Return a line for each output of the roots; of a root without one, for those of the tasks that it requires."""
     outputs = {owner: list(iter_flat(owner.output())) for root in roots for owner in _owners(root)}
     return [
-        f"{type(owner).__name__} -> {_relative(path_of(target))}"
+        f"{type(owner).__name__} -> {_relative(_place(target))}"
         for owner, targets in outputs.items()
         for target in targets
     ]
@@ -107,6 +108,10 @@ def _shortened(lines: list[str]) -> list[str]:
 
 def _owners(root: luigi.Task) -> list[luigi.Task]:
     return [root] if any(True for _ in iter_flat(root.output())) else list(iter_flat(root.requires()))
+
+
+def _place(target: Any) -> str:
+    return target.place() if isinstance(target, FolderTarget) else path_of(target)
 
 
 def _relative(url: str) -> str:

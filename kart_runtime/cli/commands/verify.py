@@ -13,6 +13,9 @@ from kart_runtime.cli.formatting import counted
 from kart_runtime.history.published import PublishedFile, published_paths
 from kart_runtime.history.records import Records, records_of
 from kart_runtime.history.task_record import TaskRecord
+from kart_runtime.storage.codecs.folder import SUFFIX
+from kart_runtime.storage.folder_deletion import delete_folder
+from kart_runtime.storage.folder_files import folder_size
 from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.target import OutputRecord
 
@@ -31,7 +34,7 @@ def execute(arguments: argparse.Namespace) -> int:
                 problem = records.problem(output)
                 if problem is None:
                     continue
-                number, size = number + 1, size + output.size
+                number, size = number + 1, size + _size(records, output)
                 if problem:
                     damaged += 1
                     url = records.absolute(output.url)
@@ -69,10 +72,19 @@ def _outputs(records: Records, classes: set[tuple[str, str]]) -> Iterator[tuple[
                     yield record, output
 
 
+def _size(records: Records, output: OutputRecord) -> int:
+    if not output.url.endswith(SUFFIX):
+        return output.size
+    return output.size + folder_size(*store_for(records.absolute(output.url)))
+
+
 def _deleted(url: str) -> bool:
     store, key = store_for(url)
     try:
-        store.delete(key)
+        if key.endswith(SUFFIX):
+            delete_folder(store, key)
+        else:
+            store.delete(key)
     except OSError as error:
         print(f"error: {url}: {error}", file=sys.stderr)
         return False

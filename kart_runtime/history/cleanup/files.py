@@ -14,8 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from kart_runtime.history.cleanup.local_files import is_stale_temp_file, walk
+from kart_runtime.history.cleanup.local_files import is_stale_temp_file, stale_folders, walk
+from kart_runtime.storage.codecs.folder import SUFFIX
 from kart_runtime.storage.commit import pending_temporaries
+from kart_runtime.storage.folder_deletion import delete_folder, is_files_folder
+from kart_runtime.storage.folder_files import files_key, folder_key
 from kart_runtime.storage.registry import split_url, store_for
 from kart_runtime.storage.stores import Stat
 from kart_runtime.storage.stores.local import LocalStore
@@ -136,21 +139,36 @@ class _LocalFiles:
         return place
 
     def stats(self, places: Collection[str]) -> dict[str, Stat]:
-        return {place: status for place in places if (status := _lstat(place)) is not None}
+        return {place: status for place in places if (status := self._stat(place)) is not None}
+
+    def _stat(self, place: str) -> Stat | None:
+        return _folder_stat(LocalStore(), place, _lstat(place)) if place.endswith(SUFFIX) else _lstat(place)
 
     def stale_temp_files(self) -> dict[str, Stat]:
         pending = pending_temporaries(self.workspace)
         stale = [path for path, name in walk(self.key) if is_stale_temp_file(path, name) and name not in pending]
-        return self.stats(stale)
+        return self.stats(stale) | stale_folders(self.key, {name for name in pending if name})
 
     def delete(self, places: Sequence[str]) -> dict[str, str]:
         failed = {}
         for place in places:
             try:
-                Path(place).unlink(missing_ok=True)
+                if place.endswith(SUFFIX) or is_files_folder(place):
+                    delete_folder(LocalStore(), folder_key(place))
+                else:
+                    Path(place).unlink(missing_ok=True)
             except OSError as error:
                 failed[place] = error.strerror or str(error)
         return failed
+
+
+def _folder_stat(store: Any, place: str, status: Stat | None) -> Stat | None:
+    """Return the size and time of a folder value with its files, also if a deletion has left only these."""
+    files = list(store.list(files_key(place)))
+    if not files:
+        return status
+    parts = [*files, *(() if status is None else (status,))]
+    return Stat(place, sum(part.size for part in parts), max(part.modified for part in parts))
 
 
 def _lstat(place: str) -> Stat | None:
@@ -183,16 +201,26 @@ class _Objects:
     def stats(self, places: Collection[str]) -> dict[str, Stat]:
         if len(places) > _FEW:
             requested = frozenset(places)
-            return {status.key: status for status in self._store.list(self.key) if status.key in requested}
-        with ThreadPoolExecutor(_PARALLEL_REQUESTS, "kart-files") as threads:
-            answers = threads.map(self._store.stat, places)
-            return {place: status for place, status in zip(places, answers, strict=True) if status is not None}
+            found = {status.key: status for status in self._store.list(self.key) if status.key in requested}
+        else:
+            with ThreadPoolExecutor(_PARALLEL_REQUESTS, "kart-files") as threads:
+                answers = threads.map(self._store.stat, places)
+                found = {place: status for place, status in zip(places, answers, strict=True) if status is not None}
+        for place in places:
+            if place.endswith(SUFFIX):
+                status = _folder_stat(self._store, place, found.get(place))
+                found |= {} if status is None else {place: status}
+        return found
 
     def stale_temp_files(self) -> dict[str, Stat]:
         return {}
 
     def delete(self, places: Sequence[str]) -> dict[str, str]:
         failed: dict[str, str] = {}
+        for place in places:
+            if place.endswith(SUFFIX):
+                failed |= self._delete_folder(place)
+        places = [place for place in places if not place.endswith(SUFFIX)]
         for start in range(0, len(places), _DELETE_BATCH):
             failed |= self._delete(places[start : start + _DELETE_BATCH])
         return failed
@@ -205,6 +233,13 @@ class _Objects:
             return dict(delete_many(places))
         except OSError as error:
             return dict.fromkeys(places, str(error))
+
+    def _delete_folder(self, place: str) -> dict[str, str]:
+        try:
+            delete_folder(self._store, place)
+        except OSError as error:
+            return {place: str(error)}
+        return {}
 
     def _delete_one(self, place: str) -> str:
         """Delete an object; return the reason of a failure, or ""."""

@@ -10,11 +10,14 @@ import time
 from collections.abc import Collection, Iterator
 
 from kart_runtime.errors import StoreError
+from kart_runtime.storage.codecs.folder import FILES_SUFFIX
 from kart_runtime.storage.commit import SUFFIX as COMMIT_SUFFIX
 from kart_runtime.storage.commit import pending_temporaries
+from kart_runtime.storage.folder_deletion import is_files_folder, is_left
 from kart_runtime.storage.registry import CODECS
 from kart_runtime.storage.scratch import SCRATCH
-from kart_runtime.storage.stores.local import TEMPORARY_PREFIX
+from kart_runtime.storage.stores import Stat
+from kart_runtime.storage.stores.local import TEMPORARY_PREFIX, LocalStore
 
 STALE_AFTER = 86_400.0
 """Seconds after which a temporary file whose process is gone counts as left behind.
@@ -46,11 +49,29 @@ def walk(root: str, excluded: Collection[str] = ()) -> Iterator[tuple[str, str]]
         return
     for folder, folders, files in os.walk(root):
         prefix = os.path.join(folder, "")  # noqa: PTH118 - plain text for each file of the workspace
-        folders[:] = [name for name in folders if not name.startswith(".") and f"{prefix}{name}" not in excluded]
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(".")
+            and f"{prefix}{name}" not in excluded
+            and not (name.endswith(FILES_SUFFIX) and is_files_folder(f"{prefix}{name}"))  # deleted with its list
+        ]
         for name in files:
             path = f"{prefix}{name}"
             if path not in excluded:
                 yield path, name
+
+
+def stale_folders(root: str, pending: Collection[str]) -> dict[str, Stat]:
+    """Return the files of folder values without a list that dead processes have left; none if a commit is pending."""
+    stale: dict[str, Stat] = {}
+    for folder, folders, _ in os.walk(root) if not pending else ():
+        own = [f"{folder}/{name}" for name in folders if is_files_folder(f"{folder}/{name}")]
+        folders[:] = [name for name in folders if not name.startswith(".") and f"{folder}/{name}" not in own]
+        for path in own:
+            if is_left(path):
+                stale[path] = Stat(path, sum(file.size for file in LocalStore().list(path)), 0.0)
+    return stale
 
 
 def unneeded_files(root: str, needed: Collection[str]) -> Iterator[str]:

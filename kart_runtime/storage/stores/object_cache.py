@@ -46,6 +46,9 @@ _READS = 3
 _POLL_SECONDS = 0.01
 """Seconds between two tries at an object that another process is downloading."""
 
+FOLDERS = "folders"
+"""Name of the part of the cache that holds whole folders, which `folder_cache` looks after."""
+
 UNKNOWN_SIZE = -1
 """The size of an object whose service does not report it with a chunk."""
 
@@ -75,7 +78,7 @@ class _Store(Protocol):
 
 def open_object(store: _Store, key: str) -> BinaryIO:
     """Open an object for reading, as a file that can seek."""
-    limit = _limit()
+    limit = cache_limit()
     for _ in range(_READS - 1):
         with contextlib.suppress(ObjectReplaced):
             return _open(store, key, limit)
@@ -84,7 +87,7 @@ def open_object(store: _Store, key: str) -> BinaryIO:
 
 def _open(store: _Store, key: str, limit: int) -> BinaryIO:
     if limit:
-        entry = _CacheEntry(_folder(), limit, f"{store.service_id()} {key}")
+        entry = _CacheEntry(cache_root(), limit, f"{store.service_id()} {key}")
         try:
             return entry.open(store, key)
         except StoreError:
@@ -94,7 +97,19 @@ def _open(store: _Store, key: str, limit: int) -> BinaryIO:
     return _uncached(store, key, store.get(key, 0, CHUNK))
 
 
-def _limit() -> int:
+def download(store: _Store, key: str, file: BinaryIO) -> None:
+    """Write an object into an empty file without caching it, for folders, which have a cache of their own."""
+    for _ in range(_READS - 1):
+        with contextlib.suppress(ObjectReplaced):
+            _download(file, store, key, store.get(key, 0, CHUNK))
+            return
+        file.seek(0)
+        file.truncate()
+    _download(file, store, key, store.get(key, 0, CHUNK))
+
+
+def cache_limit() -> int:
+    """Return the limit of the cache in bytes; 0 switches it off."""
     text = os.environ.get("KART_CACHE_MB", "").strip()
     try:
         megabytes = float(text) if text else _DEFAULT_MB
@@ -105,7 +120,8 @@ def _limit() -> int:
     return int(megabytes * 1_000_000)
 
 
-def _folder() -> Path:
+def cache_root() -> Path:
+    """Return the folder of the cache."""
     configured = os.environ.get("KART_CACHE_DIR", "").strip()
     if configured:
         return Path(configured).expanduser()
@@ -289,7 +305,7 @@ def _shrink(root: Path, limit: int) -> None:
     """Delete the least recently used files, until the rest is below a limit."""
     files: list[tuple[float, int, Path]] = []
     for folder in root.iterdir():
-        if folder.name == "locks":
+        if folder.name in ("locks", FOLDERS):
             continue
         with contextlib.suppress(OSError):
             for path in folder.iterdir():
