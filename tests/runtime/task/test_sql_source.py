@@ -16,6 +16,7 @@ import sqlalchemy
 from sqlalchemy import create_engine, text
 
 from kart_runtime import BuildFailed, SqlSource, TaskOnKart, build
+from kart_runtime.cli.formatting import format_value
 from kart_runtime.errors import EnvVarMissing, PlanError
 from kart_runtime.storage.codecs.reading import CannotRead
 from kart_runtime.task.sql_query import QueryFailed
@@ -124,6 +125,15 @@ def test_a_secret_is_asked_for_only_when_the_query_runs(shop, monkeypatch):
     build(task)
     monkeypatch.delenv("DATABASE_URL")
     assert len(build(orders(shop))) == 2
+
+
+def test_no_text_of_a_task_has_the_url(shop):
+    task = orders(shop, url="postgresql://me:s3cret@127.0.0.1/shop")
+    shown = [repr(task), str(task), task.get_info(), task.to_str_params(), task.task_id, task.output().path()]
+    assert "s3cret" not in str(shown)
+    assert task.url.endswith("s3cret@127.0.0.1/shop")
+    assert format_value(Orders.url, task.url) == "***"
+    assert format_value(Orders.url, "${oc.env:DATABASE_URL}") == "${oc.env:DATABASE_URL}"
 
 
 @pytest.mark.parametrize(
