@@ -2,7 +2,8 @@
 
 Configuration flows from left to right::
 
-    Project.find ─▶ compose (conf/base < conf/ENV < conf/local) ─▶ dotlist ─▶ bind to the declared parameters ─▶ Session
+    Project.find ─▶ compose (used projects < conf/base < conf/ENV < conf/local < groups) ─▶ dotlist
+    ─▶ bind to the declared parameters ─▶ Session
 
 The command line, and the tests and notebooks of a project, start at `open_project`.
 """

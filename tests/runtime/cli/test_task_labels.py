@@ -58,3 +58,28 @@ def test_tasks_that_differ_by_a_secret_are_told_apart_by_their_ids(small_project
     out = kart("plan", "Two").out
     assert len(re.findall(r"Total\[[0-9a-f]{8}\]", out)) == 2
     assert "hunter2" not in out
+
+
+def test_tasks_of_a_block_are_told_apart_by_its_values(small_project, kart):
+    small_project(
+        {
+            "src/PKG/tasks/compared.py": """\
+                from kart_runtime import TaskOnKart, configured
+                from PKG.tasks.numbers import Numbers
+
+                class Uses(TaskOnKart[int]):
+                    def requires(self):
+                        return Numbers()
+
+                class Compare(TaskOnKart[int]):
+                    def requires(self):
+                        with configured("Numbers.size=9"):
+                            nine = Uses()
+                        return [Uses(), nine]
+                """
+        }
+    )
+    out = kart("tree", "Compare").out
+    assert "Uses(Numbers.size=9)" in out
+    assert re.search(r"Uses\[[0-9a-f]{8}\]", out)
+    assert "Numbers(size=9)" in out
