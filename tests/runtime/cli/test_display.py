@@ -216,8 +216,54 @@ def test_failures_in_the_same_place_with_other_texts_are_a_line_each(small_proje
 
 def test_a_task_that_is_retried_keeps_its_number(small_project, kart):
     small_project({"src/PKG/tasks/failing.py": FAILING})
-    lines = [line.partition(" (")[0] for line in kart("run", "Flaky").lines[:-2]]
-    assert lines == ["[1/1] Flaky ...", "[1/1] Flaky FAILED"] * 2 + ["[1/1] Flaky ...", "[1/1] Flaky done"]
+    lines = kart("run", "Flaky").lines[:-2]
+    assert [line.partition(" (0")[0] for line in lines] == [
+        "[1/1] Flaky ...",
+        "[1/1] Flaky failed (try 1 of 3): ValueError: try again; trying again",
+        "[1/1] Flaky (try 2 of 3) ...",
+        "[1/1] Flaky failed (try 2 of 3): ValueError: try again; trying again",
+        "[1/1] Flaky (try 3 of 3) ...",
+        "[1/1] Flaky done",
+    ]
+
+
+DIFFERENT = """
+    from pathlib import Path
+    from kart_runtime import TaskOnKart
+
+    class Different(TaskOnKart[int]):
+        retries = 2
+
+        def run(self):
+            number = len(list(Path().glob("try *")))
+            Path(f"try {number}").touch()
+            raise [ConnectionError, KeyError, ConnectionError][number]("lost")
+
+    class Same(TaskOnKart[int]):
+        retries = 1
+
+        def run(self):
+            raise ConnectionError("lost")
+"""
+
+
+@pytest.mark.parametrize("executor", ["serial", "processes"])
+def test_of_several_tries_each_different_error_has_its_traceback(executor, small_project, kart):
+    small_project({"src/PKG/tasks/different.py": DIFFERENT})
+    typed = kart("run", "Different", f"run.executor={executor}")
+    assert re.search(r"Different FAILED \(.*\): failed in 3 tries: ConnectionError: lost; KeyError: 'lost'", typed.out)
+    assert "Different failed in 3 tries:\ntry 2 of 3:\n" in typed.err
+    second, third = typed.err.split("\ntry 3 of 3:\n")
+    assert "KeyError: 'lost'" in second
+    assert "ConnectionError: lost" in third
+    assert typed.err.count("different.py") == 2
+
+
+def test_equal_errors_have_one_traceback(small_project, kart):
+    small_project({"src/PKG/tasks/different.py": DIFFERENT})
+    typed = kart("run", "Same")
+    assert "Same failed in 2 tries, each time in the same way:\n" in typed.err
+    assert typed.err.count("different.py") == 1
 
 
 def test_of_many_results_the_failures_and_the_last_ones_are_listed():
@@ -229,7 +275,7 @@ def test_of_many_results_the_failures_and_the_last_ones_are_listed():
         for n in range(100):
             state = AttemptState.FAILED if n == 7 else AttemptState.DONE
             display.show(TaskStarted(Number(n=n)))
-            results.append((Number(n=n), Outcome(state, "", error=ValueError())))
+            results.append(TaskFinished(Number(n=n), Outcome(state, "", error=ValueError())))
         lines = display._result_lines(results)
         assert lines[0] == "... 89 more done"
         assert [line.partition("]")[0] for line in lines[1:]] == [f"[{n + 1}/{n + 1}" for n in (7, *range(90, 100))]

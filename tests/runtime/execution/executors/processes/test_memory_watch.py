@@ -72,7 +72,8 @@ def test_a_task_that_uses_too_much_is_ended_and_others_go_on(in_child):
     assert "2 ran, 0 already complete, 1 failed" in str(failed.value)
     peaks = {(record.task, record.state): record.peak_mb for record in read_records("resources")}
     assert 300 <= peaks["Hungry", "failed"] < 900
-    assert 60 < peaks["Hungry", "done"] < 300
+    # A child that ends soon may not have been seen.
+    assert (10 if in_child else 60) < peaks["Hungry", "done"] < 300
     assert 10 < peaks["Free", "done"] < 300
     if in_child:
         pid = int(Path("child 60").read_text())
