@@ -133,7 +133,7 @@ def test_the_id_does_not_depend_on_the_suffix():
 EARLY = Frame(n=5)
 
 
-@pytest.mark.parametrize("executor", ["serial", "threads", "processes"])
+@pytest.mark.parametrize("executor", ["serial", "threads"])
 def test_a_project_chooses_by_type_in_every_executor(tmp_path, executor):
     every = {
         TaskOnKart: {

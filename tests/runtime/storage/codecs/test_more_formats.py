@@ -79,6 +79,10 @@ VALUES = {
 }
 
 
+HALF_IS_SEEN = (".pkl", ".npy", ".npz", ".parquet", ".feather", ".arrow", ".orc", ".xlsx", ".joblib")
+"""Formats of which one half is no file; in a workspace, kart knows every file by its record."""
+
+
 def test_the_values_are_of_all_formats():
     assert set(VALUES) == set(CODECS)
 
@@ -97,14 +101,10 @@ def test_every_format_is_read_as_it_was_written_also_compressed_and_half_written
     assert repr(read) == repr(value)
     target.dump(value)
     assert Path(target.path()).read_bytes() == written  # equal values give equal files
-    if (
-        suffix not in (".txt", ".ini", ".md", ".html", ".svg", ".png", ".jpg", ".jpeg", ".pdf", ".bin")
-        and len(written) > 60
-    ):
+    if (suffix in HALF_IS_SEEN or compression) and len(written) > 60:
         Path(target.path()).write_bytes(written[: len(written) // 2])
-        if suffix not in (".csv", ".tsv"):
-            with pytest.raises(ObjectCorrupt):
-                target.load()
+        with pytest.raises(ObjectCorrupt):
+            target.load()
 
 
 @pytest.mark.parametrize(
