@@ -140,6 +140,8 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
     executor: ClassVar[str | None] = None
     """Executor of this class: "serial", "threads", "processes" or "dask". None: that of the build."""
 
+    suffix: ClassVar[str | None] = None
+    """Suffix of the default output, which selects its format; None: `.pkl`."""
     schema: ClassVar[Any] = None
     """Pandera schema of the task's frames, or a dict of schemas by output key."""
 
@@ -322,7 +324,9 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
         processor
             A codec, or a file processor of gokart's kind.
         """
-        path = relative_file_path if relative_file_path is not None else self._default_path(".pkl")
+        suffix: Any = type(self).suffix  # a parameter of this name is none of the engine's
+        default = suffix if isinstance(suffix, str) else ".pkl"
+        path = relative_file_path if relative_file_path is not None else self._default_path(default)
         return self._target(path, use_unique_id, processor)
 
     def make_model_target(
