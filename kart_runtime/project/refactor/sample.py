@@ -154,11 +154,14 @@ class _Removal:
             raise ConfigError(f"not committed yet: {names}. Commit it first, or pass --allow-dirty to lose it")
 
     def _changed_error(self, name: str) -> ConfigError:
-        return ConfigError(
-            "is part of the sample, and you have changed it. Move what you want to keep to a module of your own "
-            "(kart rename-task), or pass --changed to remove it, too",
-            file=name,
-        )
+        if name.endswith(".yaml"):
+            text = "sets other values of the sample's tasks. Pass --changed to remove it, too"
+        else:
+            text = (
+                "is part of the sample, and you have changed it. Move what you want to keep to a module of your own "
+                "(kart rename-task), or pass --changed to remove it, too"
+            )
+        return ConfigError(text, file=name)
 
     # -- lines about it
 
@@ -195,13 +198,13 @@ class _Removal:
     def _importing(self, module: str) -> str:
         """Return a file that is left and imports a library; "" if none does."""
         for path in self.files.mentioning([module], ".py", ".ipynb"):
-            if not self._is_edited_code(path) and any(
+            if not self._is_edited(path) and any(
                 item.full.partition(".")[0] == module for item in self._python(path).imports
             ):
                 return self.draft.name(path)
         return ""
 
-    def _is_edited_code(self, path: Path) -> bool:
+    def _is_edited(self, path: Path) -> bool:
         return any(edit.file == self.draft.name(path) for edit in self.sample.edits)
 
     def _python(self, path: Path) -> PythonFile:
@@ -215,18 +218,23 @@ class _Removal:
     def _uses(self) -> Iterator[ConfigError]:
         """Yield an error for each line that is left and uses something of the sample."""
         for path in self.files.paths(".py", ".ipynb"):
-            yield from (self._use(path, place, text) for place, text in self._uses_in_python(path).items())
+            places = self._uses_in_python(path)
+            if places and self._is_edited(path):
+                lines = ", ".join(place.removeprefix(", ") for place in places)
+                text = (
+                    f"is about the sample, and you have changed it. Take out what it says of the sample first: {lines}"
+                )
+                yield ConfigError(text, file=self.draft.name(path))
+            else:
+                yield from (self._use(path, place, text) for place, text in places.items())
         for path in self.files.paths(".yaml"):
             if path.is_relative_to(self.project.conf):
                 text = (self.draft.read(path) or b"").decode("utf-8", "replace")
                 yield from self._uses_in_text(path, text)
 
     def _use(self, path: Path, place: str, text: str) -> ConfigError:
-        edited = (
-            " (you have changed the file, so its lines about the sample stay)" if self._is_edited_code(path) else ""
-        )
         name = f"{self.draft.name(path)}{place}"
-        return ConfigError(f"uses the sample: {text.strip()}{edited}. Remove that first", file=name)
+        return ConfigError(f"uses the sample: {text.strip()}. Change that first", file=name)
 
     def _uses_in_python(self, path: Path) -> dict[str, str]:
         data = self.draft.read(path) or b""

@@ -67,5 +67,6 @@ from {{ cookiecutter.package_name }}.tasks.pipeline import RunAll
 
 
 def test_the_pipeline_runs() -> None:
-    assert build(RunAll()) == "complete"
+    build(RunAll())
+    assert RunAll().complete()
 @@ end
