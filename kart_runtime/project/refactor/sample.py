@@ -189,7 +189,8 @@ class _Removal:
             self.draft.write(path, text.encode("utf-8"))
         elif path.suffix not in (".py", ".ipynb"):
             self.draft.write(path, text.encode("utf-8"))
-            self._note(f"{name} has changed where it is about the sample: look it through.")
+            if any(_is_left(edit, text) for edit in edits):
+                self._note(f"{name} has changed where it is about the sample: look it through.")
 
     def _note(self, text: str) -> None:
         if text not in self.result.notes:
@@ -265,11 +266,18 @@ class _Removal:
         return {PurePosixPath(name).name for name in self.sample.files if name.startswith("data/")}
 
     def _uses_in_text(self, path: Path, text: str) -> Iterator[ConfigError]:
-        words = "|".join(map(re.escape, [*self.classes, *self._data()]))
+        words = "|".join(map(re.escape, [*self.classes, *self._data()])) or "(?!)"
         for number, line in enumerate(text.splitlines(), 1):
             if re.search(rf"(?<!\w)(?:{words})(?!\w)", line.partition("#")[0]):
                 yield self._use(path, f":{number}", line)
 
     def _documents(self) -> list[str]:
-        places = self.files.mentions(sorted(self.classes))
+        places = self.files.mentions(sorted(self.classes)) if self.classes else []
         return list(dict.fromkeys(place.partition(":")[0] for place in places))
+
+
+def _is_left(edit: SampleEdit, text: str) -> bool:
+    """Return whether a line about the sample is still in a text."""
+    lines = {line.strip() for line in text.splitlines()}
+    about = [line.strip() for line in edit.old.splitlines() if line.strip() and line not in edit.new.splitlines()]
+    return not edit.unless and any(line in lines for line in about)
