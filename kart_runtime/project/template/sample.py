@@ -82,6 +82,9 @@ def _strip(render: Path) -> None:
         return
     for name in (*sample.files, SAMPLE):
         (render / name).unlink(missing_ok=True)
+        init = (render / name).with_name("__init__.py")
+        if init.is_file() and not init.read_bytes() and [*init.parent.iterdir()] == [init]:
+            init.unlink()
     for edit in sample.edits:
         path = render / edit.file
         text = edit.applied(path.read_bytes().decode("utf-8"))
