@@ -48,10 +48,17 @@ if TYPE_CHECKING:
     from kart_runtime.task.input_file import InputFile as InputFile
     from kart_runtime.task.parameters import ExplicitBoolParameter as ExplicitBoolParameter
     from kart_runtime.task.parameters import ListTaskInstanceParameter as ListTaskInstanceParameter
+    from kart_runtime.task.parameters import SecretParameter as SecretParameter
     from kart_runtime.task.parameters import SerializableParameter as SerializableParameter
     from kart_runtime.task.parameters import TaskInstanceParameter as TaskInstanceParameter
     from kart_runtime.task.parameters import ZonedDateSecondParameter as ZonedDateSecondParameter
     from kart_runtime.task.parameters import inherits_config_params as inherits_config_params
+    from kart_runtime.task.parameters import parameter as parameter
+    from kart_runtime.task.partitions import PartitionValues as PartitionValues
+    from kart_runtime.task.partitions import partitions as partitions
+    from kart_runtime.task.plain_tasks import ExternalTask as ExternalTask
+    from kart_runtime.task.plain_tasks import WrapperTask as WrapperTask
+    from kart_runtime.task.sql_source import SqlSource as SqlSource
 
 _HOMES = {
     "BuildFailed": "errors",
@@ -60,13 +67,17 @@ _HOMES = {
     "Codec": "storage.codecs",
     "ConfigError": "errors",
     "ExplicitBoolParameter": "task.parameters",
+    "ExternalTask": "task.plain_tasks",
     "InMemoryTarget": "storage.memory_target",
     "InputFile": "task.input_file",
     "KartError": "errors",
     "ListTaskInstanceParameter": "task.parameters",
     "PandasTypeConfig": "task.column_types",
+    "PartitionValues": "task.partitions",
     "PlanMade": "schedule.events",
+    "SecretParameter": "task.parameters",
     "SerializableParameter": "task.parameters",
+    "SqlSource": "task.sql_source",
     "Store": "storage.stores",
     "Target": "storage.target",
     "TaskDumpConfig": "gokart.tree.dump",
@@ -77,6 +88,7 @@ _HOMES = {
     "TaskOnKart": "task.base",
     "TaskStarted": "schedule.events",
     "WorkerSchedulerFactory": "luigi_bridge",
+    "WrapperTask": "task.plain_tasks",
     "ZonedDateSecondParameter": "task.parameters",
     "add_config": "gokart.config_files",
     "build": "builder",
@@ -91,6 +103,8 @@ _HOMES = {
     "make_task_info_as_tree_str": "gokart.tree.task_info",
     "make_tree_info": "gokart.tree.task_info",
     "open_project": "project",
+    "parameter": "task.parameters",
+    "partitions": "task.partitions",
     "register_store": "storage.registry",
     "run": "gokart.run",
     "test_run": "gokart.empty_dumps",
@@ -104,13 +118,17 @@ __all__ = [
     "Codec",
     "ConfigError",
     "ExplicitBoolParameter",
+    "ExternalTask",
     "InMemoryTarget",
     "InputFile",
     "KartError",
     "ListTaskInstanceParameter",
     "PandasTypeConfig",
+    "PartitionValues",
     "PlanMade",
+    "SecretParameter",
     "SerializableParameter",
+    "SqlSource",
     "Store",
     "Target",
     "TaskDumpConfig",
@@ -121,6 +139,7 @@ __all__ = [
     "TaskOnKart",
     "TaskStarted",
     "WorkerSchedulerFactory",
+    "WrapperTask",
     "ZonedDateSecondParameter",
     "add_config",
     "build",
@@ -135,6 +154,8 @@ __all__ = [
     "make_task_info_as_tree_str",
     "make_tree_info",
     "open_project",
+    "parameter",
+    "partitions",
     "register_store",
     "run",
     "test_run",
@@ -162,6 +183,6 @@ def __getattr__(name: str) -> Any:
         return import_module("kart_runtime.history.ledger")
     if name not in _HOMES:
         raise AttributeError(f"module 'kart_runtime' has no attribute '{name}'")
-    if name in ("TaskOnKart", "InputFile"):
+    if name in ("TaskOnKart", "ExternalTask", "InputFile", "SqlSource", "WrapperTask"):
         import_module("kart_runtime.luigi_bridge")  # registers what luigi's own worker needs to run the tasks
     return getattr(import_module(f"kart_runtime.{_HOMES[name]}"), name)

@@ -28,13 +28,13 @@ from kart_runtime.schedule.scheduler import BuildContext, Scheduler
 from kart_runtime.settings import BuildSettings
 from kart_runtime.storage.registry import split_url
 from kart_runtime.storage.stores.background import background_writes
-from kart_runtime.storage.target import path_of
 from kart_runtime.storage.value_cache import caching_values
 from kart_runtime.storage.workspace import why_not_writable
 from kart_runtime.task import identity
 from kart_runtime.task.base import TaskOnKart
 from kart_runtime.task.naming import display_name
-from kart_runtime.task.nested import iter_flat, map_structure
+from kart_runtime.task.nested import map_structure
+from kart_runtime.task.outside import missing_places
 from kart_runtime.task.parameters import overrides_for, under_active_overrides
 
 logger = logging.getLogger(__name__)
@@ -146,6 +146,7 @@ def build(
     BuildFailed
         At least one task failed. All tasks that do not depend on a failed one have run, and their outputs are stored.
     """
+    __tracebackhide__ = True  # pytest and IPython then show the line that called it
     roots = list(task) if isinstance(task, list | tuple) else [cast("luigi.Task", task)]
     for root in roots:
         identity.check_task(root, "build()")
@@ -194,7 +195,7 @@ def run_build(
             lock_wait=settings.lock_wait,
             ledger=ledger,
             listener=listener,
-            limits=Limits(settings.resources),
+            limits=Limits(settings.resources, elsewhere=executors.on_cluster),
             changes=Changes(settings),
             checks_types=settings.check_types,
         )
@@ -298,23 +299,19 @@ def _forget_build(tasks: Iterable[luigi.Task]) -> None:
             task._kart_reran = None
 
 
-def _places(task: luigi.Task) -> str:
-    """Return where the outputs of a task are looked for."""
-    paths = [path_of(target) for target in iter_flat(task.output())]
-    return f": {', '.join(paths)} does not exist" if paths else ""
-
-
 def _failure(summary: Summary) -> BuildFailed:
     errors: dict[luigi.Task, BaseException] = dict(summary.failed)
     for task in summary.missing:
+        places = missing_places(task)
         errors[task] = FileNotFoundError(
-            f"external input not found: {task}{_places(task)}. Provide it, or correct the task's parameters."
+            f"external input not found: {task}{f': {places}' if places else '.'} Provide it, or correct the task's "
+            "parameters."
         )
     names = _names([*errors, *summary.not_started])
     raised: dict[str, list[BaseException]] = defaultdict(list)
     for task, error in summary.failed.items():
         if isinstance(task, TaskOnKart):
-            raised[task.make_unique_id()].append(error)
+            raised[task.make_unique_id()] += summary.tries.get(task, (error,))
     causes = {names[task]: error for task, error in errors.items()}
     not_started = {names[task]: names[cause] for task, cause in summary.not_started.items()}
     failure = BuildFailed(causes, not_started, summary.text(), raised)

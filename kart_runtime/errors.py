@@ -41,10 +41,12 @@
     └── BuildFailed                        task → exception; task not run → failed ancestor
 
 Errors of a single package are defined there: `BadArchive` (`codecs.archive`), `PandasTypeError` (`column_types`),
-`WrongType` (`declared_type`),
-`SchemaMismatch` (`schemas`), `UnsafeWorkspace` (`history.cleanup.local_files`), `NotAPickleFile` (`gokart.tree`),
+`WrongType` (`declared_type`), `InvalidParameter` (`parameters.annotated`), `QueryFailed` (`sql_query`), `CannotRead`
+(`codecs.reading`), `SchemaMismatch` (`schemas`), `UnsafeWorkspace` (`history.cleanup.local_files`), `NotAPickleFile`
+(`gokart.tree`), `InvalidRange` (`task.partitions`), `InvalidPlaceholder` (`task.placeholders`),
 `SlackError` with `ChannelListNotLoadedError`, `ChannelNotFoundError` and `FileNotUploadedError` (`gokart.slack`),
 `CannotEdit` (`edits.python_source`), `ObjectReplaced` (`stores.object_cache`), `NotInMemory` (`storage.memory_target`),
+`MemoryExceeded` (`executors.processes.memory_watch`),
 `TaskLockException` (`gokart.conflict_prevention_lock`), `TemplateError` (`project.template.record`).
 
 Every class keeps its arguments as attributes and survives pickle, because outcomes cross process borders.
@@ -53,12 +55,17 @@ Every class keeps its arguments as attributes and survives pickle, because outco
 from __future__ import annotations
 
 import logging
+import re
 import signal
 import sys
 import traceback
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from types import TracebackType
+from typing import Any, TypeVar
+
+K = TypeVar("K")
 
 
 def closest_match(name: str, known: Iterable[str]) -> str | None:
@@ -104,6 +111,68 @@ def trace_of(error: BaseException) -> str:
         raise
     except BaseException:  # noqa: BLE001
         return f"{''.join(traceback.format_tb(error.__traceback__))}{described(error)}\n"
+
+
+TRIES_NOTE = "failed in "
+"""Beginning of the note that an error has after several tries."""
+
+
+def described_tries(error: BaseException) -> str:
+    """Return the errors of all tries, if there was more than one, else what `described` returns."""
+    notes = [note for note in getattr(error, "__notes__", ()) if note.startswith(TRIES_NOTE)]
+    return shortened(notes[-1]) if notes else described(error)
+
+
+def alike(errors: Mapping[K, BaseException]) -> list[tuple[K, list[K], list[K]]]:
+    """Return the errors by kind and place, as the first one, those with its text, and those with another text."""
+    groups: dict[Any, tuple[K, list[K], list[K]]] = {}
+    for key, error in errors.items():
+        first, same, other = groups.setdefault((type(error), _place(error)), (key, [], []))
+        if key != first:
+            (same if described_tries(error) == described_tries(errors[first]) else other).append(key)
+    return list(groups.values())
+
+
+def _place(error: BaseException) -> Any:
+    """Return the line that an error was raised at; for one from another process, the last line that its note names."""
+    lines = [line for note in getattr(error, "__notes__", ()) for line in note.splitlines() if line[:8] == '  File "']
+    if lines or error.__traceback__ is None:
+        return lines[-1] if lines else described(error)
+    *_, (frame, number) = traceback.walk_tb(error.__traceback__)
+    return frame.f_code.co_filename, number
+
+
+def not_run_text(not_started: Mapping[str, str]) -> str:
+    """Return one line for the tasks that were not run, by the name of what did not complete upstream of each."""
+    causes = list(dict.fromkeys(not_started.values()))
+    upstream = f"upstream {causes[0]}" if len(causes) == 1 else f"{len(causes)} tasks upstream"
+    if len(not_started) == 1:
+        return f"{next(iter(not_started))} was not run, because {upstream} did not complete"
+    kinds = Counter(re.split(r"[\[(]", name, maxsplit=1)[0] for name in not_started)
+    names = [f"{number} {name}" if number > 1 else name for name, number in kinds.items()]
+    shown = list(not_started) if len(not_started) <= _MOST_NAMES else names[:_MOST_CLASSES]
+    more = f" and {len(names) - len(shown)} more classes" if len(names) > len(shown) else ""
+    return f"{len(not_started)} tasks were not run, because {upstream} did not complete: {', '.join(shown)}{more}"
+
+
+def more_failed(names: Sequence[str]) -> str:
+    """Return one line for the tasks that failed as the one before them."""
+    shown = ", ".join(names[:_MOST_CLASSES]) + (", ..." if len(names) > _MOST_CLASSES else "")
+    return f"{len(names)} more failed in the same way: {shown}"
+
+
+_MOST_NAMES = 5
+"""Tasks that are named; of more, their classes are counted."""
+
+_MOST_CLASSES = 20
+
+
+def without_engine(trace: TracebackType | None) -> TracebackType | None:
+    """Return a traceback without the frames of kart above the first one of other code; all of them if there is none."""
+    rest = trace
+    while rest is not None and rest.tb_frame.f_globals.get("__name__", "").startswith("kart_runtime."):
+        rest = rest.tb_next
+    return rest or trace
 
 
 def add_note(error: BaseException, note: str) -> None:
@@ -693,11 +762,11 @@ class BuildFailed(KartError):
 
     def _text(self) -> str:
         lines = [self.summary or f"{len(self.causes)} task(s) failed"]
-        lines += [f"  {task}: {described(error)}" for task, error in self.causes.items()]
-        shown = list(self.not_started.items())[:20]
-        lines += [f"  {task}: not run, because upstream {ancestor} did not complete" for task, ancestor in shown]
-        if len(self.not_started) > len(shown):
-            lines.append(f"  ... and {len(self.not_started) - len(shown)} more not run")
+        for first, same, other in alike(self.causes):
+            lines.append(f"  {first}: {described_tries(self.causes[first])}")
+            lines += [f"  {more_failed(same)}"] if same else []
+            lines += [f"  {task}: {described_tries(self.causes[task])}" for task in other]
+        lines += [f"  {not_run_text(self.not_started)}"] if self.not_started else []
         return "\n".join(lines)
 
 

@@ -25,7 +25,7 @@ from kart_runtime.task.base import TaskOnKart, is_complete
 from kart_runtime.task.naming import lock_name
 from kart_runtime.task.nested import flatten, iter_flat
 from kart_runtime.task.rerun import OutputsRewritten
-from kart_runtime.task.state import TaskRun
+from kart_runtime.task.state import TaskRun, close_scratch
 
 _log = logging.getLogger(__name__)
 
@@ -64,14 +64,20 @@ def _succeeded(task: TaskOnKart[Any], seconds: float) -> None:
     logs = _running.pop(id(task), None)
     if logs is not None:
         logs.at_success(seconds, list(iter_flat(task.output())))
-        task._kart_run = None
+        _end_run(task, done=True)
     _run_again(task)
 
 
 def _failed(task: TaskOnKart[Any], _error: BaseException) -> None:
     if _running.pop(id(task), None) is not None:
-        task._kart_run = None
+        _end_run(task, done=False)
     _run_again(task)
+
+
+def _end_run(task: TaskOnKart[Any], done: bool) -> None:
+    if task._kart_run is not None:
+        close_scratch(task._kart_run, delete=done)
+    task._kart_run = None
 
 
 def _is_external(task: luigi.Task) -> bool:

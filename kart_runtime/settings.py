@@ -35,7 +35,7 @@ class BuildSettings:
         `distributed.Client`, else the cluster of Dask's configuration.
     resources
         Available amount of each resource that tasks declare, for example ``{"gpu": 1}``. A resource that neither this
-        nor luigi's configuration names defaults to 1.
+        nor luigi's configuration names defaults to what the machine has (gpu, memory_gb), or to 1.
     locks
         How processes that share a workspace avoid running the same task: "none"; "file", on one machine; "workspace",
         on machines that share an object store or a disk; or a redis server, "redis://HOST:PORT". A task that another

@@ -20,7 +20,7 @@ from kart_runtime.project.conf.sections import SECTIONS
 from kart_runtime.project.env_file import read_env_file
 from kart_runtime.project.names import is_task_parameter, parameters
 from kart_runtime.project.problems import raise_all
-from kart_runtime.project.required import explain_missing, missing_values
+from kart_runtime.project.required import lines_to_write, missing_values
 
 
 def find_project(arguments: argparse.Namespace) -> Project:
@@ -50,8 +50,18 @@ def open_session(arguments: argparse.Namespace, project: Project | None = None) 
     words: Sequence[str] = getattr(arguments, "words", [])
     overrides = [word for word in words if "=" in word or _is_setting(word)]
     names = [word for word in words if word not in overrides]
+    if len(names) == 1:  # `Daily day=yesterday` is Daily.day
+        overrides = [f"{names[0]}.{word}" if _is_bare_parameter(word) else word for word in overrides]
     session = open_project(project or find_project(arguments), env=getattr(arguments, "env", None), overrides=overrides)
     return session, names
+
+
+def _is_bare_parameter(word: str) -> bool:
+    """Return whether a word is an override without its task, and no setting without its section."""
+    key = word.partition("=")[0].strip()
+    return (
+        "=" in word and key.isidentifier() and not any(key in settings for settings in (SECTIONS, *SECTIONS.values()))
+    )
 
 
 def _is_setting(word: str) -> bool:
@@ -74,12 +84,34 @@ def tasks_from_args(session: Session, names: Sequence[str]) -> list[luigi.Task]:
     return list(tasks)
 
 
-def plan_from_args(session: Session, names: Sequence[str], arguments: argparse.Namespace | None = None) -> Plan:
-    """Return the plan of the tasks that a command line names, with every task checked for completeness."""
+def plan_from_args(
+    session: Session,
+    names: Sequence[str],
+    arguments: argparse.Namespace | None = None,
+    partitions: Sequence[luigi.Task] = (),
+) -> Plan:
+    """Return the plan of the tasks that a command line names, with every task checked for completeness.
+
+    Of `partitions`, which take their place, only what is needed is checked.
+    """
     with planning(session):
-        roots = tasks_from_args(session, names)
-        roots, rerun = reruns_from_args(session, roots, names, arguments)
-        return make_plan(roots, check_all=True, changes=Changes(session.settings.run), rerun=rerun)
+        roots, rerun = roots_from_args(session, names, arguments, partitions)
+        return make_plan(roots, check_all=not partitions, changes=Changes(session.settings.run), rerun=rerun)
+
+
+def roots_from_args(
+    session: Session,
+    names: Sequence[str],
+    arguments: argparse.Namespace | None,
+    partitions: Sequence[luigi.Task] = (),
+) -> tuple[list[luigi.Task], set[luigi.Task]]:
+    """Return the tasks to run, and which of them to run although they are complete."""
+    if partitions:
+        again = getattr(arguments, "rerun", False) and not getattr(arguments, "rerun_all", False)
+        if again:  # what depends on the other partitions stays
+            return list(partitions), set(partitions)
+        return reruns_from_args(session, list(partitions), names, arguments)
+    return reruns_from_args(session, tasks_from_args(session, names), names, arguments)
 
 
 def reruns_from_args(
@@ -130,7 +162,7 @@ def as_plan_error(error: BaseException, session: Session) -> KartError:
         return error
     missing = missing_values(error)
     if missing is not None and missing.task in session.tasks.values():
-        explained = ConfigError(_explain_missing(session.project, missing.task, missing.names))
+        explained = ConfigError(_message_of_missing(session, missing.task, missing.names))
         explained.__cause__ = missing
         return explained
     trace = user_traceback(error, session.project.package_folder)
@@ -148,7 +180,7 @@ def _create_tasks(session: Session, name: str | None) -> list[luigi.Task]:
         missing = _missing_parameters(session, task)
         required = _required_by_default(session, task) if name is not None else []
         if missing and not required:
-            raise ConfigError(_explain_missing(session.project, task, missing)) from error
+            raise ConfigError(_message_of_missing(session, task, missing)) from error
         if not missing:  # a constructor of the user's own creates another task, which lacks something
             raise
         return required
@@ -176,7 +208,13 @@ def _missing_parameters(session: Session, task: type[luigi.Task]) -> list[str]:
     ]
 
 
-def _explain_missing(project: Project, task: type[luigi.Task], missing: Sequence[str]) -> str:
+def explain_missing(session: Session, task: type[luigi.Task], given: Collection[str]) -> str:
+    """Return a message with the parameters that have no value although some are given; empty if all have one."""
+    missing = [name for name in _missing_parameters(session, task) if name not in given]
+    return _message_of_missing(session, task, missing) if missing else ""
+
+
+def _message_of_missing(session: Session, task: type[luigi.Task], missing: Sequence[str]) -> str:
     """Return a message with the parameters that have no value, and how to set them."""
     declared = parameters(task)
     from_python = [name for name in missing if is_task_parameter(declared[name])]
@@ -187,7 +225,7 @@ def _explain_missing(project: Project, task: type[luigi.Task], missing: Sequence
             f"cannot run {short} on its own: its parameter{'' if one else 's'} {' and '.join(from_python)} "
             f"take{'s a task' if one else ' tasks'}, which only Python can supply. Run a task that requires {short}."
         )
-    return explain_missing(project, task, missing)
+    return lines_to_write(session.project, task, missing)
 
 
 def resolve_names(session: Session, names: Sequence[str]) -> list[str]:

@@ -29,13 +29,32 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         "--address", metavar="URL", help="address of a Dask scheduler, tcp://HOST:8786 (default: run.address)"
     )
     parser.add_argument("--quiet", action="store_true", help="print only failures and the summary")
+    add_range(parser)
     add_rerun(parser)
 
 
 def add_plan(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `kart plan`."""
     add_words(parser, "task to plan")
+    add_range(parser)
     add_rerun(parser)
+
+
+def add_range(parser: argparse.ArgumentParser) -> None:
+    """Add the options that run a task for each date or number of a range."""
+    parser.add_argument(
+        "--range",
+        action="append",
+        default=[],
+        metavar="PARAM=FIRST..LAST",
+        help="run what is not complete from FIRST to LAST, both included, e.g., day=2026-01-01..yesterday; may be "
+        "repeated for other parameters, whose combinations run",
+    )
+    parser.add_argument(
+        "--order",
+        choices=("ascending", "descending"),
+        help="order of a range: earlier or later values first (default: ascending)",
+    )
 
 
 def add_rerun(parser: argparse.ArgumentParser) -> None:

@@ -56,6 +56,8 @@ examples:
   kart run TrainModel.max_depth=2 run.seed=1
   kart run --env prod
   kart run TrainModel --rerun    train again, and evaluate again what depends on it
+  kart run Daily day=yesterday
+  kart run Daily --range day=2026-01-01..2026-03-31 --workers 4
 """,
         add_run,
         "run",
@@ -69,6 +71,7 @@ examples:
   kart plan
   kart plan TrainModel
   kart plan TrainModel.max_depth=2
+  kart plan Daily --range day=2026-01-01..yesterday
 """,
         add_plan,
         "plan",

@@ -15,17 +15,16 @@ from typing import IO
 
 import luigi
 
-from kart_runtime.cli.messages import user_traceback
+from kart_runtime.cli.messages import tries_report, user_traceback
 from kart_runtime.cli.task_labels import TaskLabels
-from kart_runtime.errors import described
-from kart_runtime.execution.attempt import AttemptState, Outcome
+from kart_runtime.errors import alike, described, described_tries, more_failed, not_run_text
+from kart_runtime.execution.attempt import AttemptState
 from kart_runtime.plan.decisions import Decision, Plan, Reason
-from kart_runtime.schedule.events import BuildFinished, Event, PlanMade, Summary, TaskFinished, TaskStarted
-from kart_runtime.storage.target import path_of
-from kart_runtime.task.nested import iter_flat
+from kart_runtime.schedule.events import BuildFinished, Event, PlanMade, Summary, TaskFinished, TaskStarted, retry_text
+from kart_runtime.task.outside import missing_places
 
-_MAX_NOT_RUN = 20
-"""Tasks that did not run to list by name; the first few explain as much as a thousand."""
+_MOST_LISTED = 20
+"""Lines for the tasks or classes of one kind; the first few explain as much as a thousand."""
 
 _EXPLAINED = frozenset(
     {Reason.CODE_CHANGED, Reason.INPUT_CHANGED, Reason.OUTPUT_CHANGED, Reason.OTHER_WRITER, Reason.DELETED}
@@ -65,9 +64,9 @@ class Display:
         """Show an event of the build."""
         if isinstance(event, TaskStarted):
             self._numbers.setdefault(event.task, len(self._numbers) + 1)
-            self._started(event.task)
+            self._started(event)
         elif isinstance(event, TaskFinished):
-            self._finished(event.task, event.outcome)
+            self._finished(event)
         elif isinstance(event, PlanMade):
             self.has_plan = True  # from here on, tasks may have run
             self._labels = TaskLabels(event.plan.tasks)
@@ -87,16 +86,21 @@ class Display:
     def finish(self, summary: Summary) -> None:
         """Print the summary, each failure with its traceback in the project's code, and the tasks that were not run."""
         self._line(summary.text())
-        for task, error in summary.failed.items():
-            self._error(f"\n{self._labels(task)} failed:\n{user_traceback(error, self._source).rstrip()}")
+        for first, same, other in alike(summary.failed):
+            tries = summary.tries.get(first, (summary.failed[first],))
+            self._error(f"\n{self._labels(first)} failed{tries_report(tries, self._source)}")
+            if same:
+                self._error(more_failed([self._labels(task) for task in same]))
+            for task in other[:_MOST_LISTED]:
+                text = described_tries(summary.failed[task]).partition("\n")[0]
+                self._error(f"{self._labels(task)} failed in the same place: {text}")
+            if len(other) > _MOST_LISTED:
+                self._error(f"... and {len(other) - _MOST_LISTED} more failed in the same place")
         for task in summary.missing:
-            paths = ", ".join(path_of(target) for target in iter_flat(task.output()))
-            self._error(f"\nexternal input not found: {self._labels(task)}: {paths}")
-        for index, (task, cause) in enumerate(summary.not_started.items()):
-            if index == _MAX_NOT_RUN:
-                self._error(f"... and {len(summary.not_started) - _MAX_NOT_RUN} more were not run")
-                break
-            self._error(f"{self._labels(task)} was not run, because upstream {self._labels(cause)} did not complete")
+            self._error(f"\nexternal input not found: {self._labels(task)}: {missing_places(task)}")
+        if summary.not_started:
+            names = {self._labels(task): self._labels(cause) for task, cause in summary.not_started.items()}
+            self._error(f"\n{not_run_text(names)}")
 
     def outputs(self, lines: Sequence[str]) -> None:
         """Print where the outputs are."""
@@ -121,20 +125,24 @@ class Display:
             name = self._names[task] = f"[{number}/{max(self._total, number)}] {self._labels(task)}"
         return name
 
-    def _started(self, task: luigi.Task) -> None:
+    def _started(self, event: TaskStarted) -> None:
         if not self._quiet:
-            self._line(f"{self._name(task)} ...")
+            number = f" (try {event.attempt} of {event.tries})" if event.attempt > 1 else ""
+            self._line(f"{self._name(event.task)}{number} ...")
 
-    def _finished(self, task: luigi.Task, outcome: Outcome) -> None:
-        if not self._quiet or outcome.state is AttemptState.FAILED:
-            self._line(self._result(task, outcome))
+    def _finished(self, event: TaskFinished) -> None:
+        if not self._quiet or event.outcome.state is AttemptState.FAILED:
+            self._line(self._result(event))
 
-    def _result(self, task: luigi.Task, outcome: Outcome) -> str:
+    def _result(self, event: TaskFinished) -> str:
+        task, outcome = event.task, event.outcome
+        if event.is_retried:
+            return f"{self._name(task)} {retry_text(event)}"
         if outcome.state is AttemptState.COMPLETE:
             return f"{self._name(task)} was completed by another process"
         if outcome.state is not AttemptState.FAILED:
             return f"{self._name(task)} done ({outcome.seconds:.1f} s)"
-        reason = described(outcome.error or RuntimeError("unknown")).partition("\n")[0]
+        reason = described_tries(outcome.error or RuntimeError("unknown")).partition("\n")[0]
         return f"{self._name(task)} FAILED ({outcome.seconds:.1f} s): {reason}"
 
     def _line(self, text: str) -> None:
@@ -164,7 +172,7 @@ def _explanations(plan: Plan) -> Iterator[str]:
         if decision.reason in _EXPLAINED:
             key = (type(task).__name__, decision)
             groups[key] = groups.get(key, 0) + 1
-    for (name, decision), number in islice(groups.items(), _MAX_NOT_RUN):
+    for (name, decision), number in islice(groups.items(), _MOST_LISTED):
         yield f"{name}{f' ({number} tasks)' if number > 1 else ''}: {decision.text}"
 
 
@@ -192,7 +200,7 @@ class LiveDisplay(Display):
         self._running: luigi.Task | None = None
         self._n_finished = 0
         self._lock = threading.Lock()
-        self._new: list[tuple[luigi.Task, Outcome]] = []
+        self._new: list[TaskFinished] = []
         """Results since the bar was last drawn; guarded by the lock."""
         self._wake = threading.Event()
         self._stopped = False
@@ -213,14 +221,14 @@ class LiveDisplay(Display):
         with suppress(Exception):
             self._progress.stop()
 
-    def _started(self, task: luigi.Task) -> None:
-        self._running = task
+    def _started(self, event: TaskStarted) -> None:
+        self._running = event.task
 
-    def _finished(self, task: luigi.Task, outcome: Outcome) -> None:
-        self._n_finished += 1
+    def _finished(self, event: TaskFinished) -> None:
+        self._n_finished += not event.is_retried
         with self._lock:
-            self._new.append((task, outcome))
-        if outcome.state is AttemptState.FAILED:
+            self._new.append(event)
+        if event.outcome.state is AttemptState.FAILED:
             self._wake.set()
 
     def _draw_until_stopped(self) -> None:
@@ -242,12 +250,12 @@ class LiveDisplay(Display):
             self._progress.console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
         self._progress.refresh()
 
-    def _result_lines(self, results: list[tuple[luigi.Task, Outcome]]) -> list[str]:
+    def _result_lines(self, results: list[TaskFinished]) -> list[str]:
         """Return a line for each failure and for the last other results, and the number of those left out."""
         failed = AttemptState.FAILED
-        others = [index for index, (_, outcome) in enumerate(results) if outcome.state is not failed]
+        others = [index for index, event in enumerate(results) if event.outcome.state is not failed]
         hidden = set(others[:-_MAX_LINES])
-        lines = [self._result(*result) for index, result in enumerate(results) if index not in hidden]
+        lines = [self._result(result) for index, result in enumerate(results) if index not in hidden]
         return [f"... {len(hidden)} more done", *lines] if hidden else lines
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 
 from kart_runtime.errors import ConfigError, KartError, WriteFailed, described, shortened, trace_of
@@ -46,6 +47,21 @@ def user_traceback(error: BaseException, root: Path) -> str:
         return shortened(_user_traceback(error, root), _MOST_CHARACTERS)
     except RecursionError:
         return trace_of(error)
+
+
+def tries_report(errors: Sequence[BaseException], root: Path) -> str:
+    """Return the tracebacks of the tries of a task, but one for those that failed in the same way."""
+    first: dict[str, int] = {}
+    for index, error in enumerate(errors[::-1]):
+        first.setdefault(described(error), len(errors) - 1 - index)
+    if len(errors) == 1:
+        return f":\n{user_traceback(errors[0], root).rstrip()}"
+    shown = sorted(first.values())
+    text = f" in {len(errors)} tries{', each time in the same way' if len(shown) == 1 else ''}:"
+    for index in shown:
+        heading = f"\ntry {index + 1} of {len(errors)}:" if len(shown) > 1 else ""
+        text += f"{heading}\n{user_traceback(errors[index], root).rstrip()}"
+    return text
 
 
 def _user_traceback(error: BaseException, root: Path) -> str:

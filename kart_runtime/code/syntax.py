@@ -222,7 +222,9 @@ def _without_default(statement: ast.stmt) -> ast.stmt | None:
     if not isinstance(statement, ast.Assign | ast.AnnAssign) or not isinstance(statement.value, ast.Call):
         return None
     call = statement.value
-    if not last_name(call.func).endswith("Parameter"):
+    if last_name(call.func) == "parameter" and isinstance(statement, ast.AnnAssign):
+        call = ast.Call(func=call.func, args=[statement.annotation, statement.annotation], keywords=call.keywords)
+    elif not last_name(call.func).endswith("Parameter"):
         return None
     arguments = call.args if last_name(call.func) in _TASK_FIRST else call.args[1:]
     keywords = [keyword for keyword in call.keywords if keyword.arg not in _IDLE_ARGUMENTS]

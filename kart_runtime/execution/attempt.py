@@ -30,10 +30,12 @@ from kart_runtime.errors import (
     described,
     trace_of,
     warn,
+    without_engine,
 )
 from kart_runtime.execution.locks import LockHandle, Locks, NoLocks
 from kart_runtime.execution.locks.redis_server import redis_locks_of
 from kart_runtime.execution.log_writer import TaskLogWriter
+from kart_runtime.execution.memory import peak_mb, reset_peak
 from kart_runtime.execution.working_folder import RestoredFolder
 from kart_runtime.storage.commit import recover
 from kart_runtime.storage.staging import OutputRecord, active_run
@@ -47,7 +49,7 @@ from kart_runtime.task.naming import lock_name
 from kart_runtime.task.nested import flatten, iter_flat
 from kart_runtime.task.origin import recorded_inputs
 from kart_runtime.task.parameters import using_overrides
-from kart_runtime.task.state import TaskRun, own_overrides
+from kart_runtime.task.state import TaskRun, close_scratch, own_overrides
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +90,8 @@ class Outcome(NamedTuple):
         The tasks that a suspended `run()` waits for.
     inputs
         What was loaded, as pairs of a url and the checksum of the bytes.
+    peak_mb
+        The most memory that its process held, in a worker process.
     """
 
     state: AttemptState
@@ -100,6 +104,7 @@ class Outcome(NamedTuple):
     trace: str = ""
     waiting_for: tuple[luigi.Task, ...] = ()
     inputs: tuple[tuple[str, str], ...] = ()
+    peak_mb: float | None = None
 
 
 @dataclass
@@ -109,7 +114,7 @@ class Attempt:
     `locks` are not waited for: other tasks may run meanwhile. `satisfied` holds the tasks that `run()` has yielded and
     that are complete by now. `task_run` is the state of the run, bound to the task while it goes on; it holds what
     `run()` dumps until the attempt commits it. An attempt with `replaces` runs although all outputs exist, so `run()`
-    has to dump each of them.
+    has to dump each of them. One that `is_retry` follows a failed one, whose `task_log` it does not continue.
     """
 
     task: luigi.Task
@@ -117,6 +122,7 @@ class Attempt:
     satisfied: set[luigi.Task] = field(default_factory=set)
     task_run: TaskRun = field(default_factory=TaskRun)
     replaces: bool = False
+    is_retry: bool = False
     _generator: Generator[Any, Any, None] | None = None
     _yielded: Any = None
     _started: str = ""
@@ -130,7 +136,7 @@ class Attempt:
         """Pickle what goes to another process; there `run()` starts from its beginning."""
         run = self.task_run
         expected = recorded_inputs(self.task) | dict(run.expected)
-        state = (self.replaces, expected, run.checks_types, self._started, self._seconds)
+        state = (self.replaces, self.is_retry, expected, run.checks_types, self._started, self._seconds)
         return _remote_attempt, (self.task, self.locks, self.satisfied, *state)
 
     def run(self) -> Outcome:
@@ -146,6 +152,7 @@ class Attempt:
         if not self._is_remote:
             return self._bound()
         outcome = None
+        reset_peak()
         try:
             with background_writes():  # whoever waits for this outcome may end the process
                 outcome = self._bound()
@@ -153,7 +160,8 @@ class Attempt:
             if outcome is None:
                 raise
             warn(logger, "%s: %s", self.task, error)
-        return outcome if outcome.error is None else outcome._replace(error=_portable(outcome))
+        sent = None if outcome.error is None else _portable(outcome)
+        return outcome._replace(error=sent, peak_mb=peak_mb())
 
     def _bound(self) -> Outcome:
         """Run with the state of this run bound to the task."""
@@ -164,12 +172,13 @@ class Attempt:
         run.task = self.task
         run.staged = {} if run.staged is None else run.staged
         token = active_run.set(run)
-        suspended = False
+        suspended = done = False
         try:
             locks = self.locks if task is None or _asks_for_no_lock(task, self.locks) else self._locks_of(task)
             outcome = self._run_locked(task, locks) if locks.shared else self._run(task)
             # A suspended attempt goes on where it stands, except in another process, where it starts again.
             suspended = outcome.state is AttemptState.SUSPENDED and not self._is_remote
+            done = outcome.state is AttemptState.DONE
         except LockTimeout as error:
             outcome = Outcome(AttemptState.LOCKED, self._started, error=error)
         except KeyboardInterrupt:
@@ -181,6 +190,7 @@ class Attempt:
             if not suspended:
                 run.discard()
                 run.staged = None  # a thread that still goes on stores at once
+                close_scratch(run, delete=done)
             if task is not None:
                 task._kart_run = None
         return outcome
@@ -221,11 +231,14 @@ class Attempt:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a task raises is its outcome
             self._seconds += time.perf_counter() - began if began else 0.0
+            error.__traceback__ = without_engine(error.__traceback__)
             _notify_failure(self.task, error)
             return self.failed(error)
 
     def _start(self, task: TaskOnKart[Any] | None) -> None:
         if task is not None:
+            if self.is_retry:
+                task.task_log = {}
             if self.replaces or task.rerun:
                 self._before = _versions(task)
             self._logs = TaskLogWriter(task)
@@ -315,13 +328,14 @@ def _remote_attempt(  # noqa: PLR0917
     locks: Locks,
     satisfied: set[luigi.Task],
     replaces: bool,
+    is_retry: bool,
     expected: Mapping[str, OutputRecord],
     checks_types: bool,
     started: str,
     seconds: float,
 ) -> Attempt:
     run = TaskRun(expected=expected, checks_types=checks_types)
-    return Attempt(task, locks, satisfied, run, replaces, _started=started, _seconds=seconds, _is_remote=True)
+    return Attempt(task, locks, satisfied, run, replaces, is_retry, _started=started, _seconds=seconds, _is_remote=True)
 
 
 def _now() -> str:

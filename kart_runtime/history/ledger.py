@@ -175,11 +175,12 @@ class Ledger:
         )
         loaded = record.get("inputs")
         pairs = [f"{_quoted(url)}: {_quoted(checksum)}" for url, checksum in dict(loaded).items()] if loaded else ()
-        seed = record["seed"]
+        seed, peak = record["seed"], record.get("peak_mb")
         return (
             f'{{"task": {_quoted(record["task"])}, "module": {_quoted(record["module"])}, '
             f'"unique_id": "{record["unique_id"]}", "state": "{record["state"]}", "started": "{record["started"]}", '
             f'"seconds": {record["seconds"]:.6f}, "seed": {"null" if seed is None else seed}, '
+            f'"peak_mb": {"null" if peak is None else f"{peak:.1f}"}, '
             f'"params": {{{params}}}, "outputs": [{outputs}], "log_files": {_list_of(record["log_files"])}, '
             f'"error": {_quoted(record["error"])}, "reason": {_quoted(record["reason"])}, '
             f'"inputs": {{{", ".join(pairs)}}}, "origin": {_quoted(record.get("origin", ""))}, '

@@ -65,6 +65,8 @@ class RunRecord:
         The run that the attempt belongs to.
     inputs
         Loaded files, with the checksums of what was loaded; empty in records of earlier versions.
+    peak_mb
+        The most memory that the attempt's process held, in megabytes; None outside of worker processes.
     """
 
     task: str
@@ -81,6 +83,7 @@ class RunRecord:
     reason: str = ""
     run_id: str = ""
     inputs: Mapping[str, str] = field(default_factory=dict)
+    peak_mb: float | None = None
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> RunRecord:

@@ -18,7 +18,7 @@ from kart_runtime.history.records import Records, records_of
 from kart_runtime.history.task_record import TaskRecord
 from kart_runtime.settings import BuildSettings
 from kart_runtime.task.base import TaskOnKart, kart_task
-from kart_runtime.task.origin import origin_of
+from kart_runtime.task.origin import origin_of, other_writer
 from kart_runtime.task.run_metadata import visible_params
 
 _MAX_NAMED = 3
@@ -130,6 +130,8 @@ class Changes:
             return Change(Difference.INPUT, self._changed_inputs(records, record.inputs))
         if not records.has_recorded_outputs(record):
             changed_outputs = {output.url: output.checksum for output in record.outputs if output.checksum}
+            if other_writer(task, map(records.absolute, changed_outputs), records):
+                return None  # of a name without id, which the task of other parameters has: the plan says so
             return Change(Difference.OUTPUT, self._changed_inputs(records, changed_outputs))
         return None
 

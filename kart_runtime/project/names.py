@@ -9,8 +9,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import luigi
+from luigi.parameter import ParameterVisibility
 
 from kart_runtime.errors import ConfigError, closest_match
+from kart_runtime.task.base import TaskOnKart
 from kart_runtime.task.parameters import ListTaskInstanceParameter, TaskInstanceParameter, declaration
 
 _MAX_LISTED = 12
@@ -100,11 +102,12 @@ def is_task_parameter(param: luigi.Parameter[Any]) -> bool:
 
 
 def _engine_parameters(classes: Iterable[type]) -> set[str]:
-    """Return the parameters that classes of kart and luigi declare."""
+    """Return the parameters that every task has, and those that sources have for the engine's use."""
     return {
         name
         for cls in classes
-        if cls.__module__.partition(".")[0] in {"kart_runtime", "luigi"}
         for name, value in vars(cls).items()
         if isinstance(value, luigi.Parameter)
+        and (cls in TaskOnKart.__mro__ or value.visibility == ParameterVisibility.HIDDEN)
+        and cls.__module__.partition(".")[0] in {"kart_runtime", "luigi"}
     }

@@ -13,7 +13,7 @@ from kart_runtime.project.refactor.project_files import ProjectFiles
 from kart_runtime.task.parameters.resolution import MissingValues
 
 
-def explain_missing(project: Project, task: type[luigi.Task], missing: Sequence[str]) -> str:
+def lines_to_write(project: Project, task: type[luigi.Task], missing: Sequence[str]) -> str:
     """Return a message with the parameters that have no value, and the lines that set them."""
     name, lines = task.__name__, "\n".join(f"         {line}" for line in _lines(task, missing, "VALUE"))
     short = _module(project, task)

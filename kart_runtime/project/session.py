@@ -27,6 +27,8 @@ from kart_runtime.project.project import Project, distinct_causes
 from kart_runtime.settings import Settings
 from kart_runtime.task.input_file import InputFile
 from kart_runtime.task.parameters import ActiveOverrides, Override, set_overrides
+from kart_runtime.task.parameters.dates import fix_now
+from kart_runtime.task.sql_source import SqlSource
 
 
 @dataclass
@@ -102,7 +104,7 @@ class Session:
         """Apply the configuration to this process, until `deactivate`; return the session itself."""
         self.project.put_on_path()
         root = {"root": Override(str(self.project.root), "pyproject.toml")}
-        self._before.append(set_overrides({InputFile: root, **self.overrides}))
+        self._before.append(set_overrides({InputFile: root, SqlSource: root, **self.overrides}))
         return self
 
     def deactivate(self) -> None:
@@ -147,6 +149,7 @@ def open_project(
     """
     project = start if isinstance(start, Project) else Project.find(start)
     read_env_file(project.root)
+    fix_now()
     errors: list[ConfigError] = []
     layers = _layers(project, env, errors)
     names, broken = _names(project, errors)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kart_runtime.project.project import Project, is_leftover
 
-_TASKS = frozenset({"TaskOnKart", "ExternalTask", "WrapperTask"})
+_TASKS = frozenset({"TaskOnKart", "ExternalTask", "InputFile", "SqlSource", "WrapperTask"})
 _LIBRARIES = frozenset({"luigi", "kart_runtime", "gokart"})
 
 

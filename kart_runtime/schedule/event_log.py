@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from kart_runtime.execution.attempt import AttemptState
-from kart_runtime.schedule.events import BuildFinished, Event, Listener, TaskFinished, TaskStarted, tolerant
+from kart_runtime.schedule.events import BuildFinished, Event, Listener, TaskFinished, TaskStarted, retry_text, tolerant
 
 logger = logging.getLogger("kart_runtime.build")
 
@@ -47,7 +47,9 @@ def _log(event: Event) -> None:
         logger.info("%s: started", event.task)
     elif isinstance(event, TaskFinished):
         outcome = event.outcome
-        if outcome.state is AttemptState.FAILED:
+        if event.is_retried:
+            logger.warning("%s: %s\n%s", event.task, retry_text(event), outcome.trace)
+        elif outcome.state is AttemptState.FAILED:
             logger.error("%s: failed\n%s", event.task, outcome.trace)
         else:
             logger.info("%s: %s (%.1f s)", event.task, outcome.state.value, outcome.seconds)

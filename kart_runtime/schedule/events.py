@@ -30,6 +30,8 @@ class Summary:
         Number of tasks that ran; that were complete; that no task to run needs.
     failed
         Task to its exception.
+    tries
+        Failed task to the exceptions of all its tries, if there were several.
     not_started
         Task to the failed or missing task upstream.
     missing
@@ -49,6 +51,7 @@ class Summary:
     missing: tuple[luigi.Task, ...] = ()
     seconds: float = 0.0
     interrupted: bool = False
+    tries: dict[luigi.Task, tuple[BaseException, ...]] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -88,17 +91,46 @@ class PlanMade:
 
 @dataclass(frozen=True)
 class TaskStarted:
-    """A task was submitted to its executor."""
+    """A task was submitted to its executor.
+
+    Attributes
+    ----------
+    task
+        The task.
+    attempt
+        Number of the try, from 1.
+    tries
+        Number of tries that the task has at most.
+    """
 
     task: luigi.Task
+    attempt: int = 1
+    tries: int = 1
 
 
 @dataclass(frozen=True)
 class TaskFinished:
-    """An attempt has ended or is suspended."""
+    """An attempt has ended.
+
+    Attributes
+    ----------
+    task
+        The task.
+    outcome
+        How it ended.
+    attempt
+        Number of the try, from 1.
+    tries
+        Number of tries that the task has at most.
+    is_retried
+        Whether it has failed and is tried again.
+    """
 
     task: luigi.Task
     outcome: Outcome
+    attempt: int = 1
+    tries: int = 1
+    is_retried: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,6 +138,12 @@ class BuildFinished:
     """The build has ended."""
 
     summary: Summary
+
+
+def retry_text(event: TaskFinished) -> str:
+    """Return what is said about a try that failed and is followed by another one."""
+    reason = described(event.outcome.error or RuntimeError("unknown")).partition("\n")[0]
+    return f"failed (try {event.attempt} of {event.tries}): {reason}; trying again"
 
 
 Event = PlanMade | TaskStarted | TaskFinished | BuildFinished

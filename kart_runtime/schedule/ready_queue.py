@@ -17,6 +17,7 @@ from typing import Any
 import luigi
 
 from kart_runtime.execution.attempt import Attempt
+from kart_runtime.execution.executors.base import CallLimits
 from kart_runtime.plan.decisions import Decision
 from kart_runtime.schedule.resources import Limits, Needs
 
@@ -49,17 +50,21 @@ class Node:
         Why it runs, and what `output()` returned to the plan.
     attempt
         The attempt that is in flight, suspended or locked.
-    failures
-        Number of failed attempts.
+    errors
+        Errors of the failed attempts, after which the task is tried again.
+    call_limits, gpus
+        Limits of the attempt in flight, and the GPUs that it was given.
     locked_since
         When another process was first seen to run it, on the clock of waiting (`Scheduler._waited`).
     """
 
     __slots__ = (
         "attempt",
+        "call_limits",
         "decision",
         "dependents",
-        "failures",
+        "errors",
+        "gpus",
         "locked_since",
         "n_pending",
         "needs",
@@ -79,7 +84,9 @@ class Node:
         self.decision: Decision | None = None
         self.output: Any = None
         self.attempt: Attempt | None = None
-        self.failures = 0
+        self.errors: list[BaseException] = []
+        self.call_limits: CallLimits | None = None
+        self.gpus: tuple[str, ...] = ()
         self.locked_since: float | None = None
 
 

@@ -42,6 +42,7 @@ class Recorder:
             "outputs": outcome.stored,
             "inputs": outcome.inputs,
             "log_files": outcome.log_files,
+            "peak_mb": outcome.peak_mb,
             "error": described(error) if error is not None else "",
             "reason": decision.text if decision is not None else "",
             "origin": self._changes.origin(type(kart)),

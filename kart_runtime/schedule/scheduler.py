@@ -44,12 +44,24 @@ from kart_runtime.plan.decisions import (
     is_external,
     make_plan,
 )
+from kart_runtime.schedule.call_limits import CallLimiter
 from kart_runtime.schedule.critical_path import TaskClass, critical_path_lengths
-from kart_runtime.schedule.events import BuildFinished, Event, Listener, PlanMade, Summary, TaskFinished, TaskStarted
+from kart_runtime.schedule.events import (
+    BuildFinished,
+    Event,
+    Listener,
+    PlanMade,
+    Summary,
+    TaskFinished,
+    TaskStarted,
+    retry_text,
+)
 from kart_runtime.schedule.ready_queue import Node, NodeState, ReadyQueue, find_cycle
 from kart_runtime.schedule.recorder import Recorder
 from kart_runtime.schedule.resources import Limits
+from kart_runtime.schedule.retries import may_help, note_tries, number_of_tries
 from kart_runtime.task.base import kart_task
+from kart_runtime.task.limits import retries_of
 from kart_runtime.task.naming import display_name
 from kart_runtime.task.state import TaskRun
 
@@ -119,7 +131,9 @@ class Scheduler:
         """Seconds in which only locked tasks could have started."""
         self._counts: Counter[AttemptState | Reason] = Counter()
         self._failed: dict[luigi.Task, BaseException] = {}
+        self._tries: dict[luigi.Task, tuple[BaseException, ...]] = {}
         self._blocked: dict[luigi.Task, luigi.Task] = {}
+        self._call_limits = CallLimiter()
         self._writers = {url: list(tasks) for url, tasks in plan.writers.items()}
         self._recomputed: set[str] = set()
         """Urls of damaged files whose tasks have been run again."""
@@ -159,6 +173,8 @@ class Scheduler:
         # Before anything is changed, because these may raise.
         to_run = plan.to_run
         needs = {task: amounts for task in to_run if (amounts := self._context.limits.needs_of(task))}
+        for task in to_run:
+            retries_of(task)
         for cls in set(map(type, to_run)):
             self._context.executors.check_requested(cls)
         nodes: list[Node] = []
@@ -241,18 +257,23 @@ class Scheduler:
             run = TaskRun(node.output, checks_types=self._context.checks_types)
             replaces = node.decision is not None and node.decision.reason in REPLACING
             self._recorder.announce(node.task)
-            node.attempt = Attempt(node.task, self._context.locks, task_run=run, replaces=replaces)
+            node.attempt = Attempt(
+                node.task, self._context.locks, task_run=run, replaces=replaces, is_retry=bool(node.errors)
+            )
             node.output = None
             if self._context.listener is not None:
-                self._context.listener(TaskStarted(node.task))
+                tries = number_of_tries(node.task) if node.errors else 1
+                self._context.listener(TaskStarted(node.task, len(node.errors) + 1, max(tries, len(node.errors) + 1)))
         attempt, cls = node.attempt, type(node.task)
         executor = self._executors.get(cls)
         if executor is None:
             executor = self._executors[cls] = self._context.executors.get(requested_executor(cls))
         self._in_flight += 1
-        self._context.limits.take(node.needs)
+        if node.needs:
+            node.gpus = self._context.limits.take(node.needs)
+            node.call_limits = self._call_limits.of(node.task, node.gpus, executor)
         rank = (node.task.priority, node.path_length)
-        executor.submit_ranked(rank, attempt.run).add_done_callback(partial(self._on_done, node))
+        executor.submit_ranked(rank, attempt.run, node.call_limits).add_done_callback(partial(self._on_done, node))
 
     def _wait(self) -> None:
         """Handle the next result; retry locked tasks after a pause, or if nothing else can start."""
@@ -291,7 +312,10 @@ class Scheduler:
     def _handle_future(self, node: Node, future: Finishing[Outcome]) -> None:
         error = future.exception()
         if error is None:
-            self._handle_outcome(node, future.result())
+            outcome, limits = future.result(), node.call_limits
+            if limits is not None and limits.peak_mb > (outcome.peak_mb or 0.0):  # with what the task started
+                outcome = outcome._replace(peak_mb=limits.peak_mb)
+            self._handle_outcome(node, outcome)
             return
         # An attempt returns its outcome; an error here is the executor's: a worker died, or cannot be sent the task.
         if isinstance(error, WorkersKilled):  # after several tries
@@ -299,15 +323,16 @@ class Scheduler:
             self._end(node, _attempt(node).failed(error.running(display_name(node.task))))
             return
         if not isinstance(error, WorkerDied):
-            self._handle_outcome(node, _attempt(node).failed(error))
+            peak_mb = node.call_limits.peak_mb if node.call_limits is not None else 0.0
+            self._handle_outcome(node, _attempt(node).failed(error)._replace(peak_mb=peak_mb or None))
             return
         outcome = _attempt(node).failed(error.running(display_name(node.task)))
-        if node.failures:
+        if node.errors:
             self._handle_outcome(node, outcome)
         else:
             warn(logger, "%s Retrying the task once.", outcome.error)
             self._release(node)
-            self._try_again(node, outcome)
+            self._try_again(node, outcome, max(number_of_tries(node.task), 2))
 
     def _handle_outcome(self, node: Node, outcome: Outcome) -> None:
         self._release(node)
@@ -317,14 +342,18 @@ class Scheduler:
             self._suspend(node, outcome)
         elif outcome.state is AttemptState.LOCKED:
             self._requeue_locked(node, outcome)
-        elif isinstance(outcome.error, LockLost) and node.failures + 1 < _TRIES_WITH_A_LOCK:
+        elif isinstance(outcome.error, LockLost) and len(node.errors) + 1 < _TRIES_WITH_A_LOCK:
             # The new holder may have stored the output: the next try waits for it, and checks.
             warn(logger, "%s Retrying the task.", outcome.error)
-            self._try_again(node, outcome)
+            self._try_again(node, outcome, max(number_of_tries(node.task), _TRIES_WITH_A_LOCK))
         elif isinstance(outcome.error, ObjectCorrupt) and self._can_recompute(outcome.error):
             self._recompute_input(node, outcome, outcome.error)
-        elif outcome.state is AttemptState.FAILED and node.failures + 1 < (node.task.retry_count or 1):
-            self._try_again(node, outcome)
+        elif (
+            outcome.state is AttemptState.FAILED
+            and len(node.errors) + 1 < (tries := number_of_tries(node.task))
+            and may_help(outcome.error)
+        ):
+            self._try_again(node, outcome, tries)
         else:
             self._end(node, outcome)
 
@@ -357,21 +386,31 @@ class Scheduler:
 
     def _release(self, node: Node) -> None:
         self._in_flight -= 1
-        self._context.limits.give_back(node.needs)
+        if node.needs:
+            self._context.limits.give_back(node.needs, node.gpus)
+            node.gpus, node.call_limits = (), None
 
-    def _try_again(self, node: Node, outcome: Outcome) -> None:
-        node.failures += 1
+    def _try_again(self, node: Node, outcome: Outcome, tries: int) -> None:
+        """Record a failed attempt, and let the task begin anew."""
+        node.errors.append(outcome.error or RuntimeError("unknown"))
         node.attempt = None
         self._recorder.record(node.task, outcome, node.decision)
+        event = TaskFinished(node.task, outcome, len(node.errors), tries, is_retried=True)
         if self._context.listener is not None:
-            self._context.listener(TaskFinished(node.task, outcome))
+            self._context.listener(event)
+        elif not isinstance(outcome.error, WorkerDied | LockLost):  # of which it was said
+            warn(logger, "%s %s", display_name(node.task), retry_text(event))
         self._ready.add(node)
 
     def _end(self, node: Node, outcome: Outcome) -> None:
         self._recorder.record(node.task, outcome, node.decision)
+        if node.errors and outcome.error is not None:
+            self._tries[node.task] = (*node.errors, outcome.error)
+            note_tries(self._tries[node.task])
         if self._context.listener is not None:
-            self._context.listener(TaskFinished(node.task, outcome))
-        node.attempt = None
+            attempt = len(node.errors) + 1
+            self._context.listener(TaskFinished(node.task, outcome, attempt, max(attempt, number_of_tries(node.task))))
+        node.attempt, node.errors = None, []
         if outcome.state is AttemptState.FAILED:
             node.state = NodeState.FAILED
             self._failed[node.task] = outcome.error or RuntimeError("unknown")
@@ -443,6 +482,7 @@ class Scheduler:
             missing=tuple(missing),
             seconds=time.perf_counter() - self._began,
             interrupted=interrupted,
+            tries=self._tries,
         )
 
 

@@ -6,6 +6,7 @@
     <workspace>/log/<kind>/<class>_<unique id><suffix>     five log files for each output, as gokart writes them
     <workspace>/log/runs/<run id>.jsonl                    one file for each run
     <workspace>/log/locks/<name>.lock                      one file or object for each lock
+    <workspace>/log/scratch/<class>_<unique id>/           scratch folders of tasks, in a workspace on disk
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property, lru_cache, partial, reduce
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast, overload
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast, dataclass_transform, overload
 
 import luigi
 from luigi.parameter import ParameterVisibility
@@ -24,7 +25,7 @@ from kart_runtime.storage.codecs.losses import dumping
 from kart_runtime.storage.staging import active_run
 from kart_runtime.storage.target import Target, make_target, path_of
 from kart_runtime.storage.workspace import Workspace
-from kart_runtime.task import column_types, identity, loading, schemas
+from kart_runtime.task import column_types, identity, loading, partitions, placeholders, schemas
 from kart_runtime.task.declared_type import check_value, declared_type
 from kart_runtime.task.metaclass import TaskMeta
 from kart_runtime.task.nested import iter_flat, map_structure
@@ -37,6 +38,7 @@ from kart_runtime.task.parameters import (
     TaskInstanceParameter,
     active_overrides,
     declaration,
+    parameter,
     process_overrides,
     resolve,
     secret_names,
@@ -45,6 +47,7 @@ from kart_runtime.task.parameters import (
 )
 from kart_runtime.task.rerun import OutputsRewritten
 from kart_runtime.task.run_metadata import MASK, RunMetadata
+from kart_runtime.task.scratch import scratch_folder
 from kart_runtime.task.state import Identity, TaskRun
 
 if TYPE_CHECKING:
@@ -66,6 +69,9 @@ def noop(*_report: Any) -> None:
     """Ignore a progress report."""
 
 
+@dataclass_transform(
+    eq_default=False, order_default=False, kw_only_default=True, field_specifiers=(luigi.Parameter, parameter)
+)
 class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
     """A step of a pipeline whose output has the type `T`; a task of a list is also a task of a sequence.
 
@@ -74,8 +80,9 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
     `self.dump(value)`. `run()` may put values into the dict `self.task_log`, which is stored in the log file of that
     name.
 
-    With an annotation (``depth: luigi.IntParameter = luigi.IntParameter()``) type checkers know the constructor's
-    arguments and the attribute's type; without it they only know the attribute.
+    Type checkers know the arguments of the constructor, and the types of the attributes, by annotations:
+    ``depth: int = parameter(default=3)``, or ``depth: luigi.IntParameter = luigi.IntParameter(default=3)``. Without one
+    they know only the attribute.
 
     Examples
     --------
@@ -142,6 +149,13 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
 
     suffix: ClassVar[str | None] = None
     """Suffix of the default output, which selects its format; None: `.pkl`."""
+
+    retries: ClassVar[int] = 0
+    """How often a task is tried again after a failure: 2 means up to three tries."""
+
+    memory_gb: ClassVar[float | None] = None
+    """Gigabytes that a task may use in a worker process, which ends it beyond that; None: no limit."""
+
     schema: ClassVar[Any] = None
     """Pandera schema of the task's frames, or a dict of schemas by output key."""
 
@@ -304,7 +318,12 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
         own = {"rerun", "strict_check", "modification_time_check"}
         cls = cls or type(self)
         task = under_active_overrides(self)
-        shared = {name: getattr(task, name) for name, _ in cls.get_params() if hasattr(task, name) and name not in own}
+        held = vars(task)  # where a secret is that nobody needs to look up
+        shared = {
+            name: held[name] if name in held else getattr(task, name)
+            for name, _ in cls.get_params()
+            if name not in own and (name in held or hasattr(task, name))
+        }
         return cls(**{**shared, **kwargs})
 
     # -- values --------------------------------------------------------------------------------------------------
@@ -318,7 +337,7 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
         ----------
         relative_file_path
             Path below the workspace; its suffix selects the format. By default a pickle file named after the class, in
-            the folder of its module.
+            the folder of its module. ``{day}`` or ``{day:%Y/%m}`` stands for the value of the task's parameter `day`.
         use_unique_id
             Whether the unique id is added to the file's name.
         processor
@@ -385,6 +404,8 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
             task = under_active_overrides(self)
             if task is not self:
                 return cast("Target", task._target(relative, use_unique_id, processor))
+        if "{" in relative:
+            relative = placeholders.filled(self, relative, use_unique_id)
         path = _joined(self.workspace_directory, relative)
         unique_id = self.make_unique_id() if use_unique_id else None
         target = make_target(
@@ -433,6 +454,20 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
         """
         return loading.load_values(self, target)
 
+    def scratch(self) -> Path:
+        """Return a local folder of this task that survives failures, kills and retries, for checkpoints.
+
+        It is named after the class and the unique id, and deleted when the task has succeeded in a build. Two processes
+        that run the task at once get different folders.
+
+        Examples
+        --------
+        >>> class Train(TaskOnKart[dict]):
+        ...     def run(self):
+        ...         checkpoint = self.scratch() / "checkpoint.pkl"
+        """
+        return scratch_folder(self)
+
     def load_generator(self, target: Any = None) -> Iterator[Any]:
         """Iterate over the values that `load` would return, loading each on demand; those of a dict as (key, value).
 
@@ -442,6 +477,44 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
             As for `load`.
         """
         return loading.generate_values(self, target)
+
+    def load_range(
+        self, task: type[TaskOnKart[K]], name: str, first: Any = None, last: Any = None, **others: Any
+    ) -> partitions.PartitionValues[K]:
+        """Return the values of required partitions by date or number, each loaded when it is asked for.
+
+        Parameters
+        ----------
+        task
+            The class of the partitions, which `requires()` returns by `partitions(task, ...)`.
+        name
+            The parameter that counts them, such as "day".
+        first, last
+            The ends, both included. None: all that are required.
+        **others
+            Values of other parameters, if tasks that differ in these are required, too.
+
+        Raises
+        ------
+        NotRequired
+            `requires()` does not return one of them.
+        """
+        return partitions.load_range(self, task, name, (first, last), others)
+
+    def load_previous(self, name: str, steps: int = 1) -> T_co | None:
+        """Return what this task has stored for an earlier date or number; None if nothing is stored.
+
+        Nothing is computed for it, and the unique id stays the same: it is no requirement. What was loaded is recorded,
+        so that `kart plan` tells when it changes later.
+
+        Parameters
+        ----------
+        name
+            The parameter that counts the partitions, such as "day".
+        steps
+            How many of its steps earlier: days for a DateParameter, months for a MonthParameter.
+        """
+        return cast("T_co | None", partitions.load_previous(self, name, steps))
 
     # The type of what is stored is covariant all the same: `dump` is called inside `run()`, on `self`.
     @overload

@@ -7,28 +7,33 @@ everything belongs to one content, and a file that is replaced meanwhile is refu
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, TypeVar, get_args
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar, get_args
 
 import luigi
 from luigi import task_register
+from luigi.parameter import ParameterVisibility
 
 from kart_runtime.code.project_files import is_project_file
-from kart_runtime.errors import InputReplaced, KartError
+from kart_runtime.errors import InputReplaced, KartError, PlanError
 from kart_runtime.storage.checksum import checksum_of
 from kart_runtime.storage.codecs.file_processors import as_codec
+from kart_runtime.storage.codecs.reading import ReadingOptions
 from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.stores import is_remote
 from kart_runtime.storage.target import Target
-from kart_runtime.task import identity
+from kart_runtime.task import identity, outside
 from kart_runtime.task.base import TaskOnKart
 from kart_runtime.task.declared_type import declared_type
+from kart_runtime.task.parameters import OptionsParameter, adopt_defaults, declaration, replace_parameter, thawed
 from kart_runtime.task.state import Identity
 
 T = TypeVar("T")
@@ -47,11 +52,49 @@ def find_root() -> str:
     """Return the folder of the project that the program belongs to, else the program's folder, else the current one."""
     script = Path(sys.argv[0]).absolute() if sys.argv and sys.argv[0].endswith(".py") else None
     start = script.parent if script is not None and is_project_file(str(script)) else Path.cwd()
-    for folder in (start, *start.parents):
+    return project_above(str(start)) or str(start)
+
+
+def project_above(start: str) -> str | None:
+    """Return the folder of the project that a folder belongs to, None if it belongs to none."""
+    for folder in (Path(start), *Path(start).parents):
         with contextlib.suppress(OSError):
             if "[tool.kart]" in (folder / "pyproject.toml").read_text(encoding="utf-8", errors="replace"):
                 return str(folder)
-    return str(start)
+    return None
+
+
+_project_above = lru_cache(maxsize=256)(project_above)
+
+
+def root_parameter(default: str) -> Any:
+    """Return the parameter for the folder that paths are relative to."""
+    return luigi.Parameter(
+        default=default,
+        significant=False,
+        positional=False,
+        visibility=ParameterVisibility.HIDDEN,
+        description="folder that the path is relative to",
+    )
+
+
+def adopt_project(cls: type) -> None:
+    """Let the paths of a class be relative to the project that its module belongs to, wherever the program started."""
+    file = getattr(sys.modules.get(cls.__module__), "__file__", None)
+    root = _project_above(str(Path(file).absolute().parent)) if file and is_project_file(file) else None
+    if root is not None and "root" not in vars(cls):
+        replace_parameter(cls, "root", root_parameter(root))
+
+
+def _options(default: Any) -> Any:
+    return OptionsParameter(default=default, significant=False, description="options of the function that reads it")
+
+
+def given_type(task: Any) -> Any:
+    """Return the type that the class of a task declares, or that was given as in ``InputFile[pl.DataFrame]("…")``."""
+    given = get_args(vars(task).get("__orig_class__"))  # which Python sets
+    cls: Any = type(task)
+    return given[0] if given and not isinstance(given[0], TypeVar) else declared_type(cls, TaskOnKart)
 
 
 class InputFile(TaskOnKart[T]):
@@ -67,6 +110,9 @@ class InputFile(TaskOnKart[T]):
     path
         Path relative to the project's folder (without a project: to the folder of the script, or the current one), an
         absolute path, or a url.
+    options
+        Options of the function of pandas or polars that reads the file: of `pandas.read_csv` for a csv file and a
+        declared `pandas.DataFrame`, such as ``{"sep": ";", "dtype": {"zip": str}}``. They count in the unique id.
     processor
         Codec, or file processor of gokart's kind; None: chosen by the suffix of the path.
 
@@ -78,16 +124,42 @@ class InputFile(TaskOnKart[T]):
     """
 
     path: luigi.Parameter[str] = luigi.Parameter(description="path relative to the project's folder, or url")
-    root: luigi.Parameter[str] = luigi.Parameter(
-        default=find_root(), significant=False, positional=False, description="folder that the path is relative to"
-    )
+    root: luigi.Parameter[str] = root_parameter(find_root())
+    options: Mapping[str, Any] = _options({})
     processor: ClassVar[Any] = None
     run: Any = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        adopt_defaults(cls, {"options": _options})
+        adopt_project(cls)
+
+    @classmethod
+    def glob(cls, pattern: str, **parameters: Any) -> list[Self]:
+        """Return an input file for each file that matches a pattern, sorted by path.
+
+        Parameters
+        ----------
+        pattern
+            Pattern such as ``data/sales/*.csv``: relative like `path`, or a url of a bucket.
+        **parameters
+            Other parameters of each.
+
+        Raises
+        ------
+        PlanError
+            No file matches.
+        """
+        root = parameters.get("root") or declaration(cls).defaults().values["root"]
+        paths = outside.matching(root, pattern)
+        if not paths:
+            raise PlanError(f"{cls.__name__}: no file matches {outside.absolute(root, pattern)}.")
+        return [cls(path=path, **parameters) for path in paths]
 
     @property
     def url(self) -> str:
         """Return the url or absolute path."""
-        return self.path if "://" in self.path else os.path.normpath(Path(self.root, self.path))
+        return outside.absolute(self.root, self.path)
 
     def requires(self) -> Any:
         """Return nothing: a file requires no task."""
@@ -95,22 +167,39 @@ class InputFile(TaskOnKart[T]):
 
     def output(self) -> Any:
         """Return the file."""
-        given = get_args(vars(self).get("__orig_class__"))  # of InputFile[pl.DataFrame]("..."), which sets it
-        as_type = given[0] if given and not isinstance(given[0], TypeVar) else declared_type(type(self), TaskOnKart)
-        codec = None if self.processor is None else as_codec(self.processor)
-        target = _InputTarget(self.url, codec, as_type)
+        target = _InputTarget(self.url, self._codec(), given_type(self))
         target.task = self
         if self.schema is not None:
             target.check = lambda value, _: self._check_schema(target.url, value, "input")
         return target
 
+    def _codec(self) -> Any:
+        if self.options and self.processor is not None:
+            raise PlanError(f"{type(self).__name__} has options and a processor. Give the options to the processor.")
+        if self.options:
+            return ReadingOptions(self.url, thawed(self.options))
+        return None if self.processor is None else as_codec(self.processor)
+
     def _texts(self) -> dict[str, str]:
         texts = self._kart.texts
         if texts is None or _CONTENT not in texts:
-            content = content_of(self.url)
-            _known[id(self)] = self
-            texts = self._kart.texts = {**super()._texts(), _CONTENT: content}
+            content = self._content()
+            remember(self)
+            texts = self._kart.texts = self._texts_with(content)
         return texts
+
+    def _texts_with(self, content: str) -> dict[str, str]:
+        texts = super()._texts()
+        if self.options:
+            texts["options"] = json.dumps(thawed(self.options), sort_keys=True)
+        return {**texts, _CONTENT: content}
+
+    def _content(self) -> str:
+        """Return what stands for the content now."""
+        if "://" not in self.path and Path(self.url).is_dir():
+            example = f"{type(self).__name__}.glob('{self.path.rstrip('/')}/*.csv')"
+            raise PlanError(f"{self.url} is a folder, and {type(self).__name__} reads one file. List files: {example}.")
+        return content_of(self.url)
 
     def __hash__(self) -> int:
         return hash((type(self), self.root, self.path))  # stays when the content changes
@@ -119,7 +208,7 @@ class InputFile(TaskOnKart[T]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         rebuild, arguments = super().__reduce__()
-        return _with_content, (self._texts()[_CONTENT], rebuild, arguments)
+        return _with_content, (self._texts()[_CONTENT], rebuild, arguments, vars(self).get("__orig_class__"))
 
 
 class _InputTarget(Target):
@@ -127,6 +216,12 @@ class _InputTarget(Target):
 
     __slots__ = ("task",)
     task: InputFile[Any]
+
+    @property
+    def relative_to(self) -> str:
+        """Return the folder that the path of the task is relative to, empty if it is not."""
+        path = self.task.path
+        return "" if "://" in path or Path(path).is_absolute() else self.task.root
 
     def load(self) -> Any:
         """Return the value; raises `InputReplaced` if the content is no longer that of the id."""
@@ -140,11 +235,13 @@ class _InputTarget(Target):
         return False
 
 
-def _with_content(content: str, rebuild: Any, arguments: tuple[Any, ...]) -> Any:
+def _with_content(content: str, rebuild: Any, arguments: tuple[Any, ...], given: Any = None) -> Any:
     task = rebuild(*arguments)
+    if given is not None:
+        task.__orig_class__ = given
     if task._kart.texts is None:  # the id is the one that the other process plans with
-        _known[id(task)] = task
-        task._kart.texts = {**TaskOnKart._texts(task), _CONTENT: content}
+        remember(task)
+        task._kart.texts = task._texts_with(content)
     return task
 
 
@@ -213,8 +310,13 @@ def _write_cache(path: Path | None, version: str, checksum: str) -> None:
 
 # -- the next build --------------------------------------------------------------------------------------
 
-_known: weakref.WeakValueDictionary[int, InputFile[Any]] = weakref.WeakValueDictionary()
-"""The input files whose content is known, by `id()`."""
+_known: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+"""Tasks whose ids contain the content of a file, by `id()`; their `_content()` returns it as it is now."""
+
+
+def remember(task: Any) -> None:
+    """Have a task looked at by `revalidate`."""
+    _known[id(task)] = task
 
 
 def revalidate(roots: Iterable[luigi.Task]) -> None:
@@ -235,10 +337,10 @@ def revalidate(roots: Iterable[luigi.Task]) -> None:
         task._kart = Identity(state.overrides)
 
 
-def _may_differ(file: InputFile[Any]) -> bool:
+def _may_differ(file: Any) -> bool:
     """Return whether a file has another content, or cannot be looked at: whatever needs it then says so."""
     try:
-        return content_of(file.url) != file._texts()[_CONTENT]
+        return bool(file._kart.texts != file._texts_with(file._content()))
     except (OSError, KartError):
         return True
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import luigi
 from luigi import task_register
 
-from kart_runtime.errors import ReservedName
+from kart_runtime.errors import ReservedName, TaskError
 from kart_runtime.task.parameters import ONE_TEXT, accepted, completed, declaration, forget_declarations, kinds_of
+from kart_runtime.task.parameters.annotated import make_parameters
 from kart_runtime.task.parameters.inheritance import ATTRIBUTE as SOURCES
 
 if TYPE_CHECKING:
@@ -49,8 +50,9 @@ class TaskMeta(task_register.Register):
         super().__init__(name, bases, members)
         known = task_register.Register._reg
         try:
+            make_parameters(cls, members)
             _check_names(cls, {key: value for base in cls.__mro__[::-1] for key, value in vars(base).items()})
-        except ReservedName:
+        except TaskError:
             known.remove(cls)
             raise
         # A notebook cell that is run again defines its class again: the new one counts where a task is found by name.
@@ -140,7 +142,7 @@ def _uses(base: type, name: str) -> bool:
 
 
 _SHADOWED: frozenset[str] = frozenset(
-    {"folder", "load_range", "memory_gb", "publish", "retries", "retry_delay", "scratch", "suffix"}
+    {"folder", "load_previous", "load_range", "memory_gb", "publish", "retries", "retry_delay", "scratch", "suffix"}
 )
 """Members of `TaskOnKart` that gokart has not: a parameter of this name takes their place in its class, as programs
 written for gokart may have one. So the engine itself never calls them on a task, and ignores what is a parameter."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import luigi
 
 from kart_runtime.history.ledger import LogFiles
-from kart_runtime.task.parameters import TaskInstanceParameter, declaration, has_secrets, secret_names
+from kart_runtime.task.parameters import SecretParameter, TaskInstanceParameter, declaration, has_secrets, secret_names
 from kart_runtime.task.state import Identity
 
 MASK = "***"
@@ -43,7 +43,9 @@ class RunMetadata:
         secrets = secret_names(type(self), self._kart.overrides)
         params = declaration(cast("Any", type(self))).params
         return {
-            name: MASK if name in secrets else _informed(params[name], value)
+            name: MASK
+            if name in secrets or isinstance(params[name], SecretParameter)
+            else _informed(params[name], value)
             for name, value in self.param_kwargs.items()
             if not only_significant or params[name].significant
         }
@@ -101,7 +103,8 @@ def visible_params(task: Any) -> dict[str, str]:
         return params
     secrets, values = secret_names(type(task), overrides), task.param_kwargs
     return {
-        name: MASK if name in secrets else _without_held_secrets(values[name], text) for name, text in params.items()
+        name: MASK if name in secrets else _without_held_secrets(values.get(name), text)
+        for name, text in params.items()
     }
 
 

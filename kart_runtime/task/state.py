@@ -9,6 +9,7 @@ from typing import Any
 import luigi
 
 from kart_runtime.storage.commit import commit
+from kart_runtime.storage.scratch import Scratch
 from kart_runtime.storage.staging import OutputRecord, StagedWrite, this_process
 from kart_runtime.task.parameters import ActiveOverrides, active_overrides
 
@@ -43,7 +44,7 @@ class TaskRun:
 
     In an attempt, `task` is the task, `staged` holds what has been dumped, by url, until all of it is committed, and
     `loaded` the checksums of what was loaded. `expected` are records of this build that its workers may not find.
-    `checks_types` says whether a dumped value must have the declared type.
+    `checks_types` says whether a dumped value must have the declared type, and `scratch` is the scratch folder in use.
     """
 
     output: Any = None
@@ -56,6 +57,7 @@ class TaskRun:
     expected: Mapping[str, OutputRecord] = field(default_factory=dict)
     checks_types: bool = True
     process: object = field(default_factory=this_process)
+    scratch: Scratch | None = None
 
     def commit(self) -> None:
         """Make everything that has been dumped visible, all or nothing."""
@@ -74,6 +76,13 @@ class TaskRun:
         """Drop everything that has been dumped and is not visible."""
         while self.staged:
             self.staged.popitem()[1].discard()
+
+
+def close_scratch(run: TaskRun, *, delete: bool) -> None:
+    """Let others use the scratch folder of a run that has ended; delete it after a success."""
+    if run.scratch is not None:
+        run.scratch.close(delete=delete)
+        run.scratch = None
 
 
 def own_overrides(task: luigi.Task) -> ActiveOverrides | None:

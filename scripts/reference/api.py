@@ -14,11 +14,15 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "Declare tasks": (
         "TaskOnKart",
         "InputFile",
+        "SqlSource",
+        "ExternalTask",
+        "WrapperTask",
         "TaskInstanceParameter",
         "ListTaskInstanceParameter",
         "SerializableParameter",
         "ExplicitBoolParameter",
         "ZonedDateSecondParameter",
+        "SecretParameter",
         "inherits_config_params",
         "PandasTypeConfig",
     ),
@@ -43,6 +47,7 @@ _MEMBERS = {
         "requires, output, load, load_generator, dump, make_target, make_model_target, make_large_data_frame_target, "
         "complete, clone, rng, make_unique_id, get_own_code, to_str_params"
     ),
+    "InputFile": "glob",
     "PandasTypeConfig": "type_dict",
     "Target": "exists, load, dump, remove, last_modification_time, path",
     "Codec": "dump, load",

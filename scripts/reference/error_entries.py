@@ -172,6 +172,16 @@ ENTRIES: Mapping[str, Entry] = {
         "Run the task again; the message names the problem.",
     ),
     "NotAPickleFile": Entry("A tree of tasks is dumped to another suffix than `.pkl`.", "Write `.pkl`."),
+    "InvalidRange": Entry(
+        "`partitions()`, `load_range()` or `--range` got ends that make no range of the parameter.",
+        "Write both ends as values of the parameter, the earlier one first.",
+        ("Daily.day", "the range ends before it begins: 2026-01-31..2026-01-01. Write the earlier end first."),
+    ),
+    "InvalidPlaceholder": Entry(
+        "A path such as `daily/{day}.parquet` names something that is no parameter of the task, or has no short text.",
+        "Correct the name in braces. A brace that belongs to the file's name is written twice.",
+        ("Daily", "daily/{dya}.parquet", "Daily has no parameter 'dya'. Did you mean '{day}'?"),
+    ),
     "NotRequired": Entry(
         "`self.load(...)` names a task or key that `requires()` does not return.",
         "Return it from `requires()`, or declare it as a `TaskInstanceParameter`.",
@@ -187,10 +197,21 @@ ENTRIES: Mapping[str, Entry] = {
         "Run again.",
         ("InputFile(path=data/tumors.csv)", "data/tumors.csv"),
     ),
+    "QueryFailed": Entry(
+        "The database of a [SqlSource](../how-to/use-input-files.md#query-a-database) cannot be reached, or refuses "
+        "the query; the message has the database's own words, without passwords.",
+        "Correct what the message names: the url, the driver, the SQL or the values that are bound.",
+        ("Orders[5b1ae537](day=2026-01-31)", "there is no SQLite database /home/ada/shop/data/shop.db."),
+    ),
     "ReservedName": Entry(
         "A class declares a parameter with the name of an attribute or method that every task has.",
         "Choose another name.",
         ("TrainModel", "output", "output_"),
+    ),
+    "InvalidParameter": Entry(
+        "A class declares a parameter by `parameter()`, and its annotation or its options fit no kind of parameter.",
+        "Change the annotation as the message says, or declare one of luigi's parameters.",
+        ("TrainModel", "columns", "no parameter takes its annotation, list[str]. Write Sequence[...] or tuple[...]."),
     ),
     "EmptyDump": Entry(
         "A task dumped a frame without rows, and `fail_on_empty_dump` is set.", "Check its inputs.", (_TASK,)
@@ -209,6 +230,12 @@ ENTRIES: Mapping[str, Entry] = {
         "A task declared as `TaskOnKart[T]` dumped something that is no `T`.",
         "Correct the value or the declaration.",
         (_TASK, "pandas.DataFrame", "list"),
+    ),
+    "CannotRead": Entry(
+        "The `options` of an [input file](../how-to/use-input-files.md#set-the-options-of-the-reader) or query do not "
+        "fit the function that reads it, or it fails with them.",
+        "Correct `options` in the class or its YAML file.",
+        ("data/sales.csv", "pandas.read_csv", "pandas.read_csv has no option 'spe'. Did you mean 'sep'?"),
     ),
     "LockTimeout": Entry(
         "Another process ran the same task for longer than `run.lock_wait`.",
@@ -233,13 +260,19 @@ ENTRIES: Mapping[str, Entry] = {
     ),
     "WorkerDied": Entry(
         "The process ended while it ran a task: out of memory, a fault in compiled code, `os._exit`.",
-        "Use fewer workers or `resources`, so that fewer large tasks run at once. kart retries the task once.",
+        "Use fewer workers, or `memory_gb` for large tasks, so that fewer of them run at once. "
+        "kart retries the task once.",
         (4711, -9, _TASK),
     ),
     "WorkersKilled": Entry(
         "Three workers of the Dask cluster died while they ran the task.",
         "Give workers more memory, or the task less data; the workers' logs may say more.",
         (3, "tcp://10.0.0.7:40123", _TASK),
+    ),
+    "MemoryExceeded": Entry(
+        "The processes of a task held more than `memory_gb` of its class. They were ended; other tasks went on.",
+        "Raise `memory_gb`, or let the task hold less at once; see [memory](../how-to/run-in-parallel.md#memory).",
+        (_TASK, 2.0, 2.3),
     ),
     "CannotSend": Entry(
         "A task, its parameter or an error holds something that cannot be pickled: a connection, a lock, a generator.",

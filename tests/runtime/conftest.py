@@ -14,7 +14,15 @@ from kart_runtime.gokart import config_files
 from kart_runtime.history.records import forget_records
 from kart_runtime.task import input_file
 from kart_runtime.task.parameters import set_overrides
-from tests.runtime.servers import Proxy, environment, gcs_server, make_bucket, redis_server, s3_server
+from tests.runtime.servers import (
+    Proxy,
+    environment,
+    gcs_server,
+    make_bucket,
+    postgresql_server,
+    redis_server,
+    s3_server,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -96,6 +104,13 @@ def redis_port():
     """The port of a redis server; what lies in it is shared by all tests."""
     with redis_server() as port:
         yield port
+
+
+@pytest.fixture(scope="session")
+def postgresql_url():
+    """The url of a PostgreSQL server, with a password; what lies in it is shared by all tests."""
+    with postgresql_server() as url:
+        yield url
 
 
 @pytest.fixture(params=["local", "memory", "s3"])

@@ -1,4 +1,4 @@
-"""Which services do the tests talk to? Real ones on this machine: moto's S3, an emulator of GCS, redis-server.
+"""Which services do the tests talk to? Real ones on this machine: moto's S3, an emulator of GCS, redis, PostgreSQL.
 
 Each is a context manager that ends its server. S3 and GCS are reached through a `Proxy`, which records every request
 and can make them slow or let them fail. `GCSFront` is a proxy that adds to gcp-storage-emulator what the service
@@ -13,9 +13,11 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter, deque
@@ -25,6 +27,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
@@ -447,6 +450,48 @@ def redis_server() -> Iterator[int]:
     command = [shutil.which("redis-server") or "redis-server", "--port", str(port), "--bind", HOST]
     with _running([*command, "--save", "", "--appendonly", "no"], port):
         yield port
+
+
+@contextmanager
+def postgresql_server() -> Iterator[str]:
+    """Run a PostgreSQL server until the block ends; its SQLAlchemy url is returned, with a password."""
+    # As root it runs as Debian's user: PostgreSQL refuses root.
+    user = "postgres" if getattr(os, "geteuid", lambda: 1)() == 0 else None
+    port = _free_port()
+    with tempfile.TemporaryDirectory(prefix="kart-postgresql-") as folder:
+        if user:
+            shutil.chown(folder, user)
+        password = Path(folder) / "password"
+        password.write_text("se:cret/pw\n")
+        password.chmod(0o644)
+        data = f"{folder}/data"
+        options = ["-U", "kart", "--auth=scram-sha-256", f"--pwfile={password}", "--no-sync", "--encoding=UTF8"]
+        subprocess.run(
+            [_postgresql("initdb"), "-D", data, *options], user=user, cwd=folder, check=True, stdout=subprocess.DEVNULL
+        )
+        command = [_postgresql("postgres"), "-D", data, "-p", str(port), "-h", HOST, "-k", folder, "-F"]
+        process = subprocess.Popen(command, user=user, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            _wait_until_ready(Path(data, "postmaster.pid"), process)
+            yield f"postgresql+psycopg://kart:{quote('se:cret/pw', safe='')}@{HOST}:{port}/postgres"
+        finally:
+            process.send_signal(signal.SIGINT)  # a fast shutdown
+            process.wait()
+
+
+def _wait_until_ready(state: Path, server: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and server.poll() is None:
+        with suppress(OSError):
+            if state.read_text().split()[-1:] == ["ready"]:  # before that it answers, but not to questions
+                return
+        time.sleep(0.05)
+    raise RuntimeError(f"the server does not start: {server.args!r}")
+
+
+def _postgresql(program: str) -> str:
+    """Return the path of a program of PostgreSQL, which Debian does not put on the path."""
+    return shutil.which(program) or str(max(Path("/usr/lib/postgresql").glob(f"*/bin/{program}")))
 
 
 def make_bucket(proxy: Proxy, name: str) -> None:

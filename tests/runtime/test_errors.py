@@ -113,13 +113,38 @@ def test_a_config_error_says_where_what_and_what_was_meant():
 def test_a_failed_build_lists_causes_and_what_was_not_started():
     text = str(EXAMPLES[-1])
     assert "A: ValueError: x" in text
-    assert "B: not run, because upstream A did not complete" in text
+    assert "B was not run, because upstream A did not complete" in text
 
 
 def test_a_failed_build_with_very_many_tasks_stays_readable():
     error = errors.BuildFailed({"A": ValueError("x")}, {f"B{i}": "A" for i in range(5000)})
     assert "and 4980 more" in str(error)
     assert len(error.not_started) == 5000
+
+
+def test_tasks_that_were_not_run_are_one_line():
+    failure = errors.BuildFailed({"A": ValueError("x")}, {f"B[{i}]": "A" for i in range(88)} | {"C(n=1)": "A"})
+    line = "89 tasks were not run, because upstream A did not complete: 88 B, C"
+    assert str(failure).splitlines()[-1].strip() == line
+    few = errors.BuildFailed({"A": ValueError("x"), "B": KeyError("y")}, {"C[1]": "A", "C[2]": "B"})
+    assert str(few).endswith("2 tasks were not run, because 2 tasks upstream did not complete: C[1], C[2]")
+
+
+def raised(kind, text):
+    try:
+        raise kind(text)
+    except kind as error:
+        return error
+
+
+def test_equal_failures_are_folded():
+    causes = {f"A[{i}]": raised(ValueError, "x") for i in range(3)} | {"B": raised(ValueError, "y"), "C": KeyError("z")}
+    assert [line.strip() for line in str(errors.BuildFailed(causes)).splitlines()[1:]] == [
+        "A[0]: ValueError: x",
+        "2 more failed in the same way: A[1], A[2]",
+        "B: ValueError: y",
+        "C: KeyError: 'z'",
+    ]
 
 
 @pytest.mark.parametrize(

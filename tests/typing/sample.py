@@ -1,17 +1,35 @@
 """A user's pipeline, checked by mypy --strict and pyright without a plugin; never run."""
 
-from collections.abc import Sequence
-from typing import assert_type
+import datetime
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal, assert_type
 
 import luigi
 import pandas as pd
+import polars as pl
 
-from kart_runtime import InputFile, ListTaskInstanceParameter, TaskInstanceParameter, TaskOnKart, build
+from kart_runtime import (
+    ExternalTask,
+    InputFile,
+    ListTaskInstanceParameter,
+    SecretParameter,
+    SqlSource,
+    TaskInstanceParameter,
+    TaskOnKart,
+    WrapperTask,
+    build,
+    parameter,
+    partitions,
+)
 
 
 class Load(TaskOnKart[pd.DataFrame]):
     """A task with luigi's parameters."""
 
+    retries = 2
+    memory_gb = 8
     rows: luigi.IntParameter = luigi.IntParameter(default=3)
     name: luigi.OptionalParameter = luigi.OptionalParameter(default=None)
     plain = luigi.FloatParameter(default=0.5)
@@ -22,6 +40,7 @@ class Load(TaskOnKart[pd.DataFrame]):
         assert_type(self.name, str | None)
         assert_type(self.plain, float)
         assert_type(self.workspace_directory, str)
+        assert_type(self.scratch(), Path)
         self.dump(pd.DataFrame({"a": range(self.rows)}))
         self.dump(3)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
 
@@ -74,3 +93,96 @@ class Revenue(TaskOnKart[float]):
         assert_type(self.load(InputFile[pd.DataFrame](path="data/more.csv")), pd.DataFrame)
         assert_type(Sales().path, str)
         self.dump(1.0)
+
+
+class Fit(TaskOnKart[float]):
+    """A task whose parameters say their type once."""
+
+    data: TaskOnKart[pd.DataFrame] = parameter(default=Load)
+    folds: Sequence[Load] = parameter(default=two_loads)
+    name: str = parameter(description="who fits")
+    depth: int = parameter(default=3)
+    kind: Literal["tree", "linear"] = parameter(default="tree")
+    columns: Sequence[str] = parameter(default=["a"])
+    options: Mapping[str, float] = parameter(default={"rate": 0.1})
+    day: datetime.date | None = parameter(default=None)
+
+    def run(self) -> None:
+        """Use them with their types."""
+        assert_type(self.load(self.data), pd.DataFrame)
+        assert_type(self.depth, int)
+        assert_type(self.columns, Sequence[str])
+        assert_type(self.day, datetime.date | None)
+        self.dump(self.depth / len(self.columns))
+
+
+Fit(name="x", depth=2, kind="linear", columns=["a", "b"], day=datetime.date(2026, 1, 31), data=Load(rows=2))
+Fit(depth=2)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+Fit(name="x", depht=2)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+Fit(name="x", depth="2")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Fit(name="x", kind="forest")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+class Zips(InputFile[pl.LazyFrame]):
+    """A file with options."""
+
+    path: luigi.Parameter[str] = luigi.Parameter(default="data/zips.csv")
+    options = {"separator": ";", "schema_overrides": {"zip": str}}
+
+
+class Orders(SqlSource[pd.DataFrame]):
+    """A query."""
+
+    query = "select * from orders where day = :day and shop in :shops"
+    params = {"shops": [1, 2]}
+    day: luigi.DateParameter = luigi.DateParameter()
+
+
+class Vocabulary(ExternalTask[list[str]]):
+    """An output of something else."""
+
+    token: SecretParameter = SecretParameter(default="${oc.env:TOKEN}")
+
+
+class Reports(WrapperTask):
+    """All of them."""
+
+    def requires(self) -> Sequence[TaskOnKart[Any]]:
+        """Require them."""
+        return [Zips(), Vocabulary(), Orders(day=date(2026, 1, 1), version="2"), *Sales.glob("data/*.csv")]
+
+
+assert_type(build(Zips()), pl.LazyFrame)
+assert_type(build(Orders(day=date(2026, 1, 1))), pd.DataFrame)
+assert_type(build(SqlSource[pl.DataFrame](query="select 1")), pl.DataFrame)
+assert_type(build(Vocabulary()), list[str])
+assert_type(Vocabulary().token, str)
+assert_type(Sales.glob("data/*.csv", options={"sep": ";"}), list[Sales])
+Orders(day=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+build(Reports())
+
+
+class Daily(TaskOnKart[pd.DataFrame]):
+    """A task of each day, which sees that of the day before."""
+
+    day: luigi.DateParameter = luigi.DateParameter()
+
+    def run(self) -> None:
+        """Load what the class itself stores."""
+        assert_type(self.load_previous("day"), pd.DataFrame | None)
+        self.dump(pd.DataFrame({"day": [self.day]}))
+
+
+class Monthly(TaskOnKart[float]):
+    """A task of several days."""
+
+    def requires(self) -> list[Daily]:
+        """Require a month."""
+        return partitions(Daily, day=(date(2026, 1, 1), date(2026, 1, 31)))
+
+    def run(self) -> None:
+        """Load frames, one by one and as one."""
+        frames = self.load_range(Daily, "day")
+        assert_type([frame for _, frame in frames.items()], list[pd.DataFrame])
+        assert_type(frames.concat(), pd.DataFrame)
+        self.dump(float(len(frames)))

@@ -14,6 +14,7 @@ from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.errors import ConfigError
 from kart_runtime.history.cleanup.files import RemovalResult
 from kart_runtime.history.cleanup.recorded import recorded_classes, recorded_files
+from kart_runtime.history.cleanup.scratch import abandoned_scratch, delete_abandoned
 from kart_runtime.plan.graph import build_graph
 from kart_runtime.project import Session
 from kart_runtime.project.names import TaskNames
@@ -28,10 +29,13 @@ def execute(arguments: argparse.Namespace) -> int:
         users = _users(session, tasks) if tasks else set()
         classes = {_identity(task) for task in (tasks | users if arguments.downstream else tasks)} | gone
         recorded = [recorded_files(workspace, session.project.root, classes) for workspace in workspaces(session)]
+        scratch = abandoned_scratch(workspaces(session), session.project.root, classes={name for _, name in classes})
     by_task: dict[str, dict[str, int]] = defaultdict(dict)
     for workspace_files in recorded:
         for task, sizes in workspace_files.by_task.items():
             by_task[task] |= sizes
+    for task, folders in scratch.items():
+        by_task[task] |= {str(path): size for path, size in folders.items()}
     sizes = {place: size for group in by_task.values() for place, size in group.items()}
     for line in size_lines(by_task):
         print(line)
@@ -43,6 +47,7 @@ def execute(arguments: argparse.Namespace) -> int:
         result = RemovalResult()
         for workspace_files in recorded:
             result.delete(workspace_files.files, workspace_files.sizes())
+        delete_abandoned(scratch, result)
         if users and result.deleted and not arguments.downstream:
             print(
                 f"What depends on {_names(tasks)} was not deleted: {_names(users)}. Where that is complete, the "

@@ -74,7 +74,8 @@ def _value(task: type[luigi.Task], key: str, param: luigi.Parameter[Any], overri
     if override is not None and override.error is not None:
         return "(not set)", f"{override.origin}: {getattr(override.error, 'message', override.error)}"
     if override is not None:
-        return (MASK if override.secret else format_value(param, override.value)), override.origin
+        origin = f"{override.origin}, {override.word}" if override.word and not override.secret else override.origin
+        return (MASK if override.secret else format_value(param, override.value)), origin
     family = task.get_task_family()
     if not param.has_task_value(family, key):
         return "-", "given in Python" if is_task_parameter(param) else "required: no default"

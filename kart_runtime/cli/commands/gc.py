@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 
 from kart_runtime.cli.arguments import open_session
 from kart_runtime.cli.deletion import dry_run_summary, report_deletion, size_lines, workspaces
@@ -13,7 +15,8 @@ from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.formatting import counted
 from kart_runtime.errors import ConfigError
 from kart_runtime.history.cleanup.garbage import Garbage, find_garbage, remove
-from kart_runtime.history.cleanup.retention import RetentionPolicy
+from kart_runtime.history.cleanup.retention import DAY, RetentionPolicy
+from kart_runtime.history.cleanup.scratch import abandoned_scratch, delete_abandoned
 from kart_runtime.storage.stores import UnfinishedUpload
 
 
@@ -26,13 +29,16 @@ def execute(arguments: argparse.Namespace) -> int:
     with session:
         keep = RetentionPolicy(arguments.keep_runs, arguments.keep_days)
         garbage = find_garbage(workspaces(session), session.project.root, keep)
+        before = time.time() - max(arguments.keep_days, 1.0) * DAY
+        scratch = abandoned_scratch(workspaces(session), session.project.root, before)
     groups = _groups(garbage)
+    groups["(scratch folders)"] = {str(path): size for sizes in scratch.values() for path, size in sizes.items()}
     for warning in (warning for part in garbage for warning in part.warnings):
         print(f"warning: {warning}", file=sys.stderr)
     for line in size_lines(groups):
         print(line)
     print(f"Retaining {sum(part.retained_runs for part in garbage)} of {sum(part.all_runs for part in garbage)} runs.")
-    return _remove(garbage) if arguments.yes else _tell(garbage)
+    return _remove(garbage, scratch) if arguments.yes else _tell(garbage, list(groups["(scratch folders)"].values()))
 
 
 def _groups(garbage: Sequence[Garbage]) -> dict[str, dict[str, int]]:
@@ -46,9 +52,9 @@ def _groups(garbage: Sequence[Garbage]) -> dict[str, dict[str, int]]:
     return groups
 
 
-def _tell(garbage: Sequence[Garbage]) -> ExitCode:
+def _tell(garbage: Sequence[Garbage], scratch: list[int]) -> ExitCode:
     uploads = len(frozenset[UnfinishedUpload]().union(*(part.uploads for part in garbage)))
-    sizes = [size for part in garbage for size in part.sizes().values()]
+    sizes = [size for part in garbage for size in part.sizes().values()] + scratch
     if uploads:
         print(f"Would abort {counted(uploads, 'incomplete upload')}.")
     if sizes:
@@ -58,8 +64,9 @@ def _tell(garbage: Sequence[Garbage]) -> ExitCode:
     return ExitCode.OK
 
 
-def _remove(garbage: Sequence[Garbage]) -> ExitCode:
+def _remove(garbage: Sequence[Garbage], scratch: dict[str, dict[Path, int]]) -> ExitCode:
     removed = remove(garbage)
+    delete_abandoned(scratch, removed)
     for warning in removed.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     if removed.uploads:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from kart_runtime.cli.arguments import open_session, plan_from_args
+from kart_runtime.cli.arguments import open_session, plan_from_args, planning
 from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.formatting import columns, counted
+from kart_runtime.cli.ranges import date_words, ranges_from_args
 from kart_runtime.cli.task_labels import TaskLabels
 from kart_runtime.plan.decisions import Action, Plan, Reason
 from kart_runtime.task.naming import short_id
@@ -16,7 +17,9 @@ def execute(arguments: argparse.Namespace) -> int:
     """Print one line for each task, and the counts; fail as a run would if an external input is missing."""
     session, names = open_session(arguments)
     with session:
-        plan = plan_from_args(session, names, arguments)
+        with planning(session):
+            ranges = ranges_from_args(session, names, arguments)
+        plan = plan_from_args(session, names, arguments, [task for part in ranges for task in part.tasks])
         labels = TaskLabels(plan.tasks)
         rows = [
             (decision.action.value, labels(task), short_id(task), decision.text)
@@ -26,6 +29,8 @@ def execute(arguments: argparse.Namespace) -> int:
             print(line)
         for line in plan.warning_lines():
             print(f"warning: {line}")
+        for line in [*date_words(session, plan.tasks), *(part.planned(plan) for part in ranges)]:
+            print(line)
         print(counts(plan))
     return ExitCode.FAILED if plan.with_action(Action.MISSING) else ExitCode.OK
 

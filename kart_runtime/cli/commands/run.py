@@ -10,13 +10,19 @@ from typing import Any
 import luigi
 
 from kart_runtime.builder import run_build
-from kart_runtime.cli.arguments import as_plan_error, open_session, planning, reruns_from_args, tasks_from_args
+from kart_runtime.cli.arguments import as_plan_error, open_session, planning, roots_from_args
 from kart_runtime.cli.display import make_display
 from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.logs import logging_as
+from kart_runtime.cli.ranges import TaskRange, date_words, ranges_from_args
+from kart_runtime.plan.decisions import Plan
 from kart_runtime.project import Session
+from kart_runtime.schedule.events import Event, PlanMade
 from kart_runtime.storage.target import path_of
 from kart_runtime.task.nested import iter_flat
+
+_MAX_OUTPUTS = 20
+"""Outputs to list; of more, which a range of dates has, only the first and the last."""
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -25,17 +31,36 @@ def execute(arguments: argparse.Namespace) -> int:
     session, names = open_session(arguments)
     with session, logging_as(session.settings.logging):
         with planning(session):
-            roots, rerun = reruns_from_args(session, tasks_from_args(session, names), names, arguments)
-        return _run(session, roots, rerun, quiet=arguments.quiet)
+            ranges = ranges_from_args(session, names, arguments)
+            partitions = [task for part in ranges for task in part.tasks]
+            roots, rerun = roots_from_args(session, names, arguments, partitions)
+        return _run(session, roots, rerun, ranges, quiet=arguments.quiet)
 
 
-def _run(session: Session, roots: Sequence[luigi.Task], rerun: Collection[luigi.Task], *, quiet: bool) -> ExitCode:
+def _run(
+    session: Session,
+    roots: Sequence[luigi.Task],
+    rerun: Collection[luigi.Task],
+    ranges: Sequence[TaskRange],
+    *,
+    quiet: bool,
+) -> ExitCode:
     display = make_display(session.project.package_folder, quiet=quiet)
+    plans: list[Plan] = []
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, PlanMade):
+            plans.append(event.plan)
+            if not quiet:
+                display.outputs(date_words(session, event.plan.tasks))
+                display.outputs([part.planned(event.plan) for part in ranges])
+        display.show(event)
+
     try:
         with display:
-            # All tasks are checked, because the summary counts the complete ones.
+            # All tasks are checked, because the summary counts the complete ones; those below partitions are too many.
             summary, _ = run_build(
-                roots, session.settings.run, on_event=display.show, check_all=True, rerun=rerun, reports_warnings=True
+                roots, session.settings.run, on_event=on_event, check_all=not ranges, rerun=rerun, reports_warnings=True
             )
     except KeyboardInterrupt:
         display.interrupted()
@@ -47,10 +72,12 @@ def _run(session: Session, roots: Sequence[luigi.Task], rerun: Collection[luigi.
         display.broken(error)
         return ExitCode.FAILED
     display.finish(summary)
+    for part in ranges:
+        display.outputs(part.finished(plans[0], summary))
     if not summary.ok:
         return ExitCode.FAILED
     if not quiet:
-        display.outputs(_outputs(roots))
+        display.outputs(_shortened(_outputs(roots)))
     return ExitCode.OK
 
 
@@ -70,6 +97,11 @@ def _outputs(roots: Sequence[luigi.Task]) -> list[str]:
         for owner, targets in outputs.items()
         for target in targets
     ]
+
+
+def _shortened(lines: list[str]) -> list[str]:
+    """Return the first and the last of many lines."""
+    return [lines[0], f"... and {len(lines) - 2} more", lines[-1]] if len(lines) > _MAX_OUTPUTS else lines
 
 
 def _owners(root: luigi.Task) -> list[luigi.Task]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, TypeVar
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
@@ -29,13 +30,30 @@ class Finishing(Protocol[R_co]):
         ...
 
 
+@dataclass(eq=False)
+class CallLimits:
+    """Limits of a call that has a process to itself: its memory, and the GPUs that ``CUDA_VISIBLE_DEVICES`` names.
+
+    `peak_mb` is filled in while a call with a limit of its memory runs: the most that its process and the processes
+    that it started were seen to hold.
+    """
+
+    name: str
+    memory_gb: float | None = None
+    gpus: str | None = None
+    peak_mb: float = 0.0
+
+
 class TaskExecutor(Executor):
     """A `concurrent.futures.Executor` with the three operations that a build adds."""
+
+    has_own_processes: ClassVar[bool] = False
+    """Whether each call has a process of this machine to itself while it runs, so that `CallLimits` hold."""
 
     def open(self, classes: set[type], workspaces: set[str]) -> None:
         """Check, before anything runs, that tasks of these classes can run, or raise `ConfigError`."""
 
-    def submit_ranked(self, rank: Rank, fn: Callable[[], R]) -> Finishing[R]:  # noqa: ARG002 - pools that queue use it
+    def submit_ranked(self, rank: Rank, fn: Callable[[], R], limits: CallLimits | None = None) -> Finishing[R]:  # noqa: ARG002 - for those below
         """Submit a call. An executor that has a queue of its own starts the highest rank first."""
         return self.submit(fn)
 

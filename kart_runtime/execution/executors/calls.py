@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kart_runtime.errors import add_note, trace_of
+from kart_runtime.execution.executors.base import CallLimits
 from kart_runtime.execution.executors.pickling import DefinitionTable, loads
 
 RESULT, ERROR, LEAVING = "result", "error", "leaving"
@@ -16,11 +17,12 @@ Answer = tuple[str, bytes, str]
 
 @dataclass(eq=False)
 class WorkItem:
-    """A submitted call: its future, the pickle of function and arguments, and the function's name for messages."""
+    """A submitted call: its future, the pickle of function and arguments, the function's name for messages, limits."""
 
     future: Future[Any]
     pickled: bytes
     name: str
+    limits: CallLimits | None = None
 
     def drop(self) -> None:
         """Cancel the future of a call that will not run."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Generic, ParamSpec, TypeVar
 
-from kart_runtime.execution.executors.base import Finishing, Rank, TaskExecutor
+from kart_runtime.execution.executors.base import CallLimits, Finishing, Rank, TaskExecutor
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -26,7 +26,7 @@ class SerialExecutor(TaskExecutor):
             future.set_exception(error)
         return future
 
-    def submit_ranked(self, rank: Rank, fn: Callable[[], R]) -> Finishing[R]:  # noqa: ARG002
+    def submit_ranked(self, rank: Rank, fn: Callable[[], R], limits: CallLimits | None = None) -> Finishing[R]:  # noqa: ARG002
         """Run a call that raises nothing but KeyboardInterrupt."""
         return _Finished(fn())
 

@@ -13,6 +13,7 @@ from kart_runtime.errors import StoreError
 from kart_runtime.storage.commit import SUFFIX as COMMIT_SUFFIX
 from kart_runtime.storage.commit import pending_temporaries
 from kart_runtime.storage.registry import CODECS
+from kart_runtime.storage.scratch import SCRATCH
 from kart_runtime.storage.stores.local import TEMPORARY_PREFIX
 
 STALE_AFTER = 86_400.0
@@ -55,10 +56,10 @@ def walk(root: str, excluded: Collection[str] = ()) -> Iterator[tuple[str, str]]
 def unneeded_files(root: str, needed: Collection[str]) -> Iterator[str]:
     """Yield the files below a folder that look like outputs and are not needed.
 
-    Hidden files, links and what unfinished commits need stay.
+    Hidden files, links, scratch folders and what unfinished commits need stay.
     """
     pending = pending_temporaries(root)
-    for path, name in walk(root, needed):
+    for path, name in walk(root, {*needed, os.path.join(root, *SCRATCH.split("/"))}):  # noqa: PTH118
         if name in pending or name.endswith(COMMIT_SUFFIX):
             continue
         if is_stale_temp_file(path, name) or (_is_output_name(name) and _is_regular(path)):

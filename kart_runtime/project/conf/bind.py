@@ -17,7 +17,8 @@ from kart_runtime.project.conf.yaml_documents import read_scalar
 from kart_runtime.project.names import TaskNames, is_task_parameter, own_parameters, parameters
 from kart_runtime.settings import LoggingSettings, RunSettings, Settings
 from kart_runtime.task.base import TaskOnKart
-from kart_runtime.task.parameters import Override, coerce, takes_text
+from kart_runtime.task.input_file import InputFile
+from kart_runtime.task.parameters import Override, SecretParameter, coerce, dates, takes_text
 
 
 @dataclass
@@ -165,7 +166,10 @@ class _Binder:
         self, path: tuple[str, ...], task: type[luigi.Task], parameter: luigi.Parameter[Any], node: Node
     ) -> None:
         origin = origin_of(node)
-        secret = self.interpolation.is_secret(path, plain(node))
+        is_place = issubclass(task, InputFile) and path[-1] == "path"  # messages name it
+        secret = isinstance(parameter, SecretParameter) or (
+            not is_place and self.interpolation.is_secret(path, plain(node))
+        )
         try:
             raw = self._value(path, node)
             if self._is_from_text(node, raw) and not takes_text(parameter):
@@ -184,7 +188,8 @@ class _Binder:
                 message = f"the value of {plain(node)} is invalid for this {type(parameter).__name__}"
             self.errors.append(ConfigError(message, file=origin, key=".".join(path)))
         else:
-            self._override(path, task, Override(value, origin, secret))
+            word = str(raw).strip() if dates.takes_words(parameter) and dates.is_word(raw) else ""
+            self._override(path, task, Override(value, origin, secret, word=word))
 
     def _override(self, path: tuple[str, ...], task: type[luigi.Task], override: Override) -> None:
         self.bound.overrides.setdefault(task, {})[path[-1]] = override

@@ -15,6 +15,7 @@ from typing import Any
 import luigi
 
 from kart_runtime.errors import closest_match
+from kart_runtime.task.parameters import dates
 from kart_runtime.task.parameters.kinds import ListTaskInstanceParameter, TaskInstanceParameter
 from kart_runtime.task.parameters.values import check_for
 
@@ -169,7 +170,11 @@ def _parsed(param: Any, value: Any, text: str | None) -> Any:
     try:
         return param.parse(written)
     except (ValueError, KeyError, TypeError, AttributeError, luigi.parameter.ParameterException) as error:
-        raise ValueError(f"expected {_expected(param)}, got {as_found(written)}: {error}") from error
+        if dates.takes_words(param) and dates.is_word(written):  # after a parse() of the user's own, which may know it
+            return dates.date_of(param, written)
+        guess = closest_match(written, dates.WORDS) if dates.takes_words(param) else None
+        hint = f"; did you mean '{guess}'?" if guess else f": {error}"
+        raise ValueError(f"expected {_expected(param)}, got {as_found(written)}{hint}") from error
 
 
 # The first matching kind counts, so subclasses come first.
@@ -199,11 +204,17 @@ def _plain_or_parsed(param: Any, value: Any, text: str | None) -> Any:
 _CHECKS.append((luigi.Parameter, _plain_or_parsed))
 
 
+_WORDS = f"or {', '.join(dates.WORDS)}"
 _EXPECTED = (
     (luigi.IntParameter, "int"),
     (luigi.BoolParameter, "bool (true or false)"),
     (luigi.FloatParameter, "float"),
-    (luigi.DateParameter, "a date such as 2026-01-31"),
+    (luigi.MonthParameter, f"a month such as 2026-01 ({_WORDS})"),
+    (luigi.YearParameter, f"a year such as 2026 ({_WORDS})"),
+    (luigi.DateParameter, f"a date such as 2026-01-31 ({_WORDS})"),
+    (luigi.DateHourParameter, f"an hour such as 2026-01-31T09 ({_WORDS})"),
+    (luigi.DateMinuteParameter, f"a minute such as 2026-01-31T0930 ({_WORDS})"),
+    (luigi.DateSecondParameter, f"a second such as 2026-01-31T093059 ({_WORDS})"),
     (luigi.ListParameter, "a list"),
     (luigi.DictParameter, "a map"),
     (luigi.PathParameter, "a path"),

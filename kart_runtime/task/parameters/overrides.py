@@ -34,12 +34,15 @@ class Override:
         Whether it must not be written to any log or record.
     error
         Why there is no value, raised when a task needs it. None: there is one.
+    word
+        The word that was written for the value, such as ``yesterday``; empty if the value itself was.
     """
 
     value: object
     origin: str
     secret: bool = False
     error: Exception | None = None
+    word: str = ""
 
 
 Overrides = Mapping[type, Mapping[str, Override]]

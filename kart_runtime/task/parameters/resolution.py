@@ -32,6 +32,7 @@ from kart_runtime.task.parameters.inheritance import inherited_values
 from kart_runtime.task.parameters.kinds import made_default
 from kart_runtime.task.parameters.overrides import active_overrides, overrides_for, under_active_overrides
 from kart_runtime.task.parameters.refusals import Unfit
+from kart_runtime.task.parameters.secret import SecretParameter, Unset
 from kart_runtime.task.parameters.values import ONE_TEXT, Check, check_for, exact_types
 
 SHARED_SECTION = "TaskOnKart"
@@ -130,7 +131,9 @@ class Declaration:
     def _default(self, name: str, param: luigi.Parameter[Any], inherited: Mapping[str, Any]) -> Any:
         override = overrides_for(self.cls).get(name)
         if override is not None:
-            return self.checked(name, override.value) if override.error is None else _ABSENT
+            if override.error is not None:
+                return Unset(override.error) if isinstance(param, SecretParameter) else _ABSENT
+            return self.checked(name, override.value)
         if name in inherited:
             return self.checked(name, inherited[name])
         shared = luigi_section(SHARED_SECTION)

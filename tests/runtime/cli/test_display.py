@@ -169,6 +169,51 @@ def test_in_a_terminal_a_failure_stays_visible_and_its_traceback_follows(small_p
     assert "After was not run, because upstream Bad did not complete" in end
 
 
+MANY = """
+    import luigi
+    from kart_runtime import TaskOnKart
+
+    class Bad(TaskOnKart[int]):
+        n: luigi.IntParameter = luigi.IntParameter()
+
+        def run(self):
+            if self.n < 4:
+                raise ValueError(f"cannot divide")
+            self.dump(1)
+
+    class After(TaskOnKart[int]):
+        n: luigi.IntParameter = luigi.IntParameter()
+
+        def requires(self):
+            return Bad(n=self.n % 4)
+
+    class All(TaskOnKart[int]):
+        def requires(self):
+            return [After(n=n) for n in range(88)]
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("--executor", "processes", "--workers", "2")])
+def test_equal_failures_are_folded_and_what_was_not_run_is_one_line(small_project, kart, options):
+    small_project({"src/PKG/tasks/failing.py": MANY})
+    err = kart("run", "All", *options).err
+    assert err.count("Traceback") == 1
+    lines = err.splitlines()
+    first = next(line for line in lines if line.endswith(" failed:"))
+    same = next(line for line in lines if line.startswith("3 more failed in the same way: "))
+    assert sorted(re.findall(r"Bad\(n=\d\)", first + same)) == [f"Bad(n={n})" for n in range(4)]
+    assert lines[-1] == "89 tasks were not run, because 4 tasks upstream did not complete: 88 After, All"
+
+
+def test_failures_in_the_same_place_with_other_texts_are_a_line_each(small_project, kart):
+    small_project({"src/PKG/tasks/failing.py": MANY.replace("cannot divide", "cannot divide {self.n}")})
+    err = kart("run", "All").err
+    assert err.count("Traceback") == 1
+    assert [line for line in err.splitlines() if "same place" in line] == [
+        f"Bad(n={n}) failed in the same place: ValueError: cannot divide {n}" for n in (1, 2, 3)
+    ]
+
+
 def test_a_task_that_is_retried_keeps_its_number(small_project, kart):
     small_project({"src/PKG/tasks/failing.py": FAILING})
     lines = [line.partition(" (")[0] for line in kart("run", "Flaky").lines[:-2]]

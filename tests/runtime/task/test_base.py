@@ -420,7 +420,7 @@ def test_a_frame_that_does_not_fit_the_schema_is_neither_stored_nor_given_out():
 
 def test_each_output_may_have_a_schema():
     class TwoFrames(TaskOnKart[pd.DataFrame]):
-        schema = {"a": Positive.schema}  # noqa: RUF012
+        schema = {"a": Positive.schema}
 
         def output(self):
             return {"a": self.make_target("a.parquet"), "b": self.make_target("b.parquet")}

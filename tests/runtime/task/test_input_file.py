@@ -13,6 +13,7 @@ import pandas as pd
 import pandera.pandas as pa
 import polars as pl
 import pytest
+from luigi import task_register
 
 from kart_runtime import InputFile, ListTaskInstanceParameter, TaskInstanceParameter, TaskOnKart, build
 from kart_runtime.errors import BuildFailed, InputReplaced, KartError, ObjectCorrupt
@@ -147,6 +148,109 @@ def test_a_missing_file_is_named_with_its_full_path(tmp_path):
     assert f"{tmp_path}/data/x.csv does not exist" in str(raised.value)
     settled(tmp_path / "data/x.csv")
     assert build(SumOf(file=InputFile("data/x.csv", root=str(tmp_path)))) == 4
+
+
+def test_a_missing_file_is_explained_with_the_projects_folder_and_similar_names(tmp_path):
+    settled(tmp_path / "data/sales_2024.csv")
+    settled(tmp_path / "data/other.txt")
+
+    def explained(path: str) -> str:
+        with pytest.raises(BuildFailed) as raised:
+            build(SumOf(file=InputFile(path, root=str(tmp_path))))
+        return str(raised.value)
+
+    text = explained("data/sale_2024.csv")
+    assert f"{tmp_path}/data/sale_2024.csv does not exist. The path is relative to {tmp_path}." in text
+    assert "Similar names there: sales_2024.csv." in text
+    assert "other.txt" not in text
+    assert f"There is no folder {tmp_path}/date." in explained("date/sales_2024.csv")
+    assert "InputFile.glob(pattern) returns a list" in explained("data/*.csv")
+    with pytest.raises(KartError, match=r"/data is a folder, and InputFile reads one file.*InputFile\.glob\('data/\*"):
+        build(SumOf(file=InputFile("data/", root=str(tmp_path))))
+
+
+def test_similar_names_in_a_bucket(bucket):
+    from kart_runtime.storage.registry import store_for
+
+    store, key = store_for(f"{bucket.url}/data/sales_2024.csv")
+    with store.write(key) as file:
+        file.write(CONTENT.encode())
+    with pytest.raises(
+        BuildFailed, match=r"data/sale_2024\.csv does not exist\. Similar names there: sales_2024\.csv\."
+    ):
+        build(SumOf(file=InputFile(f"{bucket.url}/data/sale_2024.csv")))
+
+
+def test_a_pattern_gives_a_list_of_files(tmp_path):
+    class Month(InputFile[pd.DataFrame]):
+        options = {"usecols": ["a"]}
+
+    for number in (2, 1):
+        settled(tmp_path / f"data/{number}.csv", f"a,b\n{number},0\n")
+    settled(tmp_path / "data/notes.txt")
+    files = Month.glob("data/*.csv", root=str(tmp_path))
+    assert [file.path for file in files] == ["data/1.csv", "data/2.csv"]
+    assert build(Sums(files=files)) == [1, 2]
+    assert [Path(file.path).name for file in Month.glob(f"{tmp_path}/data/?.csv")] == ["1.csv", "2.csv"]
+    with pytest.raises(KartError, match=r"Month: no file matches .*/data/\*\.parquet"):
+        Month.glob("data/*.parquet", root=str(tmp_path))
+
+
+def test_a_pattern_in_a_bucket(bucket):
+    from kart_runtime.storage.registry import store_for
+
+    for name in ("data/2.csv", "data/1.csv", "data/old/3.csv", "data/x.txt"):
+        store, key = store_for(f"{bucket.url}/{name}")
+        with store.write(key) as file:
+            file.write(CONTENT.encode())
+    files = InputFile[pd.DataFrame].glob(f"{bucket.url}/data/*.csv")
+    assert [file.path for file in files] == [f"{bucket.url}/data/{n}.csv" for n in (1, 2)]
+    assert build(Sums(files=files)) == [4, 4]
+
+
+def test_objects_are_read_with_options(bucket):
+    from kart_runtime.storage.registry import store_for
+
+    class Semicolons(InputFile[pd.DataFrame]):
+        options = {"sep": ";", "dtype": {"a": str}}
+
+    class Lazy(InputFile[pl.LazyFrame]):
+        options = {"separator": ";"}
+
+    store, key = store_for(url := f"{bucket.url}/data/x.csv")
+    with store.write(key) as file:
+        file.write(CONTENT.replace(",", ";").encode())
+    assert list(build(Semicolons(url))["a"]) == ["1", "3"]
+    assert build(Lazy(url)).collect()["b"].to_list() == [2, 4]
+
+
+def test_a_class_of_a_project_reads_below_it_from_any_folder(tmp_path):
+    project, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
+    settled(project / "data/x.csv")
+    settled(project / "pyproject.toml", '[tool.kart]\npackage = "p"\n')
+    settled(
+        project / "src/sources_of_project.py",
+        "import luigi, pandas as pd\nfrom kart_runtime import InputFile, TaskOnKart\n"
+        "class X(InputFile[pd.DataFrame]):\n    path = luigi.Parameter(default='data/x.csv')\n"
+        "class Sum(TaskOnKart[int]):\n    def requires(self):\n        return X()\n"
+        "    def run(self):\n        self.dump(int(self.load().a.sum()))\n",
+    )
+    elsewhere.mkdir()
+    code = (
+        f"import sys; sys.path.insert(0, {str(project / 'src')!r})\n"
+        "from sources_of_project import Sum; from kart_runtime import build\n"
+        "if __name__ == '__main__':\n    print(build(Sum(), executor='processes'))\n"
+    )
+    (elsewhere / "script.py").write_text(code)
+    words = [sys.executable, "-W", "ignore", "script.py"]
+    done = subprocess.run(words, cwd=elsewhere, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "4"
+
+
+def test_a_type_given_in_brackets_reaches_another_process(tmp_path):
+    sent = pickle.dumps(InputFile[pl.DataFrame](str(settled(tmp_path / "x.csv"))))
+    task_register.Register.clear_instance_cache()  # as the other process has none of these objects
+    assert isinstance(pickle.loads(sent).output().load(), pl.DataFrame)
 
 
 def test_a_later_change_of_the_current_folder_does_not_matter(tmp_path):

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from kart_runtime.errors import ConfigError, ExecutorError, WorkersKilled
-from kart_runtime.execution.executors.base import Rank, TaskExecutor
+from kart_runtime.execution.executors.base import CallLimits, Rank, TaskExecutor
 from kart_runtime.execution.executors.calls import Answer, WorkItem
 from kart_runtime.execution.executors.dask.call_stream import Call, CallStream
 from kart_runtime.execution.executors.dask.client import check_pythons, check_workers, connect, lacks_kart, within
@@ -130,7 +130,7 @@ class DaskExecutor(TaskExecutor):
         """
         return self._submit(fn, args, kwargs, -1.0)
 
-    def submit_ranked(self, rank: Rank, fn: Callable[[], R]) -> Future[R]:
+    def submit_ranked(self, rank: Rank, fn: Callable[[], R], limits: CallLimits | None = None) -> Future[R]:  # noqa: ARG002
         """Have a worker run a function, those of the highest rank first."""
         # Below what others run there, and what a call itself may compute on the cluster: that has the priority 0.
         return self._submit(fn, (), {}, rank[0] - 1 / (1 + rank[1]))

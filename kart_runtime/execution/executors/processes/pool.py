@@ -16,13 +16,14 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future
-from typing import ParamSpec, TypeVar
+from typing import Any, ClassVar, ParamSpec, TypeVar
 
 from kart_runtime.errors import CannotSend, ConfigError, WorkerDied
-from kart_runtime.execution.executors.base import TaskExecutor
+from kart_runtime.execution.executors.base import CallLimits, Rank, TaskExecutor
 from kart_runtime.execution.executors.calls import LEAVING, Answer, WorkItem
 from kart_runtime.execution.executors.pickling import DefinitionTable
 from kart_runtime.execution.executors.processes import idle_workers
+from kart_runtime.execution.executors.processes.memory_watch import WATCH_SECONDS, MemoryExceeded, MemoryWatch, suits
 from kart_runtime.execution.executors.processes.process import WorkerProcess
 from kart_runtime.execution.executors.processes.worker import Message
 from kart_runtime.execution.executors.program_state import Choices, Settings
@@ -46,6 +47,8 @@ class ProcessExecutor(TaskExecutor):
     They start when there are calls for them, and get the state of the program (see `program_state`) as it is at the
     first `submit`. A worker that dies fails the future of its own call with `WorkerDied`; another takes its place.
     """
+
+    has_own_processes: ClassVar[bool] = True
 
     def __init__(self, workers: int) -> None:
         if workers < 1:
@@ -74,11 +77,18 @@ class ProcessExecutor(TaskExecutor):
         The future fails with `CannotSend` when the call or its result cannot be pickled, with `NotImportable` when the
         worker cannot import a module of it, and with `WorkerDied`.
         """
+        return self._submit(None, fn, args, kwargs)
+
+    def submit_ranked(self, rank: Rank, fn: Callable[[], R], limits: CallLimits | None = None) -> Future[R]:  # noqa: ARG002
+        """Have a worker run a function within limits; the future may also fail with `MemoryExceeded`."""
+        return self._submit(limits, fn, (), {})
+
+    def _submit(self, limits: CallLimits | None, fn: Callable[..., R], args: Any, kwargs: Any) -> Future[R]:
         self._check_open()
         future: Future[R] = Future()
         name = str(getattr(fn, "__qualname__", type(fn).__qualname__))
         try:
-            item = WorkItem(future, self._table.dumps((fn, args, kwargs), f"the call of {name}"), name)
+            item = WorkItem(future, self._table.dumps((fn, args, kwargs), f"the call of {name}"), name, limits)
             self._gather_state()
         except CannotSend as error:
             future.set_exception(error)
@@ -185,7 +195,7 @@ class ProcessExecutor(TaskExecutor):
     def _run(self, item: WorkItem) -> Answer:
         """Return a worker's answer; a call that a worker has not read before it ended goes to another one."""
         for tries_left in reversed(range(_TRIES)):
-            worker = self._busy_worker()
+            worker = self._busy_worker(item.limits)
             answer, unread = self._exchange(worker, item)
             if answer is not None:
                 return answer
@@ -200,7 +210,7 @@ class ProcessExecutor(TaskExecutor):
         answer, unread = None, True
         try:
             worker.send(self._message(worker, item))
-            answer = worker.receive()
+            answer = self._receive(worker, item.limits)
         except (EOFError, OSError) as error:
             # Linux reports "reset", and not "end of file", when something that was sent had not been read.
             unread = isinstance(error, BrokenPipeError | ConnectionResetError)
@@ -212,13 +222,35 @@ class ProcessExecutor(TaskExecutor):
                 self._idle.append(worker)
         return answer, unread
 
-    def _busy_worker(self) -> WorkerProcess:
+    def _receive(self, worker: WorkerProcess, limits: CallLimits | None) -> Answer:
+        """Wait for an answer; raise `MemoryExceeded` when the call has used too much and its worker was ended."""
+        if limits is None or limits.memory_gb is None:
+            return worker.receive()
+        try:
+            return worker.receive(MemoryWatch(worker, limits, limits.memory_gb).check, WATCH_SECONDS)
+        except MemoryExceeded:
+            worker.disconnect()
+            with self._changed:
+                self._busy.discard(worker)
+            raise
+
+    def _busy_worker(self, limits: CallLimits | None) -> WorkerProcess:
+        """Return a worker for a call: an idle one that suits it, or a new one."""
+        surplus: list[WorkerProcess] = []
         with self._changed:
             if self._killing:
                 raise BrokenExecutor("the executor was closed")
-            worker = self._idle.pop() if self._idle else idle_workers.start_worker()
+            worker = next((idle for idle in reversed(self._idle) if suits(idle, limits)), None)
+            if worker is not None:
+                self._idle.remove(worker)
+            else:
+                if len(self._idle) + len(self._busy) >= self._size:
+                    surplus = [self._idle.pop(0)] if self._idle else []
+                worker = idle_workers.start_worker()
+            worker.is_new, worker.gpus = False, None if limits is None else limits.gpus
             self._busy.add(worker)
-            return worker
+        idle_workers.end(surplus)
+        return worker
 
     def _message(self, worker: WorkerProcess, item: WorkItem) -> Message:
         settings, choices = b"", b""
@@ -227,7 +259,9 @@ class ProcessExecutor(TaskExecutor):
             settings, choices = self._state or (b"", b"")
         definitions = self._table.definitions[worker.n_definitions :]
         worker.n_definitions += len(definitions)
-        return settings, definitions, choices, item.pickled
+        gpus = None if item.limits is None else item.limits.gpus
+        environ = {} if gpus is None else {"CUDA_VISIBLE_DEVICES": gpus}
+        return settings, definitions, choices, item.pickled, environ
 
 
 _open: weakref.WeakSet[ProcessExecutor] = weakref.WeakSet()

@@ -50,7 +50,8 @@ class WorkerProcess:
 
     `table` and `n_definitions` say what it has: the table of the executor whose settings are in force there, and how
     many of its definitions. `specs` and `streams` are the modules that the program had loaded, and the files that it
-    wrote to, when the worker started.
+    wrote to, when the worker started. `is_new` says that it has had no call yet, and `gpus` what kart chose as
+    ``CUDA_VISIBLE_DEVICES`` of its calls: libraries look at that once in the life of a process.
     """
 
     def __init__(self, specs: Specs) -> None:
@@ -64,6 +65,8 @@ class WorkerProcess:
         self.pid = self._process.pid
         self.table: object = None
         self.n_definitions = 0
+        self.is_new = True
+        self.gpus: str | None = None
         self.specs = dict(specs)
         self.streams = standard_streams()
         with contextlib.suppress(OSError):  # it died at once, which whoever sends it a call will see
@@ -73,9 +76,11 @@ class WorkerProcess:
         """Send a message as described in `worker`; raise OSError when the process has ended."""
         self._connection.send_bytes(pickle.dumps(message))
 
-    def receive(self) -> Answer:
-        """Wait for an answer; raise EOFError or OSError when the process has ended."""
-        while not self._connection.poll(_POLL_SECONDS):
+    def receive(self, check: Callable[[], object] | None = None, seconds: float = _POLL_SECONDS) -> Answer:
+        """Wait for an answer, calling `check` at intervals; raise EOFError or OSError when the process has ended."""
+        while not self._connection.poll(seconds):
+            if check is not None:
+                check()
             if self._process.poll() is not None and not self._connection.poll(0):
                 raise EOFError
         answer: Answer = pickle.loads(self._connection.recv_bytes())
@@ -87,6 +92,10 @@ class WorkerProcess:
             return not self._connection.poll(0) and self._process.poll() is None
         except OSError:
             return False
+
+    def is_running(self) -> bool:
+        """Return whether the process has not ended."""
+        return self._process.poll() is None
 
     def disconnect(self) -> None:
         """Close the connection, which ends an idle worker."""

@@ -1,8 +1,9 @@
 """Worker process: receives calls from the program, runs one at a time, answers each.
 
-`process` starts it. A message is `(settings, definitions, choices, call)`; all but the call are empty unless they have
-changed since the last message. The worker ends when its connection closes. SIGTERM interrupts the call as Ctrl-C does,
-so that locks are released and half-written files removed; SIGINT is for the program alone.
+`process` starts it. A message is `(settings, definitions, choices, call, environ)`; the first three are empty unless
+they have changed since the last message, and `environ` are environment variables for this call alone. The worker ends
+when its connection closes. SIGTERM interrupts the call as Ctrl-C does, so that locks are released and half-written
+files removed; SIGINT is for the program alone.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from multiprocessing.connection import Connection
 from types import FrameType
@@ -26,8 +27,9 @@ from typing import Any
 from kart_runtime.execution.executors.calls import LEAVING, RESULT, Answer, error_answer
 from kart_runtime.execution.executors.pickling import DefinitionTable, loads
 from kart_runtime.execution.executors.program_state import Choices, Settings
+from kart_runtime.execution.memory import measure_attempts
 
-Message = tuple[bytes, Sequence[tuple[tuple[int, ...], bytes]], bytes, bytes]
+Message = tuple[bytes, Sequence[tuple[tuple[int, ...], bytes]], bytes, bytes, Mapping[str, str]]
 
 IDLE_SECONDS = 300
 """A worker without calls ends after this time, so that a forgotten notebook holds no memory."""
@@ -45,12 +47,13 @@ class _Worker:
         self._unusable: BaseException | None = None
 
     def answer(self, message: Message) -> Answer:
-        settings, definitions, choices, call = message
+        settings, definitions, choices, call, environ = message
         try:
             self._prepare(settings, definitions, choices)
             function, args, kwargs = loads(call)
             name = getattr(function, "__qualname__", type(function).__qualname__)
-            return RESULT, self._table.dumps(function(*args, **kwargs), f"the result of {name}"), ""
+            with _environment(environ):
+                return RESULT, self._table.dumps(function(*args, **kwargs), f"the result of {name}"), ""
         except _Terminated:
             raise
         except BaseException as error:  # noqa: BLE001 - also SystemExit: it ends the call, and not the worker
@@ -84,6 +87,7 @@ def serve(connection: Connection[Any, Any]) -> None:
     try:
         threading.Thread(target=_end_with_program, daemon=True).start()
         import_module("kart_runtime.execution.attempt")  # nearly every call needs it
+        measure_attempts()
         gc.freeze()  # what was imported stays; `process` has disabled the collection for as long as that took
         gc.enable()
         worker = _Worker()
@@ -101,6 +105,21 @@ def serve(connection: Connection[Any, Any]) -> None:
     atexit._run_exitfuncs()
     _flush()
     os._exit(0)
+
+
+@contextlib.contextmanager
+def _environment(environ: Mapping[str, str]) -> Iterator[None]:
+    """Set some variables of the environment for a while."""
+    before = {name: os.environ.get(name) for name in environ}
+    os.environ.update(environ)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _flush() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from kart_runtime.history.runs import list_runs
 from kart_runtime.storage.registry import store_for
+from kart_runtime.storage.scratch import open_scratch
 from kart_runtime.storage.stores import s3
 from tests.runtime.servers import environment, make_bucket, s3_server
 
@@ -198,3 +199,39 @@ def test_gc_of_a_remote_workspace(small_project, kart, monkeypatch, tmp_path):
         assert kart("gc", "--yes").lines[-1].startswith("Deleted 20 files (")
         assert kart("plan", "Numbers.size=9").lines[-1] == "3 tasks: 0 to run, 3 complete"
         assert len(list(store.list(key))) == 20
+
+
+def scratch(root, name, days):
+    """Make the scratch folder of a task that last ran so many days ago."""
+    folder = root / "outputs" / "log" / "scratch" / f"{name}_{'0' * 32}"
+    folder.mkdir(parents=True)
+    (folder / "checkpoint.pkl").write_bytes(b"x" * 1000)
+    for path in (folder / "checkpoint.pkl", folder):
+        os.utime(path, (time.time() - days * DAY,) * 2)
+    return folder
+
+
+def test_gc_deletes_scratch_folders_that_are_old_and_not_in_use(small_project, kart):
+    root = small_project()
+    kart("run")
+    old, recent = scratch(root, "Old", 31), scratch(root, "Recent", 29)
+    used = scratch(root, "Used", 31)
+    lock = open_scratch(used.parent, used.name)
+    os.utime(used, (0, 0))
+    typed = kart("gc")
+    assert typed.lines[0].split()[:5] == ["(scratch", "folders)", "2", "files", "2.0"]
+    assert old.exists()
+    assert kart("gc", "--yes").code == 1
+    assert [path.exists() for path in (old, recent, used)] == [False, True, True]
+    lock.close(delete=False)
+    assert kart("gc", "--yes").code == 0
+    assert not used.exists()
+
+
+def test_clean_deletes_the_scratch_folders_of_a_task(small_project, kart):
+    root = small_project()
+    total, numbers = scratch(root, "Total", 0), scratch(root, "Numbers", 0)
+    assert kart("clean", "Total", "--yes").lines[-1].startswith("Deleted 1 file")
+    assert [path.exists() for path in (total, numbers)] == [False, True]
+    assert kart("clean", "--yes").code == 0
+    assert not numbers.exists()

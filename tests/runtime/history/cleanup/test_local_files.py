@@ -27,4 +27,5 @@ def test_needed_and_hidden_files_and_links_stay(tmp_path):
     root = str(tmp_path / "w")
     assert list(unneeded_files(root, {f"{root}/needed.pkl"})) == [f"{root}/old.pkl"]
     put("w/log/runs/x.commit.json")  # whoever comes next needs it
+    put("w/log/scratch/Train_1/checkpoint.pkl")
     assert list(unneeded_files(root, {f"{root}/needed.pkl"})) == [f"{root}/old.pkl"]

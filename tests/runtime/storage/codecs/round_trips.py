@@ -388,7 +388,7 @@ def _without_objects(frame: pd.DataFrame) -> pd.DataFrame:
     """Return a frame with its objects as text, because pandas cannot compare lists."""
     changed = frame.copy()
     for at, dtype in enumerate(frame.dtypes):
-        if dtype == object:  # noqa: E721 - a dtype
+        if dtype == object:
             changed.isetitem(at, frame.iloc[:, at].map(repr))
     return changed
 
