@@ -1,5 +1,7 @@
 """Ways to use a definition: whichever it is, a change of it counts."""
 
+
+
 from __future__ import annotations
 
 import textwrap
