@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from kart_runtime.gokart.tree.task_info import make_tree_info as make_tree_info
     from kart_runtime.gokart.tree.task_info import tree_info as tree_info
     from kart_runtime.gokart.workspace_management import delete_unnecessary_outputs as delete_unnecessary_outputs
+    from kart_runtime.history.publication import Publication as Publication
     from kart_runtime.luigi_bridge import WorkerSchedulerFactory as WorkerSchedulerFactory
     from kart_runtime.project import open_project as open_project
+    from kart_runtime.project.configured import configured as configured
     from kart_runtime.schedule.events import BuildFinished as BuildFinished
     from kart_runtime.schedule.events import PlanMade as PlanMade
     from kart_runtime.schedule.events import TaskFinished as TaskFinished
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from kart_runtime.storage.codecs import Codec as Codec
     from kart_runtime.storage.memory_target import InMemoryTarget as InMemoryTarget
     from kart_runtime.storage.memory_target import make_in_memory_target as make_in_memory_target
+    from kart_runtime.storage.registry import register_codec as register_codec
     from kart_runtime.storage.registry import register_store as register_store
     from kart_runtime.storage.stores import Store as Store
     from kart_runtime.storage.target import Target as Target
@@ -58,6 +61,9 @@ if TYPE_CHECKING:
     from kart_runtime.task.partitions import partitions as partitions
     from kart_runtime.task.plain_tasks import ExternalTask as ExternalTask
     from kart_runtime.task.plain_tasks import WrapperTask as WrapperTask
+    from kart_runtime.task.published import Published as Published
+    from kart_runtime.task.published import find_publication as find_publication
+    from kart_runtime.task.published import load_published as load_published
     from kart_runtime.task.sql_source import SqlSource as SqlSource
 
 _HOMES = {
@@ -76,6 +82,8 @@ _HOMES = {
     "PartitionValues": "task.partitions",
     "PlanMade": "schedule.events",
     "SecretParameter": "task.parameters",
+    "Publication": "history.publication",
+    "Published": "task.published",
     "SerializableParameter": "task.parameters",
     "SqlSource": "task.sql_source",
     "Store": "storage.stores",
@@ -92,10 +100,13 @@ _HOMES = {
     "ZonedDateSecondParameter": "task.parameters",
     "add_config": "gokart.config_files",
     "build": "builder",
+    "configured": "project.configured",
     "delete_unnecessary_outputs": "gokart.workspace_management",
     "dump_task_info_table": "gokart.tree.task_info",
     "dump_task_info_tree": "gokart.tree.task_info",
+    "find_publication": "task.published",
     "inherits_config_params": "task.parameters",
+    "load_published": "task.published",
     "make_in_memory_target": "storage.memory_target",
     "make_model_target": "storage.target",
     "make_target": "storage.target",
@@ -105,6 +116,7 @@ _HOMES = {
     "open_project": "project",
     "parameter": "task.parameters",
     "partitions": "task.partitions",
+    "register_codec": "storage.registry",
     "register_store": "storage.registry",
     "run": "gokart.run",
     "test_run": "gokart.empty_dumps",
@@ -126,6 +138,8 @@ __all__ = [
     "PandasTypeConfig",
     "PartitionValues",
     "PlanMade",
+    "Publication",
+    "Published",
     "SecretParameter",
     "SerializableParameter",
     "SqlSource",
@@ -143,10 +157,13 @@ __all__ = [
     "ZonedDateSecondParameter",
     "add_config",
     "build",
+    "configured",
     "delete_unnecessary_outputs",
     "dump_task_info_table",
     "dump_task_info_tree",
+    "find_publication",
     "inherits_config_params",
+    "load_published",
     "make_in_memory_target",
     "make_model_target",
     "make_target",
@@ -156,6 +173,7 @@ __all__ = [
     "open_project",
     "parameter",
     "partitions",
+    "register_codec",
     "register_store",
     "run",
     "test_run",
@@ -183,6 +201,6 @@ def __getattr__(name: str) -> Any:
         return import_module("kart_runtime.history.ledger")
     if name not in _HOMES:
         raise AttributeError(f"module 'kart_runtime' has no attribute '{name}'")
-    if name in ("TaskOnKart", "ExternalTask", "InputFile", "SqlSource", "WrapperTask"):
+    if name in ("TaskOnKart", "ExternalTask", "InputFile", "Published", "SqlSource", "WrapperTask"):
         import_module("kart_runtime.luigi_bridge")  # registers what luigi's own worker needs to run the tasks
     return getattr(import_module(f"kart_runtime.{_HOMES[name]}"), name)

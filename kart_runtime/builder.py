@@ -36,6 +36,8 @@ from kart_runtime.task.naming import display_name
 from kart_runtime.task.nested import map_structure
 from kart_runtime.task.outside import missing_places
 from kart_runtime.task.parameters import overrides_for, under_active_overrides
+from kart_runtime.task.published import Published
+from kart_runtime.task.publishing import check_publications
 
 logger = logging.getLogger(__name__)
 
@@ -239,6 +241,7 @@ def _run(
         revalidate(roots)
     context.changes.run_id = context.ledger.run_id
     plan = make_plan(roots, check_all=check_all, changes=context.changes, rerun=rerun)
+    check_publications(plan.tasks)
     to_run = plan.to_run
     if context.workers > 1 and len(to_run) > 1:
         context = replace(context, seconds=estimate_durations(_workspace(roots)))
@@ -300,13 +303,13 @@ def _forget_build(tasks: Iterable[luigi.Task]) -> None:
 
 
 def _failure(summary: Summary) -> BuildFailed:
-    errors: dict[luigi.Task, BaseException] = dict(summary.failed)
+    errors: dict[luigi.Task, BaseException] = {**summary.failed, **summary.unpublished}
     for task in summary.missing:
         places = missing_places(task)
-        errors[task] = FileNotFoundError(
-            f"external input not found: {task}{f': {places}' if places else '.'} Provide it, or correct the task's "
-            "parameters."
-        )
+        why = f"{task}{f': {places}' if places else '.'} Provide it, or correct the task's parameters."
+        if isinstance(task, Published):
+            why = f"{task.label()}: {task.missing()}"
+        errors[task] = FileNotFoundError(f"external input not found: {why}")
     names = _names([*errors, *summary.not_started])
     raised: dict[str, list[BaseException]] = defaultdict(list)
     for task, error in summary.failed.items():

@@ -43,7 +43,8 @@
 Errors of a single package are defined there: `BadArchive` (`codecs.archive`), `PandasTypeError` (`column_types`),
 `WrongType` (`declared_type`), `InvalidParameter` (`parameters.annotated`), `QueryFailed` (`sql_query`), `CannotRead`
 (`codecs.reading`), `SchemaMismatch` (`schemas`), `UnsafeWorkspace` (`history.cleanup.local_files`), `NotAPickleFile`
-(`gokart.tree`), `InvalidRange` (`task.partitions`), `InvalidPlaceholder` (`task.placeholders`),
+(`gokart.tree`), `InvalidRange` (`task.partitions`), `InvalidPlaceholder` (`task.placeholders`), `PublishRefused`
+(`history.publication`),
 `SlackError` with `ChannelListNotLoadedError`, `ChannelNotFoundError` and `FileNotUploadedError` (`gokart.slack`),
 `CannotEdit` (`edits.python_source`), `ObjectReplaced` (`stores.object_cache`), `NotInMemory` (`storage.memory_target`),
 `MemoryExceeded` (`executors.processes.memory_watch`),
@@ -567,11 +568,24 @@ class UnknownFormat(CodecError, ValueError, AssertionError):
         The file.
     known
         The known suffixes.
+    suggestion
+        Known suffix closest to the one of the file.
+    task
+        The task whose output it is, as text.
     """
 
-    def __init__(self, path: str, known: Sequence[str]) -> None:
-        self.path, self.known = path, tuple(known)
-        super().__init__(f"No format for '{path}'. Known suffixes: {', '.join(self.known)}.")
+    def __init__(self, path: str, known: Sequence[str], suggestion: str | None = None, task: str = "") -> None:
+        self.path, self.known, self.suggestion, self.task = path, tuple(known), suggestion, task
+        name = path.rpartition("/")[2]
+        suffix = f".{name.rpartition('.')[2]}" if "." in name else ".xyz"
+        text = f"No format for '{path}'{f', an output of {task}' if task else ''}."
+        if suggestion:
+            text += f" Did you mean '{suggestion}'?"
+        super().__init__(
+            f"{text} Use a known suffix; or pass a codec for this output, make_target(path, processor=MyCodec()); or "
+            f"register one for all such files, kart_runtime.register_codec('{suffix}', 'package.module:MyCodec'). "
+            f"Known suffixes: {', '.join(self.known)}."
+        )
 
 
 class CannotEncode(CodecError, TypeError, AssertionError):

@@ -116,6 +116,9 @@ class RunSettings(BuildSettings):
         Whether to write the five log files of each task.
     fail_on_empty_dump
         Whether dumping an empty DataFrame is an error.
+    suffix_by_type
+        Whether the declared type of a task's output chooses its format where the task names none: `.parquet` for a
+        DataFrame, `.json` for plain values. Otherwise that is `.pkl`.
     """
 
     task: str | None = None
@@ -123,6 +126,8 @@ class RunSettings(BuildSettings):
     seed: int | None = None
     log_files: bool = True
     fail_on_empty_dump: bool = False
+
+    suffix_by_type: bool = False
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from kart_runtime.plan.changes import Changes
 from kart_runtime.plan.decisions import Plan, is_external, make_plan
 from kart_runtime.plan.graph import Graph, build_graph
 from kart_runtime.project import Project, Session, open_project
-from kart_runtime.project.conf.sections import SECTIONS
+from kart_runtime.project.conf.sections import SECTIONS, SHARED
 from kart_runtime.project.env_file import read_env_file
 from kart_runtime.project.names import is_task_parameter, parameters
 from kart_runtime.project.problems import raise_all
@@ -66,7 +66,7 @@ def _is_bare_parameter(word: str) -> bool:
 
 def _is_setting(word: str) -> bool:
     """Return whether a word without '=' can only be an override without its value."""
-    return word.partition(".")[0] in SECTIONS
+    return word.partition(".")[0] in {*SECTIONS, SHARED}
 
 
 def tasks_from_args(session: Session, names: Sequence[str]) -> list[luigi.Task]:

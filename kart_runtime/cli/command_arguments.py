@@ -141,6 +141,31 @@ def add_remove_sample(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help=_DRY_RUN)
 
 
+def add_publish(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `kart publish`."""
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="TASK | KEY=VALUE",
+        help=f"TASK: task whose output to publish; KEY=VALUE: {_OVERRIDE}",
+    )
+    parser.add_argument(
+        "--as",
+        dest="path",
+        metavar="PATH",
+        help="path below the workspace, e.g., models/current.zip (default: that of the attribute publish of the class)",
+    )
+    parser.add_argument("--key", metavar="KEY", help="key of the output, of a task whose output() returns a dict")
+    parser.add_argument("--run", action="store_true", help="run TASK and its incomplete dependencies first")
+    parser.add_argument(
+        "--list", action="store_true", help="list what is published and was before, of all paths or of each PATH given"
+    )
+    parser.add_argument(
+        "--back", metavar="PATH", help="publish again what was published as PATH before; a further word says how far"
+    )
+    parser.add_argument("--to", metavar="ID", help="with --back: the publication, or its task, by the start of its id")
+
+
 def add_clean(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `kart clean`."""
     add_words(parser, "task whose files to delete", default="all tasks")

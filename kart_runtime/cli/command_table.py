@@ -18,6 +18,7 @@ from kart_runtime.cli.command_arguments import (
     add_new,
     add_new_task,
     add_plan,
+    add_publish,
     add_remove_sample,
     add_remove_task,
     add_rename_task,
@@ -188,6 +189,25 @@ examples:
 """,
         add_remove_sample,
         "remove_sample",
+    ),
+    Command(
+        "publish",
+        "give an output a fixed name, or go back to an earlier one",
+        "Copy the output of a complete task to a fixed path below its workspace, in one step,\n"
+        "with a record of task, id, run and metrics. What was published before is kept, and\n"
+        "can be published again with --back. Tasks require it as Published(PATH).",
+        """\
+examples:
+  kart publish TrainModel --as models/current.zip
+  kart publish TrainModel.max_depth=5 --as models/current.zip --run
+  kart publish --list
+  kart publish --list models/current.zip
+  kart publish --back models/current.zip        publish what was published before
+  kart publish --back models/current.zip 2      the one before that
+  kart publish --back models/current.zip --to 5b1ae537
+""",
+        add_publish,
+        "publish",
     ),
     Command(
         "clean",

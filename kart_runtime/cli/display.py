@@ -22,6 +22,7 @@ from kart_runtime.execution.attempt import AttemptState
 from kart_runtime.plan.decisions import Decision, Plan, Reason
 from kart_runtime.schedule.events import BuildFinished, Event, PlanMade, Summary, TaskFinished, TaskStarted, retry_text
 from kart_runtime.task.outside import missing_places
+from kart_runtime.task.published import Published
 
 _MOST_LISTED = 20
 """Lines for the tasks or classes of one kind; the first few explain as much as a thousand."""
@@ -85,6 +86,8 @@ class Display:
 
     def finish(self, summary: Summary) -> None:
         """Print the summary, each failure with its traceback in the project's code, and the tasks that were not run."""
+        for line in summary.published:
+            self._line(line)
         self._line(summary.text())
         for first, same, other in alike(summary.failed):
             tries = summary.tries.get(first, (summary.failed[first],))
@@ -96,8 +99,11 @@ class Display:
                 self._error(f"{self._labels(task)} failed in the same place: {text}")
             if len(other) > _MOST_LISTED:
                 self._error(f"... and {len(other) - _MOST_LISTED} more failed in the same place")
+        for task, error in summary.unpublished.items():
+            self._error(f"\n{self._labels(task)} was not published; its output is stored. {error}")
         for task in summary.missing:
-            self._error(f"\nexternal input not found: {self._labels(task)}: {missing_places(task)}")
+            why = task.missing() if isinstance(task, Published) else missing_places(task)
+            self._error(f"\nexternal input not found: {self._labels(task)}: {why}")
         if summary.not_started:
             names = {self._labels(task): self._labels(cause) for task, cause in summary.not_started.items()}
             self._error(f"\n{not_run_text(names)}")

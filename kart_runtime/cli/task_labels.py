@@ -12,6 +12,9 @@ from kart_runtime.cli.formatting import format_value
 from kart_runtime.project.names import is_task_parameter
 from kart_runtime.task.naming import short_id
 from kart_runtime.task.parameters import ListTaskInstanceParameter, declaration, secret_names
+from kart_runtime.task.published import Published
+from kart_runtime.task.run_metadata import MASK
+from kart_runtime.task.state import identity_of
 
 _LONGEST = 60
 
@@ -30,6 +33,8 @@ class TaskLabels:
     def __call__(self, task: luigi.Task) -> str:
         """Return the label of a task, which may be one that was yielded while the plan ran."""
         cls = type(task)
+        if isinstance(task, Published):
+            return task.label()
         name = cls.__name__
         if name in self._ambiguous:
             name = f"{cls.__module__.rpartition('.')[2]}.{name}"
@@ -39,10 +44,28 @@ class TaskLabels:
             self._differing[cls] = _differing(cls, self._classes.get(cls, []))
         params = declaration(cls).params
         text = ", ".join(f"{key}={self._value(params[key], getattr(task, key))}" for key in self._differing[cls])
+        text = text or self._block(task)
         return f"{name}({text})" if text and len(text) <= _LONGEST else f"{name}[{short_id(task)}]"
+
+    def _block(self, task: luigi.Task) -> str:
+        """Return the values of the `configured` block around a task, if these tell the tasks of its class apart."""
+        blocks = [_changes(other) for other in self._classes.get(type(task), ())]
+        return _changes(task) if len(set(blocks)) == len(blocks) else ""
 
     def _value(self, param: luigi.Parameter[Any], value: Any) -> str:
         return self(value) if isinstance(value, luigi.Task) else format_value(param, value)
+
+
+def _changes(task: luigi.Task) -> str:
+    """Return the values that a task, or what it requires, takes from a `configured` block, as text."""
+    state = identity_of(task)
+    if state is None or state.overrides.base is None:
+        return ""
+    return ", ".join(
+        f"{cls.__name__}.{name}={MASK if change.secret else format_value(declaration(cls).params[name], change.value)}"
+        for cls, named in state.overrides.changes.items()
+        for name, change in named.items()
+    )
 
 
 def _differing(cls: type[luigi.Task], tasks: list[luigi.Task]) -> list[str]:

@@ -48,7 +48,7 @@ from kart_runtime.task.loading import output_of
 from kart_runtime.task.naming import lock_name
 from kart_runtime.task.nested import flatten, iter_flat
 from kart_runtime.task.origin import recorded_inputs
-from kart_runtime.task.parameters import using_overrides
+from kart_runtime.task.parameters import ActiveOverrides, active_overrides, using_overrides
 from kart_runtime.task.state import TaskRun, close_scratch, own_overrides
 
 logger = logging.getLogger(__name__)
@@ -125,6 +125,7 @@ class Attempt:
     is_retry: bool = False
     _generator: Generator[Any, Any, None] | None = None
     _yielded: Any = None
+    _overrides: ActiveOverrides | None = None
     _started: str = ""
     _seconds: float = 0.0
     _logs: TaskLogWriter | None = None
@@ -257,7 +258,7 @@ class Attempt:
             send = _paths(self._yielded)
         while True:
             try:
-                self._yielded = identity.configured(self._generator.send(send))
+                self._yielded = self._resume(self._generator, send)
             except StopIteration:
                 return ()
             yielded = _flat(self._yielded)
@@ -267,6 +268,13 @@ class Attempt:
             if waiting_for:
                 return waiting_for
             send = _paths(self._yielded)
+
+    def _resume(self, generator: Generator[Any, Any, None], send: Any) -> Any:
+        """Return what `run()` yields next, under the overrides of the `configured` block in which it yielded."""
+        with using_overrides(self._overrides or active_overrides()):
+            yielded = identity.configured(generator.send(send))
+            self._overrides = active_overrides()
+        return yielded
 
     def _succeed(self, task: TaskOnKart[Any] | None) -> Outcome:
         stored: tuple[OutputRecord, ...] = ()

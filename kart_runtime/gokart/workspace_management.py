@@ -16,6 +16,7 @@ import luigi
 
 from kart_runtime.history.cleanup.files import RemovalResult, files_of
 from kart_runtime.history.cleanup.local_files import UnsafeWorkspace, unneeded_files
+from kart_runtime.history.published import PublishedFile, published_paths
 from kart_runtime.plan.graph import build_graph
 from kart_runtime.storage.registry import split_url
 from kart_runtime.storage.target import path_of
@@ -31,9 +32,9 @@ def delete_unnecessary_outputs(task: TaskOnKart[Any], dry_run: bool = False) -> 
 
     Only files whose names outputs may have are deleted: with a unique id and a suffix, or with the suffix of one of
     kart's formats. What stays: all others; outputs, also those in another workspace inside this one and everything
-    below an output that is a folder; everything below ``log`` of the workspaces of these tasks; hidden files and
-    folders; links; temporary files of running programs; empty folders. Tasks that only `run()` yields are not known, so
-    their outputs are deleted. Do not call it while other pipelines write to the workspace.
+    below an output that is a folder; published files; everything below ``log`` of the workspaces of these tasks;
+    hidden files and folders; links; temporary files of running programs; empty folders. Tasks that only `run()` yields
+    are not known, so their outputs are deleted. Do not call it while other pipelines write to the workspace.
 
     Parameters
     ----------
@@ -58,6 +59,7 @@ def delete_unnecessary_outputs(task: TaskOnKart[Any], dry_run: bool = False) -> 
     root = _checked(task.workspace_directory)
     tasks = build_graph([task]).tasks
     needed = {path for path in map(_real, _outputs(tasks)) if path}
+    needed |= {path for path in map(_real, _published(tasks)) if path}
     needed |= {os.path.join(folder, LOG) for folder in map(_real, _workspaces(tasks)) if folder}  # noqa: PTH118
     paths = sorted(unneeded_files(root, needed))
     result = RemovalResult()
@@ -98,6 +100,11 @@ def _real(url: str) -> str | None:
 def _outputs(tasks: Iterable[luigi.Task]) -> Iterator[str]:
     for task in tasks:
         yield from (path_of(target) for target in iter_flat(task.output()))
+
+
+def _published(tasks: Iterable[luigi.Task]) -> Iterator[str]:
+    for workspace in _workspaces(tasks):
+        yield from (PublishedFile(workspace, path).url for path in published_paths(workspace))
 
 
 def _workspaces(tasks: Iterable[luigi.Task]) -> set[str]:

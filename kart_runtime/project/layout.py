@@ -14,6 +14,7 @@ from pathlib import Path
 import luigi
 
 from kart_runtime.errors import ConfigError
+from kart_runtime.project.conf.sections import GROUPS
 from kart_runtime.project.mirror import Mirror, is_module_name, mirror, module_name
 from kart_runtime.project.problems import raise_all
 from kart_runtime.project.project import Project, distinct_causes, is_leftover
@@ -232,7 +233,7 @@ def tasks_outside(package: PackageSource, module: PackageModule) -> Collection[s
 
 def _orphans(project: Project, modules: Iterable[str]) -> Iterator[Problem]:
     known = set(modules)
-    for layer in sorted(path for path in project.conf.iterdir() if path.is_dir()):
+    for layer in sorted(path for path in project.conf.iterdir() if path.is_dir() and path.name != GROUPS):
         for path in _files(project.conf, layer / "tasks", "*.yaml"):
             module = ".".join(path.relative_to(layer).with_suffix("").parts)
             if module not in known:

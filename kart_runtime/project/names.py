@@ -5,7 +5,7 @@ They are used on the command line, in `run.task`, and in overrides such as `Trai
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import luigi
@@ -20,10 +20,14 @@ _MAX_LISTED = 12
 
 
 class TaskNames:
-    """Task classes of a project by full name, such as `tasks.model.train.TrainModel`, or any unique suffix of it."""
+    """Task classes of a project by full name, such as `tasks.model.train.TrainModel`, or any unique suffix of it.
 
-    def __init__(self, tasks: Mapping[str, type[luigi.Task]]) -> None:
+    The full names of the tasks of `packages`, the projects that this one uses, begin with that of the package.
+    """
+
+    def __init__(self, tasks: Mapping[str, type[luigi.Task]], packages: Sequence[str] = ()) -> None:
         self.tasks = dict(tasks)
+        self.packages = tuple(packages)
         self._suffixes: dict[str, list[str]] = {}
         for name in self.tasks:
             parts = name.split(".")
@@ -43,6 +47,10 @@ class TaskNames:
         raise ConfigError(
             f"unknown task {name}", file=file, key=key, suggestion=self.closest_match(name), **self._all()
         )
+
+    def has(self, name: str) -> bool:
+        """Return whether a name is that of a task, or of several."""
+        return name in self._suffixes
 
     def find(self, name: str) -> str | None:
         """Return the full name with this suffix; None if there is none, and raise `ConfigError` for several."""

@@ -19,6 +19,7 @@ from kart_runtime.project.template.record import first_marker
 
 _TABLE = '[tool.kart]\npackage = "NAME_OF_YOUR_PACKAGE"'
 _KEYS = {"package": None, "conf": "conf", "tests": "tests"}
+_USES = "uses"
 _TEMPLATE = "template"
 """Table of `kart update`."""
 
@@ -37,12 +38,15 @@ class Project:
         Folder of the configuration.
     tests
         Folder of the tests.
+    uses
+        Packages of the installed kart projects whose tasks are known here.
     """
 
     root: Path
     package: str
     conf: Path
     tests: Path
+    uses: tuple[str, ...] = ()
 
     @classmethod
     def find(cls, start: str | Path | None = None) -> Project:
@@ -70,7 +74,7 @@ class Project:
         for folder in (begin, *begin.parents):
             path = folder / "pyproject.toml"
             if path.is_file():
-                table = _kart_table(path)
+                table = kart_table(path)
                 if table is not None:
                     return _from_table(folder, table)
                 searched.append(path)
@@ -184,7 +188,8 @@ def distinct_causes(errors: list[ConfigError]) -> list[ConfigError]:
     return list(first.values())
 
 
-def _kart_table(path: Path) -> dict[str, Any] | None:
+def kart_table(path: Path) -> dict[str, Any] | None:
+    """Return the `[tool.kart]` table of a pyproject.toml; None if it has none."""
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -208,11 +213,11 @@ def _from_table(root: Path, table: dict[str, Any]) -> Project:
             "unknown key",
             file=file,
             key=f"tool.kart.{key}",
-            expected=", ".join(_KEYS),
-            suggestion=closest_match(key, _KEYS),
+            expected=", ".join((*_KEYS, _USES)),
+            suggestion=closest_match(key, (*_KEYS, _USES)),
         )
         for key in table
-        if key not in _KEYS and key != _TEMPLATE
+        if key not in _KEYS and key not in {_USES, _TEMPLATE}
     ]
     values: dict[str, str] = {}
     for key, default in _KEYS.items():
@@ -222,8 +227,12 @@ def _from_table(root: Path, table: dict[str, Any]) -> Project:
         else:
             message = f"is {value!r}" if key in table else "is missing"
             errors.append(ConfigError(message, file=file, key=f"tool.kart.{key}", expected="a name in quotes"))
+    uses = table.get(_USES, [])
+    if not isinstance(uses, list) or not all(isinstance(name, str) for name in uses):
+        expected = 'a list of packages, such as ["features_project"]'
+        errors.append(ConfigError(f"is {uses!r}", file=file, key=f"tool.kart.{_USES}", expected=expected))
     raise_all(errors)
-    project = Project(root, values["package"], root / values["conf"], root / values["tests"])
+    project = Project(root, values["package"], root / values["conf"], root / values["tests"], tuple(uses))
     _check_folders(project)
     return project
 

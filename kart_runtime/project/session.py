@@ -18,17 +18,19 @@ import luigi
 from kart_runtime.errors import ConfigError
 from kart_runtime.project.conf.bind import bind
 from kart_runtime.project.conf.dotlist import apply_overrides
+from kart_runtime.project.conf.groups import Choice, choose
 from kart_runtime.project.conf.layers import LOCAL, Layers, choose_environment, compose
-from kart_runtime.project.conf.tree import COMMAND_LINE
+from kart_runtime.project.conf.mounted import used_tree
+from kart_runtime.project.conf.shared import shared_values, unused_keys
+from kart_runtime.project.conf.tree import COMMAND_LINE, Branch, merge
 from kart_runtime.project.env_file import read_env_file
 from kart_runtime.project.names import TaskNames
 from kart_runtime.project.problems import raise_all
 from kart_runtime.project.project import Project, distinct_causes
+from kart_runtime.project.used import UsedProject, file_roots, import_all, used_projects
 from kart_runtime.settings import Settings
-from kart_runtime.task.input_file import InputFile
 from kart_runtime.task.parameters import ActiveOverrides, Override, set_overrides
 from kart_runtime.task.parameters.dates import fix_now
-from kart_runtime.task.sql_source import SqlSource
 
 
 @dataclass
@@ -51,6 +53,14 @@ class Session:
         Dotted key to the place of its value: `path:line` or `command line`.
     names
         Task classes of the project.
+    choices
+        Chosen options of groups.
+    shared
+        Full key to shared value.
+    unused
+        Full key to origin of each shared value that no value of this configuration uses.
+    used
+        The projects that this one uses.
     """
 
     project: Project
@@ -60,6 +70,10 @@ class Session:
     overrides: Mapping[type, Mapping[str, Override]]
     origins: Mapping[str, str]
     names: TaskNames
+    choices: tuple[Choice, ...] = ()
+    shared: Mapping[str, Override] = field(default_factory=dict)
+    unused: Mapping[str, str] = field(default_factory=dict)
+    used: tuple[UsedProject, ...] = ()
     _before: list[ActiveOverrides] = field(default_factory=list, repr=False)
 
     @property
@@ -103,9 +117,16 @@ class Session:
     def activate(self) -> Session:
         """Apply the configuration to this process, until `deactivate`; return the session itself."""
         self.project.put_on_path()
-        root = {"root": Override(str(self.project.root), "pyproject.toml")}
-        self._before.append(set_overrides({InputFile: root, SqlSource: root, **self.overrides}))
+        overrides = {cls: dict(named) for cls, named in self.overrides.items()}
+        for cls, named in file_roots(self.project, self.used, self.tasks, self._path_of).items():
+            overrides[cls] = {**named, **overrides.get(cls, {}), **{k: v for k, v in named.items() if k == "path"}}
+        self._before.append(set_overrides(overrides))
         return self
+
+    def _path_of(self, cls: type) -> Override | None:
+        """Return the configured path of an input file."""
+        named = (self.overrides.get(base, {}) for base in cls.__mro__)
+        return next((overrides["path"] for overrides in named if "path" in overrides), None)
 
     def deactivate(self) -> None:
         """Restore the configuration that applied before `activate`."""
@@ -152,12 +173,30 @@ def open_project(
     fix_now()
     errors: list[ConfigError] = []
     layers = _layers(project, env, errors)
-    names, broken = _names(project, errors)
-    tree = apply_overrides(layers.tree, overrides, names, errors)
+    used = used_projects(project, errors)
+    names, broken = _names(project, used, errors)
+    below, below_names = used_tree(used, layers.env, names.tasks, broken, errors)
+    composed = merge(below, layers.tree)
+    composed = composed if isinstance(composed, Branch) else layers.tree
+    chosen = choose(project, composed, overrides, names, errors, modules=broken)
+    tree = apply_overrides(chosen.tree, chosen.overrides, names, errors)
     bound = bind(tree, names, project.root, errors, modules=broken)
     raise_all(errors)
-    layer_names = (*layers.names, COMMAND_LINE) if overrides else layers.names
-    return Session(project, layers.env, layer_names, bound.settings, bound.overrides, bound.origins, names)
+    layer_names = (*below_names, *layers.names, *chosen.files, *((COMMAND_LINE,) if overrides else ()))
+    unused = unused_keys(tree) & unused_keys(layers.tree)  # an option may replace the value that uses one
+    return Session(
+        project,
+        layers.env,
+        layer_names,
+        bound.settings,
+        bound.overrides,
+        bound.origins,
+        names,
+        chosen.choices,
+        bound.shared,
+        {key: leaf.origin for key, leaf in shared_values(tree).items() if key in unused},
+        used,
+    )
 
 
 def _layers(project: Project, env: str | None, errors: list[ConfigError]) -> Layers:
@@ -170,8 +209,10 @@ def _layers(project: Project, env: str | None, errors: list[ConfigError]) -> Lay
     return compose(project, name, errors)
 
 
-def _names(project: Project, errors: list[ConfigError]) -> tuple[TaskNames, frozenset[str]]:
+def _names(
+    project: Project, used: Sequence[UsedProject], errors: list[ConfigError]
+) -> tuple[TaskNames, frozenset[str]]:
     """Return the names of the tasks, and those of the modules that cannot be imported."""
-    tasks, failed = project.import_tasks()
+    tasks, failed = import_all(project, used)
     errors.extend(distinct_causes(list(failed.values())))
-    return TaskNames(tasks), frozenset(failed)
+    return TaskNames(tasks, [other.package for other in used]), frozenset(failed)

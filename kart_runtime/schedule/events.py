@@ -6,7 +6,7 @@ The listener given to `build` receives them; the command line's display is one.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import luigi
@@ -40,6 +40,10 @@ class Summary:
         Duration of the build.
     interrupted
         Whether Ctrl-C ended it.
+    published
+        A line for each output that was published under a fixed name.
+    unpublished
+        Task that is complete to the exception because of which it could not be published.
     """
 
     total: int
@@ -52,11 +56,13 @@ class Summary:
     seconds: float = 0.0
     interrupted: bool = False
     tries: dict[luigi.Task, tuple[BaseException, ...]] = field(default_factory=dict)
+    published: tuple[str, ...] = ()
+    unpublished: Mapping[luigi.Task, BaseException] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
-        """Return whether all requested tasks are complete."""
-        return not (self.failed or self.not_started or self.missing or self.interrupted)
+        """Return whether all requested tasks are complete, and published if their classes say so."""
+        return not (self.failed or self.not_started or self.missing or self.interrupted or self.unpublished)
 
     def text(self) -> str:
         """Return the summary in one line."""
@@ -66,6 +72,7 @@ class Summary:
             (len(self.failed), "failed"),
             (len(self.missing), "missing"),
             (len(self.not_started), "not started"),
+            (len(self.unpublished), "not published"),
         )
         parts += [f"{number} {words}" for number, words in counted if number]
         plural = "" if self.total == 1 else "s"

@@ -12,7 +12,7 @@ import queue
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import luigi
@@ -63,6 +63,7 @@ from kart_runtime.schedule.retries import may_help, note_tries, number_of_tries
 from kart_runtime.task.base import kart_task
 from kart_runtime.task.limits import retries_of
 from kart_runtime.task.naming import display_name
+from kart_runtime.task.publishing import publish_finished
 from kart_runtime.task.state import TaskRun
 
 logger = logging.getLogger(__name__)
@@ -154,10 +155,11 @@ class Scheduler:
                 self._wait()
                 self._submit()
             self._fail_cycles()
+            publications = publish_finished(self._nodes, {*self._failed, *self._blocked})
         except KeyboardInterrupt:
             self._emit(BuildFinished(self._summary(interrupted=True)))
             raise
-        summary = self._summary()
+        summary = replace(self._summary(), published=publications.published, unpublished=publications.failed)
         self._emit(BuildFinished(summary))
         return summary
 

@@ -68,7 +68,11 @@ def _text(value: Any, codec: Any, as_type: Any, limit: int) -> Snapshot | None: 
 
 
 def _binary(value: Any, codec: Any, as_type: Any, limit: int) -> Snapshot | None:  # noqa: ARG001 - as all rules
-    return _unchangeable(value, limit) if type(value) is bytes else None
+    return _unchangeable(value, limit) if type(value) is bytes and as_type in (None, Any, bytes) else None
+
+
+def _whole_text(value: Any, codec: Any, as_type: Any, limit: int) -> Snapshot | None:  # noqa: ARG001 - as all rules
+    return _unchangeable(value, limit) if type(value) is str and as_type in (None, Any, str) else None
 
 
 def _unchangeable(value: str | bytes, limit: int) -> Snapshot | None:
@@ -231,7 +235,14 @@ _RULES: dict[str, _Rule] = {
     "kart_runtime.storage.codecs.texts:Text": _text,
     "kart_runtime.storage.codecs.texts:Gzip": _text,
     "kart_runtime.storage.codecs.texts:Binary": _binary,
+    "kart_runtime.storage.codecs.texts:WholeText": _whole_text,
+    "kart_runtime.storage.codecs.figures:Png": _binary,
+    "kart_runtime.storage.codecs.figures:Jpeg": _binary,
+    "kart_runtime.storage.codecs.figures:Pdf": _binary,
+    "kart_runtime.storage.codecs.figures:Svg": _whole_text,
+    "kart_runtime.storage.codecs.figures:Html": _whole_text,
     "kart_runtime.storage.codecs.arrays:Npz": _array,
+    "kart_runtime.storage.codecs.arrays:Npy": _array,
     "kart_runtime.storage.codecs.frames:Parquet": _parquet,
     "kart_runtime.storage.codecs.frames:Feather": _feather,
 }

@@ -20,7 +20,8 @@ from kart_runtime.storage.codecs import Codec, StartAgain
 from kart_runtime.storage.codecs.archive import Archive
 from kart_runtime.storage.codecs.file_processors import as_codec
 from kart_runtime.storage.codecs.frames import Feather
-from kart_runtime.storage.registry import codec_for, inner_path, store_for
+from kart_runtime.storage.codecs.losses import declared
+from kart_runtime.storage.registry import codec_for, inner_path, store_for, suffix_of
 from kart_runtime.storage.staging import OutputRecord as OutputRecord  # noqa: PLC0414 - a part of dump()
 from kart_runtime.storage.staging import Run, StagedWrite, active_run, this_process, writer_for
 from kart_runtime.storage.stores import Stat, Store, is_remote
@@ -270,7 +271,11 @@ class Target(luigi.Target):
         try:
             file = writer.__enter__()
             checksum_file = ChecksumFile(file)
-            codec.dump(value, checksum_file)
+            token = declared.set(self.as_type)
+            try:
+                codec.dump(value, checksum_file)
+            finally:
+                declared.reset(token)
             write.size, write.checksum = checksum_file.size, checksum_file.checksum()
             cache = value_cache.active_cache
             if cache is not None:
@@ -370,9 +375,20 @@ def make_target(  # noqa: PLR0917 - gokart's form
     codec = None if processor is None else as_codec(processor)
     if not unique_id:
         return Target(file_path, codec, as_type)
-    inner = inner_path(file_path) if processor is None else None  # with a processor gokart's name is right
-    name = with_id(file_path, unique_id) if inner is None else with_id(inner, unique_id) + file_path[len(inner) :]
+    # With a processor gokart's name is right.
+    name = with_id(file_path, unique_id) if processor is not None else _with_id_before_format(file_path, unique_id)
     return Target(name, codec, as_type)
+
+
+def _with_id_before_format(path: str, unique_id: str) -> str:
+    """Return ``x_<id>.csv.gz`` for ``x.csv.gz``, of which both suffixes name the format."""
+    inner = inner_path(path)
+    format_path = path if inner is None else inner
+    suffix = suffix_of(format_path)
+    if inner is None and suffix.count(".") < 2:
+        return with_id(path, unique_id)
+    at = len(format_path) - len(suffix)
+    return f"{path[:at]}_{unique_id}{path[at:]}" if at > path.rfind("/") + 1 else with_id(path, unique_id)
 
 
 def make_model_target(  # noqa: PLR0917 - gokart's form

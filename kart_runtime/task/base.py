@@ -6,7 +6,7 @@ parameters. Everything else is asked later, by the plan (which decides) and an a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property, lru_cache, partial, reduce
 from importlib import import_module
@@ -26,7 +26,7 @@ from kart_runtime.storage.staging import active_run
 from kart_runtime.storage.target import Target, make_target, path_of
 from kart_runtime.storage.workspace import Workspace
 from kart_runtime.task import column_types, identity, loading, partitions, placeholders, schemas
-from kart_runtime.task.declared_type import check_value, declared_type
+from kart_runtime.task.declared_type import check_value, declared_type, default_suffix
 from kart_runtime.task.metaclass import TaskMeta
 from kart_runtime.task.nested import iter_flat, map_structure
 from kart_runtime.task.object_labels import labels_of
@@ -43,6 +43,7 @@ from kart_runtime.task.parameters import (
     resolve,
     secret_names,
     under_active_overrides,
+    under_no_overrides,
     using_overrides,
 )
 from kart_runtime.task.rerun import OutputsRewritten
@@ -76,7 +77,7 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
     """A step of a pipeline whose output has the type `T`; a task of a list is also a task of a sequence.
 
     Subclasses declare luigi parameters; `requires()`, if the tasks held as parameters are not all; `output()`, if it is
-    not one pickle file; and `run()`, which loads its inputs by `self.load()` and stores its result by
+    not one file, or `suffix`; and `run()`, which loads its inputs by `self.load()` and stores its result by
     `self.dump(value)`. `run()` may put values into the dict `self.task_log`, which is stored in the log file of that
     name.
 
@@ -138,6 +139,13 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
         ExplicitBoolParameter, False, "Whether the task is locked by redis while it runs; then others go first."
     )
 
+    suffix_by_type: bool = _engine(
+        ExplicitBoolParameter, False, "Whether the declared type of the output chooses the suffix of its default file."
+    )
+
+    suffix: ClassVar[str | None] = None
+    """Suffix of the default output, such as ".parquet". None: by the declared type (`suffix_by_type`), or ".pkl"."""
+
     check_dump_type: ClassVar[bool] = True
     """Whether `dump` refuses a value that is not of the type `T`, where that is certain."""
 
@@ -147,14 +155,14 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
     executor: ClassVar[str | None] = None
     """Executor of this class: "serial", "threads", "processes" or "dask". None: that of the build."""
 
-    suffix: ClassVar[str | None] = None
-    """Suffix of the default output, which selects its format; None: `.pkl`."""
-
     retries: ClassVar[int] = 0
     """How often a task is tried again after a failure: 2 means up to three tries."""
 
     memory_gb: ClassVar[float | None] = None
     """Gigabytes that a task may use in a worker process, which ends it beyond that; None: no limit."""
+
+    publish: ClassVar[str | Mapping[str, str] | None] = None
+    """Path below the workspace that the output is published as after a build; a dict of paths by output key."""
 
     schema: ClassVar[Any] = None
     """Pandera schema of the task's frames, or a dict of schemas by output key."""
@@ -178,7 +186,9 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
 
     def __reduce__(self) -> tuple[Any, ...]:
         overrides = self._kart.overrides
-        if overrides.by_class and overrides is not process_overrides():  # the other process has those of this one
+        if not overrides.by_class:
+            return _rebuilt_early, (type(self), self.param_kwargs, tuple(self._kart.arguments[1]))
+        if overrides is not process_overrides():  # the other process has those of this one
             return _rebuilt, (type(self), self.param_kwargs, overrides)
         return _rebuilt, (type(self), self.param_kwargs)
 
@@ -268,7 +278,7 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
         return self.make_task_instance_dictionary() or []
 
     def output(self) -> Any:
-        """Return the targets of the result, by default one pickle file in the folder of the module."""
+        """Return the targets of the result, by default `make_target()`, one file in the folder of the module."""
         return self.make_target()
 
     def input(self) -> Any:
@@ -336,17 +346,15 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
         Parameters
         ----------
         relative_file_path
-            Path below the workspace; its suffix selects the format. By default a pickle file named after the class, in
-            the folder of its module. ``{day}`` or ``{day:%Y/%m}`` stands for the value of the task's parameter `day`.
+            Path below the workspace; its suffix selects the format. By default a file named after the class, in the
+            folder of its module: a pickle file unless `suffix` or `suffix_by_type` says otherwise. ``{day}`` or
+            ``{day:%Y/%m}`` stands for the value of the task's parameter `day`.
         use_unique_id
             Whether the unique id is added to the file's name.
         processor
             A codec, or a file processor of gokart's kind.
         """
-        suffix: Any = type(self).suffix  # a parameter of this name is none of the engine's
-        default = suffix if isinstance(suffix, str) else ".pkl"
-        path = relative_file_path if relative_file_path is not None else self._default_path(default)
-        return self._target(path, use_unique_id, processor)
+        return self._target(relative_file_path, use_unique_id, processor)
 
     def make_model_target(
         self,
@@ -374,7 +382,7 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
             The path does not end in ``.zip``.
         """
         if not relative_file_path.endswith(".zip"):
-            raise UnknownFormat(relative_file_path, [".zip"])
+            raise UnknownFormat(relative_file_path, [".zip"], ".zip", str(self))
         archive = Archive(save_function, load_function, self.local_temporary_directory or None)
         return self._target(relative_file_path, use_unique_id, archive)
 
@@ -399,22 +407,27 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
     def _default_path(self, suffix: str) -> str:
         return f"{self.__module__.replace('.', '/')}/{type(self).__name__}{suffix}"
 
-    def _target(self, relative: str, use_unique_id: bool, processor: Any) -> Target:
+    def _target(self, relative: str | None, use_unique_id: bool, processor: Any) -> Target:
         if not self._kart.overrides.by_class:  # made before there was a configuration, which may be in force by now
             task = under_active_overrides(self)
             if task is not self:
                 return cast("Target", task._target(relative, use_unique_id, processor))
-        if "{" in relative:
+        if relative is None:
+            relative = self._default_path(default_suffix(self, TaskOnKart))
+        elif "{" in relative:
             relative = placeholders.filled(self, relative, use_unique_id)
         path = _joined(self.workspace_directory, relative)
         unique_id = self.make_unique_id() if use_unique_id else None
-        target = make_target(
-            path,
-            unique_id,
-            processor,
-            store_index_in_feather=self.store_index_in_feather,
-            as_type=declared_type(type(self), TaskOnKart),
-        )
+        try:
+            target = make_target(
+                path,
+                unique_id,
+                processor,
+                store_index_in_feather=self.store_index_in_feather,
+                as_type=declared_type(type(self), TaskOnKart),
+            )
+        except UnknownFormat as error:
+            raise UnknownFormat(relative, error.known, error.suggestion, str(self)) from None
         target.owner = self
         target.records = recorded_outputs(self.workspace_directory)
         if self.schema is not None:
@@ -687,6 +700,15 @@ def _rebuilt(cls: Any, values: dict[str, Any], overrides: ActiveOverrides | None
         return cls(**values)
     with using_overrides(overrides):
         return cls(**values)
+
+
+def _rebuilt_early(cls: Any, values: dict[str, Any], given: tuple[str, ...]) -> Any:
+    """Return a task that was made under no configuration: as the default of a parameter, it is made again under one."""
+    with under_no_overrides():
+        task = cls(**values)
+    if cls.__init__ is cls._plain_init and len(task._kart.arguments[1]) == len(values):  # else there was one before
+        task._kart.arguments = (), {name: values[name] for name in given}
+    return task
 
 
 _PLAIN = frozenset({str, int, float, bool, type(None), dict})

@@ -1,13 +1,17 @@
-"""Declared output type of a task class, the `T` of ``TaskOnKart[T]``, and the check of dumped values against it."""
+"""Declared output type of a task class, the `T` of ``TaskOnKart[T]``: check of dumped values, default suffix."""
 
 from __future__ import annotations
 
 import numbers
 import types
 from functools import cache
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, is_typeddict
+from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, is_typeddict
 
 from kart_runtime.errors import TaskError
+from kart_runtime.storage.codecs.figures import kind_of
+from kart_runtime.storage.codecs.libraries import is_arrow_table, library_of
+from kart_runtime.storage.codecs.typed_values import is_json
+from kart_runtime.storage.registry import CODECS
 
 
 class WrongType(TaskError, TypeError):
@@ -106,6 +110,59 @@ def _may_pass(value: Any, accepted: tuple[type, ...]) -> bool:
     # A cell of a notebook that runs again defines another class of the same name.
     names = {(kind.__module__, kind.__qualname__) for kind in accepted}
     return any((base.__module__, base.__qualname__) in names for base in type(value).__mro__)
+
+
+def default_suffix(task: Any, base: Any) -> str:
+    """Return the suffix of a task's default output: of its class, by its declared type if that is set, or of pickle."""
+    cls = type(task)
+    suffix = cls.suffix
+    if suffix is not None and isinstance(suffix, str):  # a parameter or method of this name is the user's own
+        known = _class_suffix(suffix)
+        if known is not None:
+            return known
+    return _suffix_of_class(cast("Any", cls), base) if task.suffix_by_type else ".pkl"
+
+
+def _class_suffix(suffix: str) -> str | None:
+    """Return the suffix that a class names, with its dot; None for a program's own attribute of this name."""
+    if suffix.startswith("."):
+        return suffix
+    return f".{suffix}" if f".{suffix}" in CODECS else None
+
+
+@cache
+def _suffix_of_class(cls: type, base: Any) -> str:
+    return suffix_by_type(declared_type(cls, base))
+
+
+def suffix_by_type(declared: Any) -> str:
+    """Return the suffix of the format that suits a declared type, ``.pkl`` if none gives it back."""
+    if get_origin(declared) is Annotated:
+        return suffix_by_type(get_args(declared)[0])
+    kind = get_origin(declared) or declared
+    if kind is str:
+        return ".txt"
+    if kind is bytes:
+        return ".bin"
+    if library_of(kind) or is_arrow_table(kind):
+        return ".parquet"
+    figure = kind_of(kind)
+    if figure is not None:
+        return ".png" if figure in ("matplotlib", "pillow") else ".html"
+    return _array_suffix(kind, get_args(declared)) or (".json" if is_json(declared) else ".pkl")
+
+
+def _array_suffix(kind: Any, inner: tuple[Any, ...]) -> str | None:
+    """Return the suffix for an array, a sparse matrix, or a dict of arrays."""
+    package, name = getattr(kind, "__module__", ""), getattr(kind, "__name__", "")
+    if package.startswith("numpy") and name == "ndarray":
+        return ".npy"
+    if package.startswith("numpy.ma") and name == "MaskedArray":
+        return ".npz"
+    if package.startswith("scipy.sparse") and isinstance(kind, type):
+        return ".npz"
+    of_text = kind is dict and len(inner) == 2 and inner[0] is str
+    return ".npz" if of_text and _array_suffix(get_origin(inner[1]) or inner[1], ()) == ".npy" else None
 
 
 def _text(kind: Any) -> str:

@@ -27,7 +27,13 @@ from kart_runtime.errors import (
     shortened,
 )
 from kart_runtime.task.nested import flatten, iter_flat, map_structure
-from kart_runtime.task.parameters import ActiveOverrides, active_overrides, under_active_overrides, using_overrides
+from kart_runtime.task.parameters import (
+    ActiveOverrides,
+    WrongOverride,
+    active_overrides,
+    under_active_overrides,
+    using_overrides,
+)
 from kart_runtime.task.state import Identity, identity_of, own_overrides
 
 MAX_DEPTH = 100_000
@@ -111,6 +117,8 @@ def _asked(task: luigi.Task) -> Any:
             return _settled(task.requires())
     except EndlessRequirements as error:
         raise EndlessRequirements(task.get_task_family(), error.why) from None
+    except WrongOverride as error:
+        raise error.required_by(task.get_task_family()) from None
     except RecursionError as error:
         why = f"it calls itself, or what it returns holds itself ({described(error)})"
         raise EndlessRequirements(task.get_task_family(), why) from error

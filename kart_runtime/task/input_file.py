@@ -44,7 +44,7 @@ SETTLING_SECONDS = 2.0
 LARGE = 64 << 20
 """Bytes from which the checksum of a file is kept on disk, for other processes."""
 
-_CONTENT = "path.content"
+CONTENT = "path.content"
 """Name in the unique id; no parameter can have it."""
 
 
@@ -167,7 +167,7 @@ class InputFile(TaskOnKart[T]):
 
     def output(self) -> Any:
         """Return the file."""
-        target = _InputTarget(self.url, self._codec(), given_type(self))
+        target = InputTarget(self.url, self._codec(), given_type(self))
         target.task = self
         if self.schema is not None:
             target.check = lambda value, _: self._check_schema(target.url, value, "input")
@@ -182,7 +182,7 @@ class InputFile(TaskOnKart[T]):
 
     def _texts(self) -> dict[str, str]:
         texts = self._kart.texts
-        if texts is None or _CONTENT not in texts:
+        if texts is None or CONTENT not in texts:
             content = self._content()
             remember(self)
             texts = self._kart.texts = self._texts_with(content)
@@ -192,7 +192,7 @@ class InputFile(TaskOnKart[T]):
         texts = super()._texts()
         if self.options:
             texts["options"] = json.dumps(thawed(self.options), sort_keys=True)
-        return {**texts, _CONTENT: content}
+        return {**texts, CONTENT: content}
 
     def _content(self) -> str:
         """Return what stands for the content now."""
@@ -208,10 +208,10 @@ class InputFile(TaskOnKart[T]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         rebuild, arguments = super().__reduce__()
-        return _with_content, (self._texts()[_CONTENT], rebuild, arguments, vars(self).get("__orig_class__"))
+        return _with_content, (self._texts()[CONTENT], rebuild, arguments, vars(self).get("__orig_class__"))
 
 
-class _InputTarget(Target):
+class InputTarget(Target):
     """File that is only read, and only with the content that the unique id of its task stands for."""
 
     __slots__ = ("task",)
@@ -226,7 +226,7 @@ class _InputTarget(Target):
     def load(self) -> Any:
         """Return the value; raises `InputReplaced` if the content is no longer that of the id."""
         value = super().load()
-        if content_of(self.url) != self.task._texts()[_CONTENT]:
+        if self.task._content() != self.task._texts()[CONTENT]:
             raise InputReplaced(str(self.task), self.url)
         return value
 

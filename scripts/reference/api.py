@@ -37,6 +37,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
         "make_in_memory_target",
         "Codec",
         "Store",
+        "register_codec",
         "register_store",
     ),
 }

@@ -69,6 +69,18 @@ ENTRIES: Mapping[str, Entry] = {
         ("KART_BUCKET",),
         {"file": "conf/prod/run.yaml:3", "key": "run.workspace"},
     ),
+    "WrongOverride": Entry(
+        "A block `with configured(...)` names a task or parameter that does not exist, or a value of another type.",
+        "Correct the text. A task is named by its class, or by more of its module if two classes have the name.",
+        ("SplitData has no parameter 'test_sise'",),
+        {
+            "origin": "src/pkg/tasks/report.py:12",
+            "key": "SplitData.test_sise",
+            "expected": "test_size",
+            "suggestion": "test_size",
+            "task": "Report",
+        },
+    ),
     "ExtraMissing": Entry(
         "A feature needs a library that is not installed: frames, a bucket, redis, Dask, Slack.",
         "Add the extra to the project's dependency on kart-runtime, and run `make setup`; see "
@@ -158,9 +170,9 @@ ENTRIES: Mapping[str, Entry] = {
         ("outputs/", "run 20260131-0930 may still be active and has not recorded its tasks. Retry in 24 hours."),
     ),
     "UnknownFormat": Entry(
-        "`output()` names a file with a suffix that kart does not know.",
-        "Use a [known suffix](formats.md), or pass a processor of your own.",
-        ("scores.xlsx", [".csv", ".json", ".parquet", ".pkl"]),
+        "`output()` or `suffix` names a format that kart does not know.",
+        "Use a [known suffix](formats.md), pass a codec of your own, or [register one](../how-to/add-a-format.md).",
+        ("scores.parqet", [".csv", ".json", ".parquet", ".pkl"], ".parquet", "Score[5b1ae537]"),
     ),
     "CannotEncode": Entry(
         "The value does not fit the format that the suffix in `output()` selects.",
@@ -202,6 +214,12 @@ ENTRIES: Mapping[str, Entry] = {
         "the query; the message has the database's own words, without passwords.",
         "Correct what the message names: the url, the driver, the SQL or the values that are bound.",
         ("Orders[5b1ae537](day=2026-01-31)", "there is no SQLite database /home/ada/shop/data/shop.db."),
+    ),
+    "PublishRefused": Entry(
+        "An output cannot be [published](../how-to/publish-results.md) under a name: it leaves the workspace, ends "
+        "unlike the output, is the path of an output, or two tasks of a build would be published as it.",
+        "Choose another name, as the message says.",
+        ("models/current.zip", "TrainModel stores .pkl, and the suffix says how the file is read."),
     ),
     "ReservedName": Entry(
         "A class declares a parameter with the name of an attribute or method that every task has.",

@@ -78,7 +78,7 @@ NEXT = """
     pyspark pytorch_lightning ray scikit_image seaborn sentence_transformers shap skimage spacy sqlalchemy statsmodels
     streamlit tensorboard tensorflow timm tokenizers torchvision transformers umap wandb xarray zenml
     sitecustomize usercustomize
-""".split()
+""".split()  # noqa: SIM905
 
 
 @pytest.mark.parametrize("name", NEXT)

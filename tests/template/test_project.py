@@ -45,13 +45,13 @@ def test_run_computes_everything_once(ran: Path, make: Command) -> None:
     assert names == [
         "features/test.parquet",
         "features/train.parquet",
-        *["model/fold.json"] * 6,
         "model/metrics.json",
         "model/predictions.csv",
         "model/roc.png",
-        "model/validation.json",
         "my_pipeline/tasks/model/train/TrainModel.pkl",
         "my_pipeline/tasks/model/train/TrainModel.pkl",
+        "my_pipeline/tasks/model/validate/CrossValidate.json",
+        *["my_pipeline/tasks/model/validate/ScoreFold.json"] * 6,
         "ranking.json",
     ]
     said = make(ran, "run").stdout.splitlines()

@@ -14,12 +14,16 @@ from kart_runtime import (
     ExternalTask,
     InputFile,
     ListTaskInstanceParameter,
+    Publication,
+    Published,
     SecretParameter,
     SqlSource,
     TaskInstanceParameter,
     TaskOnKart,
     WrapperTask,
     build,
+    configured,
+    find_publication,
     parameter,
     partitions,
 )
@@ -186,3 +190,38 @@ class Monthly(TaskOnKart[float]):
         assert_type([frame for _, frame in frames.items()], list[pd.DataFrame])
         assert_type(frames.concat(), pd.DataFrame)
         self.dump(float(len(frames)))
+
+
+class Compare(TaskOnKart[float]):
+    """A task that requires another one under other values."""
+
+    def requires(self) -> Sequence[Load]:
+        """Require it twice."""
+        with configured("Load.rows=5", {"Load.rows": 5}):
+            few = Load()
+        return [few, Load()]
+
+
+configured(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+class Current(Published[pd.DataFrame]):
+    """A published output with a name."""
+
+    path: luigi.Parameter[str] = luigi.Parameter(default="reports/current.parquet")
+
+
+class Publish(TaskOnKart[int]):
+    """A task that is published, and uses what is published."""
+
+    publish = "counts/current.pkl"
+
+    def run(self) -> None:
+        """Load what the requirements say that they store."""
+        assert_type(self.load(Current()), pd.DataFrame)
+        assert_type(self.load(Published[int]("a.pkl", workspace="s3://bucket/w")), int)
+        self.dump(1)
+
+
+assert_type(find_publication("outputs", "a.pkl"), Publication)
+Published[int](path=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

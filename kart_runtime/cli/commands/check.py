@@ -11,8 +11,11 @@ from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.formatting import counted
 from kart_runtime.cli.messages import paragraph
 from kart_runtime.errors import ConfigError, EnvVarMissing, KartError
-from kart_runtime.project import Project, open_project
+from kart_runtime.project import Project, Session, open_project
+from kart_runtime.project.conf.groups import options_of
 from kart_runtime.project.conf.layers import choose_environment, environments
+from kart_runtime.project.conf.sections import GROUPS
+from kart_runtime.project.conf.shared import unused_errors
 from kart_runtime.project.layout import layout_problems, layout_warnings
 from kart_runtime.project.problems import raise_all, split_errors
 from kart_runtime.project.required import missing_values, write_missing
@@ -45,7 +48,8 @@ def execute(arguments: argparse.Namespace) -> int:
     printed = dict.fromkeys(unfinished_update(project.root))
     for problem in printed:
         print(problem)
-    for check in (_configuration(project, [env, *others]), _layout(project), _plan(project, env)):
+    configuration = _configuration(project, [env, *others], unused=requested is None)
+    for check in (configuration, _layout(project), _plan(project, env)):
         _print(check, printed)
     if not printed:
         return ExitCode.OK
@@ -78,20 +82,33 @@ def _print(part: Part, printed: dict[str, None]) -> None:
     printed.update(dict.fromkeys(new))
 
 
-def _configuration(project: Project, envs: list[str]) -> Part:
-    return Part("configuration", [*_problems_of_configuration(project, envs)])
+def _configuration(project: Project, envs: list[str], *, unused: bool) -> Part:
+    return Part("configuration", [*_problems_of_configuration(project, envs, unused=unused)])
 
 
-def _problems_of_configuration(project: Project, envs: list[str]) -> Iterator[str]:
-    for env in envs:
+def _problems_of_configuration(project: Project, envs: list[str], *, unused: bool) -> Iterator[str]:
+    """Yield the problems of each environment with the chosen options, and with each other option of a group."""
+    sessions: list[Session] = []
+    options = options_of(project, [])
+    words = [f"{GROUPS}.{group}={option}" for group, files in options.items() for option in files]
+    for env, overrides in ((env, overrides) for env in envs for overrides in ([], *([word] for word in words))):
         try:
-            session = open_project(project, env=env if env in environments(project) else None)
+            session = open_project(project, env=env if env in environments(project) else None, overrides=overrides)
+            sessions.append(session)
             raise_all(session.unset)
         except ConfigError as error:
             for problem in split_errors(error):
-                # Environment variables need to be set only where their environment runs.
-                if env == envs[0] or not isinstance(problem, EnvVarMissing):
+                # Environment variables need to be set only where their environment and options run.
+                if (env == envs[0] and not overrides) or not isinstance(problem, EnvVarMissing):
                     yield paragraph(problem)
+    if unused and len(sessions) == len(envs) * (1 + len(words)):
+        yield from map(paragraph, unused_errors(_unused(sessions)))
+
+
+def _unused(sessions: list[Session]) -> dict[str, str]:
+    """Return the shared values that none of the configurations uses, by key and origin."""
+    used = {key for session in sessions for key in session.shared if key not in session.unused}
+    return {key: origin for session in sessions for key, origin in session.unused.items() if key not in used}
 
 
 def _layout(project: Project) -> Part:

@@ -29,6 +29,9 @@ def execute(arguments: argparse.Namespace) -> int:
     if not names:
         print(f"environment {session.env}: {' < '.join(session.layers)}")
         sections += [(section, _settings(session, section)) for section in ("run", "logging")]
+        sections += [
+            (title, rows) for title, rows in (("groups", _groups(session)), ("shared", _shared(session))) if rows
+        ]
     with session:
         sections += [(name, _task(session, name, everything=arguments.all)) for name in requested]
     name_width, value_width = (
@@ -48,6 +51,20 @@ def _settings(session: Session, section: str) -> list[tuple[str, str, str]]:
     if "locks" in values:
         values["locks"] = without_password(values["locks"])
     return [(name, value, session.origins.get(f"{section}.{name}", "default")) for name, value in values.items()]
+
+
+def _groups(session: Session) -> list[tuple[str, str, str]]:
+    return [(choice.group, choice.option or "null", choice.origin) for choice in session.choices]
+
+
+def _shared(session: Session) -> list[tuple[str, str, str]]:
+    rows = []
+    for key, shared in session.shared.items():
+        value = format_setting(shared.value) if shared.error is None else "(not set)"
+        reason = "" if shared.error is None else f": {getattr(shared.error, 'message', shared.error)}"
+        name = key.removeprefix("shared.")
+        rows.append((name, MASK if shared.secret and not reason else value, f"{shared.origin}{reason}"))
+    return rows
 
 
 def _task(session: Session, name: str, *, everything: bool) -> list[tuple[str, str, str]]:

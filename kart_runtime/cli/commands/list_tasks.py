@@ -16,7 +16,9 @@ from kart_runtime.errors import ConfigError
 from kart_runtime.project import Project, Session, open_project
 from kart_runtime.project.conf.layers import choose_environment, environments
 from kart_runtime.project.names import is_task_parameter, own_parameters, parameters
-from kart_runtime.project.problems import split_errors
+from kart_runtime.project.problems import raise_all, split_errors
+from kart_runtime.project.project import distinct_causes
+from kart_runtime.project.used import import_all, used_projects
 from kart_runtime.task.parameters import Override
 from kart_runtime.task.run_metadata import MASK
 
@@ -25,7 +27,9 @@ def execute(arguments: argparse.Namespace) -> int:
     """Print each module with its classes."""
     project = find_project(arguments)
     env = choose_environment(project, getattr(arguments, "env", None))
-    tasks = project.load_tasks()
+    errors: list[ConfigError] = []
+    tasks, failed = import_all(project, used_projects(project, errors))
+    raise_all([*errors, *distinct_causes(list(failed.values()))])
     session, problem = _session(project, env)
     modules: dict[str, dict[str, type[luigi.Task]]] = defaultdict(dict)
     for name, task in tasks.items():

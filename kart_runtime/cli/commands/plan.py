@@ -10,7 +10,9 @@ from kart_runtime.cli.formatting import columns, counted
 from kart_runtime.cli.ranges import date_words, ranges_from_args
 from kart_runtime.cli.task_labels import TaskLabels
 from kart_runtime.plan.decisions import Action, Plan, Reason
+from kart_runtime.project import Session
 from kart_runtime.task.naming import short_id
+from kart_runtime.task.published import Published
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -21,6 +23,8 @@ def execute(arguments: argparse.Namespace) -> int:
             ranges = ranges_from_args(session, names, arguments)
         plan = plan_from_args(session, names, arguments, [task for part in ranges for task in part.tasks])
         labels = TaskLabels(plan.tasks)
+        for line in chosen_options(session):
+            print(line)
         rows = [
             (decision.action.value, labels(task), short_id(task), decision.text)
             for task, decision in zip(plan.tasks, plan.decisions, strict=True)
@@ -31,8 +35,17 @@ def execute(arguments: argparse.Namespace) -> int:
             print(f"warning: {line}")
         for line in [*date_words(session, plan.tasks), *(part.planned(plan) for part in ranges)]:
             print(line)
+        for task in plan.with_action(Action.MISSING):
+            if isinstance(task, Published):
+                print(f"missing: {task.missing()}")
         print(counts(plan))
     return ExitCode.FAILED if plan.with_action(Action.MISSING) else ExitCode.OK
+
+
+def chosen_options(session: Session) -> list[str]:
+    """Return a line with the chosen options of groups; none if the project has no groups."""
+    chosen = ", ".join(f"{choice.group}={choice.option or 'null'}" for choice in session.choices)
+    return [f"options: {chosen}"] if chosen else []
 
 
 def counts(plan: Plan) -> str:

@@ -34,17 +34,18 @@ def execute(arguments: argparse.Namespace) -> int:
             ranges = ranges_from_args(session, names, arguments)
             partitions = [task for part in ranges for task in part.tasks]
             roots, rerun = roots_from_args(session, names, arguments, partitions)
-        return _run(session, roots, rerun, ranges, quiet=arguments.quiet)
+        return run_tasks(session, roots, rerun, ranges, quiet=arguments.quiet)
 
 
-def _run(
+def run_tasks(
     session: Session,
     roots: Sequence[luigi.Task],
     rerun: Collection[luigi.Task],
-    ranges: Sequence[TaskRange],
+    ranges: Sequence[TaskRange] = (),
     *,
     quiet: bool,
 ) -> ExitCode:
+    """Run tasks with a display of the progress, and print the result."""
     display = make_display(session.project.package_folder, quiet=quiet)
     plans: list[Plan] = []
 

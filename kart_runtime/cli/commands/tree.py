@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import luigi
 
 from kart_runtime.cli.arguments import open_session, plan_from_args
-from kart_runtime.cli.commands.plan import counts
+from kart_runtime.cli.commands.plan import chosen_options, counts
 from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.task_labels import TaskLabels
 from kart_runtime.plan.decisions import Action, Plan, Reason
@@ -29,6 +29,8 @@ def execute(arguments: argparse.Namespace) -> int:
     session, names = open_session(arguments)
     with session:
         plan = plan_from_args(session, names)
+        for line in chosen_options(session):
+            print(line)
         for line in tree_lines(plan, _ASCII if _is_ascii() else _UNICODE):
             print(line)
         print(counts(plan))

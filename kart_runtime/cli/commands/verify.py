@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from kart_runtime.cli.arguments import open_session, resolve_names
 from kart_runtime.cli.deletion import size_text, workspaces
 from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.formatting import counted
+from kart_runtime.history.published import PublishedFile, published_paths
 from kart_runtime.history.records import Records, records_of
 from kart_runtime.history.task_record import TaskRecord
 from kart_runtime.storage.registry import store_for
@@ -36,8 +37,26 @@ def execute(arguments: argparse.Namespace) -> int:
                     url = records.absolute(output.url)
                     print(f"{url}: {problem}. {record.task}[{record.unique_id[:8]}] wrote it in run {record.run_id}.")
                     failed += arguments.fix and not _deleted(url)
-    print(_summary(number, size, damaged, failed, fix=arguments.fix))
+        print(_summary(number, size, damaged, failed, fix=arguments.fix))
+        unrestored = 0 if classes else _verify_published(workspaces(session), fix=arguments.fix)
+    failed, damaged = failed + unrestored, damaged + unrestored
     return ExitCode.FAILED if failed or (damaged and not arguments.fix) else ExitCode.OK
+
+
+def _verify_published(places: Sequence[str], *, fix: bool) -> int:
+    """Print each damaged publication, restored from its other copy if `fix`; return the number of the others."""
+    files = [PublishedFile(place, path) for place in places for path in published_paths(place)]
+    damaged = restored = 0
+    for file in files:
+        for url, problem in file.damaged():
+            damaged += 1
+            restored += fix and file.restore(url)
+            print(f"{url}: {problem}.")
+    if files:
+        text = f"Checked {counted(sum(len(file.history()) for file in files), 'publication')}: {damaged} damaged"
+        text += f", {restored} restored from their other copies" if fix and damaged else ""
+        print(f"{text}. Pass --fix to restore them from their other copies." if damaged and not fix else text)
+    return damaged - restored
 
 
 def _outputs(records: Records, classes: set[tuple[str, str]]) -> Iterator[tuple[TaskRecord, OutputRecord]]:

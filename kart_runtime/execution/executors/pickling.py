@@ -26,6 +26,8 @@ from typing import Any, cast
 import cloudpickle
 
 from kart_runtime.errors import CannotSend, NotImportable, described
+from kart_runtime.task.metaclass import TaskMeta, register_again
+from kart_runtime.task.parameters import under_no_overrides
 
 _HEAPTYPE = 1 << 9
 """Py_TPFLAGS_HEAPTYPE: set for classes that are no static structs of C."""
@@ -123,6 +125,9 @@ class DefinitionTable:
             definitions = loads(code)
         except NotImportable as error:
             definitions = dict.fromkeys(numbers, error)
+        for definition in definitions.values():
+            if isinstance(definition, TaskMeta):
+                register_again(definition)
         self._add(definitions)
 
     def forget(self) -> None:
@@ -211,7 +216,10 @@ class _ByValue:
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         try:
-            return super().find_class(module, name)
+            if module in sys.modules:
+                return super().find_class(module, name)
+            with under_no_overrides():  # as in the program, which has imported it before there was a configuration
+                return super().find_class(module, name)
         except Exception as error:  # whatever the module's code raises
             what = f"module '{module}'" if module not in sys.modules else f"'{name}' from module '{module}'"
             raise NotImportable(what, f"{type(error).__name__}: {error}") from error

@@ -18,7 +18,7 @@ from typing import Any
 import luigi
 from luigi.cmdline_parser import CmdlineParser
 
-from kart_runtime.storage.registry import STORES
+from kart_runtime.storage import registry
 from kart_runtime.task.parameters import ActiveOverrides, process_overrides, set_overrides
 
 
@@ -99,7 +99,7 @@ class LuigiConfiguration:
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of the interpreter, of logging, luigi and the registered stores; `folder` is None where it is gone."""
+    """Settings of the interpreter, of logging and luigi, and what is registered; `folder` is None where it is gone."""
 
     path: list[str]
     folder: str | None
@@ -107,7 +107,7 @@ class Settings:
     argv: list[str]
     logging: Logging
     luigi: LuigiConfiguration
-    stores: dict[str, str]
+    registered: tuple[dict[str, str], dict[str, str]]
 
     @classmethod
     def gather(cls) -> Settings:
@@ -123,7 +123,7 @@ class Settings:
             list(sys.argv),
             Logging.gather(),
             LuigiConfiguration.gather(),
-            dict(STORES),
+            registry.tables(),
         )
 
     def apply(self) -> None:
@@ -137,7 +137,7 @@ class Settings:
         os.environ.update(self.environ)
         self.luigi.apply()
         self.logging.apply()
-        STORES.update(self.stores)
+        registry.adopt(self.registered)
 
 
 def search_path() -> list[str]:

@@ -66,7 +66,10 @@ def unneeded_files(root: str, needed: Collection[str]) -> Iterator[str]:
             yield path
 
 
-_WITH_ID = re.compile(r".*_[0-9a-f]{32}\.[^.]+")
+_WITH_ID = re.compile(r".*_[0-9a-f]{32}(\.[^.]+){1,2}")
+
+_DOCUMENTS = frozenset({".md", ".html", ".pdf", ".yaml", ".yml", ".toml", ".xlsx"})
+"""Suffixes of what a person may write, too."""
 
 
 def _is_output_name(name: str) -> bool:
@@ -75,7 +78,8 @@ def _is_output_name(name: str) -> bool:
     What a person has put into a workspace, such as a README, stays.
     """
     suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - a plain text for each file of the workspace
-    return not name.startswith(".") and (suffix in CODECS or suffix == ".zip" or _WITH_ID.fullmatch(name) is not None)
+    by_suffix = (suffix in CODECS and suffix not in _DOCUMENTS) or suffix == ".zip"
+    return not name.startswith(".") and (by_suffix or _WITH_ID.fullmatch(name) is not None)
 
 
 def is_stale_temp_file(path: str, name: str) -> bool:

@@ -11,8 +11,9 @@ import luigi
 
 from kart_runtime.errors import ConfigError, EnvVarMissing, closest_match
 from kart_runtime.project.conf.interpolation import Interpolation
-from kart_runtime.project.conf.sections import SECTIONS, TO_TASKS, check, field_names, kinds_of
-from kart_runtime.project.conf.tree import Branch, Leaf, Node, origin_of, plain
+from kart_runtime.project.conf.sections import GROUPS, KEYS, SECTIONS, SHARED, TO_TASKS, check, field_names, kinds_of
+from kart_runtime.project.conf.shared import shared_values
+from kart_runtime.project.conf.tree import Branch, Leaf, Node, leaves, origin_of, plain
 from kart_runtime.project.conf.yaml_documents import read_scalar
 from kart_runtime.project.names import TaskNames, is_task_parameter, own_parameters, parameters
 from kart_runtime.settings import LoggingSettings, RunSettings, Settings
@@ -28,6 +29,7 @@ class Binding:
     settings: Settings = field(default_factory=Settings)
     overrides: dict[type, dict[str, Override]] = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
+    shared: dict[str, Override] = field(default_factory=dict)
 
 
 def bind(
@@ -46,6 +48,7 @@ class _Binder:
         self.tree, self.names, self.root, self.errors, self.unknown = tree, names, root, errors, unknown
         self.interpolation = Interpolation(tree)
         self.modules = names.modules()
+        self.roots = {package.partition(".")[0] for package in names.packages}
         self.bound = Binding()
 
     def bind(self) -> Binding:
@@ -53,10 +56,12 @@ class _Binder:
         for name, node in self.tree.children.items():
             if name in SECTIONS:
                 values[name] = self._section(name, node)
-            elif name == "tasks":
+            elif name == "tasks" or name in self.roots:
                 self._tasks((name,), node)
-            else:
-                known = [*SECTIONS, "tasks"]
+            elif name == SHARED:
+                self._shared((name,), node)
+            elif name != GROUPS:  # whose options are checked when they are read
+                known = [*KEYS, *self.names.packages]
                 self._refuse((name,), node, "unknown section", expected=", ".join(known), near=(name, known))
         self.bound.settings = Settings(RunSettings(**values["run"]), LoggingSettings(**values["logging"]))
         self._check_run_task()
@@ -87,6 +92,23 @@ class _Binder:
             self.bound.origins[".".join(path)] = origin_of(child)
         return values
 
+    def _shared(self, path: tuple[str, ...], node: Node) -> None:
+        if isinstance(node, Leaf):
+            self._refuse(path, node, "is not a map", expected="a map of values that others refer to")
+            return
+        for key, leaf in shared_values(self.tree, path).items():
+            parts = tuple(key.split("."))
+            secret = self.interpolation.is_secret(parts, leaf.value)
+            try:
+                value = self._value(parts, leaf)
+            except EnvVarMissing as error:  # a value of the plan may not need it
+                self.bound.shared[key] = Override(None, leaf.origin, secret, error)
+            except ConfigError as error:
+                self._add_error(error)
+            else:
+                self.bound.shared[key] = Override(value, leaf.origin, secret)
+            self.bound.origins[key] = leaf.origin
+
     def _check_run_task(self) -> None:
         name = self.bound.settings.run.task
         if name is None or self.unknown:
@@ -110,12 +132,29 @@ class _Binder:
         name = ".".join(path)
         if name in self.unknown:
             return
-        if name in self.names.tasks:
+        if name in self.names.packages:
+            self._used(path, node)
+        elif name in self.names.tasks:
             self._task(path, self.names.tasks[name], node)
-        elif name in self.modules or any(module.startswith(f"{name}.") for module in self.unknown):
+        elif name in self.modules or any(each.startswith(f"{name}.") for each in (*self.unknown, *self.names.packages)):
             self._module(path, node)
         else:
             self._unknown_task(path, node)
+
+    def _used(self, path: tuple[str, ...], node: Node) -> None:
+        """Bind the tasks and shared values of a used project, whose own settings have no effect."""
+        if isinstance(node, Leaf):
+            self._refuse(path, node, "is not a map", expected="the keys tasks and shared of the used project")
+            return
+        for name, child in node.children.items():
+            if name == SHARED:
+                self._shared((*path, name), child)
+            elif name in KEYS and name != "tasks":
+                if any(not leaf.origin.startswith(f"{'.'.join(path)}/") for leaf in leaves(child)):
+                    message = f"has no effect: settings are those of this project. Set {name} without {'.'.join(path)}."
+                    self._refuse((*path, name), child, message)
+            else:
+                self._tasks((*path, name), child)
 
     def _module(self, path: tuple[str, ...], node: Node) -> None:
         if isinstance(node, Leaf):

@@ -13,7 +13,8 @@ from typing import Any
 import luigi
 
 from kart_runtime.errors import ConfigError, closest_match
-from kart_runtime.project.conf.sections import SECTIONS, kinds_of
+from kart_runtime.project.conf.sections import SECTIONS, SHARED, kinds_of
+from kart_runtime.project.conf.shared import check_known, shared_root
 from kart_runtime.project.conf.tree import COMMAND_LINE, Branch, Leaf, Node, node_at, plain, replaced
 from kart_runtime.project.conf.yaml_documents import read_value
 from kart_runtime.project.names import TaskNames, parameters
@@ -24,8 +25,8 @@ def apply_overrides(tree: Branch, overrides: Sequence[str], names: TaskNames, er
     """Return a tree with the values of `KEY=VALUE` texts, the last of which counts; append invalid ones to `errors`."""
     for text in overrides:
         try:
-            key, value = _split(text)
-            override = _Override(tree, names, *_full_key(tuple(key.split(".")), names))
+            key, value = split_override(text)
+            override = _Override(tree, names, *_full_key(tuple(key.split(".")), tree, names))
             if not (value.strip() or override.keeps_blanks):
                 raise _no_value(f"'{key}=' sets no value", key)
             tree = override.apply(value, errors)
@@ -34,7 +35,8 @@ def apply_overrides(tree: Branch, overrides: Sequence[str], names: TaskNames, er
     return tree
 
 
-def _split(text: str) -> tuple[str, str]:
+def split_override(text: str) -> tuple[str, str]:
+    """Return key and value of a text; raise `ConfigError` if it is not KEY=VALUE."""
     key, equals, value = text.partition("=")
     key = key.strip()
     if not key or not all(key.split(".")):
@@ -49,10 +51,14 @@ def _no_value(text: str, key: str) -> ConfigError:
     return ConfigError(f"{text}; write {key}=null for null, or {key}='\"\"' for empty text", file=COMMAND_LINE)
 
 
-def _full_key(path: tuple[str, ...], names: TaskNames) -> tuple[tuple[str, ...], int]:
+def _full_key(path: tuple[str, ...], tree: Branch, names: TaskNames) -> tuple[tuple[str, ...], int]:
     """Return the full path of a key, whose task name may be shortened, and the length of that of its parameter."""
     if path[0] in SECTIONS:
         return path, 2
+    root = shared_root(path, names.packages)
+    if root:
+        check_known(tree, root, path)
+        return path, max(len(root) + 1, _depth_of_value(tree, path))
     match = names.split(path)
     if match is not None:
         task = tuple(match[0].split("."))
@@ -61,13 +67,19 @@ def _full_key(path: tuple[str, ...], names: TaskNames) -> tuple[tuple[str, ...],
     if len(path) == 1:
         raise ConfigError(_suggest_owner(key, names), file=COMMAND_LINE, key=key, expected="Task.parameter=value")
     owner = ".".join(path[:-1])
-    guess = closest_match(path[0], SECTIONS) if len(path) == 2 else None
+    guess = closest_match(path[0], (*SECTIONS, SHARED)) if len(path) == 2 else None
     raise ConfigError(
         f"unknown task or section {owner}",
         file=COMMAND_LINE,
         key=key,
         suggestion=guess or names.closest_match(owner),
     )
+
+
+def _depth_of_value(tree: Branch, path: tuple[str, ...]) -> int:
+    """Return how much of a path leads to a value; all of it if none does."""
+    depths = range(1, len(path))
+    return next((depth for depth in depths if isinstance(node_at(tree, path[:depth]), Leaf)), len(path))
 
 
 def _suggest_owner(key: str, names: TaskNames) -> str:
@@ -115,13 +127,17 @@ class _Override:
         return self.tree if node is None else replaced(self.tree, own, node)
 
     def _whole(self, text: str, errors: list[ConfigError]) -> Node | None:
-        """Return the value of a parameter or setting; None if it is invalid."""
+        """Return the value of a parameter, setting or shared value; None if it is invalid."""
+        if shared_root(self.path, self.names.packages):
+            before = node_at(self.tree, self.path)
+            return _entry(plain(before) if before else None, text)
         param = self._parameter()
+        if param is not None:
+            return read_typed(param, text, self._key, errors)
         kinds = kinds_of(*self.path) if self.path[0] in SECTIONS else ()
-        if str in kinds or (param is not None and takes_text(param)):
-            optional = type(None) in kinds if param is None else is_optional(param)
-            return _typed(text if kinds or self.keeps_blanks else text.strip(), optional=optional)
-        if param is None and not kinds:  # unknown, which `bind` reports
+        if str in kinds:
+            return _typed(text, optional=type(None) in kinds)
+        if not kinds:  # unknown, which `bind` reports
             return Leaf(text, COMMAND_LINE)
         return read_value(text.strip(), key=self._key, errors=errors)
 
@@ -181,6 +197,13 @@ class _Override:
             key=self._key,
             expected=f"0 to {len(values) - 1}" if values else None,
         )
+
+
+def read_typed(param: luigi.Parameter[Any], text: str, key: str, errors: list[ConfigError]) -> Node | None:
+    """Return the value of a parameter as it was typed, or read as YAML if it takes no text; None if it is invalid."""
+    if takes_text(param):
+        return _typed(text if keeps_blanks(param) else text.strip(), optional=is_optional(param))
+    return read_value(text.strip(), key=key, errors=errors)
 
 
 def _typed(text: str, *, optional: bool) -> Leaf:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
-from kart_runtime.errors import ConfigError, EnvVarMissing
+from kart_runtime.errors import ConfigError, EnvVarMissing, closest_match
 from kart_runtime.project.conf.tree import Branch, Node, node_at, origin_of, plain
 
 _ENVIRONMENT = re.compile(r"\$\{\s*oc\.env\s*:\s*([^},\s]+)")
@@ -82,7 +82,19 @@ class Interpolation:
             f"cannot be resolved: {reason}. Correct the reference, or write \\${{ for a literal ${{",
             file=origin,
             key=key,
+            suggestion=self._closest_key(reason),
         )
+
+    def _closest_key(self, reason: str) -> str | None:
+        """Return the known key that is closest to the one that was not found."""
+        missing = re.search(r"Interpolation key '(.+)' not found", reason)
+        if missing is None:
+            return None
+        head, dot, _ = missing[1].rpartition(".")
+        beside = _value_at(self._plain, tuple(head.split("."))) if dot else self._plain
+        if isinstance(beside, Mapping):
+            return closest_match(missing[1], [f"{head}{dot}{name}" for name in beside])
+        return closest_match(missing[1], [".".join(path) for path in _paths(self._plain)])
 
     def _origin(self, path: tuple[str, ...], default: str) -> str:
         node: Node | None = None
@@ -140,6 +152,15 @@ def _value_at(value: Any, path: tuple[str, ...]) -> Any:
         except (KeyError, IndexError, TypeError, ValueError):
             return None
     return value
+
+
+def _paths(value: object) -> Iterator[tuple[str, ...]]:
+    """Yield the path of each value in nested maps."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from ((str(name), *rest) for rest in _paths(item))
+    else:
+        yield ()
 
 
 def _texts(raw: object) -> Iterator[str]:

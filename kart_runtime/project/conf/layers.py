@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kart_runtime.errors import ConfigError, closest_match
+from kart_runtime.project.conf.sections import GROUPS
 from kart_runtime.project.conf.tree import Branch, Leaf, Node, merge
 from kart_runtime.project.conf.yaml_documents import read_document
 from kart_runtime.project.project import Project, is_leftover
@@ -32,7 +33,7 @@ class Layers:
 def environments(project: Project) -> list[str]:
     """Return the names of the environments that have a folder in `conf`."""
     folders = (path.name for path in project.conf.iterdir() if path.is_dir() and not is_leftover(Path(path.name)))
-    return sorted(set(folders) - {BASE, LOCAL})
+    return sorted(set(folders) - {BASE, LOCAL, GROUPS})
 
 
 def choose_environment(project: Project, env: str | None) -> str:
@@ -59,11 +60,13 @@ def _one_of(known: list[str]) -> str | None:
     return f"one of {', '.join(known)}" if known else None
 
 
-def compose(project: Project, env: str, errors: list[ConfigError]) -> Layers:
+def compose(project: Project, env: str, errors: list[ConfigError], *, local: bool = True) -> Layers:
     """Return the configuration of an environment without the command line; append broken files and keys to `errors`."""
     tree = Branch()
     names = []
     for name in dict.fromkeys((BASE, env, LOCAL)):
+        if name == LOCAL and not local:
+            continue
         folder = project.conf / name
         if folder.is_dir():
             names.append(project.relative(folder))
@@ -75,20 +78,24 @@ def compose(project: Project, env: str, errors: list[ConfigError]) -> Layers:
 def _read_layer(project: Project, folder: Path, errors: list[ConfigError]) -> Branch:
     layer: Node = Branch()
     for path in _files(folder):
-        name = project.relative(path)
         if path.suffix == ".yml":
-            errors.append(ConfigError("is not read. Rename it to end in .yaml.", file=name))
+            errors.append(ConfigError("is not read. Rename it to end in .yaml.", file=project.relative(path)))
             continue
-        try:
-            text = path.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            errors.append(ConfigError(f"cannot be read as UTF-8 text: {error}", file=name))
-            continue
-        prefix = path.relative_to(folder).with_suffix("").parts
-        above = read_document(text, name=name, prefix=prefix, errors=errors)
-        errors.extend(_duplicate_keys(layer, above, ()))
+        above = read_file(project, path, path.relative_to(folder).with_suffix("").parts, errors)
+        errors.extend(duplicate_keys(layer, above, ()))
         layer = merge(layer, above)
     return layer if isinstance(layer, Branch) else Branch()
+
+
+def read_file(project: Project, path: Path, prefix: tuple[str, ...], errors: list[ConfigError]) -> Branch:
+    """Return the tree of a YAML file below `prefix`, empty if it cannot be read."""
+    name = project.relative(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        errors.append(ConfigError(f"cannot be read as UTF-8 text: {error}", file=name))
+        return Branch()
+    return read_document(text, name=name, prefix=prefix, errors=errors)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -97,11 +104,11 @@ def _files(folder: Path) -> list[Path]:
     return sorted(path for path in files if not is_leftover(path.relative_to(folder)))
 
 
-def _duplicate_keys(below: Node, above: Node, path: tuple[str, ...]) -> Iterator[ConfigError]:
+def duplicate_keys(below: Node, above: Node, path: tuple[str, ...]) -> Iterator[ConfigError]:
     """Yield an error for each value that two files of one layer set, because neither takes precedence."""
     if isinstance(below, Branch) and isinstance(above, Branch):
         for name in below.children.keys() & above.children.keys():
-            yield from _duplicate_keys(below.children[name], above.children[name], (*path, name))
+            yield from duplicate_keys(below.children[name], above.children[name], (*path, name))
     elif isinstance(below, Leaf) or isinstance(above, Leaf):
         yield ConfigError(
             f"also set in {below.origin}, in the same layer. Delete one of them.", file=above.origin, key=".".join(path)

@@ -16,11 +16,18 @@ from kart_runtime.task.parameters import as_found
 SECTIONS: dict[str, dict[str, Any]] = {"run": get_type_hints(RunSettings), "logging": get_type_hints(LoggingSettings)}
 """Section to field to declared type."""
 
+SHARED, GROUPS = "shared", "groups"
+"""Keys of the values that others interpolate, and of the chosen options of groups: names of the project's own."""
+
+KEYS = (*SECTIONS, "tasks", SHARED, GROUPS)
+"""All keys of a project's own configuration."""
+
 TO_TASKS = {
     "workspace": "workspace_directory",
     "seed": "fix_random_seed_value",
     "log_files": "should_dump_supplementary_log_files",
     "fail_on_empty_dump": "fail_on_empty_dump",
+    "suffix_by_type": "suffix_by_type",
 }
 """Fields of `run` that are passed to every task, and the parameter that takes each."""
 

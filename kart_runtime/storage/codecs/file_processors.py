@@ -20,8 +20,7 @@ from kart_runtime.storage.codecs import Codec, DataFrameType, FileProcessor, Sta
 from kart_runtime.storage.codecs.files import local_path
 from kart_runtime.storage.codecs.frames import Csv, Feather, Parquet
 from kart_runtime.storage.codecs.json_values import Json
-from kart_runtime.storage.codecs.texts import Gzipped
-from kart_runtime.storage.registry import codec_class, inner_path
+from kart_runtime.storage.registry import codec_class, compressed, inner_path
 
 
 class FileProcessorCodec:
@@ -97,10 +96,11 @@ def make_file_processor(
     """
     inner = inner_path(file_path)
     if inner is not None:
-        return Gzipped(make_file_processor(inner, store_index_in_feather, dataframe_type=dataframe_type))
-    codec = codec_class(file_path)
-    if issubclass(codec, Feather):
-        return codec(store_index_in_feather=store_index_in_feather, dataframe_type=dataframe_type)
-    if issubclass(codec, Csv | Parquet | Json):
-        return codec(dataframe_type=dataframe_type)
-    return codec()
+        codec = make_file_processor(inner, store_index_in_feather, dataframe_type=dataframe_type)
+        return compressed(file_path, codec)
+    cls = codec_class(file_path)
+    if issubclass(cls, Feather):
+        return cls(store_index_in_feather=store_index_in_feather, dataframe_type=dataframe_type)
+    if issubclass(cls, Csv | Parquet | Json):
+        return cls(dataframe_type=dataframe_type)
+    return cls()

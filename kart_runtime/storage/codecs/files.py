@@ -54,6 +54,17 @@ def for_polars(file: BinaryIO) -> Any:
 
 
 @contextmanager
+def decoding() -> Iterator[None]:
+    """Raise ValueError for bytes that pyarrow cannot decode, which it tells by an OSError without a number."""
+    try:
+        yield
+    except OSError as error:
+        if type(error) is OSError and error.errno is None:
+            raise ValueError(str(error)) from error
+        raise
+
+
+@contextmanager
 def for_arrow(file: BinaryIO) -> Iterator[Any]:
     """Yield the source that pyarrow reads fastest: for a local file one of pyarrow's, which it reads without Python.
 

@@ -37,6 +37,12 @@ def is_series(declared: Any) -> bool:
     return ("pandas", "Series") in names
 
 
+def is_arrow_table(declared: Any) -> bool:
+    """Return whether a declared type is a table of pyarrow."""
+    names = [(base.__module__.partition(".")[0], base.__name__) for base in getattr(declared, "__mro__", ())]
+    return ("pyarrow", "Table") in names
+
+
 def pandas_for(format: str, *, arrow: bool = False) -> Any:  # noqa: A002 - the field's word
     """Return the module pandas; ImportError says how to install it, and with `arrow` also pyarrow."""
     try:

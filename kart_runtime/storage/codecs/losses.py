@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import warnings
 from contextvars import ContextVar
+from typing import Any
 
 dumping: ContextVar[str] = ContextVar("kart_dumping", default="")
 """Name of the class of the task that is dumping; `TaskOnKart.dump` sets it."""
+
+declared: ContextVar[Any] = ContextVar("kart_declared", default=None)
+"""Type that the dumped value is declared to have, as the one that loads it will pass it to `load`; `Target` sets it."""
 
 
 class FormatWarning(UserWarning):

@@ -16,11 +16,12 @@ class NotJson(Exception):
 
 
 class Found(NamedTuple):
-    """What JSON changes: levels where keys are whole numbers, types that become plainer ones, and tuples."""
+    """What JSON changes: levels where keys are whole numbers, types that become plainer ones, tuples, other types."""
 
     levels: list[int]
     plainer: list[str]
     tuples: list[str]
+    others: bool = False
 
 
 def inspected(value: Any) -> Found:
@@ -28,11 +29,12 @@ def inspected(value: Any) -> Found:
     levels: list[int] = []
     plainer: set[str] = set()
     tuples: set[str] = set()
+    others = False
     values, level = [value], 0
     while values:
         kinds = set(map(type, values))
         for kind in kinds - _KEPT:
-            _note_type(kind, plainer, tuples)
+            others = _note_type(kind, plainer, tuples) or others
         dicts = [item for item in values if isinstance(item, dict)] if _some(kinds, dict) else []
         lists = [item for item in values if isinstance(item, list | tuple)] if _some(kinds, (list, tuple)) else []
         keys = set(map(type, chain.from_iterable(dicts)))
@@ -42,19 +44,23 @@ def inspected(value: Any) -> Found:
             raise NotJson(_keys_text(keys))
         values = list(chain(*(item.values() for item in dicts), *lists))
         level += 1
-    return Found(levels, sorted(plainer), sorted(tuples))
+    return Found(levels, sorted(plainer), sorted(tuples), others)
 
 
 def _some(kinds: set[type], bases: Any) -> bool:
     return any(issubclass(kind, bases) for kind in kinds)
 
 
-def _note_type(kind: type, plainer: set[str], tuples: set[str]) -> None:
+def _note_type(kind: type, plainer: set[str], tuples: set[str]) -> bool:
+    """Note a type; return whether JSON knows neither it nor its base."""
     numpy = kind.__module__ == "numpy"
     if issubclass(kind, tuple):
         tuples.add(kind.__name__)
     elif issubclass(kind, str | int | float | list | dict) and not numpy:
         plainer.add(kind.__name__)
+    else:
+        return not numpy
+    return False
 
 
 def _keys_text(keys: set[type]) -> str:

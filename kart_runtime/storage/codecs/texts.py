@@ -6,10 +6,10 @@ import gzip
 import io
 import numbers
 import xml.etree.ElementTree as ET
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from kart_runtime.errors import CannotEncode
-from kart_runtime.storage.codecs import Codec, FileProcessor, StartAgain
+from kart_runtime.storage.codecs import FileProcessor
 from kart_runtime.storage.codecs.files import as_binary
 
 
@@ -59,37 +59,20 @@ class Gzip(FileProcessor):
         return _decoded(gzip.decompress(file.read()), as_type)
 
 
-class Gzipped(FileProcessor):
-    """Another format, compressed by gzip: of ``x.csv.gz`` the csv. Equal content gives equal bytes.
+class WholeText(FileProcessor):
+    """Text that is read as it was written, such as Markdown."""
 
-    Parameters
-    ----------
-    codec
-        Codec of the format.
-    """
-
-    def __init__(self, codec: Codec) -> None:
-        self.codec = codec
+    name = "md"
 
     def dump(self, value: Any, file: BinaryIO) -> None:
-        """Write a value that the format supports; raise what its codec raises."""
-        try:
-            with _Compressing(filename="", mode="wb", fileobj=file, mtime=0) as opened:
-                self.codec.dump(value, cast("BinaryIO", opened))
-        except StartAgain as error:
-            raise StartAgain(Gzipped(error.codec)) from error
+        """Write text."""
+        if not isinstance(value, str):
+            raise CannotEncode(self.name, "a str", type(value).__name__)
+        file.write(_encoded(value))
 
-    def load(self, file: BinaryIO, as_type: Any = None) -> Any:
-        """Read a value."""
-        with gzip.GzipFile(filename="", mode="rb", fileobj=file) as opened:  # a name would be opened as a path
-            return self.codec.load(cast("BinaryIO", opened), as_type)
-
-
-class _Compressing(gzip.GzipFile):
-    """A compressed file that says that it cannot go back, as Python's does not."""
-
-    def seekable(self) -> bool:
-        return False
+    def load(self, file: BinaryIO, as_type: Any = None) -> Any:  # noqa: ARG002 - there is one type only
+        """Read the whole text."""
+        return file.read().decode()
 
 
 class Xml(FileProcessor):

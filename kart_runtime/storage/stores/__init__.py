@@ -7,6 +7,9 @@ A store is a class with the five methods of `Store`, registered by `register_sto
     written in the background, and values of the same process are not read back.
 ``put(key, data)``
     Store a small object with less effort than `write`.
+``copy(source, key)``
+    Copy an object inside the store without sending its bytes to this machine; it appears whole, as by `write`. Return
+    the version of the copy, as in `Stat`; empty if it is not known.
 ``supports_labels`` and ``write(key, labels)``
     True if texts can be stored with an object.
 the methods of `Conditional`
@@ -17,6 +20,7 @@ the methods of `Unfinished`
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, BinaryIO, NamedTuple, Protocol, runtime_checkable
@@ -288,3 +292,17 @@ def put(store: Store, key: str, data: bytes) -> None:
         return
     with store.write(key) as file:
         file.write(data)
+
+
+def copy(store: Store, source: str, key: str) -> str:
+    """Copy an object inside a store, by the store itself if it can; return the version of the copy, "" if not known."""
+    directly = getattr(store, "copy", None)
+    if directly is not None:
+        return str(directly(source, key))
+    with store.open(source) as file, store.write(key) as sink:
+        shutil.copyfileobj(file, sink, _BLOCK)
+    return str(getattr(sink, "version", ""))
+
+
+_BLOCK = 1 << 20
+"""Bytes to copy at a time."""

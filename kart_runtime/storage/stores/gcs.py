@@ -143,6 +143,16 @@ class GCSStore(ObjectStore):
                 raise
         return self._version(key)  # the writer does not return the generation
 
+    def copy(self, source: str, key: str) -> str:
+        """Copy an object inside the service, a large one by several requests; return its generation."""
+        token: str | None = None
+        with self._request(source, "copy"):
+            original, blob = _blob(source), _blob(key)
+            while True:
+                token, _, _ = blob.rewrite(original, token=token, **_retries())
+                if token is None:
+                    return str(blob.generation or "")
+
     def page(self, prefix: str, token: str | None = None, *, below: bool = False, after: str = "") -> Page:
         """Return at most 1,000 objects whose keys begin with a prefix."""
         bucket, folder = split(prefix)

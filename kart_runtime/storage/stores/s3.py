@@ -34,6 +34,9 @@ _CONNECTIONS = 64
 _CONCURRENCY = 4
 """Parts of one object that are uploaded at once, each held in memory."""
 
+_COPY_BYTES = 5 << 30
+"""Bytes up to which the service copies an object by one request."""
+
 _MISSING = frozenset({"NoSuchKey", "404", "NotFound"})
 _CHANGED = frozenset({"PreconditionFailed", "412", "ConditionalRequestConflict", "409"})
 _TOO_FAR = frozenset({"InvalidRange", "416"})
@@ -124,6 +127,17 @@ class S3Store(ObjectStore):
             if _code(error.__cause__) != "NoSuchUpload" or not self._is_uploaded(key, file):
                 raise
         return self._version(key)  # boto3 does not return the etag
+
+    def copy(self, source: str, key: str) -> str:
+        """Copy an object inside the service; return its etag, "" for a very large one, which is copied in parts."""
+        bucket, name = split(key)
+        origin = dict(zip(("Bucket", "Key"), split(source), strict=True))
+        with self._request(source, "copy"):
+            if _client().head_object(**origin)["ContentLength"] <= _COPY_BYTES:
+                response = _client().copy_object(Bucket=bucket, Key=name, CopySource=origin)
+                return str(response["CopyObjectResult"]["ETag"])
+            _client().copy(origin, bucket, name, Config=_transfer_config())
+        return ""
 
     def _is_uploaded(self, key: str, file: BinaryIO) -> bool:
         """Return whether the object consists of a file's parts, by its etag: the checksum of their checksums."""

@@ -21,6 +21,8 @@ from kart_runtime.task.parameters.options import (
 from kart_runtime.task.parameters.overrides import (
     ActiveOverrides,
     Override,
+    VariantBlock,
+    WrongOverride,
     active_overrides,
     has_secrets,
     overrides_for,
@@ -29,6 +31,7 @@ from kart_runtime.task.parameters.overrides import (
     secret_names,
     set_overrides,
     under_active_overrides,
+    under_no_overrides,
     using_overrides,
 )
 from kart_runtime.task.parameters.resolution import (
@@ -56,6 +59,8 @@ __all__ = [
     "Serializable",
     "SerializableParameter",
     "TaskInstanceParameter",
+    "VariantBlock",
+    "WrongOverride",
     "ZonedDateSecondParameter",
     "accepted",
     "active_overrides",
@@ -83,5 +88,6 @@ __all__ = [
     "takes_text",
     "thawed",
     "under_active_overrides",
+    "under_no_overrides",
     "using_overrides",
 ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import operator
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +18,8 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from luigi import task_register
+
+from kart_runtime.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,51 @@ class Override:
 Overrides = Mapping[type, Mapping[str, Override]]
 
 
+class WrongOverride(ConfigError):
+    """`configured()` names no known task or parameter, or a value that the parameter does not take.
+
+    Parameters
+    ----------
+    message
+        The mistake.
+    origin
+        File and line of the `with` block.
+    key
+        The name that was given.
+    expected
+        Accepted names.
+    suggestion
+        Known name closest to the given one.
+    task
+        Name of the task whose `requires()` has the block.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        origin: str,
+        key: str,
+        expected: str | None = None,
+        suggestion: str | None = None,
+        task: str = "",
+    ) -> None:
+        self.origin, self.name, self.mistake, self.task = origin, key, message, task
+        where = f"configured({key!r})" + (f" in {task}.requires()" if task else "")
+        super().__init__(message, file=origin, key=where, expected=expected, suggestion=suggestion)
+
+    def required_by(self, task: str) -> WrongOverride:
+        """Return this error with the name of the task whose `requires()` has the block."""
+        return WrongOverride(
+            self.mistake,
+            origin=self.origin,
+            key=self.name,
+            expected=self.expected,
+            suggestion=self.suggestion,
+            task=self.task or task,
+        )
+
+
 class ActiveOverrides:
     """The overrides of one configuration; compared by identity, so that caches notice another one at once.
 
@@ -55,19 +102,62 @@ class ActiveOverrides:
     ----------
     by_class
         Task class to parameter name to override. A subclass inherits the overrides of its bases.
+    base
+        The overrides that `changes` were added to by `configured`; None: these are no variant of others.
+    changes
+        What a variant has in place of the values of `base`.
+    received
+        Whether they came from another process, which may have loaded more task classes than this one.
     """
 
-    __slots__ = ("__weakref__", "_token", "by_class")
+    __slots__ = ("__weakref__", "_token", "_variants", "base", "by_class", "changes", "received")
 
-    def __init__(self, by_class: Overrides) -> None:
+    def __init__(
+        self, by_class: Overrides, base: ActiveOverrides | None = None, changes: Overrides | None = None
+    ) -> None:
         self.by_class = by_class
+        self.base, self.changes = base, changes or {}
+        self.received: bool = base is not None and base.received
         self._token = ""
+        self._variants: dict[frozenset[Any], ActiveOverrides] = {}
+
+    def variant(self, changes: Overrides) -> ActiveOverrides:
+        """Return these overrides with changes: one object for equal changes, whatever the order they were made in."""
+        base = self.base or self
+        changes = _updated(self.changes, changes)
+        named = [(cls, name, new.value) for cls, overrides in changes.items() for name, new in overrides.items()]
+        values = [(cls, name, type(value), value) for cls, name, value in named]
+        try:
+            key = frozenset(values)
+            variant = base._variants.get(key)
+        except TypeError:  # a value without a hash
+            return ActiveOverrides(_updated(base.by_class, changes), base, changes)
+        if variant is None:
+            has_all = all(_value_of(base, cls, name) == (kind, value) for cls, name, kind, value in values)
+            variant = base if has_all else ActiveOverrides(_updated(base.by_class, changes), base, changes)
+            variant = base._variants.setdefault(key, variant)
+        return variant
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by a token as well, so that a worker process has one object for one configuration."""
+        if self.base is not None and self.base is _process:  # the other process has that of this one
+            return _variant, (self.changes,)
         if not self._token:
             self._token = uuid.uuid4().hex
         return _received, (self._token, self.by_class)
+
+
+def _updated(below: Overrides, above: Overrides) -> dict[type, Mapping[str, Override]]:
+    return {**below, **{cls: {**below.get(cls, {}), **named} for cls, named in above.items()}}
+
+
+def _value_of(overrides: ActiveOverrides, cls: type, name: str) -> tuple[type, object] | None:
+    override = overrides.by_class.get(cls, {}).get(name)
+    return None if override is None or override.error is not None else (type(override.value), override.value)
+
+
+def _variant(changes: Overrides) -> ActiveOverrides:
+    return _process.variant(changes)
 
 
 _by_token: WeakValueDictionary[str, ActiveOverrides] = WeakValueDictionary()
@@ -77,7 +167,7 @@ def _received(token: str, by_class: Overrides) -> ActiveOverrides:
     overrides = _by_token.get(token)
     if overrides is None:
         overrides = _by_token[token] = ActiveOverrides(by_class)
-        overrides._token = token
+        overrides._token, overrides.received = token, True
     return overrides
 
 
@@ -123,6 +213,39 @@ def using_overrides(overrides: ActiveOverrides) -> Iterator[None]:
         yield
     finally:
         _context.reset(token)
+
+
+_NO_OVERRIDES = ActiveOverrides({})
+
+
+def under_no_overrides() -> AbstractContextManager[None]:
+    """Apply no configuration inside a ``with`` block, in this thread only."""
+    return using_overrides(_NO_OVERRIDES) if active_overrides().by_class else nullcontext()
+
+
+class VariantBlock:
+    """Block under a variant of the active overrides, in this thread only.
+
+    What was active before is set again, unless the variant is not active any more: a generator that has yielded in the
+    block may be dropped at any time.
+    """
+
+    def __init__(self) -> None:
+        self._entered: list[tuple[ActiveOverrides | None, ActiveOverrides]] = []
+
+    def changes(self) -> Overrides:
+        """Return what the block changes."""
+        raise NotImplementedError
+
+    def __enter__(self) -> None:
+        variant = active_overrides().variant(self.changes())
+        self._entered.append((_context.get(), variant))
+        _context.set(variant)
+
+    def __exit__(self, *_error: object) -> None:
+        before, variant = self._entered.pop()
+        if _context.get() is variant:
+            _context.set(before)
 
 
 def under_active_overrides(value: Any) -> Any:

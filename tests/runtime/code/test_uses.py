@@ -1,6 +1,6 @@
 """Ways to use a definition: whichever it is, a change of it counts."""
 
-
+# ruff: noqa: E501 - a project in a line
 
 from __future__ import annotations
 

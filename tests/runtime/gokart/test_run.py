@@ -18,7 +18,7 @@ from luigi.setup_logging import InterfaceLogging
 from kart_runtime import TaskOnKart
 from kart_runtime.errors import ConfigError
 from kart_runtime.gokart.run import run
-from tests.runtime.gokart.slack.test_slack_api import called, fields, slack
+from tests.runtime.gokart.slack.test_slack_api import called, fields, slack  # noqa: F401 - a fixture
 
 LOCAL = [
     "--local-scheduler",
@@ -173,7 +173,7 @@ def test_the_test_run_of_a_pipeline_that_fails(caplog):
     ("words", "summary"), [([], "Success: 2; Failure: 0"), (["--fails"], "Success: 1; Failure: 1")]
 )
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_slack_hears_of_it(slack, monkeypatch, words, summary, workers):
+def test_slack_hears_of_it(slack, monkeypatch, words, summary, workers):  # noqa: F811
     monkeypatch.setenv("SLACK_TOKEN", "secret")
     words = [*words, "--SlackConfig-channel", "reports", "--SlackConfig-send-tree-info", "--workers", workers]
     assert code_of("Main", *words) == (40 if "--fails" in words else 0)
@@ -184,7 +184,7 @@ def test_slack_hears_of_it(slack, monkeypatch, words, summary, workers):
     assert "==== Tree Info ====" in content
 
 
-def test_without_a_token_slack_is_not_called(slack, monkeypatch):
+def test_without_a_token_slack_is_not_called(slack, monkeypatch):  # noqa: F811
     monkeypatch.delenv("SLACK_TOKEN", raising=False)
     assert code_of("Main", "--SlackConfig-channel", "reports") == 0
     assert called(slack) == []

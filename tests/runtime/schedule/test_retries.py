@@ -96,9 +96,9 @@ class Counted(TaskOnKart[int]):
         with Path("tries.txt").open("a") as file:
             file.write("x")
         if self.error == "import":
-            import no_such_library
+            import no_such_library  # noqa: F401
         if self.error == "name":
-            no_such_name
+            no_such_name  # noqa: F821
         if self.error == "type":
             self.dump("text")
         if self.error == "required":

@@ -134,7 +134,7 @@ def test_the_setting_is_named_with_its_file(tmp_path):
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has a device that is always full")
 def test_a_full_disk_is_an_error_of_the_file(tmp_path, monkeypatch):
     real = os.open
-    full = lambda path, *rest: real("/dev/full", os.O_WRONLY) if "/.kart-" in str(path) else real(path, *rest)
+    full = lambda path, *rest: real("/dev/full", os.O_WRONLY) if "/.kart-" in str(path) else real(path, *rest)  # noqa: E731
     task = Value(workspace_directory=str(tmp_path), marker=str(tmp_path / "ran"))
     monkeypatch.setattr(os, "open", full)
     with pytest.raises(BuildFailed) as caught:

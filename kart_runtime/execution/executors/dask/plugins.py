@@ -21,7 +21,7 @@ from kart_runtime.execution.executors.dask.remote import make_state_plugin
 from kart_runtime.execution.executors.dask.worker import ProgramState, plugin_name
 from kart_runtime.execution.executors.pickling import DefinitionTable
 from kart_runtime.execution.executors.program_state import Choices, LuigiConfiguration
-from kart_runtime.storage.registry import STORES
+from kart_runtime.storage import registry
 
 logger = logging.getLogger(__name__)
 
@@ -64,8 +64,9 @@ class StatePlugins:
         """Gather the program's state, and send it with the packages of the task classes."""
         with contextlib.suppress(CannotSend):  # raised again when a task of that class is sent
             self._table.dumps(list(classes), "the task classes")
-        self._table.by_reference |= {entry.partition(":")[0] for entry in STORES.values()}
-        state = pickle.dumps(ProgramState(LuigiConfiguration.gather(), dict(STORES), folder, tuple(marks)))
+        registered = registry.tables()
+        self._table.by_reference |= {entry.partition(":")[0] for table in registered for entry in table.values()}
+        state = pickle.dumps(ProgramState(LuigiConfiguration.gather(), registered, folder, tuple(marks)))
         chosen = Choices.gather(self._table.takes)
         choices = self._table.dumps(chosen, "the parameters that the configuration overrides")
         self._send(state=state, choices=choices, packages=list(self._new_packages()))

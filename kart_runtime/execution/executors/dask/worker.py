@@ -25,7 +25,7 @@ from kart_runtime.execution.executors.dask.packages import Package, activate_pac
 from kart_runtime.execution.executors.dask.remote import make_version
 from kart_runtime.execution.executors.pickling import DefinitionTable, loads
 from kart_runtime.execution.executors.program_state import Choices, LuigiConfiguration
-from kart_runtime.storage.registry import STORES
+from kart_runtime.storage import registry
 from kart_runtime.storage.system import after_fork
 
 VERSION = make_version()()
@@ -63,7 +63,7 @@ class ProgramState:
     """What the program has set and a worker lacks; `marks` are files that a worker has to see in the workspaces."""
 
     luigi: LuigiConfiguration
-    stores: dict[str, str]
+    registered: tuple[dict[str, str], dict[str, str]]
     folder: str | None
     marks: tuple[str, ...]
 
@@ -75,7 +75,7 @@ class ProgramState:
         if missing:
             raise not_shared([str(Path(mark).parent) for mark in missing], [worker])
         self.luigi.apply()
-        STORES.update(self.stores)
+        registry.adopt(self.registered)
 
 
 def not_shared(folders: Sequence[str], workers: Sequence[str]) -> ConfigError:

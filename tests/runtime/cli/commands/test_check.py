@@ -205,3 +205,21 @@ def test_check_says_what_it_did_not_look_at(small_project, kart):
     small_project({"conf/base/run.yaml": "workspace: outputs/\n"})
     typed = kart("check")
     assert (typed.code, typed.lines[-1]) == (0, "plan: not checked: run.task is not set")
+
+
+def test_check_looks_at_every_option_and_every_shared_value(small_project, kart):
+    small_project(
+        {
+            "conf/base/shared.yaml": "size: 7\nspare: 1\nbig: 2\n",
+            "conf/ci/tasks/numbers.yaml": "Numbers:\n  size: ${shared.size}\n",
+            "conf/groups/scale/big.yaml": "Numbers:\n  size: ${shared.big}\n",
+            "conf/groups/scale/small.yaml": "Numbers:\n  size: 1\n",
+        }
+    )
+    typed = kart("check")
+    assert typed.code == 3
+    assert "conf/base/shared.yaml:2: shared.spare: no value uses it" in typed.out
+    assert "1 problem" in typed.out
+    small_project({"conf/groups/scale/small.yaml": "Numbers:\n  sise: 1\n"})
+    typed = kart("check")
+    assert "error: conf/groups/scale/small.yaml:2: tasks.numbers.Numbers.sise" in typed.out

@@ -244,7 +244,7 @@ def test_all_mistakes_are_shown_together(small_project, kart):
         "error: conf/base/tasks/numbers.yaml:2: tasks.numbers.Total.weigth: Total has no parameter 'weigth'",
         "       did you mean 'weight'?",
         "       expected: weight, label, options, token",
-        "error: conf/base/tasks/numbers.yaml:3: tasks.numbers.Total.label: expected text (put it into quotes), got int 3",
+        "error: conf/base/tasks/numbers.yaml:3: tasks.numbers.Total.label: expected text (put it into quotes), got int 3",  # noqa: E501
         "error: command line: tasks.numbers.Numbers.size: expected int, got str 'x'",
         "3 problems; nothing was run or changed.",
     ]

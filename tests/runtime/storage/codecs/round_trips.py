@@ -7,6 +7,7 @@ by `CannotEncode`, or changes; only csv may change values, and a change that is 
 from __future__ import annotations
 
 import collections
+import dataclasses
 import datetime as dt
 import decimal
 import enum
@@ -18,12 +19,17 @@ import warnings
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as graph_objects
 import polars as pl
+import pyarrow as pa
+from matplotlib.figure import Figure
+from PIL import Image
 from polars.testing import assert_frame_equal
+from scipy import sparse
 
 from kart_runtime import make_target
 from kart_runtime.errors import CannotEncode
@@ -301,25 +307,145 @@ ARRAYS: Values = {
     "a numpy scalar": lambda: np.float64(1.5),
 }
 
-FRAME_FORMATS = ("pkl", "parquet", "feather", "json", "ndjson", "csv")
+
+def declared(as_type: Any, make: Callable[[], Any]) -> Callable[[], Any]:
+    """Return a function whose value a task declares to be of a type."""
+
+    def made() -> Any:
+        return make()
+
+    made.declared = as_type  # type: ignore[attr-defined]
+    return made
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    name: str
+    day: dt.date
+    shape: tuple[int, ...] = ()
+
+
+@dataclasses.dataclass
+class Plan:
+    color: Shade
+    steps: list[Step]
+    folder: Path
+    at: dt.datetime | None = None
+    weights: dict[int, float] = dataclasses.field(default_factory=dict)
+
+
+class Shade(enum.Enum):
+    DARK = "dark"
+
+
+class Score(TypedDict):
+    day: dt.date
+    auc: float
+
+
+STEP = Step("a", dt.date(2026, 1, 2), (1, 2))
+TYPED: Values = {
+    "a dataclass": declared(Step, lambda: STEP),
+    "a dataclass of dataclasses, an Enum, a Path, a dict": declared(
+        Plan, lambda: Plan(Shade.DARK, [STEP], Path("a/b"), dt.datetime(2026, 1, 2, 3), {1: 0.5})
+    ),
+    "a list of dataclasses": declared(list[Step], lambda: [STEP, STEP]),
+    "a dict of dataclasses": declared(dict[str, Step], lambda: {"a": STEP}),
+    "a dataclass that is not declared": declared(None, lambda: STEP),
+    "a dataclass in a declared dict": declared(dict, lambda: {"a": STEP}),
+    "a TypedDict with a date": declared(Score, lambda: {"day": dt.date(2026, 1, 2), "auc": 0.5}),
+    "dates in a dict": declared(dict, lambda: {"day": dt.date(2026, 1, 2), "at": dt.datetime(2026, 1, 2, 3)}),
+    "times with a zone": declared(dict, lambda: {"at": dt.datetime(2026, 1, 2, tzinfo=dt.UTC)}),
+    "times of day, time deltas": declared(dict, lambda: {"at": dt.time(1, 2), "for": dt.timedelta(days=1, seconds=2)}),
+    "time deltas, declared": declared(dict[str, dt.timedelta], lambda: {"for": dt.timedelta(microseconds=3)}),
+    "paths in a dict": declared(dict, lambda: {"path": Path("a/b")}),
+    "an Enum": declared(dict[str, Shade], lambda: {"a": Shade.DARK}),
+    "an Enum that is not declared": declared(dict, lambda: {"a": Shade.DARK}),
+    "a tuple": declared(dict[str, tuple[int, str]], lambda: {"a": (1, "b")}),
+    "a set": declared(dict[str, set[str]], lambda: {"a": {"b", "c"}}),
+    "dates as keys": declared(dict[dt.date, float], lambda: {dt.date(2026, 1, 2): 0.5}),
+    "NaN and inf in a declared dict": declared(dict[str, float], lambda: {"a": math.nan, "b": -math.inf}),
+    "None": declared(dict, lambda: {"a": None}),
+}
+
+TABLES: Values = {
+    "a pyarrow Table": lambda: pa.table({"a": [1, None], "b": ["x", "y"]}),
+    "with a dictionary and lists": lambda: pa.table({"a": pa.array(["x"]).dictionary_encode(), "b": [[1, 2]]}),
+    "with times of seconds": lambda: pa.table({"a": pa.array([1], pa.timestamp("s"))}),
+    "that is not declared": declared(None, lambda: pa.table({"a": [1]})),
+}
+
+MANY_ARRAYS: Values = {
+    "a dict of arrays": lambda: {"file": np.arange(2), "b": np.ones(1)},
+    "a dict with the names of one array": lambda: {"data": np.arange(2)},
+    "a dict with a masked array": lambda: {"a": np.ma.masked_array([1], mask=[1])},
+    "a sparse matrix (csr)": lambda: sparse.csr_matrix([[0, 1.5], [2, 0]]),
+    "a sparse array (coo)": lambda: sparse.coo_array([[0, 1], [2, 0]]),
+    "a sparse matrix (lil)": lambda: sparse.lil_matrix([[0, 1]]),
+}
+
+
+def figure() -> Any:
+    made = Figure()
+    made.subplots().plot([1, 2])
+    return made
+
+
+FIGURES: Values = {
+    "a matplotlib Figure": figure,
+    "a matplotlib Figure, not declared": declared(None, figure),
+}
+PLOTLY: Values = {
+    "a plotly Figure": lambda: graph_objects.Figure(graph_objects.Scatter(x=[1, 2], y=[3, 4])),
+    "a plotly Figure, not declared": declared(None, lambda: graph_objects.Figure()),
+}
+IMAGES: Values = {
+    "a Pillow image": declared(Image.Image, lambda: Image.new("RGB", (2, 2), "red")),
+    "a Pillow image, not declared": declared(None, lambda: Image.new("RGB", (2, 2), "red")),
+}
+SHEETS: Values = {
+    "a DataFrame": lambda: pd.DataFrame({"a": [1, 2], "b": ["x", "y"], "c": [0.5, None]}),
+    "a dict of DataFrames": declared(
+        dict[str, pd.DataFrame], lambda: {"one": pd.DataFrame({"a": [1]}), "two": pd.DataFrame({"b": ["x"]})}
+    ),
+    "a dict of one DataFrame, not declared": declared(None, lambda: {"one": pd.DataFrame({"a": [1]})}),
+    "whole floats": lambda: pd.DataFrame({"a": [1.0, 2.0]}),
+    "days": lambda: pd.DataFrame({"a": pd.to_datetime(["2026-01-01"])}),
+    "a polars DataFrame": lambda: pl.DataFrame({"a": [1, 2]}),
+    "a list": lambda: [1],
+}
+
+FRAME_FORMATS = ("pkl", "parquet", "feather", "arrow", "orc", "json", "ndjson", "csv")
 SECTIONS: tuple[tuple[str, Values, tuple[str, ...]], ...] = (
     ("pandas DataFrames", PANDAS, FRAME_FORMATS),
     ("pandas Series", SERIES, FRAME_FORMATS),
     ("polars frames", POLARS, FRAME_FORMATS),
-    ("plain values", PLAIN, ("pkl", "json", "ndjson", "txt")),
-    ("numpy arrays", ARRAYS, ("pkl", "npz")),
+    ("pyarrow tables", TABLES, ("pkl", "parquet", "feather", "arrow", "orc")),
+    ("Excel workbooks", SHEETS, ("xlsx",)),
+    ("plain values", PLAIN, ("pkl", "json", "ndjson", "yaml", "toml", "txt")),
+    ("dataclasses, dates and other values of Python", TYPED, ("pkl", "json", "yaml", "toml")),
+    ("numpy arrays", ARRAYS, ("pkl", "npy", "npz")),
+    ("several arrays, sparse matrices", MANY_ARRAYS, ("pkl", "npz")),
+    ("matplotlib figures", FIGURES, ("png", "jpg", "svg", "pdf", "html")),
+    ("plotly figures", PLOTLY, ("html", "json")),
+    ("images", IMAGES, ("png", "jpg")),
 )
 
 
 # -- what becomes of a value --------------------------------------------------------------------------------------
 
 
-def outcome(value: Any, suffix: str, folder: str) -> str:
+UNKNOWN = object()
+LIBRARIES = ("pandas", "polars", "builtins", "pyarrow", "matplotlib", "plotly")
+
+
+def outcome(value: Any, suffix: str, folder: str, as_type: Any = UNKNOWN) -> str:
     """Return "same", "refused", "warned", "changed" or "fails" of a value that is dumped and loaded."""
-    declared = type(value) if type(value).__module__.partition(".")[0] in ("pandas", "polars", "builtins") else None
-    if isinstance(value, dict | list | tuple) and suffix in ("json", "ndjson"):
-        declared = dict if isinstance(value, dict) else list
-    target = make_target(f"{folder}/x.{suffix}", as_type=declared)
+    if as_type is UNKNOWN:
+        as_type = type(value) if type(value).__module__.partition(".")[0] in LIBRARIES else None
+        if isinstance(value, dict | list | tuple) and suffix in ("json", "ndjson", "yaml", "toml"):
+            as_type = dict if isinstance(value, dict) else list
+    target = make_target(f"{folder}/x.{suffix}", as_type=as_type)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -349,6 +475,8 @@ def is_same(one: Any, other: Any) -> bool:
         return _same_polars(one, other)
     if isinstance(one, np.ndarray):
         return _same_array(one, other)
+    if isinstance(one, pa.Table | Image.Image) or sparse.issparse(one):
+        return _same_of_library(one, other)
     if isinstance(one, dict):
         return list(one) == list(other) and all(
             is_same(a, b) for a, b in zip((*one, *one.values()), (*other, *other.values()), strict=True)
@@ -358,6 +486,14 @@ def is_same(one: Any, other: Any) -> bool:
     if isinstance(one, float):
         return repr(one) == repr(other)
     return bool(one is other or one == other)
+
+
+def _same_of_library(one: Any, other: Any) -> bool:
+    if isinstance(one, pa.Table):
+        return bool(one.schema == other.schema and one.equals(other))
+    if isinstance(one, Image.Image):
+        return one.tobytes() == other.tobytes()
+    return bool(one.dtype == other.dtype and one.format == other.format and (one != other).nnz == 0)
 
 
 def _same_pandas(one: Any, other: Any) -> bool:
@@ -388,7 +524,7 @@ def _without_objects(frame: pd.DataFrame) -> pd.DataFrame:
     """Return a frame with its objects as text, because pandas cannot compare lists."""
     changed = frame.copy()
     for at, dtype in enumerate(frame.dtypes):
-        if dtype == object:
+        if dtype == object:  # noqa: E721 - a dtype
             changed.isetitem(at, frame.iloc[:, at].map(repr))
     return changed
 
@@ -423,7 +559,10 @@ def tables() -> dict[str, dict[str, dict[str, str]]]:
         warnings.simplefilter("ignore")  # numpy's, of matrices
         return {
             title: {
-                name: {suffix: outcome(make(), suffix, folder) for suffix in formats} for name, make in values.items()
+                name: {
+                    suffix: outcome(make(), suffix, folder, getattr(make, "declared", UNKNOWN)) for suffix in formats
+                }
+                for name, make in values.items()
             }
             for title, values, formats in SECTIONS
         }

@@ -25,7 +25,7 @@ import pytest
 from kart_runtime.errors import ObjectMissing, RequestFailed
 from kart_runtime.storage import registry
 from kart_runtime.storage.registry import store_for
-from kart_runtime.storage.stores import Conditional, is_remote, object_cache, put, upload
+from kart_runtime.storage.stores import Conditional, copy, is_remote, object_cache, put, upload
 from kart_runtime.storage.stores.listings import cached_listings
 from kart_runtime.storage.stores.upload import PART
 from tests.runtime.servers import GCSFront, put_many
@@ -554,3 +554,18 @@ def test_bytes_that_do_not_come_are_an_error(remote, proxy, fault):
         remote.read("x")
     proxy.reset()
     assert remote.read("x") == bytes(LARGE)
+
+
+@pytest.mark.parametrize("size", [0, 10, LARGE])
+def test_an_object_is_copied_whole_and_its_version_told(case, size):
+    data = os.urandom(size)
+    case.write("a.bin", data)
+    case.write("b.bin", b"before")
+    version = copy(case.store, f"{case.folder}/a.bin", f"{case.folder}/b.bin")
+    assert case.read("a.bin") == case.read("b.bin") == data
+    assert version in ("", case.store.stat(f"{case.folder}/b.bin").version)
+    assert version or case.url not in ("s3://", "gs://")
+    assert case.left_over() == []
+    with pytest.raises(ObjectMissing):
+        copy(case.store, f"{case.folder}/none.bin", f"{case.folder}/b.bin")
+    assert case.read("b.bin") == data

@@ -48,7 +48,7 @@ KINDS: list[tuple[Any, type, Any, str]] = [
     (int | None, luigi.OptionalIntParameter, None, "4"),
     (float | None, luigi.OptionalFloatParameter, 1.5, ""),
     (bool | None, luigi.OptionalBoolParameter, None, "true"),
-    (Optional[str], luigi.OptionalParameter, "a", ""),
+    (Optional[str], luigi.OptionalParameter, "a", ""),  # noqa: UP045 - the older spelling counts, too
     (Path | None, luigi.OptionalPathParameter, None, "b"),
     (datetime.date | None, luigi.DateParameter, None, "2026-02-01"),
     (datetime.datetime | None, luigi.DateSecondParameter, None, "2026-02-01T010203"),

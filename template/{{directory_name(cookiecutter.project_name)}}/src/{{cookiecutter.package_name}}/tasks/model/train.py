@@ -17,7 +17,7 @@ class TrainModel(TaskOnKart[Classifier]):
     random_state: luigi.IntParameter = luigi.IntParameter(default=0)
 
     def run(self) -> None:
-        """Fit the model; without `output()` it is stored as a pickle file."""
+        """Fit the model; what is no frame, array or plain value is stored as a pickle file."""
         model = new_model(self.kind, self.max_depth, self.random_state)
         self.dump(fit(model, self.load(self.rows)["train"]))
 

@@ -4,7 +4,7 @@ import logging
 from collections import defaultdict
 
 import luigi
-from kart_runtime import ListTaskInstanceParameter, Target, TaskInstanceParameter
+from kart_runtime import ListTaskInstanceParameter, TaskInstanceParameter
 
 from {{ cookiecutter.package_name }}.base import TaskOnKart
 from {{ cookiecutter.package_name }}.lib.frames import TARGET, fold_of
@@ -25,10 +25,6 @@ class ScoreFold(TaskOnKart[float]):
     n_folds: luigi.IntParameter = luigi.IntParameter(default=3)
     random_state: luigi.IntParameter = luigi.IntParameter(default=0)
 
-    def output(self) -> Target:
-        """Return a JSON file."""
-        return self.make_target("model/fold.json")
-
     def run(self) -> None:
         """Fit and score."""
         others, fold = fold_of(self.load(self.rows)["train"], self.fold, self.n_folds, self.random_state)
@@ -46,10 +42,6 @@ class CrossValidate(TaskOnKart[dict[str, Validation]]):
     """Mean and spread of the folds' scores, by kind of model."""
 
     folds: ListTaskInstanceParameter[ScoreFold] = ListTaskInstanceParameter(ScoreFold, default=folds_of_every_model)
-
-    def output(self) -> Target:
-        """Return a JSON file."""
-        return self.make_target("model/validation.json")
 
     def run(self) -> None:
         """Collect the scores."""

@@ -1,0 +1,178 @@
+"""Published output as a requirement, `Published`, whose unique id contains the version that is published.
+
+One version counts for a whole build: it is looked at when an id is first needed, and every task loads its stored
+content, also if another one is published meanwhile.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import luigi
+from luigi import task_register
+
+from kart_runtime.history.publication import SHORT, Publication, check_path, codec_of
+from kart_runtime.history.published import PublishedFile
+from kart_runtime.storage.codecs.file_processors import as_codec
+from kart_runtime.storage.target import Target
+from kart_runtime.task.input_file import CONTENT, InputFile, InputTarget, given_type
+
+T = TypeVar("T")
+
+
+class Published(InputFile[T]):
+    """Output that was published under a fixed name, with a value of the type `T`.
+
+    The unique id contains the name and the content that is published: when another one is published, or an earlier one
+    again, all tasks that require it get another id. After a step back, what they stored before is complete again.
+
+    Subclass it to give a name that configuration can refer to, another codec, or a schema.
+
+    Attributes
+    ----------
+    path
+        Name below the workspace, as it was given to ``kart publish --as`` or to the attribute `publish` of a task.
+    workspace
+        Workspace that it was published in; None: that of this task.
+
+    Examples
+    --------
+    >>> class Predict(TaskOnKart[pd.DataFrame]):
+    ...     def requires(self):
+    ...         return Published[Model]("models/current.zip")
+    """
+
+    path: luigi.Parameter[str] = luigi.Parameter(description="path below the workspace that an output is published as")
+    workspace: luigi.OptionalParameter = luigi.OptionalParameter(
+        default=None, description="workspace that it was published in (default: that of this task)"
+    )
+
+    if TYPE_CHECKING:  # which know luigi's parameters by name only
+
+        def __init__(self, path: str = ..., workspace: str | None = ..., **engine: Any) -> None: ...
+
+    @property
+    def file(self) -> PublishedFile:
+        """Return the name in its workspace."""
+        workspace = self.workspace or self.workspace_directory
+        check_path(self.path, workspace)
+        return PublishedFile(workspace, self.path)
+
+    @property
+    def url(self) -> str:
+        """Return the url or path of the published file."""
+        return self.file.url
+
+    @property
+    def publication(self) -> Publication | None:
+        """Return the record of what is published; None if nothing is, or if kart has not published it."""
+        return self.file.find(self._texts()[CONTENT])
+
+    def output(self) -> Any:
+        """Return the target, which loads the version that the unique id stands for."""
+        codec = codec_of(self.path) if self.processor is None else as_codec(self.processor)
+        target = _PublishedTarget(self.url, codec, given_type(self))
+        target.task = self
+        if self.schema is not None:
+            target.check = lambda value, _: self._check_schema(target.url, value, "input")
+        return target
+
+    def missing(self) -> str:
+        """Return what is missing, and how to publish it, as sentences."""
+        return str(self.file.missing(f"kart publish {_publisher(self.path) or 'TASK'}"))
+
+    def label(self) -> str:
+        """Return the name for tables and trees: what is published, and what it is made of."""
+        content = self._texts()[CONTENT]
+        entry = self.publication
+        source = content[:SHORT] if entry is None else entry.source
+        return f"{type(self).__name__}({self.path}{': ' if source else ''}{source})"
+
+    def _content(self) -> str:
+        return self.file.current()
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.workspace, self.path))
+
+    __eq__ = InputFile.__eq__
+
+
+class _PublishedTarget(InputTarget):
+    """Published file, of which the stored content of one version is loaded."""
+
+    __slots__ = ()
+
+    def load(self) -> Any:
+        """Return the value of the version that the unique id stands for."""
+        task = cast("Published[Any]", self.task)
+        version = task._texts()[CONTENT]
+        if not version:
+            raise task.file.missing(f"kart publish {_publisher(task.path) or 'TASK'}")
+        stored = task.file.target(version, self._codec, self.as_type)
+        if stored is None:  # somebody has copied a file there
+            return super().load()
+        stored.check = self.check
+        return stored.load()
+
+
+def _publisher(path: str) -> str:
+    """Return the name of a task class that publishes under a path by its attribute; "" if there is none."""
+    for cls in task_register.Register._reg:
+        publish = vars(cls).get("publish") if isinstance(cls, type) else None
+        if publish == path or (isinstance(publish, dict) and path in publish.values()):
+            return str(cls.__name__)
+    return ""
+
+
+def load_published(workspace: str, path: str, as_type: Any = None) -> Any:
+    """Return the value that is published under a name; needs no project.
+
+    Parameters
+    ----------
+    workspace
+        Folder or url of the workspace.
+    path
+        Name below the workspace.
+    as_type
+        Type that the task declares to store, for formats that can hold several, such as ``polars.DataFrame``.
+
+    Raises
+    ------
+    ObjectMissing
+        If nothing is published there.
+    ObjectCorrupt
+        If the bytes are not those that were published.
+    """
+    file = _file(workspace, path)
+    version = file.current()
+    if not version:
+        raise file.missing()
+    target = file.target(version, as_type=as_type)
+    return (target or Target(file.url, codec_of(path), as_type)).load()
+
+
+def find_publication(workspace: str, path: str) -> Publication:
+    """Return the record of what is published under a name: task, unique id, parameters, run, metrics.
+
+    Parameters
+    ----------
+    workspace
+        Folder or url of the workspace.
+    path
+        Name below the workspace.
+
+    Raises
+    ------
+    ObjectMissing
+        If nothing is published there.
+    """
+    file = _file(workspace, path)
+    version = file.current()
+    if not version:
+        raise file.missing()
+    return file.find(version) or Publication(path, version, 0, "")
+
+
+def _file(workspace: str, path: str) -> PublishedFile:
+    check_path(path, workspace)
+    return PublishedFile(workspace, path)
