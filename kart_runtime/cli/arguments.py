@@ -20,6 +20,7 @@ from kart_runtime.project.conf.sections import SECTIONS, SHARED
 from kart_runtime.project.env_file import read_env_file
 from kart_runtime.project.names import is_task_parameter, parameters
 from kart_runtime.project.problems import raise_all
+from kart_runtime.project.required import lines_to_write, missing_values
 
 
 def find_project(arguments: argparse.Namespace) -> Project:
@@ -159,6 +160,11 @@ def as_plan_error(error: BaseException, session: Session) -> KartError:
     """Return the error to show for one that came before anything ran: itself if it is kart's."""
     if isinstance(error, KartError):
         return error
+    missing = missing_values(error)
+    if missing is not None and missing.task in session.tasks.values():
+        explained = ConfigError(_message_of_missing(session, missing.task, missing.names))
+        explained.__cause__ = missing
+        return explained
     trace = user_traceback(error, session.project.package_folder)
     return PlanError(f"planning failed, because task code raised:\n{trace.rstrip()}")
 
@@ -174,7 +180,7 @@ def _create_tasks(session: Session, name: str | None) -> list[luigi.Task]:
         missing = _missing_parameters(session, task)
         required = _required_by_default(session, task) if name is not None else []
         if missing and not required:
-            raise ConfigError(_message_of_missing(task, missing)) from error
+            raise ConfigError(_message_of_missing(session, task, missing)) from error
         if not missing:  # a constructor of the user's own creates another task, which lacks something
             raise
         return required
@@ -205,10 +211,10 @@ def _missing_parameters(session: Session, task: type[luigi.Task]) -> list[str]:
 def explain_missing(session: Session, task: type[luigi.Task], given: Collection[str]) -> str:
     """Return a message with the parameters that have no value although some are given; empty if all have one."""
     missing = [name for name in _missing_parameters(session, task) if name not in given]
-    return _message_of_missing(task, missing) if missing else ""
+    return _message_of_missing(session, task, missing) if missing else ""
 
 
-def _message_of_missing(task: type[luigi.Task], missing: Sequence[str]) -> str:
+def _message_of_missing(session: Session, task: type[luigi.Task], missing: Sequence[str]) -> str:
     """Return a message with the parameters that have no value, and how to set them."""
     declared = parameters(task)
     from_python = [name for name in missing if is_task_parameter(declared[name])]
@@ -219,10 +225,7 @@ def _message_of_missing(task: type[luigi.Task], missing: Sequence[str]) -> str:
             f"cannot run {short} on its own: its parameter{'' if one else 's'} {' and '.join(from_python)} "
             f"take{'s a task' if one else ' tasks'}, which only Python can supply. Run a task that requires {short}."
         )
-    return (
-        f"{short} needs a value for {' and '.join(missing)}. Write {short}.{missing[0]}=VALUE, set it in the "
-        "configuration, or run a task that sets it."
-    )
+    return lines_to_write(session.project, task, missing)
 
 
 def resolve_names(session: Session, names: Sequence[str]) -> list[str]:

@@ -132,6 +132,15 @@ def add_remove_task(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help=_DRY_RUN)
 
 
+def add_remove_sample(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `kart remove-sample`."""
+    parser.add_argument("--changed", action="store_true", help="also remove files of the sample that you have changed")
+    parser.add_argument(
+        "--allow-dirty", action="store_true", help="with --changed: also what is not committed, or outside git"
+    )
+    parser.add_argument("--dry-run", action="store_true", help=_DRY_RUN)
+
+
 def add_publish(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `kart publish`."""
     parser.add_argument(

@@ -19,6 +19,7 @@ from kart_runtime.cli.command_arguments import (
     add_new_task,
     add_plan,
     add_publish,
+    add_remove_sample,
     add_remove_task,
     add_rename_task,
     add_run,
@@ -133,8 +134,8 @@ examples:
     ),
     Command(
         "new-task",
-        "scaffold a task with its configuration and test",
-        "Write a task class, its YAML and a test that passes. A module that exists gets a\n"
+        "scaffold a task with its test",
+        "Write a task class that runs, and a test that passes. A module that exists gets a\n"
         "further class; a class that exists is left alone.",
         """\
 examples:
@@ -172,6 +173,22 @@ examples:
 """,
         add_remove_task,
         "remove_task",
+    ),
+    Command(
+        "remove-sample",
+        "remove the sample that the project was generated with",
+        "Remove the sample's tasks, configuration, tests, functions and data, what notebooks\n"
+        "and documents say about them, and libraries that nothing else imports. What you\n"
+        "have written stays; if it uses the sample, nothing is removed, and each place is\n"
+        "named. Stored outputs stay.",
+        """\
+examples:
+  kart remove-sample --dry-run
+  kart remove-sample
+  kart remove-sample --changed    also files of the sample that you have changed
+""",
+        add_remove_sample,
+        "remove_sample",
     ),
     Command(
         "publish",

@@ -1,4 +1,4 @@
-"""Layout rule: every task module has a configuration file and a test, and these have their module.
+"""Layout rule: every task module has a test, and a configuration file if it sets something; these have their module.
 
 `src/PKG/tasks/x/y.py` ↔ `conf/base/tasks/x/y.yaml` ↔ `tests/tasks/x/test_y.py`
 """
@@ -15,8 +15,6 @@ import luigi
 
 from kart_runtime.errors import ConfigError
 from kart_runtime.project.conf.sections import GROUPS
-from kart_runtime.project.conf.tree import Branch
-from kart_runtime.project.conf.yaml_documents import read_document
 from kart_runtime.project.mirror import Mirror, is_module_name, mirror, module_name
 from kart_runtime.project.problems import raise_all
 from kart_runtime.project.project import Project, distinct_causes, is_leftover
@@ -26,8 +24,6 @@ from kart_runtime.project.task_classes import PackageModule, PackageSource, pars
 class Kind(enum.Enum):
     """Kind of a problem, by which `kart check --fix` finds what to do."""
 
-    NO_CONF = "no configuration"
-    NO_KEY = "no key"
     NO_TEST = "no test"
     EMPTY_TEST = "empty test"
     NO_MODULE = "no module"
@@ -68,7 +64,7 @@ class Problem:
 def check_layout(project: Project) -> list[Problem]:
     """Check that task modules, configuration files and tests mirror each other, and that no class name is used twice.
 
-    A module without task classes needs no YAML. Environments need only the files that they change.
+    A module needs a YAML file only for the parameters that it sets, in each environment.
 
     Parameters
     ----------
@@ -141,36 +137,7 @@ def _missing(project: Project, modules: Mapping[str, Path], tasks: Mapping[str, 
                 yield Problem(name, "define task classes in a module of their own, not in __init__.py")
             continue
         files = mirror(project, module)
-        if classes:
-            yield from _check_conf(project, module, files, classes)
         yield from _check_test(project, module, files, classes)
-
-
-def _check_conf(project: Project, module: str, files: Mirror, classes: tuple[str, ...]) -> Iterator[Problem]:
-    path, source = project.relative(files.conf), project.relative(files.module)
-    if not files.conf.is_file():
-        keys = " and ".join(f"`{name}: {{}}`" for name in classes)
-        message = f"missing: {source} defines tasks. Create the file with {keys}, or run `kart check --fix`."
-        yield Problem(path, message, Kind.NO_CONF, module, classes)
-        return
-    keys_of_file = conf_keys(files.conf)
-    if keys_of_file is None:
-        return  # its errors are those of the configuration
-    if without := tuple(name for name in classes if name not in keys_of_file):
-        state = "has no key for" if keys_of_file else "is empty: it has no key for"
-        example = " and ".join(f"`{name}: {{}}`" for name in without)
-        message = f"{state} {', '.join(without)} of {source}. Add {example}, or run `kart check --fix`."
-        yield Problem(path, message, Kind.NO_KEY, module, without)
-
-
-def conf_keys(path: Path) -> list[str] | None:
-    """Return the top-level keys of a YAML file; None if it cannot be read."""
-    errors: list[ConfigError] = []
-    try:
-        tree = read_document(path.read_text(encoding="utf-8-sig"), name=str(path), prefix=(), errors=errors)
-    except (OSError, UnicodeDecodeError):
-        return None
-    return None if errors and not tree.children else list(tree.children) if isinstance(tree, Branch) else None
 
 
 def _check_test(project: Project, module: str, files: Mirror, classes: tuple[str, ...]) -> Iterator[Problem]:

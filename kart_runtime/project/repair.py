@@ -7,7 +7,6 @@ where they clearly belong, with the references to them.
 from __future__ import annotations
 
 import ast
-import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -17,19 +16,18 @@ import luigi
 
 from kart_runtime.edits.python_source import CannotEdit
 from kart_runtime.errors import ConfigError
-from kart_runtime.project.conf.yaml_documents import read_document
-from kart_runtime.project.layout import Kind, Problem, conf_keys, layout_problems, tasks_outside
+from kart_runtime.project.layout import Kind, Problem, layout_problems, tasks_outside
 from kart_runtime.project.mirror import check_folders, mirror
-from kart_runtime.project.names import is_task_parameter, parameters
+from kart_runtime.project.names import parameters
 from kart_runtime.project.project import Project
 from kart_runtime.project.refactor.extraction import add_definition
 from kart_runtime.project.refactor.project_files import ProjectFiles
 from kart_runtime.project.refactor.references import ModuleMove
 from kart_runtime.project.refactor.renaming import move_module
+from kart_runtime.project.refactor.yaml_file import YamlFile
 from kart_runtime.project.scaffold import snake_case
 from kart_runtime.project.task_classes import parse_file, read_package
 from kart_runtime.task.base import TaskOnKart
-from kart_runtime.task.parameters import coerce
 
 
 def repair(project: Project) -> Iterator[str]:
@@ -119,15 +117,15 @@ def _belongs_to(project: Project, problem: Problem, problems: Iterable[Problem])
     """Return the module and path that a file without a module clearly belongs to, by what it names, or its name."""
     path = project.root / problem.path
     is_test = path.suffix == ".py"
-    lacking = {other.module for other in problems if other.kind is (Kind.NO_TEST if is_test else Kind.NO_CONF)}
+    lacking = {other.module for other in problems if other.kind is Kind.NO_TEST}
     layer = None if is_test else project.conf / path.relative_to(project.conf).parts[0]
     package = read_package(project)
-    if layer is not None and layer.name != "base":
+    if layer is not None:
         lacking = {name for name, classes in package.tasks.items() if classes and name.startswith("tasks.")}
     content = _names_in(path)
     by_content = [name for name in lacking if name in package.tasks and content & package.tasks[name]]
     by_name = [name for name in lacking if name.rpartition(".")[2] == problem.module.rpartition(".")[2]]
-    candidates = by_content or ([] if content and not is_test else by_name)
+    candidates = by_content or (by_name if is_test else [])
     if len(candidates) != 1:
         return None
     files = mirror(project, candidates[0])
@@ -139,10 +137,17 @@ def _belongs_to(project: Project, problem: Problem, problems: Iterable[Problem])
 def _names_in(path: Path) -> set[str]:
     """Return the keys of a YAML file, or the words that a test may name a task by."""
     if path.suffix == ".yaml":
-        return set(conf_keys(path) or ())
+        return _keys(path)
     tree = parse_file(path)
     names = (node.__dict__ for node in _walk(tree))
     return {str(value) for values in names for key, value in values.items() if key in ("id", "attr", "name")}
+
+
+def _keys(path: Path) -> set[str]:
+    try:
+        return set(YamlFile.parse(path.read_bytes(), ()).keys())
+    except CannotEdit:
+        return set()
 
 
 def _walk(tree: Any) -> Iterator[Any]:
@@ -170,52 +175,15 @@ def _complete(project: Project, problem: Problem, tasks: Mapping[str, type[luigi
     files = ProjectFiles(project)
     draft, path = files.draft, project.root / problem.path
     classes = {name: tasks[f"{problem.module}.{name}"] for name in problem.names if f"{problem.module}.{name}" in tasks}
+    if problem.kind not in (Kind.NO_TEST, Kind.EMPTY_TEST):
+        return
     try:
-        if problem.kind in (Kind.NO_CONF, Kind.NO_KEY):
-            files.add_keys(path, {name: conf_block(cls) for name, cls in classes.items()})
-        elif problem.kind in (Kind.NO_TEST, Kind.EMPTY_TEST):
-            _add_tests(project, files, path, problem.module, classes)
-        else:
-            return
+        _add_tests(project, files, path, problem.module, classes)
     except CannotEdit:
         return  # the problem stays, and the check names it
     is_new = not path.exists()
     draft.commit()
     yield f"wrote {problem.path}" if is_new else f"added {problem.path}: {', '.join(classes) or problem.module}"
-
-
-def conf_block(cls: type[luigi.Task]) -> str:
-    """Return the lines of a task in its YAML file: the parameters that it declares, with their defaults.
-
-    Only values that come back the same are written, so that ids stay as they are; insignificant ones may be secrets.
-    """
-    lines = [line for name, param in _own(cls) if (line := _value_line(name, param)) is not None]
-    if not lines or not issubclass(cls, TaskOnKart):
-        return f"{cls.__name__}: {{}}\n"
-    return "\n".join([f"{cls.__name__}:", *lines]) + "\n"
-
-
-def _own(cls: type[luigi.Task]) -> Iterator[tuple[str, luigi.Parameter[Any]]]:
-    """Yield the parameters that a class declares itself: an inherited one may be configured for its base."""
-    for name, param in parameters(cls).items():
-        if name in vars(cls) and param.significant and not is_task_parameter(param):
-            yield name, param
-
-
-def _value_line(name: str, param: luigi.Parameter[Any]) -> str | None:
-    default = getattr(param, "_default", None)
-    if default is luigi.parameter._no_value or not isinstance(default, bool | int | float | str | list | tuple):
-        return None
-    try:
-        text = json.dumps(default, ensure_ascii=False)
-        errors: list[ConfigError] = []
-        tree = read_document(f"value: {text}\n", name="", prefix=(), errors=errors)
-        leaf: Any = tree.children["value"]
-        value = coerce(param, leaf.value, text=leaf.text)
-    except (TypeError, ValueError, KeyError, AttributeError):
-        return None
-    same = not errors and param.serialize(value) == param.serialize(param.normalize(default))
-    return f"  {name}: {text}" if same and "${" not in text else None
 
 
 def _add_tests(

@@ -6,12 +6,12 @@ import ast
 import builtins
 import re
 from dataclasses import dataclass, replace
+from typing import Any, get_origin
 
 from kart_runtime.errors import ConfigError, closest_match
 
 FORMATS = ("parquet", "json", "csv", "pkl", "png")
 
-_PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
 _FRAMES = ("parquet", "csv", "json", "pkl")
 
 
@@ -26,27 +26,27 @@ class ResultType:
     formats
         Formats that can hold it, the default first.
     value
-        Value to begin with, where SIZE stands for a number.
+        Value that a task with inputs begins with, where SIZE stands for a number.
+    empty
+        Value that a task without inputs begins with; "" if there is none, nor a `value`.
     check
-        Condition of the test, where RESULT stands for the value; "" if there is no value to begin with.
+        Condition of the test, where RESULT stands for the value.
     noun
         Its name in that of the test.
     imports, test_imports
         Module and name of what the class and the test import.
-    setup
-        Line above that of the value; "" for none.
     suffix
-        Suffix of the file; "" for a pickle file, which needs no `output()`.
+        Suffix of the file; "" for a pickle file.
     """
 
     annotation: str
     formats: tuple[str, ...]
     value: str
+    empty: str
     check: str
     noun: str
     imports: tuple[tuple[str, str], ...] = ()
     test_imports: tuple[tuple[str, str], ...] = ()
-    setup: str = ""
     suffix: str = ""
 
 
@@ -57,7 +57,8 @@ _TYPES = {
     "pd.DataFrame": ResultType(
         "pd.DataFrame",
         _FRAMES,
-        'pd.DataFrame({"number": range(SIZE)})',
+        'pd.DataFrame({"size": [SIZE]})',
+        "pd.DataFrame()",
         "isinstance(RESULT, pd.DataFrame)",
         "a_frame",
         (_PANDAS,),
@@ -66,28 +67,21 @@ _TYPES = {
     "pl.DataFrame": ResultType(
         "pl.DataFrame",
         _FRAMES,
-        'pl.DataFrame({"number": range(SIZE)})',
+        'pl.DataFrame({"size": [SIZE]})',
+        "pl.DataFrame()",
         "isinstance(RESULT, pl.DataFrame)",
         "a_frame",
         (_POLARS,),
         (_POLARS,),
     ),
-    "dict": ResultType("", ("json", "pkl"), "", "isinstance(RESULT, dict)", "a_dict"),
-    "list": ResultType("", ("json", "pkl"), "", "isinstance(RESULT, list)", "a_list"),
-    "str": ResultType("str", ("json", "pkl"), "str(SIZE)", "isinstance(RESULT, str)", "a_text"),
-    "int": ResultType("int", ("json", "pkl"), "SIZE", "isinstance(RESULT, int)", "a_number"),
-    "float": ResultType("float", ("json", "pkl"), "float(SIZE)", "isinstance(RESULT, float)", "a_number"),
-    "bool": ResultType("bool", ("json", "pkl"), "SIZE > 0", "isinstance(RESULT, bool)", "true_or_false"),
-    "bytes": ResultType(
-        "bytes",
-        ("png", "pkl"),
-        "base64.b64decode(pixel)",
-        "isinstance(RESULT, bytes)",
-        "an_image",
-        (("base64", ""),),
-        setup=f'pixel = "{_PIXEL}"',
-    ),
-    "Any": ResultType("Any", ("pkl", "json"), "SIZE", "RESULT is not None", "a_result", (_ANY,)),
+    "dict": ResultType("", ("json", "pkl"), "", "{}", "isinstance(RESULT, dict)", "a_dict"),
+    "list": ResultType("", ("json", "pkl"), "", "[]", "isinstance(RESULT, list)", "a_list"),
+    "str": ResultType("str", ("json", "pkl"), "str(SIZE)", '""', "isinstance(RESULT, str)", "a_text"),
+    "int": ResultType("int", ("json", "pkl"), "SIZE", "0", "isinstance(RESULT, int)", "a_number"),
+    "float": ResultType("float", ("json", "pkl"), "float(SIZE)", "0.0", "isinstance(RESULT, float)", "a_number"),
+    "bool": ResultType("bool", ("json", "pkl"), "SIZE > 0", "False", "isinstance(RESULT, bool)", "true_or_false"),
+    "bytes": ResultType("bytes", ("png", "pkl"), "bytes(SIZE)", 'b""', "isinstance(RESULT, bytes)", "an_image"),
+    "Any": ResultType("Any", ("pkl", "json"), "SIZE", "0", "RESULT is not None", "a_result", (_ANY,)),
 }
 _ITEMS = {
     "int": "SIZE",
@@ -97,9 +91,14 @@ _ITEMS = {
     "Any": "SIZE",
     "object": "SIZE",
 }
-_LISTS = {"int": "list(range(SIZE))", "Any": "list(range(SIZE))", "object": "list(range(SIZE))"}
 _DEFAULT_OF = {"parquet": "pd.DataFrame", "csv": "pd.DataFrame", "json": "dict[str, int]", "png": "bytes"}
 _DEFAULT = "list[int]"
+_SHORTER = {
+    "pandas.core.frame.DataFrame": "pd.DataFrame",
+    "polars.dataframe.frame.DataFrame": "pl.DataFrame",
+    "typing.Any": "Any",
+}
+"""What Python writes for a type inside another one, and what people write."""
 _MODULES = {"pd": "pandas as pd", "pl": "polars as pl", "np": "numpy as np", "npt": "numpy.typing as npt"}
 _WHOLE = {
     "dict": "dict[str, int]",
@@ -131,6 +130,28 @@ def result_type(output: str | None, type_name: str | None) -> ResultType:
     return replace(kind, suffix="" if suffix == "pkl" else suffix)
 
 
+def is_known(text: str) -> bool:
+    """Return whether a type has a value to begin with, so that a new task may take it over from what it needs."""
+    try:
+        return bool(text) and bool(_of_type(text).empty)
+    except ConfigError:
+        return False
+
+
+def type_text(kind: Any) -> str:
+    """Return a type as a class of a project names it, such as `pd.DataFrame` or `dict[str, float]`; "" for none."""
+    if kind is None:
+        return ""
+    if isinstance(kind, type) and get_origin(kind) is None:
+        module = kind.__module__.partition(".")[0]
+        prefix = {"builtins": "", "pandas": "pd.", "polars": "pl.", "numpy": "np."}.get(module, f"{kind.__module__}.")
+        return f"{prefix}{kind.__qualname__}"
+    text = str(kind)
+    for full, short in _SHORTER.items():
+        text = text.replace(full, short)
+    return text
+
+
 def _of_type(text: str) -> ResultType:
     text = _WHOLE.get(text, text)
     if text in _TYPES and text not in ("dict", "list"):
@@ -149,12 +170,13 @@ def _of_type(text: str) -> ResultType:
             annotation,
             ("pkl",),
             "np.zeros(SIZE)",
+            "np.zeros(0)",
             "isinstance(RESULT, np.ndarray)",
             "an_array",
             imports,
             numpy,
         )
-    return ResultType(annotation, ("pkl",), "", "", "a_result", imports)
+    return ResultType(annotation, ("pkl",), "", "", "RESULT is not None", "a_result", imports)
 
 
 def _parsed(text: str) -> ast.expr:
@@ -203,8 +225,8 @@ def _container(name: str, expression: ast.Subscript) -> ResultType:
         is_plain = key == "str" and len(items) == 2
     else:
         if item in _ITEMS:
-            return replace(kind, value=_LISTS.get(item, f"[{_ITEMS[item]}]"))
+            return replace(kind, value=f"[{_ITEMS[item]}]")
         is_plain = len(items) == 1
     # An empty one is a value of any such type.
     formats = ("json", "pkl") if is_plain and not re.search(r"\b(?:pd|pl|np|npt|bytes)\b", item) else ("pkl",)
-    return replace(kind, value="{}" if name == "dict" else "[]", formats=formats)
+    return replace(kind, formats=formats)

@@ -1,4 +1,4 @@
-"""Scaffold of a new task: its class, its configuration and a test that passes, where the layout rule expects them."""
+"""Scaffold of a new task: its class and a test that passes, where the layout rule expects them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import ast
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_origin
 
 import luigi
 
-from kart_runtime.edits.python_source import CannotEdit
 from kart_runtime.errors import ConfigError
 from kart_runtime.project.mirror import Mirror, check_folders, mirror, missing_packages, split_name
 from kart_runtime.project.names import TaskNames, parameters
@@ -17,22 +17,21 @@ from kart_runtime.project.problems import raise_all
 from kart_runtime.project.project import Project
 from kart_runtime.project.refactor.extraction import add_definition
 from kart_runtime.project.refactor.project_files import ProjectFiles
-from kart_runtime.project.result_types import ResultType, result_type
+from kart_runtime.project.result_types import ResultType, is_known, result_type, type_text
 from kart_runtime.project.task_classes import parse_file
+from kart_runtime.task.base import TaskOnKart
+from kart_runtime.task.declared_type import declared_type
 
 _LINE = 120
 """Length of a line in a generated project."""
-
-_CONF = """\
-{name}:
-  size: 3
-"""
 
 
 def new_task(
     project: Project, name: str, *, needs: Sequence[str] = (), output: str | None = None, type_name: str | None = None
 ) -> list[Path]:
-    """Write the class, configuration and test of a new task; an existing module gets a further class.
+    """Write the class and test of a new task; an existing module gets a further class.
+
+    The task has no parameters to configure yet, so it needs no YAML.
 
     Parameters
     ----------
@@ -45,7 +44,7 @@ def new_task(
     output
         Format of its output: parquet, json, csv, pkl or png. None: what suits the type.
     type_name
-        Type of its result, such as `pd.DataFrame`. None: what suits the format.
+        Type of its result, such as `pd.DataFrame`. None: what suits the format, else that of the only task in `needs`.
 
     Returns
     -------
@@ -58,8 +57,11 @@ def new_task(
         A name, the format or the type is invalid, the class exists, or a file is in the way. Nothing has been written.
     """
     module, class_name = split_name(project, name)
-    kind = result_type(output, type_name)
+    result_type(output, type_name)  # raises before anything is imported
     dependencies = _dependencies(project, needs, f"{module}.{class_name}")
+    if output is None and type_name is None and len(dependencies) == 1 and is_known(dependencies[0].type_text):
+        type_name = dependencies[0].type_text
+    kind = result_type(output, type_name)
     files = mirror(project, module)
     exists = files.module.is_file() and not files.module.is_symlink()
     _check_free(project, files, class_name, exists=exists)
@@ -68,17 +70,13 @@ def new_task(
     draft = written.draft
     title = f'"""{task.title}."""\n'
     add_definition(written, files.module, task.source(), task.imports(), title=title)
-    try:
-        written.add_keys(files.conf, {class_name: task.conf()})
-    except CannotEdit as error:
-        raise ConfigError(f"{error}. Nothing was written", file=draft.name(files.conf)) from error
     test_title = f'"""Tests of {class_name}."""\n'
     add_definition(written, files.test, task.test(), task.test_imports(), title=test_title)
     packages = missing_packages(project, files)
     for path in packages:
         draft.write(path, b"")
     draft.commit()
-    return [*files.paths(), *packages]
+    return [files.module, files.test, *packages]
 
 
 def _check_free(project: Project, files: Mirror, class_name: str, *, exists: bool) -> None:
@@ -93,7 +91,7 @@ def _check_free(project: Project, files: Mirror, class_name: str, *, exists: boo
         if class_name in names:
             raise ConfigError(f"defines {class_name} already; nothing was written", file=project.relative(files.module))
         return
-    for path in files.paths():
+    for path in (files.module, files.test):
         if path.exists() or path.is_symlink():
             raise ConfigError("already exists; nothing was written", file=project.relative(path))
     check_folders(project, files)
@@ -111,6 +109,11 @@ class _Dependency:
         family = task.get_task_family()
         declared = parameters(task).items()
         self.required = [key for key, param in declared if not param.has_task_value(family, key)]
+        declared_as = declared_type(task, TaskOnKart) if issubclass(task, TaskOnKart) else None
+        self.type_text = type_text(declared_as)
+        self.is_sized = isinstance(get_origin(declared_as) or declared_as, type) and hasattr(
+            get_origin(declared_as) or declared_as, "__len__"
+        )
 
 
 def _dependencies(project: Project, needs: Sequence[str], name: str) -> list[_Dependency]:
@@ -148,47 +151,34 @@ class _Task:
 
     def source(self) -> str:
         """Return the class."""
-        lines = [f"class {self.name}(TaskOnKart[{self.kind.annotation}]):", f'    """{self._doc()}"""', ""]
-        lines += [f"    {self._field(dependency)}" for dependency in self.dependencies]
-        if not self.dependencies:
-            lines.append("    size: luigi.IntParameter = luigi.IntParameter(default=3)")
+        lines = [f"class {self.name}(TaskOnKart[{self.kind.annotation}]):", f'    """{self.title}."""', ""]
+        members = [f"    {self._field(dependency)}" for dependency in self.dependencies]
         if self.kind.suffix:
-            file = f"{'/'.join([*self.module.split('.')[1:-1], snake_case(self.name)])}.{self.kind.suffix}"
-            lines += [
-                "",
-                "    def output(self) -> Target:",
-                '        """Return the file of the result."""',
-                f'        return self.make_target("{file}")',
-            ]
-        lines += ["", "    def run(self) -> None:", f'        """{self._run_doc()}"""']
+            members.append(f'    suffix = ".{self.kind.suffix}"')
+        lines += [*members, ""] if members else []
+        lines.append("    def run(self) -> None:")
         lines += [f"        {line}" for line in self._body()]
         return "\n".join(lines) + "\n"
 
     def _body(self) -> list[str]:
-        """Return the lines of `run()`: they use what they load, and store a value of the type."""
-        names = ", ".join(item.field for item in self.dependencies)
+        """Return the lines of `run()`: they load what the task needs, and store a value of its type, to edit."""
+        names = [item.field for item in self.dependencies]
         lines = [f"{item.field} = self.load(self.{item.field})" for item in self.dependencies]
-        if not self.kind.value:
-            return [*lines, f"raise NotImplementedError({names})"] if names else ["raise NotImplementedError"]
-        size = "self.size"
-        if names:
-            size = "size"
-            if "SIZE" in self.kind.value:
-                lines.append(f"size = len([{names}])  # replace it by what you compute")
-            else:
-                lines.append(f"_ = {names}  # compute the result from this")
-        setup = [self.kind.setup] if self.kind.setup else []
-        return [*lines, *setup, f"self.dump({self.kind.value.replace('SIZE', size)})"]
+        if self._passes_on():
+            return [*lines, f"self.dump({names[0]})"]
+        if not self.kind.empty:
+            return [*lines, f"raise NotImplementedError({', '.join(names)})" if names else "raise NotImplementedError"]
+        if not names:
+            return [f"self.dump({self.kind.empty})"]
+        if not self.kind.value:  # nothing that uses what was loaded is of this type
+            return [*lines, f"_ = {', '.join(names)}  # compute the result from this", f"self.dump({self.kind.empty})"]
+        are_sized = all(item.is_sized for item in self.dependencies)
+        size = " + ".join(f"len({name})" for name in names) if are_sized else f"len([{', '.join(names)}])"
+        return [*lines, f"self.dump({self.kind.value.replace('SIZE', size)})"]
 
-    def _doc(self) -> str:
-        return f"{self.title}: write here what it computes."
-
-    def _run_doc(self) -> str:
-        return (
-            "Load what it needs, compute, and store the result."
-            if self.dependencies
-            else "Compute and store the result."
-        )
+    def _passes_on(self) -> bool:
+        """Return whether the result begins as the only input: they have the same type."""
+        return len(self.dependencies) == 1 and self.dependencies[0].type_text == self.kind.annotation
 
     def _field(self, item: _Dependency) -> str:
         default = "" if item.required else f", default={item.name}"
@@ -199,36 +189,28 @@ class _Task:
     def imports(self) -> list[tuple[str, str]]:
         """Return module and name of what the class needs."""
         needed = list(self.kind.imports)
-        if self.kind.suffix:
-            needed.append(("kart_runtime", "Target"))
-        needed += [("kart_runtime", "TaskInstanceParameter")] if self.dependencies else [("luigi", "")]
+        needed += [("kart_runtime", "TaskInstanceParameter")] if self.dependencies else []
         needed.append(_base(self.project))
         return needed + [(f"{self.project.package}.{item.module}", item.name) for item in self.dependencies]
-
-    def conf(self) -> str:
-        """Return the lines of the configuration."""
-        return f"{self.name}: {{}}\n" if self.dependencies else _CONF.format(name=self.name)
 
     def _reason(self) -> str:
         """Return why the test cannot create the task; "" if it can."""
         for item in self.dependencies:
             if item.required:
                 return f"write it: {self.name} takes a {item.name}, which has no default for {', '.join(item.required)}"
-        return "" if self.kind.check else f"write it: {self.name}.run() is not written yet"
+        return "" if self.kind.empty or self._passes_on() else f"{self.name}.run() is not written yet"
 
     def test(self) -> str:
         """Return the test function."""
         name = f"test_{snake_case(self.name)}_returns_{self.kind.noun}"
-        if reason := self._reason():
-            return f'@pytest.mark.skip(reason="{reason}")\ndef {name}() -> None:\n    raise NotImplementedError\n'
         check = self.kind.check.replace("RESULT", f"build({self.name}())")
-        return f"def {name}() -> None:\n    assert {check}\n"
+        mark = f'@pytest.mark.skip(reason="{reason}")\n' if (reason := self._reason()) else ""
+        return f"{mark}def {name}() -> None:\n    assert {check}\n"
 
     def test_imports(self) -> list[tuple[str, str]]:
         """Return module and name of what the test needs."""
-        if self._reason():
-            return [("pytest", "")]
-        return [*self.kind.test_imports, ("kart_runtime", "build"), (self.full_module, self.name)]
+        mark = [("pytest", "")] if self._reason() else []
+        return [*mark, *self.kind.test_imports, ("kart_runtime", "build"), (self.full_module, self.name)]
 
 
 def _base(project: Project) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Build the wheel of kart_runtime into vendor/ of the new project, record the template, and print the next commands.
+"""Build the wheel of kart_runtime into vendor/ of the new project, record template and sample, print the next commands.
 
 The wheel is built from the sources next to the template, without pip, uv or the network. cookiecutter renders this file
 and runs it inside the new folder; `kart update` does so again, in a temporary folder.
@@ -44,6 +44,8 @@ def _pip_setup() -> list[str]:
 if __name__ == "__main__":
     build_wheel = runpy.run_path(str(TEMPLATE / "wheel.py"))["build_wheel"]
     build_wheel(TEMPLATE.parent, Path.cwd() / "vendor")
+    write_sample = runpy.run_path(str(TEMPLATE / "sample.py"))["write_sample"]
+    write_sample(Path.cwd(), CONTEXT["package_name"])
     write_record = runpy.run_path(str(TEMPLATE / "record.py"))["write_record"]
     write_record(Path.cwd(), CONTEXT, TEMPLATE)
     if "KART_UPDATE" not in os.environ:

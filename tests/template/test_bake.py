@@ -53,6 +53,7 @@ FILES = set(
     .gitattributes
     .gitignore
     .kart-template.json
+    .kart-sample.json
     .pre-commit-config.yaml
     AGENTS.md
     Dockerfile
@@ -67,7 +68,6 @@ FILES = set(
     conf/base/tasks/model/predict.yaml
     conf/base/tasks/model/train.yaml
     conf/base/tasks/model/validate.yaml
-    conf/base/tasks/pipeline.yaml
     conf/ci/run.yaml
     conf/dev/logging.yaml
     conf/prod/run.yaml

@@ -122,9 +122,11 @@ def test_new_task_fits_in_at_once(project: Path, make: Command) -> None:
         (
             [
                 lambda project: (project / "tests/tasks/model/test_train.py").unlink(),
-                lambda project: (project / "conf/base/tasks/model/train.yaml").unlink(),
+                lambda project: (project / "conf/base/tasks/model/train.yaml").rename(
+                    project / "conf/base/tasks/model/fit.yaml"
+                ),
             ],
-            ["tests/tasks/model/test_train.py", "conf/base/tasks/model/train.yaml"],
+            ["tests/tasks/model/test_train.py", "conf/base/tasks/model/fit.yaml"],
         ),
         (
             [
@@ -142,7 +144,7 @@ def test_new_task_fits_in_at_once(project: Path, make: Command) -> None:
             ["x.yaml", "conf/prod/logging.yaml:1"],
         ),
     ],
-    ids=["test and configuration gone", "module renamed", "configuration of nothing and wrong value"],
+    ids=["test gone and configuration renamed", "module renamed", "configuration of nothing and wrong value"],
 )
 def test_a_broken_mirror_fails_the_checks(
     project: Path, make: Command, changes: list[Callable[[Path], object]], said: list[str]
@@ -210,7 +212,7 @@ def test_code_in_the_documents_is_what_tools_accept(project: Path, make: Command
         project,
         "src/my_pipeline/tasks/features/encode.py",
         '"""Encode columns."""\n\nfrom collections.abc import Sequence\n\nimport luigi\nimport pandas as pd\n'
-        "from kart_runtime import Target, TaskInstanceParameter\n\nfrom my_pipeline.base import TaskOnKart\n"
+        "from kart_runtime import TaskInstanceParameter\n\nfrom my_pipeline.base import TaskOnKart\n"
         "from my_pipeline.tasks.features.split import SplitData\n\n\n"
         "def encode(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:\n"
         '    """Return the frame with dummies for these columns."""\n'

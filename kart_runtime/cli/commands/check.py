@@ -18,6 +18,7 @@ from kart_runtime.project.conf.sections import GROUPS
 from kart_runtime.project.conf.shared import unused_errors
 from kart_runtime.project.layout import layout_problems, layout_warnings
 from kart_runtime.project.problems import raise_all, split_errors
+from kart_runtime.project.required import missing_values, write_missing
 from kart_runtime.project.template.record import unfinished_update
 
 
@@ -41,6 +42,8 @@ def execute(arguments: argparse.Namespace) -> int:
 
         for change in repair(project):
             print(change)
+        if written := _write_missing(project, env):
+            print(written)
     others = [] if requested is not None else [other for other in environments(project) if other != env]
     printed = dict.fromkeys(unfinished_update(project.root))
     for problem in printed:
@@ -52,6 +55,18 @@ def execute(arguments: argparse.Namespace) -> int:
         return ExitCode.OK
     print(counted(len(printed), "problem"))
     return ExitCode.PROBLEMS
+
+
+def _write_missing(project: Project, env: str) -> str | None:
+    """Write the lines of a parameter that has no value, and without which run.task cannot be planned."""
+    try:
+        with open_project(project, env=env if env in environments(project) else None) as session:
+            if session.settings.run.task is not None:
+                plan_from_args(session, [])
+    except KartError as error:
+        missing = missing_values(error)
+        return write_missing(project, missing) if missing is not None else None
+    return None
 
 
 def _print(part: Part, printed: dict[str, None]) -> None:

@@ -1,4 +1,4 @@
-"""Command `kart new-task`: scaffold a task with its configuration and test."""
+"""Command `kart new-task`: scaffold a task with its test."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def execute(arguments: argparse.Namespace) -> int:
     for path in paths:
         print(f"{'changed' if path in existed else 'wrote'} {project.relative(path)}")
     name = arguments.name.rpartition(".")[2]
-    print(f"Next: write run() in {project.relative(paths[0])}, then its test in {project.relative(paths[2])}.")
+    print(f"Next: write run() in {project.relative(paths[0])}, then its test in {project.relative(paths[1])}.")
     print(f"Run it: kart run {name}   (with make: make run ARGS={name})")
     print("Another one: kart new-task MODULE.ClassName   (with make: make new-task TASK=MODULE.ClassName)")
     return ExitCode.OK

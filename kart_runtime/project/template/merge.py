@@ -10,13 +10,14 @@ import enum
 import os
 import tempfile
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from kart_runtime.project.template.git import git
 from kart_runtime.project.template.record import CRUFT, RECORD, side_name
+from kart_runtime.project.template.sample import SAMPLE
 from kart_runtime.project.template.sources import vendored_wheels
 
 _LABELS = ("-L", "yours", "-L", "template before", "-L", "template")
@@ -197,11 +198,11 @@ def _is_engine(path: str) -> bool:
 
 
 def _files(folder: Path | None) -> dict[str, bytes]:
-    """Return the files of a render, without the record, which the update writes itself."""
+    """Return the files of a render, without the records, which the update writes itself."""
     if folder is None:
         return {}
     names = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    return {name: path.read_bytes() for name, path in names.items() if name not in (RECORD, CRUFT)}
+    return {name: path.read_bytes() for name, path in names.items() if name not in (RECORD, CRUFT, SAMPLE)}
 
 
 def _read(path: Path) -> bytes | None:
@@ -218,6 +219,12 @@ def _blocked(project: Path, path: str) -> str | None:
         if (project / folder).is_symlink() or (project / folder).is_file():
             return f"{folder} is a {'link' if (project / folder).is_symlink() else 'file'}"
     return None
+
+
+def kept_by(base: Path | None, project: Path, new: Path) -> Callable[[str], bool]:
+    """Return what says of a file whether it belongs to the user."""
+    keep = _kept(base, project, new)
+    return lambda path: _is_kept(path, keep)
 
 
 def _kept(base: Path | None, project: Path, new: Path) -> list[str]:

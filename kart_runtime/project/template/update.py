@@ -10,9 +10,10 @@ from pathlib import Path
 
 from kart_runtime.project.template import apply, environment
 from kart_runtime.project.template.git import in_repository, uncommitted
-from kart_runtime.project.template.merge import Change, Merge, merge
+from kart_runtime.project.template.merge import Change, Merge, kept_by, merge
 from kart_runtime.project.template.record import CRUFT, PLAN, RECORD, Record, TemplateError, conflict_lines, read_record
 from kart_runtime.project.template.render import new_record, render
+from kart_runtime.project.template.sample import SAMPLE, follow_sample
 from kart_runtime.project.template.versions import Versions
 
 _MOST = 20
@@ -148,6 +149,8 @@ class _Update:
     options: Options
     say: Callable[[str], None]
     folder: Path
+    sample: bytes | None = None
+    """Record of the sample, when the update is done; None if the project has none."""
 
     def run(self) -> Result:
         options, record = self.options, self.record
@@ -167,6 +170,9 @@ class _Update:
         base = render(old, record.answers, self.folder / "old") if old is not None else None
         rendered = render(new, record.answers, self.folder / "new")
         target = new_record(rendered, record.answers, new)
+        self.sample = follow_sample(
+            self.root, [*([base] if base else []), rendered], kept_by(base, self.root, rendered)
+        )
         result = merge(base, self.root, rendered)
         return self._report(result, target) if options.check else self._write(result, target)
 
@@ -204,7 +210,10 @@ class _Update:
         """Return the changes of the record, which come last; that of cruft is deleted."""
         path, cruft = self.root / RECORD, self.root / CRUFT
         record = self.record.unfinished(target, tuple(result.conflicts)) if result.conflicts else target
-        changes = [Change(RECORD, path.read_bytes() if path.is_file() else None, record.to_json())]
+        sample = self.root / SAMPLE
+        before = sample.read_bytes() if sample.is_file() else None
+        changes = [Change(SAMPLE, before, self.sample)] if self.sample not in (None, before) else []
+        changes += [Change(RECORD, path.read_bytes() if path.is_file() else None, record.to_json())]
         if cruft.is_file():
             self.say(f"{RECORD} replaces {CRUFT}.")
             changes.append(Change(CRUFT, cruft.read_bytes(), None))

@@ -44,6 +44,22 @@ _NO_VALUE: Any = luigi.parameter._no_value  # luigi's own mark
 _versions = itertools.count()
 
 
+class MissingValues(MissingParameterException):
+    """Parameters of a task that have neither a value nor a default."""
+
+    def __init__(self, task: type[luigi.Task], names: tuple[str, ...]) -> None:
+        self.task, self.names = task, names
+        super().__init__(task, names)
+
+    def __str__(self) -> str:
+        """Return luigi's message, with all names."""
+        return f"{self.task.get_task_family()} requires a value for {', '.join(map(repr, self.names))}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how to make luigi's error with the message: another process may not know the class."""
+        return MissingParameterException, (str(self),)
+
+
 class Defaults(NamedTuple):
     """The values that do not come from a call, under one state of the configuration.
 
@@ -227,8 +243,9 @@ def completed(declared: Declaration, defaults: Defaults, given: dict[str, Any]) 
             override = overrides_for(declared.cls).get(name)
             if override is not None and override.error is not None:
                 raise override.error
-            missing = ", ".join(f"'{absent}'" for absent in defaults.required if values[absent] is _ABSENT)
-            raise MissingParameterException(f"{declared.family} requires a value for {missing}")
+            raise MissingValues(
+                declared.cls, tuple(absent for absent in defaults.required if values[absent] is _ABSENT)
+            )
     return values
 
 

@@ -14,7 +14,7 @@ os.environ["KART_ENV_FILE"] = ""  # what this machine has in .env is not tested
 
 @pytest.fixture(autouse=True)
 def session(tmp_path: Path) -> Iterator[Session]:
-    """Configure the project for this test; `session.task("TrainModel")` returns a task class by name."""
+    """Configure the project for this test; `session.task("RunAll")` returns a task class by name."""
     with open_project(Path(__file__), env="ci", overrides=[f"run.workspace={tmp_path}/"]) as opened:
         yield opened
 

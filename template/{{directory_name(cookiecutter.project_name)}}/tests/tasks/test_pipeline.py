@@ -1,3 +1,4 @@
+@@ sample
 """Tests of the whole pipeline: what it stores, and what runs again after a change."""
 
 from collections import Counter
@@ -57,3 +58,15 @@ def test_a_change_runs_what_is_downstream_and_nothing_else(
     outputs: Path, change: str, runs_again: dict[str, int]
 ) -> None:
     assert run(outputs, change) == runs_again
+@@ otherwise
+"""Tests of the whole pipeline."""
+
+from kart_runtime import build
+
+from {{ cookiecutter.package_name }}.tasks.pipeline import RunAll
+
+
+def test_the_pipeline_runs() -> None:
+    build(RunAll())
+    assert RunAll().complete()
+@@ end

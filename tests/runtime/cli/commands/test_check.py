@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
+TEST = "def test_it(): pass\n"
+
 
 def test_check_of_a_project_that_fits(small_project, kart):
     small_project()
@@ -96,14 +100,93 @@ def test_a_logging_format_is_checked(small_project, kart):
 
 
 def test_check_fix_prints_each_change_and_what_is_left(small_project, kart):
-    root = small_project({"conf/base/tasks/pipeline.yaml": None, "tests/tasks/test_gone.py": "def test_it(): pass\n"})
+    root = small_project({"tests/tasks/test_pipeline.py": None, "tests/tasks/test_gone.py": "def test_it(): pass\n"})
     typed = kart("check", "--fix")
     assert typed.code == 3
-    assert typed.lines[0] == "wrote conf/base/tasks/pipeline.yaml"
+    assert typed.lines[0] == "wrote tests/tasks/test_pipeline.py"
     assert typed.lines[2].startswith("error: tests/tasks/test_gone.py: has no task module")
     assert typed.lines[-1] == "1 problem"
     (root / "tests/tasks/test_gone.py").unlink()
     assert kart("check", "--fix").lines == ["configuration: ok", "layout: ok", "plan: ok"]
+
+
+NEEDY = """
+    import luigi
+
+    from kart_runtime import TaskInstanceParameter, TaskOnKart
+
+
+    class Needy(TaskOnKart[int]):
+        depth: luigi.IntParameter = luigi.IntParameter()
+        width: luigi.IntParameter = luigi.IntParameter(default=1)
+
+        def run(self):
+            self.dump(self.depth)
+
+
+    class Above(TaskOnKart[int]):
+        needy: TaskInstanceParameter[Needy] = TaskInstanceParameter(Needy, default=Needy)
+
+        def run(self):
+            self.dump(self.load(self.needy))
+    """
+
+
+@pytest.mark.parametrize("task", ["Needy", "Above"])
+def test_a_parameter_without_a_value_is_told_with_the_lines_to_write(small_project, kart, task):
+    run = f"task: {task}\nworkspace: outputs/\n"
+    small_project({"src/PKG/tasks/needy.py": NEEDY, "tests/tasks/test_needy.py": TEST, "conf/base/run.yaml": run})
+    message = (
+        "error: Needy needs a value for depth, which has no default. Write it to conf/base/tasks/needy.yaml:\n"
+        "         Needy:\n"
+        "           depth: VALUE\n"
+        "       or, for one run, add Needy.depth=VALUE to the command, or run a task that sets it.\n"
+    )
+    for words in (["run", task], ["run"], ["plan", task], ["tree", task]):
+        typed = kart(*words)
+        assert (typed.code, typed.err.partition("1 problem")[0]) == (2, message)
+    assert message in kart("check").out
+    assert kart("run", task, "Needy.depth=2").code == 0
+
+
+@pytest.mark.parametrize(
+    ("before", "said", "after"),
+    [
+        (None, "wrote", "Needy:\n  depth: # write a value\n"),
+        ("# mine\n", "changed", "# mine\nNeedy:\n  depth: # write a value\n"),
+        ("Needy: {}\nAbove: {}\n", "changed", "Needy:\n  depth: # write a value\nAbove: {}\n"),
+        (
+            "Needy:\n    # mine\n    width: 2",
+            "changed",
+            "Needy:\n    depth: # write a value\n    # mine\n    width: 2\n",
+        ),
+    ],
+)
+def test_check_fix_writes_the_lines_of_a_parameter_without_a_value(small_project, kart, before, said, after):
+    files = {
+        "src/PKG/tasks/needy.py": NEEDY,
+        "tests/tasks/test_needy.py": TEST,
+        "conf/base/run.yaml": "task: Above\nworkspace: outputs/\n",
+        "conf/base/tasks/needy.yaml": before,
+    }
+    root = small_project({name: text for name, text in files.items() if text is not None})
+    typed = kart("check", "--fix")
+    assert typed.code == 3
+    assert typed.lines[0] == f"{said} conf/base/tasks/needy.yaml: write a value for depth"
+    path = root / "conf/base/tasks/needy.yaml"
+    assert path.read_text() == after
+    assert "conf/base/tasks/needy.yaml:" in typed.lines[1]  # the check names the line that waits for a value
+    assert "tasks.needy.Needy.depth" in typed.lines[1]
+    path.write_text(after.replace("# write a value", "3"))
+    assert kart("check").code == 0
+
+
+def test_check_fix_leaves_a_map_in_braces_to_a_person(small_project, kart):
+    text = "Needy: {width: 2}\n"
+    files = {"src/PKG/tasks/needy.py": NEEDY, "tests/tasks/test_needy.py": TEST, "conf/base/tasks/needy.yaml": text}
+    root = small_project({**files, "conf/base/run.yaml": "task: Above\nworkspace: outputs/\n"})
+    assert "Needy needs a value for depth" in kart("check", "--fix").out
+    assert (root / "conf/base/tasks/needy.yaml").read_text() == text
 
 
 def test_a_warning_does_not_change_the_exit_code(small_project, kart):

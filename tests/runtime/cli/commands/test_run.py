@@ -209,7 +209,7 @@ def test_something_from_outside_that_is_missing_is_a_failure(small_project, kart
 @pytest.mark.parametrize(
     ("words", "wanted"),
     [
-        (["Bad"], "error: Bad needs a value for n. Write Bad.n=VALUE"),
+        (["Bad"], "error: Bad needs a value for n, which has no default. Write it to conf/base/tasks/failing.yaml:\n"),
         (["Wired"], "cannot run Wired on its own: its parameter upstream takes a task, which"),
         (["Totl"], "error: unknown task Totl\n       did you mean 'Total'?"),
         (

@@ -1,1 +1,1 @@
-"""Tasks: their dependencies, parameters and outputs. Each module has one YAML file and one test module."""
+"""Tasks: their dependencies, parameters and outputs. Each module has a test, and a YAML file if it sets values."""

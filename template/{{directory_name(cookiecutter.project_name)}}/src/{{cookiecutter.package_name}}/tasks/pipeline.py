@@ -1,5 +1,6 @@
 """The whole pipeline."""
 
+@@ sample
 from kart_runtime import Target, TaskInstanceParameter
 
 from {{ cookiecutter.package_name }}.base import TaskOnKart
@@ -23,3 +24,13 @@ class RunAll(TaskOnKart[list[RankedModel]]):
     def run(self) -> None:
         """Rank the models by their cross-validation."""
         self.dump(rank(self.load(self.validation), self.load(self.evaluation)["metrics"]))
+@@ otherwise
+from {{ cookiecutter.package_name }}.base import TaskOnKart
+
+
+class RunAll(TaskOnKart[str]):
+    """Everything that a run should bring up to date: give it a parameter that holds a task, for each of your tasks."""
+
+    def run(self) -> None:
+        self.dump("complete")
+@@ end
