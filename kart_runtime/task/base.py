@@ -436,7 +436,8 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
                 return cast("Target", task._target(relative, use_unique_id, processor))
         if relative is None:
             cls: Any = type(self)
-            is_folder = processor is None and cls.suffix is None and folders.is_folder_type(declared_type(cls, TaskOnKart))
+            is_open = processor is None and cls.suffix is None
+            is_folder = is_open and folders.is_folder_type(declared_type(cls, TaskOnKart))
             relative = self._default_path(FOLDER_SUFFIX if is_folder else default_suffix(self, TaskOnKart))
         elif "{" in relative:
             relative = placeholders.filled(self, relative, use_unique_id)
