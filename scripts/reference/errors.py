@@ -15,6 +15,8 @@ from marks import replaced
 import kart_runtime
 from kart_runtime.errors import KartError
 
+KART = "kart_runtime.errors"
+
 
 def updated(page: str) -> str:
     """Return the page with all errors of the engine, also those without an entry in `error_entries`."""
@@ -39,7 +41,7 @@ def classes() -> list[type[KartError]]:
 def _place(cls: type) -> tuple[bool, str, int]:
     """Sort as in the source, `kart_runtime.errors` first: the order of subclasses is that of imports."""
     names = list(vars(sys.modules[cls.__module__]))
-    return cls.__module__ != KartError.__module__, cls.__module__, names.index(cls.__name__)
+    return _home(cls) != KART, cls.__module__, names.index(cls.__name__)
 
 
 def _text() -> str:
@@ -60,12 +62,17 @@ def _section(cls: type[KartError]) -> str:
     entry = ENTRIES.get(cls.__name__)
     bases = ", ".join(base.__name__ for base in cls.__bases__)
     summary = re.sub(r"`+([^`]+)`+", r"`\1`", (inspect.getdoc(cls) or "").partition("\n\n")[0].replace("\n", " "))
-    blocks = [f"### {cls.__name__}", f"{summary} `{cls.__module__}.{cls.__name__}({bases})`"]
+    blocks = [f"### {cls.__name__}", f"{summary} `{_home(cls)}.{cls.__name__}({bases})`"]
     if entry is not None:
         if entry.example:
             blocks.append("```text\n" + _wrapped(str(cls(*entry.example, **entry.options))) + "\n```")
         blocks.append(f"**Cause.** {entry.cause} **Fix.** {entry.fix}")
     return "\n\n".join(blocks)
+
+
+def _home(cls: type) -> str:
+    """Return the module that a program imports the class from."""
+    return KART if cls.__module__.startswith(f"{KART}.") else cls.__module__
 
 
 def _wrapped(message: str) -> str:
