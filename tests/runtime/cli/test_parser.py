@@ -22,6 +22,8 @@ COMMANDS = [
     "new-task",
     "rename-task",
     "remove-task",
+    "remove-sample",
+    "publish",
     "clean",
     "accept",
     "verify",

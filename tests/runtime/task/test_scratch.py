@@ -144,11 +144,14 @@ def test_a_killed_process_leaves_its_folder_to_the_next(tmp_path, other):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="has no fork")
 def test_a_fork_that_lives_on_does_not_hold_it(tmp_path):
     mine = open_scratch(tmp_path, "Train_1")
+    reader, writer = os.pipe()
     child = os.fork()
     if not child:
+        os.write(writer, b"x")
         time.sleep(60)
         os._exit(0)
     try:
+        os.read(reader, 1)  # it has closed its copy of the lock file before it returns from fork()
         os.close(mine._descriptor)  # as the system does when the process is killed
         assert open_scratch(tmp_path, "Train_1").path.name == "Train_1"
     finally:
