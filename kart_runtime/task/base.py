@@ -6,32 +6,28 @@ parameters. Everything else is asked later, by the plan (which decides) and an a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
-from functools import cached_property, lru_cache, partial, reduce
-from importlib import import_module
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast, dataclass_transform, overload
 
 import luigi
 from luigi.parameter import ParameterVisibility
 
-from kart_runtime.errors import EmptyDump, LockSettingsIncomplete, UnknownFormat
+from kart_runtime.errors import EmptyDump, LockSettingsIncomplete
 from kart_runtime.storage.codecs import DataFrameType
-from kart_runtime.storage.codecs.archive import Archive
-from kart_runtime.storage.codecs.folder import SUFFIX as FOLDER_SUFFIX
-from kart_runtime.storage.codecs.large_frames import LargeDataFrameProcessor
 from kart_runtime.storage.codecs.libraries import library_of
 from kart_runtime.storage.codecs.losses import dumping
 from kart_runtime.storage.staging import active_run
-from kart_runtime.storage.target import Target, make_target, path_of
-from kart_runtime.storage.workspace import Workspace
-from kart_runtime.task import column_types, folders, identity, loading, partitions, placeholders, schemas
-from kart_runtime.task.declared_type import check_value, declared_type, default_suffix
+from kart_runtime.storage.target import Target, path_of
+from kart_runtime.task import column_types, folders, identity, loading, partitions
+from kart_runtime.task.declared_type import check_value, declared_type
+from kart_runtime.task.gokart_methods import GokartMethods
 from kart_runtime.task.metaclass import TaskMeta
 from kart_runtime.task.nested import iter_flat, map_structure
 from kart_runtime.task.object_labels import labels_of
-from kart_runtime.task.origin import is_from_other_task, recorded_outputs
+from kart_runtime.task.origin import is_from_other_task
 from kart_runtime.task.parameters import (
     ActiveOverrides,
     ExplicitBoolParameter,
@@ -51,6 +47,7 @@ from kart_runtime.task.rerun import OutputsRewritten
 from kart_runtime.task.run_metadata import MASK, RunMetadata
 from kart_runtime.task.scratch import scratch_folder
 from kart_runtime.task.state import Identity, TaskRun
+from kart_runtime.task.targets import TaskTargets
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,7 +71,7 @@ def noop(*_report: Any) -> None:
 @dataclass_transform(
     eq_default=False, order_default=False, kw_only_default=True, field_specifiers=(luigi.Parameter, parameter)
 )
-class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
+class TaskOnKart(TaskTargets, RunMetadata, GokartMethods, luigi.Task, Generic[T_co], metaclass=TaskMeta):
     """A step of a pipeline whose output has the type `T`; a task of a list is also a task of a sequence.
 
     Subclasses declare luigi parameters; `requires()`, if the tasks held as parameters are not all; `output()`, if it is
@@ -339,132 +336,6 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
 
     # -- values --------------------------------------------------------------------------------------------------
 
-    def make_target(
-        self, relative_file_path: str | None = None, use_unique_id: bool = True, processor: Any = None
-    ) -> Target:
-        """Return a target in the workspace.
-
-        Parameters
-        ----------
-        relative_file_path
-            Path below the workspace; its suffix selects the format. By default a file named after the class, in the
-            folder of its module: a pickle file unless `suffix` or `suffix_by_type` says otherwise; a folder if the
-            class declares to store a `pathlib.Path`. ``{day}`` or ``{day:%Y/%m}`` stands for the value of the task's
-            parameter `day`.
-        use_unique_id
-            Whether the unique id is added to the file's name.
-        processor
-            A codec, or a file processor of gokart's kind.
-        """
-        return self._target(relative_file_path, use_unique_id, processor)
-
-    def make_folder_target(
-        self,
-        relative_path: str | None = None,
-        use_unique_id: bool = True,
-        partition_by: Sequence[str] | str = (),
-    ) -> Target:
-        """Return a target for a folder, which `folder` fills; whoever loads it gets a `pathlib.Path`.
-
-        Parameters
-        ----------
-        relative_path
-            Path of the folder below the workspace. By default one named after the class.
-        use_unique_id
-            Whether the unique id is added to the folder's name.
-        partition_by
-            Columns whose values name the subfolders of a table that is dumped.
-        """
-        path = self._default_path("") if relative_path is None else relative_path
-        return folders.partitioned(self._target(folders.as_folder_path(path), use_unique_id, None), partition_by)
-
-    def make_model_target(
-        self,
-        relative_file_path: str,
-        save_function: Callable[[Any, str], Any],
-        load_function: Callable[[str], Any],
-        use_unique_id: bool = True,
-    ) -> Target:
-        """Return a target for a value that saves itself as files, which are stored in one zip file.
-
-        Parameters
-        ----------
-        relative_file_path
-            The path below the workspace; it ends in ``.zip``.
-        save_function
-            Function of the value and a path; writes to that path, or beside it.
-        load_function
-            Function of that path that returns the value; stored in the zip file, too.
-        use_unique_id
-            Whether the unique id is added to the file's name.
-
-        Raises
-        ------
-        UnknownFormat
-            The path does not end in ``.zip``.
-        """
-        if not relative_file_path.endswith(".zip"):
-            raise UnknownFormat(relative_file_path, [".zip"], ".zip", str(self))
-        archive = Archive(save_function, load_function, self.local_temporary_directory or None)
-        return self._target(relative_file_path, use_unique_id, archive)
-
-    def make_large_data_frame_target(
-        self, relative_file_path: str | None = None, use_unique_id: bool = True, max_byte: int = 2**26
-    ) -> Target:
-        """Return a target for a pandas DataFrame, stored in parts in one zip file; the order of rows is preserved.
-
-        Parameters
-        ----------
-        relative_file_path
-            The path below the workspace; it ends in ``.zip``. By default a file named after the class.
-        use_unique_id
-            Whether the unique id is added to the file's name.
-        max_byte
-            Maximum size of a part, in bytes.
-        """
-        processor = LargeDataFrameProcessor(max_byte=max_byte)
-        path = relative_file_path if relative_file_path is not None else self._default_path(".zip")
-        return self.make_model_target(path, processor.save, LargeDataFrameProcessor.load, use_unique_id)
-
-    def _default_path(self, suffix: str) -> str:
-        return f"{self.__module__.replace('.', '/')}/{type(self).__name__}{suffix}"
-
-    def _target(self, relative: str | None, use_unique_id: bool, processor: Any) -> Target:
-        if not self._kart.overrides.by_class:  # made before there was a configuration, which may be in force by now
-            task = under_active_overrides(self)
-            if task is not self:
-                return cast("Target", task._target(relative, use_unique_id, processor))
-        if relative is None:
-            cls: Any = type(self)
-            is_open = processor is None and cls.suffix is None
-            is_folder = is_open and folders.is_folder_type(declared_type(cls, TaskOnKart))
-            relative = self._default_path(FOLDER_SUFFIX if is_folder else default_suffix(self, TaskOnKart))
-        elif "{" in relative:
-            relative = placeholders.filled(self, relative, use_unique_id)
-        path = _joined(self.workspace_directory, relative)
-        unique_id = self.make_unique_id() if use_unique_id else None
-        try:
-            target = make_target(
-                path,
-                unique_id,
-                processor,
-                store_index_in_feather=self.store_index_in_feather,
-                as_type=declared_type(type(self), TaskOnKart),
-            )
-        except UnknownFormat as error:
-            raise UnknownFormat(relative, error.known, error.suggestion, str(self)) from None
-        target.owner = self
-        target.records = recorded_outputs(self.workspace_directory)
-        if self.schema is not None:
-            target.check = partial(self._check_schema, target.url)
-        return target
-
-    def _check_schema(self, url: str, value: Any, when: schemas.When) -> None:
-        outputs = self.output()
-        named = outputs.items() if isinstance(outputs, dict) else ()
-        key = next((key for key, target in named if path_of(target) == url), None)
-        schemas.check_schema(str(self), schemas.schema_for(self.schema, key), value, when)
-
     @overload
     def load(self, target: TaskOnKart[K]) -> K: ...
 
@@ -652,72 +523,8 @@ class TaskOnKart(RunMetadata, luigi.Task, Generic[T_co], metaclass=TaskMeta):
         """State outside a run."""
         return TaskRun()
 
-    # -- as gokart ----------------------------------------------------------------------------------------------
 
-    @property
-    def task_unique_id(self) -> str | None:
-        """Return the unique id if it has been worked out, and is cached; else None."""
-        return self._kart.unique_id
-
-    @task_unique_id.setter
-    def task_unique_id(self, unique_id: str | None) -> None:
-        """Set the unique id, as code written for gokart does."""
-        self._kart.unique_id = unique_id
-
-    @staticmethod
-    def get_code(target_class: Any) -> set[str]:
-        """Return the sources of the methods of a class.
-
-        Parameters
-        ----------
-        target_class
-            A class, or an object of it.
-        """
-        return identity.sources(target_class if isinstance(target_class, type) else type(target_class))
-
-    @staticmethod
-    def try_set_seed(methods: Sequence[str], random_seed: int) -> list[str]:
-        """Call functions with a seed; return the names of those that exist.
-
-        Parameters
-        ----------
-        methods
-            Their dotted paths, as in `fix_random_seed_methods`.
-        random_seed
-            The seed.
-        """
-        done = []
-        for name in methods:
-            module, *rest = name.split(".")
-            with suppress(ModuleNotFoundError, AttributeError):
-                reduce(getattr, rest, cast("Any", import_module(module)))(random_seed)
-                done.append(name)
-        return done
-
-    def get_own_code(self) -> str:
-        """Return the sorted source of the methods that the class and its bases add to the engine's.
-
-        Raises
-        ------
-        PlanError
-            The source cannot be found.
-        """
-        return identity.own_code(type(self), TaskOnKart)
-
-    @staticmethod
-    def is_task_on_kart(value: Any) -> bool:
-        """Return whether a value is a task, or a tuple of tasks, which a task requires by default.
-
-        Parameters
-        ----------
-        value
-            An attribute of a task.
-        """
-        return _is_tasks(value)
-
-    def make_task_instance_dictionary(self) -> dict[str, Any]:
-        """Return the tasks held as parameters, by name."""
-        return {name: value for name, value in vars(self).items() if type(value) not in _PLAIN and _is_tasks(value)}
+TaskTargets._generic_base = TaskOnKart
 
 
 def kart_task(task: luigi.Task) -> TaskOnKart[Any] | None:
@@ -730,11 +537,6 @@ def is_complete(task: luigi.Task) -> bool:
     if type(task).complete is TaskOnKart.complete:
         return cast("TaskOnKart[Any]", task)._is_complete(without_outputs=False)
     return bool(task.complete())
-
-
-@lru_cache(maxsize=256)
-def _joined(workspace: str, path: str) -> str:
-    return Workspace(workspace).join(path)
 
 
 def _rebuilt(cls: Any, values: dict[str, Any], overrides: ActiveOverrides | None = None) -> Any:
@@ -751,16 +553,6 @@ def _rebuilt_early(cls: Any, values: dict[str, Any], given: tuple[str, ...]) -> 
     if cls.__init__ is cls._plain_init and len(task._kart.arguments[1]) == len(values):  # else there was one before
         task._kart.arguments = (), {name: values[name] for name in given}
     return task
-
-
-_PLAIN = frozenset({str, int, float, bool, type(None), dict})
-"""Types of most attributes of a task, which are asked before luigi's abstract class, whose isinstance() is slow."""
-
-
-def _is_tasks(value: Any) -> bool:
-    if isinstance(value, tuple):
-        return bool(value) and all(isinstance(item, luigi.Task) for item in value)
-    return isinstance(value, luigi.Task)
 
 
 def _shown(param: Any, value: Any) -> str:
