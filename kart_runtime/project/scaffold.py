@@ -181,15 +181,15 @@ class _Task:
         return len(self.dependencies) == 1 and self.dependencies[0].type_text == self.kind.annotation
 
     def _field(self, item: _Dependency) -> str:
-        default = "" if item.required else f", default={item.name}"
-        head = f"{item.field}: TaskInstanceParameter[{item.name}] = TaskInstanceParameter("
-        line = f"{head}{item.name}{default})"
-        return line if len(line) <= _LINE - 4 else f"{head}\n        {item.name}{default}\n    )"
+        default = "" if item.required else f"default={item.name}"
+        head = f"{item.field}: {item.name} = parameter("
+        line = f"{head}{default})"
+        return line if len(line) <= _LINE - 4 else f"{head}\n        {default}\n    )"
 
     def imports(self) -> list[tuple[str, str]]:
         """Return module and name of what the class needs."""
         needed = list(self.kind.imports)
-        needed += [("kart_runtime", "TaskInstanceParameter")] if self.dependencies else []
+        needed += [("kart_runtime", "parameter")] if self.dependencies else []
         needed.append(_base(self.project))
         return needed + [(f"{self.project.package}.{item.module}", item.name) for item in self.dependencies]
 

@@ -87,9 +87,9 @@ def adopt_project(cls: type) -> None:
 
 
 def _options(default: Any) -> Any:
-    return OptionsParameter(
-        default=default, significant=False, positional=False, description="options of the function that reads it"
-    )
+    description = "options of the function that reads it"
+    # a subclass that declares its path declares it after this one, and still takes it by position
+    return OptionsParameter(default=default, significant=False, positional=False, description=description)
 
 
 def given_type(task: Any) -> Any:

@@ -206,7 +206,7 @@ ENTRIES: Mapping[str, Entry] = {
     ),
     "NotRequired": Entry(
         "`self.load(...)` names a task or key that `requires()` does not return.",
-        "Return it from `requires()`, or declare it as a `TaskInstanceParameter`.",
+        "Return it from `requires()`, or declare a parameter that holds it: `data: LoadData = parameter()`.",
         (_TASK, "LoadData", ["SplitData"]),
     ),
     "NothingDumped": Entry(

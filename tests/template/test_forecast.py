@@ -121,7 +121,7 @@ def check_results(project: Path) -> None:
     """Check that the best model beats the baseline, and that the plots and models are what their names say."""
     outputs = project / "outputs"
     reports = [json.loads(path.read_text(encoding="utf-8")) for path in outputs.glob("report_*.json")]
-    plots = [path.read_bytes() for path in outputs.glob("forecast/plot_*.png")]
+    plots = [path.read_bytes() for path in outputs.glob("**/PlotForecast_*.png")]
     models = [set(zipfile.ZipFile(path).namelist()) for path in outputs.glob("forecast/model_*.zip")]
     assert reports
     assert plots

@@ -196,7 +196,7 @@ def test_the_worked_example_of_the_configuration_is_true(project: Path, command:
         assert shown() == ["max_depth", outcome, f"{name}:2"]
     assert shown("TrainModel.max_depth=2") in lines_of_document
 
-    default = re.search(r"`luigi.IntParameter\(default=(\d)\)` \| (\d) \|", document)
+    default = re.search(r"`parameter\(default=(\d)\)` \| (\d) \|", document)
     assert default is not None
     for name, *_ in rows:
         (project / name).write_text("TrainModel: {}\n")
@@ -211,8 +211,8 @@ def test_code_in_the_documents_is_what_tools_accept(project: Path, make: Command
     _write(
         project,
         "src/my_pipeline/tasks/features/encode.py",
-        '"""Encode columns."""\n\nfrom collections.abc import Sequence\n\nimport luigi\nimport pandas as pd\n'
-        "from kart_runtime import TaskInstanceParameter\n\nfrom my_pipeline.base import TaskOnKart\n"
+        '"""Encode columns."""\n\nfrom collections.abc import Sequence\n\nimport pandas as pd\n'
+        "from kart_runtime import parameter\n\nfrom my_pipeline.base import TaskOnKart\n"
         "from my_pipeline.tasks.features.split import SplitData\n\n\n"
         "def encode(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:\n"
         '    """Return the frame with dummies for these columns."""\n'

@@ -16,7 +16,7 @@ with DAG(
     # a retry resumes: complete tasks are not run again
     default_args={"retries": 2, "retry_delay": timedelta(minutes=5), "execution_timeout": timedelta(hours=12)},
 ) as dag:
-    # To see a step of the pipeline in Airflow, give it an operator of its own: `run TrainModel` before `run`.
+    # To see a step of the pipeline in Airflow, give it an operator of its own: `run Task` before `run`.
     BashOperator(
         task_id="run",
         bash_command=".venv/bin/python -m {{ cookiecutter.package_name }} run --env prod",

@@ -2,21 +2,18 @@
 
 import os
 import socket
-from collections.abc import Iterator
-from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from kart_runtime.project import Session, open_project
+from kart_runtime.project import Session
 
-os.environ["KART_ENV_FILE"] = ""  # what this machine has in .env is not tested
+os.environ |= {"KART_ENV": "ci", "KART_ENV_FILE": ""}  # what this machine sets, or has in .env, is not tested
 
 
 @pytest.fixture(autouse=True)
-def session(tmp_path: Path) -> Iterator[Session]:
+def session(kart_session: Session) -> Session:
     """Configure the project for this test; `session.task("RunAll")` returns a task class by name."""
-    with open_project(Path(__file__), env="ci", overrides=[f"run.workspace={tmp_path}/"]) as opened:
-        yield opened
+    return kart_session
 
 
 @pytest.fixture(autouse=True)

@@ -40,7 +40,7 @@ def test_what_is_written_is_what_a_person_keeps(small_project):
         == '''\
 """Double numbers."""
 
-from kart_runtime import TaskInstanceParameter
+from kart_runtime import parameter
 
 from PKG.base import TaskOnKart
 from PKG.tasks.numbers import Numbers
@@ -49,7 +49,7 @@ from PKG.tasks.numbers import Numbers
 class DoubleNumbers(TaskOnKart[dict[str, int]]):
     """Double numbers."""
 
-    numbers: TaskInstanceParameter[Numbers] = TaskInstanceParameter(Numbers, default=Numbers)
+    numbers: Numbers = parameter(default=Numbers)
     suffix = ".json"
 
     def run(self) -> None:

@@ -1,6 +1,6 @@
 """Models: training, and predictions."""
 
-from typing import Protocol, cast
+from typing import Literal, Protocol, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -8,7 +8,8 @@ import pandas as pd
 
 from {{ cookiecutter.package_name }}.lib.frames import PATIENT, TARGET, measurements
 
-KINDS = ("tree", "forest")
+Kind = Literal["tree", "forest"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 Probabilities = npt.NDArray[np.float64]
 

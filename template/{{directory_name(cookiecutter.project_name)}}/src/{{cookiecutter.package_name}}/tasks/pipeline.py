@@ -1,7 +1,7 @@
 """The whole pipeline."""
 
 @@ sample
-from kart_runtime import Target, TaskInstanceParameter
+from kart_runtime import Target, parameter
 
 from {{ cookiecutter.package_name }}.base import TaskOnKart
 from {{ cookiecutter.package_name }}.lib.scores import RankedModel, rank
@@ -13,9 +13,9 @@ from {{ cookiecutter.package_name }}.tasks.model.validate import CrossValidate
 class RunAll(TaskOnKart[list[RankedModel]]):
     """Everything that a run should bring up to date; stores the models, the best one first."""
 
-    validation: TaskInstanceParameter[CrossValidate] = TaskInstanceParameter(CrossValidate, default=CrossValidate)
-    evaluation: TaskInstanceParameter[EvaluateModels] = TaskInstanceParameter(EvaluateModels, default=EvaluateModels)
-    predictions: TaskInstanceParameter[PredictTumors] = TaskInstanceParameter(PredictTumors, default=PredictTumors)
+    validation: CrossValidate = parameter(default=CrossValidate)
+    evaluation: EvaluateModels = parameter(default=EvaluateModels)
+    predictions: PredictTumors = parameter(default=PredictTumors)
 
     def output(self) -> Target:
         """Return a JSON file."""
@@ -25,12 +25,9 @@ class RunAll(TaskOnKart[list[RankedModel]]):
         """Rank the models by their cross-validation."""
         self.dump(rank(self.load(self.validation), self.load(self.evaluation)["metrics"]))
 @@ otherwise
-from {{ cookiecutter.package_name }}.base import TaskOnKart
+from kart_runtime import WrapperTask
 
 
-class RunAll(TaskOnKart[str]):
+class RunAll(WrapperTask):
     """Everything that a run should bring up to date: give it a parameter that holds a task, for each of your tasks."""
-
-    def run(self) -> None:
-        self.dump("complete")
 @@ end

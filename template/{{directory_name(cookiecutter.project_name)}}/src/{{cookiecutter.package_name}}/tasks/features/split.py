@@ -2,9 +2,8 @@
 
 from typing import TypedDict
 
-import luigi
 import pandas as pd
-from kart_runtime import Target, TaskInstanceParameter
+from kart_runtime import Target, parameter
 
 from {{ cookiecutter.package_name }}.base import TaskOnKart
 from {{ cookiecutter.package_name }}.lib.frames import split
@@ -21,9 +20,9 @@ class Rows(TypedDict):
 class SplitData(TaskOnKart[Rows]):
     """Training rows and test rows, with the same share of malignant tumors in both."""
 
-    data: TaskInstanceParameter[LoadData] = TaskInstanceParameter(LoadData, default=LoadData)
-    test_fraction: luigi.FloatParameter = luigi.FloatParameter(default=0.25)
-    random_state: luigi.IntParameter = luigi.IntParameter(default=0)
+    data: LoadData = parameter(default=LoadData)
+    test_fraction: float = parameter(default=0.25)
+    random_state: int = parameter(default=0)
 
     def output(self) -> dict[str, Target]:
         """Return two parquet files."""

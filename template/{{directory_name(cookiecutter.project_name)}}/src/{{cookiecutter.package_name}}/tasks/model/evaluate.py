@@ -1,10 +1,10 @@
 """Compare models on the test rows."""
 
 import logging
+from collections.abc import Sequence
 from typing import TypedDict
 
-import luigi
-from kart_runtime import ListTaskInstanceParameter, Target, TaskInstanceParameter
+from kart_runtime import Target, parameter
 
 from {{ cookiecutter.package_name }}.base import TaskOnKart
 from {{ cookiecutter.package_name }}.lib.frames import TARGET
@@ -26,9 +26,9 @@ class Evaluation(TypedDict):
 class EvaluateModels(TaskOnKart[Evaluation]):
     """Scores and ROC curves of the models on the test rows."""
 
-    rows: TaskInstanceParameter[SplitData] = TaskInstanceParameter(SplitData, default=SplitData)
-    models: ListTaskInstanceParameter[TrainModel] = ListTaskInstanceParameter(TrainModel, default=models_of_every_kind)
-    threshold: luigi.FloatParameter = luigi.FloatParameter(default=0.5)
+    rows: SplitData = parameter(default=SplitData)
+    models: Sequence[TrainModel] = parameter(default=models_of_every_kind)
+    threshold: float = parameter(default=0.5)
 
     def output(self) -> dict[str, Target]:
         """Return a JSON file and an image."""
@@ -38,7 +38,7 @@ class EvaluateModels(TaskOnKart[Evaluation]):
         """Predict the test rows by each model, and compare with the labels."""
         test = self.load(self.rows)["test"]
         labels = test[TARGET].to_numpy()
-        kinds = [task.kind for task in self.models]
+        kinds: list[str] = [task.kind for task in self.models]
         values = dict(zip(kinds, (probabilities(model, test) for model in self.load(self.models)), strict=True))
         metrics = {kind: score(labels, values[kind], self.threshold) for kind in kinds}
         for kind, scores in metrics.items():

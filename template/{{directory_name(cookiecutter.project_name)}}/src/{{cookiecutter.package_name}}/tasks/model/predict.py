@@ -1,10 +1,10 @@
 """Predict new data."""
 
 import logging
+from collections.abc import Sequence
 
-import luigi
 import pandas as pd
-from kart_runtime import ListTaskInstanceParameter, Target, TaskInstanceParameter
+from kart_runtime import Target, parameter
 
 from {{ cookiecutter.package_name }}.base import TaskOnKart
 from {{ cookiecutter.package_name }}.lib.models import predictions
@@ -19,10 +19,10 @@ logger = logging.getLogger(__name__)
 class PredictTumors(TaskOnKart[pd.DataFrame]):
     """Predictions for new tumors, by the model that is best in the cross-validation."""
 
-    data: TaskInstanceParameter[LoadNewData] = TaskInstanceParameter(LoadNewData, default=LoadNewData)
-    models: ListTaskInstanceParameter[TrainModel] = ListTaskInstanceParameter(TrainModel, default=models_of_every_kind)
-    validation: TaskInstanceParameter[CrossValidate] = TaskInstanceParameter(CrossValidate, default=CrossValidate)
-    threshold: luigi.FloatParameter = luigi.FloatParameter(default=0.5)
+    data: LoadNewData = parameter(default=LoadNewData)
+    models: Sequence[TrainModel] = parameter(default=models_of_every_kind)
+    validation: CrossValidate = parameter(default=CrossValidate)
+    threshold: float = parameter(default=0.5)
 
     def output(self) -> Target:
         """Return a CSV file."""

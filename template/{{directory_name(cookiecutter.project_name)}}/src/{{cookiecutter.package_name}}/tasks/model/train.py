@@ -1,20 +1,19 @@
 """Train models."""
 
-import luigi
-from kart_runtime import TaskInstanceParameter
+from kart_runtime import parameter
 
 from {{ cookiecutter.package_name }}.base import TaskOnKart
-from {{ cookiecutter.package_name }}.lib.models import KINDS, Classifier, fit, new_model
+from {{ cookiecutter.package_name }}.lib.models import KINDS, Classifier, Kind, fit, new_model
 from {{ cookiecutter.package_name }}.tasks.features.split import SplitData
 
 
 class TrainModel(TaskOnKart[Classifier]):
     """A model of one kind, fitted to the training rows."""
 
-    rows: TaskInstanceParameter[SplitData] = TaskInstanceParameter(SplitData, default=SplitData)
-    kind: luigi.ChoiceParameter[str] = luigi.ChoiceParameter(choices=KINDS)
-    max_depth: luigi.IntParameter = luigi.IntParameter(default=3)
-    random_state: luigi.IntParameter = luigi.IntParameter(default=0)
+    rows: SplitData = parameter(default=SplitData)
+    kind: Kind = parameter()
+    max_depth: int = parameter(default=3)
+    random_state: int = parameter(default=0)
 
     def run(self) -> None:
         """Fit the model; what is no frame, array or plain value is stored as a pickle file."""

@@ -2,9 +2,9 @@
 
 import logging
 from collections import defaultdict
+from collections.abc import Sequence
 
-import luigi
-from kart_runtime import ListTaskInstanceParameter, TaskInstanceParameter
+from kart_runtime import parameter
 
 from {{ cookiecutter.package_name }}.base import TaskOnKart
 from {{ cookiecutter.package_name }}.lib.frames import TARGET, fold_of
@@ -19,11 +19,11 @@ logger = logging.getLogger(__name__)
 class ScoreFold(TaskOnKart[float]):
     """Area under the ROC curve on one fold of the training rows, of a copy of the model fitted to the other folds."""
 
-    rows: TaskInstanceParameter[SplitData] = TaskInstanceParameter(SplitData, default=SplitData)
-    model: TaskInstanceParameter[TrainModel] = TaskInstanceParameter(TrainModel)
-    fold: luigi.IntParameter = luigi.IntParameter()
-    n_folds: luigi.IntParameter = luigi.IntParameter(default=3)
-    random_state: luigi.IntParameter = luigi.IntParameter(default=0)
+    rows: SplitData = parameter(default=SplitData)
+    model: TrainModel = parameter()
+    fold: int = parameter()
+    n_folds: int = parameter(default=3)
+    random_state: int = parameter(default=0)
 
     def run(self) -> None:
         """Fit and score."""
@@ -41,7 +41,7 @@ def folds_of_every_model() -> list[ScoreFold]:
 class CrossValidate(TaskOnKart[dict[str, Validation]]):
     """Mean and spread of the folds' scores, by kind of model."""
 
-    folds: ListTaskInstanceParameter[ScoreFold] = ListTaskInstanceParameter(ScoreFold, default=folds_of_every_model)
+    folds: Sequence[ScoreFold] = parameter(default=folds_of_every_model)
 
     def run(self) -> None:
         """Collect the scores."""
