@@ -87,7 +87,9 @@ def adopt_project(cls: type) -> None:
 
 
 def _options(default: Any) -> Any:
-    return OptionsParameter(default=default, significant=False, description="options of the function that reads it")
+    return OptionsParameter(  # by name only, because a subclass that declares `path` anew has it after these
+        default=default, significant=False, positional=False, description="options of the function that reads it"
+    )
 
 
 def given_type(task: Any) -> Any:
