@@ -92,9 +92,9 @@ class FolderContent(FileContent):
 
         delete_folder(store, key)
 
-    def target(self, url: str, codec: Codec | None, as_type: Any) -> Target:
+    def target(self, url: str, codec: Codec | None, as_type: Any) -> Target:  # noqa: ARG002 - files have one
         """Return the target that loads a folder."""
-        return make_target(url, processor=codec, as_type=as_type)
+        return make_target(url, as_type=as_type)
 
 
 def content_kind(path: str) -> FileContent:
