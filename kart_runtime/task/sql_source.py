@@ -54,9 +54,9 @@ def _url(default: Any) -> Any:
 class SqlSource(TaskOnKart[T]):
     """Result of a query, as a frame of the type `T`: a pandas or polars DataFrame, or a polars LazyFrame.
 
-    The query runs once for each id, and its result is stored as parquet, or in the format of `suffix`. The id contains the query, `params`,
-    `version`, `options` and the parameters of a subclass; whatever else changes in the database changes no id, so give
-    a subclass a parameter such as a date, or set another `version`, to query again.
+    The query runs once for each id, and its result is stored as parquet, or in the format of `suffix`. The id contains
+    the query, `params`, `version`, `options` and the parameters of a subclass; whatever else changes in the database
+    changes no id, so give a subclass a parameter such as a date, or set another `version`, to query again.
 
     Attributes
     ----------
