@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, get_origin
 
 import pytest
 
@@ -127,6 +127,7 @@ def given(kart_session: Session | None, tmp_path: Path, monkeypatch: pytest.Monk
     stated: list[Any] = []
 
     def give(task: TaskOnKart[Any] | type[TaskOnKart[Any]], value: Any) -> None:
+        task = get_origin(task) or task  # of Published[Path]
         cls = task if isinstance(task, type) else type(task)
         if not issubclass(cls, TaskOnKart):
             raise TypeError(f"given() takes a task, or a class of tasks, and not {task!r}.")
@@ -166,14 +167,16 @@ class _Result:
         return self._task is None or task == self._task
 
     def _inside(self, task: TaskOnKart[Any]) -> Any:
-        """Return a function that replaces a target outside of the test's folder, which may be the user's own file."""
+        """Return a function that replaces a target that tasks only read, or that is outside of the test's folder."""
         from kart_runtime.storage.target import make_target, path_of
+        from kart_runtime.task.input_file import InputTarget
 
         paths: list[str] = []
 
         def inside(target: Any) -> Any:
             paths.append(path_of(target))
-            if hasattr(target, "dump") and paths[-1].startswith(self._workspace):
+            is_inside = hasattr(target, "dump") and paths[-1].startswith(self._workspace)
+            if is_inside and not isinstance(target, InputTarget):
                 return target
             name = f"given/{type(task).__name__}_{task.make_unique_id()}_{len(paths)}.pkl"
             return make_target(f"{self._workspace}{name}")

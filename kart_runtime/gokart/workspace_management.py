@@ -18,6 +18,8 @@ from kart_runtime.history.cleanup.files import RemovalResult, files_of
 from kart_runtime.history.cleanup.local_files import UnsafeWorkspace, unneeded_files
 from kart_runtime.history.published import PublishedFile, published_paths
 from kart_runtime.plan.graph import build_graph
+from kart_runtime.storage.codecs.folder import SUFFIX as FOLDER_SUFFIX
+from kart_runtime.storage.folder_files import files_key
 from kart_runtime.storage.registry import split_url
 from kart_runtime.storage.target import path_of
 from kart_runtime.storage.workspace import LOG
@@ -104,7 +106,10 @@ def _outputs(tasks: Iterable[luigi.Task]) -> Iterator[str]:
 
 def _published(tasks: Iterable[luigi.Task]) -> Iterator[str]:
     for workspace in _workspaces(tasks):
-        yield from (PublishedFile(workspace, path).url for path in published_paths(workspace))
+        for url in (PublishedFile(workspace, path).url for path in published_paths(workspace)):
+            yield url
+            if url.endswith(FOLDER_SUFFIX):
+                yield files_key(url)
 
 
 def _workspaces(tasks: Iterable[luigi.Task]) -> set[str]:

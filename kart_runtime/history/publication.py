@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,10 +10,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kart_runtime.errors import PlanError
-from kart_runtime.storage.checksum import ALGORITHM
+from kart_runtime.storage.checksum import ALGORITHM, FOLDER
 from kart_runtime.storage.codecs import Codec
 from kart_runtime.storage.codecs.archive import Archive
-from kart_runtime.storage.registry import inner_path, store_for
+from kart_runtime.storage.codecs.folder import SUFFIX as FOLDER_SUFFIX
+from kart_runtime.storage.registry import CODECS, inner_path, store_for
+from kart_runtime.storage.registry import suffix_of as last_suffix
 from kart_runtime.storage.stores.local import TEMPORARY_PREFIX
 from kart_runtime.storage.workspace import LOG, Workspace
 
@@ -89,7 +90,7 @@ class Publication:
     @property
     def checksum(self) -> str:
         """Return the checksum of the content, with its algorithm."""
-        return f"{ALGORITHM}:{self.id}"
+        return f"{FOLDER if is_folder_name(self.path) else ALGORITHM}:{self.id}"
 
     @property
     def source(self) -> str:
@@ -110,7 +111,7 @@ def now() -> str:
 
 
 def check_path(path: str, workspace: str) -> None:
-    """Raise `PublishRefused` unless a path is a name of a file below a workspace that is free for publications."""
+    """Raise `PublishRefused` unless a path is a name below a workspace that is free for publications."""
     parts = path.split("/")
     if not path or not parts[-1]:
         raise PublishRefused(path, "it names no file. Write a path below the workspace, such as models/current.zip.")
@@ -122,6 +123,9 @@ def check_path(path: str, workspace: str) -> None:
         raise PublishRefused(path, "it must not contain '.', '..' or '//'. Write a path that stays in the workspace.")
     if any(part.startswith(TEMPORARY_PREFIX) for part in parts) or "\0" in path:
         raise PublishRefused(path, f"names that begin with {TEMPORARY_PREFIX} are those of temporary files.")
+    if path.lower().endswith(FOLDER_SUFFIX):
+        bare = path[: -len(FOLDER_SUFFIX)]
+        raise PublishRefused(path, f"a folder is published under a name without a suffix. Write '{bare}'.")
     if parts[0].casefold() == LOG:
         raise PublishRefused(path, f"the folder {LOG}/ of the workspace belongs to kart. Choose another folder.")
     _check_links(path, workspace)
@@ -136,21 +140,20 @@ def _check_links(path: str, workspace: str) -> None:
     if not Path(key).parent.resolve().is_relative_to(root):
         raise PublishRefused(path, f"a link in it leads out of the workspace {workspace}. Choose another path.")
     if Path(key).is_dir():
-        raise PublishRefused(path, "there is a folder of this name. Choose the name of a file.")
+        raise PublishRefused(path, "there is a folder of this name, which is not a published one. Choose another name.")
 
 
 def suffix_of(path: str) -> str:
     """Return the suffix that selects the format of a path: ``.zip``, or ``.csv.gz``."""
     inner = inner_path(path)
-    return f"{_last(inner)}{path[len(inner) :]}" if inner is not None else _last(path)
+    return last_suffix(path) if inner is None else f"{last_suffix(inner)}{path[len(inner) :].lower()}"
 
 
-def _last(path: str) -> str:
-    name = path[max(path.rfind("/"), path.rfind(os.sep)) + 1 :]
-    dot = name.rfind(".")
-    return name[dot:] if dot > 0 else ""
+def is_folder_name(path: str) -> bool:
+    """Return whether a name is that of a published folder: it has no suffix."""
+    return not suffix_of(path)
 
 
 def codec_of(path: str) -> Codec | None:
     """Return the codec of a published file that its suffix does not select; a model's archive loads itself."""
-    return Archive(None, None) if path.lower().endswith(".zip") else None
+    return Archive(None, None) if suffix_of(path) == ".zip" and ".zip" not in CODECS else None

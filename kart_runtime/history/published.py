@@ -10,6 +10,9 @@
 An id is the checksum of a content, so equal contents are one publication. The published file alone says which one
 counts: it is replaced by one rename or request, after content and record are stored. ``current.json`` only spares
 reading the file, and is ignored when the file has another version.
+
+A folder is published under a name without a suffix, ``models/bert``: then the published file is the list of its files,
+``models/bert.folder``, and the files lie beside it, as for any folder value (`storage.folder_target`).
 """
 
 from __future__ import annotations
@@ -22,11 +25,11 @@ from pathlib import Path
 from typing import Any
 
 from kart_runtime.errors import ObjectCorrupt, ObjectMissing, closest_match
-from kart_runtime.history.publication import Publication, PublishRefused, codec_of, now, suffix_of
-from kart_runtime.storage.checksum import ALGORITHM, checksum_of
+from kart_runtime.history.publication import Publication, PublishRefused, now
+from kart_runtime.history.published_contents import content_kind
 from kart_runtime.storage.codecs import Codec
 from kart_runtime.storage.registry import store_for
-from kart_runtime.storage.stores import Stat, copy, is_remote
+from kart_runtime.storage.stores import Stat, is_remote
 from kart_runtime.storage.stores.local import LocalStore
 from kart_runtime.storage.target import OutputRecord, Target
 from kart_runtime.storage.workspace import LOG, Workspace
@@ -49,7 +52,8 @@ class PublishedFile:
     def __init__(self, workspace: str, path: str) -> None:
         place = Workspace(workspace)
         self.workspace, self.path = workspace, path
-        self.url = place.join(path)
+        self._kind = content_kind(path)
+        self.url = place.join(f"{path}{self._kind.added}")
         self._folder = f"{place.base}{FOLDER}/{path}"
         self._store, self._key = store_for(self.url)
 
@@ -72,15 +76,8 @@ class PublishedFile:
         version = stat.version or f"{stat.modified} {stat.size}"
         known = _contents.get(self.url)
         if known is None or known[0] != version or not stat.version:
-            known = _contents[self.url] = (version, self._checksum(self._key))
+            known = _contents[self.url] = (version, self._kind.id_of(self._store, self._key))
         return known[1]
-
-    def _checksum(self, key: str) -> str:
-        try:
-            with self._store.open(key) as file:
-                return checksum_of(file).partition(":")[2]
-        except ObjectMissing:
-            return ""
 
     def history(self) -> list[Publication]:
         """Return the publications, oldest first."""
@@ -123,7 +120,7 @@ class PublishedFile:
 
     def content_url(self, publication_id: str) -> str:
         """Return the url of the stored content of a publication, which never changes."""
-        return f"{self._folder}/{publication_id}/content{suffix_of(self.path)}"
+        return f"{self._folder}/{publication_id}/content{self._kind.suffix}"
 
     def target(self, publication_id: str, codec: Codec | None = None, as_type: Any = None) -> Target | None:
         """Return the target of the stored content of a publication; None if there is none."""
@@ -131,11 +128,13 @@ class PublishedFile:
         stat = self._store.stat(store_for(url)[1]) if publication_id else None
         if stat is None:
             return None
-        target = Target(url, codec or codec_of(self.path), as_type)
-        entry = self.find(publication_id)
-        size = stat.size if entry is None else entry.size
-        target.records = _Expected(OutputRecord(url, size, f"{ALGORITHM}:{publication_id}"))
+        target = self._kind.target(url, codec, as_type)
+        target.records = _Expected(OutputRecord(url, stat.size, f"{self._kind.algorithm}:{publication_id}"))
         return target
+
+    def published_target(self, codec: Codec | None = None, as_type: Any = None) -> Target:
+        """Return the target of the published file itself."""
+        return self._kind.target(self.url, codec, as_type)
 
     def missing(self, command: str = "kart publish TASK") -> ObjectMissing:
         """Return the error for a name under which nothing is published."""
@@ -181,30 +180,18 @@ class PublishedFile:
         stat = store.stat(key)
         if stat is None:
             raise ObjectMissing(source)
-        known = "" if record is None else record.checksum.removeprefix(f"{ALGORITHM}:")
+        algorithm, _, digest = ("" if record is None else record.checksum).partition(":")
+        known = digest if algorithm == self._kind.algorithm else ""
         is_checked = bool(known and record and record.version == stat.version and is_remote(store))
-        expected = known if known and ":" not in known else self._id_of(store, key)
+        expected = known or self._kind.id_of(store, key)
         kept = store_for(self.content_url(expected))[1]
         if self._store.stat(kept) is None:
-            self._copy(store, key, kept)
-            found = expected if is_checked else self._checksum(kept)
-            if found != expected:
-                self._store.delete(kept)
-                raise ObjectCorrupt(source, f"its checksum is {found}, and not {expected} as stored")
-        return replace(publication, id=expected, size=stat.size)
-
-    @staticmethod
-    def _id_of(store: Any, key: str) -> str:
-        with store.open(key) as file:
-            return checksum_of(file).partition(":")[2]
-
-    def _copy(self, store: Any, key: str, target: str) -> None:
-        if store is self._store:
-            copy(store, key, target)
-            return
-        with store.open(key) as file, self._store.write(target) as sink:
-            while data := file.read(1 << 20):
-                sink.write(data)
+            self._kind.copy(store, key, self._store, kept)
+            problem = "" if is_checked else self._kind.problem(self._store, kept, expected)
+            if problem:
+                self._kind.delete(self._store, kept)
+                raise ObjectCorrupt(source, problem)
+        return replace(publication, id=expected, size=self._kind.size(self._store, kept, stat))
 
     def _keep_unknown(self) -> None:
         """Keep what is under the name and was not published by kart, so that it can be gone back to as well."""
@@ -228,7 +215,7 @@ class PublishedFile:
         key = store_for(content)[1]
         if self._store.stat(key) is None:
             raise ObjectMissing(content, "Its content was deleted. Publish the task again.")
-        self._point_to(publication_id, copy(self._store, key, self._key))
+        self._point_to(publication_id, self._kind.copy(self._store, key, self._store, self._key))
 
     def _point_to(self, publication_id: str, version: str) -> None:
         """Record which publication a version of the file is, that was written here; another may be there by now."""
@@ -243,14 +230,14 @@ class PublishedFile:
         """Yield the urls of stored contents, and of the published file, whose bytes are not what they were, and why."""
         for entry in self.history():
             url = self.content_url(entry.id)
-            found = self._checksum(store_for(url)[1])
-            if found != entry.id:
-                yield url, f"its checksum is {ALGORITHM}:{found}, and not {entry.checksum}" if found else "it is gone"
+            problem = self._kind.problem(self._store, store_for(url)[1], entry.id)
+            if problem:
+                yield url, problem
         stat = self._store.stat(self._key)
         recorded = "" if stat is None else self._recorded(stat)
-        found = self._checksum(self._key) if recorded else ""
-        if found != recorded:
-            yield self.url, f"its checksum is {ALGORITHM}:{found}, and not {ALGORITHM}:{recorded}"
+        problem = self._kind.problem(self._store, self._key, recorded) if recorded else ""
+        if problem:
+            yield self.url, problem
 
     def restore(self, url: str) -> bool:
         """Copy a damaged file from the other place that has its content, if that is whole; return whether it was."""
@@ -261,9 +248,9 @@ class PublishedFile:
         else:
             whole = url.rsplit("/", 2)[-2]
             source, target = self._key, store_for(url)[1]
-        if self._checksum(source) != whole:
+        if not whole or self._kind.problem(self._store, source, whole):
             return False
-        version = copy(self._store, source, target)
+        version = self._kind.copy(self._store, source, self._store, target)
         if url == self.url:
             self._point_to(whole, version)
         return True

@@ -26,7 +26,7 @@ from kart_runtime.history.task_record import (
     module_of,
     to_line,
 )
-from kart_runtime.storage.checksum import ALGORITHM, FOLDER, algorithm_of, checksum_of
+from kart_runtime.storage.checksum import FOLDER, algorithm_of, checksum_of, usual_algorithm
 from kart_runtime.storage.commit import recover
 from kart_runtime.storage.folder_files import stored_difference
 from kart_runtime.storage.registry import relative_to, store_for
@@ -442,4 +442,4 @@ def _decode_json(line: str) -> dict[str, Any]:
 
 def _checksum(store: Store, key: str, algorithm: str) -> str:
     with store.open(key) as file:
-        return checksum_of(file, algorithm or ALGORITHM)
+        return checksum_of(file, algorithm or usual_algorithm(key))

@@ -36,7 +36,7 @@ class ResultType:
     imports, test_imports
         Module and name of what the class and the test import.
     suffix
-        Suffix of the file; "" for a pickle file.
+        Suffix of the file; "" for the default.
     """
 
     annotation: str
@@ -125,8 +125,10 @@ def result_type(output: str | None, type_name: str | None) -> ResultType:
             file="--output",
             expected=" or ".join(kind.formats),
         )
-    # Without either option a task is as kart's own default has it: a pickle file.
-    suffix = output or (kind.formats[0] if type_name is not None else "")
+    if output is not None:  # also pkl, because run.suffix_by_type would choose another format
+        return replace(kind, suffix=output)
+    # Without either option a task is as the project's default has it.
+    suffix = kind.formats[0] if type_name is not None else ""
     return replace(kind, suffix="" if suffix == "pkl" else suffix)
 
 

@@ -121,6 +121,11 @@ def algorithm_of(checksum: str) -> str:
     return algorithm if algorithm in _ALGORITHMS else ""
 
 
+def usual_algorithm(path: str) -> str:
+    """Return the algorithm for what lies at a path if no record names another one."""
+    return FOLDER if path.endswith(".folder") else ALGORITHM
+
+
 _ALGORITHMS = (ALGORITHM, "sha256", FOLDER)
 """That of this version, that of earlier ones, and that of folders."""
 

@@ -182,7 +182,7 @@ def _file_difference(entry: FileEntry, file: _File, *, is_unchanged: bool) -> st
 # -- in a store ------------------------------------------------------------------------------------------------------
 
 
-def _each(function: Callable[[T], R], values: Iterable[T]) -> list[R]:
+def each(function: Callable[[T], R], values: Iterable[T]) -> list[R]:
     """Call a function for each value, several at once; the first error ends it."""
     with ThreadPoolExecutor(_THREADS, "kart-folder") as threads:
         futures = [threads.submit(function, value) for value in values]
@@ -196,7 +196,7 @@ def _each(function: Callable[[T], R], values: Iterable[T]) -> list[R]:
 def send(store: Any, key: str, path: Path, manifest: Manifest) -> None:
     """Store the files of a folder; nobody takes them for anything before their list is stored."""
     prefix = f"{files_key(key)}/{manifest.token}"
-    _each(lambda entry: _send_one(store, f"{prefix}/{entry.name}", path / entry.name, entry.size), manifest.files)
+    each(lambda entry: _send_one(store, f"{prefix}/{entry.name}", path / entry.name, entry.size), manifest.files)
 
 
 def _send_one(store: Any, key: str, path: Path, size: int) -> None:
@@ -223,7 +223,7 @@ def fetch(store: Any, key: str, path: Path, manifest: Manifest) -> Manifest:
     def fetch_one(entry: FileEntry) -> int:
         return _fetch_one(store, f"{prefix}/{entry.name}", path / entry.name, entry)
 
-    return manifest._replace(times=tuple(_each(fetch_one, manifest.files)))
+    return manifest._replace(times=tuple(each(fetch_one, manifest.files)))
 
 
 def _fetch_one(store: Any, key: str, path: Path, entry: FileEntry) -> int:
@@ -271,7 +271,7 @@ def stored_difference(store: Any, key: str) -> str:
             return f"its file '{entry.name}' is missing"
         return "" if is_same else f"its file '{entry.name}' is not what was stored"
 
-    return next(filter(None, _each(problem, manifest.files)), "")
+    return next(filter(None, each(problem, manifest.files)), "")
 
 
 def folder_size(store: Any, key: str) -> int:

@@ -15,7 +15,7 @@ import luigi
 
 from kart_runtime.errors import KartError, ObjectCorrupt
 from kart_runtime.storage import value_cache
-from kart_runtime.storage.checksum import ChecksumFile, algorithm_of, measured
+from kart_runtime.storage.checksum import ChecksumFile, algorithm_of, measured, usual_algorithm
 from kart_runtime.storage.codecs import Codec, StartAgain
 from kart_runtime.storage.codecs.archive import Archive
 from kart_runtime.storage.codecs.file_processors import as_codec
@@ -154,7 +154,7 @@ class Target(luigi.Target):
         if record is None and run is None:
             return file
         algorithm = "" if record is None else algorithm_of(record.checksum)
-        source, size, checksum = measured(file, algorithm)
+        source, size, checksum = measured(file, algorithm or usual_algorithm(self.url))
         if record is not None and algorithm and (size, checksum) != (record.size, record.checksum):
             return None
         self._note_use(run, checksum)
@@ -339,7 +339,7 @@ class Target(luigi.Target):
         if is_remote(self._store):  # the url alone is no reason to download it
             return
         with suppress(OSError), self._store.open(self._key) as file:  # a task may ask for a path to write to
-            self._note_use(run, measured(file)[2])
+            self._note_use(run, measured(file, usual_algorithm(self.url))[2])
 
     def __repr__(self) -> str:
         return f"Target({self.url!r})"

@@ -115,12 +115,16 @@ def _may_pass(value: Any, accepted: tuple[type, ...]) -> bool:
 def default_suffix(task: Any, base: Any) -> str:
     """Return the suffix of a task's default output: of its class, by its declared type if that is set, or of pickle."""
     cls = type(task)
-    suffix = cls.suffix
-    if suffix is not None and isinstance(suffix, str):  # a parameter or method of this name is the user's own
-        known = _class_suffix(suffix)
-        if known is not None:
-            return known
-    return _suffix_of_class(cast("Any", cls), base) if task.suffix_by_type else ".pkl"
+    by_class = suffix_of_class(cls)
+    if by_class is not None:
+        return by_class
+    return _suffix_of_type(cast("Any", cls), base) if task.suffix_by_type else ".pkl"
+
+
+def suffix_of_class(cls: Any) -> str | None:
+    """Return the suffix that a class names, None if it names none."""
+    suffix = cls.suffix  # a parameter or method of this name is the user's own
+    return _class_suffix(suffix) if suffix is not None and isinstance(suffix, str) else None
 
 
 def _class_suffix(suffix: str) -> str | None:
@@ -131,7 +135,7 @@ def _class_suffix(suffix: str) -> str | None:
 
 
 @cache
-def _suffix_of_class(cls: type, base: Any) -> str:
+def _suffix_of_type(cls: type, base: Any) -> str:
     return suffix_by_type(declared_type(cls, base))
 
 

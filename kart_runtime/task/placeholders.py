@@ -45,7 +45,7 @@ class InvalidPlaceholder(TaskError, ValueError):
 
 def filled(task: luigi.Task, path: str, has_id: bool) -> str:
     """Return a path with the task's parameters in place of their names in braces; `has_id` says that the id follows."""
-    known = _own_parameters(type(task))
+    known = own_parameters(type(task))
     names = [match["name"] for match in _TOKEN.finditer(path) if match["name"]]
     if not any(name in known for name in names):
         for name in names:  # braces that belong to the name, unless they are a slip
@@ -53,6 +53,23 @@ def filled(task: luigi.Task, path: str, has_id: bool) -> str:
                 raise _unknown(task, path, name, known)
         return path
     return _TOKEN.sub(lambda match: _replacement(task, path, match, known), path)
+
+
+def filled_name(task: luigi.Task, path: str) -> str:
+    """Return the name that a task is published under, with its parameters; any other name in braces is an error."""
+    known = own_parameters(type(task))
+    unknown = next(
+        (match["name"] for match in _TOKEN.finditer(path) if match["name"] and match["name"] not in known), ""
+    )
+    if unknown:
+        raise _unknown(task, path, unknown, known)
+    return filled(task, path, has_id=False)
+
+
+def matches(pattern: str, path: str) -> bool:
+    """Return whether a path is one that a pattern with placeholders may become."""
+    parts = [re.escape(part) for part in re.split(r"\{\w+(?::[^{}]*)?\}", pattern)]
+    return re.fullmatch(".+".join(parts), path) is not None
 
 
 def _replacement(task: luigi.Task, path: str, match: re.Match[str], known: Collection[str]) -> str:
@@ -87,7 +104,7 @@ def _safe(text: str) -> str:
     return _UNSAFE.sub(lambda match: f"%{ord(match[0]):02X}", text) or "%"
 
 
-def _own_parameters(cls: type[luigi.Task]) -> list[str]:
+def own_parameters(cls: type[luigi.Task]) -> list[str]:
     """Return the parameters that a class and its bases add to the engine's."""
     engine = {
         name
@@ -101,7 +118,8 @@ def _own_parameters(cls: type[luigi.Task]) -> list[str]:
 
 def _unknown(task: luigi.Task, path: str, name: str, known: Collection[str]) -> InvalidPlaceholder:
     guess = closest_match(name, known)
-    hint = f"Did you mean '{{{guess}}}'?" if guess else f"It has: {', '.join(known)}."
+    hint = f"It has: {', '.join(known)}." if known else "It has none."
+    hint = f"Did you mean '{{{guess}}}'?" if guess else hint
     return _error(task, path, f"{task.get_task_family()} has no parameter '{name}'. {hint}")
 
 

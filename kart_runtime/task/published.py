@@ -6,16 +6,17 @@ content, also if another one is published meanwhile.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import luigi
 from luigi import task_register
 
-from kart_runtime.history.publication import SHORT, Publication, check_path, codec_of
+from kart_runtime.history.publication import SHORT, Publication, check_path, codec_of, is_folder_name
 from kart_runtime.history.published import PublishedFile
 from kart_runtime.storage.codecs.file_processors import as_codec
-from kart_runtime.storage.target import Target
 from kart_runtime.task.input_file import CONTENT, InputFile, InputTarget, given_type
+from kart_runtime.task.placeholders import matches
 
 T = TypeVar("T")
 
@@ -108,9 +109,11 @@ class _PublishedTarget(InputTarget):
         version = task._texts()[CONTENT]
         if not version:
             raise task.file.missing(f"kart publish {_publisher(task.path) or 'TASK'}")
-        stored = task.file.target(version, self._codec, self.as_type)
-        if stored is None:  # somebody has copied a file there
+        file = task.file
+        stored = file.target(version, self._codec, self.as_type)
+        if stored is None and not is_folder_name(task.path):  # somebody has copied a file there
             return super().load()
+        stored = stored or file.published_target(self._codec, self.as_type)
         stored.check = self.check
         return stored.load()
 
@@ -119,7 +122,8 @@ def _publisher(path: str) -> str:
     """Return the name of a task class that publishes under a path by its attribute; "" if there is none."""
     for cls in task_register.Register._reg:
         publish = vars(cls).get("publish") if isinstance(cls, type) else None
-        if publish == path or (isinstance(publish, dict) and path in publish.values()):
+        names = publish.values() if isinstance(publish, Mapping) else [publish]
+        if any(isinstance(name, str) and matches(name, path) for name in names):
             return str(cls.__name__)
     return ""
 
@@ -148,7 +152,7 @@ def load_published(workspace: str, path: str, as_type: Any = None) -> Any:
     if not version:
         raise file.missing()
     target = file.target(version, as_type=as_type)
-    return (target or Target(file.url, codec_of(path), as_type)).load()
+    return (target or file.published_target(as_type=as_type)).load()
 
 
 def find_publication(workspace: str, path: str) -> Publication:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import luigi
 
 from kart_runtime.errors import warn
-from kart_runtime.history.publication import SHORT, Publication, PublishRefused, check_path, suffix_of
+from kart_runtime.history.publication import SHORT, Publication, PublishRefused, check_path, is_folder_name, suffix_of
 from kart_runtime.history.published import PublishedFile
 from kart_runtime.history.records import records_of
 from kart_runtime.storage.target import OutputRecord, Target
@@ -26,6 +26,7 @@ from kart_runtime.task import identity
 from kart_runtime.task.base import TaskOnKart, is_complete, kart_task
 from kart_runtime.task.naming import display_name
 from kart_runtime.task.nested import iter_flat
+from kart_runtime.task.placeholders import filled_name, own_parameters
 from kart_runtime.task.run_metadata import visible_params
 
 logger = logging.getLogger(__name__)
@@ -46,7 +47,12 @@ def publish(task: TaskOnKart[Any], path: str, key: str | None = None) -> Publica
     """Publish an output of a complete task; `key` names one of several. Raises `PublishRefused`."""
     target = checked_output(task, path, key)
     if Path(target.url).is_dir():
-        raise PublishRefused(path, f"the output of {type(task).__name__} is a folder. Publish one that is a file.")
+        name = type(task).__name__
+        raise PublishRefused(
+            path,
+            f"the output of {name} is a folder that {name} has made itself. Declare it as {name}(TaskOnKart[Path]), "
+            "fill the path of self.folder(), and publish it under a name without a suffix.",
+        )
     record, output = _recorded(task, target)
     publication = Publication(
         path,
@@ -71,13 +77,8 @@ def checked_output(task: TaskOnKart[Any], path: str, key: str | None = None) -> 
     workspace = task.workspace_directory
     check_path(path, workspace)
     target = _output(task, path, key)
-    if suffix_of(target.url) != suffix_of(path):
-        raise PublishRefused(
-            path,
-            f"{type(task).__name__} stores {suffix_of(target.url) or 'a file without a suffix'}, and the suffix says "
-            f"how the file is read. Choose a name that ends in {suffix_of(target.url) or 'none'}.",
-        )
-    url = Workspace(workspace).join(path)
+    _check_suffix(task, path, target)
+    url = PublishedFile(workspace, path).url
     records = records_of(workspace)
     records.load()
     writer = records.writer(url)
@@ -85,6 +86,27 @@ def checked_output(task: TaskOnKart[Any], path: str, key: str | None = None) -> 
         name = writer.task if writer is not None else type(task).__name__
         raise PublishRefused(path, f"it is the path of the output of {name}. Choose another name.")
     return target
+
+
+def _check_suffix(task: TaskOnKart[Any], path: str, target: Target) -> None:
+    """Raise `PublishRefused` unless a name ends like the output; that of a folder has no suffix."""
+    name, stored = type(task).__name__, suffix_of(target.url)
+    if target.is_folder:
+        if not is_folder_name(path):
+            example = f"{path[: -len(suffix_of(path))]}'"
+            raise PublishRefused(
+                path,
+                f"{name} stores a folder, whose name has no suffix, and no dot in its last part. Write '{example}.",
+            )
+    elif not stored:
+        raise PublishRefused(
+            path, f"{name} stores a file without a suffix, which says how a file is read. Give the output one."
+        )
+    elif stored != suffix_of(path):
+        raise PublishRefused(
+            path,
+            f"{name} stores {stored}, and the suffix says how the file is read. Choose a name that ends in {stored}.",
+        )
 
 
 def _output(task: TaskOnKart[Any], path: str, key: str | None) -> Target:
@@ -108,7 +130,7 @@ def _output(task: TaskOnKart[Any], path: str, key: str | None) -> Target:
             path, f"{name} has {len(targets)} outputs. Return a dict in output(), to name one of them."
         )
     target = targets[0]
-    # Other targets, such as those in memory or of luigi, and folders, have no bytes under one key.
+    # Other targets, such as those in memory or of luigi, have no bytes under one key.
     if not isinstance(target, Target):
         raise PublishRefused(path, f"the output of {name} is a {type(target).__name__}, and not a file of a workspace.")
     return target
@@ -237,16 +259,16 @@ def _is_set(publish: Any) -> bool:
 def names_of(task: TaskOnKart[Any]) -> dict[str, str | None]:
     """Return the names under which a task is published by its attribute, and the key of the output for each."""
     publish: Any = type(task).publish
-    names: dict[str, str | None] = {publish: None} if isinstance(publish, str) else {}
+    keys: dict[Any, Any] = {None: publish} if isinstance(publish, str) else {}
     if isinstance(publish, Mapping):
-        names = {path: key for key, path in publish.items()}
-    if not names or not all(isinstance(path, str) for path in names):
+        keys = dict(publish)
+    if not keys or not all(isinstance(path, str) for path in keys.values()):
         raise PublishRefused(
             str(publish),
             f"the attribute 'publish' of {type(task).__name__} is a {type(publish).__name__}. Set it to a path, or to "
             "a dict from keys of output() to paths.",
         )
-    return names
+    return {filled_name(task, path): key for key, path in keys.items()}
 
 
 def check_publications(tasks: Iterable[luigi.Task]) -> None:
@@ -259,9 +281,15 @@ def check_publications(tasks: Iterable[luigi.Task]) -> None:
             if other is not task:
                 raise PublishRefused(
                     path,
-                    f"{display_name(other)} and {display_name(task)} would both be published as it. Leave 'publish' "
-                    "out of the class, and choose one of them by: kart publish",
+                    f"{display_name(other)} and {display_name(task)} would both be published as it. "
+                    f"{_advice(task)}, or leave 'publish' out of the class, and choose one of them by: kart publish",
                 )
+
+
+def _advice(task: TaskOnKart[Any]) -> str:
+    """Return how the tasks of a class get names of their own: by a parameter in braces."""
+    names = own_parameters(type(task))
+    return f"Add a parameter to the name, such as {{{names[0]}}}" if names else "Give each class a name of its own"
 
 
 def publish_finished(tasks: Iterable[luigi.Task], unfinished: Collection[luigi.Task]) -> Publications:

@@ -16,6 +16,7 @@ import luigi
 from kart_runtime.errors import PlanError
 from kart_runtime.task import outside
 from kart_runtime.task.base import TaskOnKart
+from kart_runtime.task.declared_type import suffix_of_class
 from kart_runtime.task.input_file import adopt_project, find_root, given_type, remember, root_parameter
 from kart_runtime.task.parameters import (
     MapParameter,
@@ -53,9 +54,9 @@ def _url(default: Any) -> Any:
 class SqlSource(TaskOnKart[T]):
     """Result of a query, as a frame of the type `T`: a pandas or polars DataFrame, or a polars LazyFrame.
 
-    The query runs once for each id, and its result is stored as parquet. The id contains the query, `params`,
-    `version`, `options` and the parameters of a subclass; whatever else changes in the database changes no id, so give
-    a subclass a parameter such as a date, or set another `version`, to query again.
+    The query runs once for each id, and its result is stored as parquet, or in the format of `suffix`. The id contains
+    the query, `params`, `version`, `options` and the parameters of a subclass; whatever else changes in the database
+    changes no id, so give a subclass a parameter such as a date, or set another `version`, to query again.
 
     Attributes
     ----------
@@ -96,8 +97,8 @@ class SqlSource(TaskOnKart[T]):
         return []
 
     def output(self) -> Any:
-        """Return a parquet file named after the class."""
-        return self.make_target(self._default_path(".parquet"))
+        """Return a file named after the class, parquet unless `suffix` says otherwise."""
+        return self.make_target(self._default_path(suffix_of_class(type(self)) or ".parquet"))
 
     def run(self) -> None:
         """Run the query, and store its result."""

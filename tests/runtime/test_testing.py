@@ -246,3 +246,58 @@ def test_pytest_finds_the_plugin_by_itself(pytester: pytest.Pytester) -> None:
     fixtures = pytester.runpytest_subprocess("--fixtures").stdout.str()
     assert "given -- " in fixtures
     assert "kart_session -- " in fixtures
+
+
+SOURCES = """
+from pathlib import Path
+import pandas as pd, polars as pl, pytest
+from kart_runtime import InputFile, Published, SqlSource, TaskOnKart, build
+
+class Orders(SqlSource[pd.DataFrame]):
+    query = "select 1 as x"
+
+class Sales(InputFile[pd.DataFrame]):
+    path = "data/sales.csv"
+    options = {"sep": ";"}
+
+class Bert(TaskOnKart[Path]):
+    def run(self):
+        raise RuntimeError("must not run in a test")
+
+class Parts(TaskOnKart[pl.LazyFrame]):
+    def output(self):
+        return self.make_folder_target("parts", partition_by="x")
+
+class Use(TaskOnKart[list]):
+    def requires(self):
+        return [Orders(), Sales(), Bert(), Parts(), Published[Path]("models/bert"), Published[int]("models/n.pkl")]
+    def run(self):
+        orders, sales, bert, parts, published, number = self.load()
+        texts = [(path / "config.json").read_text() for path in (bert, published)]
+        self.dump([int(orders.x.sum()), int(sales.x.sum()), parts.collect().height, number, *texts])
+
+@pytest.mark.parametrize("options", [{}, {"executor": "threads", "workers": 2}])
+def test_every_kind(given, tmp_path, options):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(name)
+    frame = pd.DataFrame({"x": [1, 2]})
+    given(Orders, frame)
+    given(Sales, frame)
+    given(Bert, tmp_path / "one")
+    given(Parts, pl.DataFrame({"x": [1, 2], "y": [1, 2]}))
+    given(Published[Path]("models/bert"), tmp_path / "two")
+    given(Published[int]("models/n.pkl"), 7)
+    assert build(Use(), **options) == [3, 3, 2, 7, "one", "two"]
+
+def test_all_of_a_class(given, tmp_path):
+    given(Published[Path], tmp_path)
+    given(Bert, tmp_path / "missing")
+    assert build(Published[Path]("models/bert")) == tmp_path
+    with pytest.raises(Exception, match="missing, which is no folder"):
+        build(Bert())
+"""
+
+
+def test_results_of_folders_sources_and_published_outputs(pytester: pytest.Pytester) -> None:
+    run(pytester, SOURCES).assert_outcomes(passed=3)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kart_runtime.cli.arguments import open_session, planning, tasks_from_args
-from kart_runtime.cli.commands.run import run_tasks
+from kart_runtime.cli.commands.run import place_of, run_tasks
 from kart_runtime.cli.deletion import size_text, workspaces
 from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.formatting import columns
@@ -20,6 +20,7 @@ from kart_runtime.plan.changes import Changes
 from kart_runtime.plan.decisions import Action, make_plan
 from kart_runtime.project import Session
 from kart_runtime.task.base import TaskOnKart
+from kart_runtime.task.placeholders import filled_name
 from kart_runtime.task.publishing import checked_output, names_of, publish, publishing
 
 _MOST_METRICS = 3
@@ -88,7 +89,7 @@ def _publish(session: Session, names: Sequence[str], arguments: argparse.Namespa
 def _wanted(task: TaskOnKart[Any], arguments: argparse.Namespace) -> Mapping[str, str | None]:
     """Return the names to publish, and the key of the output for each."""
     if arguments.path is not None:
-        return {arguments.path: arguments.key}
+        return {filled_name(task, arguments.path): arguments.key}
     own = names_of(task) if publishing([task]) else {}
     wanted = {path: key for path, key in own.items() if arguments.key in (None, key)}
     if not wanted:
@@ -117,7 +118,7 @@ def _publish_one(task: TaskOnKart[Any], path: str, key: str | None) -> None:
     if before == publication.id:
         print(f"{path} has this content already: {_line(publication)}")
         return
-    print(f"Published {_line(publication)} as {path}: {file.url}")
+    print(f"Published {_line(publication)} as {path}: {place_of(file.published_target())}")
     earlier = file.find(before)
     if earlier is not None:
         print(f"Before it was {_line(earlier)}. To go back: kart publish --back {path}")

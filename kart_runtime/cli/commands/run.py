@@ -95,7 +95,7 @@ def _outputs(roots: Sequence[luigi.Task]) -> list[str]:
     """Return a line for each output of the roots; of a root without one, for those of the tasks that it requires."""
     outputs = {owner: list(iter_flat(owner.output())) for root in roots for owner in _owners(root)}
     return [
-        f"{type(owner).__name__} -> {_relative(_place(target))}"
+        f"{type(owner).__name__} -> {_relative(place_of(target))}"
         for owner, targets in outputs.items()
         for target in targets
     ]
@@ -110,7 +110,8 @@ def _owners(root: luigi.Task) -> list[luigi.Task]:
     return [root] if any(True for _ in iter_flat(root.output())) else list(iter_flat(root.requires()))
 
 
-def _place(target: Any) -> str:
+def place_of(target: Any) -> str:
+    """Return the path or url to print for a target: of a folder, that of its files."""
     return target.place() if isinstance(target, FolderTarget) else path_of(target)
 
 

@@ -299,9 +299,15 @@ def copy(store: Store, source: str, key: str) -> str:
     directly = getattr(store, "copy", None)
     if directly is not None:
         return str(directly(source, key))
-    with store.open(source) as file, store.write(key) as sink:
+    return copy_between(store, source, store, key)
+
+
+def copy_between(store: Store, source: str, into: Store, key: str) -> str:
+    """Copy an object to a store by way of this machine; return the version of the copy, "" if not known."""
+    writer = into.write(key)
+    with store.open(source) as file, writer as sink:
         shutil.copyfileobj(file, sink, _BLOCK)
-    return str(getattr(sink, "version", ""))
+    return str(getattr(sink, "version", "") or getattr(writer, "version", ""))
 
 
 _BLOCK = 1 << 20

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -16,15 +19,19 @@ from kart_runtime import (
     Published,
     TaskOnKart,
     build,
+    delete_unnecessary_outputs,
     find_publication,
     load_published,
+    register_codec,
 )
 from kart_runtime.errors import InputReplaced, ObjectCorrupt, ObjectMissing
 from kart_runtime.history.publication import Publication, PublishRefused
 from kart_runtime.history.published import PublishedFile
+from kart_runtime.storage import registry
 from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.target import Target
 from kart_runtime.task.parameters import Override, set_overrides
+from kart_runtime.task.placeholders import InvalidPlaceholder
 from tests.runtime.execution.executors import dask_clusters
 
 PATH = "models/current.pkl"
@@ -324,3 +331,220 @@ def test_an_archive_without_a_load_function_is_told(place, tmp_path):
     file_of(place, "x.zip").publish(str(tmp_path / "x.zip"), None, Publication("x.zip", "", 0, ""))
     with pytest.raises(Exception, match="load_function"):
         load_published(place, "x.zip")
+
+
+# -- folders ---------------------------------------------------------------------------------------------------------
+
+
+class Bert(TaskOnKart[Path]):
+    depth: luigi.IntParameter = luigi.IntParameter(default=1)
+    publish = "models/bert"
+
+    def run(self):
+        with self.folder() as path:
+            (path / "config.json").write_text(str(self.depth))
+            (path / "layers").mkdir()
+            (path / "layers" / "0.bin").write_bytes(bytes(1000))
+            (path / "run.sh").write_text("#!/bin/sh")
+            (path / "run.sh").chmod(0o755)
+            (path / "empty").mkdir()
+
+
+class Use(TaskOnKart[str]):
+    def requires(self):
+        return Published[Path]("models/bert")
+
+    def run(self):
+        path = self.load()
+        files = sorted(file.relative_to(path).as_posix() for file in path.rglob("*"))
+        assert files == ["config.json", "empty", "layers", "layers/0.bin", "run.sh"]
+        self.dump((path / "config.json").read_text())
+
+
+def test_a_folder_is_published_whole_gone_back_from_and_checked(place):
+    build(Bert(), return_value=False)
+    assert ran(Use()) == ("1", 1)
+    build(Bert(depth=2), return_value=False)
+    assert ran(Use()) == ("2", 1)
+    file = file_of(place, "models/bert")
+    file.go_back(file.earlier()[-1])
+    assert ran(Use()) == ("1", 0)
+    entry = find_publication(place, "models/bert")
+    assert (entry.task, entry.size, len(file.history())) == ("Bert", 1010, 2)
+    path = load_published(place, "models/bert")
+    assert ((path / "config.json").read_text(), (path / "empty").is_dir()) == ("1", True)
+    assert (path / "run.sh").stat().st_mode & 0o100
+    assert (file.published_target().load() / "config.json").read_text() == "1", "what other programs find"
+    assert list(file.damaged()) == []
+    store, key = store_for(file.published_target().place())
+    store.delete(f"{key}/config.json")
+    [(url, why)] = file.damaged()
+    assert (url, why) == (file.url, "its file 'config.json' is missing")
+    assert file.restore(url)
+    assert list(file.damaged()) == []
+
+
+@local
+def test_a_folder_has_a_name_without_a_suffix(place):
+    for name, cls in (("models/bert.folder", Bert), ("models/bert.pkl", Bert), ("models/bert-v1.5", Bert)):
+        with pytest.raises(PublishRefused, match=r"Write 'models/bert(-v1)?'"):
+            build(type("Named", (cls,), {"publish": name})(), return_value=False)
+    with pytest.raises(PublishRefused, match=r"stores \.pkl.*Choose a name that ends in \.pkl"):
+        build(type("Named", (Model,), {"publish": "models/bert"})())
+
+
+@local
+def test_a_folder_that_was_changed_by_hand_is_not_what_consumers_get(place):
+    build(Bert(), return_value=False)
+    published = file_of(place, "models/bert").published_target().load()
+    (published / "config.json").write_text("by hand")
+    assert ran(Use()) == ("1", 1)
+    content = load_published(place, "models/bert")
+    (content / "config.json").write_text("7")
+    with pytest.raises(ObjectCorrupt, match=r"config\.json"):
+        load_published(place, "models/bert")
+
+
+@local
+def test_an_output_that_was_deleted_leaves_the_published_folder(place):
+    build(Bert(), return_value=False)
+    delete_unnecessary_outputs(Use())
+    assert not Bert().complete()
+    assert (file_of(place, "models/bert").published_target().load() / "run.sh").exists()
+    assert ran(Use()) == ("1", 1)
+
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from kart_runtime.history.publication import Publication
+from kart_runtime.history.published import PublishedFile
+from kart_runtime.storage.target import make_target
+
+NAME, steps = "models/bert", 0
+
+def publish(place, text):
+    folder = Path(place).parent / text
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(3):
+        (folder / str(number)).write_text(text)
+    target = make_target(f"{place}/outputs/{text}.folder")
+    return PublishedFile(place, NAME).publish(target.url, target.dump(folder), Publication(NAME, "", 0, ""))
+
+def die(event, arguments):
+    global steps
+    if event in ("os.rename", "open", "os.mkdir") and "/w/" in str(arguments[0]):
+        steps += 1
+        if steps == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+for step in range(1, 4000, 7):
+    place = f"{sys.argv[1]}/{step}/w"
+    publish(place, "old")
+    child = os.fork()
+    if not child:
+        sys.addaudithook(die)
+        publish(place, "new")
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    file = PublishedFile(place, NAME)
+    for target in (file.target(file.current()), file.published_target()):
+        texts = [path.read_text() for path in sorted(target.load().iterdir())]
+        assert texts in (["old"] * 3, ["new"] * 3), texts
+    publish(place, "new")
+    assert [path.read_text() for path in file.published_target().load().iterdir()] == ["new"] * 3
+    assert list(file.damaged()) == []
+    if not status:
+        print(step)
+        break
+    assert status == signal.SIGKILL
+"""
+
+
+@local
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_kill_leaves_the_old_folder_or_the_new_one(place, tmp_path):
+    command = [sys.executable, "-W", "ignore", "-c", _KILLED, str(tmp_path / "killed")]
+    (tmp_path / "killed").mkdir()
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 20
+
+
+# -- placeholders ----------------------------------------------------------------------------------------------------
+
+
+class Kind(TaskOnKart[str]):
+    kind: luigi.Parameter = luigi.Parameter()
+    publish = "models/{kind}.pkl"
+
+    def run(self):
+        self.dump(self.kind)
+
+
+@local
+def test_tasks_of_one_class_are_published_under_names_with_their_parameters(place):
+    build([Kind(kind="linear"), Kind(kind="tree")])
+    assert [load_published(place, f"models/{kind}.pkl") for kind in ("linear", "tree")] == ["linear", "tree"]
+    assert "kart publish Kind --as models/boost.pkl" in Published("models/boost.pkl").missing()
+    with pytest.raises(InvalidPlaceholder, match=r"Kind_ has no parameter 'kid'. Did you mean '{kind}'\?"):
+        build(type("Kind_", (Kind,), {"publish": "models/{kid}.pkl"})(kind="a"))
+    with pytest.raises(PublishRefused, match=r"Add a parameter to the name, such as {kind}"):
+        same = type("Same", (Kind,), {"publish": "models/same.pkl"})
+        build([same(kind="a"), same(kind="b")])
+
+
+# -- formats ---------------------------------------------------------------------------------------------------------
+
+
+class Shout:
+    def dump(self, value, file):
+        file.write(value.upper().encode())
+
+    def load(self, file, as_type=None):
+        return file.read().decode()
+
+
+@local
+def test_suffixes_of_two_parts_and_of_registered_codecs_are_published(place, monkeypatch):
+    monkeypatch.setattr(registry, "CODECS", dict(registry.CODECS))
+    register_codec(".shout", f"{__name__}:Shout")
+    register_codec(".tar.shout", f"{__name__}:Shout")
+
+    class Table(TaskOnKart[pd.DataFrame]):
+        suffix = ".csv.zst"
+        publish = "reports/table.csv.zst"
+
+        def run(self):
+            self.dump(pd.DataFrame({"a": [1, 2]}))
+
+    class Word(TaskOnKart[str]):
+        suffix = ".shout"
+        publish = "reports/word.v1.shout"
+
+        def run(self):
+            self.dump("word")
+
+    class Two(Word):
+        suffix = ".tar.shout"
+        publish = "reports/two.tar.shout"
+
+    build([Table(), Word(), Two()])
+    assert load_published(place, "reports/table.csv.zst", pd.DataFrame)["a"].tolist() == [1, 2]
+    assert load_published(place, "reports/word.v1.shout") == "WORD"
+    assert load_published(place, "reports/two.tar.shout") == "WORD"
+    with pytest.raises(PublishRefused, match=r"stores \.csv\.zst.*ends in \.csv\.zst"):
+        build(type("Gz", (Table,), {"publish": "reports/table.csv.gz"})())
+
+
+@local
+def test_the_suffix_that_the_type_chooses_is_published(place):
+    class Frame(TaskOnKart[pd.DataFrame]):
+        suffix_by_type = True
+        publish = "reports/frame.parquet"
+
+        def run(self):
+            self.dump(pd.DataFrame({"a": [1, 2]}))
+
+    build(Frame())
+    assert load_published(place, "reports/frame.parquet")["a"].tolist() == [1, 2]

@@ -72,6 +72,18 @@ def test_rows_of_bound_values_become_a_frame_that_is_stored(shop, options):
     assert orders(shop).output().path().endswith(".parquet")
 
 
+@pytest.mark.parametrize("suffix", ["csv", ".csv.zst", ".pkl"])
+def test_a_suffix_of_the_class_chooses_the_format(shop, suffix):
+    chosen = suffix
+
+    class Stored(Orders):
+        suffix = chosen
+
+    task = Stored(day=DAY, root=str(shop.parents[1]))
+    assert build(task).to_dict("list") == {"id": [1, 2], "price": [2.5, 3.5]}
+    assert task.output().path().endswith(f"{task.make_unique_id()}.{suffix.removeprefix('.')}")
+
+
 @pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame, pl.LazyFrame])
 def test_the_declared_type_chooses_the_library(shop, frame):
     class Count(SqlSource[frame]):

@@ -79,7 +79,7 @@ def test_a_second_class_joins_a_module(small_project, kart, monkeypatch):
     ("options", "annotation", "suffix"),
     [
         ([], "TaskOnKart[list[int]]", ""),
-        (["--output", "pkl"], "TaskOnKart[list[int]]", ""),
+        (["--output", "pkl"], "TaskOnKart[list[int]]", ".pkl"),
         (["--output", "parquet"], "TaskOnKart[pd.DataFrame]", ".parquet"),
         (["--output", "csv"], "TaskOnKart[pd.DataFrame]", ".csv"),
         (["--output", "json"], "TaskOnKart[dict[str, int]]", ".json"),
@@ -90,7 +90,8 @@ def test_a_second_class_joins_a_module(small_project, kart, monkeypatch):
         (["--type", "list[str]"], "TaskOnKart[list[str]]", ".json"),
         (["--type", "dict[str, pd.DataFrame]"], "TaskOnKart[dict[str, pd.DataFrame]]", ""),
         (["--type", "str"], "TaskOnKart[str]", ".json"),
-        (["--type", "float", "--output", "pkl"], "TaskOnKart[float]", ""),
+        (["--type", "float", "--output", "pkl"], "TaskOnKart[float]", ".pkl"),
+        (["--type", "pd.DataFrame", "--output", "pkl"], "TaskOnKart[pd.DataFrame]", ".pkl"),
         (["--type", "Any"], "TaskOnKart[Any]", ""),
         (["--type", "npt.NDArray[np.float64]"], "TaskOnKart[npt.NDArray[np.float64]]", ""),
     ],
