@@ -10,6 +10,7 @@ import luigi
 
 from kart_runtime.cli.formatting import format_value
 from kart_runtime.project.names import is_task_parameter
+from kart_runtime.task.input_file import InputFile
 from kart_runtime.task.naming import short_id
 from kart_runtime.task.parameters import ListTaskInstanceParameter, declaration, secret_names
 from kart_runtime.task.published import Published
@@ -39,7 +40,7 @@ class TaskLabels:
         if name in self._ambiguous:
             name = f"{cls.__module__.rpartition('.')[2]}.{name}"
         if self._classes.get(cls) == [task]:
-            return name
+            return f"{name}(path={task.path})" if type(task) is InputFile else name
         if cls not in self._differing:
             self._differing[cls] = _differing(cls, self._classes.get(cls, []))
         params = declaration(cls).params

@@ -178,13 +178,15 @@ def test_a_pipeline_gives_the_same_bytes_in_each_executor_and_runs_once(tmp_path
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "src"), "KART_ENV_FILE": ""}
+    executors = ("serial", "threads", "processes")
+    command = [sys.executable, "-W", "ignore", "program.py"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    programs = {name: subprocess.Popen([*command, name], cwd=tmp_path, env=environment, **pipes) for name in executors}
     printed = {}
-    for executor in ("serial", "threads", "processes"):
-        command = [sys.executable, "-W", "ignore", "program.py", executor]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        assert "changed" not in done.stderr
-        printed[executor] = done.stdout
+    for executor, program in programs.items():
+        printed[executor], errors = program.communicate()
+        assert program.returncode == 0, errors
+        assert "changed" not in errors
     first, second = printed["serial"].splitlines()
     assert first.startswith("[17, 4, 5] [")
     assert "mean 18 4 max 18 4 1" in first
