@@ -102,9 +102,14 @@ def _information(repository: Path, project: dict[str, Any]) -> dict[str, str]:
         "METADATA": "".join(f"{line}\n" for line in _metadata(repository, project)) + _description(repository, project),
         "WHEEL": f"Wheel-Version: 1.0\nGenerator: kart template\nRoot-Is-Purelib: true\nTag: {TAG}\n",
     }
-    if project.get("scripts"):
-        commands = "".join(f"{name} = {target}\n" for name, target in sorted(project["scripts"].items()))
-        information["entry_points.txt"] = f"[console_scripts]\n{commands}"
+    groups = {"console_scripts": project.get("scripts", {}), **project.get("entry-points", {})}
+    sections = [
+        f"[{group}]\n" + "".join(f"{name} = {target}\n" for name, target in sorted(points.items()))
+        for group, points in groups.items()
+        if points
+    ]
+    if sections:
+        information["entry_points.txt"] = "\n".join(sections)
     return information | {f"licenses/{path.name}": path.read_text(encoding="utf-8") for path in _licenses(repository)}
 
 

@@ -16,7 +16,7 @@ from kart_runtime.plan.changes import Changes
 from kart_runtime.plan.decisions import Plan, is_external, make_plan
 from kart_runtime.plan.graph import Graph, build_graph
 from kart_runtime.project import Project, Session, open_project
-from kart_runtime.project.conf.sections import SECTIONS, SHARED
+from kart_runtime.project.conf.sections import GROUPS, SECTIONS, SHARED
 from kart_runtime.project.env_file import read_env_file
 from kart_runtime.project.names import is_task_parameter, parameters
 from kart_runtime.project.problems import raise_all
@@ -50,18 +50,19 @@ def open_session(arguments: argparse.Namespace, project: Project | None = None) 
     words: Sequence[str] = getattr(arguments, "words", [])
     overrides = [word for word in words if "=" in word or _is_setting(word)]
     names = [word for word in words if word not in overrides]
+    project = project or find_project(arguments)
     if len(names) == 1:  # `Daily day=yesterday` is Daily.day
-        overrides = [f"{names[0]}.{word}" if _is_bare_parameter(word) else word for word in overrides]
-    session = open_project(project or find_project(arguments), env=getattr(arguments, "env", None), overrides=overrides)
+        groups = {path.name for path in (project.conf / GROUPS).glob("*")}
+        overrides = [f"{names[0]}.{word}" if _is_bare_parameter(word, groups) else word for word in overrides]
+    session = open_project(project, env=getattr(arguments, "env", None), overrides=overrides)
     return session, names
 
 
-def _is_bare_parameter(word: str) -> bool:
-    """Return whether a word is an override without its task, and no setting without its section."""
+def _is_bare_parameter(word: str, groups: Collection[str]) -> bool:
+    """Return whether a word is an override without its task, and neither a setting without its section nor a group."""
     key = word.partition("=")[0].strip()
-    return (
-        "=" in word and key.isidentifier() and not any(key in settings for settings in (SECTIONS, *SECTIONS.values()))
-    )
+    others = (SECTIONS, *SECTIONS.values(), groups)
+    return "=" in word and key.isidentifier() and not any(key in names for names in others)
 
 
 def _is_setting(word: str) -> bool:

@@ -35,6 +35,9 @@ _EXPLAINED = frozenset(
 _MAX_LINES = 10
 """Completed tasks to list by name each time the bar is drawn; of more, only the number."""
 
+_LONGEST = 300
+"""Characters of an error in the line of its task; the whole of it follows at the end."""
+
 _INTERVAL = 0.25
 """Seconds between two drawings of the bar."""
 
@@ -148,7 +151,7 @@ class Display:
             return f"{self._name(task)} was completed by another process"
         if outcome.state is not AttemptState.FAILED:
             return f"{self._name(task)} done ({outcome.seconds:.1f} s)"
-        reason = described_tries(outcome.error or RuntimeError("unknown")).partition("\n")[0]
+        reason = _cut(described_tries(outcome.error or RuntimeError("unknown")).partition("\n")[0])
         return f"{self._name(task)} FAILED ({outcome.seconds:.1f} s): {reason}"
 
     def _line(self, text: str) -> None:
@@ -169,6 +172,10 @@ class Display:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
             if stream is sys.stdout and not isinstance(error, BrokenPipeError):
                 self._error(f"Could not write to standard output: {described(error)}. The run goes on without it.")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
 
 
 def _explanations(plan: Plan) -> Iterator[str]:

@@ -67,6 +67,8 @@ class Records:
         self._by_id: dict[str, list[str | TaskRecord]] = {}
         self._fixed: dict[str, tuple[TaskRecord, OutputRecord]] = {}
         """Url of an output without an id at the end of its name to its newest record."""
+        self._left: set[str] = set()
+        """Urls of outputs that their task no longer has: it stores its result elsewhere now."""
         self._definitions: dict[str, str | Mapping[str, str]] = {}
         self.interrupted: set[tuple[str, str]] = set()
         """Id and module of tasks of which a run has begun to replace the outputs, and has not said how that ended."""
@@ -155,13 +157,19 @@ class Records:
             return checksum
 
     def has_content(self, checksums: Mapping[str, str]) -> bool:
-        """Return whether what is stored at some paths has these checksums, as far as it exists."""
-        current = self._current
+        """Return whether what is stored at some paths has these checksums, as far as it exists and is still in use."""
+        current, left = self._current, self._left
         for path, checksum in checksums.items():
+            if left and path in left:
+                return False
             content = current[path] if path in current else self.content(path)
             if content != checksum and content is not None:
                 return False
         return True
+
+    def is_left(self, path: str) -> bool:
+        """Return whether the task that stored something at a path stores its result elsewhere now."""
+        return path in self._left
 
     def has_recorded_outputs(self, record: TaskRecord) -> bool:
         """Return whether the outputs of a record are what it says, as far as they exist."""
@@ -259,6 +267,8 @@ class Records:
             self._by_id[record.unique_id] = [record]
         else:
             known = self.find(record.unique_id, record.module)
+            if known is not None and known.outputs != record.outputs:
+                self._note_left(*((known, record) if known.started <= record.started else (record, known)))
             if known is not None and known.started > record.started:
                 return
             entries[:] = [entry for entry in entries if module_of(entry) != record.module]
@@ -267,6 +277,11 @@ class Records:
         for output in record.outputs:
             if record.unique_id not in output.url:
                 self._fixed[output.url] = (record, output)
+
+    def _note_left(self, before: TaskRecord, after: TaskRecord) -> None:
+        urls = {output.url for output in after.outputs}
+        self._left.update(output.url for output in before.outputs if output.url not in urls)
+        self._left -= urls
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
@@ -355,6 +370,8 @@ class Records:
         elif kind == "!":
             unique_id, _, module = rest.partition("\t")
             self.interrupted.add((unique_id, module))
+        elif kind == ">":
+            self._left.add(rest)
         elif kind == "#":
             code, _, definitions = rest.partition("\t")
             self._definitions[code] = definitions
@@ -390,6 +407,7 @@ class Records:
     def _cache_lines(self) -> Iterator[str]:
         yield json.dumps({"format": _FORMAT, "read": self._read})
         yield from (f"!{unique_id}\t{module}" for unique_id, module in self.interrupted)
+        yield from (f">{path}" for path in self._left if not has_separator(path))
         for code, definitions in self._definitions.items():
             yield f"#{code}\t{definitions if isinstance(definitions, str) else json.dumps(dict(definitions))}"
         for path, (version, checksum) in self._contents.items():

@@ -192,7 +192,11 @@ class Changes:
 
     @staticmethod
     def _changed_inputs(records: Records, inputs: Mapping[str, str]) -> str:
-        return _listed(path for path, checksum in inputs.items() if records.content(path) not in (checksum, None))
+        return _listed(
+            path
+            for path, checksum in inputs.items()
+            if records.content(path) not in (checksum, None) or records.is_left(path)
+        )
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -193,7 +193,7 @@ class Target(luigi.Target):
     def _decode(self, file: BinaryIO) -> Any:
         try:
             return self._codec.load(file, self.as_type)
-        except (KartError, ImportError, OSError, MemoryError):
+        except (KartError, ImportError, OSError, MemoryError, Warning):  # a filter may raise what the codec warns of
             raise
         except Exception as error:
             run = active_run.get()

@@ -15,8 +15,12 @@ GROUPS: Mapping[str, Sequence[str]] = {
         "TaskOnKart",
         "InputFile",
         "SqlSource",
+        "Published",
         "ExternalTask",
         "WrapperTask",
+        "parameter",
+        "partitions",
+        "configured",
         "TaskInstanceParameter",
         "ListTaskInstanceParameter",
         "SerializableParameter",
@@ -39,14 +43,19 @@ GROUPS: Mapping[str, Sequence[str]] = {
         "Store",
         "register_codec",
         "register_store",
+        "PartitionValues",
+        "Publication",
+        "find_publication",
+        "load_published",
     ),
 }
 """Section to names; a public name that is in none of them is gokart's."""
 
 _MEMBERS = {
     "TaskOnKart": (
-        "requires, output, load, load_generator, dump, make_target, make_model_target, make_large_data_frame_target, "
-        "complete, clone, rng, make_unique_id, get_own_code, to_str_params"
+        "requires, output, load, load_generator, load_range, load_previous, dump, folder, scratch, make_target, "
+        "make_folder_target, make_model_target, make_large_data_frame_target, suffix, publish, retries, memory_gb, "
+        "executor, schema, check_dump_type, complete, clone, rng, make_unique_id, get_own_code, to_str_params"
     ),
     "InputFile": "glob",
     "PandasTypeConfig": "type_dict",

@@ -285,7 +285,9 @@ def _loaded(file: BinaryIO, format: arrow_tables.Format, as_type: Any, with_inde
             return arrow_tables.load_table(source, format)
     pandas_for(format, arrow=True)
     with for_arrow(file) as source:
-        note = arrow_tables.series_note(source, format) if as_type in (None, Any) or is_series(as_type) else None
+        # What is declared may be the type of all outputs of a task, such as a dict: then the file itself says it.
+        is_frame = library_of(as_type) is not None and not is_series(as_type)
+        note = None if is_frame else arrow_tables.series_note(source, format)
         if note is not None or is_series(as_type):
             return arrow_tables.load_series(source, format, note)
         return arrow_frames.read(source, format, with_index=with_index)

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 from kart_runtime.errors import CannotEncode
 from kart_runtime.storage.codecs import FileProcessor
 from kart_runtime.storage.codecs.files import as_binary
+from kart_runtime.storage.codecs.losses import declared
 
 
 def _encoded(value: Any) -> bytes:
@@ -76,22 +77,27 @@ class WholeText(FileProcessor):
 
 
 class Xml(FileProcessor):
-    """XML, as an ``xml.etree.ElementTree.ElementTree``."""
+    """XML, as an ``xml.etree.ElementTree.ElementTree``; as text, if the task declares to store a `str`."""
 
     def format(self) -> Any:
         """Return None, luigi's format of text."""
         return None
 
     def dump(self, value: Any, file: BinaryIO) -> None:
-        """Write a tree; a tree without a root gives an empty file."""
+        """Write a tree, or text if that is declared; a tree without a root gives an empty file."""
+        if isinstance(value, str) and declared.get() is str:
+            as_binary(file).write(value.encode())
+            return
         if not isinstance(value, ET.ElementTree):
             raise CannotEncode("xml", "an xml.etree.ElementTree.ElementTree", type(value).__name__)
         if value.getroot() is not None:
             as_binary(file).write(ET.tostring(value.getroot()))
 
-    def load(self, file: BinaryIO, as_type: Any = None) -> Any:  # noqa: ARG002 - there is one type only
-        """Read a tree; an empty file gives a tree without a root."""
+    def load(self, file: BinaryIO, as_type: Any = None) -> Any:
+        """Read a tree, or text; an empty file gives a tree without a root."""
         data = as_binary(file).read()
+        if as_type is str:
+            return data.decode()
         # Entities cannot explode: expat has bounded them since 2.4.1, older than any Python that is supported here.
         return ET.ElementTree(ET.fromstring(data)) if data.strip() else ET.ElementTree()  # noqa: S314
 

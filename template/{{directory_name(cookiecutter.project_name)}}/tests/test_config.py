@@ -10,7 +10,7 @@ from kart_runtime.project import open_project
 ENVIRONMENTS = sorted(
     folder.name
     for folder in (Path(__file__).parents[1] / "conf").iterdir()
-    if folder.is_dir() and folder.name not in {"base", "local"}
+    if folder.is_dir() and folder.name not in {"base", "local", "groups"}
 )
 
 

@@ -308,7 +308,7 @@ def test_names_that_are_taken(tmp_path):
 
 def test_the_suffix_is_that_of_the_format():
     paths = ("a/x.zip", "x.csv.gz", "x.tar.gz", "a.b/x", ".x", "X.PKL")
-    assert [suffix_of(path) for path in paths] == [".zip", ".csv.gz", ".gz", "", "", ".pkl"]
+    assert [suffix_of(path) for path in paths] == [".zip", ".csv.gz", ".gz", "", ".x", ".pkl"]
 
 
 def test_a_store_without_versions_is_read(tmp_path, monkeypatch):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import ClassVar
 
 import luigi
 import pytest
 
-from kart_runtime import TaskOnKart, build
+from kart_runtime import TaskInstanceParameter, TaskOnKart, build
 from kart_runtime.history.records import Records, forget_records, records_of
 
 
@@ -152,3 +153,38 @@ def test_the_content_of_a_touched_file_is_its_content():
     target.unlink()
     records.refresh()
     assert records.content(path) is None
+
+
+class Moved(TaskOnKart[int]):
+    place: ClassVar[str] = "a.json"
+    value: ClassVar[int] = 1
+    has_id: ClassVar[bool] = True
+
+    def output(self):
+        return self.make_target(self.place, use_unique_id=self.has_id)
+
+    def run(self):
+        self.dump(self.value)
+
+
+class UsesMoved(TaskOnKart[int]):
+    moved = TaskInstanceParameter(default=Moved)
+
+    def run(self):
+        self.dump(self.load(self.moved))
+
+
+@pytest.mark.parametrize("has_id", [True, False])
+def test_what_loaded_an_output_that_has_another_name_now_runs_again(tmp_path, monkeypatch, has_id):
+    monkeypatch.setattr(Moved, "has_id", has_id)
+    for number, place in enumerate(["a.json", "b.json", "c.pkl"]):
+        monkeypatch.setattr(Moved, "place", place)
+        monkeypatch.setattr(Moved, "value", number)
+        forget_records()
+        build(Moved(workspace_directory=str(tmp_path)), code_changed="rerun")
+        records_of(str(tmp_path))._unsaved_bytes = 1 << 30
+        records_of(str(tmp_path)).save()  # what is known of moved outputs survives in the index
+        forget_records()
+        task = UsesMoved(moved=Moved(workspace_directory=str(tmp_path)), workspace_directory=str(tmp_path))
+        assert build(task, code_changed="rerun") == number
+        assert build(task, code_changed="rerun") == number

@@ -111,3 +111,12 @@ def test_an_input_file_is_relative_to_the_project_and_its_path_is_configured(
     (root / "data/more.json").unlink()
     typed = kart("plan", "Numbers")
     assert re.match(r"missing  Rows  .* external input not found: /.*/data/more.json", typed.lines[0])
+
+
+def test_a_group_is_chosen_by_its_bare_name_also_if_a_task_is_named(small_project, kart):
+    small_project({"conf/groups/size/big.yaml": "Numbers:\n  size: 9\n"})
+    for words in (["size=big"], ["Numbers", "size=big"], ["Numbers", "groups.size=big"]):
+        typed = kart("plan", *words)
+        assert typed.code == 0, typed.err
+        assert "options: size=big" in typed.out
+    assert "size  9  conf/groups/size/big.yaml:2" in kart("config", "Numbers", "size=big").out

@@ -114,7 +114,7 @@ def test_every_format_is_read_as_it_was_written_also_compressed_and_half_written
         (".toml", {"a": None}, "NoneType"),
         (".yaml", {"a": FRAME}, "it cannot hold a DataFrame"),
         (".yaml", {"a": (1, 2)}, "a: a tuple, which comes back as a list .declare its type"),
-        (".joblib", lambda: 1, "a function .*pkl takes more"),
+        (".joblib", (n for n in [1]), "a generator .*pkl takes more"),
         (".csv", plotly_figure(), "Figure was dumped"),
         (".png", FRAME, "a figure of matplotlib or plotly, or an image of Pillow, but DataFrame"),
         (".md", ["a"], "md stores a str, but list"),
@@ -253,3 +253,28 @@ def test_the_example_of_the_page_runs(tmp_path):
     assert said == ["(2, 2) [0. 1.]\n", "73\n"]
     assert {path.name.partition("_")[0] for path in (tmp_path / "resources").rglob("*_*.svm")} == {"Features"}
     assert len(list((tmp_path / "resources").rglob("CleanRows_*.csv.gz"))) == 1
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".feather", ".arrow"])
+@pytest.mark.parametrize("as_type", [None, dict, dict[str, pd.Series], pd.Series])
+def test_a_series_comes_back_whatever_the_task_of_several_outputs_declares(tmp_path, suffix, as_type):
+    series = pd.Series([1.5, 2.5], index=[7, 9], name="price")
+    target = make_target(f"{tmp_path}/y{suffix}", as_type=as_type)
+    target.dump(series)
+    pd.testing.assert_series_equal(target.load(), series)
+    assert isinstance(make_target(f"{tmp_path}/y{suffix}", as_type=pd.DataFrame).load(), pd.DataFrame)
+
+
+def test_xml_is_text_if_that_is_declared(tmp_path):
+    target = make_target(f"{tmp_path}/posts.xml", as_type=str)
+    target.dump("<row/>\n<row/>\n")  # several roots: no tree
+    assert target.load() == "<row/>\n<row/>\n"
+
+
+def test_a_warning_that_a_filter_raises_is_not_taken_for_a_damaged_file(tmp_path):
+    target = make_target(f"{tmp_path}/x.png", as_type=Figure)
+    target.dump(figure())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(FormatWarning, match="load\\(\\) gives bytes"):
+            target.load()
