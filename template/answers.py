@@ -195,7 +195,8 @@ def authors(text: object) -> str:
 
 def markdown(text: object) -> str:
     """Return `text` as Markdown that shows exactly these characters."""
-    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", str(text))
+    # A hyphen inside a word needs nothing, and most descriptions have one.
+    return re.sub(r"((?<![A-Za-z])-|-(?![A-Za-z])|[!-,./:-@\[-`{-~])", r"\\\1", str(text))
 
 
 def problems(answers: Mapping[str, object]) -> list[str]:

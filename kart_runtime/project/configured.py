@@ -12,6 +12,7 @@ from luigi import task_register
 
 from kart_runtime.errors import ConfigError, ParameterValueError, closest_match
 from kart_runtime.project.conf.dotlist import read_typed, split_override
+from kart_runtime.project.conf.sections import SHARED
 from kart_runtime.project.conf.tree import Leaf, plain
 from kart_runtime.project.names import is_task_parameter, own_parameters
 from kart_runtime.task.base import TaskOnKart
@@ -97,6 +98,9 @@ class configured(VariantBlock):  # noqa: N801 - reads as a statement: with confi
         if len(parts) == 1:
             owners = [f"{cls.__name__}.{key}" for cls in _tasks() if key in own_parameters(cls)]
             raise self._wrong("the key lacks its task", key, expected=" or ".join(owners[:4]) or "Task.parameter")
+        if parts[0] == SHARED:
+            message = "a shared value is read when the configuration is opened. Name the parameters that use it"
+            raise self._wrong(message, key)
         name = ".".join(parts[:-1])
         short = closest_match(name.rpartition(".")[2], [cls.__name__ for cls in _tasks()])
         raise self._wrong(f"unknown task {name}", key, suggestion=f"{short}.{parts[-1]}" if short else None)
