@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast, dataclass_transform, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast, overload
 
 import luigi
 from luigi.parameter import ParameterVisibility
@@ -35,7 +35,6 @@ from kart_runtime.task.parameters import (
     TaskInstanceParameter,
     active_overrides,
     declaration,
-    parameter,
     process_overrides,
     resolve,
     secret_names,
@@ -68,9 +67,6 @@ def noop(*_report: Any) -> None:
     """Ignore a progress report."""
 
 
-@dataclass_transform(
-    eq_default=False, order_default=False, kw_only_default=True, field_specifiers=(luigi.Parameter, parameter)
-)
 class TaskOnKart(TaskTargets, RunMetadata, GokartMethods, luigi.Task, Generic[T_co], metaclass=TaskMeta):
     """A step of a pipeline whose output has the type `T`; a task of a list is also a task of a sequence.
 

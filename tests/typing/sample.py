@@ -139,7 +139,7 @@ class Fit(TaskOnKart[float]):
 
 
 Fit(name="x", depth=2, kind="linear", columns=["a", "b"], day=datetime.date(2026, 1, 31), data=Load(rows=2))
-Fit(depth=2)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+Fit(depth=2)  # the configuration may have the name
 Fit(name="x", depht=2)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 Fit(name="x", depth="2")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Fit(name="x", kind="forest")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -57,10 +57,11 @@ def test_memory_that_is_in_use_counts_and_children_belong_to_it():
     code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'input()'])"
     child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
     try:
-        tree: dict[int, int] = {}
-        while len(tree) < 3 or child.pid not in tree:
-            tree = process_tree(pid)
-        mine = {number: began for number, began in tree.items() if number != pid}
+        mine: dict[int, int] = {}
+        while len(mine) < 2:
+            mine = process_tree(child.pid)  # not this process: its other children are the servers of all tests
+        tree = process_tree(pid)
+        assert mine.keys() < tree.keys()
         assert shared_bytes(tree) > used_bytes({pid: 0}) / 2
         kill_rest(dict.fromkeys(mine, 1))
         assert child.poll() is None
