@@ -28,8 +28,8 @@ class NotRequired(TaskError, ValueError, AssertionError):
     def __init__(self, task: str, wanted: str, known: Sequence[str]) -> None:
         self.task, self.wanted, self.known = task, wanted, tuple(known)
         super().__init__(
-            f"{task} tried to load {wanted}, which it does not require itself. Return it from requires(), or hold it as "
-            f"a parameter. It requires: {', '.join(self.known) or 'nothing'}."
+            f"{task} tried to load {wanted}, which it does not require itself. Return it from requires(), or hold it "
+            f"as a parameter. It requires: {', '.join(self.known) or 'nothing'}."
         )
 
 
