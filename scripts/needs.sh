@@ -25,7 +25,7 @@ need() {
     updated=yes
     DEBIAN_FRONTEND=noninteractive show apt-get install -y -qq --no-install-recommends "$package"
   else
-    printf '%s is required; install it (Debian package: %s).\n' "$1" "$package" >&2
+    printf '%s is required; install it (Debian package: %s).\n' "${1/#sh/$package}" "$package" >&2
     exit 1
   fi
 }
