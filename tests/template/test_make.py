@@ -385,6 +385,7 @@ def test_targets_run(default_project: Path, project: Path, make: Command) -> Non
     assert (project / "src/my_pipeline/tasks/features/scale.py").is_file()
     make(project, "clean")  # again: the targets after it have compiled the sources
     assert not list((project / "src").rglob("__pycache__"))
+    make(project, "clean-outputs", "ENV=ci", "ARGS=--yes")  # the forms without make may have run in this environment
     assert not [path for path in (project / "outputs").rglob("*.json*") if path.parent.name != "runs"]
     assert (project / "notebooks/explore.ipynb").read_bytes() == (
         default_project / "notebooks/explore.ipynb"
