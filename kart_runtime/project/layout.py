@@ -106,20 +106,33 @@ def layout_problems(
 
 
 def layout_warnings(project: Project) -> list[Problem]:
-    """Return the modules of `lib` that have functions or classes, and no test."""
+    """Return the modules of `lib` with functions or classes and no test, and the empty test files of task modules."""
     warnings = []
-    for module in read_package(project).modules.values():
-        if (
-            module.name.partition(".")[0] != "lib"
-            or _is_hidden(module.path)
-            or not (module.functions or module.classes)
-        ):
+    package = read_package(project)
+    for module in package.modules.values():
+        folder, classes = module.name.partition(".")[0], tuple(package.tasks.get(module.name, ()))
+        test, source = mirror(project, module.name).test, project.relative(module.path)
+        if folder == "tasks" and classes and test.is_file() and _is_empty(test):
+            message, kind = _no_test_function(source), Kind.EMPTY_TEST
+        elif folder == "lib" and not _is_hidden(module.path) and _is_worth_a_test(module) and not test.is_file():
+            message, kind = f"missing: no test of {source}. Write one.", Kind.UNTESTED
+        else:
             continue
-        test = mirror(project, module.name).test
-        if not test.is_file():
-            message = f"missing: no test of {project.relative(module.path)}. Write one."
-            warnings.append(Problem(project.relative(test), message, Kind.UNTESTED, module.name))
-    return warnings
+        warnings.append(Problem(project.relative(test), message, kind, module.name, classes))
+    return sorted(warnings, key=lambda problem: problem.path)
+
+
+def _is_worth_a_test(module: PackageModule) -> bool:
+    return bool(module.functions or module.classes)
+
+
+def _is_empty(path: Path) -> bool:
+    """Return whether a file holds nothing, as one that somebody means to fill."""
+    return not path.read_bytes().strip()
+
+
+def _no_test_function(source: str) -> str:
+    return f"has no test function: {source} is not tested. Write `def test_...`, or run `kart check --fix`."
 
 
 def _is_hidden(path: Path) -> bool:
@@ -149,9 +162,8 @@ def _check_test(project: Project, module: str, files: Mirror, classes: tuple[str
     tree = parse_file(files.test)
     if tree is None:
         yield Problem(path, "is not Python that can be read. Correct it.")
-    elif not _has_tests(tree):
-        message = f"has no test function: {source} is not tested. Write `def test_...`, or run `kart check --fix`."
-        yield Problem(path, message, Kind.EMPTY_TEST, module, classes)
+    elif not _has_tests(tree) and not _is_empty(files.test):  # of an empty file the warnings tell
+        yield Problem(path, _no_test_function(source), Kind.EMPTY_TEST, module, classes)
 
 
 def _has_tests(tree: ast.Module) -> bool:

@@ -16,7 +16,7 @@ import luigi
 
 from kart_runtime.edits.python_source import CannotEdit
 from kart_runtime.errors import ConfigError
-from kart_runtime.project.layout import Kind, Problem, layout_problems, tasks_outside
+from kart_runtime.project.layout import Kind, Problem, layout_problems, layout_warnings, tasks_outside
 from kart_runtime.project.mirror import check_folders, mirror
 from kart_runtime.project.names import parameters
 from kart_runtime.project.project import Project
@@ -54,7 +54,7 @@ def repair(project: Project) -> Iterator[str]:
             if problem.kind in kinds:
                 yield from _move(project, problem, problems)
     problems, tasks = _problems(project)
-    for problem in problems:
+    for problem in [*problems, *layout_warnings(project)]:
         yield from _complete(project, problem, tasks)
     _forget(project)
 

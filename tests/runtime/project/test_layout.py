@@ -29,12 +29,8 @@ def test_a_mirrored_project_has_no_problems(small_project):
             "tests/tasks/test_numbers.py: missing: the test of src/PKG/tasks/numbers.py",
         ),
         (
-            {"tests/tasks/test_numbers.py": ""},
-            "tests/tasks/test_numbers.py: has no test function: src/PKG/tasks/numbers.py is not tested.",
-        ),
-        (
             {"tests/tasks/test_numbers.py": "# def test_it(): ...\ndef helper(): pass\n"},
-            "tests/tasks/test_numbers.py: has no test function",
+            "tests/tasks/test_numbers.py: has no test function: src/PKG/tasks/numbers.py is not tested.",
         ),
         (
             {"tests/tasks/test_numbers.py": "def test(:\n"},
@@ -143,6 +139,18 @@ def test_base_classes_and_other_tasks_of_the_name_are_no_tasks(small_project):
     project = Project.find()
     assert [str(warning).replace(project.package, "PKG") for warning in layout_warnings(project)] == [
         "tests/lib/test_x.py: missing: no test of src/PKG/lib/x.py. Write one."
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "\n\n"])
+def test_an_empty_test_file_is_a_warning(small_project, text):
+    assert problems(small_project, {"tests/tasks/test_numbers.py": text}) == []
+    project = Project.find()
+    assert [str(warning).replace(project.package, "PKG") for warning in layout_warnings(project)] == [
+        (
+            "tests/tasks/test_numbers.py: has no test function: src/PKG/tasks/numbers.py is not tested. "
+            "Write `def test_...`, or run `kart check --fix`."
+        )
     ]
 
 
