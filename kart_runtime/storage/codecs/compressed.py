@@ -16,8 +16,8 @@ from kart_runtime.storage.codecs.libraries import optional
 from kart_runtime.storage.codecs.texts import Text
 
 
-class Gzipped(FileProcessor):
-    """Another format, compressed by gzip.
+class _Compressed(FileProcessor):
+    """Another format, compressed.
 
     Parameters
     ----------
@@ -31,48 +31,50 @@ class Gzipped(FileProcessor):
     def dump(self, value: Any, file: BinaryIO) -> None:
         """Write a value that the format supports; raise what its codec raises."""
         try:
-            with _Compressing(filename="", mode="wb", fileobj=file, mtime=0) as opened:
+            with self._writer(file) as opened:
                 self.codec.dump(value, cast("BinaryIO", opened))
         except StartAgain as error:
-            raise StartAgain(Gzipped(error.codec)) from error
+            raise StartAgain(type(self)(error.codec)) from error
 
     def load(self, file: BinaryIO, as_type: Any = None) -> Any:
         """Read a value."""
-        with gzip.GzipFile(filename="", mode="rb", fileobj=file) as opened:  # a name would be opened as a path
+        with self._reader(file) as opened:
             return self.codec.load(cast("BinaryIO", opened), as_type)
 
+    def _writer(self, file: BinaryIO) -> Any:
+        """Return a file that compresses into another one."""
+        raise NotImplementedError
 
-class _Compressing(gzip.GzipFile):
+    def _reader(self, file: BinaryIO) -> Any:
+        """Return a file with the content of a compressed one."""
+        raise NotImplementedError
+
+
+class Gzipped(_Compressed):
+    """Another format, compressed by gzip."""
+
+    def _writer(self, file: BinaryIO) -> Any:
+        return _GzipWriter(filename="", mode="wb", fileobj=file, mtime=0)
+
+    def _reader(self, file: BinaryIO) -> Any:
+        return gzip.GzipFile(filename="", mode="rb", fileobj=file)  # a name would be opened as a path
+
+
+class _GzipWriter(gzip.GzipFile):
     """A compressed file that says that it cannot go back, as Python's does not."""
 
     def seekable(self) -> bool:
         return False
 
 
-class Zstandard(FileProcessor):
-    """Another format, compressed by zstd.
+class Zstandard(_Compressed):
+    """Another format, compressed by zstd."""
 
-    Parameters
-    ----------
-    codec
-        Codec of the format.
-    """
+    def _writer(self, file: BinaryIO) -> Any:
+        return io.BufferedWriter(_ZstdWriter(file), 1 << 20)
 
-    def __init__(self, codec: Codec) -> None:
-        self.codec = codec
-
-    def dump(self, value: Any, file: BinaryIO) -> None:
-        """Write a value that the format supports; raise what its codec raises."""
-        try:
-            with io.BufferedWriter(_Writer(file), 1 << 20) as opened:
-                self.codec.dump(value, cast("BinaryIO", opened))
-        except StartAgain as error:
-            raise StartAgain(Zstandard(error.codec)) from error
-
-    def load(self, file: BinaryIO, as_type: Any = None) -> Any:
-        """Read a value."""
-        with _reader(file) as opened:
-            return self.codec.load(opened, as_type)
+    def _reader(self, file: BinaryIO) -> Any:
+        return _zstd_reader(file)
 
 
 class Zst(Zstandard):
@@ -96,7 +98,7 @@ class _Open:
         self.closed = True
 
 
-class _Writer(io.RawIOBase):
+class _ZstdWriter(io.RawIOBase):
     """A raw file that compresses what is written to it."""
 
     mode = "wb"  # pandas looks here to know that text has to be encoded
@@ -123,15 +125,16 @@ class _Writer(io.RawIOBase):
             self._stream.close()
 
 
-def _reader(file: BinaryIO) -> BinaryIO:
+def _zstd_reader(file: BinaryIO) -> BinaryIO:
     zstd = optional("compression.zstd")
     if zstd is not None:
         return cast("BinaryIO", zstd.ZstdFile(file, "rb"))
     arrow = _arrow()
-    return io.BufferedReader(_Reader(arrow.CompressedInputStream(arrow.PythonFile(_Open(seekable(file)), "r"), "zstd")))
+    stream = arrow.CompressedInputStream(arrow.PythonFile(_Open(seekable(file)), "r"), "zstd")
+    return io.BufferedReader(_ZstdReader(stream))
 
 
-class _Reader(io.RawIOBase):
+class _ZstdReader(io.RawIOBase):
     """A raw file over a stream of pyarrow."""
 
     def __init__(self, stream: Any) -> None:
