@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import luigi
 from luigi import task_register
 
+from kart_runtime.errors import ObjectMissing
 from kart_runtime.history.publication import SHORT, Publication, check_path, codec_of, is_folder_name
 from kart_runtime.history.published import PublishedFile
 from kart_runtime.storage.codecs.file_processors import as_codec
@@ -80,7 +81,11 @@ class Published(InputFile[T]):
 
     def missing(self) -> str:
         """Return what is missing, and how to publish it, as sentences."""
-        return str(self.file.missing(f"kart publish {_publisher(self.path) or 'TASK'}"))
+        return str(self.not_published())
+
+    def not_published(self) -> ObjectMissing:
+        """Return the error for a name under which nothing is published."""
+        return self.file.missing(f"kart publish {_publisher(self.path) or 'TASK'}")
 
     def label(self) -> str:
         """Return the name for tables and trees: what is published, and what it is made of."""
@@ -108,7 +113,7 @@ class _PublishedTarget(InputTarget):
         task = cast("Published[Any]", self.task)
         version = task._texts()[CONTENT]
         if not version:
-            raise task.file.missing(f"kart publish {_publisher(task.path) or 'TASK'}")
+            raise task.not_published()
         file = task.file
         stored = file.target(version, self._codec, self.as_type)
         if stored is None and not is_folder_name(task.path):  # somebody has copied a file there
@@ -147,10 +152,7 @@ def load_published(workspace: str, path: str, as_type: Any = None) -> Any:
     ObjectCorrupt
         If the bytes are not those that were published.
     """
-    file = _file(workspace, path)
-    version = file.current()
-    if not version:
-        raise file.missing()
+    file, version = _published(workspace, path)
     target = file.target(version, as_type=as_type)
     return (target or file.published_target(as_type=as_type)).load()
 
@@ -170,13 +172,15 @@ def find_publication(workspace: str, path: str) -> Publication:
     ObjectMissing
         If nothing is published there.
     """
-    file = _file(workspace, path)
-    version = file.current()
-    if not version:
-        raise file.missing()
+    file, version = _published(workspace, path)
     return file.find(version) or Publication(path, version, 0, "")
 
 
-def _file(workspace: str, path: str) -> PublishedFile:
+def _published(workspace: str, path: str) -> tuple[PublishedFile, str]:
+    """Return a name in a workspace, and the id of what is published under it."""
     check_path(path, workspace)
-    return PublishedFile(workspace, path)
+    file = PublishedFile(workspace, path)
+    version = file.current()
+    if not version:
+        raise file.missing()
+    return file, version

@@ -78,10 +78,10 @@ class Zstandard(_Compressed):
 
 
 class Zst(Zstandard):
-    """Text like `Text`, compressed by zstd."""
+    """Text like `Text`, compressed by zstd, unless another codec is given."""
 
-    def __init__(self) -> None:
-        super().__init__(Text())
+    def __init__(self, codec: Codec | None = None) -> None:
+        super().__init__(codec or Text())
 
 
 class _Open:
