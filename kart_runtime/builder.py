@@ -19,11 +19,13 @@ from kart_runtime.execution.locks import make_locks
 from kart_runtime.execution.working_folder import FixedFolder
 from kart_runtime.history.durations import estimate_durations
 from kart_runtime.history.ledger import Ledger
+from kart_runtime.history.run_header import RunInfo
 from kart_runtime.plan.changes import Changes
 from kart_runtime.plan.decisions import make_plan
 from kart_runtime.schedule.event_log import build_logging
 from kart_runtime.schedule.events import Listener, Summary
 from kart_runtime.schedule.resources import Limits
+from kart_runtime.schedule.run_tasks import TasksRecorder
 from kart_runtime.schedule.scheduler import BuildContext, Scheduler
 from kart_runtime.settings import BuildSettings
 from kart_runtime.storage.registry import split_url
@@ -174,11 +176,12 @@ def run_build(
     check_all: bool = False,
     rerun: Collection[luigi.Task] = (),
     reports_warnings: bool = False,
+    info: RunInfo | None = None,
 ) -> tuple[Summary, list[Any]]:
     """Run tasks as one plan; return the summary, which holds the failures, and the values if all went well.
 
     `rerun` are tasks that run although they are complete. Warnings of the plan are logged, unless the caller
-    `reports_warnings` itself.
+    `reports_warnings` itself. `info` is recorded with the run.
     """
     settings.check()
     roots = [under_active_overrides(root) for root in roots]
@@ -188,7 +191,7 @@ def run_build(
         build_logging(log_level, on_event) as listener,
         _optional_records(),
         Executors(settings.executor, settings.workers, settings.address) as executors,
-        Ledger() as ledger,
+        Ledger(info=info) as ledger,
     ):
         context = BuildContext(
             executors=executors,
@@ -200,6 +203,7 @@ def run_build(
             limits=Limits(settings.resources, elsewhere=executors.on_cluster),
             changes=Changes(settings),
             checks_types=settings.check_types,
+            keeps_logs=settings.keep_logs,
         )
         summary = _run(roots, check_all, rerun, context, reports_warnings)
         if not (summary.ok and return_values):
@@ -240,6 +244,7 @@ def _run(
     for revalidate in identity.revalidations:
         revalidate(roots)
     context.changes.run_id = context.ledger.run_id
+    context.ledger.roots = [root.make_unique_id() for root in roots if isinstance(root, TaskOnKart)]
     plan = make_plan(roots, check_all=check_all, changes=context.changes, rerun=rerun)
     check_publications(plan.tasks)
     to_run = plan.to_run
@@ -253,12 +258,17 @@ def _run(
     if to_run and not context.executors.on_cluster:  # there the workers hold the locks, and write
         context.locks.check()
         _check_writable(plan.writers)
-    _record_references(context.ledger, plan.tasks, optional=not to_run)
+    tasks_recorder = TasksRecorder(context.ledger)
+    tasks_recorder.add_plan(plan)
+    if to_run:
+        context.ledger.ask_git()
     try:
         return scheduler.run()
     finally:
         context.changes.save()
-        _record_references(context.ledger, [task for task in scheduler.tasks if task not in plan.graph.index_of])
+        yielded = [task for task in scheduler.tasks if task not in plan.graph.index_of]
+        tasks_recorder.add_yielded(yielded, scheduler.waited_for)
+        tasks_recorder.finish(scheduler.summary)
         _forget_build(scheduler.tasks)
 
 
@@ -281,18 +291,6 @@ def _check_writable(writers: Mapping[str, Sequence[luigi.Task]]) -> None:
 def _not_writable(why: str, origin: str | None) -> ConfigError:
     key = "workspace_directory" if origin is None else "run.workspace"
     return ConfigError(f"cannot write outputs: {why} set {key} to another folder", file=origin, key=key)
-
-
-def _record_references(ledger: Ledger, tasks: Iterable[luigi.Task], optional: bool = False) -> None:
-    """Record the tasks of this build, which `kart gc` must not delete."""
-    by_workspace: dict[str, dict[str, dict[str, list[str]]]] = {}
-    for task in tasks:
-        if isinstance(task, TaskOnKart):
-            cls = type(task)
-            names = by_workspace.setdefault(task.workspace_directory, {}).setdefault(cls.__module__, {})
-            names.setdefault(cls.__name__, []).append(task.make_unique_id())
-    for workspace, classes in by_workspace.items():
-        ledger.record_references(workspace, classes, optional)
 
 
 def _forget_build(tasks: Iterable[luigi.Task]) -> None:

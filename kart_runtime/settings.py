@@ -53,6 +53,8 @@ class BuildSettings:
         What to do about a stored output whose bytes are not those that its task wrote: "error", or "recompute".
     check_types
         Whether a task may dump only values of the type that it declares, ``TaskOnKart[T]``.
+    keep_logs
+        Whether the log records of each task are kept with its output.
     """
 
     executor: str | None = None
@@ -66,6 +68,7 @@ class BuildSettings:
     code_packages: Sequence[str] = ()
     on_corrupt: str = "error"
     check_types: bool = True
+    keep_logs: bool = True
 
     def with_options(self, options: Mapping[str, Any]) -> Self:
         """Return these settings with some fields replaced.

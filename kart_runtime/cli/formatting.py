@@ -8,6 +8,7 @@ from typing import Any
 
 import luigi
 
+from kart_runtime.errors.secrets import MASK
 from kart_runtime.project.names import is_task_parameter
 from kart_runtime.task.parameters import (
     ListTaskInstanceParameter,
@@ -15,7 +16,6 @@ from kart_runtime.task.parameters import (
     TaskInstanceParameter,
     is_reference,
 )
-from kart_runtime.task.run_metadata import MASK
 
 _TYPE_NAMES: dict[type, str] = {
     luigi.BoolParameter: "bool",

@@ -9,12 +9,12 @@ from typing import Any
 import luigi
 
 from kart_runtime.cli.formatting import format_value
+from kart_runtime.errors.secrets import MASK
 from kart_runtime.project.names import is_task_parameter
 from kart_runtime.task.input_file import InputFile
 from kart_runtime.task.naming import short_id
 from kart_runtime.task.parameters import ListTaskInstanceParameter, declaration, secret_names
 from kart_runtime.task.published import Published
-from kart_runtime.task.run_metadata import MASK
 from kart_runtime.task.state import identity_of
 
 _LONGEST = 60

@@ -10,8 +10,6 @@ from __future__ import annotations
 import enum
 import logging
 import os
-import pickle
-import threading
 import time
 from collections.abc import Generator, Mapping
 from contextlib import nullcontext
@@ -34,8 +32,11 @@ from kart_runtime.errors import (
 )
 from kart_runtime.execution.locks import LockHandle, Locks, NoLocks
 from kart_runtime.execution.locks.redis_server import redis_locks_of
+from kart_runtime.execution.log_lines import keep_log_records
 from kart_runtime.execution.log_writer import TaskLogWriter
 from kart_runtime.execution.memory import peak_mb, reset_peak
+from kart_runtime.execution.portable_errors import portable
+from kart_runtime.execution.processor_time import cpu_seconds, worker_name
 from kart_runtime.execution.working_folder import RestoredFolder
 from kart_runtime.storage.commit import recover
 from kart_runtime.storage.staging import OutputRecord, active_run
@@ -92,6 +93,18 @@ class Outcome(NamedTuple):
         What was loaded, as pairs of a url and the checksum of the bytes.
     peak_mb
         The most memory that its process held, in a worker process.
+    began, ended
+        When it started and ended, in seconds since the epoch.
+    cpu
+        Seconds of processor time.
+    worker
+        Where it ran: ``host:process id:thread``.
+    metrics
+        What `run()` measured, by name.
+    series
+        Names of the metrics that have a value for each step.
+    logged
+        Number of log records.
     """
 
     state: AttemptState
@@ -105,6 +118,13 @@ class Outcome(NamedTuple):
     waiting_for: tuple[luigi.Task, ...] = ()
     inputs: tuple[tuple[str, str], ...] = ()
     peak_mb: float | None = None
+    began: float = 0.0
+    ended: float = 0.0
+    cpu: float | None = None
+    worker: str = ""
+    metrics: tuple[tuple[str, float | str], ...] = ()
+    series: tuple[str, ...] = ()
+    logged: int = 0
 
 
 @dataclass
@@ -128,6 +148,8 @@ class Attempt:
     _overrides: ActiveOverrides | None = None
     _started: str = ""
     _seconds: float = 0.0
+    _began: float = 0.0
+    _cpu: float = 0.0
     _logs: TaskLogWriter | None = None
     _lock: LockHandle | None = None
     _is_remote: bool = False
@@ -137,7 +159,7 @@ class Attempt:
         """Pickle what goes to another process; there `run()` starts from its beginning."""
         run = self.task_run
         expected = recorded_inputs(self.task) | dict(run.expected)
-        state = (self.replaces, self.is_retry, expected, run.checks_types, self._started, self._seconds)
+        state = (self.replaces, self.is_retry, expected, run.checks_types, run.keeps_logs, self._started, self._seconds)
         return _remote_attempt, (self.task, self.locks, self.satisfied, *state)
 
     def run(self) -> Outcome:
@@ -161,13 +183,17 @@ class Attempt:
             if outcome is None:
                 raise
             warn(logger, "%s: %s", self.task, error)
-        sent = None if outcome.error is None else _portable(outcome)
+        sent = None if outcome.error is None else portable(outcome.error, outcome.trace)
         return outcome._replace(error=sent, peak_mb=peak_mb())
 
     def _bound(self) -> Outcome:
         """Run with the state of this run bound to the task."""
-        self._started = self._started or _now()
         task, run = kart_task(self.task), self.task_run
+        began, cpu = time.time(), cpu_seconds()
+        self._began = self._began or began
+        self._started = self._started or iso_time(began)
+        if run.keeps_logs:
+            keep_log_records()
         if task is not None:
             task._kart_run = run
         run.task = self.task
@@ -194,7 +220,26 @@ class Attempt:
                 close_scratch(run, delete=done)
             if task is not None:
                 task._kart_run = None
-        return outcome
+        self._cpu += cpu_seconds() - cpu
+        return outcome if suspended else self._measured(outcome)
+
+    def _measured(self, outcome: Outcome) -> Outcome:
+        """Return the outcome with times, metrics and log records."""
+        run, log_files = self.task_run, outcome.log_files
+        series: tuple[str, ...] = ()
+        if self._logs is not None and (run.lines is not None or run.steps):
+            log_files += self._logs.at_end(run.lines, run.steps)
+            series = tuple(dict.fromkeys(name for name, *_ in run.steps))
+        return outcome._replace(
+            log_files=log_files,
+            began=self._began,
+            ended=time.time(),
+            cpu=self._cpu,
+            worker=worker_name(),
+            metrics=tuple(run.metrics.items()),
+            series=series,
+            logged=run.lines.count if run.lines is not None else 0,
+        )
 
     def _locks_of(self, task: TaskOnKart[Any]) -> Locks:
         return redis_locks_of(task, self.locks) or self.locks
@@ -339,62 +384,23 @@ def _remote_attempt(  # noqa: PLR0917
     is_retry: bool,
     expected: Mapping[str, OutputRecord],
     checks_types: bool,
+    keeps_logs: bool,
     started: str,
     seconds: float,
 ) -> Attempt:
-    run = TaskRun(expected=expected, checks_types=checks_types)
+    run = TaskRun(expected=expected, checks_types=checks_types, keeps_logs=keeps_logs)
     return Attempt(task, locks, satisfied, run, replaces, is_retry, _started=started, _seconds=seconds, _is_remote=True)
 
 
-def _now() -> str:
-    """Return the time, ISO 8601 in UTC, with milliseconds."""
-    seconds, milliseconds = divmod(time.time_ns() // 1_000_000, 1000)
+def iso_time(moment: float) -> str:
+    """Return a time in seconds since the epoch as ISO 8601 in UTC, with milliseconds."""
+    seconds, milliseconds = divmod(int(moment * 1000), 1000)
     return f"{_to_the_second(seconds)}.{milliseconds:03d}+00:00"
 
 
 @lru_cache(maxsize=1)
 def _to_the_second(seconds: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
-
-
-def _portable(outcome: Outcome) -> BaseException:
-    """Return the error if it survives pickling, else a RuntimeError with the same text."""
-    error = cast("BaseException", outcome.error)
-    if not _survives(error):
-        return RuntimeError(f"{described(error)}\n{outcome.trace}")
-    add_note(error, f"In process {os.getpid()}:\n{outcome.trace}")
-    return error
-
-
-_PICKLE_SECONDS = 5.0
-"""How long an error may take to be pickled and loaded."""
-
-_PICKLE_BYTES = 10_000_000
-"""Size of the pickle of an error from which on only its text is sent."""
-
-
-def _survives(error: BaseException) -> bool:
-    """Return whether an error can be pickled and loaded, whatever its class does meanwhile, also if that never ends."""
-    answers: list[bool] = []
-    thread = threading.Thread(target=lambda: answers.append(_is_portable(error)), daemon=True)
-    thread.start()
-    thread.join(_PICKLE_SECONDS)
-    return answers == [True]
-
-
-def _is_portable(error: BaseException) -> bool:
-    try:
-        data = pickle.dumps(error)
-        pickle.loads(data)
-    except BaseException:  # noqa: BLE001
-        import cloudpickle  # for an error that a script or notebook defines
-
-        try:
-            data = cloudpickle.dumps(error)
-            pickle.loads(data)
-        except BaseException:  # noqa: BLE001
-            return False
-    return len(data) <= _PICKLE_BYTES
 
 
 def _notify_failure(task: luigi.Task, error: BaseException) -> None:

@@ -1,16 +1,19 @@
-"""Log files of a run, gokart's five, and its seed, which one of them records.
+"""Log files of a run, gokart's five, what was logged and measured, and the seed, which one of them records.
 
 An attempt uses it, and `luigi_bridge` if luigi's own worker runs the task.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from io import BytesIO
 from pickle import dumps
 from typing import Any
 
+from kart_runtime.execution.log_lines import LogLines
 from kart_runtime.execution.seeds import set_seed
-from kart_runtime.history import ledger
+from kart_runtime.history import log_files
 from kart_runtime.storage.codecs.pickles import PROTOCOL, Pickle
 from kart_runtime.storage.target import path_of
 from kart_runtime.storage.workspace import LOG_FILES
@@ -46,7 +49,7 @@ class TaskLogWriter:
             try:
                 files.write("random_seed", dumps({"seed": self.seed, "seed_methods": methods}, PROTOCOL))
                 files.write("task_params", dumps(visible_params(task), PROTOCOL))
-                files.write("module_versions", ledger.versions_text())
+                files.write("module_versions", log_files.versions_text())
                 self.written = ("random_seed", "task_params", "module_versions")
             except Exception as error:  # noqa: BLE001 - log files only explain
                 self._report_loss(error)
@@ -63,8 +66,22 @@ class TaskLogWriter:
             except Exception as error:  # noqa: BLE001 - as above
                 self._report_loss(error)
 
+    def at_end(self, lines: LogLines | None, steps: Sequence[tuple[str, int, float | str, float]]) -> tuple[str, ...]:
+        """Write what was logged, and metrics by step; return the kinds of files that were written."""
+        written: tuple[str, ...] = ()
+        try:
+            if self._wanted and lines is not None:
+                self._files.write("lines", lines.text().encode(errors="backslashreplace"))
+                written += ("lines",)
+            if self._wanted and steps:
+                self._files.write("series", "".join(f"{json.dumps(step)}\n" for step in steps).encode())
+                written += ("series",)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._report_loss(error)
+        return written
+
     def _report_loss(self, error: Exception) -> None:
-        ledger.report_loss(f"write the log files of {self.task}", self._files.folder, error)
+        log_files.report_loss(f"write the log files of {self.task}", self._files.folder, error)
 
 
 def _pickled(task_log: dict[str, Any]) -> bytes:

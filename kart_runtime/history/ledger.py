@@ -1,8 +1,7 @@
-"""Writer of the five log files of a task, and of a line for each attempt in the file of its run.
+"""Writer of the files of runs: a header, the tasks, a line for each attempt, and how the run ended.
 
-The log files are gokart's, under gokart's names, so that its users and tools find them. The run's file
-``log/runs/<run id>.jsonl`` begins with a header (versions, host, command) and grows by one line an attempt: a line
-costs a fraction of a file of its own. Another line names the tasks that the run uses, for `kart gc`.
+The file ``log/runs/<run id>.jsonl`` grows by one line an attempt: a line costs a fraction of a file of its own. The
+line of the tasks also tells `kart gc` what a run uses.
 *Existence of outputs decides what to do; the ledger only explains it.*
 """
 
@@ -11,107 +10,64 @@ from __future__ import annotations
 import json
 import logging
 import os
-import platform
-import re
-import socket
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Self
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol, Self
 
-from kart_runtime.errors import CodecError, ObjectCorrupt, described, warn
+from kart_runtime.errors import described, warn
+from kart_runtime.errors.secrets import masked
+from kart_runtime.history.log_files import report_again, report_loss
+from kart_runtime.history.run_header import GitState, RunInfo, header_of, line_of, new_versions, now
 from kart_runtime.storage.registry import store_for
-from kart_runtime.storage.stores import background, is_remote, put
+from kart_runtime.storage.stores import background, put
 from kart_runtime.storage.stores.local import LocalStore
-from kart_runtime.storage.target import Target
-from kart_runtime.storage.workspace import LOG_FILES, Workspace
+from kart_runtime.storage.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 
 _quoted = json.encoder.encode_basestring_ascii
 
 
-_reported: set[str] = set()
-"""Folders of which it was said, since the last build began, that something could not be written there."""
+class RecordListener(Protocol):
+    """Receiver of what is recorded of a run: plain values of JSON, secrets masked."""
+
+    def begin(self, header: Mapping[str, Any]) -> None:
+        """Receive the header of the run."""
+        ...
+
+    def task(self, record: Mapping[str, Any]) -> None:
+        """Receive the record of an attempt that has ended."""
+        ...
+
+    def end(self, end: Mapping[str, Any]) -> None:
+        """Receive how the run has ended."""
+        ...
 
 
-def report_loss(what: str, folder: str, error: Exception) -> None:
-    """Warn, once for a folder, of something that could not be written there, and that only explains what happened."""
-    if folder not in _reported:
-        _reported.add(folder)
-        warn(
-            logger,
-            "Could not %s in %s: %s. Outputs are not affected. Further losses there are not reported.",
-            what,
-            folder,
-            described(error),
-        )
+class RunTasks(NamedTuple):
+    """Tasks of one workspace that a run uses.
 
+    Attributes
+    ----------
+    tasks
+        Module to class name to unique ids. The number of a task is its place in this order, counted over the run.
+    requires
+        By number: the numbers of the tasks directly upstream, or the unique ids of those in another workspace. None:
+        nothing runs.
+    verdicts
+        By number: a letter for what happens to it; see `RunGraph`.
+    yielded
+        Number of a task, as text, to the numbers of those that its `run()` has yielded.
+    """
 
-class LogFiles:
-    """Log files of one task, given by its workspace, class name and id."""
-
-    __slots__ = ("_key", "_name", "_put", "folder")
-
-    def __init__(self, workspace: str, name: str, unique_id: str) -> None:
-        self.folder = Workspace(workspace).log
-        self._name = f"/{name}_{unique_id}"
-        store, self._key = store_for(self.folder)
-        self._put = _putting(store)
-
-    def url(self, kind: str) -> str:
-        """Return the url of a log file; `kind` is a key of `LOG_FILES`."""
-        return f"{self.folder}{kind}{self._name}{LOG_FILES[kind]}"
-
-    def target(self, kind: str) -> Target:
-        """Return the target of a log file."""
-        return Target(self.url(kind))
-
-    def write(self, kind: str, data: bytes) -> None:
-        """Write a log file.
-
-        There are five of them with each output, so each is written at once, without a checksum and without the rename
-        that makes an output atomic: nobody takes one for a result.
-        """
-        self._put(f"{self._key}{kind}{self._name}{LOG_FILES[kind]}", data)
-
-    def read(self, kind: str) -> Any:
-        """Return the value in a log file; None if there is none, or if it is damaged, with a warning."""
-        target = Target(self.url(kind))
-        try:
-            stat = target.stat()
-            return target.load() if stat is not None and stat.size else None  # empty: a process died while it wrote it
-        except (ObjectCorrupt, CodecError, ImportError, MemoryError) as error:
-            logger.warning("Ignoring a log file that cannot be read: %s", error)
-            return None
-
-
-@lru_cache(maxsize=1)
-def _versions_of(number_of_modules: int) -> dict[str, str]:  # noqa: ARG001 - the key of the cache
-    versions = {"python": platform.python_version()}
-    for name, module in sorted(sys.modules.items()):
-        version = None if "." in name or name.startswith("_") else vars(module).get("__version__")
-        if isinstance(version, str) and name not in sys.stdlib_module_names:
-            versions[name] = version.partition(" ")[0]
-    return versions
-
-
-def module_versions() -> dict[str, str]:
-    """Return the version of each imported library that states one, and Python's."""
-    return _versions_of(len(sys.modules))
-
-
-def versions_text() -> bytes:
-    """Return `module_versions` as text, a line for each library."""
-    return _text_of(len(sys.modules))
-
-
-@lru_cache(maxsize=1)
-def _text_of(number_of_modules: int) -> bytes:
-    return "\n".join(f"{name}=={version}" for name, version in _versions_of(number_of_modules).items()).encode()
+    tasks: Mapping[str, Mapping[str, Sequence[str]]]
+    requires: Sequence[Sequence[int | str]] | None = None
+    verdicts: str = ""
+    yielded: Mapping[str, Sequence[int | str]] = MappingProxyType({})
 
 
 def new_run_id() -> str:
@@ -125,20 +81,40 @@ class Ledger:
 
     On a file system the file grows by a line an attempt. A remote store cannot append: there lines are collected, and
     stored as an object of their own every 30 seconds, and at the end.
+
+    Attributes
+    ----------
+    run_id
+        Id of the run.
+    info
+        What the run was asked for.
+    roots
+        Unique ids of the requested tasks.
+    listeners
+        Receivers of what is recorded; one that raises is left out from then on.
     """
 
-    def __init__(self, run_id: str | None = None) -> None:
+    def __init__(self, run_id: str | None = None, info: RunInfo | None = None) -> None:
         self.run_id = run_id or new_run_id()
+        self.info = info or RunInfo()
+        self.roots: Sequence[str] = ()
+        self.listeners: list[RecordListener] = []
         self._files: dict[str, _File] = {}
-        _reported.clear()
+        self._header: dict[str, Any] | None = None
+        self._git: GitState | None = None
+        report_again()
 
     def append(self, workspace: str, record: Mapping[str, Any]) -> None:
         """Add the record of one attempt: the fields of `RunRecord`, without the run."""
         try:
-            self._file(workspace).append(self._line(record))
+            line = self._line(record)
+            self._file(workspace).append(line)
         except Exception as error:  # noqa: BLE001 - it only explains, and the other tasks go on
             what = f"write the record of {record['task']} {record['unique_id']}"
             report_loss(what, Workspace(workspace).runs, error)
+        else:
+            if self.listeners:
+                self._tell("task", json.loads(line))
 
     def append_definitions(self, workspace: str, code: str, definitions: Mapping[str, str]) -> None:
         """Add the definitions of a fingerprint of code: label to hash."""
@@ -147,22 +123,52 @@ class Ledger:
         except Exception as error:  # noqa: BLE001 - as above
             report_loss("write the definitions of the code", Workspace(workspace).runs, error)
 
-    def record_references(
-        self, workspace: str, tasks: Mapping[str, Mapping[str, Sequence[str]]], optional: bool = False
-    ) -> None:
-        """Add the tasks that the run uses (module to class name to ids), also those that have nothing to do.
+    def record_tasks(self, workspace: str, tasks: RunTasks, *, runs: bool = True) -> None:
+        """Add the tasks that the run uses, also those that have nothing to do.
 
-        The line is stored at once, or in the background, because `kart gc` has to know of active runs. A workspace that
-        cannot be written is no reason to fail.
+        If something `runs`, the line is stored at once, or in the background, because `kart gc` has to know of active
+        runs. A workspace that cannot be written is no reason to fail.
         """
-        line = json.dumps({"run_id": self.run_id, "tasks": tasks}) + "\n"
+        values: dict[str, Any] = {"run_id": self.run_id, "tasks": tasks.tasks}
+        if tasks.requires is not None:
+            values |= {"requires": tasks.requires, "verdicts": tasks.verdicts}
+        if tasks.yielded:
+            values["yielded"] = dict(tasks.yielded)
         try:
             file = self._file(workspace)
-            file.append(line)
-            file.flush(at_once=optional)
+            file.append(json.dumps(values) + "\n")
+            if runs:
+                file.flush()
         except Exception as error:  # noqa: BLE001 - as above
             what = "record this run (`kart gc` may delete outputs that it uses)"
             report_loss(what, Workspace(workspace).runs, error)
+
+    def ask_git(self) -> None:
+        """Ask git, in the background, for the commit that runs; `finish` records the answer."""
+        self._git = self._git or GitState(os.getcwd())  # noqa: PTH109 - the text
+
+    def finish(self, state: str, counts: Mapping[str, Any]) -> None:
+        """Add how the run has ended: "done", "failed" or "interrupted", and its counts."""
+        end = {"run_id": self.run_id, "end": now(), "state": state, **counts}
+        if self._git is not None:
+            end["git"] = self._git.result()
+            end["versions"] = new_versions((self._header or {}).get("versions", {}))
+        for workspace, file in self._files.items():
+            try:
+                file.append(line_of(end))
+            except Exception as error:  # noqa: BLE001 - as above
+                report_loss("write how the run has ended", Workspace(workspace).runs, error)
+        if self._files and self.listeners:
+            self._tell("end", end)
+
+    def _tell(self, what: str, values: Mapping[str, Any]) -> None:
+        for listener in list(self.listeners):
+            try:
+                getattr(listener, what)(values)
+            except Exception as error:  # noqa: BLE001 - the run has nothing to do with it
+                self.listeners.remove(listener)
+                name = type(listener).__name__
+                warn(logger, "%s raised, and receives no more of this run: %s", name, described(error))
 
     def _line(self, record: Mapping[str, Any]) -> str:
         """Return the record as JSON, put together by hand: json.dumps would take twice as long for the same text."""
@@ -175,16 +181,18 @@ class Ledger:
         )
         loaded = record.get("inputs")
         pairs = [f"{_quoted(url)}: {_quoted(checksum)}" for url, checksum in dict(loaded).items()] if loaded else ()
-        seed, peak = record["seed"], record.get("peak_mb")
+        seed, peak, cpu = record["seed"], record.get("peak_mb"), record.get("cpu")
         return (
             f'{{"task": {_quoted(record["task"])}, "module": {_quoted(record["module"])}, '
             f'"unique_id": "{record["unique_id"]}", "state": "{record["state"]}", "started": "{record["started"]}", '
-            f'"seconds": {record["seconds"]:.6f}, "seed": {"null" if seed is None else seed}, '
+            f'"ended": "{record.get("ended", "")}", "waited": {record.get("waited", 0.0):.3f}, '
+            f'"seconds": {record["seconds"]:.6f}, "cpu": {"null" if cpu is None else f"{cpu:.6f}"}, '
+            f'"worker": {_quoted(record.get("worker", ""))}, "seed": {"null" if seed is None else seed}, '
             f'"peak_mb": {"null" if peak is None else f"{peak:.1f}"}, '
             f'"params": {{{params}}}, "outputs": [{outputs}], "log_files": {_list_of(record["log_files"])}, '
-            f'"error": {_quoted(record["error"])}, "reason": {_quoted(record["reason"])}, '
+            f'"error": {_quoted(masked(record["error"]))}, "reason": {_quoted(record["reason"])}, '
             f'"inputs": {{{", ".join(pairs)}}}, "origin": {_quoted(record.get("origin", ""))}, '
-            f'"code": "{record.get("code", "")}", "run_id": "{self.run_id}"}}\n'
+            f'"code": "{record.get("code", "")}", {_rarer(record)}"run_id": "{self.run_id}"}}\n'
         )
 
     def _file(self, workspace: str) -> _File:
@@ -192,10 +200,17 @@ class Ledger:
         file = self._files.get(place.base)
         if file is None:
             store, key = store_for(f"{place.runs}/{self.run_id}")
-            header = json.dumps(_header(self.run_id) | {"workspace": place.base}) + "\n"
+            header = self._header_of(place.base)
             file = _Lines(key, header) if isinstance(store, LocalStore) else _Objects(store, key, header)
             self._files[place.base] = file
         return file
+
+    def _header_of(self, workspace: str) -> str:
+        if self._header is None:
+            self._header = header_of(self.run_id, self.info, self.roots, workspace)
+            if self.listeners:
+                self._tell("begin", self._header)
+        return line_of(self._header | {"workspace": workspace})
 
     def __enter__(self) -> Self:
         return self
@@ -236,7 +251,7 @@ class _Lines:
             os.write(self._descriptor, data[written:])
             self._is_cut = False
 
-    def flush(self, at_once: bool = False) -> None:
+    def flush(self) -> None:
         """Do nothing: it is stored already."""
 
     def close(self) -> None:
@@ -262,12 +277,11 @@ class _Objects:
             self.flush()
 
     def close(self) -> None:
-        self.flush()
+        self.flush(put if not self._parts else background.put)  # the only object of a run without work
 
-    def flush(self, at_once: bool = False) -> None:
+    def flush(self, store: Callable[[Any, str, bytes], None] = background.put) -> None:
         if self._lines:
             part = f".part{self._parts:04}" if self._parts else ""
-            store = put if at_once else background.put
             store(self._store, f"{self._key}{part}.jsonl", "".join(self._lines).encode())
             self._lines, self._parts, self._flushed = [], self._parts + 1, time.monotonic()
 
@@ -275,29 +289,15 @@ class _Objects:
 _File = _Lines | _Objects
 
 
-def _putting(store: Any) -> Callable[[str, bytes], None]:
-    """Return the function that stores log files."""
-    if is_remote(store):
-        return partial(background.put, store)
-    return getattr(store, "put", None) or partial(put, store)
-
-
 @lru_cache(maxsize=16)
 def _list_of(kinds: tuple[str, ...]) -> str:
     return json.dumps(kinds)
 
 
-def _header(run_id: str) -> dict[str, Any]:
-    return {
-        "run": run_id,
-        "started": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "command": _without_values(sys.argv),
-        "versions": module_versions(),
-    }
+_RARER = ("metrics", "series", "logged", "trace")
+"""Keys of a record that most have nothing to say about."""
 
 
-def _without_values(argv: list[str]) -> list[str]:
-    # An override on the command line may contain a secret; its name is enough to explain the run.
-    return [re.sub(r"=.*", "=...", word, flags=re.DOTALL) for word in argv]
+def _rarer(record: Mapping[str, Any]) -> str:
+    """Return the keys that only some records have, as a part of JSON."""
+    return "".join([f'"{key}": {json.dumps(record[key])}, ' for key in _RARER if record.get(key)])

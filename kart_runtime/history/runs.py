@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -56,7 +56,7 @@ class RunRecord:
     outputs
         Stored files.
     log_files
-        Kinds of the written log files, of `LOG_FILES`; `LogFiles` has their urls.
+        Kinds of the written log files, of `KEPT_FILES`; `LogFiles` has their urls.
     error
         Message of the error, or "".
     reason
@@ -67,6 +67,26 @@ class RunRecord:
         Loaded files, with the checksums of what was loaded; empty in records of earlier versions.
     peak_mb
         The most memory that the attempt's process held, in megabytes; None outside of worker processes.
+    ended
+        End time, ISO 8601 in UTC.
+    waited
+        Seconds from when all tasks upstream were complete to the start.
+    cpu
+        Seconds of processor time: of the process, or of the thread where several tasks run in one process.
+    worker
+        Where it ran: ``host:process id:thread``.
+    requires
+        Unique ids of the tasks directly upstream, as far as the run recorded them.
+    code, origin
+        Fingerprint of the code, and what else tells the class from another one of its name, such as its file.
+    metrics
+        Name to last value of what was measured; "nan", "inf" and "-inf" are texts.
+    series
+        Names of the metrics that have a value for each step.
+    logged
+        Number of log records of the attempt.
+    trace
+        End of the traceback of a failure.
     """
 
     task: str
@@ -84,6 +104,17 @@ class RunRecord:
     run_id: str = ""
     inputs: Mapping[str, str] = field(default_factory=dict)
     peak_mb: float | None = None
+    ended: str = ""
+    waited: float = 0.0
+    cpu: float | None = None
+    worker: str = ""
+    requires: tuple[str, ...] = ()
+    code: str = ""
+    origin: str = ""
+    metrics: Mapping[str, float | str] = field(default_factory=dict)
+    series: tuple[str, ...] = ()
+    logged: int = 0
+    trace: str = ""
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> RunRecord:
@@ -91,7 +122,9 @@ class RunRecord:
         fields = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
         fields["outputs"] = tuple(map(_stored, fields.get("outputs", ())))
         fields["inputs"] = dict(fields.get("inputs", {}))
-        fields["log_files"] = tuple(fields.get("log_files", ()))
+        fields["metrics"] = dict(fields.get("metrics", {}))
+        for name in ("log_files", "requires", "series"):
+            fields[name] = tuple(fields.get(name, ()))
         record = cls(**fields)
         texts = (record.task, record.module, record.unique_id, *record.log_files)
         if not all(isinstance(text, str) for text in texts) or not isinstance(record.seconds, int | float):
@@ -107,6 +140,25 @@ def _stored(values: Mapping[str, Any]) -> OutputRecord:
     if not isinstance(stored.url, str):
         raise TypeError("no record of an output")
     return stored
+
+
+class RunGraph(NamedTuple):
+    """Tasks of a run, and which require which.
+
+    Attributes
+    ----------
+    tasks
+        The tasks, in the order of the file; those that a `run()` yielded are at the end.
+    requires
+        By index: the indexes of the tasks directly upstream, or the unique ids of those in another workspace.
+    verdicts
+        By index: "r" runs, "m" runs if the results upstream change, "s" complete, "n" not needed, "x" an external
+        input that is missing.
+    """
+
+    tasks: tuple[TaskName, ...]
+    requires: tuple[tuple[int | str, ...], ...]
+    verdicts: str
 
 
 class RunFiles(NamedTuple):
@@ -138,6 +190,12 @@ class Run:
         Reason why a file could not be read, or "".
     cut
         Other damage, because of which the run may use more tasks; or "".
+    header
+        What was asked for, where, and with which versions; empty if it cannot be read.
+    end
+        How the run ended; None while it goes on, or if it died.
+    graph
+        The tasks with what they require; None if nothing was to run, or if it cannot be read.
     """
 
     id: str
@@ -149,6 +207,9 @@ class Run:
     has_references: bool
     unread: str = ""
     cut: str = ""
+    header: Mapping[str, Any] = field(default_factory=dict)
+    end: Mapping[str, Any] | None = None
+    graph: RunGraph | None = None
 
 
 def read_records(workspace: str) -> Iterator[RunRecord]:
@@ -211,10 +272,38 @@ def _read_run(store: Store, run: RunFiles) -> Run:
         except OSError as error:
             logger.warning("Ignoring a run's file that cannot be read: %s", error)
             unread = str(error)
-    records = tuple(lines.records)
+    graph = lines.graph()
+    records = tuple(lines.records if graph is None else _with_requires(lines.records, graph))
     tasks = lines.tasks.union(TaskName(record.module, record.task, record.unique_id) for record in records)
     written = max(stat.modified for stat in run.files)
-    return Run(run.id, run.files, _started(run.id), written, records, tasks, lines.has_references, unread, lines.cut)
+    return Run(
+        run.id,
+        run.files,
+        _started(run.id),
+        written,
+        records,
+        tasks,
+        lines.has_references,
+        unread,
+        lines.cut,
+        lines.header,
+        lines.end,
+        graph,
+    )
+
+
+def _with_requires(records: Iterable[RunRecord], graph: RunGraph) -> Iterator[RunRecord]:
+    """Yield the records with the unique ids of the tasks directly upstream."""
+    tasks = graph.tasks
+    numbers = {task: number for number, task in enumerate(tasks)}
+    for record in records:
+        number = numbers.get(TaskName(record.module, record.task, record.unique_id))
+        upstream = graph.requires[number] if number is not None else ()
+        yield replace(record, requires=tuple(_id_of(each, tasks) for each in upstream)) if upstream else record
+
+
+def _id_of(upstream: int | str, tasks: Sequence[TaskName]) -> str:
+    return upstream if isinstance(upstream, str) else tasks[upstream].unique_id
 
 
 def text_of(store: Store, key: str) -> str:
@@ -239,6 +328,11 @@ class _Lines:
         self.tasks: frozenset[TaskName] = frozenset()
         self.has_references = False
         self.cut = ""
+        self.header: dict[str, Any] = {}
+        self.end: dict[str, Any] | None = None
+        self._names: list[TaskName] = []
+        self._requires: list[tuple[int | str, ...]] = []
+        self._verdicts = ""
 
     def add(self, text: str) -> None:
         for line in text.splitlines():
@@ -248,15 +342,19 @@ class _Lines:
                 if not line.startswith('{"task":'):
                     self.cut = f"a line of its file is cut: {line[:40]}"
             elif "tasks" in values:
-                self._add_references(values["tasks"])
+                self._add_references(values)
             elif "unique_id" in values:
                 self.records += _record(values)
+            elif "end" in values:
+                self.end = values
+            elif "run" in values and not self.header:
+                self.header = values
 
-    def _add_references(self, tasks: Any) -> None:
+    def _add_references(self, values: Mapping[str, Any]) -> None:
         try:
             names = [
                 TaskName(module, task, unique_id)
-                for module, classes in tasks.items()
+                for module, classes in values["tasks"].items()
                 for task, ids in classes.items()
                 for unique_id in ids
             ]
@@ -264,6 +362,29 @@ class _Lines:
             self.has_references = True
         except (AttributeError, TypeError):
             self.cut = "a line of its file that should name tasks does not"
+            return
+        requires = values.get("requires")
+        if isinstance(requires, list) and len(requires) == len(names) == len(values.get("verdicts", "")):
+            self._names += names
+            self._requires += [tuple(upstream) if isinstance(upstream, list) else () for upstream in requires]
+            self._verdicts += values["verdicts"]
+        yielded = values.get("yielded")
+        for number, others in yielded.items() if isinstance(yielded, dict) else ():
+            if number.isdecimal() and int(number) < len(self._requires) and isinstance(others, list):
+                before = self._requires[int(number)]
+                self._requires[int(number)] = (*before, *(each for each in others if each not in before))
+
+    def graph(self) -> RunGraph | None:
+        """Return the tasks with what they require, as far as that was recorded."""
+        if not self._names:
+            return None
+        known = range(len(self._names))
+        requires = [tuple(each for each in upstream if _is_known(each, known)) for upstream in self._requires]
+        return RunGraph(tuple(self._names), tuple(requires), self._verdicts)
+
+
+def _is_known(upstream: Any, known: range) -> bool:
+    return isinstance(upstream, str) or (type(upstream) is int and upstream in known)
 
 
 def _decoded(line: str) -> dict[str, Any] | None:

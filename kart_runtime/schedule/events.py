@@ -44,6 +44,10 @@ class Summary:
         A line for each output that was published under a fixed name.
     unpublished
         Task that is complete to the exception because of which it could not be published.
+    metrics
+        Task that ran to what it measured: name to value.
+    run_id
+        Id of the run, by which `kart show` and `History` find it.
     """
 
     total: int
@@ -58,6 +62,8 @@ class Summary:
     tries: dict[luigi.Task, tuple[BaseException, ...]] = field(default_factory=dict)
     published: tuple[str, ...] = ()
     unpublished: Mapping[luigi.Task, BaseException] = field(default_factory=dict)
+    metrics: Mapping[luigi.Task, Mapping[str, float | str]] = field(default_factory=dict)
+    run_id: str = ""
 
     @property
     def ok(self) -> bool:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import enum
 import heapq
+import time
 from typing import Any
 
 import luigi
@@ -54,6 +55,8 @@ class Node:
         Errors of the failed attempts, after which the task is tried again.
     call_limits, gpus
         Limits of the attempt in flight, and the GPUs that it was given.
+    ready_at
+        When nothing was left to wait for but a worker, in seconds since the epoch; 0 until then.
     locked_since
         When another process was first seen to run it, on the clock of waiting (`Scheduler._waited`).
     """
@@ -70,6 +73,7 @@ class Node:
         "needs",
         "output",
         "path_length",
+        "ready_at",
         "state",
         "task",
     )
@@ -78,6 +82,7 @@ class Node:
         self.task = task
         self.state = NodeState.IDLE
         self.n_pending = 0
+        self.ready_at = 0.0
         self.dependents: list[Node] = []
         self.path_length = 0.0
         self.needs: Needs = ()
@@ -105,6 +110,7 @@ class ReadyQueue:
     def add(self, node: Node) -> None:
         """Add a task without unfinished dependencies."""
         self._added += 1
+        node.ready_at = node.ready_at or time.time()
         heap = self._heaps.get(node.needs)
         if heap is None:
             heap = self._heaps[node.needs] = []

@@ -8,14 +8,18 @@ from typing import Any
 import luigi
 
 from kart_runtime.errors import described
-from kart_runtime.execution.attempt import AttemptState, Outcome
+from kart_runtime.errors.secrets import masked
+from kart_runtime.execution.attempt import AttemptState, Outcome, iso_time
 from kart_runtime.history.ledger import Ledger
 from kart_runtime.history.records import REPLACING
 from kart_runtime.history.task_record import TaskRecord
 from kart_runtime.plan.changes import Changes
 from kart_runtime.plan.decisions import Decision
 from kart_runtime.task.base import TaskOnKart, kart_task
-from kart_runtime.task.run_metadata import visible_params
+from kart_runtime.task.run_metadata import recorded_params
+
+_LONGEST_TRACE = 16_384
+"""Characters of a traceback that are recorded, from its end."""
 
 
 class Recorder:
@@ -25,8 +29,8 @@ class Recorder:
         self._ledger = ledger
         self._changes = changes
 
-    def record(self, task: luigi.Task, outcome: Outcome, decision: Decision | None) -> None:
-        """Write how an attempt ended; a task of luigi has no workspace for a record."""
+    def record(self, task: luigi.Task, outcome: Outcome, decision: Decision | None, ready_at: float = 0.0) -> None:
+        """Write how an attempt ended, of a task that was ready at a time; one of luigi's has no workspace for it."""
         error, kart = outcome.error, kart_task(task)
         if kart is None:
             return
@@ -36,13 +40,21 @@ class Recorder:
             "unique_id": kart.make_unique_id(),
             "state": outcome.state,
             "started": outcome.started,
+            "ended": iso_time(outcome.ended) if outcome.ended else "",
+            "waited": max(outcome.began - ready_at, 0.0) if ready_at and outcome.began else 0.0,
             "seconds": outcome.seconds,
+            "cpu": outcome.cpu,
+            "worker": outcome.worker,
             "seed": outcome.seed,
-            "params": visible_params(kart),
+            "params": recorded_params(kart),
             "outputs": outcome.stored,
             "inputs": outcome.inputs,
             "log_files": outcome.log_files,
             "peak_mb": outcome.peak_mb,
+            "metrics": dict(outcome.metrics),
+            "series": outcome.series,
+            "logged": outcome.logged,
+            "trace": masked(outcome.trace)[-_LONGEST_TRACE:],
             "error": described(error) if error is not None else "",
             "reason": decision.text if decision is not None else "",
             "origin": self._changes.origin(type(kart)),

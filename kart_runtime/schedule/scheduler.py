@@ -97,6 +97,8 @@ class BuildContext:
         Comparison of the tasks with the records of their outputs.
     checks_types
         Whether a dumped value must have the type that its task declares.
+    keeps_logs
+        Whether the log records of each attempt are kept.
     seconds
         Mean duration of the tasks of a class, by module and name.
     """
@@ -110,6 +112,7 @@ class BuildContext:
     limits: Limits
     changes: Changes = field(default_factory=Changes)
     checks_types: bool = True
+    keeps_logs: bool = True
     seconds: Mapping[TaskClass, float] = field(default_factory=dict)
 
 
@@ -133,9 +136,14 @@ class Scheduler:
         self._counts: Counter[AttemptState | Reason] = Counter()
         self._failed: dict[luigi.Task, BaseException] = {}
         self._tries: dict[luigi.Task, tuple[BaseException, ...]] = {}
+        self._metrics: dict[luigi.Task, Mapping[str, float | str]] = {}
         self._blocked: dict[luigi.Task, luigi.Task] = {}
         self._call_limits = CallLimiter()
         self._writers = {url: list(tasks) for url, tasks in plan.writers.items()}
+        self.waited_for: dict[luigi.Task, tuple[luigi.Task, ...]] = {}
+        """Task to the tasks that its `run()` has yielded and waited for."""
+        self.summary: Summary | None = None
+        """The summary, when the build has ended."""
         self._recomputed: set[str] = set()
         """Urls of damaged files whose tasks have been run again."""
         self._began = time.perf_counter()
@@ -157,9 +165,11 @@ class Scheduler:
             self._fail_cycles()
             publications = publish_finished(self._nodes, {*self._failed, *self._blocked})
         except KeyboardInterrupt:
-            self._emit(BuildFinished(self._summary(interrupted=True)))
+            self.summary = self._summary(interrupted=True)
+            self._emit(BuildFinished(self.summary))
             raise
         summary = replace(self._summary(), published=publications.published, unpublished=publications.failed)
+        self.summary = summary
         self._emit(BuildFinished(summary))
         return summary
 
@@ -256,7 +266,7 @@ class Scheduler:
 
     def _start(self, node: Node) -> None:
         if node.attempt is None:
-            run = TaskRun(node.output, checks_types=self._context.checks_types)
+            run = TaskRun(node.output, checks_types=self._context.checks_types, keeps_logs=self._context.keeps_logs)
             replaces = node.decision is not None and node.decision.reason in REPLACING
             self._recorder.announce(node.task)
             node.attempt = Attempt(
@@ -396,7 +406,8 @@ class Scheduler:
         """Record a failed attempt, and let the task begin anew."""
         node.errors.append(outcome.error or RuntimeError("unknown"))
         node.attempt = None
-        self._recorder.record(node.task, outcome, node.decision)
+        self._recorder.record(node.task, outcome, node.decision, node.ready_at)
+        node.ready_at = 0.0
         event = TaskFinished(node.task, outcome, len(node.errors), tries, is_retried=True)
         if self._context.listener is not None:
             self._context.listener(event)
@@ -405,7 +416,9 @@ class Scheduler:
         self._ready.add(node)
 
     def _end(self, node: Node, outcome: Outcome) -> None:
-        self._recorder.record(node.task, outcome, node.decision)
+        self._recorder.record(node.task, outcome, node.decision, node.ready_at)
+        if outcome.metrics:
+            self._metrics[node.task] = dict(outcome.metrics)
         if node.errors and outcome.error is not None:
             self._tries[node.task] = (*node.errors, outcome.error)
             note_tries(self._tries[node.task])
@@ -450,6 +463,7 @@ class Scheduler:
             self._fail(node, error)
             return
         _attempt(node).satisfied.update(outcome.waiting_for)
+        self.waited_for[node.task] = (*self.waited_for.get(node.task, ()), *outcome.waiting_for)
         self._wait_for(node, [self._nodes[task] for task in dict.fromkeys(outcome.waiting_for)])
 
     def _check_output_clash(self, plan: Plan) -> None:
@@ -485,6 +499,8 @@ class Scheduler:
             seconds=time.perf_counter() - self._began,
             interrupted=interrupted,
             tries=self._tries,
+            metrics=self._metrics,
+            run_id=self._context.ledger.run_id,
         )
 
 

@@ -4,6 +4,7 @@
 
     <workspace>/<path of an output>
     <workspace>/log/<kind>/<class>_<unique id><suffix>     five log files for each output, as gokart writes them
+    <workspace>/log/{lines,series}/<class>_<unique id>...  log records of the last attempt, and metrics by step
     <workspace>/log/runs/<run id>.jsonl                    one file for each run
     <workspace>/log/locks/<name>.lock                      one file or object for each lock
     <workspace>/log/scratch/<class>_<unique id>/           scratch folders of tasks, in a workspace on disk
@@ -29,7 +30,10 @@ LOG_FILES: Mapping[str, str] = {
     "processing_time": ".pkl",
     "module_versions": ".txt",
 }
-"""The kinds of log files and their suffixes."""
+"""The kinds of log files that gokart writes, and their suffixes."""
+
+KEPT_FILES: Mapping[str, str] = {**LOG_FILES, "lines": ".log", "series": ".jsonl"}
+"""Those, the log records of an attempt, and the metrics that it logged step by step."""
 
 
 def as_folder(path: str) -> str:

@@ -16,12 +16,13 @@ import luigi
 from luigi.parameter import ParameterVisibility
 
 from kart_runtime.errors import EmptyDump, LockSettingsIncomplete
+from kart_runtime.errors.secrets import MASK
 from kart_runtime.storage.codecs import DataFrameType
 from kart_runtime.storage.codecs.libraries import library_of
 from kart_runtime.storage.codecs.losses import dumping
 from kart_runtime.storage.staging import active_run
 from kart_runtime.storage.target import Target, path_of
-from kart_runtime.task import column_types, folders, identity, loading, partitions
+from kart_runtime.task import column_types, folders, identity, loading, metrics, partitions
 from kart_runtime.task.declared_type import check_value, declared_type
 from kart_runtime.task.gokart_methods import GokartMethods
 from kart_runtime.task.metaclass import TaskMeta
@@ -43,7 +44,7 @@ from kart_runtime.task.parameters import (
     using_overrides,
 )
 from kart_runtime.task.rerun import OutputsRewritten
-from kart_runtime.task.run_metadata import MASK, RunMetadata
+from kart_runtime.task.run_metadata import RunMetadata
 from kart_runtime.task.scratch import scratch_folder
 from kart_runtime.task.state import Identity, TaskRun
 from kart_runtime.task.targets import TaskTargets
@@ -459,7 +460,7 @@ class TaskOnKart(TaskTargets, RunMetadata, GokartMethods, luigi.Task, Generic[T_
         column_types.check_types(self.task_namespace, obj, type(self).__name__)
         if self.fail_on_empty_dump and column_types.is_empty_frame(obj):
             raise EmptyDump(str(self))
-        target = loading.output_target(self, target)
+        key, target = target, loading.output_target(self, target)
         if declared:
             check_value(self, obj, TaskOnKart)
         # targets in memory, and those of users, accept only the value
@@ -476,8 +477,57 @@ class TaskOnKart(TaskTargets, RunMetadata, GokartMethods, luigi.Task, Generic[T_
             if token is not None:
                 active_run.reset(token)
             dumping.reset(named)
-        if run is not None and stored is not None and not (run.staged and stored.url in run.staged):
+        if run is None or stored is None:
+            return
+        if not (run.staged and stored.url in run.staged):
             run.stored += (stored,)
+        if isinstance(obj, dict):
+            metrics.note_output(self, key, stored.url, obj)
+
+    def log_metric(self, name: str, value: float, step: int | None = None) -> None:
+        """Record a value that this run has measured, for `kart show`, `kart compare` and the report.
+
+        Parameters
+        ----------
+        name
+            Name, such as ``auc`` or ``val/loss``.
+        value
+            A number; also NaN and infinity.
+        step
+            Number of the step, such as an epoch: each step is kept, and the last value counts. None: only the value.
+
+        Raises
+        ------
+        InvalidMetric
+            `value` is no number, the name has other characters than letters, digits, spaces and ``_ - . /``, or there
+            are more than 200 names.
+
+        Examples
+        --------
+        >>> class Train(TaskOnKart[Model]):
+        ...     def run(self):
+        ...         for epoch in range(10):
+        ...             self.log_metric("loss", model.step(), step=epoch)
+        """
+        metrics.log_metric(self, name, value, step)
+
+    def log_metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
+        """Record several values that this run has measured, as `log_metric` does.
+
+        Parameters
+        ----------
+        values
+            Name to number.
+        step
+            Number of the step.
+
+        Raises
+        ------
+        InvalidMetric
+            As `log_metric`.
+        """
+        for name, value in values.items():
+            metrics.log_metric(self, name, value, step)
 
     def folder(self, target: Any = None) -> AbstractContextManager[Path]:
         """Return a block that gives an empty folder, which is stored, whole, when the block and `run()` have ended.

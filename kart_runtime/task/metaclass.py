@@ -148,7 +148,20 @@ def _uses(base: type, name: str) -> bool:
 
 
 _SHADOWED: frozenset[str] = frozenset(
-    {"folder", "load_previous", "load_range", "memory_gb", "publish", "retries", "retry_delay", "scratch", "suffix"}
+    {
+        "folder",
+        "load_previous",
+        "load_range",
+        "log_metric",
+        "log_metrics",
+        "memory_gb",
+        "progress",
+        "publish",
+        "retries",
+        "retry_delay",
+        "scratch",
+        "suffix",
+    }
 )
 """Members of `TaskOnKart` that gokart has not: a parameter of this name takes their place in its class, as programs
 written for gokart may have one. So the engine itself never calls them on a task, and ignores what is a parameter."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import luigi
 
+from kart_runtime.errors.secrets import MASK
 from kart_runtime.storage.target import path_of
 from kart_runtime.task import identity
 from kart_runtime.task.nested import map_structure
@@ -21,7 +22,6 @@ from kart_runtime.task.parameters import (
     active_overrides,
     secret_names,
 )
-from kart_runtime.task.run_metadata import MASK
 
 LARGEST = 8 * 1024
 """Maximum size of all labels of an object on GCS, in bytes, names and texts together."""

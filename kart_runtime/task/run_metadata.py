@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 import luigi
 
-from kart_runtime.history.ledger import LogFiles
-from kart_runtime.task.parameters import SecretParameter, TaskInstanceParameter, declaration, has_secrets, secret_names
+from kart_runtime.errors.secrets import MASK, any_secret, masked
+from kart_runtime.history.log_files import LogFiles
+from kart_runtime.task.parameters import (
+    ListTaskInstanceParameter,
+    SecretParameter,
+    TaskInstanceParameter,
+    declaration,
+    has_secrets,
+    secret_names,
+)
 from kart_runtime.task.state import Identity
-
-MASK = "***"
-"""Text that replaces a secret."""
 
 
 class RunMetadata:
@@ -116,3 +122,26 @@ def _without_held_secrets(value: Any, text: str) -> str:
     if isinstance(value, tuple) and value and all(isinstance(item, luigi.Task) for item in value):
         return f"[{', '.join(_without_held_secrets(item, '') for item in value)}]"
     return text
+
+
+def recorded_params(task: Any) -> dict[str, str]:
+    """Return the significant parameters as a record has them: of a task its class and the beginning of its id."""
+    params, held = visible_params(task), _with_tasks(type(task))
+    if held:
+        values = task.param_kwargs
+        params = params | {name: _short(values[name]) for name in held}
+    return {name: masked(text) for name, text in params.items()} if any_secret() else params
+
+
+@lru_cache(maxsize=1024)
+def _with_tasks(cls: type) -> tuple[str, ...]:
+    """Return the names of the significant parameters whose values are tasks."""
+    kinds = (TaskInstanceParameter, ListTaskInstanceParameter)
+    return tuple(name for name, param in declaration(cast("Any", cls)).significant if isinstance(param, kinds))
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, luigi.Task):
+        unique_id = getattr(value, "make_unique_id", lambda: value.task_id[-8:])()
+        return f"{type(value).__name__}[{unique_id[:8]}]"
+    return f"[{', '.join(map(_short, value))}]" if isinstance(value, tuple | list) else str(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,7 +45,9 @@ class TaskRun:
 
     In an attempt, `task` is the task, `staged` holds what has been dumped, by url, until all of it is committed, and
     `loaded` the checksums of what was loaded. `expected` are records of this build that its workers may not find.
-    `checks_types` says whether a dumped value must have the declared type, and `scratch` is the scratch folder in use.
+    `checks_types` says whether a dumped value must have the declared type, `scratch` is the scratch folder in use,
+    `metrics` and `steps` are what was measured, `keeps_logs` says whether log records are kept, and `lines`
+    are those.
     """
 
     output: Any = None
@@ -58,6 +61,16 @@ class TaskRun:
     checks_types: bool = True
     process: object = field(default_factory=this_process)
     scratch: Scratch | None = None
+    metrics: dict[str, float | str] = field(default_factory=dict)
+    steps: list[tuple[str, int, float | str, float]] = field(default_factory=list)
+    keeps_logs: bool = True
+    lines: Any = None
+
+    def add_metric(self, name: str, value: float | str, step: int | None) -> None:
+        """Add a value of a metric."""
+        self.metrics[name] = value
+        if step is not None:
+            self.steps.append((name, step, value, time.time()))
 
     def commit(self) -> None:
         """Make everything that has been dumped visible, all or nothing."""

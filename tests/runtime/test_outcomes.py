@@ -18,7 +18,8 @@ from kart_runtime import TaskOnKart, build, ledger
 from kart_runtime.errors import BuildFailed, EndlessRequirements, PlanError
 from kart_runtime.execution import attempt
 from kart_runtime.execution.locks import FileLocks
-from kart_runtime.history.ledger import LogFiles, _Lines
+from kart_runtime.history.ledger import _Lines
+from kart_runtime.history.log_files import LogFiles
 from kart_runtime.history.runs import read_records
 from kart_runtime.schedule.events import BuildFinished, TaskFinished
 from kart_runtime.storage.stores.local import LocalStore

@@ -13,6 +13,7 @@ from kart_runtime.cli.commands.config import overrides_of
 from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.formatting import columns, counted, format_value, type_name
 from kart_runtime.errors import ConfigError
+from kart_runtime.errors.secrets import MASK
 from kart_runtime.project import Project, Session, open_project
 from kart_runtime.project.conf.layers import choose_environment, environments
 from kart_runtime.project.names import is_task_parameter, own_parameters, parameters
@@ -20,7 +21,6 @@ from kart_runtime.project.problems import raise_all, split_errors
 from kart_runtime.project.project import distinct_causes
 from kart_runtime.project.used import import_all, used_projects
 from kart_runtime.task.parameters import Override
-from kart_runtime.task.run_metadata import MASK
 
 
 def execute(arguments: argparse.Namespace) -> int:

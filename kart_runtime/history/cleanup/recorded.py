@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kart_runtime.history.cleanup.files import WorkspaceFiles, files_of
-from kart_runtime.history.ledger import LogFiles
+from kart_runtime.history.log_files import LogFiles
 from kart_runtime.history.runs import RunRecord, read_records
-from kart_runtime.storage.workspace import LOG_FILES
+from kart_runtime.storage.workspace import KEPT_FILES
 
 
 class NamedFile(NamedTuple):
@@ -66,4 +66,4 @@ def named_urls(workspace: str, record: RunRecord) -> Iterator[str]:
     """Yield the urls that a record of a workspace names: outputs and log files."""
     yield from (stored.url for stored in record.outputs)
     logs = LogFiles(workspace, record.task, record.unique_id)
-    yield from (logs.url(kind) for kind in record.log_files if kind in LOG_FILES)
+    yield from (logs.url(kind) for kind in record.log_files if kind in KEPT_FILES)

@@ -15,7 +15,7 @@ from kart_runtime.errors import LockLost, LockTimeout, NothingDumped
 from kart_runtime.execution.attempt import Attempt, AttemptState
 from kart_runtime.execution.locks import FileLocks
 from kart_runtime.execution.seeds import set_seed
-from kart_runtime.history.ledger import LogFiles
+from kart_runtime.history.log_files import LogFiles
 from kart_runtime.storage.memory_target import make_in_memory_target
 from kart_runtime.task.parameters import Override, overriding
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 import kart_runtime.gokart.tree.task_info
 from kart_runtime import BuildFailed, TaskOnKart, build
-from kart_runtime.history.ledger import Ledger, LogFiles, module_versions, new_run_id
+from kart_runtime.history.ledger import Ledger, RunTasks, new_run_id
+from kart_runtime.history.log_files import LogFiles, module_versions
 from kart_runtime.history.runs import RunRecord, read_records
 from kart_runtime.storage import registry
 from kart_runtime.storage.target import OutputRecord
@@ -198,7 +199,7 @@ def test_a_store_that_cannot_append_gets_parts(monkeypatch):
     monkeypatch.setitem(registry.STORES, "far", "tests.runtime.far_store:FarStore")
     monkeypatch.setitem(registry._loaded, "tests.runtime.far_store:FarStore", store)
     with Ledger("run") as ledger:
-        ledger.record_references("far://w", {"module": {"Task": ["id"]}})
+        ledger.record_tasks("far://w", RunTasks({"module": {"Task": ["id"]}}))
         ledger.append("far://w/", vars(RECORD))
         monkeypatch.setattr("kart_runtime.history.ledger._FLUSH_SECONDS", -1.0)
         ledger.append("far://w/", vars(RECORD))

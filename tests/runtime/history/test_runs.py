@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kart_runtime.history.ledger import Ledger
+from kart_runtime.history.ledger import Ledger, RunTasks
 from kart_runtime.history.runs import RunFiles, TaskName, list_runs, read_records, read_runs
 from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.stores import Stat
@@ -27,7 +27,7 @@ def read(workspace):
 def test_a_run_comes_back_with_its_records_and_the_tasks_that_it_refers_to(workspace):
     with Ledger() as ledger:
         ledger.append(workspace, vars(RECORD))
-        ledger.record_references(workspace, {"module": {"Task": ["id", "other"], "Never": ["x"]}})
+        ledger.record_tasks(workspace, RunTasks({"module": {"Task": ["id", "other"], "Never": ["x"]}}))
     (run,) = read(workspace)
     assert (run.id, run.has_references, run.unread, run.cut) == (ledger.run_id, True, "", "")
     assert [record.outputs for record in run.records] == [RECORD.outputs]

@@ -23,7 +23,7 @@ from kart_runtime import TaskOnKart, build
 from kart_runtime.history.cleanup.garbage import find_garbage, remove
 from kart_runtime.history.cleanup.local_files import UnsafeWorkspace
 from kart_runtime.history.cleanup.retention import DAY, RetentionPolicy
-from kart_runtime.history.ledger import Ledger
+from kart_runtime.history.ledger import Ledger, RunTasks
 from kart_runtime.history.runs import list_runs, read_records
 from kart_runtime.storage.registry import STORES, store_for
 from kart_runtime.storage.stores import UnfinishedUpload
@@ -109,7 +109,7 @@ def run(workspace, days, ran=(), also=(), told=True, records=(), now=NOW):
             tasks: dict[str, list[str]] = {}
             for name in (*ran, *also):
                 tasks.setdefault(name.partition(" ")[0], []).append(id_of(name))
-            ledger.record_references(workspace, {"module": tasks})
+            ledger.record_tasks(workspace, RunTasks({"module": tasks}))
     date(f"{workspace}/log/runs/{ledger.run_id}.jsonl", days, now)
     return ledger.run_id
 
@@ -559,7 +559,7 @@ class World:
                 classes: dict[str, dict[str, list[str]]] = {}
                 for kind, module, number in (TASKS[task] for task in tasks):
                     classes.setdefault(module, {}).setdefault(kind, []).append(id_of(f"{kind} {number}"))
-                ledger.record_references(self.workspace, classes)
+                ledger.record_tasks(self.workspace, RunTasks(classes))
         date(run_file(self.workspace, ledger.run_id), 0, self.now)
         self.runs.append((self.now, told, set(tasks), ran))
 

@@ -1,0 +1,112 @@
+"""Log files of a task, gokart's five under gokart's names, and what else is kept of each run of it.
+
+They only explain what happened: a loss is reported once for a folder, and never fails a task.
+"""
+
+from __future__ import annotations
+
+import logging
+import platform
+import sys
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Any
+
+from kart_runtime.errors import CodecError, ObjectCorrupt, described, warn
+from kart_runtime.storage.registry import store_for
+from kart_runtime.storage.stores import background, is_remote, put
+from kart_runtime.storage.target import Target
+from kart_runtime.storage.workspace import KEPT_FILES, Workspace
+
+logger = logging.getLogger(__name__)
+
+_reported: set[str] = set()
+"""Folders of which it was said, since the last build began, that something could not be written there."""
+
+
+def report_again() -> None:
+    """Report losses again, since a build begins."""
+    _reported.clear()
+
+
+def report_loss(what: str, folder: str, error: Exception) -> None:
+    """Warn, once for a folder, of something that could not be written there, and that only explains what happened."""
+    if folder not in _reported:
+        _reported.add(folder)
+        warn(
+            logger,
+            "Could not %s in %s: %s. Outputs are not affected. Further losses there are not reported.",
+            what,
+            folder,
+            described(error),
+        )
+
+
+class LogFiles:
+    """Log files of one task, given by its workspace, class name and id."""
+
+    __slots__ = ("_key", "_name", "_put", "folder")
+
+    def __init__(self, workspace: str, name: str, unique_id: str) -> None:
+        self.folder = Workspace(workspace).log
+        self._name = f"/{name}_{unique_id}"
+        store, self._key = store_for(self.folder)
+        self._put = _putting(store)
+
+    def url(self, kind: str) -> str:
+        """Return the url of a log file; `kind` is a key of `KEPT_FILES`."""
+        return f"{self.folder}{kind}{self._name}{KEPT_FILES[kind]}"
+
+    def target(self, kind: str) -> Target:
+        """Return the target of a log file."""
+        return Target(self.url(kind))
+
+    def write(self, kind: str, data: bytes) -> None:
+        """Write a log file.
+
+        There are five of them with each output, so each is written at once, without a checksum and without the rename
+        that makes an output atomic: nobody takes one for a result.
+        """
+        self._put(f"{self._key}{kind}{self._name}{KEPT_FILES[kind]}", data)
+
+    def read(self, kind: str) -> Any:
+        """Return the value in a log file; None if there is none, or if it is damaged, with a warning."""
+        target = Target(self.url(kind))
+        try:
+            stat = target.stat()
+            return target.load() if stat is not None and stat.size else None  # empty: a process died while it wrote it
+        except (ObjectCorrupt, CodecError, ImportError, MemoryError) as error:
+            logger.warning("Ignoring a log file that cannot be read: %s", error)
+            return None
+
+
+def _putting(store: Any) -> Callable[[str, bytes], None]:
+    """Return the function that stores log files."""
+    if is_remote(store):
+        return partial(background.put, store)
+    return getattr(store, "put", None) or partial(put, store)
+
+
+@lru_cache(maxsize=1)
+def _versions_of(number_of_modules: int) -> dict[str, str]:  # noqa: ARG001 - the key of the cache
+    versions = {"python": platform.python_version()}
+    for name, module in sorted(sys.modules.items()):
+        version = None if "." in name or name.startswith("_") else vars(module).get("__version__")
+        if isinstance(version, str) and name not in sys.stdlib_module_names:
+            versions[name] = version.partition(" ")[0]
+    return versions
+
+
+def module_versions() -> dict[str, str]:
+    """Return the version of each imported library that states one, and Python's."""
+    return _versions_of(len(sys.modules))
+
+
+def versions_text() -> bytes:
+    """Return `module_versions` as text, a line for each library."""
+    return _text_of(len(sys.modules))
+
+
+@lru_cache(maxsize=1)
+def _text_of(number_of_modules: int) -> bytes:
+    return "\n".join(f"{name}=={version}" for name, version in _versions_of(number_of_modules).items()).encode()

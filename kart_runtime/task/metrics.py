@@ -1,0 +1,108 @@
+"""Metrics of a task: what `run()` logs, step by step or once, and the numbers of an output called `metrics`.
+
+They belong to the run of a task, and are recorded with it: the last value of each, and the steps in a file of its own.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from numbers import Real
+from typing import Any
+
+from kart_runtime.errors import TaskError
+from kart_runtime.task.state import TaskRun
+
+MOST_NAMES = 200
+"""Number of metrics that a task may have; more of them are data."""
+
+_NAME = re.compile(r"[\w./ -]{1,100}")
+_STEM = re.compile(r"(?:^|/)metrics(?:_[0-9a-f]{32})?\.json$")
+
+
+class InvalidMetric(TaskError, ValueError):
+    """A metric has a name or value that cannot be recorded.
+
+    Parameters
+    ----------
+    task
+        The task.
+    why
+        The mistake, and what to write instead.
+    """
+
+    def __init__(self, task: str, why: str) -> None:
+        self.task, self.why = task, why
+        super().__init__(f"{task}: {why}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.task, self.why)
+
+
+def log_metric(task: Any, name: str, value: Any, step: int | None = None) -> None:
+    """Record a value of a metric; raises `InvalidMetric`."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise InvalidMetric(
+            _name_of(task),
+            f"{name!r} is not the name of a metric. Use 1 to 100 letters, digits, spaces and the characters _ - . /",
+        )
+    if step is not None and (isinstance(step, bool) or not isinstance(step, int)):
+        raise InvalidMetric(_name_of(task), f"step {step!r} of metric '{name}' is not a whole number.")
+    number = _number(value)
+    if number is None:
+        kind = type(value).__name__
+        raise InvalidMetric(_name_of(task), f"metric '{name}' is {kind} {value!r:.60}. Log a number.")
+    run: TaskRun | None = task.__dict__.get("_kart_run")
+    if run is None:  # run() was called directly: nobody keeps a record
+        return
+    if name not in run.metrics and len(run.metrics) >= MOST_NAMES:
+        raise InvalidMetric(
+            _name_of(task),
+            f"'{name}' would be metric number {MOST_NAMES + 1}. Log at most {MOST_NAMES}; dump more as a table.",
+        )
+    run.add_metric(name, number, step)
+
+
+def note_output(task: Any, key: object, url: str, value: Any) -> None:
+    """Record the numbers of a JSON output whose key or name is `metrics`."""
+    run: TaskRun | None = task.__dict__.get("_kart_run")
+    if run is None or not isinstance(value, Mapping) or not (key == "metrics" or _STEM.search(url)):
+        return
+    for name, number in _numbers(value):
+        if len(run.metrics) < MOST_NAMES or name in run.metrics:
+            run.add_metric(name, number, None)
+
+
+def _name_of(task: Any) -> str:
+    return f"{task.get_task_family()}[{task.make_unique_id()[:8]}]"
+
+
+def _numbers(value: Mapping[Any, Any]) -> Iterator[tuple[str, float | str]]:
+    """Yield the numbers of a value that is at most two levels deep, with names joined by a dot."""
+    for key, item in value.items():
+        if isinstance(item, Mapping):
+            yield from (
+                (f"{key}.{inner}", number) for inner, leaf in item.items() if (number := _number(leaf)) is not None
+            )
+        elif (number := _number(item)) is not None:
+            yield str(key), number
+
+
+def _number(value: Any) -> float | str | None:
+    """Return a finite number as it is, another one as its name, None if a value is no number."""
+    if isinstance(value, bool):
+        return None
+    if not isinstance(value, Real):
+        item = getattr(value, "item", None)  # such as a tensor without dimensions
+        if not callable(item) or getattr(value, "ndim", 1) != 0:
+            return None
+        value = item()
+        if isinstance(value, bool) or not isinstance(value, Real):
+            return None
+    if type(value) is int:
+        return value
+    number = float(value)
+    if math.isfinite(number):
+        return int(number) if hasattr(value, "dtype") and value.dtype.kind in "iu" else number
+    return "nan" if math.isnan(number) else "inf" if number > 0 else "-inf"
