@@ -124,7 +124,7 @@ def build(
     settings
         How to run: executor, workers, locks and so on; see `BuildSettings`.
     on_event
-        Callback that receives `PlanMade`, `TaskStarted`, `TaskFinished` and `BuildFinished`.
+        Callback that receives `PlanMade`, `TaskStarted`, `TaskProgress`, `TaskFinished` and `BuildFinished`.
     log_level
         Minimum level of the messages shown on standard error, for example `logging.DEBUG`. None leaves logging as it
         is.

@@ -66,8 +66,9 @@ class Display:
 
     def show(self, event: Event) -> None:
         """Show an event of the build."""
-        if isinstance(event, TaskStarted):
+        if isinstance(event, TaskStarted | TaskFinished):
             self._numbers.setdefault(event.task, len(self._numbers) + 1)
+        if isinstance(event, TaskStarted):
             self._started(event)
         elif isinstance(event, TaskFinished):
             self._finished(event)

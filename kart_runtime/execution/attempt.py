@@ -11,7 +11,7 @@ import enum
 import logging
 import os
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -135,6 +135,7 @@ class Attempt:
     that are complete by now. `task_run` is the state of the run, bound to the task while it goes on; it holds what
     `run()` dumps until the attempt commits it. An attempt with `replaces` runs although all outputs exist, so `run()`
     has to dump each of them. One that `is_retry` follows a failed one, whose `task_log` it does not continue.
+    `on_start` is called, in this process only, when `run()` is about to begin.
     """
 
     task: luigi.Task
@@ -143,6 +144,7 @@ class Attempt:
     task_run: TaskRun = field(default_factory=TaskRun)
     replaces: bool = False
     is_retry: bool = False
+    on_start: Callable[[], None] | None = None
     _generator: Generator[Any, Any, None] | None = None
     _yielded: Any = None
     _overrides: ActiveOverrides | None = None
@@ -282,6 +284,8 @@ class Attempt:
             return self.failed(error)
 
     def _start(self, task: TaskOnKart[Any] | None) -> None:
+        if self.on_start is not None:
+            self.on_start()
         if task is not None:
             if self.is_retry:
                 task.task_log = {}

@@ -49,6 +49,8 @@ class TaskExecutor(Executor):
 
     has_own_processes: ClassVar[bool] = False
     """Whether each call has a process of this machine to itself while it runs, so that `CallLimits` hold."""
+    runs_here: ClassVar[bool] = False
+    """Whether calls run in this process, and can say when they begin."""
 
     def open(self, classes: set[type], workspaces: set[str]) -> None:
         """Check, before anything runs, that tasks of these classes can run, or raise `ConfigError`."""

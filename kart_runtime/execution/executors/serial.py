@@ -15,6 +15,8 @@ R = TypeVar("R")
 class SerialExecutor(TaskExecutor):
     """Executor that runs each call at once, in the thread of the caller."""
 
+    runs_here = True
+
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
         """Run a function and return its finished future; KeyboardInterrupt reaches the caller."""
         future: Future[R] = Future()
