@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -47,6 +47,21 @@ class RunInfo:
     settings: Mapping[str, str] = field(default_factory=dict)
     label: str = ""
     sweep: Mapping[str, Any] | None = None
+
+
+_project: Callable[[], RunInfo] = RunInfo
+
+
+def project_info() -> RunInfo:
+    """Return what the active project says of a run, for a build that was not told."""
+    return _project()
+
+
+def set_project_info(source: Callable[[], RunInfo]) -> Callable[[], RunInfo]:
+    """Set where `project_info` comes from, and return the previous one."""
+    global _project
+    previous, _project = _project, source
+    return previous
 
 
 def header_of(run_id: str, info: RunInfo, roots: Sequence[str], workspace: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ In tests and notebooks::
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +16,7 @@ from types import TracebackType
 import luigi
 
 from kart_runtime.errors import ConfigError
+from kart_runtime.history.run_header import RunInfo, set_project_info
 from kart_runtime.project.conf.bind import bind
 from kart_runtime.project.conf.dotlist import apply_overrides
 from kart_runtime.project.conf.groups import Choice, choose
@@ -27,6 +28,7 @@ from kart_runtime.project.env_file import read_env_file
 from kart_runtime.project.names import TaskNames
 from kart_runtime.project.problems import raise_all
 from kart_runtime.project.project import Project, distinct_causes
+from kart_runtime.project.run_info import run_info
 from kart_runtime.project.used import UsedProject, file_roots, import_all, used_projects
 from kart_runtime.settings import Settings
 from kart_runtime.task.parameters import ActiveOverrides, Override, set_overrides
@@ -74,7 +76,7 @@ class Session:
     shared: Mapping[str, Override] = field(default_factory=dict)
     unused: Mapping[str, str] = field(default_factory=dict)
     used: tuple[UsedProject, ...] = ()
-    _before: list[ActiveOverrides] = field(default_factory=list, repr=False)
+    _before: list[tuple[ActiveOverrides, Callable[[], RunInfo]]] = field(default_factory=list, repr=False)
 
     @property
     def tasks(self) -> dict[str, type[luigi.Task]]:
@@ -120,7 +122,7 @@ class Session:
         overrides = {cls: dict(named) for cls, named in self.overrides.items()}
         for cls, named in file_roots(self.project, self.used, self.tasks, self._path_of).items():
             overrides[cls] = {**named, **overrides.get(cls, {}), **{k: v for k, v in named.items() if k == "path"}}
-        self._before.append(set_overrides(overrides))
+        self._before.append((set_overrides(overrides), set_project_info(lambda: run_info(self))))
         return self
 
     def _path_of(self, cls: type) -> Override | None:
@@ -131,7 +133,9 @@ class Session:
     def deactivate(self) -> None:
         """Restore the configuration that applied before `activate`."""
         if self._before:
-            set_overrides(self._before.pop())
+            overrides, info = self._before.pop()
+            set_overrides(overrides)
+            set_project_info(info)
 
     def __enter__(self) -> Session:
         return self.activate()

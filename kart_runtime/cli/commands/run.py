@@ -17,6 +17,7 @@ from kart_runtime.cli.logs import logging_as
 from kart_runtime.cli.ranges import TaskRange, date_words, ranges_from_args
 from kart_runtime.plan.decisions import Plan
 from kart_runtime.project import Session
+from kart_runtime.project.run_info import run_info
 from kart_runtime.schedule.events import Event, PlanMade
 from kart_runtime.storage.folder_target import FolderTarget
 from kart_runtime.storage.target import path_of
@@ -35,7 +36,7 @@ def execute(arguments: argparse.Namespace) -> int:
             ranges = ranges_from_args(session, names, arguments)
             partitions = [task for part in ranges for task in part.tasks]
             roots, rerun = roots_from_args(session, names, arguments, partitions)
-        return run_tasks(session, roots, rerun, ranges, quiet=arguments.quiet)
+        return run_tasks(session, roots, rerun, ranges, quiet=arguments.quiet, label=arguments.label)
 
 
 def run_tasks(
@@ -45,6 +46,7 @@ def run_tasks(
     ranges: Sequence[TaskRange] = (),
     *,
     quiet: bool,
+    label: str = "",
 ) -> ExitCode:
     """Run tasks with a display of the progress, and print the result."""
     display = make_display(session.project.package_folder, quiet=quiet)
@@ -62,7 +64,13 @@ def run_tasks(
         with display:
             # All tasks are checked, because the summary counts the complete ones; those below partitions are too many.
             summary, _ = run_build(
-                roots, session.settings.run, on_event=on_event, check_all=not ranges, rerun=rerun, reports_warnings=True
+                roots,
+                session.settings.run,
+                on_event=on_event,
+                check_all=not ranges,
+                rerun=rerun,
+                reports_warnings=True,
+                info=run_info(session, label),
             )
     except KeyboardInterrupt:
         display.interrupted()
