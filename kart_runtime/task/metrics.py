@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 from kart_runtime.errors import TaskError
@@ -16,6 +16,9 @@ from kart_runtime.task.state import TaskRun
 
 MOST_NAMES = 200
 """Number of metrics that a task may have; more of them are data."""
+
+_MOST_EXACT = 1 << 63
+"""Whole numbers from here on are recorded as a float: readers, such as a database, take no larger ones."""
 
 _NAME = re.compile(r"[\w./ -]{1,100}")
 _STEM = re.compile(r"(?:^|/)metrics(?:_[0-9a-f]{32})?\.json$")
@@ -91,18 +94,15 @@ def _numbers(value: Mapping[Any, Any]) -> Iterator[tuple[str, float | str]]:
 
 def _number(value: Any) -> float | str | None:
     """Return a finite number as it is, another one as its name, None if a value is no number."""
-    if isinstance(value, bool):
-        return None
     if not isinstance(value, Real):
         item = getattr(value, "item", None)  # such as a tensor without dimensions
-        if not callable(item) or getattr(value, "ndim", 1) != 0:
-            return None
-        value = item()
-        if isinstance(value, bool) or not isinstance(value, Real):
-            return None
-    if type(value) is int:
-        return value
-    number = float(value)
-    if math.isfinite(number):
-        return int(number) if hasattr(value, "dtype") and value.dtype.kind in "iu" else number
-    return "nan" if math.isnan(number) else "inf" if number > 0 else "-inf"
+        value = item() if callable(item) and getattr(value, "ndim", 1) == 0 else None
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number or a fraction beyond what a float holds
+        return "inf" if value > 0 else "-inf"
+    if isinstance(value, Integral) and abs(number) < _MOST_EXACT:
+        return int(value)
+    return number if math.isfinite(number) else "nan" if math.isnan(number) else "inf" if number > 0 else "-inf"
