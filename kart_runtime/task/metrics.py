@@ -102,7 +102,7 @@ def _number(value: Any) -> float | str | None:
     try:
         number = float(value)
     except OverflowError:  # a whole number or a fraction beyond what a float holds
-        return "inf" if value > 0 else "-inf"
+        return "-inf" if str(value).startswith("-") else "inf"
     if isinstance(value, Integral) and abs(number) < _MOST_EXACT:
         return int(value)
     return number if math.isfinite(number) else "nan" if math.isnan(number) else "inf" if number > 0 else "-inf"

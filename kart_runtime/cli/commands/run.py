@@ -17,7 +17,6 @@ from kart_runtime.cli.logs import logging_as
 from kart_runtime.cli.ranges import TaskRange, date_words, ranges_from_args
 from kart_runtime.plan.decisions import Plan
 from kart_runtime.project import Session
-from kart_runtime.project.run_info import run_info
 from kart_runtime.schedule.events import Event, PlanMade
 from kart_runtime.storage.folder_target import FolderTarget
 from kart_runtime.storage.target import path_of
@@ -70,7 +69,7 @@ def run_tasks(
                 check_all=not ranges,
                 rerun=rerun,
                 reports_warnings=True,
-                info=run_info(session, label),
+                info=session.info(label),
             )
     except KeyboardInterrupt:
         display.interrupted()
