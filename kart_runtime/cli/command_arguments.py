@@ -31,7 +31,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--quiet", action="store_true", help="print only failures and the summary")
     parser.add_argument(
-        "--label", type=_label, default="", metavar="TEXT", help="label of this run in the history, e.g., shallow"
+        "--label", type=_label, metavar="TEXT", help="label of this run in the history, e.g., shallow"
     )
     add_range(parser)
     add_rerun(parser)

@@ -18,6 +18,7 @@ import luigi
 from kart_runtime.cli.messages import tries_report, user_traceback
 from kart_runtime.cli.task_labels import TaskLabels
 from kart_runtime.errors import alike, described, described_tries, more_failed, not_run_text
+from kart_runtime.errors.secrets import masked
 from kart_runtime.execution.attempt import AttemptState
 from kart_runtime.plan.decisions import Decision, Plan, Reason
 from kart_runtime.schedule.events import BuildFinished, Event, PlanMade, Summary, TaskFinished, TaskStarted, retry_text
@@ -165,7 +166,7 @@ class Display:
         if stream in self._lost:
             return
         try:
-            stream.write(f"{text}\n")
+            stream.write(f"{masked(text)}\n")
             stream.flush()
         except (OSError, ValueError) as error:  # nobody reads any more, the disk is full: the run goes on
             self._lost.append(stream)
@@ -261,7 +262,7 @@ class LiveDisplay(Display):
             self._progress.update(self._bar, completed=self._n_finished, total=total, description=label)
         lines = self._result_lines(results)
         if lines:
-            self._progress.console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+            self._progress.console.print(masked("\n".join(lines)), markup=False, highlight=False, soft_wrap=True)
         self._progress.refresh()
 
     def _result_lines(self, results: list[TaskFinished]) -> list[str]:

@@ -105,6 +105,8 @@ class Outcome(NamedTuple):
         Names of the metrics that have a value for each step.
     logged
         Number of log records.
+    secrets
+        Those that were looked up in another process; no text may show them.
     """
 
     state: AttemptState
@@ -125,6 +127,7 @@ class Outcome(NamedTuple):
     metrics: tuple[tuple[str, float | str], ...] = ()
     series: tuple[str, ...] = ()
     logged: int = 0
+    secrets: tuple[str, ...] = ()
 
 
 @dataclass
@@ -186,7 +189,7 @@ class Attempt:
                 raise
             warn(logger, "%s: %s", self.task, error)
         sent = None if outcome.error is None else portable(outcome.error, outcome.trace)
-        return outcome._replace(error=sent, peak_mb=peak_mb())
+        return outcome._replace(error=sent, peak_mb=peak_mb(), secrets=tuple(self.task_run.secrets))
 
     def _bound(self) -> Outcome:
         """Run with the state of this run bound to the task."""
@@ -194,8 +197,7 @@ class Attempt:
         began, cpu = time.time(), cpu_seconds()
         self._began = self._began or began
         self._started = self._started or iso_time(began)
-        if run.keeps_logs:
-            keep_log_records()
+        keep_log_records()
         if task is not None:
             task._kart_run = run
         run.task = self.task

@@ -71,7 +71,7 @@ class TaskLogWriter:
         written: tuple[str, ...] = ()
         try:
             if self._wanted and lines is not None:
-                self._files.write("lines", lines.text().encode(errors="backslashreplace"))
+                self._files.write("lines", lines.data())
                 written += ("lines",)
             if self._wanted and steps:
                 self._files.write("series", "".join(f"{json.dumps(step)}\n" for step in steps).encode())

@@ -12,6 +12,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from kart_runtime.errors import TaskError
+from kart_runtime.errors.secrets import masked
 from kart_runtime.task.state import TaskRun
 
 MOST_NAMES = 200
@@ -64,7 +65,7 @@ def log_metric(task: Any, name: str, value: Any, step: int | None = None) -> Non
             _name_of(task),
             f"'{name}' would be metric number {MOST_NAMES + 1}. Log at most {MOST_NAMES}; dump more as a table.",
         )
-    run.add_metric(name, number, step)
+    run.add_metric(masked(name), number, step)
 
 
 def note_output(task: Any, key: object, url: str, value: Any) -> None:
@@ -74,7 +75,7 @@ def note_output(task: Any, key: object, url: str, value: Any) -> None:
         return
     for name, number in _numbers(value):
         if len(run.metrics) < MOST_NAMES or name in run.metrics:
-            run.add_metric(name, number, None)
+            run.add_metric(masked(name), number, None)
 
 
 def _name_of(task: Any) -> str:
@@ -102,7 +103,7 @@ def _number(value: Any) -> float | str | None:
     try:
         number = float(value)
     except OverflowError:  # a whole number or a fraction beyond what a float holds
-        return "-inf" if str(value).startswith("-") else "inf"
+        return "-inf" if value < 0 else "inf"
     if isinstance(value, Integral) and abs(number) < _MOST_EXACT:
         return int(value)
     return number if math.isfinite(number) else "nan" if math.isnan(number) else "inf" if number > 0 else "-inf"

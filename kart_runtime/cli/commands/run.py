@@ -35,7 +35,7 @@ def execute(arguments: argparse.Namespace) -> int:
             ranges = ranges_from_args(session, names, arguments)
             partitions = [task for part in ranges for task in part.tasks]
             roots, rerun = roots_from_args(session, names, arguments, partitions)
-        return run_tasks(session, roots, rerun, ranges, quiet=arguments.quiet, label=arguments.label)
+        return run_tasks(session, roots, rerun, ranges, quiet=arguments.quiet, label=arguments.label or "")
 
 
 def run_tasks(
