@@ -270,7 +270,7 @@ def _run(
         context.changes.save()
         yielded = [task for task in scheduler.tasks if task not in plan.graph.index_of]
         tasks_recorder.add_yielded(yielded, scheduler.waited_for)
-        tasks_recorder.finish(scheduler.summary)
+        tasks_recorder.finish(scheduler.summary, context.changes.files)
         _forget_build(scheduler.tasks)
 
 

@@ -30,9 +30,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         "--address", metavar="URL", help="address of a Dask scheduler, tcp://HOST:8786 (default: run.address)"
     )
     parser.add_argument("--quiet", action="store_true", help="print only failures and the summary")
-    parser.add_argument(
-        "--label", type=_label, metavar="TEXT", help="label of this run in the history, e.g., shallow"
-    )
+    parser.add_argument("--label", type=_label, metavar="TEXT", help="label of this run in the history, e.g., shallow")
     add_range(parser)
     add_rerun(parser)
 

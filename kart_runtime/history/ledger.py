@@ -151,8 +151,8 @@ class Ledger:
         """Add how the run has ended: "done", "failed" or "interrupted", and its counts."""
         end = {"run_id": self.run_id, "end": now(), "state": state, **counts}
         if self._git is not None:
-            end["git"] = self._git.result()
-            end["versions"] = new_versions((self._header or {}).get("versions", {}))
+            learned = {"git": self._git.result(), "versions": new_versions((self._header or {}).get("versions", {}))}
+            end |= {key: value for key, value in learned.items() if value}
         end = shown(end)
         for workspace, file in self._files.items():
             try:
