@@ -55,7 +55,7 @@ class BuildSettings:
     check_types
         Whether a task may dump only values of the type that it declares, ``TaskOnKart[T]``.
     keep_logs
-        Whether the log records of each task are kept with its output.
+        Whether the log records of each task are kept in the workspace, up to 64 KB; not without `log_files`.
     """
 
     executor: str | None = None

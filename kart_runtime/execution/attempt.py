@@ -232,7 +232,7 @@ class Attempt:
         run, log_files = self.task_run, outcome.log_files
         series: tuple[str, ...] = ()
         if self._logs is not None and (run.lines is not None or run.steps):
-            log_files += self._logs.at_end(run.lines, run.steps)
+            log_files += self._logs.at_end(run.lines, run.steps, self._began)
             series = tuple(dict.fromkeys(name for name, *_ in run.steps))
         return outcome._replace(
             log_files=log_files,

@@ -22,6 +22,7 @@ _MOST_EXACT = 1 << 63
 """Whole numbers from here on are recorded as a float: readers, such as a database, take no larger ones."""
 
 _NAME = re.compile(r"[\w./ -]{1,100}")
+_OTHER = re.compile(r"[^\w./ -]")
 _STEM = re.compile(r"(?:^|/)metrics(?:_[0-9a-f]{32})?\.json$")
 
 
@@ -44,15 +45,15 @@ class InvalidMetric(TaskError, ValueError):
         return type(self), (self.task, self.why)
 
 
-def log_metric(task: Any, name: str, value: Any, step: int | None = None) -> None:
+def log_metric(task: Any, name: str, value: Any, step: Any = None) -> None:
     """Record a value of a metric; raises `InvalidMetric`."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise InvalidMetric(
             _name_of(task),
             f"{name!r} is not the name of a metric. Use 1 to 100 letters, digits, spaces and the characters _ - . /",
         )
-    if step is not None and (isinstance(step, bool) or not isinstance(step, int)):
-        raise InvalidMetric(_name_of(task), f"step {step!r} of metric '{name}' is not a whole number.")
+    if step is not None and (isinstance(step, bool) or not isinstance(step, Integral)):
+        raise InvalidMetric(_name_of(task), f"step {step!r:.60} of metric '{name}' is not a whole number.")
     number = _number(value)
     if number is None:
         kind = type(value).__name__
@@ -65,17 +66,18 @@ def log_metric(task: Any, name: str, value: Any, step: int | None = None) -> Non
             _name_of(task),
             f"'{name}' would be metric number {MOST_NAMES + 1}. Log at most {MOST_NAMES}; dump more as a table.",
         )
-    run.add_metric(masked(name), number, step)
+    run.add_metric(masked(name), number, None if step is None else int(step))
 
 
-def note_output(task: Any, key: object, url: str, value: Any) -> None:
+def note_output(task: Any, key: object, url: str, value: Mapping[Any, Any]) -> None:
     """Record the numbers of a JSON output whose key or name is `metrics`."""
     run: TaskRun | None = task.__dict__.get("_kart_run")
-    if run is None or not isinstance(value, Mapping) or not (key == "metrics" or _STEM.search(url)):
+    if run is None or not (_STEM.search(url) or (key == "metrics" and url.endswith(".json"))):
         return
     for name, number in _numbers(value):
-        if len(run.metrics) < MOST_NAMES or name in run.metrics:
-            run.add_metric(masked(name), number, None)
+        name = _OTHER.sub("_", masked(name))[:100]  # `recall@10` is no name, but its number counts
+        if name and (len(run.metrics) < MOST_NAMES or name in run.metrics):
+            run.add_metric(name, number, None)
 
 
 def _name_of(task: Any) -> str:
