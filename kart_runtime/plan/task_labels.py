@@ -13,6 +13,7 @@ from kart_runtime.errors.secrets import masked
 from kart_runtime.history.labels import LabelNode, labels, short_value
 from kart_runtime.task.base import TaskOnKart, kart_task
 from kart_runtime.task.identity import dependencies
+from kart_runtime.task.input_file import InputFile
 from kart_runtime.task.naming import id_of, short_id
 from kart_runtime.task.nested import iter_flat
 from kart_runtime.task.parameters import ListTaskInstanceParameter, TaskInstanceParameter, declaration
@@ -40,10 +41,26 @@ class TaskLabels:
         """Return the label of a task, which may be one that was yielded while the plan ran."""
         if isinstance(task, Published):
             return task.label()
+        if self._is_only_one(task):
+            return type(task).__name__
         label = self._planned.get(task) or self._late.get(task)
         if label is None:
             label = self._late[task] = self._label_of_late(task)
         return label
+
+    def _is_only_one(self, task: luigi.Task) -> bool:
+        """Return whether a task's label is the name of its class: to know that, no other task is looked into."""
+        first = self._first.get(type(task).__name__)
+        return first is task and not isinstance(task, InputFile)
+
+    @cached_property
+    def _first(self) -> Mapping[str, luigi.Task | None]:
+        """Return the task of each class name, None where there are several."""
+        first: dict[str, luigi.Task | None] = {}
+        for task in self._tasks:
+            name = type(task).__name__
+            first[name] = None if name in first else task
+        return first
 
     @cached_property
     def _planned(self) -> dict[luigi.Task, str]:
