@@ -16,10 +16,10 @@ from typing import IO
 import luigi
 
 from kart_runtime.cli.messages import tries_report, user_traceback
-from kart_runtime.plan.task_labels import TaskLabels
 from kart_runtime.errors import alike, described, described_tries, more_failed, not_run_text
 from kart_runtime.execution.attempt import AttemptState
 from kart_runtime.plan.decisions import Decision, Plan, Reason
+from kart_runtime.plan.task_labels import TaskLabels
 from kart_runtime.schedule.events import BuildFinished, Event, PlanMade, Summary, TaskFinished, TaskStarted, retry_text
 from kart_runtime.task.outside import missing_places
 from kart_runtime.task.published import Published

@@ -7,7 +7,6 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-
 FORMAT = 1
 """Version of the JSON form: a key may be added; if one goes or means something else, this number grows."""
 
