@@ -16,11 +16,11 @@ from typing import IO
 import luigi
 
 from kart_runtime.cli.messages import tries_report, user_traceback
-from kart_runtime.cli.task_labels import TaskLabels
 from kart_runtime.errors import alike, described, described_tries, more_failed, not_run_text
 from kart_runtime.errors.secrets import masked
 from kart_runtime.execution.attempt import AttemptState
 from kart_runtime.plan.decisions import Decision, Plan, Reason
+from kart_runtime.plan.task_labels import TaskLabels
 from kart_runtime.schedule.events import BuildFinished, Event, PlanMade, Summary, TaskFinished, TaskStarted, retry_text
 from kart_runtime.task.outside import missing_places
 from kart_runtime.task.published import Published
@@ -75,7 +75,7 @@ class Display:
             self._finished(event)
         elif isinstance(event, PlanMade):
             self.has_plan = True  # from here on, tasks may have run
-            self._labels = TaskLabels(event.plan.tasks)
+            self._labels = event.plan.labels
             self._total = len(event.plan.to_run)
             self._planned(event.plan)
         elif isinstance(event, BuildFinished):

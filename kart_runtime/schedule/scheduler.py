@@ -519,6 +519,7 @@ class Scheduler:
             tries=self._tries,
             metrics=self._metrics,
             run_id=self._context.ledger.run_id,
+            roots=self._plan.roots,
         )
 
 
