@@ -29,6 +29,9 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         "--address", metavar="URL", help="address of a Dask scheduler, tcp://HOST:8786 (default: run.address)"
     )
     parser.add_argument("--quiet", action="store_true", help="print only failures and the summary")
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="print each task that ends, however many there are"
+    )
     add_range(parser)
     add_rerun(parser)
 
