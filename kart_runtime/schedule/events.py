@@ -154,6 +154,38 @@ class TaskProgress:
 
 
 @dataclass(frozen=True)
+class TaskLocked:
+    """Another process runs a task; it is tried again later, and starts or ends then.
+
+    Attributes
+    ----------
+    task
+        The task.
+    at
+        Time in seconds since the epoch.
+    """
+
+    task: luigi.Task
+    at: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True)
+class TaskUnchanged:
+    """A task that might have had to run stays as it is: what it loads has been computed again with the same content.
+
+    Attributes
+    ----------
+    task
+        The task.
+    at
+        Time in seconds since the epoch.
+    """
+
+    task: luigi.Task
+    at: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True)
 class TaskFinished:
     """An attempt has ended.
 
@@ -194,7 +226,7 @@ def retry_text(event: TaskFinished) -> str:
     return f"failed (try {event.attempt} of {event.tries}): {reason}; trying again"
 
 
-Event = PlanMade | TaskStarted | TaskProgress | TaskFinished | BuildFinished
+Event = PlanMade | TaskStarted | TaskProgress | TaskLocked | TaskUnchanged | TaskFinished | BuildFinished
 Listener = Callable[[Event], None]
 
 
