@@ -191,6 +191,11 @@ def compare_table(
     return CompareTable(task, (*shown, *names), tuple(names), tuple(rows), best, hidden)
 
 
+def is_task_text(text: Any) -> bool:
+    """Return whether the text of a parameter is that of tasks, which stand for themselves."""
+    return _IS_TASK.fullmatch(str(text)) is not None
+
+
 def is_higher_better(metric: str) -> bool:
     """Return whether a higher value of a metric is better, as its name says: not of a loss, an error or a time."""
     return _LOWER_IS_BETTER.search(metric.lower().replace("_", " ").replace("log loss", "logloss")) is None
@@ -271,7 +276,7 @@ class _Upstream:
         for level in self._levels(record.unique_id):
             for each in level:
                 for name, text in each.params.items():
-                    if not _IS_TASK.fullmatch(str(text)):
+                    if not is_task_text(text):
                         values.setdefault(f"{each.task}.{name}", {})[str(text)] = None
         return {name: ", ".join(sorted(texts)) for name, texts in values.items()}
 
@@ -295,7 +300,7 @@ def _joined(records: Sequence[Measured]) -> dict[str, Any]:
         differing = [
             f"{name}={text}"
             for name, text in record.params.items()
-            if any(other.params.get(name) != text for other in same) and not _IS_TASK.fullmatch(str(text))
+            if any(other.params.get(name) != text for other in same) and not is_task_text(text)
         ]
         of_class = f"{record.task}." if len(tasks) > 1 or differing else ""
         of_task = f"({', '.join(differing)})" if differing else ""

@@ -32,6 +32,8 @@ _IS_RUN = """(tasks > 0 OR EXISTS (SELECT 1 FROM attempts a WHERE a.run = r.run 
               OR (header != '{}' AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.run = r.run)))"""
 """Condition for the rows of what ran something: `kart accept` has a file, too, and some files hold no run."""
 
+_RUN_ROWS = "SELECT r.*, (SELECT max(written) FROM files f WHERE f.run = r.run) FROM runs r"
+
 _STATES = {"done": "ran", "failed": "failed", "complete": "complete"}
 """State of an attempt to the name of its count."""
 
@@ -181,8 +183,7 @@ class Index:
         if since is not None:
             conditions.append("started >= ?")
             values.append(since)
-        query = f"""SELECT r.*, (SELECT max(written) FROM files f WHERE f.run = r.run) FROM runs r
-                    WHERE {" AND ".join(conditions)} ORDER BY started DESC, run DESC"""  # noqa: S608 - the conditions are those above
+        query = f"{_RUN_ROWS} WHERE {' AND '.join(conditions)} ORDER BY started DESC, run DESC"
         now, rows = time.time(), []
         for row in self._query(query, values):
             run = self._run_row(row, now)
@@ -293,6 +294,26 @@ class Index:
     def measured_of(self, unique_ids: Iterable[str]) -> dict[str, Measured]:
         """Return what is known of tasks, by the rules of `newest_of`."""
         return self._of_ids(self._measured, unique_ids)
+
+    def measured_in(self, run_id: str) -> dict[str, Measured]:
+        """Return what is known of the tasks that a run ran to their end."""
+        rows = self._measured("WHERE a.run = ? AND a.state = 'done' ORDER BY a.id", [run_id])
+        return {row.unique_id: row for row in rows}
+
+    def codes(self, run_id: str) -> dict[str, str]:
+        """Return the fingerprint of the code of each class that a run ran."""
+        return {record.task: record.code for record in self.attempts(run_id=run_id) if record.code}
+
+    def run_row(self, run_id: str) -> RunRow:
+        """Return a run; raise KeyError if there is none."""
+        rows = self._query(f"{_RUN_ROWS} WHERE r.run = ?", (run_id,))
+        if not rows:
+            raise KeyError(run_id)
+        return self._run_row(rows[0], time.time())
+
+    def count(self) -> int:
+        """Return how many runs there are."""
+        return int(self._query(f"SELECT count(*) FROM runs r WHERE {_IS_RUN}", ())[0][0])  # noqa: S608
 
     def _newest_of_class(self, task: str, limit: int) -> str:
         """Return the numbers of the newest attempts of each id of a class that are done, for a query."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 _GAP = 2
@@ -46,6 +46,14 @@ def epoch(started: str) -> float:
         return datetime.fromisoformat(started).timestamp()
     except (ValueError, OverflowError, OSError):
         return 0.0
+
+
+def iso(started: float) -> str:
+    """Return seconds since the epoch as a time of a record; "" for 0."""
+    try:
+        return datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds") if started else ""
+    except (ValueError, OverflowError, OSError):
+        return ""
 
 
 def ago(started: float, now: float | None = None) -> str:
