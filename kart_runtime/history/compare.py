@@ -120,6 +120,14 @@ class CompareTable:
     def _is_number(self, column: str) -> bool:
         return all(_number(row.values.get(column)) is not None for row in self.rows if column in row.values)
 
+    def flat_rows(self) -> list[dict[str, Any]]:
+        """Return the rows with a key for each column."""
+        return [
+            {name: row.values.get(name) for name in self.columns}
+            | {"run": row.run_id, "started": row.started, "unique_id": row.unique_id}
+            for row in self.rows
+        ]
+
     def as_json(self) -> dict[str, Any]:
         """Return the table as values of JSON."""
         return {

@@ -87,3 +87,13 @@ def text_table(
         ]
         lines.append((" " * _GAP).join(aligned).rstrip())
     return lines
+
+
+def size_text(size: int) -> str:
+    """Return a number of bytes with a unit."""
+    amount = float(size)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} TB"
