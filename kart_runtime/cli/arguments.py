@@ -15,7 +15,8 @@ from kart_runtime.plan.changes import Changes
 from kart_runtime.plan.decisions import Plan, is_external, make_plan
 from kart_runtime.plan.graph import Graph, build_graph
 from kart_runtime.project import Project, Session, open_project
-from kart_runtime.project.conf.sections import GROUPS, SECTIONS, SHARED
+from kart_runtime.project.conf.sections import SECTIONS, SHARED
+from kart_runtime.project.conf.tree import GROUPS
 from kart_runtime.project.names import is_task_parameter, parameters
 from kart_runtime.project.problems import raise_all
 from kart_runtime.project.required import lines_to_write, missing_values

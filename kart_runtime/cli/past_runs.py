@@ -12,6 +12,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from kart_runtime.cli.project_folder import find_project
@@ -46,12 +47,16 @@ def open_history(arguments: argparse.Namespace) -> tuple[Index, list[str]]:
     return open_index(workspace), names
 
 
-def no_run(index: Index) -> bool:
+def no_run(index: Index, arguments: argparse.Namespace) -> bool:
     """Return whether there is no run, after saying how to make the first."""
     if index.count():
         return False
-    workspace = os.path.relpath(index.workspace) if os.path.isabs(index.workspace) else index.workspace  # noqa: PTH117
-    print(f"no run yet in {workspace}; kart run makes the first", file=sys.stderr)
+    is_local = os.path.isabs(index.workspace) and Path(index.workspace).is_relative_to(Path.cwd())  # noqa: PTH117
+    workspace = os.path.relpath(index.workspace) if is_local else index.workspace.rstrip("/")
+    is_table = arguments.json or arguments.csv
+    print(f"no run yet in {workspace}; kart run makes the first", file=sys.stderr if is_table else sys.stdout)
+    if arguments.json:
+        print_json([])
     return True
 
 

@@ -31,10 +31,8 @@ def stored_output(index: Index, record: RunRecord, url: str) -> StoredOutput:
 
 def places(workspace: str, url: str, recorded: str, folder: str) -> list[str]:
     """Return where an output may lie: `recorded` and `folder` are the workspace and the folder of its run."""
-    found = []
-    for base in filter(None, (as_folder(recorded), as_folder(recorded).removeprefix("./"), as_folder(workspace))):
-        if url.startswith(base):
-            found.append(f"{as_folder(workspace)}{url.removeprefix(base)}")
+    bases = (as_folder(recorded), as_folder(recorded).removeprefix("./"), as_folder(workspace))
+    found = [f"{as_folder(workspace)}{url.removeprefix(base)}" for base in bases if base and url.startswith(base)]
     if "://" not in url and not os.path.isabs(url) and folder:  # noqa: PTH117 - a url is not a path
         found.append(os.path.join(folder, url))  # noqa: PTH118
     return list(dict.fromkeys([*found, url]))
@@ -42,9 +40,24 @@ def places(workspace: str, url: str, recorded: str, folder: str) -> list[str]:
 
 def log_text(workspace: str, record: RunRecord) -> str | None:
     """Return the log records of the last attempt at a task; None if there are none."""
-    kind = "lines"
+    return _kept(workspace, record, "lines")
+
+
+def series_text(workspace: str, record: RunRecord) -> str | None:
+    """Return the metrics that the last attempt at a task logged step by step, as JSON lines; None if there are none."""
+    return _kept(workspace, record, "series")
+
+
+def _kept(workspace: str, record: RunRecord, kind: str) -> str | None:
     store, key = store_for(f"{Workspace(workspace).log}{kind}/{record.task}_{record.unique_id}{KEPT_FILES[kind]}")
     try:
         return text_of(store, key)
     except OSError:
         return None
+
+
+def key_of(url: str, unique_id: str) -> str:
+    """Return the name of an output: that of its file without the task's id and the suffix."""
+    name = url.rstrip("/").rpartition("/")[2]
+    stem, found, _ = name.partition(f"_{unique_id}")
+    return stem if found else name.partition(".")[0] or name

@@ -14,7 +14,7 @@ from kart_runtime.history.names import resolve_task
 def execute(arguments: argparse.Namespace) -> int:
     """Print the table."""
     index, words = open_history(arguments)
-    if no_run(index):
+    if no_run(index, arguments):
         return ExitCode.OK
     if not words:
         known = ", ".join(index.class_names()[:10])

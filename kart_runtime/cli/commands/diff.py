@@ -24,7 +24,7 @@ def execute(arguments: argparse.Namespace) -> int:
     index, words = open_history(arguments)
     if len(words) > 2:
         raise ConfigError(f"too many arguments: {' '.join(words[2:])}. Write: kart diff RUN RUN", file="command line")
-    if no_run(index):
+    if no_run(index, arguments):
         return ExitCode.OK
     words = words or ["last~1", "last"]
     before, after = (resolve_run(index, word) for word in (words if len(words) == 2 else [*words, "last"]))
@@ -67,6 +67,10 @@ def _text(value: Any) -> str:
     return "–" if value is None else printable(str(value))
 
 
+def _number(value: Any) -> str:
+    return number_text(value) or "–"
+
+
 def _changed(change: Change) -> str:
     return f"{change.name}  {_text(change.before)} → {_text(change.after)}"
 
@@ -101,7 +105,7 @@ def _named(counts: Counter[str]) -> str:
 
 def _metrics(name: str, changes: Sequence[Change]) -> str:
     texts = [
-        f"{change.name} {number_text(change.before) or '–'} → {number_text(change.after) or '–'}{relative_change(change)}"
+        f"{change.name} {_number(change.before)} → {_number(change.after)}{relative_change(change)}"
         for change in changes[:_MOST]
     ]
     texts += [f"… {len(changes) - _MOST} more (--json)"] if len(changes) > _MOST else []

@@ -26,9 +26,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if words:
         raise ConfigError(f"kart runs takes no {words[0]}. To show a run: kart show {words[0]}", file="command line")
     since = None if arguments.since is None else time.time() - duration(arguments.since)
-    if no_run(index):
-        if arguments.json:
-            print_json([])
+    if no_run(index, arguments):
         return ExitCode.OK
     task = None if arguments.task is None else resolve_task(index, arguments.task).task
     most = None if arguments.all else SHOWN

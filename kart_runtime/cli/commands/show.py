@@ -34,7 +34,7 @@ def execute(arguments: argparse.Namespace) -> int:
     index, words = open_history(arguments)
     if len(words) > 2:
         raise ConfigError(f"too many arguments: {' '.join(words[2:])}. Write: kart show RUN TASK", file="command line")
-    if no_run(index):
+    if no_run(index, arguments):
         return ExitCode.OK
     wanted = _wanted(index, words)
     if wanted.run is not None:
