@@ -15,6 +15,7 @@ from kart_runtime.cli.command_arguments import (
     add_config,
     add_diff,
     add_gc,
+    add_graph,
     add_list,
     add_migrate,
     add_new,
@@ -158,6 +159,22 @@ examples:
 """,
         add_compare,
         "compare",
+    ),
+    Command(
+        "graph",
+        "print the dependency graph as Mermaid, DOT or JSON",
+        "Print the graph of the plan, or of a past run, as text for other programs. Mermaid\n"
+        "is drawn by GitHub, GitLab and Jupyter, DOT by Graphviz. A graph that is too large\n"
+        "for Mermaid becomes that of the classes, or of the modules.",
+        """\
+examples:
+  kart graph
+  kart graph EvaluateModels --level class
+  kart graph --run last --format json -o graph.json
+  kart graph --format dot | dot -Tsvg > graph.svg
+""",
+        add_graph,
+        "graph",
     ),
     Command(
         "list",

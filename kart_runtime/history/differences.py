@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from kart_runtime.history.compare import is_higher_better, is_task_text
 from kart_runtime.history.index import Index, Measured, RunRow
+from kart_runtime.history.names import task_labels
 from kart_runtime.history.runs import TaskName
 
 
@@ -39,7 +40,7 @@ class RunDifference:
     settings
         Values that were given, and settings.
     versions
-        Libraries.
+        Libraries that both have imported.
     code
         Names of the classes whose code differs, and the commits.
     same
@@ -116,16 +117,16 @@ def difference(index: Index, before: RunRow, after: RunRow) -> RunDifference:
         before,
         after,
         _changes(_asked(before), _asked(after)),
-        _changes(_versions(before), _versions(after)),
+        tuple(change for change in _changes(_versions(before), _versions(after)) if None not in change),
         _code(index, before, after),
         len(ids[0] & ids[1]),
         tuple(pairs),
-        _metrics([*same, *pairs]),
+        _metrics(index, [*same, *pairs]),
     )
 
 
 def _measured(name: TaskName, known: Mapping[str, Measured]) -> Measured:
-    return known.get(name.unique_id) or Measured(name.unique_id, name.task, "", "", {}, {})
+    return known.get(name.unique_id) or Measured(name.unique_id, name.module, name.task, "", "", {}, {})
 
 
 def _asked(run: RunRow) -> dict[str, Any]:
@@ -205,38 +206,15 @@ def _plain_params(measured: Measured) -> dict[str, str]:
     return {name: text for name, text in measured.params.items() if not is_task_text(text)}
 
 
-def _metrics(tasks: Iterable[TaskChange]) -> dict[str, tuple[Change, ...]]:
+def _metrics(index: Index, tasks: Iterable[TaskChange]) -> dict[str, tuple[Change, ...]]:
     """Return the metrics that differ, by class, or by class and parameters if there are several of one."""
     found = [
         (task.after, changes)
         for task in tasks
         if task.before and task.after and (changes := _changes(task.before.metrics, task.after.metrics))
     ]
-    names = task_labels([after for after, _ in found])
+    names = task_labels(index, [after for after, _ in found])
     return {name: changes for name, (_, changes) in sorted(zip(names, found, strict=True), key=lambda each: each[0])}
-
-
-def task_labels(tasks: Sequence[Any]) -> list[str]:
-    """Return a name for each task: its class, with the parameters that tell tasks of the class apart, or its id."""
-    by_class: dict[str, list[Any]] = {}
-    for task in tasks:
-        by_class.setdefault(task.task, []).append(task)
-    labels = []
-    for task in tasks:
-        same = by_class[task.task]
-        if len(same) == 1:
-            labels.append(task.task)
-            continue
-        names = [
-            name
-            for name, text in task.params.items()
-            if not is_task_text(text) and any(other.params.get(name) != text for other in same)
-        ]
-        key = [task.params.get(name) for name in names]
-        is_unique = bool(names) and sum([other.params.get(name) for name in names] == key for other in same) == 1
-        text = ", ".join(f"{name}={task.params[name]}" for name in names)
-        labels.append(f"{task.task}({text})" if is_unique and len(text) <= 60 else f"{task.task}[{task.unique_id[:8]}]")
-    return labels
 
 
 def relative_change(change: Change) -> str:

@@ -10,10 +10,10 @@ from typing import Any
 
 from kart_runtime.errors import ConfigError, ObjectMissing, closest_match
 from kart_runtime.history.compare import CompareTable, compare_table, is_task_text
-from kart_runtime.history.differences import RunDifference, difference, task_labels
+from kart_runtime.history.differences import RunDifference, difference
 from kart_runtime.history.frames import FrameKind, frame
 from kart_runtime.history.index import Index, RunRow, open_index
-from kart_runtime.history.names import resolve_run, resolve_task
+from kart_runtime.history.names import resolve_run, resolve_task, task_labels
 from kart_runtime.history.places import key_of, log_text, series_text, stored_output
 from kart_runtime.history.rows import attempt_row, metric_rows, run_row
 from kart_runtime.history.runs import RunRecord
@@ -149,8 +149,8 @@ class _Recorded:
 def _what_gc_says(record: RunRecord) -> str:
     return (
         f"Run {record.run_id} wrote it {ago(epoch(record.started))}. kart gc deletes outputs that no run of the last "
-        "30 days (--keep-days), nor the last one (--keep-runs), uses; or somebody has deleted or moved it. Run the task "
-        "with the same parameters to make it again."
+        "30 days (--keep-days), nor the last one (--keep-runs), uses; or somebody has deleted or moved it. Run the "
+        "task with the same parameters to make it again."
     )
 
 
@@ -377,7 +377,7 @@ class History:
         matching = [record for record in records if wanted.items() <= dict(record.params).items()]
         if len(matching) == 1:
             return PastTask(self._index, matching[0])
-        raise _not_one(task, run, records, matching)
+        raise _not_one(self._index, task, run, records, matching)
 
     def load(self, task: str, key: str | None = None, *, run: str | None = None, **params: Any) -> Any:
         """Return a value that a task stored.
@@ -429,9 +429,11 @@ class History:
         return list((own | self._index.newest_of(missing)).values())
 
 
-def _not_one(task: str, run: str | None, records: Sequence[RunRecord], matching: Sequence[RunRecord]) -> ConfigError:
+def _not_one(
+    index: Index, task: str, run: str | None, records: Sequence[RunRecord], matching: Sequence[RunRecord]
+) -> ConfigError:
     where = f" in run {run}" if run is not None else ""
-    labels = ", ".join(task_labels(matching or records)[:8])
+    labels = ", ".join(task_labels(index, matching or records)[:8])
     if matching:
         names = dict.fromkeys(name for each in matching for name, text in each.params.items() if not is_task_text(text))
         differing = [name for name in names if len({str(each.params.get(name)) for each in matching}) > 1]

@@ -92,11 +92,12 @@ class Measured(NamedTuple):
 
     Attributes
     ----------
-    unique_id, task, run_id, started, params, metrics
+    unique_id, module, task, run_id, started, params, metrics
         As in `RunRecord`.
     """
 
     unique_id: str
+    module: str
     task: str
     run_id: str
     started: str
@@ -347,11 +348,11 @@ class Index:
             yield from record_in(line, run, requires.split() if requires else ())
 
     def _measured(self, where: str, values: Sequence[Any]) -> Iterator[Measured]:
-        query = f"""SELECT a.uid, a.task, a.run, a.started, a.metrics,
+        query = f"""SELECT a.uid, a.module, a.task, a.run, a.started, a.metrics,
                     CASE WHEN json_valid(a.line) THEN json_extract(a.line, '$.params') END FROM attempts a {where}"""  # noqa: S608
-        for uid, task, run, started, metrics, params in self._query(query, values):
+        for uid, module, task, run, started, metrics, params in self._query(query, values):
             texts = json.loads(params) if isinstance(params, str) and params.startswith("{") else {}
-            yield Measured(uid, task, run, started, texts, json.loads(metrics) if metrics else {})
+            yield Measured(uid, module, task, run, started, texts, json.loads(metrics) if metrics else {})
 
     # -- the database ------------------------------------------------------------------------------------------------
 

@@ -196,6 +196,8 @@ class Run:
         How the run ended; None while it goes on, or if it died.
     graph
         The tasks with what they require; None if nothing was to run, or if it cannot be read.
+    definitions
+        Fingerprint of code to the hash of each definition by label, of those that were new in the workspace.
     """
 
     id: str
@@ -210,6 +212,7 @@ class Run:
     header: Mapping[str, Any] = field(default_factory=dict)
     end: Mapping[str, Any] | None = None
     graph: RunGraph | None = None
+    definitions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def read_records(workspace: str) -> Iterator[RunRecord]:
@@ -295,6 +298,7 @@ def _read_run(store: Store, run: RunFiles) -> Run:
         lines.header,
         lines.end,
         graph,
+        lines.definitions,
     )
 
 
@@ -340,6 +344,7 @@ class RunLines:
         self.cut = ""
         self.header: dict[str, Any] = {}
         self.end: dict[str, Any] | None = None
+        self.definitions: dict[str, dict[str, str]] = {}
         self._names: list[TaskName] = list(names)
         self._requires: list[tuple[int | str, ...]] = [()] * len(names)
         self._verdicts = " " * len(names)
@@ -361,6 +366,8 @@ class RunLines:
                 self.end = values
             elif "run" in values and not self.header:
                 self.header = values
+            elif "code" in values and isinstance(values.get("definitions"), dict):
+                self.definitions[str(values["code"])] = values["definitions"]
 
     def _add_references(self, values: Mapping[str, Any]) -> None:
         try:

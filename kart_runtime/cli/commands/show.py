@@ -10,9 +10,8 @@ from kart_runtime.cli.commands.runs import overrides_text, result_text, short_id
 from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.past_runs import SHOWN, no_run, open_history, print_csv, print_json, width
 from kart_runtime.errors import ConfigError
-from kart_runtime.history.differences import task_labels
 from kart_runtime.history.index import Index, RunRow
-from kart_runtime.history.names import resolve_run, resolve_task
+from kart_runtime.history.names import resolve_run, resolve_task, task_labels
 from kart_runtime.history.places import log_text, stored_output
 from kart_runtime.history.rows import attempt_row, run_row
 from kart_runtime.history.runs import RunRecord
@@ -109,7 +108,7 @@ def _show_run(index: Index, run_id: str, arguments: argparse.Namespace) -> None:
         shown = records if arguments.all else records[:SHOWN]
         if shown:
             print()
-            print("\n".join(_task_table(shown, records)))
+            print("\n".join(_task_table(index, shown, records)))
         if len(shown) < len(records):
             print(f"{len(records)} tasks; {len(shown)} shown, slowest first (--all)")
         for record in (each for each in records if each.state == "failed"):
@@ -140,8 +139,8 @@ def _fields(pairs: Iterator[tuple[str, str]]) -> list[str]:
     return [line if most is None or len(line) <= most else f"{line[: most - 1]}…" for line in lines]
 
 
-def _task_table(shown: Sequence[RunRecord], records: Sequence[RunRecord]) -> list[str]:
-    labels = dict(zip([record.unique_id for record in records], task_labels(records), strict=True))
+def _task_table(index: Index, shown: Sequence[RunRecord], records: Sequence[RunRecord]) -> list[str]:
+    labels = dict(zip([record.unique_id for record in records], task_labels(index, records), strict=True))
     rows = [
         (
             printable(labels[record.unique_id], 80),
@@ -161,7 +160,7 @@ def _task_table(shown: Sequence[RunRecord], records: Sequence[RunRecord]) -> lis
 
 
 def _show_tasks(index: Index, records: Sequence[RunRecord], *, logs: bool) -> None:
-    labels = task_labels(records)
+    labels = task_labels(index, records)
     for number, (record, label) in enumerate(list(zip(records, labels, strict=True))[:_MOST_TASKS]):
         if number:
             print()
