@@ -167,6 +167,63 @@ def add_remove_sample(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help=_DRY_RUN)
 
 
+def add_runs(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `kart runs`."""
+    _add_history_words(parser, None)
+    _add_forms(parser, "runs")
+    parser.add_argument("--failed", action="store_true", help="only runs that failed, were interrupted or died")
+    parser.add_argument("--task", metavar="TASK", help="only runs that ran a task of this class")
+    parser.add_argument("--since", metavar="TIME", help="only runs of the last 90m, 12h, 7d or 2w")
+    parser.add_argument("--label", metavar="TEXT", help="only runs with this label")
+
+
+def add_show(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `kart show`."""
+    _add_history_words(parser, "RUN: run to show (default: last); TASK: show a task of RUN, or its newest attempt")
+    _add_forms(parser, "tasks")
+    parser.add_argument("--log", action="store_true", help="with TASK: print what it logged")
+
+
+def add_diff(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `kart diff`."""
+    _add_history_words(parser, "RUN: two runs to compare (default: last~1 and last); one is compared with the last")
+    _add_forms(parser, None)
+
+
+def add_compare(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `kart compare`."""
+    _add_history_words(parser, "TASK: class whose variants to compare, or several tasks by the starts of their ids")
+    _add_forms(parser, "variants")
+    parser.add_argument(
+        "--sort", metavar="COLUMN", help="metric, best first, or parameter, lowest first (default: newest first)"
+    )
+    better = parser.add_mutually_exclusive_group()
+    better.add_argument("--max", action="store_true", help="with --sort METRIC: a higher value is better")
+    better.add_argument(
+        "--min",
+        action="store_true",
+        help="with --sort METRIC: a lower value is better (default for names such as loss, error, rmse, seconds)",
+    )
+    parser.add_argument("--all-columns", action="store_true", help="include parameters that never differ")
+
+
+def _add_history_words(parser: argparse.ArgumentParser, purpose: str | None) -> None:
+    """Add the free words of a command that reads the history: runs, tasks and another workspace."""
+    where = "KEY=VALUE: run.workspace=URL, to read another workspace"
+    kinds = [kind for kind in ("RUN", "TASK") if purpose is not None and f"{kind}: " in purpose]
+    metavar = " | ".join([*kinds, "KEY=VALUE"])
+    parser.add_argument("words", nargs="*", metavar=metavar, help=f"{purpose}; {where}" if purpose else where)
+
+
+def _add_forms(parser: argparse.ArgumentParser, rows: str | None) -> None:
+    """Add the options for the form of a table."""
+    if rows is not None:
+        parser.add_argument("--all", action="store_true", help=f"show all {rows}, not only the first 20")
+    forms = parser.add_mutually_exclusive_group()
+    forms.add_argument("--json", action="store_true", help="print JSON")
+    forms.add_argument("--csv", action="store_true", help="print CSV")
+
+
 def add_publish(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `kart publish`."""
     parser.add_argument(
