@@ -44,7 +44,7 @@ class TaskLabels:
         if cls not in self._differing:
             self._differing[cls] = _differing(cls, self._classes.get(cls, []))
         params = declaration(cls).params
-        text = ", ".join(f"{key}={self._value(params[key], getattr(task, key))}" for key in self._differing[cls])
+        text = ", ".join(f"{key}={self.value(params[key], getattr(task, key))}" for key in self._differing[cls])
         text = text or self._block(task)
         return f"{name}({text})" if text and len(text) <= _LONGEST else f"{name}[{short_id(task)}]"
 
@@ -53,7 +53,8 @@ class TaskLabels:
         blocks = [_changes(other) for other in self._classes.get(type(task), ())]
         return _changes(task) if len(set(blocks)) == len(blocks) else ""
 
-    def _value(self, param: luigi.Parameter[Any], value: Any) -> str:
+    def value(self, param: luigi.Parameter[Any], value: Any) -> str:
+        """Return the value of a parameter as text, a task by its label."""
         return self(value) if isinstance(value, luigi.Task) else format_value(param, value)
 
 

@@ -15,6 +15,8 @@ from kart_runtime.cli.display import make_display
 from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.logs import logging_as
 from kart_runtime.cli.ranges import TaskRange, date_words, ranges_from_args
+from kart_runtime.cli.task_labels import TaskLabels
+from kart_runtime.plan.causes import explained
 from kart_runtime.plan.decisions import Plan
 from kart_runtime.project import Session
 from kart_runtime.schedule.events import Event, PlanMade
@@ -62,7 +64,13 @@ def run_tasks(
         with display:
             # All tasks are checked, because the summary counts the complete ones; those below partitions are too many.
             summary, _ = run_build(
-                roots, session.settings.run, on_event=on_event, check_all=not ranges, rerun=rerun, reports_warnings=True
+                roots,
+                session.settings.run,
+                on_event=on_event,
+                check_all=not ranges,
+                rerun=rerun,
+                reports_warnings=True,
+                explain=lambda plan: explained(plan, label=TaskLabels(plan.tasks)),
             )
     except KeyboardInterrupt:
         display.interrupted()
