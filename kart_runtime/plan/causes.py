@@ -215,7 +215,7 @@ class Past:
         moved = next((record for record in same_id if record.outputs), None)
         if moved is not None:
             before = self.index.newest(moved.unique_id, moved.module)
-            return Cause("moved", f"its class was in {moved.module}", before)
+            return Cause("moved", f"its class was in {moved.module}, and its output is stored for that", before)
         compared = self._compared(task) or self._renamed(task) or Cause("first", FIRST)
         stopped = self._unfinished(task)
         if stopped is None:
@@ -287,7 +287,7 @@ def _stopped_run(index: _Index) -> dict[str, str]:
         "interrupted": "was interrupted before it was done",
         "failed": "ended before it, since a task upstream failed",
         "died?": "died before it was done",
-    }.get(newest.state, "has begun it, and has no end yet")
+    }.get(newest.state, "was to run it, and has no end: it goes on, or was killed")
     ended = {record.unique_id for record in run.records}
     letters = zip(run.graph.tasks, run.graph.verdicts, strict=False)
     return {
@@ -313,7 +313,8 @@ def _words(kind: str, differences: Sequence[Difference]) -> str:
     by_class: dict[str, list[Difference]] = {}
     for one in differences:
         by_class.setdefault(one.kind if one.steps else "", []).append(one)
-    return "upstream: " + some([_of_class(name, members) for name, members in by_class.items()])
+    text = some([_of_class(name, members) for name, members in by_class.items()])
+    return text if by_class.keys() == {""} else f"upstream: {text}"
 
 
 def _of_class(name: str, members: Sequence[Difference]) -> str:

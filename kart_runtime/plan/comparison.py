@@ -255,6 +255,9 @@ class Comparison:
             records.setdefault(record.task, []).append(record)
         for name, tasks in new.items():
             yield from self._matched(task, tasks, records.pop(name, []), before, depth)
+        if new or task.serialized_task_definition_check:
+            return
+        # Only now, since what was there before may have been yielded by `run()`, which no plan knows.
         insignificant = {type(kart).__name__ for kart in dependencies(task) if not getattr(kart, "significant", True)}
         for name in records:
             if name and name not in insignificant:

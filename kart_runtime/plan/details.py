@@ -68,7 +68,7 @@ class Details:
             commits = self._commits(cause.nearest, past).strip(" ()")
             if commits:
                 yield f"{commits} since the run that made its output."
-        elif cause.kind not in ("complete", "not needed", "code"):
+        elif cause.kind not in ("complete", "not needed", "code", "moved", "renamed"):
             yield from self._code_since(task, cause.nearest, past)
         if cause.kind == "parameters":
             for one in past.comparison.upstream(task, cause.nearest)[:_MAX_NAMED]:
