@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,18 +11,21 @@ from typing import Any, Self
 import luigi
 
 from kart_runtime.cli.deletion import size_text
-from kart_runtime.cli.task_labels import TaskLabels
+from kart_runtime.cli.formatting import format_value
+from kart_runtime.errors import described, warn
 from kart_runtime.errors.secrets import MASK
 from kart_runtime.history.runs import RunRecord
 from kart_runtime.plan.causes import Cause, Explainer
 from kart_runtime.plan.comparison import Difference, origin_of_value
 from kart_runtime.plan.decisions import RUNNING, Plan, is_external
-from kart_runtime.plan.details import Details, stored_now
+from kart_runtime.plan.details import Details, stored_now, without_history
 from kart_runtime.storage.target import path_of
 from kart_runtime.task.base import kart_task
 from kart_runtime.task.naming import id_of, short_id
 from kart_runtime.task.nested import flatten
 from kart_runtime.task.parameters import declaration, secret_names
+
+logger = logging.getLogger(__name__)
 
 _MAX_ROWS = 20
 """Differences or tasks that are listed."""
@@ -60,8 +64,8 @@ class Answers:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._labels = TaskLabels(plan.tasks)
-        self._explainer = Explainer(plan, label=self._labels)
+        self._labels = plan.labels
+        self._explainer = Explainer(plan)
         self._details = Details(plan, self._explainer)
 
     def __enter__(self) -> Self:
@@ -71,8 +75,12 @@ class Answers:
         self._explainer.__exit__(*error)
 
     def of(self, task: luigi.Task) -> Answer:
-        """Return the answer about a task."""
-        cause = self._details.of(task)
+        """Return the answer about a task, without the history if its records are damaged."""
+        try:
+            cause = self._details.of(task)
+        except Exception as error:  # noqa: BLE001 - what the plan says is right without it
+            warn(logger, "The records of earlier runs are damaged: %s", described(error))
+            cause = without_history(self._plan.decision_by_task[task])
         return Answer(*self._text(task, cause), cause.notes, self._values(task, cause))
 
     def _values(self, task: luigi.Task, cause: Cause) -> dict[str, Any]:
@@ -129,11 +137,14 @@ class Answers:
         return [
             (
                 name,
-                MASK if name in secrets else self._labels.value(param, getattr(task, name)),
+                MASK if name in secrets else self._value(param, getattr(task, name)),
                 origin_of_value(task, name) if kart is not None else "",
             )
             for name, param in declared
         ]
+
+    def _value(self, param: luigi.Parameter[Any], value: Any) -> str:
+        return self._labels(value) if isinstance(value, luigi.Task) else format_value(param, value)
 
     def _upstream(self, task: luigi.Task) -> list[Sequence[str]]:
         """Return a row for each task directly upstream that runs, with its cause."""

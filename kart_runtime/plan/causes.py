@@ -8,26 +8,34 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import luigi
 
 from kart_runtime.errors import described, shortened, warn
+from kart_runtime.history.earlier import Earlier, earlier_of_class
 from kart_runtime.history.runs import RunRecord
 from kart_runtime.history.task_record import TaskRecord
-from kart_runtime.plan.comparison import Comparison, Difference, History
+from kart_runtime.plan.comparison import Comparison, Difference, Found, Leaf
 from kart_runtime.plan.decisions import RUNNING, Decision, Plan, Reason
-from kart_runtime.plan.nearest import plain
 from kart_runtime.task.base import TaskOnKart, kart_task
-from kart_runtime.task.naming import display_name
-from kart_runtime.task.run_metadata import recorded_params
+
+if TYPE_CHECKING:
+    from kart_runtime.history.index import Index
 
 logger = logging.getLogger(__name__)
 
 _MAX_NAMED = 3
 """Differences that a few words name; of more, only the number."""
+
+FIRST = "never run before"
+"""Words of the cause "first"."""
+
+_LONGEST_ERROR = 200
+_FORMER = 100
+"""Tasks of a class that is gone that are compared with those of a new one."""
 
 _KINDS = {
     Reason.RERUN: "rerun",
@@ -38,9 +46,15 @@ _KINDS = {
     Reason.INTERRUPTED: "interrupted",
     Reason.OTHER_WRITER: "other writer",
     Reason.UPSTREAM_RUNS: "maybe",
-    Reason.OUTPUT_MISSING: "no output",
 }
 """Kind of the cause that a decision gives by itself."""
+
+_STOPPED = {
+    "interrupted": "was interrupted before it was done",
+    "failed": "ended before it, since a task upstream failed",
+    "died?": "died before it was done",
+}
+"""State of a run to what that means for the tasks that it left undone."""
 
 
 @dataclass(frozen=True)
@@ -77,79 +91,63 @@ class Cause:
             "state": self.nearest.state,
         }
         differences = [asdict(difference) for difference in self.differences]
-        return {
-            "kind": self.kind,
-            "text": self.text,
-            "nearest": nearest,
-            "differences": differences,
-            "notes": list(self.notes),
-        }
+        values = {"kind": self.kind, "text": self.text, "nearest": nearest}
+        return {**values, "differences": differences, "notes": list(self.notes)}
 
 
-class _Index(History, Protocol):
-    def runs(self, limit: int | None = None) -> list[Any]: ...
+class _Answer(NamedTuple):
+    """A cause as it is found: `found` are differences from the `earlier` task."""
 
-    def class_names(self) -> list[str]: ...
-
-    def close(self) -> None: ...
-
-
-OpenIndex = Callable[[str], _Index]
-Label = Callable[[luigi.Task], str]
-FIRST = "never run before"
-"""Words of the cause "first"."""
+    kind: str
+    text: str
+    earlier: Earlier | None = None
+    found: Found = ()
+    notes: tuple[str, ...] = ()
 
 
-def index_of(workspace: str) -> Any:
-    """Return the index of the runs of a workspace, up to date; what it needs is imported only now."""
+def open_history(workspace: str) -> Index:
+    """Return the index of the runs of a workspace; what that needs is imported now."""
     from kart_runtime.history.index import open_index
 
     return open_index(workspace)
 
 
-def explained(plan: Plan, open_index: OpenIndex = index_of, label: Label = display_name) -> Plan:
+def explained(plan: Plan) -> Plan:
     """Return a plan whose decisions have their causes; if the history cannot be read, the plan with a warning."""
-    if not plan.to_run:
-        return plan
     try:
-        causes = explain(plan, open_index, label)
+        with Explainer(plan) as explainer:
+            decisions = [
+                decision._replace(cause=explainer.words(task, decision))
+                if decision.reason is Reason.OUTPUT_MISSING and decision.action in RUNNING
+                else decision
+                for task, decision in zip(plan.tasks, plan.decisions, strict=True)
+            ]
     except Exception as error:  # noqa: BLE001 - a plan is right without any history
-        warn(logger, "The causes cannot be read from the records of earlier runs: %s", described(error))
+        warn(logger, "The records of earlier runs do not say why tasks run: %s", described(error))
         return plan
-    decisions = [
-        decision._replace(cause=causes[task].text) if task in causes else decision
-        for task, decision in zip(plan.tasks, plan.decisions, strict=True)
-    ]
     return replace(plan, decisions=decisions)
 
 
-def explain(plan: Plan, open_index: OpenIndex = index_of, label: Label = display_name) -> dict[luigi.Task, Cause]:
-    """Return why each task runs of which that is known better than the plan says.
+def explain(plan: Plan, opened: Callable[[str], Index] = open_history) -> dict[luigi.Task, Cause]:
+    """Return the cause of each task that runs.
 
     Parameters
     ----------
     plan
         The plan.
-    open_index
+    opened
         Returns the index of the runs of a workspace; asked only where something has run before.
-    label
-        Returns what a task is called.
     """
-    causes: dict[luigi.Task, Cause] = {}
-    with Explainer(plan, open_index, label) as explainer:
-        for task, decision in zip(plan.tasks, plan.decisions, strict=True):
-            if decision.reason is Reason.OUTPUT_MISSING and decision.action in RUNNING:
-                cause = explainer.cause(task, decision)
-                if cause.kind != "no output":
-                    causes[task] = cause
-    return causes
+    with Explainer(plan, opened) as explainer:
+        decided = zip(plan.tasks, plan.decisions, strict=True)
+        return {task: explainer.cause(task, decision) for task, decision in decided if decision.action in RUNNING}
 
 
 class Explainer:
     """Finds the causes of one plan; a context manager that closes the indexes that it has opened."""
 
-    def __init__(self, plan: Plan, open_index: OpenIndex = index_of, label: Label = display_name) -> None:
-        self._plan, self._open, self._label = plan, open_index, label
+    def __init__(self, plan: Plan, opened: Callable[[str], Index] = open_history) -> None:
+        self._plan, self._open = plan, opened
         self._pasts: dict[str, Past | None] = {}
         self._looked: set[int] = set()
 
@@ -163,27 +161,42 @@ class Explainer:
 
     def cause(self, task: luigi.Task, decision: Decision) -> Cause:
         """Return why a task runs."""
+        answer, kart = self._answer(task, decision), kart_task(task)
+        past = self.past(kart.workspace_directory) if kart is not None else None
+        if past is None:
+            return Cause(answer.kind, answer.text)
+        near = answer.earlier and past.index.newest(answer.earlier.unique_id, answer.earlier.module)
+        differences = past.comparison.differences(answer.found, self._plan.labels)
+        return Cause(answer.kind, answer.text, near, differences, answer.notes)
+
+    def words(self, task: luigi.Task, decision: Decision) -> str:
+        """Return why a task runs in a few words; "" if no more is known than the decision says."""
+        answer = self._answer(task, decision)
+        return answer.text if answer.kind != "no output" else ""
+
+    def _answer(self, task: luigi.Task, decision: Decision) -> _Answer:
         kart = kart_task(task)
         if decision.reason is not Reason.OUTPUT_MISSING or kart is None:
-            return Cause(_KINDS.get(decision.reason, ""), decision.text)
+            return _Answer(_KINDS.get(decision.reason, "no output"), decision.text)
         record = self._plan.changes.record(task)
         if record is not None:
-            return Cause("file gone", f"its output is gone, which run {record.run_id} wrote: {decision.detail}")
+            return _Answer("file gone", f"its output is gone, which run {record.run_id} wrote: {decision.detail}")
         past = self.past(kart.workspace_directory)
         if past is None:
-            return Cause("no output", decision.text)
+            return _Answer("no output", decision.text)
         self._look_upstream(task, past)
-        return past.cause(kart, self._plan.changes.records(kart.workspace_directory).named(kart.make_unique_id()))
+        same_id = self._plan.changes.records(kart.workspace_directory).named(kart.make_unique_id())
+        return past.answer(kart, same_id)
 
     def _look_upstream(self, task: luigi.Task, past: Past) -> None:
         """Find the nearest earlier ones of what is upstream and runs, since that of a task depends on them."""
         graph, decisions = self._plan.graph, self._plan.decisions
-        waiting, found = [graph.index_of[task]], set[int]()
+        waiting, found = [graph.index_of[task]], list[int]()
         while waiting:
             for index in graph.upstream[waiting.pop()]:
                 if index not in self._looked and decisions[index].reason is Reason.OUTPUT_MISSING:
                     self._looked.add(index)
-                    found.add(index)
+                    found.append(index)
                     waiting.append(index)
         for index in sorted(found):  # upstream before downstream
             kart = kart_task(graph.tasks[index])
@@ -193,89 +206,89 @@ class Explainer:
     def past(self, workspace: str) -> Past | None:
         """Return what has run in a workspace; None if nothing has."""
         if workspace not in self._pasts:
-            has_runs = self._plan.changes.records(workspace).has_runs
-            self._pasts[workspace] = Past(self._open(workspace), self._label) if has_runs else None
+            self._pasts[workspace] = None
+            if self._plan.changes.records(workspace).has_runs:
+                try:
+                    self._pasts[workspace] = Past(self._open(workspace))
+                except Exception as error:  # noqa: BLE001 - a plan is right without any history
+                    warn(logger, "The records of %s do not say why tasks run: %s", workspace, described(error))
         return self._pasts[workspace]
 
 
 class Past:
     """What has run in one workspace, as the causes need it."""
 
-    def __init__(self, index: _Index, label: Label) -> None:
+    def __init__(self, index: Index) -> None:
         self.index = index
-        self.comparison = Comparison(index, label)
-        self._label = label
-        self._words: dict[int, str] = {}
-        self._former: dict[type, list[RunRecord]] = {}
-        self._failures: dict[str, dict[str, RunRecord]] = {}
+        self.comparison = Comparison(index)
+        self._words: dict[int, tuple[str, str]] = {}
+        self._former: list[Earlier] | None = None
+        self._failures: dict[str, dict[str, Earlier]] = {}
         self._stopped = _stopped_run(index)
 
-    def cause(self, task: TaskOnKart[Any], same_id: Sequence[TaskRecord]) -> Cause:
-        """Return why a task runs that this class has never stored with this id."""
-        moved = next((record for record in same_id if record.outputs), None)
+    def answer(self, task: TaskOnKart[Any], same_id: Sequence[TaskRecord]) -> _Answer:
+        """Return why a task runs of which no output with its id is known, unless from a class in another module."""
+        module = type(task).__module__
+        moved = next((record for record in same_id if record.outputs and record.module != module), None)
         if moved is not None:
-            before = self.index.newest(moved.unique_id, moved.module)
-            return Cause("moved", f"its class was in {moved.module}, and its output is stored for that", before)
-        compared = self._compared(task) or self._renamed(task) or Cause("first", FIRST)
+            before = Earlier(moved.unique_id, moved.task, moved.module, moved.run_id, moved.started, (), {})
+            return _Answer("moved", f"its class was in {moved.module}, and its output is stored for that", before)
+        compared = self._compared(task) or self._renamed(task) or _Answer("first", FIRST)
         stopped = self._unfinished(task)
         if stopped is None:
             return compared
         notes = () if compared.kind == "first" else (f"compared with the nearest run that was done: {compared.text}.",)
-        return replace(stopped, notes=notes)
+        return stopped._replace(notes=notes)
 
-    def _compared(self, task: TaskOnKart[Any]) -> Cause | None:
+    def _compared(self, task: TaskOnKart[Any]) -> _Answer | None:
         """Return how a task differs from the nearest earlier one; None without any of its class."""
         nearest = self.comparison.nearest(task)
         if nearest is None:
             return None
         found = self.comparison.between(task, nearest)
         if not found:
-            return Cause("code", *self._in_the_id(task), nearest)
-        differences = self.comparison.differences(found)
-        kind = _kind_of(differences)
+            return _Answer("code", _in_the_id(task), nearest)
         if id(found) not in self._words:
-            self._words[id(found)] = _words(kind, differences)
-        return Cause(kind, self._words[id(found)], nearest, differences)
+            leaves = self.comparison.leaves(found)
+            self._words[id(found)] = _kind_of(leaves), _words(leaves)
+        return _Answer(*self._words[id(found)], nearest, found)
 
-    @staticmethod
-    def _in_the_id(task: TaskOnKart[Any]) -> tuple[str]:
-        if task.serialized_task_definition_check:
-            return ("its code changed, which is a part of its id (serialized_task_definition_check)",)
-        return ("the order of what it requires changed",)
-
-    def _renamed(self, task: TaskOnKart[Any]) -> Cause | None:
+    def _renamed(self, task: TaskOnKart[Any]) -> _Answer | None:
         """Return the class that a task had before, if one of another name is gone that had its values and inputs."""
-        if type(task) not in self._former:
-            self._former[type(task)] = [
-                record
+        if self._former is None:
+            self._former = [
+                each
                 for name in self.index.class_names()
-                for record in self.index.candidates(name, 100)
-                if not hasattr(sys.modules.get(record.module), record.task)
+                for each in earlier_of_class(self.index, name, _FORMER)
+                if not hasattr(sys.modules.get(each.module), each.task)
             ]
-        params = plain(recorded_params(task))
-        for record in self._former[type(task)]:
-            if plain(record.params) == params and self.comparison.has_same_upstream(task, record):
-                return Cause("renamed", f"its class was {record.module}.{record.task}", record)
+        for each in self._former:
+            if self.comparison.has_same_params(task, each) and self.comparison.has_same_upstream(task, each):
+                return _Answer("renamed", f"its class was {each.module}.{each.task}", each)
         return None
 
-    def _unfinished(self, task: TaskOnKart[Any]) -> Cause | None:
+    def _unfinished(self, task: TaskOnKart[Any]) -> _Answer | None:
         """Return the failure of a task, or the run that ended before it."""
         name, unique_id = type(task).__name__, task.make_unique_id()
         if name not in self._failures:
-            records = self.index.candidates(name, state="failed")
-            self._failures[name] = {record.unique_id: record for record in records}
+            failures = earlier_of_class(self.index, name, state="failed")
+            self._failures[name] = {each.unique_id: each for each in failures}
         failure = self._failures[name].get(unique_id)
-        if failure is not None:
-            error = failure.error.partition("\n")[0]
-            return Cause("failed", f"it failed in run {failure.run_id}: {shortened(error, _LONGEST_ERROR)}", failure)
-        how = self._stopped.get(unique_id)
-        return None if how is None else Cause("interrupted", how)
+        if failure is None:
+            how = self._stopped.get(unique_id)
+            return None if how is None else _Answer("interrupted", how)
+        attempts = self.index.attempts(unique_id=unique_id)
+        error = next((each.error for each in reversed(attempts) if each.state == "failed"), "").partition("\n")[0]
+        return _Answer("failed", f"it failed in run {failure.run_id}: {shortened(error, _LONGEST_ERROR)}")
 
 
-_LONGEST_ERROR = 200
+def _in_the_id(task: TaskOnKart[Any]) -> str:
+    if task.serialized_task_definition_check:
+        return "its code changed, which is a part of its id (serialized_task_definition_check)"
+    return "the order of what it requires changed"
 
 
-def _stopped_run(index: _Index) -> dict[str, str]:
+def _stopped_run(index: Index) -> Mapping[str, str]:
     """Return what the newest run left undone, if it did not end well: unique id to what happened."""
     newest = next(iter(index.runs(1)), None)
     if newest is None or newest.state == "done":
@@ -283,55 +296,61 @@ def _stopped_run(index: _Index) -> dict[str, str]:
     run = index.run(newest.id)
     if run.graph is None:
         return {}
-    what = {
-        "interrupted": "was interrupted before it was done",
-        "failed": "ended before it, since a task upstream failed",
-        "died?": "died before it was done",
-    }.get(newest.state, "was to run it, and has no end: it goes on, or was killed")
+    what = _STOPPED.get(newest.state, "was to run it, and has no end: it goes on, or was killed")
     ended = {record.unique_id for record in run.records}
-    letters = zip(run.graph.tasks, run.graph.verdicts, strict=False)
-    return {
-        name.unique_id: f"run {run.id} {what}"
-        for name, verdict in letters
-        if verdict in "rm" and name.unique_id not in ended
-    }
+    verdicts = zip(run.graph.tasks, run.graph.verdicts, strict=False)
+    left = (name.unique_id for name, verdict in verdicts if verdict in "rm" and name.unique_id not in ended)
+    return dict.fromkeys(left, f"run {run.id} {what}")
 
 
-def _kind_of(differences: Sequence[Difference]) -> str:
-    if any(one.steps == 0 and one.name not in ("requires", "content") for one in differences):
+# -- words -----------------------------------------------------------------------------------------------------------
+
+_Leaves = Sequence[tuple[Leaf, int]]
+
+
+def _kind_of(leaves: _Leaves) -> str:
+    if any(steps == 0 and leaf.name not in ("requires", "content") for leaf, steps in leaves):
         return "parameters"
-    return "input" if all(one.name == "content" for one in differences) else "upstream"
+    return "input" if all(leaf.name == "content" for leaf, _ in leaves) else "upstream"
 
 
-def _words(kind: str, differences: Sequence[Difference]) -> str:
-    """Return differences in a few words."""
-    if kind == "parameters":
-        own = [one for one in differences if one.steps == 0]
-        return f"{some([one.text() for one in own])}{_origins(own)}"
-    if kind == "input":
-        return some([one.text() for one in differences])
-    by_class: dict[str, list[Difference]] = {}
-    for one in differences:
-        by_class.setdefault(one.kind if one.steps else "", []).append(one)
-    text = some([_of_class(name, members) for name, members in by_class.items()])
-    return text if by_class.keys() == {""} else f"upstream: {text}"
+def _words(leaves: _Leaves) -> str:
+    """Return differences in a few words: the task's own, else the files, else those of each class upstream."""
+    own = [leaf for leaf, steps in leaves if steps == 0 and leaf.name != "requires"]
+    if own:
+        return f"{some([leaf.text() for leaf in own])}{_origins(own)}"
+    if all(leaf.name == "content" for leaf, _ in leaves):
+        return some([leaf.text() for leaf, _ in leaves])
+    texts = _required_words([leaf for leaf, steps in leaves if steps == 0])
+    by_class: dict[str, list[Leaf]] = {}
+    for leaf, steps in leaves:
+        if steps:
+            by_class.setdefault(type(leaf.task).__name__, []).append(leaf)
+    upstream = [_of_class(name, members) for name, members in by_class.items()]
+    return "; ".join([*([some(texts)] if texts else []), *([f"upstream: {some(upstream)}"] if upstream else [])])
 
 
-def _of_class(name: str, members: Sequence[Difference]) -> str:
-    texts = list(dict.fromkeys(one.text() for one in members))
-    if not name:  # the task itself requires something else
-        return some(texts)
-    number = len({one.task for one in members})
+def _required_words(leaves: Sequence[Leaf]) -> list[str]:
+    """Return what a task requires now, and no longer, by class."""
+    counts: dict[str, int] = {}
+    for leaf in leaves:
+        counts[leaf.text()] = counts.get(leaf.text(), 0) + 1
+    return [f"{text} (×{number})" if number > 1 else text for text, number in counts.items()]
+
+
+def _of_class(name: str, members: Sequence[Leaf]) -> str:
+    number = len({leaf.task.make_unique_id() for leaf in members})
+    texts = list(dict.fromkeys(leaf.text() for leaf in members))
     return f"{name}{f' ×{number}' if number > 1 else ''} ({some(texts)})"
 
 
-def _origins(differences: Sequence[Difference]) -> str:
-    origins = {(one.origin_before, one.origin) for one in differences}
+def _origins(leaves: Sequence[Leaf]) -> str:
+    """Return where the values of some differences come from, if that is the same for all."""
+    origins = {(leaf.origin_before, leaf.origin) for leaf in leaves}
     if len(origins) > 1:
         return ""
     before, after = origins.pop()
-    before = f"before: {before}" if before and before != after else ""
-    text = "; ".join(filter(None, (after, before)))
+    text = "; ".join(filter(None, (after, f"before: {before}" if before and before != after else "")))
     return f" ({text})" if text else ""
 
 

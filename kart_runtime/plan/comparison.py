@@ -6,51 +6,41 @@ a plan of a thousand tasks downstream of one difference is walked once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import luigi
 
-from kart_runtime.history.runs import RunRecord
+from kart_runtime.history.earlier import Earlier, earlier_of_class, earlier_of_id, overrides_of
 from kart_runtime.plan.nearest import Candidates, holds_tasks, plain
-from kart_runtime.task.base import TaskOnKart
+from kart_runtime.task.base import TaskOnKart, kart_task
 from kart_runtime.task.identity import dependencies
 from kart_runtime.task.input_file import CONTENT, InputFile
 from kart_runtime.task.parameters import ActiveOverrides, Override, declaration
 from kart_runtime.task.run_metadata import recorded_params
 
+if TYPE_CHECKING:
+    from kart_runtime.history.index import Index
+
 COMMAND_LINE = "command line"
+
 _DEEPEST = 200
 """Steps upstream after which the walk ends: Python's own stack is limited."""
 
+_FIRST, _MOST = 100, 1000
+"""Tasks of a class to look at: the newest, and if none of them has the same parameters, all of these."""
+
+_LONGEST = 60
+"""Characters of a value."""
+
+_OUTPUT = re.compile(r"_[0-9a-f]{32}\b")
+"""What tells an output of a task from a file from outside."""
+
 Found = tuple[tuple[int, int], ...]
-"""Numbers of differences, each with the steps to where it is."""
-
-
-class History(Protocol):
-    """What is asked of the index of earlier runs."""
-
-    def candidates(self, task: str, limit: int = 1000, *, state: str = "done") -> list[RunRecord]:
-        """Return the newest records of a class, one for each id, newest first."""
-        ...
-
-    def newest(self, unique_id: str, module: str | None = None) -> RunRecord | None:
-        """Return the newest record of a task that was done."""
-        ...
-
-    def upstream(self, unique_id: str) -> tuple[str, ...]:
-        """Return the ids directly upstream of a task."""
-        ...
-
-    def run(self, run_id: str) -> Any:
-        """Return a run."""
-        ...
-
-    def attempts(self, *, unique_id: str | None = None) -> list[RunRecord]:
-        """Return the attempts at a task."""
-        ...
+"""Numbers of leaves, each with the steps to where it is."""
 
 
 @dataclass(frozen=True)
@@ -60,17 +50,15 @@ class Difference:
     Attributes
     ----------
     task
-        Label of the task where it differs.
+        Label of the task where it differs; of a file from outside its path.
     name
-        Name of the parameter; "content" of an input file; "requires" where a task is new or no longer there.
+        Name of the parameter; "content" of a file; "requires" where a task is required now, or no longer.
     before, after
         The values as text; "" where there is none.
     origin_before, origin
-        Where the values come from: a file with a line, or the command line; "" if that is not known.
+        Where the values come from: a file with a line, the command line, or "default"; "" if that is not known.
     steps
         Number of tasks between: 0 for the task itself, 1 for what it requires.
-    kind
-        Class name of the task where it differs.
     """
 
     task: str
@@ -80,20 +68,259 @@ class Difference:
     origin_before: str = ""
     origin: str = ""
     steps: int = 0
-    kind: str = ""
 
     def text(self) -> str:
         """Return the difference in a few words."""
-        if self.name == "requires":
-            return f"requires {self.after} now" if self.after else f"no longer requires {self.before}"
-        if self.name == "content":
-            return f"{self.task} changed"
-        if not self.before:
-            return f"{self.name} {self.after or repr('')} is new"
-        return f"{self.name} {self.before} → {self.after}" if self.after else f"{self.name} {self.before} is gone"
+        return difference_text(self.name, self.before, self.after, self.task)
 
 
-_LONGEST = 60
+def difference_text(name: str, before: str, after: str, place: str) -> str:
+    """Return a difference in a few words."""
+    if name == "requires":
+        return f"requires {after} now" if after else f"no longer requires {before}"
+    if name == "content":
+        return f"{place} changed"
+    if not before:
+        return f"{name} {after} is new"
+    return f"{name} {before} → {after}" if after else f"{name} {before} is gone"
+
+
+class Leaf(NamedTuple):
+    """A difference while it is not known who asks for it: `required` is the task that is required now."""
+
+    task: TaskOnKart[Any]
+    name: str
+    before: str
+    after: str
+    origin_before: str = ""
+    origin: str = ""
+    required: TaskOnKart[Any] | None = None
+
+    def text(self) -> str:
+        """Return the difference in a few words."""
+        return difference_text(self.name, self.before, self.after, self.place())
+
+    def place(self) -> str:
+        """Return the path of a file, else the name of the class."""
+        return self.task.path if isinstance(self.task, InputFile) else type(self.task).__name__
+
+
+class Comparison:
+    """Compares the tasks of one plan with those that have run in one workspace."""
+
+    def __init__(self, index: Index) -> None:
+        self.index = index
+        self._first: dict[str, Candidates] = {}
+        self._all: dict[str, Candidates] = {}
+        self._known: dict[str, Earlier | None] = {}
+        self._nearest: dict[str, Earlier | None] = {}
+        self._params: dict[str, dict[str, str]] = {}
+        self._overrides: dict[str, Mapping[str, Any]] = {}
+        self._leaves: list[Leaf] = []
+        self._walked: dict[tuple[str, str], Found] = {}
+        self._same: dict[Found, Found] = {}
+
+    # -- earlier tasks -------------------------------------------------------------------------------------------
+
+    def nearest(self, task: TaskOnKart[Any]) -> Earlier | None:
+        """Return the nearest earlier task of the same class, which has another id; None if there is none.
+
+        Of those with the same parameters it is one downstream of what was found for the tasks upstream, so that a chain
+        of tasks is compared with one earlier chain.
+        """
+        unique_id = task.make_unique_id()
+        if unique_id not in self._nearest:
+            self._nearest[unique_id] = self._find_nearest(task)
+        return self._nearest[unique_id]
+
+    def _find_nearest(self, task: TaskOnKart[Any]) -> Earlier | None:
+        params, name = plain(self._texts(task)), type(task).__name__
+        ids = [required.make_unique_id() for required in _required(task)]
+        ids += [near.unique_id for each in ids if (near := self._nearest.get(each)) is not None]
+        candidates = self._candidates(self._first, name, _FIRST)
+        near = candidates.at(candidates.nearest(params, ids))
+        if near is None or plain(near.params) == params or len(candidates.tasks) < _FIRST:
+            return near
+        candidates = self._candidates(self._all, name, _MOST)
+        return candidates.at(candidates.nearest(params, ids))
+
+    def _candidates(self, known: dict[str, Candidates], name: str, limit: int) -> Candidates:
+        found = known.get(name)
+        if found is None:
+            found = known[name] = Candidates(earlier_of_class(self.index, name, limit))
+            self._known.update((each.unique_id, each) for each in found.tasks)
+        return found
+
+    def _texts(self, task: TaskOnKart[Any]) -> dict[str, str]:
+        unique_id = task.make_unique_id()
+        texts = self._params.get(unique_id)
+        if texts is None:
+            texts = self._params[unique_id] = recorded_params(task)
+        return texts
+
+    def _earlier(self, unique_id: str) -> Earlier | None:
+        if unique_id not in self._known:
+            self._known[unique_id] = earlier_of_id(self.index, unique_id)
+        return self._known[unique_id]
+
+    def has_same_upstream(self, task: TaskOnKart[Any], earlier: Earlier) -> bool:
+        """Return whether an earlier task has the same tasks upstream."""
+        return {kart.make_unique_id() for kart in _required(task)} == set(earlier.requires)
+
+    def has_same_params(self, task: TaskOnKart[Any], earlier: Earlier) -> bool:
+        """Return whether an earlier task has the same parameters, apart from those with tasks."""
+        return plain(self._texts(task)) == plain(earlier.params)
+
+    # -- differences ---------------------------------------------------------------------------------------------
+
+    def leaves(self, found: Found) -> list[tuple[Leaf, int]]:
+        """Return what `between` has found, nearest first, with the steps to it."""
+        return [(self._leaves[number], steps) for number, steps in sorted(found, key=lambda one: one[1])]
+
+    def differences(self, found: Found, label: Callable[[luigi.Task], str]) -> tuple[Difference, ...]:
+        """Return what `between` has found, nearest first."""
+        return tuple(_difference(leaf, steps, label) for leaf, steps in self.leaves(found))
+
+    def upstream(self, task: TaskOnKart[Any], before: Earlier) -> Found:
+        """Return what differs upstream, also if the task's own parameters differ."""
+        return self._upstream(task, before, 0)
+
+    def between(self, task: TaskOnKart[Any], before: Earlier, depth: int = 0) -> Found:
+        """Return what differs between a task and an earlier one of its class."""
+        key = (task.make_unique_id(), before.unique_id)
+        found = self._walked.get(key)
+        if found is None:
+            self._walked[key] = ()
+            found = self._own(task, before) or self._upstream(task, before, depth) or self._held(task, before)
+            found = self._walked[key] = self._same.setdefault(found, found)
+        return found
+
+    def _add(self, leaf: Leaf, steps: int) -> Found:
+        self._leaves.append(leaf)
+        return ((len(self._leaves) - 1, steps),)
+
+    def _own(self, task: TaskOnKart[Any], before: Earlier) -> Found:
+        now, then = self._texts(task), before.params
+        if now == then:
+            return ()
+        names = [name for name in {**now, **then} if now.get(name) != then.get(name)]
+        plain_names = [
+            name for name in names if not holds_tasks(now.get(name, "")) and not holds_tasks(then.get(name, ""))
+        ]
+        return self._as_found(task, before, plain_names)
+
+    def _held(self, task: TaskOnKart[Any], before: Earlier) -> Found:
+        """Return the parameters with tasks that differ, where nothing upstream does: the task does not require them."""
+        now, then = self._texts(task), before.params
+        names = [name for name in {**now, **then} if now.get(name) != then.get(name)]
+        if any(len(then.get(name, "")) >= 80 for name in names):  # a record of an earlier version
+            return ()
+        return self._as_found(task, before, names)
+
+    def _as_found(self, task: TaskOnKart[Any], before: Earlier, names: Iterable[str]) -> Found:
+        now, found = self._texts(task), list[tuple[int, int]]()
+        for name in names:
+            shorten, shown = (digits, "content") if name == CONTENT else (_short, name)
+            earlier, later = (shorten(params[name]) if name in params else "" for params in (before.params, now))
+            origins = self._origin_before(name, before), origin_of_value(task, name)
+            found += self._add(Leaf(task, shown, earlier, later, *origins), 0)
+        return tuple(found)
+
+    def _upstream(self, task: TaskOnKart[Any], before: Earlier, depth: int) -> Found:
+        if depth >= _DEEPEST:
+            return ()
+        found: dict[int, int] = {}
+        seen: set[int] = set()
+        for one in self._pairs(task, before, depth):
+            if id(one) not in seen:  # equal ones are the same object
+                seen.add(id(one))
+                for leaf, steps in one:
+                    found.setdefault(leaf, steps + 1)
+        return tuple(found.items())
+
+    def _pairs(self, task: TaskOnKart[Any], before: Earlier, depth: int) -> Iterator[Found]:
+        """Yield what differs between each task directly upstream that is not as before and its counterpart."""
+        now = {kart.make_unique_id(): kart for kart in _required(task)}
+        then = dict.fromkeys(before.requires)
+        new: dict[str, list[TaskOnKart[Any]]] = {}
+        for unique_id, kart in now.items():
+            if unique_id not in then:
+                new.setdefault(type(kart).__name__, []).append(kart)
+        gone = self._gone([unique_id for unique_id in then if unique_id not in now], new, before)
+        for name, tasks in new.items():
+            yield from self._matched(task, tasks, gone.pop(name, []), before, depth)
+        if new or task.serialized_task_definition_check:
+            return
+        # Only now, since what was there before may have been yielded by `run()`, which no plan knows.
+        insignificant = {type(each).__name__ for each in dependencies(task) if not getattr(each, "significant", True)}
+        for name in gone:
+            if name and name not in insignificant:
+                yield self._add(Leaf(task, "requires", name, ""), -1)
+
+    def _gone(
+        self, ids: Sequence[str], new: Mapping[str, Sequence[TaskOnKart[Any]]], user: Earlier
+    ) -> dict[str, list[Earlier]]:
+        """Return the tasks that were required before, by class."""
+        files = [name for name, tasks in new.items() if isinstance(tasks[0], InputFile)]
+        gone: dict[str, list[Earlier]] = {}
+        for unique_id in ids:
+            known = self._earlier(unique_id)
+            if known is None:  # it never ran: a file from outside
+                name = files[0] if len(files) == 1 else self._name_of(unique_id, user)
+                known = Earlier(unique_id, name, "", "", "", (), {})
+            gone.setdefault(known.task, []).append(known)
+        return gone
+
+    def _name_of(self, unique_id: str, user: Earlier) -> str:
+        """Return the class of a task that never ran, as the run of its user has it."""
+        graph = self.index.run(user.run_id).graph
+        return next((name.task for name in graph.tasks if name.unique_id == unique_id), "") if graph else ""
+
+    def _matched(
+        self,
+        user: TaskOnKart[Any],
+        tasks: Sequence[TaskOnKart[Any]],
+        gone: Sequence[Earlier],
+        before: Earlier,
+        depth: int,
+    ) -> Iterator[Found]:
+        """Yield the differences of tasks of one class, each to the earlier one that is nearest of those left."""
+        candidates = Candidates(gone) if len(gone) > 1 or len(tasks) > 1 else None
+        left = (1 << len(gone)) - 1
+        for task in tasks:
+            place = candidates.nearest(plain(self._texts(task)), left=left) if candidates else 0 if gone else None
+            if place is None:
+                yield self._add(Leaf(user, "requires", "", type(task).__name__, required=task), -1)
+                continue
+            left &= ~(1 << place)
+            if gone[place].run_id or not isinstance(task, InputFile):
+                yield self.between(task, gone[place], depth + 1)
+            else:
+                yield self._add(self._of_file(task, before), 0)
+
+    def _of_file(self, task: InputFile[Any], user: Earlier) -> Leaf:
+        """Return how a file from outside differs from the one that an earlier task has loaded."""
+        record = self.index.newest(user.unique_id)
+        loaded = record.inputs if record is not None else {}
+        before = loaded.get(task.url, "")
+        others = [path for path in loaded if not _OUTPUT.search(path)]
+        if not before and len(others) == 1:
+            path = others[0].removeprefix(f"{task.root}/")
+            return Leaf(task, "path", path, task.path, "", origin_of_value(task, "path"))
+        return Leaf(task, "content", digits(before), digits(self._texts(task).get(CONTENT, "")))
+
+    def _origin_before(self, name: str, before: Earlier) -> str:
+        """Return the command line if the earlier run got the value of a parameter from there."""
+        if before.run_id not in self._overrides:
+            self._overrides[before.run_id] = overrides_of(self.index, before.run_id)
+        end = f".{before.task}.{name}"
+        return COMMAND_LINE if any(f".{key}".endswith(end) for key in self._overrides[before.run_id]) else ""
+
+
+def _difference(leaf: Leaf, steps: int, label: Callable[[luigi.Task], str]) -> Difference:
+    task = leaf.task.path if leaf.name == "content" and isinstance(leaf.task, InputFile) else label(leaf.task)
+    after = leaf.after if leaf.required is None else label(leaf.required)
+    return Difference(task, leaf.name, leaf.before, after, leaf.origin_before, leaf.origin, steps)
 
 
 def digits(checksum: str) -> str:
@@ -107,218 +334,16 @@ def _short(text: str) -> str:
     return (text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…") or "''"
 
 
-class Comparison:
-    """Compares the tasks of one plan with the records of one workspace.
-
-    Parameters
-    ----------
-    history
-        The index of its runs.
-    label
-        Returns what a task is called.
-    """
-
-    def __init__(self, history: History, label: Callable[[luigi.Task], str]) -> None:
-        self._history, self._label = history, label
-        self._candidates: dict[str, Candidates] = {}
-        self._records: dict[str, RunRecord | None] = {}
-        self._nearest: dict[str, RunRecord | None] = {}
-        self._runs: dict[str, Any] = {}
-        self._leaves: list[Difference] = []
-        self._walked: dict[tuple[str, str], Found] = {}
-        self._same: dict[Found, Found] = {}
-
-    # -- records -------------------------------------------------------------------------------------------------
-
-    def nearest(self, task: TaskOnKart[Any]) -> RunRecord | None:
-        """Return the nearest earlier record of a task's class, which has another id; None if there is none.
-
-        Of records with the same parameters it is one downstream of what was found for the tasks upstream, so that a
-        chain of tasks is compared with one earlier chain.
-        """
-        unique_id = task.make_unique_id()
-        if unique_id not in self._nearest:
-            found = self._of_class(type(task).__name__)
-            ids = [required.make_unique_id() for required in _required(task)]
-            ids += [near.unique_id for each in ids if (near := self._nearest.get(each)) is not None]
-            place = found.nearest(plain(recorded_params(task)), ids)
-            self._nearest[unique_id] = None if place is None else found.records[place]
-        return self._nearest[unique_id]
-
-    def _of_class(self, name: str) -> Candidates:
-        found = self._candidates.get(name)
-        if found is None:
-            found = self._candidates[name] = Candidates(self._history.candidates(name))
-            for record in reversed(found.records):
-                self._records[record.unique_id] = record
-        return found
-
-    def record(self, unique_id: str) -> RunRecord | None:
-        """Return the newest record of an id."""
-        if unique_id not in self._records:
-            self._records[unique_id] = self._history.newest(unique_id)
-        return self._records[unique_id]
-
-    def run_of(self, record: RunRecord) -> Any:
-        """Return the run of a record."""
-        if record.run_id not in self._runs:
-            self._runs[record.run_id] = self._history.run(record.run_id)
-        return self._runs[record.run_id]
-
-    def has_same_upstream(self, task: TaskOnKart[Any], record: RunRecord) -> bool:
-        """Return whether a record is of a task with the same tasks upstream."""
-        now = {kart.make_unique_id() for kart in _required(task)}
-        return now == set(self._history.upstream(record.unique_id) or record.requires)
-
-    def _name_of(self, unique_id: str, user: RunRecord) -> str:
-        """Return the class of an id that has no record, such as a file from outside, as the run of its user has it."""
-        graph = self.run_of(user).graph
-        return next((name.task for name in graph.tasks if name.unique_id == unique_id), "") if graph else ""
-
-    # -- differences ---------------------------------------------------------------------------------------------
-
-    def differences(self, found: Found) -> tuple[Difference, ...]:
-        """Return the differences that `between` has found, nearest first."""
-        ordered = sorted(found, key=lambda one: one[1])
-        return tuple(replace(self._leaves[leaf], steps=steps) for leaf, steps in ordered)
-
-    def upstream(self, task: TaskOnKart[Any], before: RunRecord) -> tuple[Difference, ...]:
-        """Return what differs upstream, also if the task's own parameters differ."""
-        return self.differences(self._upstream(task, before, 0))
-
-    def between(self, task: TaskOnKart[Any], before: RunRecord, depth: int = 0) -> Found:
-        """Return what differs between a task and an earlier one of its class."""
-        key = (task.make_unique_id(), before.unique_id)
-        found = self._walked.get(key)
-        if found is None:
-            self._walked[key] = ()
-            found = self._own(task, before) or self._upstream(task, before, depth) or self._held(task, before)
-            found = self._walked[key] = self._same.setdefault(found, found)
-        return found
-
-    def _add(self, task: luigi.Task, name: str, before: str, after: str, origins: tuple[str, str] = ("", "")) -> int:
-        kind = type(task).__name__
-        label = task.path if name == "content" and isinstance(task, InputFile) else self._label(task)
-        self._leaves.append(Difference(label, name, before, after, *origins, kind=kind))
-        return len(self._leaves) - 1
-
-    def _own(self, task: TaskOnKart[Any], before: RunRecord) -> Found:
-        now, then = recorded_params(task), before.params
-        names = [name for name in {**now, **then} if now.get(name) != then.get(name)]
-        return self._as_found(task, before, (name for name in names if not self._is_of_tasks(name, now, then)))
-
-    def _held(self, task: TaskOnKart[Any], before: RunRecord) -> Found:
-        """Return the parameters with tasks that differ, where nothing upstream does: the task does not require them."""
-        now, then = recorded_params(task), before.params
-        if any(text.startswith(("425a", '["425a')) for text in then.values()):  # a record of an earlier version
-            return ()
-        return self._as_found(task, before, (name for name in {**now, **then} if now.get(name) != then.get(name)))
-
-    @staticmethod
-    def _is_of_tasks(name: str, now: Mapping[str, str], then: Mapping[str, str]) -> bool:
-        return holds_tasks(now.get(name, "")) or holds_tasks(then.get(name, ""))
-
-    def _as_found(self, task: TaskOnKart[Any], before: RunRecord, names: Iterable[str]) -> Found:
-        now, then, found = recorded_params(task), before.params, []
-        for name in names:
-            shorten, shown = (digits, "content") if name == CONTENT else (_short, name)
-            texts = [shorten(params[name]) if name in params else "" for params in (then, now)]
-            origins = (self._origin_before(name, before), origin_of_value(task, name))
-            found.append((self._add(task, shown, texts[0], texts[1], origins), 0))
-        return tuple(found)
-
-    def _upstream(self, task: TaskOnKart[Any], before: RunRecord, depth: int) -> Found:
-        if depth >= _DEEPEST:
-            return ()
-        found: dict[int, int] = {}
-        seen: set[int] = set()
-        for one in self._pairs(task, before, depth):
-            if id(one) not in seen:
-                seen.add(id(one))
-                for leaf, steps in one:
-                    found.setdefault(leaf, steps + 1)
-        return tuple(found.items())
-
-    def _pairs(self, task: TaskOnKart[Any], before: RunRecord, depth: int) -> Iterable[Found]:
-        """Yield what differs between each task directly upstream that is not as before and its counterpart."""
-        now = {kart.make_unique_id(): kart for kart in _required(task)}
-        then = self._history.upstream(before.unique_id) or before.requires
-        known = set(then)
-        gone = [unique_id for unique_id in then if unique_id not in now]
-        new: dict[str, list[TaskOnKart[Any]]] = {}
-        for unique_id, kart in now.items():
-            if unique_id not in known:
-                new.setdefault(type(kart).__name__, []).append(kart)
-        records: dict[str, list[RunRecord]] = {}
-        for unique_id in gone:
-            record = self.record(unique_id) or _unrecorded(unique_id, self._name_of(unique_id, before))
-            records.setdefault(record.task, []).append(record)
-        for name, tasks in new.items():
-            yield from self._matched(task, tasks, records.pop(name, []), before, depth)
-        if new or task.serialized_task_definition_check:
-            return
-        # Only now, since what was there before may have been yielded by `run()`, which no plan knows.
-        insignificant = {type(kart).__name__ for kart in dependencies(task) if not getattr(kart, "significant", True)}
-        for name in records:
-            if name and name not in insignificant:
-                yield ((self._add(task, "requires", name, ""), -1),)
-
-    def _matched(
-        self,
-        user: luigi.Task,
-        tasks: Sequence[TaskOnKart[Any]],
-        records: Sequence[RunRecord],
-        before: RunRecord,
-        depth: int,
-    ) -> Iterable[Found]:
-        """Yield the differences of tasks of one class, each to the record that is nearest to it of those left."""
-        candidates, left = Candidates(records), (1 << len(records)) - 1
-        for task in tasks:
-            place = candidates.nearest(plain(recorded_params(task)), left=left)
-            if place is None:
-                yield ((self._add(user, "requires", "", self._label(task)), -1),)
-                continue
-            left &= ~(1 << place)
-            record = records[place]
-            if record.params or not isinstance(task, InputFile):
-                yield self.between(task, record, depth + 1)
-            else:
-                yield ((self._add(task, *_of_file(task, before)), 0),)
-
-    # -- origins -------------------------------------------------------------------------------------------------
-
-    def _origin_before(self, name: str, before: RunRecord) -> str:
-        """Return the command line if the earlier run got the value of a parameter from there."""
-        if not before.run_id:
-            return ""
-        overrides = (self.run_of(before).header or {}).get("overrides") or {}
-        return COMMAND_LINE if any(_is_of(key, before.task, name) for key in overrides) else ""
-
-
-def _unrecorded(unique_id: str, name: str) -> RunRecord:
-    return RunRecord(name, "", unique_id, "", "", 0.0)
-
-
-def _of_file(task: InputFile[Any], user: RunRecord) -> tuple[str, str, str]:
-    """Return how a file from outside differs from the one that an earlier task has loaded: name, before and after."""
-    content = recorded_params(task).get(CONTENT, "")
-    before = user.inputs.get(task.url, "")
-    return "content", digits(before), digits(content)
-
-
-def _is_of(key: str, task: str, name: str) -> bool:
-    return key == f"{task}.{name}" or key.endswith(f".{task}.{name}")
-
-
 def _required(task: TaskOnKart[Any]) -> list[TaskOnKart[Any]]:
     """Return the tasks directly upstream that count in the id."""
-    return [kart for kart in dependencies(task) if isinstance(kart, TaskOnKart) and kart.significant]
+    required = map(kart_task, dependencies(task))
+    return [kart for kart in required if kart is not None and kart.significant]
 
 
 def origin_of_value(task: luigi.Task, name: str) -> str:
     """Return where the value of a task's parameter was written; "" if the code has given another one."""
     value = vars(task).get(name)
-    override = _overrides(type(task), task._kart.overrides).get(name)  # type: ignore[attr-defined]
+    override = _overrides(type(task), cast("Any", task)._kart.overrides).get(name)
     if override is not None and override.error is None:
         return override.origin if override.secret or override.value == value else ""
     param = declaration(type(task)).params.get(name)

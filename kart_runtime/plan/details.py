@@ -19,7 +19,7 @@ from kart_runtime.history.log_files import LogFiles
 from kart_runtime.history.run_header import GitState
 from kart_runtime.history.runs import RunRecord
 from kart_runtime.plan.causes import Cause, Explainer, Past, some
-from kart_runtime.plan.comparison import Difference, digits, origin_of_value
+from kart_runtime.plan.comparison import Difference, Leaf, digits, origin_of_value
 from kart_runtime.plan.decisions import RUNNING, Action, Decision, Plan, Reason, is_configured_to_rerun
 from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.workspace import KEPT_FILES
@@ -40,13 +40,16 @@ class Details:
     def of(self, task: luigi.Task) -> Cause:
         """Return why a task runs; of one that does not, the kind is "complete", "not needed" or "missing"."""
         decision, kart = self._plan.decision_by_task[task], kart_task(task)
-        cause = self._explainer.cause(task, decision) if decision.action in RUNNING else _without_run(decision)
+        cause = self._explainer.cause(task, decision) if decision.action in RUNNING else without_history(decision)
         if kart is None:
             return cause
         past = self._explainer.past(kart.workspace_directory)
         if past is None:
             return cause
-        if cause.nearest is None and cause.kind not in ("first", "moved"):
+        if cause.kind in ("failed", "interrupted"):
+            attempts = past.index.attempts(unique_id=kart.make_unique_id())
+            cause = replace(cause, nearest=attempts[-1] if attempts else None)
+        elif cause.nearest is None and cause.kind not in ("first", "moved"):
             cause = replace(cause, nearest=past.index.newest(kart.make_unique_id(), type(kart).__module__))
         if cause.kind == "input":
             cause = replace(cause, differences=cause.differences or tuple(self._inputs(kart)))
@@ -71,8 +74,10 @@ class Details:
         elif cause.kind not in ("complete", "not needed", "code", "moved", "renamed"):
             yield from self._code_since(task, cause.nearest, past)
         if cause.kind == "parameters":
-            for one in past.comparison.upstream(task, cause.nearest)[:_MAX_NAMED]:
-                yield f"{one.text()} {_away(one.steps)}."
+            before = past.comparison.nearest(task)
+            found = past.comparison.upstream(task, before) if before is not None else ()
+            for leaf, steps in past.comparison.leaves(found)[:_MAX_NAMED]:
+                yield f"{leaf.text()}{_away(leaf, steps)}."
 
     # -- code ----------------------------------------------------------------------------------------------------
 
@@ -89,8 +94,8 @@ class Details:
         """Return the commits of git of an earlier run and of now, as far as they are known."""
         if self._git is None:
             self._git = GitState(os.getcwd()).result()  # noqa: PTH109 - the text
-        run = past.comparison.run_of(nearest) if nearest is not None and nearest.run_id else None
-        before, now = ((run.end or {}).get("git") or {}) if run is not None else {}, self._git
+        end = past.index.run(nearest.run_id).end if nearest is not None and nearest.run_id else None
+        before, now = (end or {}).get("git") or {}, self._git
         if not before.get("commit") or not now.get("commit"):
             return ""
         if before["commit"] == now["commit"]:
@@ -119,7 +124,7 @@ class Details:
             writer = records.writer(records.absolute(path))
             by = f"run {writer.run_id}" if writer is not None else ""
             after = f"{digits(now)}{stored_now(records.absolute(path))}" if now else "gone"
-            yield Difference(path, "content", digits(before), after, "", by, 1, "")
+            yield Difference(path, "content", digits(before), after, "", by, 1)
 
     def _asked(self, task: TaskOnKart[Any]) -> Iterator[str]:
         """Yield who asked for the task to run again."""
@@ -147,15 +152,22 @@ def _exists(url: str) -> bool:
     return store.stat(key) is not None
 
 
-def _without_run(decision: Decision) -> Cause:
+def without_history(decision: Decision) -> Cause:
+    """Return what a decision says by itself."""
+    if decision.action in RUNNING:
+        return Cause("no output", decision.text)
     if decision.action is Action.MISSING:
         return Cause("missing", decision.text)
     unneeded = decision.reason in (Reason.NOT_NEEDED, Reason.DELETED)
     return Cause("not needed" if unneeded else "complete", decision.text)
 
 
-def _away(steps: int) -> str:
-    return f"{steps} step{'' if steps == 1 else 's'} upstream"
+def _away(leaf: Leaf, steps: int) -> str:
+    """Return whose value it is, and how many steps away, as text."""
+    if not steps:
+        return ""
+    of = "" if leaf.name == "content" else f" of {leaf.place()}"
+    return f"{of}, {steps} step{'' if steps == 1 else 's'} upstream"
 
 
 def _commit(git: Mapping[str, Any]) -> str:

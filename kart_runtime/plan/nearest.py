@@ -1,7 +1,7 @@
-"""Nearest of many earlier records: the one with the fewest different parameters, and of those the newest.
+"""Nearest of many earlier tasks: the one with the fewest different parameters, and of those the newest.
 
-Each value of a parameter has a number whose bits say which records have it. Adding these numbers bit by bit counts, for
-all records at once, the parameters that fit: some microseconds for a thousand records.
+Each value of a parameter has a number whose bits say which tasks have it. Adding these numbers bit by bit counts, for
+all tasks at once, the parameters that fit: some microseconds for a thousand tasks.
 """
 
 from __future__ import annotations
@@ -10,17 +10,19 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
-from kart_runtime.history.runs import RunRecord
+from kart_runtime.history.earlier import Earlier
 
 _TASKS = re.compile(r"\[?[\w.]+(?:\[[0-9a-f]{8}\]|\([0-9a-f]{32}\))")
 """A task, or a list of them, as the value of a parameter: what differs in it is found upstream."""
 
-_BLOB = re.compile(r'(?:\[?"?)[0-9a-f]{80,}')
+_BLOB = re.compile(r'\[?"?[0-9a-f]{80,}')
 """A task in records of earlier versions."""
 
 
 def holds_tasks(text: str) -> bool:
     """Return whether the text of a parameter stands for tasks."""
+    if not text or (text[-1] not in "])" and len(text) < 80):
+        return False
     return bool(_TASKS.match(text) or _BLOB.match(text))
 
 
@@ -30,40 +32,45 @@ def plain(params: Mapping[str, str]) -> dict[str, str]:
 
 
 class Candidates:
-    """Records of one class, newest first, among which the nearest to given parameters is found."""
+    """Earlier tasks of one class, newest first, among which the nearest to given parameters is found."""
 
-    def __init__(self, records: Sequence[RunRecord]) -> None:
-        self.records = records
+    def __init__(self, tasks: Sequence[Earlier]) -> None:
+        self.tasks = tasks
         self._with_value: dict[tuple[str, str], int] = {}
         self._with_name: dict[str, int] = {}
-        for place, record in enumerate(records):
+        for place, task in enumerate(tasks):
             bit = 1 << place
-            for name, text in plain(record.params).items():
-                self._with_value[name, text] = self._with_value.get((name, text), 0) | bit
-                self._with_name[name] = self._with_name.get(name, 0) | bit
+            for item in task.params.items():
+                if not holds_tasks(item[1]):
+                    self._with_value[item] = self._with_value.get(item, 0) | bit
+                    self._with_name[item[0]] = self._with_name.get(item[0], 0) | bit
 
     def nearest(self, params: Mapping[str, str], upstream: Iterable[str] = (), left: int = -1) -> int | None:
-        """Return the place of the nearest record, of those whose bits are in `left`; None if there is none.
+        """Return the place of the nearest task, of those whose bits are in `left`; None if there is none.
 
         Of those with the fewest different parameters it is the one with the most of some ids `upstream`, and of those
         the newest.
         """
-        best = ((1 << len(self.records)) - 1) & left
+        best = ((1 << len(self.tasks)) - 1) & left
         if not best:
             return None
         fits = [self._with_value.get(item, 0) for item in params.items()]
-        # a record without a parameter of that name differs, and so does one with a parameter more
+        # a task without a parameter of that name differs, and so does one with a parameter more
         fits += [~bits for name, bits in self._with_name.items() if name not in params]
         best = _with_most(best, fits)
-        if upstream and best & (best - 1):  # several
+        if best & (best - 1):  # several
             best = _with_most(best, [self._upstream.get(unique_id, 0) for unique_id in upstream])
         return (best & -best).bit_length() - 1
+
+    def at(self, place: int | None) -> Earlier | None:
+        """Return the task at a place."""
+        return None if place is None else self.tasks[place]
 
     @cached_property
     def _upstream(self) -> Mapping[str, int]:
         having: dict[str, int] = {}
-        for place, record in enumerate(self.records):
-            for unique_id in record.requires:
+        for place, task in enumerate(self.tasks):
+            for unique_id in task.requires:
                 having[unique_id] = having.get(unique_id, 0) | 1 << place
         return having
 
