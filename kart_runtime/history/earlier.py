@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +14,12 @@ _COLUMNS = (
     "SELECT a.uid, a.task, a.module, a.run, a.started, e.requires, a.line FROM attempts a LEFT JOIN edges e USING (uid)"
 )
 _PARAMS = '"params": {'
+_TASKS = re.compile(r"\[?[\w.]+(?:\[[0-9a-f]{8}\]|\([0-9a-f]{32}\))")
+"""A task, or a list of them, as the value of a parameter."""
+
+_BLOB = re.compile(r'\[?"?[0-9a-f]{80,}')
+"""A task in records of earlier versions."""
+
 _decode = json.JSONDecoder().raw_decode
 
 
@@ -27,8 +34,8 @@ class Earlier(NamedTuple):
         The newest run of it, and when it started there.
     requires
         Unique ids of the tasks directly upstream, and of those that its `run()` yielded.
-    params
-        Significant parameters as text.
+    params, plain
+        Significant parameters as text, and those of them that hold no tasks.
     """
 
     unique_id: str
@@ -38,20 +45,28 @@ class Earlier(NamedTuple):
     started: str
     requires: tuple[str, ...]
     params: Mapping[str, str]
+    plain: Mapping[str, str]
+
+
+def holds_tasks(text: str) -> bool:
+    """Return whether the text of a parameter stands for tasks: what differs in it is found upstream."""
+    if not text or (text[-1] not in "])" and len(text) < 80):
+        return False
+    return bool(_TASKS.match(text) or _BLOB.match(text))
+
+
+def plain_params(params: Mapping[str, str]) -> dict[str, str]:
+    """Return the parameters that hold no tasks."""
+    return {name: text for name, text in params.items() if not holds_tasks(text)}
 
 
 def earlier_of_class(index: Index, task: str, limit: int = 1000, state: str = "done") -> list[Earlier]:
     """Return the newest attempt with a state at each task of a class, newest first."""
     query = f"{_COLUMNS} WHERE a.task = ? AND a.state = ? ORDER BY a.started DESC, a.id DESC LIMIT ?"
-    most = limit
-    while True:  # an id may have run more than once
-        rows = index.select(query, (task, state, most))
-        newest: dict[str, Any] = {}
-        for row in rows:
-            newest.setdefault(row[0], row)
-        if len(newest) >= limit or len(rows) < most:
-            return [_earlier(row) for row in list(newest.values())[:limit]]
-        most *= 4
+    newest: dict[str, Any] = {}
+    for row in index.select(query, (task, state, limit)):
+        newest.setdefault(row[0], row)
+    return [_earlier(row) for row in list(newest.values())[:limit]]
 
 
 def earlier_of_id(index: Index, unique_id: str) -> Earlier | None:
@@ -70,7 +85,9 @@ def overrides_of(index: Index, run_id: str) -> Mapping[str, Any]:
 
 def _earlier(row: Sequence[Any]) -> Earlier:
     unique_id, task, module, run_id, started, requires, line = row
-    return Earlier(unique_id, task, module, run_id, started, tuple(requires.split()) if requires else (), _params(line))
+    params = _params(line)
+    upstream = tuple(requires.split()) if requires else ()
+    return Earlier(unique_id, task, module, run_id, started, upstream, params, plain_params(params))
 
 
 def _params(line: str) -> Mapping[str, str]:
@@ -82,4 +99,4 @@ def _params(line: str) -> Mapping[str, str]:
             values = json.loads(line).get("params")
         except (ValueError, RecursionError):
             values = None
-    return {name: str(text) for name, text in values.items()} if isinstance(values, dict) else {}
+    return values if isinstance(values, dict) and all(type(text) is str for text in values.values()) else {}

@@ -156,6 +156,8 @@ class Index:
             values.append(since)
         query = f"""SELECT r.*, (SELECT max(written) FROM files f WHERE f.run = r.run) FROM runs r
                     WHERE {" AND ".join(conditions)} ORDER BY started DESC, run DESC"""  # noqa: S608 - the conditions are those above
+        if limit is not None and not failed:
+            query += f" LIMIT {int(limit)}"
         now, rows = time.time(), []
         for row in self._query(query, values):
             run = self._run_row(row, now)

@@ -161,8 +161,11 @@ class Explainer:
 
     def cause(self, task: luigi.Task, decision: Decision) -> Cause:
         """Return why a task runs."""
-        answer, kart = self._answer(task, decision), kart_task(task)
+        kart = kart_task(task)
         past = self.past(kart.workspace_directory) if kart is not None else None
+        if past is not None:
+            self._look_upstream(task, past)
+        answer = self._answer(task, decision)
         if past is None:
             return Cause(answer.kind, answer.text)
         near = answer.earlier and past.index.newest(answer.earlier.unique_id, answer.earlier.module)
@@ -170,7 +173,10 @@ class Explainer:
         return Cause(answer.kind, answer.text, near, differences, answer.notes)
 
     def words(self, task: luigi.Task, decision: Decision) -> str:
-        """Return why a task runs in a few words; "" if no more is known than the decision says."""
+        """Return why a task runs in a few words; "" if no more is known than the decision says.
+
+        Those of the tasks upstream of it come first.
+        """
         answer = self._answer(task, decision)
         return answer.text if answer.kind != "no output" else ""
 
@@ -184,7 +190,6 @@ class Explainer:
         past = self.past(kart.workspace_directory)
         if past is None:
             return _Answer("no output", decision.text)
-        self._look_upstream(task, past)
         same_id = self._plan.changes.records(kart.workspace_directory).named(kart.make_unique_id())
         return past.answer(kart, same_id)
 
@@ -231,7 +236,7 @@ class Past:
         module = type(task).__module__
         moved = next((record for record in same_id if record.outputs and record.module != module), None)
         if moved is not None:
-            before = Earlier(moved.unique_id, moved.task, moved.module, moved.run_id, moved.started, (), {})
+            before = Earlier(moved.unique_id, moved.task, moved.module, moved.run_id, moved.started, (), {}, {})
             return _Answer("moved", f"its class was in {moved.module}, and its output is stored for that", before)
         compared = self._compared(task) or self._renamed(task) or _Answer("first", FIRST)
         stopped = self._unfinished(task)
@@ -245,6 +250,8 @@ class Past:
         nearest = self.comparison.nearest(task)
         if nearest is None:
             return None
+        if nearest.unique_id == task.make_unique_id():
+            return _Answer("file gone", f"its output is gone, which run {nearest.run_id} wrote", nearest)
         found = self.comparison.between(task, nearest)
         if not found:
             return _Answer("code", _in_the_id(task), nearest)

@@ -14,8 +14,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import luigi
 
-from kart_runtime.history.earlier import Earlier, earlier_of_class, earlier_of_id, overrides_of
-from kart_runtime.plan.nearest import Candidates, holds_tasks, plain
+from kart_runtime.history.earlier import (
+    Earlier,
+    earlier_of_class,
+    earlier_of_id,
+    holds_tasks,
+    overrides_of,
+    plain_params,
+)
+from kart_runtime.plan.nearest import Candidates
 from kart_runtime.task.base import TaskOnKart, kart_task
 from kart_runtime.task.identity import dependencies
 from kart_runtime.task.input_file import CONTENT, InputFile
@@ -115,6 +122,8 @@ class Comparison:
         self._known: dict[str, Earlier | None] = {}
         self._nearest: dict[str, Earlier | None] = {}
         self._params: dict[str, dict[str, str]] = {}
+        self._plain_params: dict[str, dict[str, str]] = {}
+        self._upstream_of: dict[str, list[TaskOnKart[Any]]] = {}
         self._overrides: dict[str, Mapping[str, Any]] = {}
         self._leaves: list[Leaf] = []
         self._walked: dict[tuple[str, str], Found] = {}
@@ -134,12 +143,12 @@ class Comparison:
         return self._nearest[unique_id]
 
     def _find_nearest(self, task: TaskOnKart[Any]) -> Earlier | None:
-        params, name = plain(self._texts(task)), type(task).__name__
-        ids = [required.make_unique_id() for required in _required(task)]
+        params, name = self._plain(task), type(task).__name__
+        ids = [required.make_unique_id() for required in self._required(task)]
         ids += [near.unique_id for each in ids if (near := self._nearest.get(each)) is not None]
         candidates = self._candidates(self._first, name, _FIRST)
         near = candidates.at(candidates.nearest(params, ids))
-        if near is None or plain(near.params) == params or len(candidates.tasks) < _FIRST:
+        if near is None or near.plain == params or len(candidates.tasks) < _FIRST:
             return near
         candidates = self._candidates(self._all, name, _MOST)
         return candidates.at(candidates.nearest(params, ids))
@@ -158,6 +167,22 @@ class Comparison:
             texts = self._params[unique_id] = recorded_params(task)
         return texts
 
+    def _plain(self, task: TaskOnKart[Any]) -> dict[str, str]:
+        unique_id = task.make_unique_id()
+        params = self._plain_params.get(unique_id)
+        if params is None:
+            params = self._plain_params[unique_id] = plain_params(self._texts(task))
+        return params
+
+    def _required(self, task: TaskOnKart[Any]) -> list[TaskOnKart[Any]]:
+        """Return the tasks directly upstream that count in the id."""
+        unique_id = task.make_unique_id()
+        required = self._upstream_of.get(unique_id)
+        if required is None:
+            karts = map(kart_task, dependencies(task))
+            required = self._upstream_of[unique_id] = [kart for kart in karts if kart is not None and kart.significant]
+        return required
+
     def _earlier(self, unique_id: str) -> Earlier | None:
         if unique_id not in self._known:
             self._known[unique_id] = earlier_of_id(self.index, unique_id)
@@ -165,11 +190,11 @@ class Comparison:
 
     def has_same_upstream(self, task: TaskOnKart[Any], earlier: Earlier) -> bool:
         """Return whether an earlier task has the same tasks upstream."""
-        return {kart.make_unique_id() for kart in _required(task)} == set(earlier.requires)
+        return {kart.make_unique_id() for kart in self._required(task)} == set(earlier.requires)
 
     def has_same_params(self, task: TaskOnKart[Any], earlier: Earlier) -> bool:
         """Return whether an earlier task has the same parameters, apart from those with tasks."""
-        return plain(self._texts(task)) == plain(earlier.params)
+        return self._plain(task) == earlier.plain
 
     # -- differences ---------------------------------------------------------------------------------------------
 
@@ -200,14 +225,13 @@ class Comparison:
         return ((len(self._leaves) - 1, steps),)
 
     def _own(self, task: TaskOnKart[Any], before: Earlier) -> Found:
-        now, then = self._texts(task), before.params
+        now, then = self._plain(task), before.plain
         if now == then:
             return ()
         names = [name for name in {**now, **then} if now.get(name) != then.get(name)]
-        plain_names = [
-            name for name in names if not holds_tasks(now.get(name, "")) and not holds_tasks(then.get(name, ""))
-        ]
-        return self._as_found(task, before, plain_names)
+        texts = self._texts(task)  # a parameter may have held a task on one side only
+        held = (name for name in names if holds_tasks(texts.get(name, "")) or holds_tasks(before.params.get(name, "")))
+        return self._as_found(task, before, [name for name in names if name not in set(held)])
 
     def _held(self, task: TaskOnKart[Any], before: Earlier) -> Found:
         """Return the parameters with tasks that differ, where nothing upstream does: the task does not require them."""
@@ -240,7 +264,7 @@ class Comparison:
 
     def _pairs(self, task: TaskOnKart[Any], before: Earlier, depth: int) -> Iterator[Found]:
         """Yield what differs between each task directly upstream that is not as before and its counterpart."""
-        now = {kart.make_unique_id(): kart for kart in _required(task)}
+        now = {kart.make_unique_id(): kart for kart in self._required(task)}
         then = dict.fromkeys(before.requires)
         new: dict[str, list[TaskOnKart[Any]]] = {}
         for unique_id, kart in now.items():
@@ -267,7 +291,7 @@ class Comparison:
             known = self._earlier(unique_id)
             if known is None:  # it never ran: a file from outside
                 name = files[0] if len(files) == 1 else self._name_of(unique_id, user)
-                known = Earlier(unique_id, name, "", "", "", (), {})
+                known = Earlier(unique_id, name, "", "", "", (), {}, {})
             gone.setdefault(known.task, []).append(known)
         return gone
 
@@ -288,7 +312,7 @@ class Comparison:
         candidates = Candidates(gone) if len(gone) > 1 or len(tasks) > 1 else None
         left = (1 << len(gone)) - 1
         for task in tasks:
-            place = candidates.nearest(plain(self._texts(task)), left=left) if candidates else 0 if gone else None
+            place = candidates.nearest(self._plain(task), left=left) if candidates else 0 if gone else None
             if place is None:
                 yield self._add(Leaf(user, "requires", "", type(task).__name__, required=task), -1)
                 continue
@@ -332,12 +356,6 @@ def digits(checksum: str) -> str:
 def _short(text: str) -> str:
     text = text if text.isprintable() else repr(text)[1:-1]
     return (text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…") or "''"
-
-
-def _required(task: TaskOnKart[Any]) -> list[TaskOnKart[Any]]:
-    """Return the tasks directly upstream that count in the id."""
-    required = map(kart_task, dependencies(task))
-    return [kart for kart in required if kart is not None and kart.significant]
 
 
 def origin_of_value(task: luigi.Task, name: str) -> str:

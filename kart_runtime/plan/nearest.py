@@ -6,29 +6,10 @@ all tasks at once, the parameters that fit: some microseconds for a thousand tas
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
 from kart_runtime.history.earlier import Earlier
-
-_TASKS = re.compile(r"\[?[\w.]+(?:\[[0-9a-f]{8}\]|\([0-9a-f]{32}\))")
-"""A task, or a list of them, as the value of a parameter: what differs in it is found upstream."""
-
-_BLOB = re.compile(r'\[?"?[0-9a-f]{80,}')
-"""A task in records of earlier versions."""
-
-
-def holds_tasks(text: str) -> bool:
-    """Return whether the text of a parameter stands for tasks."""
-    if not text or (text[-1] not in "])" and len(text) < 80):
-        return False
-    return bool(_TASKS.match(text) or _BLOB.match(text))
-
-
-def plain(params: Mapping[str, str]) -> dict[str, str]:
-    """Return the parameters that hold no tasks."""
-    return {name: text for name, text in params.items() if not holds_tasks(text)}
 
 
 class Candidates:
@@ -40,10 +21,9 @@ class Candidates:
         self._with_name: dict[str, int] = {}
         for place, task in enumerate(tasks):
             bit = 1 << place
-            for item in task.params.items():
-                if not holds_tasks(item[1]):
-                    self._with_value[item] = self._with_value.get(item, 0) | bit
-                    self._with_name[item[0]] = self._with_name.get(item[0], 0) | bit
+            for item in task.plain.items():
+                self._with_value[item] = self._with_value.get(item, 0) | bit
+                self._with_name[item[0]] = self._with_name.get(item[0], 0) | bit
 
     def nearest(self, params: Mapping[str, str], upstream: Iterable[str] = (), left: int = -1) -> int | None:
         """Return the place of the nearest task, of those whose bits are in `left`; None if there is none.
