@@ -43,6 +43,22 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
     add_words(parser, "task to plan")
     add_range(parser)
     add_rerun(parser)
+    parser.add_argument(
+        "--no-history", action="store_true", help="do not compare with earlier runs to say why a task would run"
+    )
+
+
+def add_why(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `kart why`."""
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="TASK | KEY=VALUE",
+        help="TASK: class name, dotted suffix of its path, or the first 6 or more characters of an id "
+        f"(default: all that would run); KEY=VALUE: {_OVERRIDE}",
+    )
+    add_rerun(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def add_graph(parser: argparse.ArgumentParser) -> None:

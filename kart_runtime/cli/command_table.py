@@ -30,6 +30,7 @@ from kart_runtime.cli.command_arguments import (
     add_show,
     add_update,
     add_verify,
+    add_why,
     add_words,
 )
 
@@ -77,10 +78,29 @@ examples:
   kart plan
   kart plan TrainModel
   kart plan TrainModel.max_depth=2
+  kart plan --no-history               do not read the records of earlier runs
   kart plan Daily --range day=2026-01-01..yesterday
 """,
         add_plan,
         "plan",
+    ),
+    Command(
+        "why",
+        "show why a task would run",
+        "Show why a task would run, compared with the nearest earlier run: which parameter\n"
+        "of it, or upstream of it, has another value, and where both values come from;\n"
+        "which code or input has changed; or which run wrote the output that is gone. Of a\n"
+        "task that would not run, show which run made its output. Nothing runs or changes.",
+        """\
+examples:
+  kart why EvaluateModels
+  kart why TrainModel.max_depth=2
+  kart why model.train.TrainModel
+  kart why 74393b26                    one task, by the beginning of its id
+  kart why EvaluateModels --json
+""",
+        add_why,
+        "why",
     ),
     Command(
         "tree",

@@ -185,6 +185,8 @@ class Index:
             conditions.append("started >= ?")
             values.append(since)
         query = f"{_RUN_ROWS} WHERE {' AND '.join(conditions)} ORDER BY started DESC, run DESC"
+        if limit is not None and not failed:
+            query += f" LIMIT {int(limit)}"
         now, rows = time.time(), []
         for row in self._query(query, values):
             run = self._run_row(row, now)
@@ -353,6 +355,10 @@ class Index:
         for uid, module, task, run, started, metrics, params in self._query(query, values):
             texts = json.loads(params) if isinstance(params, str) and params.startswith("{") else {}
             yield Measured(uid, module, task, run, started, texts, json.loads(metrics) if metrics else {})
+
+    def select(self, query: str, values: Iterable[Any] = ()) -> list[Any]:
+        """Return the rows of a query, for the modules of this package that need other columns."""
+        return self._query(query, values)
 
     # -- the database ------------------------------------------------------------------------------------------------
 

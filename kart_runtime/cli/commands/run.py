@@ -16,6 +16,7 @@ from kart_runtime.cli.live import make_display
 from kart_runtime.cli.live.plain import Display
 from kart_runtime.cli.logs import logging_as
 from kart_runtime.cli.ranges import TaskRange, date_words, ranges_from_args
+from kart_runtime.plan.causes import explained
 from kart_runtime.plan.decisions import Action, Plan
 from kart_runtime.project import Session
 from kart_runtime.schedule.events import Event, PlanMade, Summary
@@ -75,6 +76,7 @@ def run_tasks(
                 rerun=rerun,
                 reports_warnings=True,
                 info=session.info(label),
+                explain=explained,
             )
     except KeyboardInterrupt:
         display.interrupted()
