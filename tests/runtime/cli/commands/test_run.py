@@ -93,7 +93,9 @@ def test_several_tasks_and_overrides_may_stand_between_options(small_project, ka
     small_project()
     typed = kart("run", "Numbers", "--env", "ci", "Total", "--quiet", "Total.weight=3", "--workers", "1")
     assert typed.code == 0
-    assert without_seconds(typed.lines) == ["2 tasks: 2 ran, 0 already complete (S)"]
+    summary, *outputs = without_seconds(typed.lines)
+    assert summary == "2 tasks: 2 ran, 0 already complete (S)"
+    assert [line.partition(" -> ")[0] for line in outputs] == ["Numbers", "Total"]
 
 
 def test_options_may_stand_before_the_command(small_project, kart):
