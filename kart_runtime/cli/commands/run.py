@@ -11,8 +11,9 @@ import luigi
 
 from kart_runtime.builder import run_build
 from kart_runtime.cli.arguments import as_plan_error, open_session, planning, roots_from_args
-from kart_runtime.cli.display import make_display
 from kart_runtime.cli.exit_codes import ExitCode
+from kart_runtime.cli.live import make_display
+from kart_runtime.cli.live.plain import Display
 from kart_runtime.cli.logs import logging_as
 from kart_runtime.cli.ranges import TaskRange, date_words, ranges_from_args
 from kart_runtime.plan.decisions import Action, Plan
@@ -28,13 +29,16 @@ if TYPE_CHECKING:
 def execute(arguments: argparse.Namespace) -> int:
     """Run the tasks with a display of the progress, then print what came out."""
     _options_to_overrides(arguments)
-    session, names = open_session(arguments)
-    with session, logging_as(session.settings.logging):
-        with planning(session):
-            ranges = ranges_from_args(session, names, arguments)
-            partitions = [task for part in ranges for task in part.tasks]
-            roots, rerun = roots_from_args(session, names, arguments, partitions)
-        return run_tasks(session, roots, rerun, ranges, quiet=arguments.quiet)
+    with make_display(quiet=arguments.quiet, verbose=arguments.verbose) as display:
+        session, names = open_session(arguments)
+        with session, logging_as(session.settings.logging):
+            display.say("planning ...")
+            with planning(session):
+                ranges = ranges_from_args(session, names, arguments)
+                partitions = [task for part in ranges for task in part.tasks]
+                roots, rerun = roots_from_args(session, names, arguments, partitions)
+            label = arguments.label or ""
+            return run_tasks(session, roots, rerun, ranges, quiet=arguments.quiet, label=label, display=display)
 
 
 def run_tasks(
@@ -44,9 +48,12 @@ def run_tasks(
     ranges: Sequence[TaskRange] = (),
     *,
     quiet: bool,
+    label: str = "",
+    display: Display | None = None,
 ) -> ExitCode:
     """Run tasks with a display of the progress, and print the result."""
-    display = make_display(session.project.package_folder, quiet=quiet)
+    display = display or make_display(quiet=quiet)
+    display.source, display.workers = session.project.package_folder, session.settings.run.workers
     plans: list[Plan] = []
 
     def on_event(event: Event) -> None:
@@ -61,7 +68,13 @@ def run_tasks(
         with display:
             # All tasks are checked, because the summary counts the complete ones; those below partitions are too many.
             summary, _ = run_build(
-                roots, session.settings.run, on_event=on_event, check_all=not ranges, rerun=rerun, reports_warnings=True
+                roots,
+                session.settings.run,
+                on_event=on_event,
+                check_all=not ranges,
+                rerun=rerun,
+                reports_warnings=True,
+                info=session.info(label),
             )
     except KeyboardInterrupt:
         display.interrupted()
