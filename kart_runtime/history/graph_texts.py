@@ -18,7 +18,7 @@ MERMAID_EDGES, MERMAID_CHARACTERS = 500, 50_000
 MARKS = {"mermaid": "%% kart graph", "dot": "// kart graph", "json": '{"format": '}
 """What each text begins with; a file that begins so was made by `kart graph`."""
 
-_LONGEST = 200
+_LONGEST = 100
 """Characters of a label."""
 
 _STATES = {
