@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 import luigi
@@ -92,7 +92,8 @@ def run_tasks(
         display.outputs(part.finished(plans[0], summary))
     if not summary.ok:
         return ExitCode.FAILED
-    display.outputs(result_lines(roots, _metrics_of(plans[0], summary), plans[0].labels))
+    with ExitStack() as opened:
+        display.outputs(result_lines(roots, _metrics_of(plans[0], summary, opened), plans[0].labels))
     return ExitCode.OK
 
 
@@ -104,7 +105,7 @@ def _options_to_overrides(arguments: argparse.Namespace) -> None:
             arguments.words.append(f"run.{option}={value}")
 
 
-def _metrics_of(plan: Plan, summary: Summary) -> Callable[[luigi.Task], Metrics]:
+def _metrics_of(plan: Plan, summary: Summary, opened: ExitStack) -> Callable[[luigi.Task], Metrics]:
     """Return a function that returns what a task has measured: in this run, or when it last ran."""
     indexes: dict[str, Index] = {}
 
@@ -117,8 +118,9 @@ def _metrics_of(plan: Plan, summary: Summary) -> Callable[[luigi.Task], Metrics]
 
         with suppress(OSError):  # all has gone well, and this only tells
             workspace = kart.workspace_directory
-            index = indexes[workspace] = indexes.get(workspace) or open_index(workspace)
-            record = index.newest(kart.make_unique_id(), type(kart).__module__)
+            if workspace not in indexes:
+                indexes[workspace] = opened.enter_context(open_index(workspace))
+            record = indexes[workspace].newest(kart.make_unique_id(), type(kart).__module__)
             return {} if record is None else record.metrics
         return {}
 
