@@ -32,6 +32,9 @@ def execute(arguments: argparse.Namespace) -> int:
     _options_to_overrides(arguments)
     with make_display(quiet=arguments.quiet, verbose=arguments.verbose) as display:
         session, names = open_session(arguments)
+        if not session.settings.run.progress:
+            display.close()
+            display = Display(quiet=arguments.quiet, verbose=arguments.verbose)
         with session, logging_as(session.settings.logging):
             display.say("planning ...")
             with planning(session):
