@@ -106,6 +106,8 @@ class Outcome(NamedTuple):
         Names of the metrics that have a value for each step.
     logged
         Number of log records.
+    secrets
+        Those that were looked up in another process; no text may show them.
     """
 
     state: AttemptState
@@ -126,6 +128,7 @@ class Outcome(NamedTuple):
     metrics: tuple[tuple[str, float | str], ...] = ()
     series: tuple[str, ...] = ()
     logged: int = 0
+    secrets: tuple[str, ...] = ()
 
 
 @dataclass
@@ -187,7 +190,7 @@ class Attempt:
                 raise
             warn(logger, "%s: %s", self.task, error)
         sent = None if outcome.error is None else portable(outcome.error, outcome.trace)
-        return outcome._replace(error=sent, peak_mb=peak_mb())
+        return outcome._replace(error=sent, peak_mb=peak_mb(), secrets=tuple(self.task_run.secrets))
 
     def _bound(self) -> Outcome:
         """Run with the state of this run bound to the task."""
@@ -195,8 +198,7 @@ class Attempt:
         began, cpu = time.time(), cpu_seconds()
         self._began = self._began or began
         self._started = self._started or iso_time(began)
-        if run.keeps_logs:
-            keep_log_records()
+        keep_log_records()
         if self._is_remote:
             run.report = remote_report.get()
         if task is not None:
@@ -233,7 +235,7 @@ class Attempt:
         run, log_files = self.task_run, outcome.log_files
         series: tuple[str, ...] = ()
         if self._logs is not None and (run.lines is not None or run.steps):
-            log_files += self._logs.at_end(run.lines, run.steps)
+            log_files += self._logs.at_end(run.lines, run.steps, self._began)
             series = tuple(dict.fromkeys(name for name, *_ in run.steps))
         return outcome._replace(
             log_files=log_files,

@@ -95,7 +95,7 @@ def about(seconds: float) -> str:
 
 
 class Estimating:
-    """Estimate of a build, from the durations in the workspace of its plan, once it takes a while and these are read."""
+    """Estimate of a build, from the durations in its workspace, once it takes a while and these are read."""
 
     def __init__(self, plan: Plan, workers: int | None) -> None:
         self._plan, self._workers = plan, workers

@@ -50,6 +50,8 @@ class Summary:
         Task that ran to what it measured: name to value.
     run_id
         Id of the run, by which `kart show` and `History` find it.
+    roots
+        The requested tasks.
     """
 
     total: int
@@ -66,6 +68,7 @@ class Summary:
     unpublished: Mapping[luigi.Task, BaseException] = field(default_factory=dict)
     metrics: Mapping[luigi.Task, Mapping[str, float | str]] = field(default_factory=dict)
     run_id: str = ""
+    roots: tuple[luigi.Task, ...] = ()
 
     @property
     def ok(self) -> bool:

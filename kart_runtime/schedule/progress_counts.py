@@ -135,8 +135,7 @@ class Counts:
         if number not in self.running:
             count.running += 1
         self.running[number] = Running(task, event.at)
-        if len(self.running) > self.most_running:
-            self.most_running = len(self.running)
+        self.most_running = max(self.most_running, len(self.running))
 
     def _finished(self, event: TaskFinished) -> None:
         outcome = event.outcome
@@ -182,7 +181,7 @@ class Counts:
 
     def longest_running(self) -> list[Running]:
         """Return the tasks that run, those first that have begun first."""
-        return sorted(list(self.running.values()), key=lambda each: each.since)
+        return sorted(self.running.values(), key=lambda each: each.since)
 
     def blocked(self) -> int:
         """Return the number of tasks that do not run because of a failed or missing one."""

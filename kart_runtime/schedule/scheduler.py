@@ -133,7 +133,7 @@ class Scheduler:
         """Task class to the executor of its tasks."""
         self._in_flight = 0
         self._finished: queue.SimpleQueue[tuple[Node, Finishing[Outcome]] | Event] = queue.SimpleQueue()
-        """What other threads have to say: which attempts have ended, and the events of those that have not.""" ""
+        """What other threads have to say: which attempts have ended, and the events of those that have not."""
         self._thread = threading.get_ident()
         self._locked: list[Node] = []
         self._pause = _FIRST_PAUSE
@@ -534,6 +534,7 @@ class Scheduler:
             tries=self._tries,
             metrics=self._metrics,
             run_id=self._context.ledger.run_id,
+            roots=self._plan.roots,
         )
 
 

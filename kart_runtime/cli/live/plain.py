@@ -15,10 +15,11 @@ from typing import IO
 import luigi
 
 from kart_runtime.cli.messages import tries_report, user_traceback
-from kart_runtime.cli.task_labels import TaskLabels
 from kart_runtime.errors import alike, described, described_tries, more_failed, not_run_text
+from kart_runtime.errors.secrets import masked
 from kart_runtime.execution.attempt import AttemptState
 from kart_runtime.plan.decisions import Decision, Plan, Reason
+from kart_runtime.plan.task_labels import TaskLabels
 from kart_runtime.schedule.estimate import Estimating, numbers
 from kart_runtime.schedule.events import BuildFinished, Event, PlanMade, Summary, TaskFinished, TaskStarted, retry_text
 from kart_runtime.schedule.progress_counts import Counts
@@ -95,7 +96,7 @@ class Display:
             self._finished(event)
         elif isinstance(event, PlanMade):
             self.has_plan = True  # from here on, tasks may have run
-            self._labels = TaskLabels(event.plan.tasks)
+            self._labels = event.plan.labels
             self._total = len(event.plan.to_run)
             self._planned(event.plan)
             self._shows_tasks = not self._quiet and (self._verbose or self._total <= _MOST_TASKS)
@@ -190,7 +191,7 @@ class Display:
         if stream in self._lost:
             return
         try:
-            stream.write(f"{text}\n")
+            stream.write(f"{masked(text)}\n")
             stream.flush()
         except (OSError, ValueError) as error:  # nobody reads any more, the disk is full: the run goes on
             self._lost.append(stream)
