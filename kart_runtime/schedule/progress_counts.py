@@ -181,7 +181,7 @@ class Counts:
 
     def longest_running(self) -> list[Running]:
         """Return the tasks that run, those first that have begun first."""
-        return sorted(self.running.values(), key=lambda each: each.since)
+        return sorted(self.running.copy().values(), key=lambda each: each.since)
 
     def blocked(self) -> int:
         """Return the number of tasks that do not run because of a failed or missing one."""

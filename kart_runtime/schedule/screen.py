@@ -95,6 +95,13 @@ class Screen:
                 region = f"\x1b[1;{first - 1}r" if is_whole else ""
                 self._write(f"{_SAVE}{region}{''.join(changed)}{_RESTORE}")
 
+    def print(self, text: str) -> bool:
+        """Print a line above the rows, past what a task has begun to print; return False while there are no rows."""
+        with self._lock:
+            if self._height:
+                self._write(f"{text}\n")
+            return bool(self._height)
+
     def _fit(self) -> None:
         """Place the rows anew after the size of the terminal has changed."""
         size = self.size

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from kart_runtime.cli.live.plain import Display
 from kart_runtime.cli.task_labels import TaskLabels
+from kart_runtime.errors.secrets import masked
 from kart_runtime.execution.attempt import AttemptState
 from kart_runtime.plan.decisions import Plan
 from kart_runtime.schedule.estimate import Estimating, clock
@@ -138,7 +139,9 @@ class LiveDisplay(Display):
             event = counts.news.popleft()
             line = self._result(event)
             failed = event.outcome.state is AttemptState.FAILED and not event.is_retried
-            self._line(self._painter.colored(line, "failed") if failed else line)
+            line = self._painter.colored(line, "failed") if failed else line
+            if not self._screen.print(line):
+                self._line(line)
 
     def _name(self, task: luigi.Task) -> str:
         return self._labels(task)
@@ -273,7 +276,7 @@ class Painter:
         if each.done is not None:
             parts.append(f"{each.done:.0%}".replace("%", " %"))
         if each.text:
-            parts.append(_one_line(each.text)[:40])
+            parts.append(_one_line(masked(each.text))[:40])
         return " ".join(parts)
 
     def _task_row(self, task: luigi.Task, counts: Counts, now: float, width: int) -> str:
