@@ -6,7 +6,7 @@ import logging
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any, Literal, TypedDict, TypeVar, Unpack, cast, overload
 
@@ -24,6 +24,7 @@ from kart_runtime.plan.changes import Changes
 from kart_runtime.plan.decisions import Plan, make_plan
 from kart_runtime.schedule.event_log import build_logging
 from kart_runtime.schedule.events import Listener, Summary
+from kart_runtime.schedule.progress_line import progress_line
 from kart_runtime.schedule.resources import Limits
 from kart_runtime.schedule.run_tasks import TasksRecorder
 from kart_runtime.schedule.scheduler import BuildContext, Scheduler
@@ -63,6 +64,7 @@ class BuildOptions(TypedDict, total=False):
     on_corrupt: str
     check_types: bool
     keep_logs: bool
+    progress: bool
 
 
 @overload
@@ -157,9 +159,11 @@ def build(
         identity.check_task(root, "build()")
     if options:
         settings = settings.with_options(options)
-    summary, values = run_build(
-        roots, settings, return_values=return_value, on_event=on_event, log_level=log_level, check_all=check_all
-    )
+    watched = settings.progress and on_event is None and log_level is None  # else the program shows it its own way
+    with progress_line(settings.workers) if watched else nullcontext(on_event) as listener:
+        summary, values = run_build(
+            roots, settings, return_values=return_value, on_event=listener, log_level=log_level, check_all=check_all
+        )
     if not summary.ok:
         raise _failure(summary)
     if not return_value:

@@ -30,8 +30,12 @@ if TYPE_CHECKING:
 def execute(arguments: argparse.Namespace) -> int:
     """Run the tasks with a display of the progress, then print what came out."""
     _options_to_overrides(arguments)
-    with make_display(quiet=arguments.quiet, verbose=arguments.verbose) as display:
+    with make_display(quiet=arguments.quiet, verbose=arguments.verbose) as opened:
         session, names = open_session(arguments)
+        display = opened
+        if not session.settings.run.progress:
+            opened.close()
+            display = Display(quiet=arguments.quiet, verbose=arguments.verbose)
         with session, logging_as(session.settings.logging):
             display.say("planning ...")
             with planning(session):
