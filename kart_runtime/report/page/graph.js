@@ -1,0 +1,214 @@
+// The graph: boxes for modules, classes and tasks, opened in place.
+const graph = { flat: [], size: { w: 1, h: 1 }, focus: null, limits: {}, pointers: new Map() };
+
+function drawGraph() {
+  if (!app.data.hasGraph) return;
+  const nodes = boxes(app.data, app.shown, app.open, graph.limits);
+  graph.size = stack(nodes);
+  graph.flat = flatten(nodes);
+  const edges = edgesBetween(graph.flat, app.shown);
+  const layer = drawn("g", { id: "graph-layer" });
+  for (const node of graph.flat.filter((each) => each.children)) layer.append(groupOf(node));
+  for (const edge of edges) layer.append(lineOf(edge));
+  for (const node of graph.flat.filter((each) => !each.children)) layer.append(boxOf(node));
+  const hadFocus = byId("graph-svg").contains(document.activeElement);
+  byId("graph-svg").replaceChildren(layer);
+  const current = graph.flat.find((node) => node.key === graph.focus) || graph.flat[0];
+  graph.focus = current ? current.key : null;
+  if (current) roving(current, hadFocus);
+  if (app.view.zoom) applyZoom();
+  else fitGraph();
+}
+
+const marksOf = (tasks) => [...groupedBy(tasks, (task) => task.state)].sort((a, b) => a[0] - b[0]).map(([state, own]) => [state, own.length]);
+
+function described(node) {
+  const seconds = node.tasks.reduce((sum, task) => sum + (task.attempts ? task.seconds : 0), 0);
+  if (node.kind === "task") return `${STATES[node.tasks[0].state]}${node.tasks[0].attempts ? `, ${secondsText(seconds)}` : ""}`;
+  const states = marksOf(node.tasks).map(([state, count]) => `${count} ${STATES[state]}`).join(", ");
+  return `${node.kind} of ${node.tasks.length} tasks: ${states}, ${secondsText(seconds)}`;
+}
+
+function subtitle(node) {
+  const seconds = node.tasks.reduce((sum, task) => sum + (task.attempts ? task.seconds : 0), 0);
+  const time = node.tasks.some((task) => task.attempts) ? ` · ${secondsText(seconds)}` : "";
+  if (node.kind === "task") return `${MARKS[node.tasks[0].state]} ${STATES[node.tasks[0].state]}${time}`;
+  return marksOf(node.tasks).map(([state, count]) => `${MARKS[state]}${count}`).join(" ") + time;
+}
+
+function props(node, kind) {
+  const failed = node.tasks.some((task) => task.state === 1);
+  return {
+    class: `box ${kind}${failed ? " failed" : ""}${node.tasks.some((task) => task.critical) ? " critical" : ""}`,
+    id: `box-${node.key}`, role: "button", tabindex: -1,
+    "aria-label": `${plain(node.label, 200)}: ${described(node)}`,
+    "aria-expanded": node.kind === "task" || node.kind === "more" ? null : String(Boolean(node.children)),
+    onclick: () => activate(node),
+    onfocus: () => roving(node, false),
+  };
+}
+
+function boxOf(node) {
+  const group = drawn("g", props(node, node.kind), drawn("title", {}, `${plain(node.label, 1000)}\n${described(node)}`),
+    drawn("rect", { x: node.x, y: node.y, width: node.w, height: node.h, rx: 6 }),
+    drawn("text", { x: node.x + 10, y: node.y + 18 }, plain(node.label, 30)),
+    drawn("text", { x: node.x + 10, y: node.y + 33, class: "sub" }, plain(subtitle(node), 34)));
+  let x = node.x + 6;
+  for (const [state, count] of marksOf(node.tasks)) {
+    const width = ((node.w - 12) * count) / node.tasks.length;
+    group.append(drawn("rect", { class: `state s${state}`, x, y: node.y + node.h - 6, width, height: 4 }));
+    x += width;
+  }
+  return group;
+}
+
+function groupOf(node) {
+  return drawn("g", props(node, "group"), drawn("title", {}, `${plain(node.label, 1000)}\n${described(node)}`),
+    drawn("rect", { x: node.x, y: node.y, width: node.w, height: node.h, rx: 8 }),
+    drawn("text", { x: node.x + 10, y: node.y + 17 }, `▾ ${plain(node.label, Math.max(12, Math.floor(node.w / 8)))}`));
+}
+
+function lineOf([from, to, count]) {
+  const [x, y, toX, toY] = [from.x + from.w, from.y + from.h / 2, to.x, to.y + to.h / 2];
+  const bend = Math.max(24, Math.abs(toX - x) / 2);
+  const critical = from.tasks.some((task) => task.critical) && to.tasks.some((task) => task.critical);
+  return drawn("path", { class: `edge${critical ? " critical" : ""}`, "stroke-width": Math.min(1 + Math.log2(count), 7).toFixed(1),
+    d: `M${x.toFixed(1)} ${y.toFixed(1)}C${(x + bend).toFixed(1)} ${y.toFixed(1)} ${(toX - bend).toFixed(1)} ${toY.toFixed(1)} ${toX.toFixed(1)} ${toY.toFixed(1)}` });
+}
+
+// Opens or closes a group, draws more of it, or shows a task.
+function activate(node) {
+  graph.focus = node.key;
+  if (node.kind === "task") return showTask(node.tasks[0].n, byId(`box-${node.key}`));
+  if (node.kind === "more") {
+    const key = node.key.replace("r", "c");
+    graph.limits[key] = graph.flat.filter((each) => each.parent && each.parent.key === key).length - 1 + MOST_IN_GROUP;
+  } else if (app.open.has(node.key)) app.open.delete(node.key);
+  else app.open.add(node.key);
+  app.view.open = app.open;
+  drawGraph();
+  say(`${plain(node.label, 100)} ${app.open.has(node.key) ? "opened" : node.kind === "more" ? "extended" : "closed"}`);
+  keepHash();
+}
+
+// One box at a time takes part in the order of Tab; arrow keys go to the others.
+function roving(node, moves) {
+  const before = byId(`box-${graph.focus}`);
+  if (before) before.setAttribute("tabindex", -1);
+  graph.focus = node.key;
+  const box = byId(`box-${node.key}`);
+  box.setAttribute("tabindex", 0);
+  if (!moves) return;
+  box.focus({ preventScroll: true });
+  reveal(node);
+}
+
+function reveal(node) {
+  const { width, height } = byId("graph-svg").getBoundingClientRect();
+  const [x, y, k] = app.view.zoom || graph.fit;
+  const [left, top] = [node.x * k + x, node.y * k + y];
+  const [right, bottom] = [left + node.w * k, top + (node.children ? HEAD : node.h) * k];
+  const shift = (low, high, most) => (low < 8 ? 8 - low : high > most - 8 ? Math.max(most - 8 - high, 8 - low) : 0);
+  const [dx, dy] = [shift(left, right, width), shift(top, bottom, height)];
+  if (dx || dy) setZoom(x + dx, y + dy, k);
+}
+
+function fitGraph() {
+  const svg = byId("graph-svg");
+  const { width } = svg.getBoundingClientRect();
+  const k = Math.max(Math.min((width - 24) / graph.size.w, 1), 0.25);
+  const tall = Math.min(Math.max(graph.size.h * k + 24, 120), Math.max(window.innerHeight * 0.7, 240));
+  svg.setAttribute("height", tall);
+  const fit = Math.min(k, (tall - 24) / graph.size.h);
+  graph.fit = [Math.max((width - graph.size.w * fit) / 2, 12), (tall - graph.size.h * fit) / 2, fit];
+  app.view.zoom = null;
+  applyZoom();
+}
+
+function applyZoom() {
+  const [x, y, k] = app.view.zoom || graph.fit;
+  byId("graph-layer").setAttribute("transform", `translate(${x.toFixed(2)} ${y.toFixed(2)}) scale(${k.toFixed(4)})`);
+}
+
+function setZoom(x, y, k) {
+  app.view.zoom = [x, y, k];
+  applyZoom();
+  keepHash();
+}
+
+function zoomBy(factor, atX = null, atY = null) {
+  const { width, height } = byId("graph-svg").getBoundingClientRect();
+  const [px, py] = [atX ?? width / 2, atY ?? height / 2];
+  const [x, y, k] = app.view.zoom || graph.fit;
+  const next = Math.min(Math.max(k * factor, 0.02), 4);
+  setZoom(px - ((px - x) * next) / k, py - ((py - y) * next) / k, next);
+}
+
+function onGraphKey(event) {
+  const node = graph.flat.find((each) => each.key === graph.focus);
+  const [x, y, k] = app.view.zoom || graph.fit;
+  const pan = { ArrowLeft: [60, 0], ArrowRight: [-60, 0], ArrowUp: [0, 60], ArrowDown: [0, -60] }[event.key];
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (pan && event.shiftKey) setZoom(x + pan[0], y + pan[1], k);
+  else if (pan && node) {
+    const next = nextBox(graph.flat, node, event.key);
+    if (next) roving(next, true);
+  } else if ((event.key === "Enter" || event.key === " ") && node) activate(node);
+  else if (event.key === "Escape" && node && (node.children || node.parent)) {
+    const group = node.children ? node : node.parent;
+    activate(group);
+  } else if (event.key === "+" || event.key === "=") zoomBy(1.25);
+  else if (event.key === "-") zoomBy(0.8);
+  else if (event.key === "0") { fitGraph(); keepHash(); }
+  else return;
+  event.preventDefault();
+}
+
+// Drags with one pointer, pinches with two.
+function onPointer(event) {
+  const svg = byId("graph-svg");
+  const points = graph.pointers;
+  if (event.type === "pointerdown") points.set(event.pointerId, [event.clientX, event.clientY]);
+  else if (event.type !== "pointermove") points.delete(event.pointerId);
+  else if (points.has(event.pointerId)) {
+    const before = points.get(event.pointerId);
+    const other = [...points].find(([id]) => id !== event.pointerId);
+    const now = [event.clientX, event.clientY];
+    if (other) {
+      const far = (point) => Math.hypot(point[0] - other[1][0], point[1] - other[1][1]) || 1;
+      const frame = svg.getBoundingClientRect();
+      zoomBy(far(now) / far(before), (now[0] + other[1][0]) / 2 - frame.left, (now[1] + other[1][1]) / 2 - frame.top);
+    } else if (Math.hypot(now[0] - before[0], now[1] - before[1]) > (svg.hasPointerCapture(event.pointerId) ? 0 : 4)) {
+      svg.setPointerCapture(event.pointerId);
+      const [x, y, k] = app.view.zoom || graph.fit;
+      setZoom(x + now[0] - before[0], y + now[1] - before[1], k);
+    } else return;
+    points.set(event.pointerId, now);
+  }
+}
+
+function startGraph() {
+  const svg = byId("graph-svg");
+  svg.addEventListener("keydown", onGraphKey);
+  for (const type of ["pointerdown", "pointermove", "pointerup", "pointercancel"]) svg.addEventListener(type, onPointer);
+  svg.addEventListener("wheel", (event) => {
+    if (!event.ctrlKey && !svg.contains(document.activeElement)) return; // else a page could not be scrolled past it
+    event.preventDefault();
+    const frame = svg.getBoundingClientRect();
+    zoomBy(Math.exp(-event.deltaY / 400), event.clientX - frame.left, event.clientY - frame.top);
+  }, { passive: false });
+  byId("zoom-in").addEventListener("click", () => zoomBy(1.25));
+  byId("zoom-out").addEventListener("click", () => zoomBy(0.8));
+  byId("zoom-fit").addEventListener("click", () => { fitGraph(); keepHash(); });
+  byId("level-up").addEventListener("click", () => setLevel(new Set()));
+  byId("level-classes").addEventListener("click", () => setLevel(new Set(app.shown.map((task) => `m${task.module}`))));
+  byId("level-tasks").addEventListener("click", () => setLevel(new Set(app.shown.flatMap((task) => [`m${task.module}`, `c${task.cls}`]))));
+}
+
+function setLevel(open) {
+  app.open = app.view.open = open;
+  app.view.zoom = null;
+  drawGraph();
+  say(`${graph.flat.length} boxes`);
+  keepHash();
+}
