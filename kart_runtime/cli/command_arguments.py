@@ -29,6 +29,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         "--address", metavar="URL", help="address of a Dask scheduler, tcp://HOST:8786 (default: run.address)"
     )
     parser.add_argument("--quiet", action="store_true", help="print only failures and the summary")
+    parser.add_argument("--report", action="store_true", help="write report.html at the end, as kart report does")
     add_range(parser)
     add_rerun(parser)
 
@@ -38,6 +39,23 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
     add_words(parser, "task to plan")
     add_range(parser)
     add_rerun(parser)
+
+
+def add_report(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `kart report`."""
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="RUN | KEY=VALUE",
+        help="RUN: last, last~1, the start of a run's id, or a label (default: last); KEY=VALUE: "
+        "override of a setting, e.g., run.workspace=s3://bucket/folder",
+    )
+    parser.add_argument(
+        "-o", dest="output", metavar="FILE", default="report.html", help="file to write (default: report.html)"
+    )
+    parser.add_argument("--open", action="store_true", help="open it in the browser")
+    parser.add_argument("--no-previews", action="store_true", help="do not look into outputs")
+    parser.add_argument("--force", action="store_true", help="replace FILE although it is no report")
 
 
 def add_range(parser: argparse.ArgumentParser) -> None:

@@ -53,7 +53,7 @@ def timeline(records: Sequence[RunRecord], numbers: Sequence[int], began: float 
     timed = [
         (start, record, number)
         for record, number in zip(records, numbers, strict=True)
-        if (start := _epoch(record.started)) is not None
+        if (start := epoch(record.started)) is not None
     ]
     timed.sort(key=lambda each: (each[0], each[2]))
     first = timed[0][0] if timed else 0.0
@@ -121,7 +121,7 @@ def _predecessors(bars: Sequence[Bar]) -> tuple[dict[int, int], list[int | None]
     return of_task, before
 
 
-def _epoch(started: object) -> float | None:
+def epoch(started: object) -> float | None:
     """Return a time of a record in seconds since the epoch; None if it is none."""
     try:
         return datetime.fromisoformat(started).timestamp()  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kart_runtime.history.runs import Run, RunRecord, TaskName
-from kart_runtime.report.critical import Timeline, critical_path, timeline
+from kart_runtime.report.critical import Timeline, critical_path, epoch, timeline
 
 STATES = ("ran", "failed", "complete", "not started", "missing", "not needed", "pending")
 """States of a task; its number is its place here, and in the page."""
@@ -105,7 +105,7 @@ def contents(run: Run, newest: Newest, upstream: Callable[[str], Sequence[str]])
         verdict = run.graph.verdicts[number] if run.graph is not None and number < len(run.graph.verdicts) else "s"
         last = own[-1] if own else newest(name.unique_id)
         tasks.append(ReportTask(name, _state(own, verdict, state), last, len(own)))
-    bars = timeline(run.records, of_record, run.started)
+    bars = timeline(run.records, of_record, epoch(run.header.get("started")) or run.started)
     path = critical_path(bars.bars, dict(enumerate(requires)))
     return Contents(run, state, tasks, requires, any(requires), bars, path)
 

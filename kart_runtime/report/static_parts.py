@@ -97,40 +97,45 @@ def _before(differences: Mapping[str, Sequence[str]], run_id: str) -> str:
 
 
 def failures(contents: Contents, labels: Sequence[str]) -> str:
-    """Return the failed tasks with message and trace."""
-    failed = [number for number, task in enumerate(contents.tasks) if task.state == FAILED]
-    if not failed:
-        return ""
+    """Return the errors with the tasks that failed with them, and the trace of the first."""
+    by_error: dict[str, list[int]] = {}
+    for number, task in enumerate(contents.tasks):
+        if task.state == FAILED and task.record is not None:
+            by_error.setdefault(task.record.error, []).append(number)
     left, items = _TRACE_BUDGET, []
-    for number in failed[:_MOST_FAILURES]:
-        record = contents.tasks[number].record
-        error, trace = (record.error, record.trace[-min(left, 4000) :] if left > 0 else "") if record else ("", "")
+    for error, numbers in list(by_error.items())[:_MOST_FAILURES]:
+        trace = getattr(contents.tasks[numbers[0]].record, "trace", "")[-min(left, 4000) :] if left > 0 else ""
         left -= len(trace)
         shown = f"<pre>{escaped(trace)}</pre>" if trace else ""
+        names = ", ".join(escaped(labels[number], 100) for number in numbers[:3])
+        more = f" and {len(numbers) - 3:,} more" if len(numbers) > 3 else ""
         items.append(
-            f"<details{' open' if len(items) < 3 else ''}><summary><b>✗ {escaped(labels[number], 200)}</b> "
+            f"<details{' open' if len(items) < 3 else ''}><summary><b>✗ {names}{more}</b> "
             f"{escaped(error, 300)}</summary>{shown}</details>"
         )
-    rest = f"<p>… and {len(failed) - len(items):,} more</p>" if len(failed) > len(items) else ""
-    heading = counted(len(failed), "failure")
+    if not items:
+        return ""
+    rest = f"<p>… and {len(by_error) - len(items):,} other errors</p>" if len(by_error) > len(items) else ""
+    heading = counted(sum(map(len, by_error.values())), "failure")
     return f'<section id="failures"><h2>{heading}</h2>{"".join(items)}{rest}</section>'
 
 
 def class_table(contents: Contents) -> str:
     """Return a table with a row for each class: states, and time."""
     states: dict[tuple[str, str], Counter[int]] = {}
-    seconds: Counter[tuple[str, str]] = Counter()
+    seconds: dict[tuple[str, str], float] = {}
     for task in contents.tasks:
         key = (task.name.module, task.name.task)
         states.setdefault(key, Counter())[task.state] += 1
-        seconds[key] += float(task.record.seconds) if task.attempts and task.record is not None else 0  # type: ignore[assignment]
+        if task.attempts and task.record is not None:
+            seconds[key] = seconds.get(key, 0.0) + float(task.record.seconds)
     used = list(contents.counts()) or [COMPLETE]
     heads = "".join(f"<th scope=col class=n>{MARKS[state]} {STATES[state]}</th>" for state in used)
     rows = [
         f"<tr><th scope=row>{escaped(key[1], 100)}</th><td>{escaped(key[0], 100)}</td>"
         + "".join(f"<td class=n>{found[state] or ''}</td>" for state in used)
-        + f"<td class=n>{seconds_text(seconds[key])}</td></tr>"
-        for key, found in sorted(states.items(), key=lambda each: -seconds[each[0]])[:_MOST_CLASSES]
+        + f"<td class=n>{seconds_text(seconds[key]) if key in seconds else ''}</td></tr>"
+        for key, found in sorted(states.items(), key=lambda each: -seconds.get(each[0], 0.0))[:_MOST_CLASSES]
     ]
     rest = f"<p>… and {len(states) - len(rows):,} more classes</p>" if len(states) > len(rows) else ""
     return (
@@ -147,7 +152,7 @@ def path_text(contents: Contents, labels: Sequence[str]) -> str:
     bars = [contents.timeline.bars[number] for number in contents.path]
     steps = [f"{labels[bar.task]} {seconds_text(bar.seconds)}" for bar in bars]
     if len(steps) > 12:
-        steps = [*steps[:6], f"… {len(steps) - 11} more", *steps[-5:]]
+        steps = [*steps[:6], f"… {len(steps) - 11:,} more", *steps[-5:]]
     total, whole = seconds_text(contents.path_seconds()), seconds_text(contents.timeline.seconds)
     return f"Critical path {total} of {whole}: {' → '.join(escaped(step, 100) for step in steps)}"
 

@@ -53,7 +53,8 @@ def _drawing(
     ]
     width = max(x for x, _ in at) + 182
     yield (
-        f'<svg class="graph" width="{width}" height="{20 + tallest * 58}" role="img" '
+        f'<svg class="graph{" wide" if width > 640 else ""}" width="{width}" height="{20 + tallest * 58}" '
+        f'viewBox="0 0 {width} {20 + tallest * 58}" role="img" '
         f'aria-label="Graph of {counted(len(names), "class").replace("classs", "classes")}">'
     )
     for (up, down), count in list(edges.items())[:_MOST_EDGES]:
@@ -72,13 +73,14 @@ def _box(contents: Contents, name: str, members: Sequence[int], at: tuple[float,
     states = Counter(contents.tasks[task].state for task in members)
     marks = " ".join(f"{MARKS[state]}{count}" for state, count in sorted(states.items()))
     seconds = sum(_seconds(contents, task) for task in members)
+    time = f" · {seconds_text(seconds)}" if any(contents.tasks[task].attempts for task in members) else ""
     kind = " failed" if FAILED in states else " ran" if RAN in states else ""
     x, y = at
     return (
         f'<g class="box{kind}"><title>{escaped(name, 200)}</title>'
         f'<rect x="{x:g}" y="{y:g}" width="170" height="44" rx="5"/>'
         f'<text x="{x + 9:g}" y="{y + 18:g}">{escaped(name, _LABEL)}</text>'
-        f'<text class="sub" x="{x + 9:g}" y="{y + 35:g}">{marks} · {seconds_text(seconds)}</text></g>'
+        f'<text class="sub" x="{x + 9:g}" y="{y + 35:g}">{marks}{time}</text></g>'
     )
 
 

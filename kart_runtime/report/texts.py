@@ -19,7 +19,9 @@ def escaped(value: object, most: int = 0) -> str:
 
 
 def seconds_text(seconds: float) -> str:
-    """Return a duration: 0.03 s, 4.1 s, 2:40, 1:02:05."""
+    """Return a duration: 30 ms, 4.1 s, 2:40, 1:02:05."""
+    if seconds < 0.1:
+        return f"{round(seconds * 1000)} ms"
     if seconds < 60:
         return f"{seconds:.2f} s" if seconds < 1 else f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -30,12 +30,19 @@ def execute(arguments: argparse.Namespace) -> int:
     """Run the tasks with a display of the progress, then print where the outputs are."""
     _options_to_overrides(arguments)
     session, names = open_session(arguments)
+    if arguments.report:
+        from kart_runtime.cli.commands.report import check_default, report_of_this_process
+
+        check_default()
     with session, logging_as(session.settings.logging):
         with planning(session):
             ranges = ranges_from_args(session, names, arguments)
             partitions = [task for part in ranges for task in part.tasks]
             roots, rerun = roots_from_args(session, names, arguments, partitions)
-        return run_tasks(session, roots, rerun, ranges, quiet=arguments.quiet)
+        code = run_tasks(session, roots, rerun, ranges, quiet=arguments.quiet)
+        if arguments.report:
+            report_of_this_process(session)
+        return code
 
 
 def run_tasks(

@@ -1,45 +1,34 @@
 // The graph: boxes for modules, classes and tasks, opened in place.
-const graph = { flat: [], size: { w: 1, h: 1 }, focus: null, limits: {}, pointers: new Map() };
+const graph = { flat: [], path: new Set(), size: { w: 1, h: 1 }, focus: null, limits: {}, pointers: new Map() };
 
 function drawGraph() {
   if (!app.data.hasGraph) return;
   const nodes = boxes(app.data, app.shown, app.open, graph.limits);
   graph.size = stack(nodes);
   graph.flat = flatten(nodes);
-  const edges = edgesBetween(graph.flat, app.shown);
+  const edges = edgesBetween(graph.flat, app.shown, graph.path);
   const layer = drawn("g", { id: "graph-layer" });
   for (const node of graph.flat.filter((each) => each.children)) layer.append(groupOf(node));
   for (const edge of edges) layer.append(lineOf(edge));
   for (const node of graph.flat.filter((each) => !each.children)) layer.append(boxOf(node));
   const hadFocus = byId("graph-svg").contains(document.activeElement);
   byId("graph-svg").replaceChildren(layer);
+  fitGraph();
   const current = graph.flat.find((node) => node.key === graph.focus) || graph.flat[0];
-  graph.focus = current ? current.key : null;
   if (current) roving(current, hadFocus);
-  if (app.view.zoom) applyZoom();
-  else fitGraph();
 }
 
-const marksOf = (tasks) => [...groupedBy(tasks, (task) => task.state)].sort((a, b) => a[0] - b[0]).map(([state, own]) => [state, own.length]);
-
 function described(node) {
-  const seconds = node.tasks.reduce((sum, task) => sum + (task.attempts ? task.seconds : 0), 0);
+  const seconds = timeOf(node.tasks);
   if (node.kind === "task") return `${STATES[node.tasks[0].state]}${node.tasks[0].attempts ? `, ${secondsText(seconds)}` : ""}`;
   const states = marksOf(node.tasks).map(([state, count]) => `${count} ${STATES[state]}`).join(", ");
   return `${node.kind} of ${node.tasks.length} tasks: ${states}, ${secondsText(seconds)}`;
 }
 
-function subtitle(node) {
-  const seconds = node.tasks.reduce((sum, task) => sum + (task.attempts ? task.seconds : 0), 0);
-  const time = node.tasks.some((task) => task.attempts) ? ` · ${secondsText(seconds)}` : "";
-  if (node.kind === "task") return `${MARKS[node.tasks[0].state]} ${STATES[node.tasks[0].state]}${time}`;
-  return marksOf(node.tasks).map(([state, count]) => `${MARKS[state]}${count}`).join(" ") + time;
-}
-
 function props(node, kind) {
   const failed = node.tasks.some((task) => task.state === 1);
   return {
-    class: `box ${kind}${failed ? " failed" : ""}${node.tasks.some((task) => task.critical) ? " critical" : ""}`,
+    class: `box ${kind}${failed ? " failed" : ""}${kind === "task" && node.tasks[0].critical ? " critical" : ""}`,
     id: `box-${node.key}`, role: "button", tabindex: -1,
     "aria-label": `${plain(node.label, 200)}: ${described(node)}`,
     "aria-expanded": node.kind === "task" || node.kind === "more" ? null : String(Boolean(node.children)),
@@ -51,8 +40,8 @@ function props(node, kind) {
 function boxOf(node) {
   const group = drawn("g", props(node, node.kind), drawn("title", {}, `${plain(node.label, 1000)}\n${described(node)}`),
     drawn("rect", { x: node.x, y: node.y, width: node.w, height: node.h, rx: 6 }),
-    drawn("text", { x: node.x + 10, y: node.y + 18 }, plain(node.label, 30)),
-    drawn("text", { x: node.x + 10, y: node.y + 33, class: "sub" }, plain(subtitle(node), 34)));
+    drawn("text", { x: node.x + 10, y: node.y + 18 }, plain(node.label, 34)),
+    drawn("text", { x: node.x + 10, y: node.y + 33, class: "sub" }, subtitle(node)));
   let x = node.x + 6;
   for (const [state, count] of marksOf(node.tasks)) {
     const width = ((node.w - 12) * count) / node.tasks.length;
@@ -68,10 +57,9 @@ function groupOf(node) {
     drawn("text", { x: node.x + 10, y: node.y + 17 }, `▾ ${plain(node.label, Math.max(12, Math.floor(node.w / 8)))}`));
 }
 
-function lineOf([from, to, count]) {
+function lineOf([from, to, count, critical]) {
   const [x, y, toX, toY] = [from.x + from.w, from.y + from.h / 2, to.x, to.y + to.h / 2];
   const bend = Math.max(24, Math.abs(toX - x) / 2);
-  const critical = from.tasks.some((task) => task.critical) && to.tasks.some((task) => task.critical);
   return drawn("path", { class: `edge${critical ? " critical" : ""}`, "stroke-width": Math.min(1 + Math.log2(count), 7).toFixed(1),
     d: `M${x.toFixed(1)} ${y.toFixed(1)}C${(x + bend).toFixed(1)} ${y.toFixed(1)} ${(toX - bend).toFixed(1)} ${toY.toFixed(1)} ${toX.toFixed(1)} ${toY.toFixed(1)}` });
 }
@@ -110,19 +98,27 @@ function reveal(node) {
   const [right, bottom] = [left + node.w * k, top + (node.children ? HEAD : node.h) * k];
   const shift = (low, high, most) => (low < 8 ? 8 - low : high > most - 8 ? Math.max(most - 8 - high, 8 - low) : 0);
   const [dx, dy] = [shift(left, right, width), shift(top, bottom, height)];
-  if (dx || dy) setZoom(x + dx, y + dy, k);
+  if (!dx && !dy) return;
+  if (app.view.zoom) app.view.zoom = [x + dx, y + dy, k];
+  else graph.fit = [x + dx, y + dy, k];
+  applyZoom();
 }
 
 function fitGraph() {
   const svg = byId("graph-svg");
   const { width } = svg.getBoundingClientRect();
-  const k = Math.max(Math.min((width - 24) / graph.size.w, 1), 0.25);
+  const k = Math.min((width - 24) / graph.size.w, 1);
   const tall = Math.min(Math.max(graph.size.h * k + 24, 120), Math.max(window.innerHeight * 0.7, 240));
   svg.setAttribute("height", tall);
   const fit = Math.min(k, (tall - 24) / graph.size.h);
-  graph.fit = [Math.max((width - graph.size.w * fit) / 2, 12), (tall - graph.size.h * fit) / 2, fit];
-  app.view.zoom = null;
+  graph.fit = [(width - graph.size.w * fit) / 2, (tall - graph.size.h * fit) / 2, fit];
   applyZoom();
+}
+
+function refit() {
+  app.view.zoom = null;
+  fitGraph();
+  keepHash();
 }
 
 function applyZoom() {
@@ -159,7 +155,7 @@ function onGraphKey(event) {
     activate(group);
   } else if (event.key === "+" || event.key === "=") zoomBy(1.25);
   else if (event.key === "-") zoomBy(0.8);
-  else if (event.key === "0") { fitGraph(); keepHash(); }
+  else if (event.key === "0") refit();
   else return;
   event.preventDefault();
 }
@@ -188,6 +184,8 @@ function onPointer(event) {
 }
 
 function startGraph() {
+  const path = app.data.path.map((bar) => app.data.bars.task[bar]);
+  graph.path = new Set(path.slice(1).map((n, place) => `${path[place]} ${n}`));
   const svg = byId("graph-svg");
   svg.addEventListener("keydown", onGraphKey);
   for (const type of ["pointerdown", "pointermove", "pointerup", "pointercancel"]) svg.addEventListener(type, onPointer);
@@ -199,7 +197,7 @@ function startGraph() {
   }, { passive: false });
   byId("zoom-in").addEventListener("click", () => zoomBy(1.25));
   byId("zoom-out").addEventListener("click", () => zoomBy(0.8));
-  byId("zoom-fit").addEventListener("click", () => { fitGraph(); keepHash(); });
+  byId("zoom-fit").addEventListener("click", refit);
   byId("level-up").addEventListener("click", () => setLevel(new Set()));
   byId("level-classes").addEventListener("click", () => setLevel(new Set(app.shown.map((task) => `m${task.module}`))));
   byId("level-tasks").addEventListener("click", () => setLevel(new Set(app.shown.flatMap((task) => [`m${task.module}`, `c${task.cls}`]))));

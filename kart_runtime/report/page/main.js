@@ -126,7 +126,7 @@ async function start() {
   window.addEventListener("resize", () => {
     if (window.innerWidth === width) return; // a phone hides its address bar
     width = window.innerWidth;
-    if (app.data.hasGraph && !app.view.zoom) fitGraph();
+    if (app.data.hasGraph) fitGraph();
     drawTimeline();
   });
   window.addEventListener("hashchange", () => location.hash.includes("=") && location.reload());

@@ -6,6 +6,7 @@ const FIRST_BOXES = 60;
 const MOST_IN_GROUP = 200;
 
 function secondsText(seconds) {
+  if (seconds < 0.1) return `${Math.round(seconds * 1000)} ms`;
   if (seconds < 60) return `${seconds.toFixed(seconds < 1 ? 2 : 1)} s`;
   const whole = Math.round(seconds);
   const [hours, minutes, rest] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
@@ -43,28 +44,17 @@ function unpackTasks(data) {
     const keys = tasks.keySets[tasks.keys[n]];
     const [module, name] = data.classes[cls];
     const label = texts[tasks.label[n]];
-    return {
-      n, cls, module, name, id, label,
-      state: Number(tasks.state[n]),
-      requires: tasks.requires[n],
+    const task = { n, cls, module, name, id, label, state: Number(tasks.state[n]), reason: text(tasks.reason[n]) };
+    for (const key of ["requires", "attempts", "peak", "seed"]) task[key] = tasks[key][n];
+    for (const key of ["started", "run", "worker", "code", "error"]) task[key] = texts[tasks[key][n]];
+    for (const key of ["seconds", "cpu", "waited"]) task[key] = tasks[key][n] < 0 ? null : tasks[key][n] / 1000;
+    return Object.assign(task, {
       params: tasks.values[n].map((value, place) => [keys[place], texts[value]]),
-      attempts: tasks.attempts[n],
-      seconds: tasks.seconds[n] / 1000,
-      cpu: tasks.cpu[n] < 0 ? null : tasks.cpu[n] / 1000,
-      waited: tasks.waited[n] / 1000,
-      peak: tasks.peak[n],
-      started: texts[tasks.started[n]],
-      run: texts[tasks.run[n]],
-      worker: texts[tasks.worker[n]],
-      seed: tasks.seed[n],
-      code: texts[tasks.code[n]],
-      reason: text(tasks.reason[n]),
-      error: texts[tasks.error[n]],
       outputs: tasks.outputs[n].map(([url, size, kind, sum]) => ({ url: text(url), size, checksum: sum && `${texts[kind]}:${sum}` })),
       metrics: tasks.metrics[n].map(([metric, value]) => [texts[metric], value]),
       critical: critical.has(n),
       text: `${label} ${data.modules[module]}.${name}`.toLowerCase(),
-    };
+    });
   });
 }
 
@@ -154,6 +144,16 @@ function boxes(data, tasks, open, limits) {
   });
 }
 
+const marksOf = (tasks) => [...groupedBy(tasks, (task) => task.state)].sort((a, b) => a[0] - b[0]).map(([state, own]) => [state, own.length]);
+const timeOf = (tasks) => tasks.reduce((sum, task) => sum + (task.attempts ? task.seconds : 0), 0);
+
+// The second line of a box.
+function subtitle({ kind, tasks }) {
+  const time = tasks.some((task) => task.attempts) ? ` · ${secondsText(timeOf(tasks))}` : "";
+  const marks = marksOf(tasks).map(([state, count]) => (kind === "task" ? `${MARKS[state]} ${STATES[state]}` : `${MARKS[state]}${count.toLocaleString("en")}`));
+  return marks.join(" ") + time;
+}
+
 const HEIGHT = 44;
 const HEAD = 26;
 const PAD = 12;
@@ -161,7 +161,7 @@ const PAD = 12;
 // Gives boxes their sizes and places: columns by rank, each as wide as its widest box, stacked by order.
 function stack(nodes) {
   for (const node of nodes) {
-    const wanted = 24 + 7 * Math.min(Math.max(node.label.length, 12), 30);
+    const wanted = 24 + Math.max(90, 6.7 * Math.min(node.label.length, 34), 6.2 * subtitle(node).length);
     if (!node.children) Object.assign(node, { w: wanted, h: HEIGHT });
     else {
       const inner = stack(node.children);
@@ -204,8 +204,8 @@ function flatten(nodes, dx = 0, dy = 0, parent = null) {
   });
 }
 
-// Merges the edges between boxes; returns [from, to, count].
-function edgesBetween(flat, tasks) {
+// Merges the edges between boxes; returns [from, to, count, whether the critical path is along it].
+function edgesBetween(flat, tasks, path = new Set()) {
   const owner = new Map();
   for (const node of flat) if (!node.children) for (const task of node.tasks) owner.set(task.n, node);
   const merged = new Map();
@@ -215,9 +215,10 @@ function edgesBetween(flat, tasks) {
       const from = owner.get(up);
       if (!from || from === to) continue;
       const key = `${from.key} ${to.key}`;
+      if (!merged.has(key)) merged.set(key, [from, to, 0, false]);
       const edge = merged.get(key);
-      if (edge) edge[2]++;
-      else merged.set(key, [from, to, 1]);
+      edge[2]++;
+      edge[3] ||= path.has(`${up} ${task.n}`);
     }
   }
   return [...merged.values()];
@@ -229,7 +230,7 @@ function nextBox(flat, from, direction) {
   const [x, y] = middle(from);
   let [best, least] = [null, Infinity];
   for (const node of flat) {
-    if (node === from) continue;
+    if (node === from || (node.children && !["ArrowUp", "ArrowDown"].includes(direction))) continue;
     const [dx, dy] = [middle(node)[0] - x, middle(node)[1] - y];
     const [along, across] = { ArrowRight: [dx, dy], ArrowLeft: [-dx, dy], ArrowDown: [dy, dx], ArrowUp: [-dy, dx] }[direction];
     const cost = along + 2 * Math.abs(across);
@@ -280,34 +281,27 @@ function size(task) {
   return task.outputs.reduce((sum, output) => sum + output.size, 0);
 }
 
+// What is chosen, as the part of the address after #.
 function readHash(hash) {
-  const words = new URLSearchParams(hash.replace(/^#/, ""));
-  const numbers = (words.get("z") || "").split(",").map(Number);
+  const words = Object.fromEntries(new URLSearchParams(hash.replace(/^#/, "")));
+  const zoom = (words.zoom || "").split(",").map(Number);
   return {
-    q: words.get("q") || "",
-    filter: words.get("f") in FILTERS ? words.get("f") : "",
-    near: words.get("near"),
-    task: words.get("task"),
-    open: words.has("open") ? new Set(words.get("open").split(".").filter(Boolean)) : null,
-    zoom: numbers.length === 3 && numbers.every(Number.isFinite) && numbers[2] > 0 ? numbers : null,
-    theme: ["dark", "light"].includes(words.get("theme")) ? words.get("theme") : "",
-    sort: words.get("sort") || "",
+    q: words.q || "",
+    filter: Object.hasOwn(FILTERS, words.filter || "") ? words.filter : "",
+    near: words.near || null,
+    task: words.task || null,
+    open: words.open === undefined ? null : new Set(words.open.split(".").filter(Boolean)),
+    zoom: zoom.length === 3 && zoom.every(Number.isFinite) && zoom[2] > 0 ? zoom : null,
+    theme: ["dark", "light"].includes(words.theme) ? words.theme : "",
+    sort: words.sort || "",
   };
 }
 
 function writeHash(view) {
-  const words = new URLSearchParams();
-  const add = (key, value) => value && words.set(key, value);
-  add("q", view.q);
-  add("f", view.filter);
-  add("near", view.near);
-  add("task", view.task);
+  const texts = { ...view, zoom: view.zoom && view.zoom.map((number) => Number(number.toFixed(3))).join(",") };
+  const words = new URLSearchParams(Object.entries(texts).filter(([key, text]) => text && key !== "open"));
   if (view.open) words.set("open", [...view.open].join("."));
-  add("z", view.zoom && view.zoom.map((number) => Number(number.toFixed(3))).join(","));
-  add("theme", view.theme);
-  add("sort", view.sort);
-  const text = words.toString();
-  return text && `#${text}`;
+  return words.size ? `#${words}` : "";
 }
 
 // Scales numbers to a range of pixels.

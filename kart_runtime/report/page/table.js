@@ -12,8 +12,8 @@ function startTable() {
     ["waited", "waited", (task) => (task.attempts ? secondsText(task.waited) : "")],
     ["cpu", "CPU", (task) => (task.attempts && task.cpu !== null ? secondsText(task.cpu) : "")],
     ["size", "size", (task) => (task.outputs.length ? sizeText(size(task)) : "")],
+    ["reason", "why", (task) => plain(task.error || task.reason.split(": ")[0], 60)],
     ...metrics.map((name) => [`=${name}`, name, (task) => numberText(new Map(task.metrics).get(name) ?? "")]),
-    ["reason", "why", (task) => plain(task.error || task.reason, 90)],
   ];
   byId("task-head").replaceChildren(...table.columns.map(([key, title]) =>
     element("th", { scope: "col", id: `head-${key}` }, element("button", { type: "button", onclick: () => sortBy(key) }, title))));

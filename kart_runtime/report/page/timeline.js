@@ -82,7 +82,7 @@ function drawAxis(pen, width, height, perMs) {
     pen.fillRect(Math.round(x), 0, 1, height - 16);
     pen.fillStyle = color("muted");
     pen.textAlign = x > width - 40 ? "right" : x < 20 ? "left" : "center";
-    pen.fillText(secondsText(at).replace(".0 s", " s").replace("0.00", "0"), x, height - 4);
+    pen.fillText(at ? secondsText(at).replace(".0 s", " s") : "0", x, height - 4);
   }
 }
 
