@@ -92,16 +92,23 @@ def _tasks(contents: Contents, labels: Sequence[str], of_task: Sequence[int], te
         "worker": [texts.number(record.worker) for record in records],
         "seed": [record.seed for record in records],
         "code": [texts.number(record.code) for record in records],
-        "reason": [_with_id(record.reason, record, texts) if own else 0 for own, record in zip(ours, records, strict=True)],
+        "reason": [
+            _with_id(record.reason, record, texts) if own else 0 for own, record in zip(ours, records, strict=True)
+        ],
         "error": [texts.number(record.error) if own else 0 for own, record in zip(ours, records, strict=True)],
         "outputs": [
-            [(_with_id(each.url, record, texts), each.size, texts.number(_algorithm(each.checksum)), _digest(each.checksum))
-             for each in record.outputs]
+            [
+                (
+                    _with_id(each.url, record, texts),
+                    each.size,
+                    texts.number(_algorithm(each.checksum)),
+                    _digest(each.checksum),
+                )
+                for each in record.outputs
+            ]
             for record in records
         ],  # fmt: skip
-        "metrics": [
-            [(texts.number(name), value) for name, value in record.metrics.items()] for record in records
-        ],
+        "metrics": [[(texts.number(name), value) for name, value in record.metrics.items()] for record in records],
     }
 
 

@@ -128,9 +128,7 @@ def _names(run: Run) -> list[TaskName]:
     return list(names)
 
 
-def _requires(
-    run: Run, names: Sequence[TaskName], upstream: Callable[[str], Sequence[str]]
-) -> list[tuple[int, ...]]:
+def _requires(run: Run, names: Sequence[TaskName], upstream: Callable[[str], Sequence[str]]) -> list[tuple[int, ...]]:
     """Return what each task requires, as recorded by this run or, by the same ids, by earlier ones."""
     by_id = {name.unique_id: number for number, name in enumerate(names)}
     recorded: Sequence[Iterable[int | str]] = run.graph.requires if run.graph is not None else ()

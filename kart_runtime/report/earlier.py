@@ -67,14 +67,18 @@ def run_differences(before: Run, run: Run) -> dict[str, list[str]]:
     old, new = _facts(before), _facts(run)
     found = {name: _changes(old[name], new[name]) for name in new}
     shared = old["versions"].keys() & new["versions"].keys()  # a run that did less imports less
-    found["versions"] = [line for name in sorted(shared) for line in _changes(*({name: each["versions"][name]} for each in (old, new)))]
+    found["versions"] = [
+        line for name in sorted(shared) for line in _changes(*({name: each["versions"][name]} for each in (old, new)))
+    ]
     classes = _changed_classes(before, run)
     seconds = [(each.end or {}).get("seconds") for each in (before, run)]
     if all(isinstance(each, int | float) for each in seconds):
         found["time"] = [" → ".join(seconds_text(float(each)) for each in seconds if each is not None)]
     found["tasks"] = classes
     found["metrics"] = _changes(_metrics(before), _metrics(run))
-    return {name: lines[:12] + [f"… {len(lines) - 12} more"] * (len(lines) > 12) for name, lines in found.items() if lines}
+    return {
+        name: lines[:12] + [f"… {len(lines) - 12} more"] * (len(lines) > 12) for name, lines in found.items() if lines
+    }
 
 
 def _facts(run: Run) -> dict[str, Mapping[str, object]]:

@@ -86,9 +86,7 @@ def _first_failed_and_slow(contents: Contents) -> list[int]:
     return sorted(ran, key=lambda each: (contents.tasks[each].state != FAILED, -_record(contents, each).seconds))
 
 
-def _read(
-    workspace: str, kind: str, contents: Contents, numbers: Iterable[int], most: int = 10**6
-) -> Iterable[str]:
+def _read(workspace: str, kind: str, contents: Contents, numbers: Iterable[int], most: int = 10**6) -> Iterable[str]:
     """Return the log files of tasks as text, "" for one that cannot be read."""
     names = [contents.tasks[number].name for number in numbers]
     urls = [LogFiles(workspace, name.task, name.unique_id).url(kind) for name in names]

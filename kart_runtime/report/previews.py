@@ -114,9 +114,7 @@ def _chosen(tasks: Sequence[ReportTask]) -> list[int]:
     return chosen
 
 
-def _read(
-    chosen: Sequence[tuple[int, int, OutputRecord]], folder: str, unpickles: bool
-) -> Iterable[Content]:
+def _read(chosen: Sequence[tuple[int, int, OutputRecord]], folder: str, unpickles: bool) -> Iterable[Content]:
     def one(each: tuple[int, int, OutputRecord]) -> Content:
         return preview_of(each[2].url, folder, unpickles=unpickles)
 
@@ -257,4 +255,3 @@ def _value(value: Any) -> Content:
     text = repr(value)
     remark = kind if shape is None else f"{kind}, shape {tuple(shape)}"
     return "text", text[:_TEXT], remark
-

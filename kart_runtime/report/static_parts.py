@@ -102,7 +102,8 @@ def failures(contents: Contents, labels: Sequence[str]) -> str:
     for number, task in enumerate(contents.tasks):
         if task.state == FAILED and task.record is not None:
             by_error.setdefault(task.record.error, []).append(number)
-    left, items = _TRACE_BUDGET, []
+    items: list[str] = []
+    left = _TRACE_BUDGET
     for error, numbers in list(by_error.items())[:_MOST_FAILURES]:
         trace = getattr(contents.tasks[numbers[0]].record, "trace", "")[-min(left, 4000) :] if left > 0 else ""
         left -= len(trace)

@@ -167,7 +167,11 @@ def _extras(found: Contents, index: Index, shown: Sequence[Preview]) -> tuple[di
 
 def _workspace_of(run: Run, workspace: str) -> str:
     """Return the workspace to read from: the one that was asked for, which may have moved since the run."""
-    return workspace if split_url(workspace)[0] or Path(workspace).is_dir() else str(run.header.get("workspace") or workspace)
+    return (
+        workspace
+        if split_url(workspace)[0] or Path(workspace).is_dir()
+        else str(run.header.get("workspace") or workspace)
+    )
 
 
 def _before(index: Index, run: Run) -> tuple[str, dict[str, list[str]]]:

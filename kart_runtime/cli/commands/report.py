@@ -55,7 +55,7 @@ def check_default() -> None:
     check_place(Path(DEFAULT), force=False)
 
 
-def report_of_this_process(session: Session) -> None:
+def report_of_this_process(session: Session, *, quiet: bool) -> None:
     """Write the report of the run that this process has just ended; one that cannot be written is only told."""
     try:
         with open_index(session.settings.run.workspace) as index:
@@ -63,6 +63,7 @@ def report_of_this_process(session: Session) -> None:
         own = [row.id for row in runs if row.header.get("pid") == os.getpid()] or [row.id for row in runs]
         if own:
             path = write_report(session.settings.run.workspace, own[0], DEFAULT, unpickles=True)
-            print(f"report -> {path}")
+            if not quiet:
+                print(f"report -> {path}")
     except (KartError, KeyError, OSError) as error:
         print(f"error: the report could not be written: {described(error)}", file=sys.stderr)

@@ -69,7 +69,16 @@ class Browser:
     def call(self, method: str, **params: Any) -> dict[str, Any]:
         return self._loop.run_until_complete(self._ask(self._socket, method, params, self._session))
 
-    def open(self, path: Path, fragment: str = "", *, width: int = 1300, height: int = 900, dark: bool = False, script: bool = True) -> Self:
+    def open(
+        self,
+        path: Path,
+        fragment: str = "",
+        *,
+        width: int = 1300,
+        height: int = 900,
+        dark: bool = False,
+        script: bool = True,
+    ) -> Self:
         """Open a file, and wait until its script is ready."""
         self.messages.clear()
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
@@ -78,7 +87,11 @@ class Browser:
         self.call("Emulation.setScriptExecutionDisabled", value=not script)
         self.call("Page.navigate", url="about:blank")
         self.call("Page.navigate", url=f"{path.as_uri()}{fragment}")
-        self.wait("document.documentElement?.dataset.ready" if script else "location.protocol === 'file:' && document.readyState === 'complete'")
+        self.wait(
+            "document.documentElement?.dataset.ready"
+            if script
+            else "location.protocol === 'file:' && document.readyState === 'complete'"
+        )
         return self
 
     def ask(self, expression: str) -> Any:

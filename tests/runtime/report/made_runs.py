@@ -14,6 +14,9 @@ from kart_runtime.history.run_header import RunInfo
 BEGAN = datetime(2026, 11, 27, 10, 0, 0, tzinfo=UTC)
 
 
+TRACE = 'Traceback (most recent call last):\n  File "train.py", line 7, in run\nValueError: could not convert'
+
+
 def id_of(*parts: object) -> str:
     return hashlib.md5(repr(parts).encode()).hexdigest()
 
@@ -30,7 +33,13 @@ class MadeRun:
         self.roots: list[str] = []
 
     def add(
-        self, module: str, task: str, upstream: Sequence[int] = (), verdict: str = "r", unique_id: str = "", **record: Any
+        self,
+        module: str,
+        task: str,
+        upstream: Sequence[int] = (),
+        verdict: str = "r",
+        unique_id: str = "",
+        **record: Any,
     ) -> int:
         """Add a task; with `verdict` r also its record, unless `state` is ""."""
         number = len(self.names)
@@ -81,10 +90,16 @@ class MadeRun:
 
 
 def layered(tasks: int, workers: int = 8, seed: int = 1, info: RunInfo | None = None, **first: Any) -> MadeRun:
-    """Return a run of a pipeline as teams have them: load, clean, train by fold, evaluate, and one report at the end."""
+    """Return a run of a pipeline as teams have them: load, clean, train by fold, evaluate, one report at the end."""
     rng = random.Random(seed)
     run = MadeRun(info=info, **first)
-    stages = ["data.load.LoadShard", "data.clean.CleanShard", "model.train.TrainFold", "model.train.TuneFold", "model.evaluate.Evaluate"]
+    stages = [
+        "data.load.LoadShard",
+        "data.clean.CleanShard",
+        "model.train.TrainFold",
+        "model.train.TuneFold",
+        "model.evaluate.Evaluate",
+    ]
     stages = [f"shop.tasks.{stage}" for stage in stages]
     per_stage = max((tasks - 1) // len(stages), 1)
     before: list[int] = []
@@ -103,14 +118,18 @@ def layered(tasks: int, workers: int = 8, seed: int = 1, info: RunInfo | None = 
         unique_id = id_of(module, task, number)
         failed = draw < 0.004 and number > 8
         ended[number] = free[worker] = start + seconds
+        rows, checksum = f"CleanShard[{id_of(upstream)[:8]}]", f"xxh3_128:{rng.randbytes(16).hex()}"
         run.add(
             module, task, upstream, "s" if draw > 0.93 else "r", unique_id, start=start, seconds=seconds,
-            waited=round(start - ready, 3), worker=f"host:{100 + worker}:MainThread", state="failed" if failed else "done",
-            params={"fold": str(number), "max_depth": str(rng.choice([2, 4, 8])), "rows": f"CleanShard[{id_of(upstream)[:8]}]"},
-            outputs=[(f"outputs/{task}_{unique_id}.parquet", rng.randrange(10**6), f"xxh3_128:{rng.randbytes(16).hex()}", "")],
+            waited=round(start - ready, 3), worker=f"host:{100 + worker}:MainThread",
+            state="failed" if failed else "done",
+            params={"fold": str(number), "max_depth": str(rng.choice([2, 4, 8])), "rows": rows},
+            outputs=[(f"outputs/{task}_{unique_id}.parquet", rng.randrange(10**6), checksum, "")],
             error="ValueError: could not convert string to float: 'n/a'" if failed else "",
-            trace="Traceback (most recent call last):\n  File \"train.py\", line 7, in run\nValueError: could not convert" if failed else "",
+            trace=TRACE if failed else "",
             metrics={"auc": round(rng.random(), 4)} if "Evaluate" in task else {},
         )  # fmt: skip
-    run.add("shop.tasks.report", "Report", list(range(len(run.names)))[-min(per_stage, 30) :], start=max(free), seconds=0.5)
+    run.add(
+        "shop.tasks.report", "Report", list(range(len(run.names)))[-min(per_stage, 30) :], start=max(free), seconds=0.5
+    )
     return run
