@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from kart_runtime.history.runs import RunRecord
 from kart_runtime.report.data import Contents
 from kart_runtime.report.layers import layers
+from kart_runtime.storage.target import OutputRecord
 
 _MOST_TEXT = 20_000
 """Characters to keep of one value."""
@@ -86,7 +88,7 @@ def _tasks(contents: Contents, labels: Sequence[str], of_task: Sequence[int], te
         "seconds": [_milli(record.seconds) for record in records],
         "cpu": [-1 if record.cpu is None else _milli(record.cpu) for record in records],
         "waited": [_milli(record.waited) for record in records],
-        "peak": [record.peak_mb for record in records],
+        "peak": [_number(record.peak_mb) for record in records],
         "started": [texts.number(record.started) if record.started else 0 for record in records],
         "run": [0 if own else texts.number(record.run_id) for own, record in zip(ours, records, strict=True)],
         "worker": [texts.number(record.worker) for record in records],
@@ -96,40 +98,33 @@ def _tasks(contents: Contents, labels: Sequence[str], of_task: Sequence[int], te
             _with_id(record.reason, record, texts) if own else 0 for own, record in zip(ours, records, strict=True)
         ],
         "error": [texts.number(record.error) if own else 0 for own, record in zip(ours, records, strict=True)],
-        "outputs": [
-            [
-                (
-                    _with_id(each.url, record, texts),
-                    each.size,
-                    texts.number(_algorithm(each.checksum)),
-                    _digest(each.checksum),
-                )
-                for each in record.outputs
-            ]
-            for record in records
-        ],  # fmt: skip
-        "metrics": [[(texts.number(name), value) for name, value in record.metrics.items()] for record in records],
+        "outputs": [[_output(output, record, texts) for output in record.outputs] for record in records],
+        "metrics": [
+            [(texts.number(name), _number(value)) for name, value in record.metrics.items()] for record in records
+        ],
     }
+
+
+def _output(output: OutputRecord, record: RunRecord, texts: Texts) -> tuple[int, int, int, str]:
+    algorithm, _, digest = output.checksum.partition(":")
+    return _with_id(output.url, record, texts), output.size, texts.number(algorithm), digest[:32]
+
+
+def _number(value: object) -> object:
+    """Return a value as JSON can hold it."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 _NO_RECORD = RunRecord("", "", "", "", "", 0.0)
 
 
 def _milli(seconds: float) -> int:
-    return round(max(float(seconds), 0.0) * 1000)
+    return round(seconds * 1000) if math.isfinite(seconds) and seconds > 0 else 0
 
 
 def _with_id(text: str, record: RunRecord, texts: Texts) -> int:
     """Return the number of a text with a mark for the unique id: tasks of one class share it."""
     return texts.number(text.replace(record.unique_id, "\x01") if len(record.unique_id) > 8 else text)
-
-
-def _algorithm(checksum: str) -> str:
-    return checksum.partition(":")[0]
-
-
-def _digest(checksum: str) -> str:
-    return checksum.partition(":")[2][:16]
 
 
 def _layout(

@@ -72,13 +72,8 @@ def _lane(worker: str, start: float, end: float, lanes: dict[str, int], free: li
     """Return the lane of a worker; of a record without one, the first lane in which nothing else runs."""
     if worker:
         return lanes.setdefault(worker, len(lanes))
-    for place, until in enumerate(free):
-        if until <= start + 0.001:
-            break
-    else:
-        free.append(end)
-        place = len(free) - 1
-    free[place] = end
+    place = next((place for place, until in enumerate(free) if until <= start + 0.001), len(free))
+    free[place : place + 1] = [end]
     return lanes.setdefault(f"lane {place + 1}", len(lanes))
 
 

@@ -94,7 +94,7 @@ def _places(count: int, edges: Sequence[tuple[int, int]], ranks: Sequence[int]) 
         forward = sweep % 2 == 0
         neighbors = upstream if forward else downstream
         for column in columns if forward else reversed(columns):
-            column.sort(key=lambda node: _barycenter(neighbors[node], places, places[node]))  # noqa: B023 - used at once
+            column.sort(key=lambda node: _barycenter(neighbors[node], places, places[node]))
             _number(column, places)
         length = _length(edges, places)
         if length < least:

@@ -25,6 +25,7 @@ _SCRIPTS = ("pure.js", "dom.js", "graph.js", "timeline.js", "table.js", "panel.j
 def page(
     contents: Contents,
     labels: Sequence[str],
+    *,
     data: Mapping[str, Any],
     extras: Mapping[str, Any],
     images: Sequence[Preview],
@@ -45,6 +46,8 @@ def page(
     path = static_parts.path_text(contents, labels)
     blocks = [("data", packed(data)), ("extras", packed(extras))]
     blocks += [(image_id(image), image.content) for image in images]
+    timeline = static_svg.timeline_svg(contents)
+    graph = static_svg.graph_svg(contents) or _NO_GRAPH
     remarks = "".join(f"<p class=sub>{escaped(note)}</p>" for note in notes)
     return f"""<!doctype html>
 <html lang="en">
@@ -66,13 +69,13 @@ def page(
 {static_parts.sweep_table(contents)}
 {_TOOLS}
 <section id="graph"><h2>Graph</h2>
-<div class="scroll" data-script="off" tabindex="0">{static_svg.graph_svg(contents) or _NO_GRAPH}</div>
+<div class="scroll" data-script="off" tabindex="0">{graph}</div>
 {_GRAPH}</section>
-<section id="timeline"><h2>Timeline</h2><p>{path}</p><p class="sub">A lane for each worker. Grey: ready, and waiting for \
-a worker. Outlined: the critical path. Failed attempts are red and outlined.</p>
-<div class="scroll" data-script="off">{static_svg.timeline_svg(contents)}</div>
-<div id="timeline-view" data-script="on" hidden><canvas id="timeline-canvas" tabindex="0" role="img" aria-label="Timeline. \
-Keys: plus, minus, 0, left, right. The table of tasks has the same times."></canvas></div></section>
+<section id="timeline"><h2>Timeline</h2><p>{path}</p>
+<p class="sub">A lane for each worker. Grey: ready, and waiting for a worker. Outlined: the critical path. Failed \
+attempts are red and outlined.</p>
+<div class="scroll" data-script="off">{timeline}</div>
+{_TIMELINE}</section>
 {_TABLE}
 {static_parts.class_table(contents)}
 {remarks}
@@ -108,11 +111,15 @@ _GRAPH = """<div data-script="on" hidden>
 <button type="button" id="zoom-in" aria-label="Zoom in">+</button>
 <button type="button" id="zoom-out" aria-label="Zoom out">−</button>
 <button type="button" id="zoom-fit">Fit</button>
-<span class="sub">Enter or a click opens a box; arrows move, Escape closes, + − 0 zoom, and so does the wheel after a click.\
-</span>
+<span class="sub">Enter or a click opens a box; arrows move, Escape closes, + − 0 zoom, and so does the wheel \
+after a click.</span>
 </div>
 <svg id="graph-svg" role="group" aria-label="Graph of the tasks"></svg>
 </div>"""
+
+_TIMELINE = """<div id="timeline-view" data-script="on" hidden>
+<canvas id="timeline-canvas" tabindex="0" role="img" aria-label="Timeline. Keys: plus, minus, 0, left, right. \
+The table of tasks has the same times."></canvas></div>"""
 
 _TABLE = """<section id="tasks" data-script="on" hidden><h2>Tasks</h2>
 <div class="scroll"><table><thead><tr id="task-head"></tr></thead><tbody id="task-rows"></tbody></table></div>

@@ -160,7 +160,7 @@ def _content(url: str, file: BinaryIO, size: int, unpickles: bool) -> Content:
 
 def _image(file: BinaryIO, size: int, media: str) -> Content:
     if size * 4 / 3 > MOST_BYTES:
-        return "note", f"No preview: the image has {size:,} bytes, of which a report holds {MOST_BYTES * 3 // 4:,}.", ""
+        return "note", f"No preview: the image has {size:,} bytes; at most {MOST_BYTES * 3 // 4:,} are shown.", ""
     return "image", base64.b64encode(file.read()).decode(), media
 
 

@@ -54,7 +54,8 @@ def head(contents: Contents, labels: Sequence[str], before: Mapping[str, Sequenc
     }
     rows = "".join(f"<dt>{name}</dt><dd>{escaped(value, 2000)}</dd>" for name, value in facts.items() if value)
     return (
-        f'<header><h1>{escaped(title or run.id, 200)}{label}</h1><p class="result {kind}">{escaped(result(contents))}</p>'
+        f"<header><h1>{escaped(title or run.id, 200)}{label}</h1>"
+        f'<p class="result {kind}">{escaped(result(contents))}</p>'
         f"<dl>{rows}</dl>{_versions(header, end)}{_before(before, before_id)}</header>"
     )
 
@@ -93,7 +94,8 @@ def _before(differences: Mapping[str, Sequence[str]], run_id: str) -> str:
         f"<dt>{escaped(name)}</dt><dd>{'<br>'.join(escaped(line, 400) for line in lines)}</dd>"
         for name, lines in differences.items()
     )
-    return f"<details open><summary>What differs from the run before ({escaped(run_id)})</summary><dl>{rows}</dl></details>"
+    summary = f"What differs from the run before ({escaped(run_id)})"
+    return f"<details open><summary>{summary}</summary><dl>{rows}</dl></details>"
 
 
 def failures(contents: Contents, labels: Sequence[str]) -> str:

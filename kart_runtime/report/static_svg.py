@@ -100,10 +100,9 @@ def timeline_svg(contents: Contents) -> str:
     shown = list(lanes.items())[:_MOST_LANES]
     scale = _WIDTH / max(timeline.seconds, 0.001)
     path = set(contents.path)
-    parts = [
-        f'<svg class="timeline" viewBox="0 0 {_WIDTH} {len(shown) * 22 + 22}" role="img" aria-label="Timeline: '
-        f'{counted(len(timeline.bars), "attempt")} in {counted(len(lanes), "lane")}">'
-    ]
+    name = f"Timeline: {counted(len(timeline.bars), 'attempt')} in {counted(len(lanes), 'lane')}"
+    size = f"0 0 {_WIDTH} {len(shown) * 22 + 22}"
+    parts = [f'<svg class="timeline" viewBox="{size}" role="img" aria-label="{name}">']
     for row, (_, bars) in enumerate(shown):
         parts += _lane(bars, path, scale, row * 22 + 4)
     bottom = len(shown) * 22 + 17

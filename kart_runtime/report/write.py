@@ -116,7 +116,8 @@ def report_text(index: Index, run: Run, folder: str, *, with_previews: bool, unp
         "sweep": {"keys": keys, "values": values, "metrics": metrics},
     }
     images = [preview for preview in shown if preview.kind == "image"]
-    return page(found, names, data, extras, images, _before(index, run), [*notes, *more])
+    before = _before(index, run)
+    return page(found, names, data=data, extras=extras, images=images, before=before, notes=[*notes, *more])
 
 
 def _labels(found: Contents) -> list[str]:
