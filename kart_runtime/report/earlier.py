@@ -13,10 +13,10 @@ from kart_runtime.report.texts import seconds_text
 _MOST_TASKS = 2_000
 """Tasks to look up earlier runs for; more of them make a report slow, and nobody opens them all."""
 
-_MOST_CANDIDATES = 50
+_MOST_CANDIDATES, _MOST_COMPARED = 1_000, 50
 
-Candidates = Callable[[str], Sequence[RunRecord]]
-"""From the name of a class to the newest record of each of its tasks that is done, newest first."""
+Candidates = Callable[[str, int], Sequence[RunRecord]]
+"""From the name of a class and a number to the newest record of that many of its tasks that are done, newest first."""
 
 
 class Nearest(NamedTuple):
@@ -30,6 +30,7 @@ def nearest_runs(contents: Contents, candidates: Candidates) -> dict[int, Neares
     """Return the nearest earlier run of each task that ran: with the fewest parameters that differ, then the newest."""
     by_class: dict[tuple[str, str], list[RunRecord]] = {}
     found: dict[int, Nearest] = {}
+    own = Counter(task.name.task for task in contents.tasks)  # they are the newest of their class
     began = min((record.started for record in contents.run.records if record.started), default="")
     for number, task in enumerate(contents.tasks):
         if not task.attempts or task.record is None:
@@ -40,9 +41,9 @@ def nearest_runs(contents: Contents, candidates: Candidates) -> dict[int, Neares
         if key not in by_class:
             by_class[key] = [
                 record
-                for record in candidates(task.name.task)
+                for record in candidates(task.name.task, min(own[task.name.task] + 200, _MOST_CANDIDATES))
                 if record.run_id != contents.run.id and record.started < began and record.module == task.name.module
-            ][:_MOST_CANDIDATES]
+            ][:_MOST_COMPARED]
         if by_class[key]:
             found[number] = _nearest(task.record, by_class[key])
     return found

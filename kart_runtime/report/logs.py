@@ -28,7 +28,7 @@ _Item = TypeVar("_Item")
 
 def text_budget(contents: Contents) -> int:
     """Return how many compressed bytes logs and traces may take: what a report may grow by, less its columns."""
-    return 5_000 + 30 * len(contents.tasks)
+    return 3_000 + 30 * len(contents.tasks)
 
 
 def logs_and_traces(contents: Contents, workspace: str) -> tuple[dict[int, str], dict[int, str], int]:

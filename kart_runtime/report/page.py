@@ -105,7 +105,7 @@ _TOOLS = """<div id="tools" data-script="on" hidden role="search">
 
 _GRAPH = """<div data-script="on" hidden>
 <div id="graph-tools">
-<button type="button" id="level-up">Modules</button>
+<button type="button" id="level-modules">Modules</button>
 <button type="button" id="level-classes">Classes</button>
 <button type="button" id="level-tasks">Tasks</button>
 <button type="button" id="zoom-in" aria-label="Zoom in">+</button>

@@ -10,7 +10,7 @@ from kart_runtime.report.data import COMPLETE, FAILED, MARKS, STATES, Contents, 
 from kart_runtime.report.texts import counted, escaped, number_text, seconds_text, when_text
 
 _MOST_FAILURES = 20
-_TRACE_BUDGET = 10_000
+_TRACE_BUDGET = 5_000
 """Characters of traces in the parts without a script; the panel has more of them."""
 
 _MOST_CLASSES = 200

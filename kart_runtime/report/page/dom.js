@@ -1,37 +1,35 @@
 // Elements, charts, and the data blocks of the page.
 const byId = (id) => document.getElementById(id);
 
-// Creates an element; `props` are attributes, or a listener for a key that begins with "on".
-function element(tag, props = {}, ...children) {
-  return filled(document.createElement(tag), props, children);
-}
-
-function drawn(tag, props = {}, ...children) {
-  return filled(document.createElementNS(byId("svg-namespace").namespaceURI, tag), props, children);
-}
+// Create an element; `props` are attributes, or a listener for a key that begins with "on".
+const element = (tag, props = {}, ...children) => filled(document.createElement(tag), props, children);
+const drawn = (tag, props = {}, ...children) => filled(document.createElementNS(byId("svg-namespace").namespaceURI, tag), props, children);
+const say = (text) => { byId("live").textContent = text; };
+const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
 function filled(node, props, children) {
   for (const [key, value] of Object.entries(props)) {
     if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
-    else if (value === true) node.setAttribute(key, "");
     else if (value !== false && value !== null && value !== undefined) node.setAttribute(key, value);
   }
   node.append(...children.filter((child) => child !== null && child !== undefined && child !== ""));
   return node;
 }
 
+// Zoom by the wheel once an element has the focus: before, it scrolls the page past it.
+function onWheel(node, zoom) {
+  node.addEventListener("wheel", (event) => {
+    if (!event.ctrlKey && !node.contains(document.activeElement)) return;
+    event.preventDefault();
+    const frame = node.getBoundingClientRect();
+    zoom(Math.exp(-event.deltaY / 400), event.clientX - frame.left, event.clientY - frame.top);
+  }, { passive: false });
+}
+
 async function unpacked(id) {
   const bytes = Uint8Array.from(atob(byId(id).textContent), (letter) => letter.charCodeAt(0));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   return JSON.parse(await new Response(stream).text());
-}
-
-function say(text) {
-  byId("live").textContent = text;
-}
-
-function color(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 }
 
 // Draws points as a chart: joined by a line, or as dots with names.
@@ -49,9 +47,7 @@ function chart(points, { title, line = false, names = null, xs = null }) {
   if (xs) xs.forEach((text, place) => svg.append(label(toX(place), height - 8, plain(text, 12), "middle")));
   else for (const x of new Set(ends(finite.map(([each]) => each)))) svg.append(label(toX(x), height - 8, numberText(x), "middle"));
   if (line) svg.append(drawn("path", { class: "line", d: finite.map(([x, y], n) => `${n ? "L" : "M"}${toX(x).toFixed(1)} ${toY(y).toFixed(1)}`).join("") }));
-  if (!line || finite.length === 1) {
-    finite.forEach(([x, y], n) => svg.append(drawn("circle", { class: "dot", cx: toX(x), cy: toY(y), r: 4.5 },
-      drawn("title", {}, names ? names[n] : numberText(y)))));
-  }
+  const dot = ([x, y], n) => drawn("circle", { class: "dot", cx: toX(x), cy: toY(y), r: 4.5 }, drawn("title", {}, names ? names[n] : numberText(y)));
+  if (!line || finite.length === 1) svg.append(...finite.map(dot));
   return element("figure", {}, element("figcaption", {}, title), svg);
 }

@@ -7,10 +7,8 @@ function drawGraph() {
   graph.size = stack(nodes);
   graph.flat = flatten(nodes);
   const edges = edgesBetween(graph.flat, app.shown, graph.path);
-  const layer = drawn("g", { id: "graph-layer" });
-  for (const node of graph.flat.filter((each) => each.children)) layer.append(groupOf(node));
-  for (const edge of edges) layer.append(lineOf(edge));
-  for (const node of graph.flat.filter((each) => !each.children)) layer.append(boxOf(node));
+  const [groups, others] = [graph.flat.filter((node) => node.children), graph.flat.filter((node) => !node.children)];
+  const layer = drawn("g", { id: "graph-layer" }, ...groups.map(boxOf), ...edges.map(lineOf), ...others.map(boxOf));
   const hadFocus = byId("graph-svg").contains(document.activeElement);
   byId("graph-svg").replaceChildren(layer);
   fitGraph();
@@ -25,23 +23,19 @@ function described(node) {
   return `${node.kind} of ${node.tasks.length} tasks: ${states}, ${secondsText(seconds)}`;
 }
 
-function props(node, kind) {
-  const failed = node.tasks.some((task) => task.state === 1);
-  return {
-    class: `box ${kind}${failed ? " failed" : ""}${kind === "task" && node.tasks[0].critical ? " critical" : ""}`,
-    id: `box-${node.key}`, role: "button", tabindex: -1,
-    "aria-label": `${plain(node.label, 200)}: ${described(node)}`,
-    "aria-expanded": node.kind === "task" || node.kind === "more" ? null : String(Boolean(node.children)),
-    onclick: () => activate(node),
-    onfocus: () => roving(node, false),
-  };
-}
-
 function boxOf(node) {
-  const group = drawn("g", props(node, node.kind), drawn("title", {}, `${plain(node.label, 1000)}\n${described(node)}`),
+  const { kind, children, tasks, label } = node;
+  const marks = [children ? "group" : kind, tasks.some((task) => task.state === 1) && "failed", kind === "task" && tasks[0].critical && "critical"];
+  const props = {
+    class: `box ${marks.filter(Boolean).join(" ")}`, id: `box-${node.key}`, role: "button", tabindex: -1,
+    "aria-label": `${plain(label, 200)}: ${described(node)}`,
+    "aria-expanded": kind === "task" || kind === "more" ? null : String(Boolean(children)),
+    onclick: () => activate(node), onfocus: () => roving(node, false), };
+  const group = drawn("g", props, drawn("title", {}, `${plain(label, 1000)}\n${described(node)}`),
     drawn("rect", { x: node.x, y: node.y, width: node.w, height: node.h, rx: 6 }),
-    drawn("text", { x: node.x + 10, y: node.y + 18 }, plain(node.label, 34)),
-    drawn("text", { x: node.x + 10, y: node.y + 33, class: "sub" }, subtitle(node)));
+    drawn("text", { x: node.x + 10, y: node.y + 18 }, children ? `▾ ${plain(label, Math.max(12, Math.floor(node.w / 8)))}` : plain(label, 34)));
+  if (children) return group;
+  group.append(drawn("text", { x: node.x + 10, y: node.y + 33, class: "sub" }, subtitle(node)));
   let x = node.x + 6;
   for (const [state, count] of marksOf(node.tasks)) {
     const width = ((node.w - 12) * count) / node.tasks.length;
@@ -49,12 +43,6 @@ function boxOf(node) {
     x += width;
   }
   return group;
-}
-
-function groupOf(node) {
-  return drawn("g", props(node, "group"), drawn("title", {}, `${plain(node.label, 1000)}\n${described(node)}`),
-    drawn("rect", { x: node.x, y: node.y, width: node.w, height: node.h, rx: 8 }),
-    drawn("text", { x: node.x + 10, y: node.y + 17 }, `▾ ${plain(node.label, Math.max(12, Math.floor(node.w / 8)))}`));
 }
 
 function lineOf([from, to, count, critical]) {
@@ -81,24 +69,20 @@ function activate(node) {
 
 // One box at a time takes part in the order of Tab; arrow keys go to the others.
 function roving(node, moves) {
-  const before = byId(`box-${graph.focus}`);
-  if (before) before.setAttribute("tabindex", -1);
+  byId(`box-${graph.focus}`)?.setAttribute("tabindex", -1);
   graph.focus = node.key;
-  const box = byId(`box-${node.key}`);
-  box.setAttribute("tabindex", 0);
+  byId(`box-${node.key}`).setAttribute("tabindex", 0);
   if (!moves) return;
-  box.focus({ preventScroll: true });
+  byId(`box-${node.key}`).focus({ preventScroll: true });
   reveal(node);
 }
 
 function reveal(node) {
   const { width, height } = byId("graph-svg").getBoundingClientRect();
   const [x, y, k] = app.view.zoom || graph.fit;
-  const [left, top] = [node.x * k + x, node.y * k + y];
-  const [right, bottom] = [left + node.w * k, top + (node.children ? HEAD : node.h) * k];
-  const shift = (low, high, most) => (low < 8 ? 8 - low : high > most - 8 ? Math.max(most - 8 - high, 8 - low) : 0);
-  const [dx, dy] = [shift(left, right, width), shift(top, bottom, height)];
-  if (!dx && !dy) return;
+  const shift = (low, size, most) => (low < 8 ? 8 - low : low + size > most - 8 ? Math.max(most - 8 - low - size, 8 - low) : 0);
+  const dx = shift(node.x * k + x, node.w * k, width);
+  const dy = shift(node.y * k + y, (node.children ? HEAD : node.h) * k, height);
   if (app.view.zoom) app.view.zoom = [x + dx, y + dy, k];
   else graph.fit = [x + dx, y + dy, k];
   applyZoom();
@@ -144,16 +128,14 @@ function onGraphKey(event) {
   const node = graph.flat.find((each) => each.key === graph.focus);
   const [x, y, k] = app.view.zoom || graph.fit;
   const pan = { ArrowLeft: [60, 0], ArrowRight: [-60, 0], ArrowUp: [0, 60], ArrowDown: [0, -60] }[event.key];
+  const group = node && (node.children ? node : node.parent);
+  const next = pan && node && nextBox(graph.flat, node, event.key);
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (pan && event.shiftKey) setZoom(x + pan[0], y + pan[1], k);
-  else if (pan && node) {
-    const next = nextBox(graph.flat, node, event.key);
-    if (next) roving(next, true);
-  } else if ((event.key === "Enter" || event.key === " ") && node) activate(node);
-  else if (event.key === "Escape" && node && (node.children || node.parent)) {
-    const group = node.children ? node : node.parent;
-    activate(group);
-  } else if (event.key === "+" || event.key === "=") zoomBy(1.25);
+  else if (next) roving(next, true);
+  else if (["Enter", " "].includes(event.key) && node) activate(node);
+  else if (event.key === "Escape" && group) activate(group);
+  else if (["+", "="].includes(event.key)) zoomBy(1.25);
   else if (event.key === "-") zoomBy(0.8);
   else if (event.key === "0") refit();
   else return;
@@ -189,22 +171,16 @@ function startGraph() {
   const svg = byId("graph-svg");
   svg.addEventListener("keydown", onGraphKey);
   for (const type of ["pointerdown", "pointermove", "pointerup", "pointercancel"]) svg.addEventListener(type, onPointer);
-  svg.addEventListener("wheel", (event) => {
-    if (!event.ctrlKey && !svg.contains(document.activeElement)) return; // else a page could not be scrolled past it
-    event.preventDefault();
-    const frame = svg.getBoundingClientRect();
-    zoomBy(Math.exp(-event.deltaY / 400), event.clientX - frame.left, event.clientY - frame.top);
-  }, { passive: false });
-  byId("zoom-in").addEventListener("click", () => zoomBy(1.25));
-  byId("zoom-out").addEventListener("click", () => zoomBy(0.8));
-  byId("zoom-fit").addEventListener("click", refit);
-  byId("level-up").addEventListener("click", () => setLevel(new Set()));
-  byId("level-classes").addEventListener("click", () => setLevel(new Set(app.shown.map((task) => `m${task.module}`))));
-  byId("level-tasks").addEventListener("click", () => setLevel(new Set(app.shown.flatMap((task) => [`m${task.module}`, `c${task.cls}`]))));
+  onWheel(svg, zoomBy);
+  const buttons = {
+    "zoom-in": () => zoomBy(1.25), "zoom-out": () => zoomBy(0.8), "zoom-fit": refit,
+    "level-modules": () => setLevel(() => []), "level-classes": () => setLevel((task) => [`m${task.module}`]),
+    "level-tasks": () => setLevel((task) => [`m${task.module}`, `c${task.cls}`]), };
+  for (const [id, action] of Object.entries(buttons)) byId(id).addEventListener("click", action);
 }
 
-function setLevel(open) {
-  app.open = app.view.open = open;
+function setLevel(groups) {
+  app.open = app.view.open = new Set(app.shown.flatMap(groups));
   app.view.zoom = null;
   drawGraph();
   say(`${graph.flat.length} boxes`);

@@ -6,10 +6,7 @@ function keepHash() {
   app.timer = setTimeout(() => history.replaceState(null, "", writeHash(app.view) || location.pathname + location.search), 150);
 }
 
-const numberOf = (prefix) => {
-  const found = prefix ? app.tasks.find((task) => task.id.startsWith(prefix)) : null;
-  return found ? found.n : null;
-};
+const numberOf = (prefix) => app.tasks.find((task) => prefix && task.id.startsWith(prefix))?.n ?? null;
 
 // Applies search and filters: to graph, timeline and table.
 function narrow(first = false) {
@@ -59,14 +56,14 @@ function startTheme() {
     if (app.view.theme) document.documentElement.dataset.theme = app.view.theme;
     byId("theme").textContent = dark() ? "Light" : "Dark";
     byId("theme").setAttribute("aria-label", `Switch to ${dark() ? "light" : "dark"} colors`);
+    if (app.data) drawTimeline();
   };
   byId("theme").addEventListener("click", () => {
     app.view.theme = dark() ? "light" : "dark";
     apply();
-    if (app.data) drawTimeline();
     keepHash();
   });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { apply(); if (app.data) drawTimeline(); });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", apply);
   apply();
 }
 
@@ -75,7 +72,8 @@ function startScatter() {
   const { keys, values, metrics } = app.data.sweep;
   const names = [...new Set(metrics.flatMap((row) => Object.keys(row)))];
   if (!byId("scatter") || !keys.length || !names.length) return;
-  const select = (label, options) => element("select", { "aria-label": label, onchange: draw }, ...options.map((text, place) => element("option", { value: place }, plain(text, 60))));
+  const option = (text, value) => element("option", { value }, plain(text, 60));
+  const select = (label, texts) => element("select", { "aria-label": label, onchange: draw }, ...texts.map(option));
   const [x, y] = [select("parameter", keys.map((key) => key.split(".").slice(-2).join("."))), select("metric", names)];
   const place = element("div");
   function draw() {
@@ -83,49 +81,29 @@ function startScatter() {
     const numeric = column.every((text) => text.trim() && Number.isFinite(Number(text)));
     const texts = [...new Set(column)];
     const name = names[Number(y.value)];
-    const points = values.map((row, n) => [numeric ? Number(column[n]) : texts.indexOf(column[n]), metrics[n][name], row, n]);
+    const points = values.map((row, n) => [numeric ? Number(column[n]) : texts.indexOf(column[n]), metrics[n][name], row]);
     const finite = points.filter(([, value]) => Number.isFinite(value));
-    place.replaceChildren(chart(finite, { title: plain(`${name} by ${keys[Number(x.value)].split(".").at(-1)}`, 120), xs: numeric ? null : texts,
-      names: finite.map(([, value, row]) => plain(`${row.join(", ")}: ${numberText(value)}`, 200)) }));
+    const title = plain(`${name} by ${keys[Number(x.value)].split(".").at(-1)}`, 120);
+    const hints = finite.map(([, value, row]) => plain(`${row.join(", ")}: ${numberText(value)}`, 200));
+    place.replaceChildren(chart(finite, { title, xs: numeric ? null : texts, names: hints }));
   }
   byId("scatter").append(element("p", {}, y, " by ", x), place);
   draw();
 }
 
-function onKey(event) {
-  if (event.key === "Escape" && !byId("panel").hidden) {
-    hidePanel();
-    event.preventDefault();
-  } else if (event.key === "/" && !["INPUT", "SELECT", "TEXTAREA"].includes(event.target.tagName)) {
-    byId("search").focus();
-    event.preventDefault();
-  }
-}
-
 async function start() {
   startTheme();
-  document.documentElement.classList.add("script");
-  if (typeof DecompressionStream === "undefined") {
-    byId("status").textContent = "This browser is too old for the interactive parts; what is shown is complete without them.";
-    return;
-  }
+  if (typeof DecompressionStream === "undefined") throw new Error("this browser cannot unpack the data");
   app.data = await unpacked("data");
   app.tasks = unpackTasks(app.data);
   for (const node of document.querySelectorAll("[data-script]")) node.hidden = node.dataset.script === "off";
   if (!app.data.hasGraph) byId("graph").hidden = true;
   if (!app.data.bars.task.length) byId("timeline").hidden = true;
-  startTools();
-  startGraph();
-  startTimeline();
-  startTable();
-  startScatter();
+  for (const part of [startTools, startGraph, startTimeline, startTable, startScatter]) part();
   narrow(true);
   byId("panel-close").addEventListener("click", hidePanel);
-  document.addEventListener("keydown", onKey);
-  let width = window.innerWidth;
+  document.addEventListener("keydown", (event) => event.key === "Escape" && !byId("panel").hidden && hidePanel());
   window.addEventListener("resize", () => {
-    if (window.innerWidth === width) return; // a phone hides its address bar
-    width = window.innerWidth;
     if (app.data.hasGraph) fitGraph();
     drawTimeline();
   });
@@ -135,4 +113,4 @@ async function start() {
   document.documentElement.dataset.ready = "true";
 }
 
-start().catch((error) => { byId("status").textContent = `The interactive parts failed: ${error}`; });
+start().catch((error) => { byId("status").textContent = `The interactive parts are not there: ${error.message}. The others are complete.`; });

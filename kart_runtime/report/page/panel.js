@@ -18,24 +18,21 @@ function hidePanel() {
   byId("panel").hidden = true;
   app.view.task = null;
   keepHash();
-  const target = panel.opener && panel.opener.isConnected ? panel.opener : byId("search");
-  target.focus();
+  (panel.opener?.isConnected ? panel.opener : byId("search")).focus();
 }
 
 function parts(task, extras) {
   const own = (name) => extras[name][task.n];
   return [
     element("p", { class: `result k${task.state}` }, `${MARKS[task.state]} ${STATES[task.state]}${task.critical ? ", on the critical path" : ""}`),
-    task.error && element("p", { class: "error" }, plain(task.error, 4000)),
+    task.error && element("p", { class: "error" }, plain(task.error)),
     task.attempts ? null : element("p", {}, task.run ? `It did not run; what follows is from run ${plain(task.run)}.` : "It did not run, and no earlier run of it is recorded."),
-    facts(task),
-    section("Parameters", parameters(task, own("nearest"))),
+    facts(task), section("Parameters", parameters(task, own("nearest"))),
     section("Metrics", task.metrics.length && pairs(task.metrics.map(([name, value]) => [name, numberText(value)]))),
     ...Object.entries(own("series") || {}).map(([name, points]) => chart(points.map(([x, y]) => [x, Number(y)]), { title: plain(name), line: true })),
     section("Trace", own("traces") && element("pre", { tabindex: 0 }, plain(own("traces")))),
     ...task.outputs.map((output, place) => outputOf(output, (own("previews") || []).find(([at]) => at === place))),
-    section("Log", own("logs") && element("pre", { tabindex: 0 }, plain(own("logs")))),
-    section("Upstream", links(task.requires)),
+    section("Log", own("logs") && element("pre", { tabindex: 0 }, plain(own("logs")))), section("Upstream", links(task.requires)),
     section("Downstream", links(app.tasks.filter((each) => each.requires.includes(task.n)).map((each) => each.n))),
     element("p", {}, element("button", { type: "button", onclick: () => onlyNear(task) }, "Only this task and its neighbors")),
   ];
@@ -43,9 +40,8 @@ function parts(task, extras) {
 
 const section = (title, content) => (content ? element("section", {}, element("h3", {}, title), content) : null);
 
-function pairs(rows) {
-  return element("dl", {}, ...rows.flatMap(([name, value]) => [element("dt", {}, plain(name)), element("dd", {}, plain(value))]));
-}
+const pairs = (rows) =>
+  element("dl", {}, ...rows.flatMap(([name, value]) => [element("dt", {}, plain(name)), element("dd", {}, plain(value))]));
 
 function facts(task) {
   const rows = [["module", `${app.data.modules[task.module]}.${task.name}`], ["id", task.id], ["why", task.attempts && task.reason]];
@@ -69,10 +65,10 @@ function parameters(task, nearest) {
 
 function links(numbers) {
   if (!numbers.length) return null;
-  const shown = numbers.slice(0, 50).map((n) => element("li", {}, element("button", { type: "button", class: "link", onclick: () => showTask(n, panel.opener) },
-    `${MARKS[app.tasks[n].state]} ${plain(app.tasks[n].label, 80)}`)));
-  if (numbers.length > 50) shown.push(element("li", {}, `… ${numbers.length - 50} more`));
-  return element("ul", {}, ...shown);
+  const link = (n) => element("button", { type: "button", class: "link", onclick: () => showTask(n, panel.opener) },
+    `${MARKS[app.tasks[n].state]} ${plain(app.tasks[n].label, 80)}`);
+  const rest = numbers.length > 50 ? [`… ${numbers.length - 50} more`] : [];
+  return element("ul", {}, ...[...numbers.slice(0, 50).map(link), ...rest].map((item) => element("li", {}, item)));
 }
 
 function outputOf(output, preview) {
@@ -82,9 +78,7 @@ function outputOf(output, preview) {
 }
 
 function previewOf([, kind, content, remark]) {
-  if (kind === "image") {
-    return element("img", { alt: "Preview of the output", src: `data:${remark};base64,${byId(content).textContent}` });
-  }
+  if (kind === "image") return element("img", { alt: "Preview", src: `data:${remark};base64,${byId(content).textContent}` });
   const note = remark && kind !== "note" ? element("p", { class: "sub" }, plain(remark)) : "";
   if (kind === "note") return element("p", { class: "sub" }, plain(content));
   if (kind === "text") return element("div", {}, note, element("pre", { tabindex: 0 }, plain(content)));

@@ -2,8 +2,7 @@
 const STATES = ["ran", "failed", "complete", "not started", "missing", "not needed", "pending"];
 const MARKS = ["✓", "✗", "=", "○", "?", "–", "…"];
 const FILTERS = { failed: [1, 4], ran: [0, 1], skipped: [2, 5], unfinished: [3, 4, 6] };
-const FIRST_BOXES = 60;
-const MOST_IN_GROUP = 200;
+const [FIRST_BOXES, MOST_IN_GROUP] = [60, 200];
 
 function secondsText(seconds) {
   if (seconds < 0.1) return `${Math.round(seconds * 1000)} ms`;
@@ -51,10 +50,8 @@ function unpackTasks(data) {
     return Object.assign(task, {
       params: tasks.values[n].map((value, place) => [keys[place], texts[value]]),
       outputs: tasks.outputs[n].map(([url, size, kind, sum]) => ({ url: text(url), size, checksum: sum && `${texts[kind]}:${sum}` })),
-      metrics: tasks.metrics[n].map(([metric, value]) => [texts[metric], value]),
-      critical: critical.has(n),
-      text: `${label} ${data.modules[module]}.${name}`.toLowerCase(),
-    });
+      metrics: tasks.metrics[n].map(([metric, value]) => [texts[metric], value]), critical: critical.has(n),
+      text: `${label} ${data.modules[module]}.${name}`.toLowerCase(), });
   });
 }
 
@@ -69,11 +66,7 @@ function matcher(query) {
   return (task) => tests.every((test) => test(task));
 }
 
-function neighbors(tasks, n) {
-  const near = new Set([n, ...tasks[n].requires]);
-  for (const task of tasks) if (task.requires.includes(n)) near.add(task.n);
-  return near;
-}
+const neighbors = (tasks, n) => new Set([n, ...tasks[n].requires, ...tasks.filter((task) => task.requires.includes(n)).map((task) => task.n)]);
 
 function shownTasks(tasks, view) {
   const matches = matcher(view.q);
@@ -84,13 +77,9 @@ function shownTasks(tasks, view) {
 
 // The groups to open at first: the finest level with at most 60 boxes.
 function firstOpen(data, tasks) {
-  const classes = new Set(tasks.map((task) => task.cls));
-  const modules = new Set(tasks.map((task) => task.module));
-  const open = new Set();
-  if (classes.size > FIRST_BOXES) return open;
-  for (const module of modules) open.add(`m${module}`);
-  if (tasks.length <= FIRST_BOXES) for (const cls of classes) open.add(`c${cls}`);
-  return open;
+  const classes = new Set(tasks.map((task) => `c${task.cls}`));
+  if (classes.size > FIRST_BOXES) return new Set();
+  return new Set([...tasks.map((task) => `m${task.module}`), ...(tasks.length <= FIRST_BOXES ? classes : [])]);
 }
 
 function groupedBy(items, key) {
@@ -114,32 +103,30 @@ function members(tasks, limit) {
 // The boxes to draw: modules, those opened with their classes, and those opened with their tasks. A group of one
 // member is that member.
 function boxes(data, tasks, open, limits) {
-  const { layout } = data;
+  const at = (level, number) => ({ rank: data.layout[level][0][number], place: data.layout[level][1][number] });
   const perModule = groupedBy(data.classes.keys(), (cls) => data.classes[cls][0]);
   const perClass = data.tasks.class.reduce((counts, cls) => (counts[cls]++, counts), data.classes.map(() => 0));
-  const taskBox = (task, rank, place) => ({ key: `t${task.n}`, kind: "task", label: task.label, tasks: [task], rank, place });
-  const classBox = (cls, own, rank, place) => {
-    if (perClass[cls] === 1) return taskBox(own[0], rank, place);
-    const box = { key: `c${cls}`, kind: "class", label: data.classes[cls][1], tasks: own, rank, place };
+  const taskBox = (task, where) => ({ key: `t${task.n}`, kind: "task", label: task.label, tasks: [task], ...where });
+  const classBox = (cls, own, where) => {
+    if (perClass[cls] === 1) return taskBox(own[0], where);
+    const box = { key: `c${cls}`, kind: "class", label: data.classes[cls][1], tasks: own, ...where };
     if (!open.has(box.key)) return box;
-    const drawn = members(own, limits[box.key]);
-    box.children = drawn.map((task) => taskBox(task, layout.tasks[0][task.n], layout.tasks[1][task.n]));
-    if (drawn.length < own.length) {
-      const set = new Set(drawn);
-      const rest = own.filter((task) => !set.has(task));
-      const last = drawn.reduce((most, task) => Math.max(most, layout.tasks[0][task.n]), 0);
-      box.children.push({ key: `r${cls}`, kind: "more", label: `… ${rest.length.toLocaleString("en")} more`, tasks: rest, rank: last, place: 1e9 });
-    }
+    const drawn = new Set(members(own, limits[box.key]));
+    box.children = [...drawn].map((task) => taskBox(task, at("tasks", task.n)));
+    const rest = own.filter((task) => !drawn.has(task));
+    const label = `… ${rest.length.toLocaleString("en")} more`;
+    const last = box.children.reduce((most, { rank }) => Math.max(most, rank), 0);
+    if (rest.length) box.children.push({ key: `r${cls}`, kind: "more", label, tasks: rest, rank: last, place: 1e9 });
     return box;
   };
   return [...groupedBy(tasks, (task) => task.module)].map(([module, own]) => {
-    const [rank, place] = [layout.modules[0][module], layout.modules[1][module]];
+    const where = at("modules", module);
     const classes = perModule.get(module);
-    if (classes.length === 1) return classBox(classes[0], own, rank, place);
-    const box = { key: `m${module}`, kind: "module", label: data.modules[module], tasks: own, rank, place };
+    if (classes.length === 1) return classBox(classes[0], own, where);
+    const box = { key: `m${module}`, kind: "module", label: data.modules[module], tasks: own, ...where };
     if (!open.has(box.key)) return box;
-    box.children = [...groupedBy(own, (task) => task.cls)].map(([cls, some]) =>
-      classBox(cls, some, layout.classes[0][cls], layout.classes[1][cls]));
+    const inside = groupedBy(own, (task) => task.cls);
+    box.children = [...inside].map(([cls, some]) => classBox(cls, some, at("classes", cls)));
     return box;
   });
 }
@@ -154,19 +141,15 @@ function subtitle({ kind, tasks }) {
   return marks.join(" ") + time;
 }
 
-const HEIGHT = 44;
-const HEAD = 26;
-const PAD = 12;
+const [HEIGHT, HEAD, PAD] = [44, 26, 12];
 
 // Gives boxes their sizes and places: columns by rank, each as wide as its widest box, stacked by order.
 function stack(nodes) {
   for (const node of nodes) {
     const wanted = 24 + Math.max(90, 6.7 * Math.min(node.label.length, 34), 6.2 * subtitle(node).length);
-    if (!node.children) Object.assign(node, { w: wanted, h: HEIGHT });
-    else {
-      const inner = stack(node.children);
-      Object.assign(node, { w: Math.max(inner.w + 2 * PAD, wanted + 20), h: inner.h + HEAD + PAD });
-    }
+    const inner = node.children && stack(node.children);
+    node.w = inner ? Math.max(inner.w + 2 * PAD, wanted + 20) : wanted;
+    node.h = inner ? inner.h + HEAD + PAD : HEIGHT;
   }
   const columns = [...groupedBy(nodes, (node) => node.rank)].sort((a, b) => a[0] - b[0]).map(([, column]) => column);
   const wrapped = columns.flatMap((column) => {
@@ -181,19 +164,16 @@ function stack(nodes) {
   const tall = (part) => part.nodes.reduce((sum, node) => sum + node.h + 14, -14);
   const h = wrapped.reduce((most, part) => Math.max(most, tall(part)), 0);
   let x = 0;
-  let gap = 0;
   for (const part of wrapped) {
-    x += gap;
     const w = part.nodes.reduce((most, node) => Math.max(most, node.w), 0);
     let y = (h - tall(part)) / 2;
     for (const node of part.nodes) {
       Object.assign(node, { x: x + (w - node.w) / 2, y });
       y += node.h + 14;
     }
-    x += w;
-    gap = part.gap;
+    x += w + part.gap;
   }
-  return { w: x, h };
+  return { w: Math.max(x - 56, 0), h };
 }
 
 // Lists the boxes with absolute places, groups before what is in them.
@@ -247,54 +227,47 @@ function mergedBars(bars, numbers, critical, from, scale) {
     const end = x + Math.max(bars.seconds[bar] * scale, 1);
     const kind = bars.failed[bar] ? 2 : critical.has(bar) ? 1 : 0;
     const last = spans.at(-1);
-    if (last && end - last[0] < 2 && last[2] === kind) last[1] = Math.max(last[1], end - last[0]);
-    else if (last && x < last[0] + last[1] + 0.5 && end - x <= 1.01 && kind <= last[2]) last[1] = Math.max(last[1], end - last[0]);
+    const joins = last && ((end - last[0] < 2 && last[2] === kind) || (x < last[0] + last[1] + 0.5 && end - x <= 1.01 && kind <= last[2]));
+    if (joins) last[1] = Math.max(last[1], end - last[0]);
     else spans.push([x, end - x, kind, bar]);
   }
   return spans;
 }
 
-// Round numbers for an axis from 0 to `most`.
-function ticks(most, count) {
-  const raw = most / Math.max(count, 1) || 1;
+// About `count` round numbers for an axis.
+function ticks(from, to, count) {
+  const raw = (to - from) / Math.max(count, 1) || 1;
   const power = 10 ** Math.floor(Math.log10(raw));
   const step = power * [1, 2, 5, 10].find((factor) => factor * power >= raw);
-  const found = [];
-  for (let at = 0; at <= most * 1.0001; at += step) found.push(at);
-  return found;
+  const first = Math.ceil(from / step - 0.001);
+  return Array.from({ length: Math.floor(to / step + 0.001) - first + 1 }, (_, place) => (first + place) * step);
 }
 
 function sorted(tasks, column, descending) {
   const value = (task) => (column in task ? task[column] : new Map(task.metrics).get(column.slice(1)) ?? null);
-  const sign = descending ? -1 : 1;
-  const keyed = tasks.map((task) => [column === "size" ? size(task) : value(task), task]);
+  const isTime = ["seconds", "waited", "cpu"].includes(column); // of tasks that did not run, those of an earlier run
+  const keyed = tasks.map((task) => [isTime && !task.attempts ? null : column === "size" ? size(task) : value(task), task]);
+  const order = (a, b) => (typeof a === "number" && typeof b === "number" ? a - b
+    : String(a).localeCompare(String(b), "en", { numeric: true }));
   keyed.sort(([a, first], [b, second]) => {
-    if (a === b) return first.n - second.n;
-    if (a === null || a === undefined) return 1;
-    if (b === null || b === undefined) return -1;
-    return sign * (typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b), "en", { numeric: true }));
+    if (a === null || b === null) return (a === null) - (b === null) || first.n - second.n; // those without one come last
+    return (descending ? order(b, a) : order(a, b)) || first.n - second.n;
   });
   return keyed.map(([, task]) => task);
 }
 
-function size(task) {
-  return task.outputs.reduce((sum, output) => sum + output.size, 0);
-}
+const size = (task) => task.outputs.reduce((sum, output) => sum + output.size, 0);
 
 // What is chosen, as the part of the address after #.
 function readHash(hash) {
   const words = Object.fromEntries(new URLSearchParams(hash.replace(/^#/, "")));
   const zoom = (words.zoom || "").split(",").map(Number);
   return {
-    q: words.q || "",
+    q: words.q || "", near: words.near || null, task: words.task || null, sort: words.sort || "",
     filter: Object.hasOwn(FILTERS, words.filter || "") ? words.filter : "",
-    near: words.near || null,
-    task: words.task || null,
     open: words.open === undefined ? null : new Set(words.open.split(".").filter(Boolean)),
     zoom: zoom.length === 3 && zoom.every(Number.isFinite) && zoom[2] > 0 ? zoom : null,
-    theme: ["dark", "light"].includes(words.theme) ? words.theme : "",
-    sort: words.sort || "",
-  };
+    theme: ["dark", "light"].includes(words.theme) ? words.theme : "", };
 }
 
 function writeHash(view) {
@@ -312,8 +285,6 @@ function scale(values, from, to) {
 }
 
 if (typeof module !== "undefined") {
-  module.exports = {
-    STATES, boxes, edgesBetween, firstOpen, flatten, matcher, members, mergedBars, neighbors, nextBox, numberText, plain, readHash,
-    scale, secondsText, shownTasks, sizeText, sorted, stack, ticks, unpackTasks, writeHash,
-  };
+  Object.assign(module.exports, { STATES, boxes, edgesBetween, firstOpen, flatten, matcher, members, mergedBars, neighbors, nextBox },
+    { numberText, plain, readHash, scale, secondsText, shownTasks, sizeText, sorted, stack, ticks, unpackTasks, writeHash });
 }

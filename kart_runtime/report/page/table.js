@@ -28,10 +28,8 @@ function startTable() {
 }
 
 function sortBy(key) {
-  const numeric = !["n", "label", "reason"].includes(key);
-  if (table.column === key) table.descending = !table.descending;
-  else [table.column, table.descending] = [key, numeric && key !== "state"];
-  table.rows = ROWS;
+  table.descending = table.column === key ? !table.descending : !["n", "label", "reason", "state"].includes(key);
+  Object.assign(table, { column: key, rows: ROWS });
   app.view.sort = `${table.descending ? "-" : ""}${table.column}`;
   drawTable();
   say(`sorted by ${key.replace("=", "")}, ${table.descending ? "largest" : "smallest"} first`);
@@ -40,9 +38,8 @@ function sortBy(key) {
 
 function drawTable() {
   const tasks = sorted(app.shown, table.column, table.descending);
-  for (const [key] of table.columns) {
-    byId(`head-${key}`).setAttribute("aria-sort", key !== table.column ? "none" : table.descending ? "descending" : "ascending");
-  }
+  const order = (key) => (key !== table.column ? "none" : table.descending ? "descending" : "ascending");
+  for (const [key] of table.columns) byId(`head-${key}`).setAttribute("aria-sort", order(key));
   byId("task-rows").replaceChildren(...tasks.slice(0, table.rows).map(rowOf));
   const left = tasks.length - Math.min(table.rows, tasks.length);
   byId("more-rows").hidden = !left;

@@ -17,31 +17,21 @@ function startTimeline() {
     canvas.title = bar === null ? "" : `${plain(app.tasks[bars.task[bar]].label, 100)}\n${secondsText(bars.seconds[bar] / 1000)}, `
       + `waited ${secondsText(bars.waited[bar] / 1000)}, ${plain(lanes[bars.lane[bar]], 60)}`;
   });
-  canvas.addEventListener("wheel", (event) => {
-    if (!event.ctrlKey && document.activeElement !== canvas) return;
-    event.preventDefault();
-    zoomTime(Math.exp(event.deltaY / 400), event.offsetX / canvas.clientWidth);
-  }, { passive: false });
+  onWheel(canvas, (factor, x) => zoomTime(1 / factor, x / canvas.clientWidth));
   canvas.addEventListener("keydown", (event) => {
-    const span = time.to - time.from;
-    if (event.key === "+" || event.key === "=") zoomTime(0.8, 0.5);
-    else if (event.key === "-") zoomTime(1.25, 0.5);
-    else if (event.key === "0") zoomTime(1e9, 0.5);
-    else if (event.key === "ArrowLeft") setTime(time.from - span / 8, time.to - span / 8);
-    else if (event.key === "ArrowRight") setTime(time.from + span / 8, time.to + span / 8);
-    else return;
+    const step = (time.to - time.from) / 8;
+    const keys = { "+": [0.8], "=": [0.8], "-": [1.25], 0: [1e9], ArrowLeft: [1, -step], ArrowRight: [1, step] };
+    if (!keys[event.key]) return;
+    zoomTime(keys[event.key][0], 0.5, keys[event.key][1]);
     event.preventDefault();
   });
 }
 
-function zoomTime(factor, at) {
-  const middle = time.from + at * (time.to - time.from);
-  setTime(middle - (middle - time.from) * factor, middle + (time.to - middle) * factor);
-}
-
-function setTime(from, to) {
+// Shows other times: `factor` times as many, around the part `at` of what is shown, and `shift` later.
+function zoomTime(factor, at, shift = 0) {
   const most = Math.max(app.data.seconds * 1000, 1);
-  const span = Math.min(Math.max(to - from, 1), most);
+  const span = Math.min(Math.max((time.to - time.from) * factor, 1), most);
+  const from = time.from + at * (time.to - time.from - span) + shift;
   time.from = Math.min(Math.max(from, 0), most - span);
   time.to = time.from + span;
   drawTimeline();
@@ -75,12 +65,12 @@ function drawTimeline() {
 
 function drawAxis(pen, width, height, perMs) {
   pen.font = "11px system-ui, sans-serif";
-  for (const at of ticks(app.data.seconds, Math.max(Math.floor(width / 90) * (app.data.seconds * 1000 * perMs / width), 1))) {
+  const [grid, muted] = [color("grid"), color("muted")];
+  for (const at of ticks(time.from / 1000, time.to / 1000, Math.floor(width / 90))) {
     const x = (at * 1000 - time.from) * perMs;
-    if (x < -1 || x > width) continue;
-    pen.fillStyle = color("grid");
+    pen.fillStyle = grid;
     pen.fillRect(Math.round(x), 0, 1, height - 16);
-    pen.fillStyle = color("muted");
+    pen.fillStyle = muted;
     pen.textAlign = x > width - 40 ? "right" : x < 20 ? "left" : "center";
     pen.fillText(at ? secondsText(at).replace(".0 s", " s") : "0", x, height - 4);
   }
@@ -99,14 +89,12 @@ function drawLane(pen, lane, numbers, critical, shown, width, perMs) {
     free = start + bars.seconds[bar] * perMs;
   }
   const spans = mergedBars(bars, drawnBars, critical, time.from, perMs).filter(([x, wide]) => x + wide >= 0 && x <= width);
+  const [failed, ran] = [color("failed"), color("ran")];
+  Object.assign(pen, { strokeStyle: color("text"), lineWidth: 2 });
   for (const [x, wide, kind] of spans) {
-    pen.fillStyle = color(kind === 2 ? "failed" : "ran");
+    pen.fillStyle = kind === 2 ? failed : ran;
     pen.fillRect(x, y, Math.max(wide - (wide > 4 ? 1 : 0), 1), LANE - 6);
-    if (kind !== 0 && wide > 3) {
-      pen.strokeStyle = color("text");
-      pen.lineWidth = 2;
-      pen.strokeRect(x + 1, y + 1, Math.max(wide - 3, 1), LANE - 8);
-    }
+    if (kind !== 0 && wide > 3) pen.strokeRect(x + 1, y + 1, Math.max(wide - 3, 1), LANE - 8);
   }
   return spans;
 }
