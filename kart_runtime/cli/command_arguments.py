@@ -31,6 +31,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--label", type=_label, metavar="TEXT", help="label of this run in the history, e.g., shallow")
     parser.add_argument("--quiet", action="store_true", help="print only failures, the summary, and what came out")
+    parser.add_argument("--report", action="store_true", help="write report.html at the end, as kart report does")
     parser.add_argument(
         "-v", "--verbose", action="store_true", help="print each task that ends, however many there are"
     )
@@ -59,6 +60,23 @@ def add_why(parser: argparse.ArgumentParser) -> None:
     )
     add_rerun(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def add_report(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `kart report`."""
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="RUN | KEY=VALUE",
+        help="RUN: last, last~1, the start of a run's id, or a label (default: last); KEY=VALUE: "
+        "override of a setting, e.g., run.workspace=s3://bucket/folder",
+    )
+    parser.add_argument(
+        "-o", dest="output", metavar="FILE", default="report.html", help="file to write (default: report.html)"
+    )
+    parser.add_argument("--open", action="store_true", help="open it in the browser")
+    parser.add_argument("--no-previews", action="store_true", help="do not look into outputs")
+    parser.add_argument("--force", action="store_true", help="replace FILE although it is no report")
 
 
 def add_graph(parser: argparse.ArgumentParser) -> None:

@@ -25,6 +25,7 @@ from kart_runtime.cli.command_arguments import (
     add_remove_sample,
     add_remove_task,
     add_rename_task,
+    add_report,
     add_run,
     add_runs,
     add_show,
@@ -101,6 +102,21 @@ examples:
 """,
         add_why,
         "why",
+    ),
+    Command(
+        "report",
+        "write one HTML file that shows a run",
+        "Write one HTML file with the graph, timeline, tasks, metrics and previews of a run.\n"
+        "It needs neither a network nor kart to be read.",
+        """\
+examples:
+  kart report                        the last run, as report.html
+  kart report --open
+  kart report last~1 -o before.html
+  kart report 77ab01c2 --no-previews
+""",
+        add_report,
+        "report",
     ),
     Command(
         "tree",

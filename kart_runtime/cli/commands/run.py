@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 def execute(arguments: argparse.Namespace) -> int:
     """Run the tasks with a display of the progress, then print what came out."""
     _options_to_overrides(arguments)
+    if arguments.report:
+        from kart_runtime.cli.commands.report import check_default, report_of_this_process
+
+        check_default()
     with make_display(quiet=arguments.quiet, verbose=arguments.verbose) as opened:
         session, names = open_session(arguments)
         display = opened
@@ -43,7 +47,10 @@ def execute(arguments: argparse.Namespace) -> int:
                 partitions = [task for part in ranges for task in part.tasks]
                 roots, rerun = roots_from_args(session, names, arguments, partitions)
             label = arguments.label or ""
-            return run_tasks(session, roots, rerun, ranges, quiet=arguments.quiet, label=label, display=display)
+            code = run_tasks(session, roots, rerun, ranges, quiet=arguments.quiet, label=label, display=display)
+            if arguments.report:
+                report_of_this_process(session, quiet=arguments.quiet)
+    return code
 
 
 def run_tasks(
