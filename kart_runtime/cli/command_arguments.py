@@ -29,6 +29,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         "--address", metavar="URL", help="address of a Dask scheduler, tcp://HOST:8786 (default: run.address)"
     )
     parser.add_argument("--quiet", action="store_true", help="print only failures and the summary")
+    add_sweep(parser)
     add_range(parser)
     add_rerun(parser)
 
@@ -36,8 +37,22 @@ def add_run(parser: argparse.ArgumentParser) -> None:
 def add_plan(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `kart plan`."""
     add_words(parser, "task to plan")
+    add_sweep(parser)
     add_range(parser)
     add_rerun(parser)
+
+
+def add_sweep(parser: argparse.ArgumentParser) -> None:
+    """Add the options of several values for a key."""
+    parser.add_argument(
+        "--sweep",
+        metavar="FILE",
+        help="YAML file with several values for keys: a map of keys to lists, whose combinations are variants, or a "
+        "list of maps, each of which is one",
+    )
+    parser.add_argument(
+        "--max-variants", metavar="N", type=int, help="number of variants that a command may have (default: 100)"
+    )
 
 
 def add_range(parser: argparse.ArgumentParser) -> None:

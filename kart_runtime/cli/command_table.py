@@ -55,6 +55,8 @@ examples:
   kart run
   kart run EvaluateModels --quiet
   kart run TrainModel.max_depth=2 run.seed=1
+  kart run TrainModel.max_depth=2,4,8      one variant for each value
+  kart run TrainModel.max_depth=1..9..2    the same for 1, 3, 5, 7 and 9
   kart run --env prod
   kart run TrainModel --rerun    train again, and evaluate again what depends on it
   kart run Daily day=yesterday
@@ -72,6 +74,7 @@ examples:
   kart plan
   kart plan TrainModel
   kart plan TrainModel.max_depth=2
+  kart plan TrainModel.max_depth=2,4,8
   kart plan Daily --range day=2026-01-01..yesterday
 """,
         add_plan,

@@ -10,11 +10,13 @@ from typing import Any
 import luigi
 
 from kart_runtime.builder import run_build
-from kart_runtime.cli.arguments import as_plan_error, open_session, planning, roots_from_args
+from kart_runtime.cli.arguments import as_plan_error, open_sweep, planning, roots_from_args
 from kart_runtime.cli.display import make_display
 from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.logs import logging_as
 from kart_runtime.cli.ranges import TaskRange, date_words, ranges_from_args
+from kart_runtime.cli.swept import SweptRoots, swept_roots
+from kart_runtime.history.run_header import RunInfo
 from kart_runtime.plan.decisions import Plan
 from kart_runtime.project import Session
 from kart_runtime.schedule.events import Event, PlanMade
@@ -29,8 +31,11 @@ _MAX_OUTPUTS = 20
 def execute(arguments: argparse.Namespace) -> int:
     """Run the tasks with a display of the progress, then print where the outputs are."""
     _options_to_overrides(arguments)
-    session, names = open_session(arguments)
+    session, names, sweep = open_sweep(arguments)
     with session, logging_as(session.settings.logging):
+        if sweep is not None:
+            swept = swept_roots(sweep, names, arguments)
+            return run_tasks(session, swept.tasks, swept.rerun, quiet=arguments.quiet, swept=swept)
         with planning(session):
             ranges = ranges_from_args(session, names, arguments)
             partitions = [task for part in ranges for task in part.tasks]
@@ -45,6 +50,7 @@ def run_tasks(
     ranges: Sequence[TaskRange] = (),
     *,
     quiet: bool,
+    swept: SweptRoots | None = None,
 ) -> ExitCode:
     """Run tasks with a display of the progress, and print the result."""
     display = make_display(session.project.package_folder, quiet=quiet)
@@ -55,14 +61,20 @@ def run_tasks(
             plans.append(event.plan)
             if not quiet:
                 display.outputs(date_words(session, event.plan.tasks))
-                display.outputs([part.planned(event.plan) for part in ranges])
+                display.outputs([part.planned(event.plan) for part in (*ranges, *((swept,) if swept else ()))])
         display.show(event)
 
     try:
         with display:
             # All tasks are checked, because the summary counts the complete ones; those below partitions are too many.
             summary, _ = run_build(
-                roots, session.settings.run, on_event=on_event, check_all=not ranges, rerun=rerun, reports_warnings=True
+                roots,
+                session.settings.run,
+                on_event=on_event,
+                check_all=not (ranges or (swept and swept.has_partitions)),
+                rerun=rerun,
+                reports_warnings=True,
+                info=None if swept is None else RunInfo(sweep=swept.sweep.header(swept.roots)),
             )
     except KeyboardInterrupt:
         display.interrupted()
@@ -76,6 +88,8 @@ def run_tasks(
     display.finish(summary)
     for part in ranges:
         display.outputs(part.finished(plans[0], summary))
+    if swept is not None:
+        display.outputs(swept.finished(summary))
     if not summary.ok:
         return ExitCode.FAILED
     if not quiet:
