@@ -223,8 +223,13 @@ def list_runs(workspace: str) -> list[RunFiles]:
     files: dict[str, list[Stat]] = {}
     for stat in list_files(*runs_folder(workspace)):
         name = stat.key[stat.key.rfind("/") + 1 :]
-        files.setdefault(_SUFFIX.sub("", name), []).append(stat)
+        files.setdefault(run_of_file(name), []).append(stat)
     return [RunFiles(run, tuple(stats)) for run, stats in sorted(files.items())]
+
+
+def run_of_file(name: str) -> str:
+    """Return the id of the run that a file belongs to."""
+    return _SUFFIX.sub("", name)
 
 
 def list_files(store: Store, folder: str, listed: Iterable[Stat] | None = None) -> list[Stat]:
@@ -265,7 +270,7 @@ def _local_files(folder: str) -> Iterator[Stat]:
 
 
 def _read_run(store: Store, run: RunFiles) -> Run:
-    lines, unread = _Lines(), ""
+    lines, unread = RunLines(), ""
     for stat in run.files:
         try:
             lines.add(text_of(store, stat.key))
@@ -279,7 +284,7 @@ def _read_run(store: Store, run: RunFiles) -> Run:
     return Run(
         run.id,
         run.files,
-        _started(run.id),
+        started_at(run.id),
         written,
         records,
         tasks,
@@ -312,7 +317,8 @@ def text_of(store: Store, key: str) -> str:
         return file.read().decode(errors="replace")
 
 
-def _started(run_id: str) -> float | None:
+def started_at(run_id: str) -> float | None:
+    """Return when a run started, in seconds since the epoch; None if the id is not that of a run."""
     match = _RUN_ID.fullmatch(run_id)
     try:
         return datetime.strptime(match[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp() if match else None
@@ -320,21 +326,22 @@ def _started(run_id: str) -> float | None:
         return None
 
 
-class _Lines:
-    """Contents of the lines of one run, added file by file."""
+class RunLines:
+    """Contents of the lines of one run, added file by file; `names` are the tasks of the lines before."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: Sequence[TaskName] = ()) -> None:
         self.records: list[RunRecord] = []
         self.tasks: frozenset[TaskName] = frozenset()
         self.has_references = False
         self.cut = ""
         self.header: dict[str, Any] = {}
         self.end: dict[str, Any] | None = None
-        self._names: list[TaskName] = []
-        self._requires: list[tuple[int | str, ...]] = []
-        self._verdicts = ""
+        self._names: list[TaskName] = list(names)
+        self._requires: list[tuple[int | str, ...]] = [()] * len(names)
+        self._verdicts = " " * len(names)
 
     def add(self, text: str) -> None:
+        """Add the lines of a file."""
         for line in text.splitlines():
             values = _decoded(line)
             if values is None:
