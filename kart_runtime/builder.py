@@ -24,6 +24,7 @@ from kart_runtime.plan.changes import Changes
 from kart_runtime.plan.decisions import make_plan
 from kart_runtime.schedule.event_log import build_logging
 from kart_runtime.schedule.events import Listener, Summary
+from kart_runtime.schedule.feed import Feed
 from kart_runtime.schedule.resources import Limits
 from kart_runtime.schedule.run_tasks import TasksRecorder
 from kart_runtime.schedule.scheduler import BuildContext, Scheduler
@@ -177,11 +178,12 @@ def run_build(
     rerun: Collection[luigi.Task] = (),
     reports_warnings: bool = False,
     info: RunInfo | None = None,
+    feed: Feed | None = None,
 ) -> tuple[Summary, list[Any]]:
     """Run tasks as one plan; return the summary, which holds the failures, and the values if all went well.
 
     `rerun` are tasks that run although they are complete. Warnings of the plan are logged, unless the caller
-    `reports_warnings` itself. `info` is recorded with the run.
+    `reports_warnings` itself. `info` is recorded with the run. `feed` asks for further tasks while it goes on.
     """
     settings.check()
     roots = [under_active_overrides(root) for root in roots]
@@ -204,6 +206,7 @@ def run_build(
             changes=Changes(settings),
             checks_types=settings.check_types,
             keeps_logs=settings.keep_logs,
+            feed=feed,
         )
         summary = _run(roots, check_all, rerun, context, reports_warnings)
         if not (summary.ok and return_values):
@@ -253,12 +256,14 @@ def _run(
     if not reports_warnings:
         for line in plan.warning_lines():
             logger.warning("%s", line)
+    tasks_recorder = TasksRecorder(context.ledger)
+    if context.feed is not None:
+        context = replace(context, on_more=tasks_recorder.add_more)
     scheduler = Scheduler(plan, context)
     context.executors.open(to_run)
     if to_run and not context.executors.on_cluster:  # there the workers hold the locks, and write
         context.locks.check()
         _check_writable(plan.writers)
-    tasks_recorder = TasksRecorder(context.ledger)
     tasks_recorder.add_plan(plan)
     if to_run:
         context.ledger.ask_git()
@@ -266,7 +271,8 @@ def _run(
         return scheduler.run()
     finally:
         context.changes.save()
-        yielded = [task for task in scheduler.tasks if task not in plan.graph.index_of]
+        planned, more = plan.graph.index_of, tasks_recorder.more
+        yielded = [task for task in scheduler.tasks if task not in planned and task not in more]
         tasks_recorder.add_yielded(yielded, scheduler.waited_for)
         tasks_recorder.finish(scheduler.summary)
         _forget_build(scheduler.tasks)

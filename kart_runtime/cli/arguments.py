@@ -97,6 +97,14 @@ def compose_from_args(
     return compose_project(project, env=getattr(arguments, "env", None)), overrides, names
 
 
+def options_to_overrides(arguments: argparse.Namespace) -> None:
+    """Turn the options of executors into overrides, so that both are checked and reported alike."""
+    for option in ("executor", "workers", "address"):
+        value = getattr(arguments, option)
+        if value is not None:
+            arguments.words.append(f"run.{option}={value}")
+
+
 def _is_bare_parameter(word: str, groups: Collection[str]) -> bool:
     """Return whether a word is an override without its task, and neither a setting without its section nor a group."""
     key = word.partition("=")[0].strip()

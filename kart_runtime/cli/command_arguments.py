@@ -21,6 +21,15 @@ def add_words(parser: argparse.ArgumentParser, purpose: str, default: str = "run
 def add_run(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `kart run`."""
     add_words(parser, "task to run")
+    add_executor(parser)
+    parser.add_argument("--quiet", action="store_true", help="print only failures and the summary")
+    add_sweep(parser)
+    add_range(parser)
+    add_rerun(parser)
+
+
+def add_executor(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where tasks run."""
     parser.add_argument("--executor", metavar="KIND", help="serial, threads, processes or dask (default: run.executor)")
     parser.add_argument(
         "--workers", metavar="N", type=int, help="number of tasks to run in parallel (default: run.workers)"
@@ -28,10 +37,39 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--address", metavar="URL", help="address of a Dask scheduler, tcp://HOST:8786 (default: run.address)"
     )
-    parser.add_argument("--quiet", action="store_true", help="print only failures and the summary")
-    add_sweep(parser)
-    add_range(parser)
-    add_rerun(parser)
+
+
+def add_search(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `kart search`."""
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="TASK | KEY=VALUES",
+        help="TASK: task that is measured (default: run.task); KEY=VALUES: what to try, e.g., TrainModel.max_depth=2..12, "
+        "'TrainModel.lr=1e-4..1e-1 log' or TrainModel.kind=tree,forest; with one value, an override of all trials",
+    )
+    parser.add_argument("--metric", metavar="NAME", required=True, help="metric of the task, e.g., forest.auc")
+    direction = parser.add_mutually_exclusive_group(required=True)
+    direction.add_argument("--max", action="store_true", help="look for the highest value")
+    direction.add_argument("--min", action="store_true", help="look for the lowest value")
+    parser.add_argument(
+        "--trials",
+        metavar="N",
+        type=int,
+        default=20,
+        help="number of trials, with those of the label that are known (default: 20)",
+    )
+    parser.add_argument(
+        "--sampler",
+        metavar="NAME",
+        help="random, or one of optuna: tpe, cmaes, gp, qmc (default: tpe if optuna is installed, else random)",
+    )
+    parser.add_argument("--seed", metavar="N", type=int, help="seed of the sampler (default: another one each time)")
+    parser.add_argument(
+        "--label", metavar="TEXT", help="label of the search, by which it resumes (default: search-TASK)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON, and nothing else")
+    add_executor(parser)
 
 
 def add_plan(parser: argparse.ArgumentParser) -> None:

@@ -23,6 +23,7 @@ from kart_runtime.cli.command_arguments import (
     add_remove_task,
     add_rename_task,
     add_run,
+    add_search,
     add_update,
     add_verify,
     add_words,
@@ -79,6 +80,20 @@ examples:
 """,
         add_plan,
         "plan",
+    ),
+    Command(
+        "search",
+        "look for the values with the best metric",
+        "Try values of parameters, one set a trial, and look for those with which a metric of\n"
+        "TASK is best. The same command resumes: trials of the label are not repeated.",
+        """\
+examples:
+  kart search EvaluateModels --metric forest.auc --max TrainModel.max_depth=2..12
+  kart search EvaluateModels --metric loss --min 'TrainModel.lr=1e-4..1e-1 log' --trials 50 --workers 4
+  kart search EvaluateModels --metric forest.auc --max TrainModel.kind=tree,forest --sampler random --seed 1
+""",
+        add_search,
+        "search",
     ),
     Command(
         "tree",

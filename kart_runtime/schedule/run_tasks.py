@@ -29,6 +29,8 @@ class TasksRecorder:
         self._ledger = ledger
         self._numbers: dict[str, dict[luigi.Task, int]] = defaultdict(dict)
         """Workspace to task to its number in the file there; filled only if something runs."""
+        self.more: set[luigi.Task] = set()
+        """Tasks of further plans."""
 
     def add_plan(self, plan: Plan) -> None:
         """Record the tasks of a plan; what they require only if something is to run."""
@@ -42,6 +44,16 @@ class TasksRecorder:
         }
         verdicts = {task: _verdict(decision) for task, decision in zip(plan.tasks, plan.decisions, strict=True)}
         self._add(plan.tasks, upstream, verdicts)
+
+    def add_more(self, plan: Plan) -> None:
+        """Record the tasks of a further plan that were not known."""
+        known = self._numbers.values()
+        new = [place for place, task in enumerate(plan.tasks) if not any(task in numbers for numbers in known)]
+        self.more.update(plan.tasks)
+        tasks = [plan.tasks[place] for place in new]
+        upstream = {plan.tasks[place]: [plan.tasks[index] for index in plan.graph.upstream[place]] for place in new}
+        if tasks:
+            self._add(tasks, upstream, {plan.tasks[place]: _verdict(plan.decisions[place]) for place in new})
 
     def add_yielded(self, tasks: Sequence[luigi.Task], waited_for: Mapping[luigi.Task, Sequence[luigi.Task]]) -> None:
         """Record the tasks that were not in the plan, and for which task each of the others has waited."""

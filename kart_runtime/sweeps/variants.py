@@ -7,7 +7,7 @@ one task of the plan. What differs between the variants has no value outside of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
@@ -31,7 +31,6 @@ from kart_runtime.task.parameters import (
     ActiveOverrides,
     AmbiguousVariant,
     Override,
-    using_overrides,
 )
 
 MOST_VARIANTS = 100
@@ -196,14 +195,6 @@ class Sweep:
         """Return a variant for people to read."""
         return " ".join(f"{key.word}={key.shown(text)}" for key, text in zip(self.keys, variant.values, strict=True))
 
-    def each(self, make: Callable[[Session], list[luigi.Task]]) -> list[list[luigi.Task]]:
-        """Return what a function makes of the session of each variant, under its overrides."""
-        made = []
-        for variant in self.variants:
-            with using_overrides(variant.overrides):
-                made.append(make(variant.session))
-        return made
-
     def check_effect(self, roots: Sequence[Sequence[luigi.Task]]) -> None:
         """Raise `ConfigError` for keys that change none of the roots: each of their values would be the same run."""
         errors = []
@@ -214,11 +205,11 @@ class Sweep:
                 seen.setdefault(others, {})[tuple(tasks)] = None
             several = len({variant.values[place] for variant in self.variants}) > 1
             if several and all(len(found) == 1 for found in seen.values()) and len(seen) < len(self.variants):
-                errors.append(key.refused(_without_effect(key, roots)))
+                errors.append(key.refused(without_effect(key, roots)))
         raise_all(errors)
 
 
-def _without_effect(key: Key, roots: Sequence[Sequence[luigi.Task]]) -> str:
+def without_effect(key: Key, roots: Sequence[Sequence[luigi.Task]]) -> str:
     if key.param is not None and not key.param.significant:
         return "it is not significant: all its values are one task"
     names = ", ".join(dict.fromkeys(type(task).__name__ for tasks in roots for task in tasks))
@@ -227,7 +218,7 @@ def _without_effect(key: Key, roots: Sequence[Sequence[luigi.Task]]) -> str:
 
 def make_sweep(composed: ComposedProject, words: Words, most: int | None = None) -> Sweep:
     """Return the variants of a command line; raise `ConfigError` with every invalid value, or for too many."""
-    _check_values(composed, words)
+    check_values(composed, words)
     limit = MOST_VARIANTS if most is None else most
     if words.number > limit:
         raise ConfigError(
@@ -238,17 +229,15 @@ def make_sweep(composed: ComposedProject, words: Words, most: int | None = None)
     combinations = list(words.combinations())
     sessions = [composed.session(words.overrides(values)) for values in combinations]
     _check_settings(sessions, words)
-    everything = [session.all_overrides() for session in sessions]
-    shared, changes = _split(everything)
-    active = ActiveOverrides(shared)
+    shared = Shared.of(sessions)
     variants = [
-        Variant(values, session, active.variant(own))
-        for values, session, own in zip(combinations, sessions, changes, strict=True)
+        Variant(values, session, shared.variant(session))
+        for values, session in zip(combinations, sessions, strict=True)
     ]
-    return Sweep(words.axes, replace(sessions[0], overrides=shared, active=active, _before=[]), tuple(variants))
+    return Sweep(words.axes, shared.session, tuple(variants))
 
 
-def _check_values(composed: ComposedProject, words: Words) -> None:
+def check_values(composed: ComposedProject, words: Words) -> None:
     """Raise `ConfigError` with what is wrong with any value, each checked once."""
     errors: dict[str, ConfigError] = {}
     for number in range(max(len(axis.rows) for axis in words.axes)):
@@ -272,31 +261,48 @@ def _check_settings(sessions: Sequence[Session], words: Words) -> None:
             )
 
 
-ByClass = Mapping[type, Mapping[str, Override]]
+@dataclass(frozen=True)
+class Shared:
+    """What several configurations share; a value that differs is an error outside of the tasks of a variant.
 
-
-def _split(
-    everything: Sequence[ByClass],
-) -> tuple[dict[type, dict[str, Override]], list[dict[type, dict[str, Override]]]]:
-    """Return what all variants share, and what each has of its own.
-
-    Where they differ, what they share is an error that says so.
+    Attributes
+    ----------
+    session
+        The session to be active.
+    active
+        Its overrides, of which those of the variants are made.
     """
-    places = dict.fromkeys((cls, name) for overrides in everything for cls in overrides for name in overrides[cls])
-    shared: dict[type, dict[str, Override]] = {}
-    changes: list[dict[type, dict[str, Override]]] = [{} for _ in everything]
-    for cls, name in places:
-        found = [overrides.get(cls, {}).get(name, NOT_SET) for overrides in everything]
-        first = found[0]
-        if all(_is_same(first, other) for other in found):
-            shared.setdefault(cls, {})[name] = first
-            continue
-        secret = any(override.secret for override in found)
-        error = AmbiguousVariant(f"{cls.__name__}.{name}")
-        shared.setdefault(cls, {})[name] = Override(None, COMMAND_LINE, secret, error)
-        for own, override in zip(changes, found, strict=True):
-            own.setdefault(cls, {})[name] = override
-    return shared, changes
+
+    session: Session
+    active: ActiveOverrides
+
+    @classmethod
+    def of(cls, sessions: Sequence[Session]) -> Shared:
+        """Return what some configurations share."""
+        everything = [session.all_overrides() for session in sessions]
+        shared: dict[type, dict[str, Override]] = {}
+        for owner, name in dict.fromkeys((cls, name) for each in everything for cls in each for name in each[cls]):
+            found = [overrides.get(owner, {}).get(name, NOT_SET) for overrides in everything]
+            if all(_is_same(found[0], other) for other in found):
+                shared.setdefault(owner, {})[name] = found[0]
+                continue
+            secret = any(override.secret for override in found)
+            error = AmbiguousVariant(f"{owner.__name__}.{name}")
+            shared.setdefault(owner, {})[name] = Override(None, COMMAND_LINE, secret, error)
+        active = ActiveOverrides(shared)
+        return cls(replace(sessions[0], overrides=shared, active=active, _before=[]), active)
+
+    def variant(self, session: Session) -> ActiveOverrides:
+        """Return the overrides of one configuration, as a variant of those that are active."""
+        own, changes = session.all_overrides(), dict[type, dict[str, Override]]()
+        places = {
+            (cls, name) for overrides in (own, self.active.by_class) for cls in overrides for name in overrides[cls]
+        }
+        for cls, name in places:
+            override = own.get(cls, {}).get(name, NOT_SET)
+            if not _is_same(override, self.active.by_class.get(cls, {}).get(name, NOT_SET)):
+                changes.setdefault(cls, {})[name] = override
+        return self.active.variant(changes)
 
 
 def _is_same(first: Override, other: Override) -> bool:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, InvalidOperation, localcontext
 from typing import NamedTuple
 
 from kart_runtime.project.conf.yaml_documents import read_scalar
 
 MOST_VALUES = 10_000
 """Values of one range; more are taken for a slip."""
+
+_DIGITS = 60
+"""Digits of the arithmetic of ranges, which is exact."""
 
 _CLOSING = {"[": "]", "{": "}"}
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
@@ -126,13 +129,18 @@ def read_range(item: str) -> Range | None:
 
 
 def _is_exact(number: Decimal) -> bool:
-    """Return whether sums with a number are exact in decimal arithmetic of 28 digits."""
+    """Return whether sums with a number are exact in arithmetic of so many digits."""
     exponent = number.as_tuple().exponent
-    return isinstance(exponent, int) and exponent >= -12 and number.adjusted() < 15
+    return isinstance(exponent, int) and exponent >= -30 and number.adjusted() < 20
 
 
 def expand_range(found: Range, *, whole: bool) -> list[str]:
     """Return the numbers of a range as texts; raise `WordError` if it has none, or too many."""
+    with localcontext(prec=_DIGITS):
+        return _expanded(found, whole=whole)
+
+
+def _expanded(found: Range, *, whole: bool) -> list[str]:
     first, last, step = found
     if whole and any(number % 1 for number in found if number is not None):
         raise WordError("is a range of whole numbers, with one that is not")

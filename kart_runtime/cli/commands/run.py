@@ -10,7 +10,7 @@ from typing import Any
 import luigi
 
 from kart_runtime.builder import run_build
-from kart_runtime.cli.arguments import as_plan_error, open_sweep, planning, roots_from_args
+from kart_runtime.cli.arguments import as_plan_error, open_sweep, options_to_overrides, planning, roots_from_args
 from kart_runtime.cli.display import make_display
 from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.logs import logging_as
@@ -30,7 +30,7 @@ _MAX_OUTPUTS = 20
 
 def execute(arguments: argparse.Namespace) -> int:
     """Run the tasks with a display of the progress, then print where the outputs are."""
-    _options_to_overrides(arguments)
+    options_to_overrides(arguments)
     session, names, sweep = open_sweep(arguments)
     with session, logging_as(session.settings.logging):
         if sweep is not None:
@@ -95,14 +95,6 @@ def run_tasks(
     if not quiet:
         display.outputs(_shortened(_outputs(roots)))
     return ExitCode.OK
-
-
-def _options_to_overrides(arguments: argparse.Namespace) -> None:
-    """Turn options into overrides, so that both are checked and reported alike."""
-    for option in ("executor", "workers", "address"):
-        value: Any = getattr(arguments, option)
-        if value is not None:
-            arguments.words.append(f"run.{option}={value}")
 
 
 def _outputs(roots: Sequence[luigi.Task]) -> list[str]:
