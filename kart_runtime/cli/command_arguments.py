@@ -45,8 +45,9 @@ def add_search(parser: argparse.ArgumentParser) -> None:
         "words",
         nargs="*",
         metavar="TASK | KEY=VALUES",
-        help="TASK: task that is measured (default: run.task); KEY=VALUES: what to try, e.g., TrainModel.max_depth=2..12, "
-        "'TrainModel.lr=1e-4..1e-1 log' or TrainModel.kind=tree,forest; with one value, an override of all trials",
+        help="TASK: task that is measured (default: run.task); KEY=VALUES: what to try, e.g., "
+        "TrainModel.max_depth=2..12, 'TrainModel.lr=1e-4..1e-1 log' or TrainModel.kind=tree,forest; with one value, "
+        "an override of all trials",
     )
     parser.add_argument("--metric", metavar="NAME", required=True, help="metric of the task, e.g., forest.auc")
     direction = parser.add_mutually_exclusive_group(required=True)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import luigi
 
@@ -43,6 +43,18 @@ class _Option(NamedTuple):
     task: str
     name: str
     text: str
+
+
+class Part(Protocol):
+    """Tasks of a run that are counted on their own: the partitions of a range, or the variants of a sweep."""
+
+    def planned(self, plan: Plan) -> str:
+        """Return a line about them before anything runs."""
+        ...
+
+    def finished(self, plan: Plan, summary: Summary) -> list[str]:
+        """Return lines about them when the run has ended."""
+        ...
 
 
 @dataclass(frozen=True)

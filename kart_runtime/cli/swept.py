@@ -49,7 +49,7 @@ class SweptRoots:
         """Return a line with the variants, and how many tasks they have."""
         return planned_line(self.sweep, plan, self.roots)
 
-    def finished(self, summary: Summary) -> list[str]:
+    def finished(self, plan: Plan, summary: Summary) -> list[str]:  # noqa: ARG002 - as of ranges
         """Return lines with the variants that did not come to their end; none if all did."""
         bad = {*summary.failed, *summary.not_started, *summary.missing, *summary.unpublished}
         failed = [
@@ -61,6 +61,7 @@ class SweptRoots:
             return []
         total = len(self.sweep.variants)
         more = [f"  ... and {len(failed) - _MOST_FAILED} more"] if len(failed) > _MOST_FAILED else []
+        more.append("The same command tries these again; what is complete does not run again.")
         heading = (
             f"{total} variants: {total - len(failed)} done, {len(failed)} failed; to try again, type the same again:"
         )

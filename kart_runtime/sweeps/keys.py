@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import luigi
 from luigi.parameter import _DateParameterBase, _DatetimeParameterBase
@@ -150,7 +150,7 @@ def _choices(param: Any) -> tuple[str, ...]:
     if isinstance(param, luigi.ChoiceListParameter | luigi.EnumListParameter):
         return ()
     if isinstance(param, luigi.EnumParameter):
-        return tuple(member.name for member in param._enum)
+        return tuple(member.name for member in cast("Any", param)._enum)
     if isinstance(param, luigi.ChoiceParameter):
         return tuple(map(str, sorted(param._choices, key=_order)))
     return ()
@@ -248,7 +248,7 @@ def check_twice(key: Key, values: Sequence[str]) -> None:
         value = _value(key, text)
         if value in seen:
             both = f"{seen[value]} and {text} are one value" if seen[value] != text else f"{text} is there twice"
-            rest = list(dict.fromkeys(each for each in values if each != text or seen[value] != text))
+            rest = list({_value(key, each): each for each in reversed(values)}.values())[::-1]
             raise key.refused(f"'{key.word}={','.join(values)}': {both}", f"{key.word}={joined(rest)}")
         seen[value] = text
 

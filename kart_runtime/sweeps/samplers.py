@@ -66,7 +66,7 @@ class _Random:
     def tell(self, values: Values, score: float | None) -> None:
         """Do nothing."""
 
-    def add(self, values: Values, score: float | None) -> None:
+    def add(self, values: Values, score: float | None) -> None:  # noqa: ARG002 - for those that learn
         self._number += 1
 
 

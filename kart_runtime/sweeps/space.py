@@ -132,5 +132,5 @@ def shown(dimension: Dimension) -> str:
     if isinstance(dimension, Choices):
         return ", ".join(dimension.texts)
     ends = f"{number_text(dimension.first)}..{number_text(dimension.last)}"
-    has_step = dimension.step is not None and not (dimension.is_int and dimension.step == 1)
-    return ends + (f"..{number_text(dimension.step)}" if has_step else "") + (" log" if dimension.is_log else "")
+    step = "" if dimension.step is None else f"..{number_text(dimension.step)}"
+    return ends + ("" if dimension.is_int and dimension.step == 1 else step) + (" log" if dimension.is_log else "")

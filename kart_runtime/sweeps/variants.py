@@ -91,7 +91,7 @@ class Words:
 
 def sorted_words(composed: ComposedProject, overrides: Sequence[str], file: str | None = None) -> Words:
     """Return the overrides of a command line, sorted; raise `ConfigError` with all that are malformed."""
-    if not (file or len(overrides) > 1 or any(map(may_be_several, overrides))):
+    if not (file or len(overrides) > 1 or any(may_be_several(text.partition("=")[2]) for text in overrides)):
         return Words(tuple(overrides))
     keys, errors = Keys(composed), list[ConfigError]()
     fixed: list[str] = []
@@ -210,6 +210,7 @@ class Sweep:
 
 
 def without_effect(key: Key, roots: Sequence[Sequence[luigi.Task]]) -> str:
+    """Return what is wrong with a key whose values change none of the roots."""
     if key.param is not None and not key.param.significant:
         return "it is not significant: all its values are one task"
     names = ", ".join(dict.fromkeys(type(task).__name__ for tasks in roots for task in tasks))
@@ -221,8 +222,9 @@ def make_sweep(composed: ComposedProject, words: Words, most: int | None = None)
     check_values(composed, words)
     limit = MOST_VARIANTS if most is None else most
     if words.number > limit:
+        sizes = " x ".join(str(len(axis.rows)) for axis in words.axes)
         raise ConfigError(
-            f"{words.number:,} variants ({' x '.join(str(len(axis.rows)) for axis in words.axes)}), more than {limit:,}",
+            f"{words.number:,} variants{f' ({sizes})' if len(words.axes) > 1 else ''}, more than {limit:,}",
             file=COMMAND_LINE,
             expected=f"--max-variants {words.number} to run them all, or fewer values",
         )
@@ -294,13 +296,11 @@ class Shared:
 
     def variant(self, session: Session) -> ActiveOverrides:
         """Return the overrides of one configuration, as a variant of those that are active."""
-        own, changes = session.all_overrides(), dict[type, dict[str, Override]]()
-        places = {
-            (cls, name) for overrides in (own, self.active.by_class) for cls in overrides for name in overrides[cls]
-        }
-        for cls, name in places:
+        own, shared = session.all_overrides(), self.active.by_class
+        changes: dict[type, dict[str, Override]] = {}
+        for cls, name in {(each, name) for overrides in (own, shared) for each in overrides for name in overrides[each]}:
             override = own.get(cls, {}).get(name, NOT_SET)
-            if not _is_same(override, self.active.by_class.get(cls, {}).get(name, NOT_SET)):
+            if not _is_same(override, shared.get(cls, {}).get(name, NOT_SET)):
                 changes.setdefault(cls, {})[name] = override
         return self.active.variant(changes)
 

@@ -7,7 +7,7 @@ import argparse
 from kart_runtime.cli.arguments import open_sweep, plan_from_args, plan_of, planning
 from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.formatting import columns, counted
-from kart_runtime.cli.ranges import TaskRange, date_words, ranges_from_args
+from kart_runtime.cli.ranges import Part, date_words, ranges_from_args
 from kart_runtime.cli.swept import swept_roots
 from kart_runtime.cli.task_labels import TaskLabels
 from kart_runtime.plan.decisions import Action, Plan, Reason
@@ -20,14 +20,16 @@ def execute(arguments: argparse.Namespace) -> int:
     """Print one line for each task, and the counts; fail as a run would if an external input is missing."""
     session, names, sweep = open_sweep(arguments)
     with session:
-        ranges: list[TaskRange] = []
-        swept = swept_roots(sweep, names, arguments) if sweep is not None else None
-        if swept is not None:
+        parts: list[Part] = []
+        if sweep is not None:
+            swept = swept_roots(sweep, names, arguments)
+            parts.append(swept)
             plan = plan_of(session, swept.tasks, swept.rerun, check_all=not swept.has_partitions)
         else:
             with planning(session):
                 ranges = ranges_from_args(session, names, arguments)
             plan = plan_from_args(session, names, arguments, [task for part in ranges for task in part.tasks])
+            parts += ranges
         labels = TaskLabels(plan.tasks)
         for line in chosen_options(session):
             print(line)
@@ -39,7 +41,6 @@ def execute(arguments: argparse.Namespace) -> int:
             print(line)
         for line in plan.warning_lines():
             print(f"warning: {line}")
-        parts = [*ranges, *([swept] if swept is not None else [])]
         for line in [*date_words(session, plan.tasks), *(part.planned(plan) for part in parts)]:
             print(line)
         for task in plan.with_action(Action.MISSING):

@@ -14,8 +14,8 @@ from kart_runtime.cli.arguments import as_plan_error, open_sweep, options_to_ove
 from kart_runtime.cli.display import make_display
 from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.logs import logging_as
-from kart_runtime.cli.ranges import TaskRange, date_words, ranges_from_args
-from kart_runtime.cli.swept import SweptRoots, swept_roots
+from kart_runtime.cli.ranges import Part, date_words, ranges_from_args
+from kart_runtime.cli.swept import swept_roots
 from kart_runtime.history.run_header import RunInfo
 from kart_runtime.plan.decisions import Plan
 from kart_runtime.project import Session
@@ -35,22 +35,26 @@ def execute(arguments: argparse.Namespace) -> int:
     with session, logging_as(session.settings.logging):
         if sweep is not None:
             swept = swept_roots(sweep, names, arguments)
-            return run_tasks(session, swept.tasks, swept.rerun, quiet=arguments.quiet, swept=swept)
+            info, check_all = RunInfo(sweep=sweep.header(swept.roots)), not swept.has_partitions
+            quiet = arguments.quiet
+            return run_tasks(session, swept.tasks, swept.rerun, [swept], quiet=quiet, check_all=check_all, info=info)
         with planning(session):
             ranges = ranges_from_args(session, names, arguments)
             partitions = [task for part in ranges for task in part.tasks]
             roots, rerun = roots_from_args(session, names, arguments, partitions)
-        return run_tasks(session, roots, rerun, ranges, quiet=arguments.quiet)
+        # All tasks are checked, because the summary counts the complete ones; those below partitions are too many.
+        return run_tasks(session, roots, rerun, ranges, quiet=arguments.quiet, check_all=not ranges)
 
 
 def run_tasks(
     session: Session,
     roots: Sequence[luigi.Task],
     rerun: Collection[luigi.Task],
-    ranges: Sequence[TaskRange] = (),
+    parts: Sequence[Part] = (),
     *,
     quiet: bool,
-    swept: SweptRoots | None = None,
+    check_all: bool = True,
+    info: RunInfo | None = None,
 ) -> ExitCode:
     """Run tasks with a display of the progress, and print the result."""
     display = make_display(session.project.package_folder, quiet=quiet)
@@ -61,20 +65,19 @@ def run_tasks(
             plans.append(event.plan)
             if not quiet:
                 display.outputs(date_words(session, event.plan.tasks))
-                display.outputs([part.planned(event.plan) for part in (*ranges, *((swept,) if swept else ()))])
+                display.outputs([part.planned(event.plan) for part in parts])
         display.show(event)
 
     try:
         with display:
-            # All tasks are checked, because the summary counts the complete ones; those below partitions are too many.
             summary, _ = run_build(
                 roots,
                 session.settings.run,
                 on_event=on_event,
-                check_all=not (ranges or (swept and swept.has_partitions)),
+                check_all=check_all,
                 rerun=rerun,
                 reports_warnings=True,
-                info=None if swept is None else RunInfo(sweep=swept.sweep.header(swept.roots)),
+                info=info,
             )
     except KeyboardInterrupt:
         display.interrupted()
@@ -86,10 +89,8 @@ def run_tasks(
         display.broken(error)
         return ExitCode.FAILED
     display.finish(summary)
-    for part in ranges:
+    for part in parts:
         display.outputs(part.finished(plans[0], summary))
-    if swept is not None:
-        display.outputs(swept.finished(summary))
     if not summary.ok:
         return ExitCode.FAILED
     if not quiet:

@@ -82,7 +82,8 @@ MODEL = '''
             held, steps = self.load("held"), self.load("others")
             depth = float(held["depth"])
             assert float(Train().depth) == depth
-            self.dump({"score": 10 - abs(depth - 6) + float(held["rate"]), "steps": sum(steps), "five": Step(factor=5).output().load()})
+            score = 10 - abs(depth - 6) + float(held["rate"])
+            self.dump({"score": score, "steps": sum(steps), "five": Step(factor=5).output().load()})
 
 
     class Report(TaskOnKart[float]):
