@@ -18,9 +18,8 @@ from typing import Any, Self, TypeVar
 
 from kart_runtime.history.index_files import refresh
 from kart_runtime.history.index_schema import delete_tables, index_path, open_tables
-from kart_runtime.history.runs import Run, RunFiles, RunRecord, read_runs, runs_folder
+from kart_runtime.history.runs import Run, RunFiles, RunRecord, read_runs, record_in, runs_folder
 from kart_runtime.storage.stores import Stat
-from kart_runtime.storage.target import OutputRecord
 
 logger = logging.getLogger(__name__)
 
@@ -219,7 +218,7 @@ class Index:
 
     def newest(self, unique_id: str, module: str | None = None) -> RunRecord | None:
         """Return the newest record of a task that is done; None if it never was."""
-        where = "WHERE a.uid = ? AND a.state = 'done'" + ("" if module is None else " AND t.module = ?")
+        where = "WHERE a.uid = ? AND a.state = 'done'" + ("" if module is None else " AND a.module = ?")
         values = [unique_id] if module is None else [unique_id, module]
         return next(self._records(f"{where} ORDER BY a.started DESC, a.run DESC, a.id DESC LIMIT 1", values), None)
 
@@ -260,10 +259,9 @@ class Index:
         return [(uid, task) for uid, task in self._query(query, (prefix, prefix + "\uffff"))]
 
     def _records(self, where: str, values: Sequence[Any]) -> Iterator[RunRecord]:
-        query = f"""SELECT a.run, a.uid, a.task, t.module, t.origin, t.code, t.params, e.requires, a.state, a.started,
-                    a.ended, a.seconds, a.waited, a.cpu, a.worker, a.error, a.reason, a.metrics, a.outputs, a.rest
-                    FROM attempts a JOIN tasks t ON t.id = a.task_id LEFT JOIN edges e ON e.uid = a.uid {where}"""  # noqa: S608 - by methods of this class
-        return map(_record, self._query(query, values))
+        query = f"SELECT a.run, a.line, e.requires FROM attempts a LEFT JOIN edges e ON e.uid = a.uid {where}"  # noqa: S608
+        for run, line, requires in self._query(query, values):
+            yield from record_in(line, run, requires.split() if requires else ())
 
     # -- the database ------------------------------------------------------------------------------------------------
 
@@ -301,40 +299,6 @@ def open_index(workspace: str) -> Index:
 
 
 # -- rows ------------------------------------------------------------------------------------------------------------
-
-
-def _record(row: Sequence[Any]) -> RunRecord:
-    run, uid, task, module, origin, code, params, requires, state, started, ended, seconds, *others = row
-    waited, cpu, worker, error, reason, metrics, outputs, rest_text = others
-    rest = json.loads(rest_text) if rest_text else {}
-    return RunRecord(
-        task,
-        module,
-        uid,
-        state,
-        started,
-        seconds,
-        rest.get("seed"),
-        json.loads(params),
-        tuple(OutputRecord(*each) for each in json.loads(outputs)) if outputs else (),
-        tuple(rest.get("log_files", ())),
-        error,
-        reason,
-        run,
-        rest.get("inputs", {}),
-        rest.get("peak_mb"),
-        ended,
-        waited,
-        cpu,
-        worker,
-        tuple(requires.split()) if requires else (),
-        code,
-        origin,
-        json.loads(metrics) if metrics else {},
-        tuple(rest.get("series", ())),
-        rest.get("logged", 0),
-        rest.get("trace", ""),
-    )
 
 
 def _counts(states: Mapping[str, int], end: Mapping[str, Any] | None, verdicts: Mapping[str, int]) -> dict[str, int]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
+import re
 import sqlite3
 import time
 from collections import Counter
@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from kart_runtime.errors import warn
-from kart_runtime.history.runs import RunLines, RunRecord, TaskName, run_of_file, runs_folder, started_at, text_of
+from kart_runtime.history.runs import RunLines, TaskName, run_of_file, runs_folder, started_at, text_of
 from kart_runtime.storage.stores import Store, is_remote
 from kart_runtime.storage.stores.local import LocalStore
 
@@ -267,13 +267,11 @@ class _Rows(NamedTuple):
 
     run: str
     files: list[tuple[Any, ...]]
-    header: dict[str, Any]
-    end: dict[str, Any] | None
-    new_names: list[TaskName]
-    all_names: list[TaskName]
+    lines: RunLines
+    names_before: int
+    tasks: Sequence[TaskName]
     verdicts: str
-    edges: dict[str, list[str]]
-    tasks: dict[int, tuple[Any, ...]]
+    edges: list[tuple[str, str]]
     attempts: list[tuple[Any, ...]]
 
     @classmethod
@@ -283,61 +281,55 @@ class _Rows(NamedTuple):
         for _, text in contents.values():
             lines.add(text.text)
         graph = lines.graph()
-        every = list(graph.tasks) if graph is not None else []
-        new = every[len(names) :] or sorted(lines.tasks)
-        edges = {
-            every[number].unique_id: [each if isinstance(each, str) else every[each].unique_id for each in requires]
-            for number, requires in enumerate(graph.requires if graph is not None else ())
-            if requires or number >= len(names)
-        }
-        tasks: dict[int, tuple[Any, ...]] = {}
-        attempts = [_attempt(job.run, record, tasks) for record in lines.records]
+        tasks = graph.tasks if graph is not None else ()
+        edges = [
+            (_plain(task.unique_id), " ".join([_plain(_id_of(each, tasks)) for each in requires]))
+            for task, requires in zip(tasks, graph.requires if graph is not None else (), strict=True)
+        ]
         files = [
             (job.run, name, file.size, file.stamp, file.written, text.read, text.tail)
             for name, (file, text) in contents.items()
         ]
-        verdicts = graph.verdicts[len(names) :] if graph is not None else ""
-        return cls(job.run, files, lines.header, lines.end, new, every, verdicts, edges, tasks, attempts)
+        attempts = [row for line in lines.attempts for row in _attempt(job.run, line)]
+        return cls(
+            job.run, files, lines, len(names), tasks, graph.verdicts if graph is not None else "", edges, attempts
+        )
 
     def insert(self, connection: sqlite3.Connection) -> None:
         """Write the rows."""
+        if not self.files:
+            return
         connection.executemany("REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)", self.files)
-        connection.executemany("INSERT OR IGNORE INTO tasks VALUES (?, ?, ?, ?, ?)", self.tasks.values())
-        connection.executemany(_INSERT_ATTEMPT, self.attempts)
-        self._insert_edges(connection)
-        if self.files:
-            self._insert_run(connection)
-
-    def _insert_edges(self, connection: sqlite3.Connection) -> None:
-        for uid, requires in self.edges.items():
-            row = connection.execute("SELECT requires FROM edges WHERE uid = ?", (_plain(uid),)).fetchone()
-            before = row[0].split() if row is not None else []
-            every = list(dict.fromkeys([*before, *map(_plain, requires)]))
-            if row is None or every != before:
-                connection.execute("REPLACE INTO edges VALUES (?, ?)", (_plain(uid), " ".join(every)))
+        connection.executemany("INSERT INTO attempts VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)", self.attempts)
+        # What an id requires is the same in each run, but for what its run() yields.
+        connection.executemany("INSERT OR IGNORE INTO edges VALUES (?, ?)", self.edges[self.names_before :])
+        for number in self.lines.yielded:
+            _add_edges(connection, *self.edges[number])
+        self._insert_run(connection)
 
     def _insert_run(self, connection: sqlite3.Connection) -> None:
         row = connection.execute("SELECT * FROM runs WHERE run = ?", (self.run,)).fetchone()
         row = row or (self.run, 0.0, "", "", "", 0, "{}", "[]", "")
         _, started, _, header, ended, tasks, verdicts, root_names, _ = row
-        known = json.loads(header) if header else self.header
+        known = json.loads(header) if header else self.lines.header
         roots = known.get("roots")
         wanted = set(roots) if isinstance(roots, list) and all(isinstance(each, str) for each in roots) else set()
-        names = json.loads(root_names) + [name.task for name in self.new_names if name.unique_id in wanted]
-        counts = Counter(json.loads(verdicts)) + Counter(self.verdicts)
-        ended = json.dumps(self.end) if self.end is not None else ended
+        new = self.tasks[self.names_before :] or sorted(self.lines.tasks)
+        names = json.loads(root_names) + [name.task for name in new if name.unique_id in wanted]
+        counts = Counter(json.loads(verdicts)) + Counter(self.verdicts[self.names_before :])
+        ended = json.dumps(self.lines.end) if self.lines.end is not None else ended
         connection.execute(
             "REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 self.run,
                 started or _started(self.run, known),
                 _plain(known.get("label")),
-                header or json.dumps(self.header),
+                header or json.dumps(known),
                 ended,
-                tasks + len(self.new_names),
+                tasks + len(new),
                 json.dumps(counts),
                 json.dumps(names),
-                "" if ended else json.dumps(self.all_names),  # for lines that refer to them
+                "" if ended else json.dumps(self.tasks),  # for lines that refer to them
             ),
         )
 
@@ -351,42 +343,49 @@ def _started(run: str, header: Mapping[str, Any]) -> float:
     return started or 0.0
 
 
-def _attempt(run: str, record: RunRecord, tasks: dict[int, tuple[Any, ...]]) -> tuple[Any, ...]:
-    """Return the row of an attempt, and add that of its task."""
-    static = (
-        _plain(record.module),
-        _plain(record.origin),
-        _plain(record.code),
-        json.dumps(record.params) if isinstance(record.params, dict) else "{}",
-    )
-    digest = hashlib.blake2b("\0".join(static).encode(), digest_size=8).digest()
-    number = int.from_bytes(digest, "big", signed=True)
-    tasks[number] = (number, *static)
-    rest = {name: value for name in _REST if (value := getattr(record, name)) or value == 0}
-    return (
-        run,
-        number,
-        _plain(record.unique_id),
-        _plain(record.task),
-        _plain(record.state),
-        _plain(record.started),
-        _plain(record.ended),
-        _number(record.seconds) or 0.0,
-        _number(record.waited) or 0.0,
-        _number(record.cpu),
-        _plain(record.worker),
-        _plain(record.error),
-        _plain(record.reason),
-        json.dumps(record.metrics) if record.metrics else "",
-        json.dumps(record.outputs) if record.outputs else "",
-        json.dumps(rest) if rest else "",
-    )
+def _id_of(upstream: int | str, tasks: Sequence[TaskName]) -> str:
+    return upstream if isinstance(upstream, str) else tasks[upstream].unique_id
 
 
-_INSERT_ATTEMPT = f"INSERT INTO attempts VALUES (NULL, {', '.join('?' * 16)})"  # noqa: S608
+def _add_edges(connection: sqlite3.Connection, uid: str, requires: str) -> None:
+    row = connection.execute("SELECT requires FROM edges WHERE uid = ?", (uid,)).fetchone()
+    every = dict.fromkeys([*(row[0].split() if row is not None else ()), *requires.split()])
+    connection.execute("REPLACE INTO edges VALUES (?, ?)", (uid, " ".join(every)))
 
-_REST = ("seed", "peak_mb", "log_files", "inputs", "series", "logged", "trace")
-"""Fields of a record that are kept as JSON."""
+
+_USUAL_LINE = re.compile(
+    r'\{"task": "([^"\\]*)", "module": "([^"\\]*)", "unique_id": "([^"\\]*)", "state": "([^"\\]*)", '
+    r'"started": "([^"\\]*)",(?: "ended": "[^"\\]*", "waited": [\d.]+,)? "seconds": (\d{1,9}\.\d{1,30}),.*\}'
+)
+"""Line of an attempt as the ledger writes it; decoding 100,000 of them would take most of the time."""
+
+_METRICS = re.compile(r'"metrics": (\{[^{}]*\})')
+
+
+def _attempt(run: str, line: str) -> Iterator[tuple[Any, ...]]:
+    """Yield the row of an attempt, unless the line is something else."""
+    usual = _USUAL_LINE.fullmatch(line) if line.isascii() else None
+    if usual is not None:
+        metrics = _METRICS.search(line)
+        task, module, uid, state, started, seconds = usual.groups()
+        yield run, uid, task, module, state, started, float(seconds), "" if metrics is None else metrics[1], line
+        return
+    with suppress(ValueError, RecursionError):
+        yield from _decoded_attempt(run, line, json.loads(line))
+
+
+def _decoded_attempt(run: str, line: str, values: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
+    names = [values.get(name) for name in ("unique_id", "task", "module")]
+    seconds, metrics = values.get("seconds"), values.get("metrics")
+    if all(isinstance(name, str) for name in names) and isinstance(seconds, int | float):
+        duration = float(seconds) if abs(seconds) < _MOST_SECONDS else 0.0
+        text = json.dumps(metrics) if metrics and isinstance(metrics, dict) else ""
+        state, started = values.get("state"), values.get("started")
+        yield run, *map(_plain, (*names, state, started)), duration, text, line
+
+
+_MOST_SECONDS = 1e12
+"""More than that is no duration."""
 
 
 def _plain(value: Any) -> str:
@@ -394,13 +393,6 @@ def _plain(value: Any) -> str:
     if not isinstance(value, str):
         return ""
     return value if value.isascii() else value.encode(errors="replace").decode()
-
-
-def _number(value: Any) -> float | None:
-    try:
-        return float(value) if isinstance(value, int | float) else None
-    except OverflowError:
-        return None
 
 
 # -- writing ---------------------------------------------------------------------------------------------------------

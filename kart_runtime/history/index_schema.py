@@ -30,11 +30,9 @@ CREATE TABLE files (run TEXT, name TEXT, size INTEGER, stamp TEXT, written REAL,
 CREATE TABLE runs (run TEXT PRIMARY KEY, started REAL, label TEXT, header TEXT, ended TEXT, tasks INTEGER,
                    verdicts TEXT, root_names TEXT, names TEXT) WITHOUT ROWID;
 CREATE INDEX runs_started ON runs (started);
-CREATE TABLE tasks (id INTEGER PRIMARY KEY, module TEXT, origin TEXT, code TEXT, params TEXT);
 CREATE TABLE edges (uid TEXT PRIMARY KEY, requires TEXT) WITHOUT ROWID;
-CREATE TABLE attempts (id INTEGER PRIMARY KEY, run TEXT, task_id INTEGER, uid TEXT, task TEXT, state TEXT,
-                       started TEXT, ended TEXT, seconds REAL, waited REAL, cpu REAL, worker TEXT, error TEXT,
-                       reason TEXT, metrics TEXT, outputs TEXT, rest TEXT);
+CREATE TABLE attempts (id INTEGER PRIMARY KEY, run TEXT, uid TEXT, task TEXT, module TEXT, state TEXT, started TEXT,
+                       seconds REAL, metrics TEXT, line TEXT);
 CREATE INDEX attempts_run ON attempts (run);
 CREATE INDEX attempts_uid ON attempts (uid, started);
 CREATE INDEX attempts_task ON attempts (task, state, started);
@@ -99,6 +97,7 @@ def _connected(path: str | Path) -> sqlite3.Connection:
     if path != ":memory:":
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA cache_size=-65536")  # the default of 2 MB reads and writes the same pages again
     return connection
 
 

@@ -196,6 +196,8 @@ class Run:
         How the run ended; None while it goes on, or if it died.
     graph
         The tasks with what they require; None if nothing was to run, or if it cannot be read.
+    definitions
+        Fingerprint of code to the hash of each definition by label, of those that were new in the workspace.
     """
 
     id: str
@@ -210,6 +212,7 @@ class Run:
     header: Mapping[str, Any] = field(default_factory=dict)
     end: Mapping[str, Any] | None = None
     graph: RunGraph | None = None
+    definitions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def read_records(workspace: str) -> Iterator[RunRecord]:
@@ -278,7 +281,8 @@ def _read_run(store: Store, run: RunFiles) -> Run:
             logger.warning("Ignoring a run's file that cannot be read: %s", error)
             unread = str(error)
     graph = lines.graph()
-    records = tuple(lines.records if graph is None else _with_requires(lines.records, graph))
+    found = [record for line in lines.attempts for record in records_in(line)]
+    records = tuple(found if graph is None else _with_requires(found, graph))
     tasks = lines.tasks.union(TaskName(record.module, record.task, record.unique_id) for record in records)
     written = max(stat.modified for stat in run.files)
     return Run(
@@ -294,6 +298,7 @@ def _read_run(store: Store, run: RunFiles) -> Run:
         lines.header,
         lines.end,
         graph,
+        lines.definitions,
     )
 
 
@@ -330,12 +335,16 @@ class RunLines:
     """Contents of the lines of one run, added file by file; `names` are the tasks of the lines before."""
 
     def __init__(self, names: Sequence[TaskName] = ()) -> None:
-        self.records: list[RunRecord] = []
+        self.attempts: list[str] = []
+        """Lines of attempts, which may be cut: the line of all tasks names their tasks, too."""
+        self.yielded: set[int] = set()
+        """Numbers of the tasks of which it is known what their `run()` yielded."""
         self.tasks: frozenset[TaskName] = frozenset()
         self.has_references = False
         self.cut = ""
         self.header: dict[str, Any] = {}
         self.end: dict[str, Any] | None = None
+        self.definitions: dict[str, dict[str, str]] = {}
         self._names: list[TaskName] = list(names)
         self._requires: list[tuple[int | str, ...]] = [()] * len(names)
         self._verdicts = " " * len(names)
@@ -343,19 +352,22 @@ class RunLines:
     def add(self, text: str) -> None:
         """Add the lines of a file."""
         for line in text.splitlines():
+            if line.startswith('{"task":'):
+                self.attempts.append(line)
+                continue
             values = _decoded(line)
             if values is None:
-                # A cut line of an attempt loses nothing: the line of all tasks names its task, too.
-                if not line.startswith('{"task":'):
-                    self.cut = f"a line of its file is cut: {line[:40]}"
+                self.cut = f"a line of its file is cut: {line[:40]}"
             elif "tasks" in values:
                 self._add_references(values)
             elif "unique_id" in values:
-                self.records += _record(values)
+                self.attempts.append(line)
             elif "end" in values:
                 self.end = values
             elif "run" in values and not self.header:
                 self.header = values
+            elif "code" in values and isinstance(values.get("definitions"), dict):
+                self.definitions[str(values["code"])] = values["definitions"]
 
     def _add_references(self, values: Mapping[str, Any]) -> None:
         try:
@@ -378,6 +390,7 @@ class RunLines:
         yielded = values.get("yielded")
         for number, others in yielded.items() if isinstance(yielded, dict) else ():
             if number.isdecimal() and int(number) < len(self._requires) and isinstance(others, list):
+                self.yielded.add(int(number))
                 before = self._requires[int(number)]
                 self._requires[int(number)] = (*before, *(each for each in others if each not in before))
 
@@ -406,8 +419,13 @@ def _decoded(line: str) -> dict[str, Any] | None:
 def _record(values: Mapping[str, Any]) -> Iterator[RunRecord]:
     try:
         yield RunRecord.from_json(values)
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         return
+
+
+def record_in(line: str, run_id: str, requires: Sequence[str]) -> Iterator[RunRecord]:
+    """Yield the record in a line of a run's file, unless it is something else, with its run and what it requires."""
+    yield from _record({**(_decoded(line) or {}), "run_id": run_id, "requires": requires})
 
 
 def records_in(text: str) -> Iterator[RunRecord]:

@@ -83,6 +83,11 @@ class Key:
         return isinstance(self.param, SecretParameter)
 
     @property
+    def recorded(self) -> str:
+        """Return the key under which a run's header has its value."""
+        return self.full.removeprefix(f"{GROUPS}.") if self.kind is Kind.OPTION else self.full
+
+    @property
     def keeps_blanks(self) -> bool:
         """Return whether blanks around a value belong to it."""
         return self.kind is Kind.TEXT and not self.choices and (self.param is None or keeps_blanks(self.param))
@@ -243,14 +248,18 @@ def _numbers(key: Key, text: str) -> list[str]:
 
 def check_twice(key: Key, values: Sequence[str]) -> None:
     """Raise `ConfigError` if two of several texts are one value."""
-    seen: dict[Any, str] = {}
+    first: dict[Any, str] = {}
+    again: list[tuple[str, str]] = []
     for text in values if len(values) > 1 else ():
         value = _value(key, text)
-        if value in seen:
-            both = f"{seen[value]} and {text} are one value" if seen[value] != text else f"{text} is there twice"
-            rest = list({_value(key, each): each for each in reversed(values)}.values())[::-1]
-            raise key.refused(f"'{key.word}={','.join(values)}': {both}", f"{key.word}={joined(rest)}")
-        seen[value] = text
+        if value in first:
+            again.append((first[value], text))
+        else:
+            first[value] = text
+    if again:
+        before, text = again[0]
+        both = f"{text} is there twice" if before == text else f"{before} and {text} are one value"
+        raise key.refused(f"'{key.word}={','.join(values)}': {both}", f"{key.word}={joined(list(first.values()))}")
 
 
 def _value(key: Key, text: str) -> Any:

@@ -7,7 +7,7 @@ the same one: its unique id says whether code in the id, other values or what is
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import luigi
@@ -21,7 +21,7 @@ from kart_runtime.project.session import ComposedProject, Session
 from kart_runtime.schedule.feed import BuildProgress, Ended
 from kart_runtime.sweeps.keys import Key, Keys, values_of
 from kart_runtime.sweeps.samplers import Sampler, Values
-from kart_runtime.sweeps.space import Dimension, dimension_of, size_of, texts_of
+from kart_runtime.sweeps.space import Dimension, dimension_of, shown, size_of, texts_of
 from kart_runtime.sweeps.trials import KnownTrial, known_trials, trial_line
 from kart_runtime.sweeps.variants import Axis, Shared, Words, check_values, without_effect
 from kart_runtime.task.base import TaskOnKart
@@ -144,7 +144,9 @@ class Search:
     """Values to what came of them; None while the trial is open, or if it has failed."""
 
     def __post_init__(self) -> None:
-        self.shared = Shared.of([self.composed.session(self.space.overrides(values)) for values in self.space.probes()])
+        shared = Shared.of([self.composed.session(self.space.overrides(values)) for values in self.space.probes()])
+        several = {key.recorded: shown(each) for key, each in zip(self.space.keys, self.space.dimensions, strict=True)}
+        self.shared = replace(shared, session=replace(shared.session, several=several))
 
     def check(self) -> None:
         """Raise `ConfigError` for keys without effect; the configuration that trials share has to be active."""
@@ -186,11 +188,11 @@ class Search:
         if task is None or id_of(task) != trial.task or (trial.state == "done" and score is None):
             self.left_out += 1
             return
-        if score is None:  # a failed one may succeed now; it is tried again if it is proposed
-            return
         self.sampler.add(values, score)
-        self._scores[values] = score
-        self.trials.append(Trial(len(self.trials) + 1, values, task, "done", score, is_known=True))
+        if score is not None:  # a failed one may succeed now: it is tried again if it is proposed
+            self._scores[values] = score
+        error = "" if trial.state == "done" else "failed in an earlier run"
+        self.trials.append(Trial(len(self.trials) + 1, values, task, trial.state, score, error, is_known=True))
 
     # -- the feed ----------------------------------------------------------------------------------------------------
 

@@ -11,19 +11,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
-from typing import Any
+from typing import Any, cast
 
 import luigi
 
 from kart_runtime.errors import ConfigError
 from kart_runtime.plan.decisions import Plan
 from kart_runtime.project.conf.dotlist import split_override
+from kart_runtime.project.conf.sections import TO_TASKS
 from kart_runtime.project.conf.tree import COMMAND_LINE
 from kart_runtime.project.problems import raise_all, split_errors
 from kart_runtime.project.session import ComposedProject, Session
 from kart_runtime.sweeps.keys import Key, Keys, shown_values, values_of
 from kart_runtime.sweeps.sweep_file import read_sweep_file
-from kart_runtime.sweeps.words import may_be_several
+from kart_runtime.sweeps.words import joined, may_be_several
 from kart_runtime.task.base import TaskOnKart
 from kart_runtime.task.naming import id_of
 from kart_runtime.task.parameters import (
@@ -231,12 +232,27 @@ def make_sweep(composed: ComposedProject, words: Words, most: int | None = None)
     combinations = list(words.combinations())
     sessions = [composed.session(words.overrides(values)) for values in combinations]
     _check_settings(sessions, words)
+    for session in sessions if any(key.full == "run.seed" for key in words.keys) else ():
+        _identify_seeds(session)
     shared = Shared.of(sessions)
     variants = [
         Variant(values, session, shared.variant(session))
         for values, session in zip(combinations, sessions, strict=True)
     ]
-    return Sweep(words.axes, shared.session, tuple(variants))
+    several = {
+        key.recorded: joined(list(dict.fromkeys(key.shown(row[place]) for row in axis.rows)))
+        for axis in words.axes
+        for place, key in enumerate(axis.keys)
+    }
+    return Sweep(words.axes, replace(shared.session, several=several), tuple(variants))
+
+
+def _identify_seeds(session: Session) -> None:
+    """Let the seed count in the unique ids, which otherwise leave it out: all seeds would be one task."""
+    name = TO_TASKS["seed"]
+    for overrides in cast("dict[type, dict[str, Override]]", session.overrides).values():
+        if name in overrides:
+            overrides[name] = replace(overrides[name], identifies=True)
 
 
 def check_values(composed: ComposedProject, words: Words) -> None:
@@ -298,7 +314,8 @@ class Shared:
         """Return the overrides of one configuration, as a variant of those that are active."""
         own, shared = session.all_overrides(), self.active.by_class
         changes: dict[type, dict[str, Override]] = {}
-        for cls, name in {(each, name) for overrides in (own, shared) for each in overrides for name in overrides[each]}:
+        places = {(owner, name) for overrides in (own, shared) for owner in overrides for name in overrides[owner]}
+        for cls, name in places:
             override = own.get(cls, {}).get(name, NOT_SET)
             if not _is_same(override, shared.get(cls, {}).get(name, NOT_SET)):
                 changes.setdefault(cls, {})[name] = override

@@ -12,16 +12,17 @@ import luigi
 
 from kart_runtime.builder import run_build
 from kart_runtime.cli.arguments import as_plan_error, compose_from_args, options_to_overrides, planning, tasks_from_args
-from kart_runtime.cli.display import Display, make_display
 from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.formatting import columns, counted
+from kart_runtime.cli.live import make_display
+from kart_runtime.cli.live.plain import Display
 from kart_runtime.cli.logs import logging_as
 from kart_runtime.cli.messages import paragraph
 from kart_runtime.errors import ConfigError
 from kart_runtime.history.run_header import RunInfo
 from kart_runtime.project import Session
 from kart_runtime.project.conf.tree import COMMAND_LINE
-from kart_runtime.schedule.events import Summary
+from kart_runtime.schedule.events import Event, Summary
 from kart_runtime.sweeps.keys import Key, Kind
 from kart_runtime.sweeps.samplers import default_sampler, make_sampler
 from kart_runtime.sweeps.search import Goal, Search, Trial, space_of
@@ -49,7 +50,7 @@ def execute(arguments: argparse.Namespace) -> int:
             search.resume(session.settings.run.workspace, label)
             printer.begin(label)
             first = search.first()
-        code = _run(search, first, RunInfo(env=session.env, label=label), printer) if first else ExitCode.OK
+        code = _run(search, first, session.info(label), printer) if first else ExitCode.OK
     if isinstance(search.error, ConfigError):
         print(paragraph(search.error), file=sys.stderr)
         return ExitCode.REFUSED
@@ -102,15 +103,23 @@ def _one_task(tasks: list[luigi.Task], names: list[str]) -> list[luigi.Task]:
 def _run(search: Search, first: list[luigi.Task], info: RunInfo, printer: _Printer) -> ExitCode:
     """Run the trials; what failed is said at the end."""
     session = search.shared.session
-    display = make_display(session.project.package_folder, quiet=True)
+    display = make_display(quiet=True)
+    display.source = session.project.package_folder
     printer.display = display
+
+    def on_event(event: Event) -> None:
+        display.has_plan = True
+        if not printer.is_json:
+            display.show(event)
+
     try:
         with display:
             summary, _ = run_build(
-                first, session.settings.run, on_event=display.show, reports_warnings=True, info=info, feed=search
+                first, session.settings.run, on_event=on_event, reports_warnings=True, info=info, feed=search
             )
     except KeyboardInterrupt:
-        display.interrupted()
+        if not printer.is_json:
+            display.interrupted()
         printer.end()
         return ExitCode.INTERRUPTED
     except BaseException as error:

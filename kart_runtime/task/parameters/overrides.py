@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import enum
 import operator
+import os
+import re
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -21,6 +23,7 @@ from weakref import WeakValueDictionary
 from luigi import task_register
 
 from kart_runtime.errors import ConfigError, TaskError
+from kart_runtime.errors.secrets import note_password, note_secret
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class Override:
         Why there is no value, raised when a task needs it. None: there is one.
     word
         The word that was written for the value, such as ``yesterday``; empty if the value itself was.
+    identifies
+        Whether the value counts in the unique ids of the tasks of a variant, although its parameter does not.
     """
 
     value: object
@@ -46,6 +51,7 @@ class Override:
     secret: bool = False
     error: Exception | None = None
     word: str = ""
+    identifies: bool = False
 
 
 Overrides = Mapping[type, Mapping[str, Override]]
@@ -141,16 +147,21 @@ class ActiveOverrides:
         Whether they came from another process, which may have loaded more task classes than this one.
     """
 
-    __slots__ = ("__weakref__", "_token", "_variants", "base", "by_class", "changes", "received")
+    __slots__ = ("__weakref__", "_token", "_variants", "base", "by_class", "changes", "identifying", "received")
 
     def __init__(
         self, by_class: Overrides, base: ActiveOverrides | None = None, changes: Overrides | None = None
     ) -> None:
         self.by_class = by_class if base is None else _in_force(by_class)
         self.base, self.changes = base, changes or {}
+        self.identifying = tuple(
+            name for named in self.changes.values() for name, override in named.items() if override.identifies
+        )
+        """Names of the parameters that count in the unique ids of its tasks beside the significant ones."""
         self.received: bool = base is not None and base.received
         self._token = ""
         self._variants: dict[frozenset[Any], ActiveOverrides] = {}
+        _note_secrets(by_class if base is None else self.changes)
 
     def variant(self, changes: Overrides) -> ActiveOverrides:
         """Return these overrides with changes: one object for equal changes, whatever the order they were made in."""
@@ -176,6 +187,26 @@ class ActiveOverrides:
         if not self._token:
             self._token = uuid.uuid4().hex
         return _received, (self._token, self.by_class)
+
+
+_PLAIN = re.compile(r"true|false|null|none|[-+.\d]{1,7}", re.IGNORECASE)
+"""Values of environment variables that say nothing secret, and occur in any text."""
+
+
+def _note_secrets(overrides: Overrides) -> None:
+    """Remember the secrets of a configuration, so that no text shows them."""
+    for by_name in overrides.values():
+        for override in by_name.values():
+            value = override.value
+            if isinstance(value, str):
+                note_password(value)
+            if override.secret and not (isinstance(value, str) and (_PLAIN.fullmatch(value) or _is_place(value))):
+                note_secret(value)
+
+
+def _is_place(text: str) -> bool:
+    """Return whether a value is the path of something on this machine, as `${oc.env:HOME}/data`."""
+    return os.path.isabs(text) and os.path.exists(text)  # noqa: PTH110, PTH117 - of a text
 
 
 def _updated(below: Overrides, above: Overrides) -> dict[type, Mapping[str, Override]]:

@@ -52,7 +52,13 @@ def test_combinations_share_what_is_upstream_of_all(model_project, kart):
     ]
 
 
-ONE_VALUE = ['Train.note="a,b"', "Train.note=../data", "Train.note=*", "Train.layers=[1,2]", "Train.options={a: 1, b: 2}"]
+ONE_VALUE = [
+    'Train.note="a,b"',
+    "Train.note=../data",
+    "Train.note=*",
+    "Train.layers=[1,2]",
+    "Train.options={a: 1, b: 2}",
+]
 
 
 def test_protected_commas_make_no_variants(model_project, kart):
@@ -72,9 +78,13 @@ REFUSED = [
     (["Train.note=a,"], "has an empty value", "or Train.note='\"a,\"' for one text"),
     (["Train.depth=2,4,2"], "2 is there twice", "expected: Train.depth=2,4"),
     (["Train.rate=1,1.0"], "1 and 1.0 are one value", "Train.rate=1"),
-    (["Train.depth=2", "model.Train.depth=4"], "it is set twice: Train.depth=2 and model.Train.depth=4", "Train.depth=2,4"),
+    (
+        ["Train.depth=2", "model.Train.depth=4"],
+        "set twice: Train.depth=2 and model.Train.depth=4",
+        "Train.depth=2,4",
+    ),
     (["run.workers=2", "--workers", "3"], "it is set twice", "one of them"),
-    (["Train.note=a, b"], "has a blank beside a comma", "'Train.note=a,\" b\"' for 2 values, or Train.note='\"a, b\"'"),
+    (["Train.note=a, b"], "has a blank beside a comma", "'Train.note=a,b' for 2 values, or Train.note='\"a, b\"'"),
     (["Train.layers=1,2"], "is no list", "Train.layers='[1,2]', or Train.layers='[1],[2]' to run each"),
     (["Train.layers=[1,2"], "has no closing ]", ""),
     (["Train.depth=*"], "no list of values", "Train.depth=1..9"),
@@ -138,7 +148,8 @@ def test_references_and_options_of_groups_follow_the_variant(model_project, kart
     typed = kart("run", "Train", "shared.size=2,3", "model=*")
     assert "4 variants: shared.size 2, 3 × model big, small; 5 tasks, 1 shared" in typed.lines
     (run,) = read_runs("outputs", list_runs("outputs"))
-    found = {tuple(each.params[name] for name in ("depth", "note", "rate")) for each in run.records if each.task == "Train"}
+    trained = [each.params for each in run.records if each.task == "Train"]
+    found = {tuple(params[name] for name in ("depth", "note", "rate")) for params in trained}
     assert found == {("2", "big", "9.0"), ("2", "small", "0.5"), ("3", "big", "9.0"), ("3", "small", "0.5")}
 
 
@@ -153,7 +164,7 @@ def test_a_failed_variant_stops_only_what_is_downstream_of_it(model_project, kar
     model_project()
     typed = kart("run", "Train.depth=2,13,4")
     assert typed.code == 1
-    assert "3 variants: 2 done, 1 failed:" in typed.lines
+    assert "3 variants: 2 done, 1 failed:" in typed.lines, typed.lines
     assert "  Train.depth=13" in typed.lines
     again = kart("run", "Train.depth=2,13,4")
     assert any("0 ran" in line and "1 failed" in line for line in again.lines)
@@ -216,6 +227,31 @@ def test_a_thread_of_the_user_does_not_guess_the_variant(model_project, kart, ex
     assert len(texts) == 2
     for text in texts:
         assert "1 0.5 | AmbiguousVariant: Train.depth has several values in this run" in text
+
+
+@pytest.mark.parametrize("executor", ["serial", "processes"])
+def test_seeds_are_variants_although_a_seed_is_in_no_other_id(model_project, kart, executor):
+    root = model_project()
+    typed = kart("run", "Train", "run.seed=1..3", "--executor", executor)
+    assert typed.code == 0, typed.err
+    assert typed.lines[0] == "3 variants: run.seed 1, 2, 3; 6 tasks"
+    assert any(line.startswith("6 tasks: 6 ran") for line in typed.lines)
+    assert any("0 ran, 6 already complete" in line for line in kart("run", "Train", "run.seed=1..3").lines)
+    for seed in ("1", "2"):
+        kart("run", "Train", f"run.seed={seed}", "--quiet")
+    assert len([path for path in root.glob("outputs/**/Train_*.pkl") if "log" not in path.parts]) == 4
+
+
+def test_the_table_at_the_end_has_the_metrics_of_each_variant(model_project, kart):
+    model_project()
+    typed = kart("run", "Train.depth=2,4", "Train.note=a,b", "--quiet")
+    assert [line.split() for line in typed.lines[1:]] == [
+        ["Train.depth", "Train.note", "score", "steps", "five"],
+        ["2", "a", "6.5", "10", "10"],
+        ["2", "b", "6.5", "10", "10"],
+        ["4", "a", "8.5", "20", "20"],
+        ["4", "b", "8.5", "20", "20"],
+    ]
 
 
 # -- a file ----------------------------------------------------------------------------------------------------------
