@@ -17,6 +17,7 @@ from kart_runtime.errors import BuildFailed, ConfigError, ConfigErrors, ObjectCo
 from kart_runtime.execution.executors import Executors
 from kart_runtime.execution.locks import make_locks
 from kart_runtime.execution.working_folder import FixedFolder
+from kart_runtime.exporters.sending import Exports
 from kart_runtime.history.durations import estimate_durations
 from kart_runtime.history.ledger import Ledger
 from kart_runtime.history.run_header import RunInfo
@@ -62,6 +63,7 @@ class BuildOptions(TypedDict, total=False):
     code_packages: Sequence[str]
     on_corrupt: str
     check_types: bool
+    export: Sequence[str]
 
 
 @overload
@@ -189,10 +191,12 @@ def run_build(
         FixedFolder(),
         caching_values(settings.value_cache_mb * 1_000_000),
         build_logging(log_level, on_event) as listener,
+        Exports(settings.export) as exports,
         _optional_records(),
         Executors(settings.executor, settings.workers, settings.address) as executors,
         Ledger(info=info) as ledger,
     ):
+        ledger.listeners += exports.queues
         context = BuildContext(
             executors=executors,
             workers=executors.workers,
