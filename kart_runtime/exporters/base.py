@@ -44,7 +44,7 @@ class _Own(NamedTuple):
 
 
 _OWN = {
-    "mlflow": _Own("MlflowExporter", ("mlflow",), "mlflow"),
+    "mlflow": _Own("MlflowExporter"),
     "openlineage": _Own("OpenLineageExporter", ("openlineage.client",), "openlineage"),
     "otel": _Own("OtelExporter", ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http"), "otel"),
     "webhook": _Own("WebhookExporter"),
@@ -57,8 +57,8 @@ ATTEMPTS = ("done", "failed", "complete")
 def make_exporter(name: str) -> Exporter:
     """Return a new exporter of a name.
 
-    Raises `ConfigError` if there is none, and its kind `ExporterNotReady`, or `ExtraMissing`, if it lacks something that a run
-    can do without.
+    Raises `ConfigError` if there is none, and its kinds `ExporterNotReady` or `ExtraMissing` if it lacks something; a
+    run goes on without it.
     """
     try:
         exporter_names(name)

@@ -1,4 +1,4 @@
-"""What the exporters share that use a library: silence, a first look at whether the receiver is there, and times."""
+"""Libraries of other tools: keeping them silent, and a first look at whether their receiver is there."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
-from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 _CONNECT_SECONDS = 3.0
 
-_LIBRARIES = ("mlflow", "openlineage", "opentelemetry", "requests", "urllib3")
+_LIBRARIES = ("openlineage", "opentelemetry", "requests", "urllib3")
 """Names of the loggers, and of those below them, that report each try."""
 
 
@@ -54,7 +52,8 @@ _silence = _Silence()
 @contextmanager
 def silent_libraries() -> Iterator[list[str]]:
     """Take the messages of the libraries in this thread; yields the list that they are added to."""
-    before, texts = _silence.said.texts, []
+    texts: list[str] = []
+    before = _silence.said.texts
     _silence.said.texts = texts
     _silence.cover()
     try:
@@ -74,27 +73,3 @@ def check_receiver(url: str) -> None:
         socket.create_connection((host, port), timeout=_CONNECT_SECONDS).close()
     except (OSError, UnicodeError) as error:  # UnicodeError: of a name that can be no host's
         raise ConnectionError(f"{host}:{port} cannot be reached: {error}") from error
-
-
-def milliseconds(text: Any) -> int | None:
-    """Return an ISO 8601 time in milliseconds since the epoch; None if it is none."""
-    try:
-        return round(datetime.fromisoformat(text).timestamp() * 1000)
-    except (TypeError, ValueError):
-        return None
-
-
-def start_and_end(record: Any) -> tuple[int, int]:
-    """Return when an attempt began and ended, in milliseconds; of records of earlier versions by its duration."""
-    begin = milliseconds(record.get("started")) or 0
-    return begin, max(milliseconds(record.get("ended")) or begin + round(1000 * record.get("seconds", 0)), begin)
-
-
-def short_name(record: Any) -> str:
-    """Return the class of a task with the beginning of its id."""
-    return f"{record['task']}[{record['unique_id'][:8]}]"
-
-
-def short_key(key: str) -> str:
-    """Return the last two parts of a full key: TrainModel.max_depth."""
-    return ".".join(key.split(".")[-2:])

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any
+from urllib.parse import quote
 
+from kart_runtime.errors.secrets import note_secret
 from kart_runtime.exporters.base import ExporterNotReady
-from kart_runtime.exporters.libraries import (
-    check_receiver,
-    milliseconds,
-    short_key,
-    short_name,
-    silent_libraries,
-    start_and_end,
-)
+from kart_runtime.exporters.http_calls import Refused, address_of, basic, call, tls_context
+from kart_runtime.exporters.record_values import milliseconds, short_key, short_name, start_and_end
 from kart_runtime.history.log_files import LogFiles
 from kart_runtime.history.runs import text_of
 from kart_runtime.storage.registry import store_for
 
 _STATUS = {"done": "FINISHED", "complete": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 _LONGEST_VALUE, _LONGEST_NAME = 5000, 250
+_MOST_METRICS, _MOST_PAIRS = 500, 100
+"""What MLflow takes of a request, with some room."""
+
 _RUN_ID, _TASK_ID = "kart.run_id", "kart.unique_id"
 
 
@@ -33,14 +32,8 @@ class MlflowExporter:
     Runs are found again by their tags, so what is sent twice is there once.
     """
 
-    environment: Mapping[str, str] = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
-    """What `kart export` sets where it is not set: somebody waits for it."""
-
     def __init__(self) -> None:
-        self._uri = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
-        if not self._uri:
-            raise ExporterNotReady("the exporter mlflow has no address: set MLFLOW_TRACKING_URI, such as http://HOST:5000")
-        self._client: Any = None
+        self._server = _Server()
         self._experiment = ""
         self.begin({})
 
@@ -56,7 +49,11 @@ class MlflowExporter:
     def task(self, record: Mapping[str, Any]) -> None:
         """Send an attempt that has measured something, or that is the root of a variant."""
         parent = self._parent_id()
-        name, metrics, variant = short_name(record), record.get("metrics") or {}, self._variants.get(record["unique_id"])
+        name, metrics, variant = (
+            short_name(record),
+            record.get("metrics") or {},
+            self._variants.get(record["unique_id"]),
+        )
         self._failed.pop(name, None)
         if record["state"] == "failed":
             self._failed[name] = str(record.get("error", "")).partition("\n")[0]
@@ -103,33 +100,21 @@ class MlflowExporter:
             return "nothing to mlflow, because no task of this run has run"
         children = f" with {len(self._children)} below it" if self._children else ""
         known = ", which was there already and is brought up to date," if self._is_known else ""
-        return f"1 run{children}{known} to {self._uri.rstrip('/')}/#/experiments/{self._experiment}/runs/{self._parent}"
-
-    def _connect(self) -> Any:
-        if self._client is None:
-            check_receiver(self._uri)
-            from mlflow import MlflowClient
-
-            with silent_libraries():
-                client = MlflowClient(tracking_uri=self._uri)
-                self._experiment = _experiment(client)
-            self._client = client
-        return self._client
+        return f"1 run{children}{known} to {self._server.url}/#/experiments/{self._experiment}/runs/{self._parent}"
 
     def _parent_id(self) -> str:
         """Return the id of the run in MLflow; find or create it first."""
         if self._parent:
             return self._parent
-        client, run = self._connect(), self._run
-        found = client.search_runs([self._experiment], f"tags.`{_RUN_ID}` = '{run['run']}'", max_results=1)
+        server, run = self._server, self._run
+        self._experiment = self._experiment or _experiment(server)
+        found = next(server.search(self._experiment, _RUN_ID, run["run"], 1), None)
         if found:
-            self._is_known = True
-            parent = found[0].info.run_id
-            self._children = dict(_children(client, self._experiment, parent))
+            self._is_known, parent = True, str(found["info"]["run_id"])
+            self._children = dict(_children(server, self._experiment, parent))
         else:
-            begin = milliseconds(run.get("started"))
             name = run.get("label") or run["run"]
-            parent = client.create_run(self._experiment, begin, _tags(run), run_name=name).info.run_id
+            parent = server.create(self._experiment, name, milliseconds(run.get("started")) or 0, _tags(run))
         overrides = run.get("overrides") or {}
         short = {short_key(key) for key in overrides}
         keys = short_key if len(short) == len(overrides) else str
@@ -147,9 +132,7 @@ class MlflowExporter:
                 "kart.reason": record.get("reason", ""),
                 "kart.outputs": "\n".join(output["url"] for output in record.get("outputs") or ()),
             }
-            tags = {key: str(value)[:_LONGEST_VALUE] for key, value in tags.items() if value}
-            made = self._connect().create_run(self._experiment, begin, tags, run_name=short_name(record))
-            self._children[unique_id] = made.info.run_id
+            self._children[unique_id] = self._server.create(self._experiment, short_name(record), begin, tags)
         return self._children[unique_id]
 
     def _log(
@@ -160,21 +143,19 @@ class MlflowExporter:
         tags: Mapping[str, str] | None = None,
     ) -> None:
         """Send metrics (name, value, time, step), params and tags in as few requests as the server takes."""
-        from mlflow.entities import Metric, Param, RunTag
-
-        self._connect().log_batch(
+        self._server.log(
             run,
-            [Metric(*each) for each in metrics],
-            [Param(_name(key), str(value)[:_LONGEST_VALUE]) for key, value in (params or {}).items()],
-            [RunTag(key, value[:_LONGEST_VALUE]) for key, value in (tags or {}).items() if value],
+            [_metric(*each) for each in metrics],
+            [{"key": _name(key), "value": str(value)[:_LONGEST_VALUE]} for key, value in (params or {}).items()],
+            _pairs(tags or {}),
         )
 
     def _terminate(self, run: str, state: str, time: int | None) -> None:
-        with _without_url():
-            self._connect().set_terminated(run, _STATUS.get(state, "FAILED"), time)
+        values = {"run_id": run, "status": _STATUS.get(state, "FAILED")}
+        self._server.post("runs/update", values | ({"end_time": time} if time else {}))
 
     def _steps(self, record: Mapping[str, Any]) -> list[tuple[str, float, int, int]]:
-        """Return the steps of the metrics of a task, of its latest attempt; of a file that is gone, their last values."""
+        """Return the steps of the metrics of a task's latest attempt; of a file that is gone, their last values."""
         begin, end = start_and_end(record)
         logs = LogFiles(str(record.get("workspace") or self._run["workspace"]), record["task"], record["unique_id"])
         try:
@@ -187,31 +168,98 @@ class MlflowExporter:
             return _metrics({name: record["metrics"][name] for name in record["series"]}, end)
 
 
-def _experiment(client: Any) -> str:
+class _Server:
+    """Tracking server at `$MLFLOW_TRACKING_URI`, by the endpoints of MLflow's REST API."""
+
+    def __init__(self) -> None:
+        variables = os.environ
+        url = variables.get("MLFLOW_TRACKING_URI", "").strip()
+        if not url:
+            raise ExporterNotReady(
+                "the exporter mlflow has no address: set MLFLOW_TRACKING_URI, such as http://HOST:5000"
+            )
+        try:
+            self.url, headers = address_of(url)
+        except ValueError as error:
+            raise ExporterNotReady(f"MLFLOW_TRACKING_URI is no address of a server: {error}") from error
+        self.url = self.url.rstrip("/")
+        self._headers = {**headers, "Content-Type": "application/json"}
+        user, token = variables.get("MLFLOW_TRACKING_USERNAME"), variables.get("MLFLOW_TRACKING_TOKEN")
+        if user:
+            self._headers["Authorization"] = basic(user, variables.get("MLFLOW_TRACKING_PASSWORD", ""))
+        elif token:
+            self._headers["Authorization"] = f"Bearer {token}"
+        for secret in (token, variables.get("MLFLOW_TRACKING_PASSWORD")):
+            note_secret(secret)
+        insecure, file = (variables.get(f"MLFLOW_TRACKING_{name}", "") for name in ("INSECURE_TLS", "SERVER_CERT_PATH"))
+        self._context = tls_context(insecure, file)
+
+    def post(self, endpoint: str, values: Mapping[str, Any]) -> Any:
+        """Send a request, and return the values of the answer."""
+        return self._call("POST", endpoint, json.dumps(values).encode())
+
+    def get(self, endpoint: str) -> Any:
+        """Ask for something, and return the values of the answer."""
+        return self._call("GET", endpoint, None)
+
+    def create(self, experiment: str, name: str, begin: int, tags: Mapping[str, Any]) -> str:
+        """Create a run, and return its id."""
+        values = {"experiment_id": experiment, "run_name": name[:_LONGEST_NAME], "start_time": begin}
+        return str(self.post("runs/create", {**values, "tags": _pairs(tags)})["run"]["info"]["run_id"])
+
+    def search(self, experiment: str, tag: str, value: str, most: int = 1000) -> Iterator[Any]:
+        """Yield the runs that have a tag with a value."""
+        values = {"experiment_ids": [experiment], "filter": f"tags.`{tag}` = '{value}'", "max_results": most}
+        while True:
+            answer = self.post("runs/search", values)
+            yield from answer.get("runs", ())
+            if not answer.get("next_page_token"):
+                return
+            values["page_token"] = answer["next_page_token"]
+
+    def log(self, run: str, metrics: list[Any], params: list[Any], tags: list[Any]) -> None:
+        """Add metrics, params and tags to a run, as many in one request as the server takes."""
+        while metrics or params or tags:
+            parts = {"params": params[:_MOST_PAIRS], "tags": tags[:_MOST_PAIRS], "metrics": metrics[:_MOST_METRICS]}
+            self.post("runs/log-batch", {"run_id": run, **{key: part for key, part in parts.items() if part}})
+            params, tags, metrics = params[_MOST_PAIRS:], tags[_MOST_PAIRS:], metrics[_MOST_METRICS:]
+
+    def _call(self, method: str, endpoint: str, data: bytes | None) -> Any:
+        try:
+            answer = call(method, f"{self.url}/api/2.0/mlflow/{endpoint}", data, self._headers, self._context)
+        except Refused:
+            raise
+        except ConnectionError as error:
+            raise ConnectionError(f"{self.url} cannot be reached: {error}") from error
+        try:
+            return json.loads(answer)
+        except ValueError as error:
+            raise ConnectionError(f"{self.url} is no MLflow server: its answer is {answer[:60]!r}") from error
+
+
+def _experiment(server: _Server) -> str:
     """Return the id of the experiment that the environment names; create it if there is none."""
     known, name = os.environ.get("MLFLOW_EXPERIMENT_ID"), os.environ.get("MLFLOW_EXPERIMENT_NAME")
     if known or not name:
         return known or "0"
-    found = client.get_experiment_by_name(name)
-    if found is None:
-        try:
-            return str(client.create_experiment(name))
-        except Exception:
-            found = client.get_experiment_by_name(name)  # another run was faster
-            if found is None:
-                raise
-    return str(found.experiment_id)
+    query = f"experiments/get-by-name?experiment_name={quote(name, safe='')}"
+    try:
+        return str(server.get(query)["experiment"]["experiment_id"])
+    except Refused as error:
+        if error.status != 404:
+            raise
+    try:
+        return str(server.post("experiments/create", {"name": name})["experiment_id"])
+    except Refused:  # another run was faster
+        return str(server.get(query)["experiment"]["experiment_id"])
 
 
-def _children(client: Any, experiment: str, parent: str) -> Iterator[tuple[str, str]]:
+def _children(server: _Server, experiment: str, parent: str) -> Iterator[tuple[str, str]]:
     """Yield the unique ids of the tasks that are below a run in MLflow already, and their ids there."""
-    token = None
-    while True:
-        page = client.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{parent}'", page_token=token)
-        yield from ((run.data.tags[_TASK_ID], run.info.run_id) for run in page if _TASK_ID in run.data.tags)
-        token = page.token
-        if not token:
-            return
+    for run in server.search(experiment, "mlflow.parentRunId", parent):
+        tags = {tag["key"]: tag["value"] for tag in run["data"].get("tags", ())}
+        if _TASK_ID in tags:
+            yield tags[_TASK_ID], run["info"]["run_id"]
 
 
 def _variants(sweep: Any) -> dict[str, dict[str, str]]:
@@ -228,8 +276,7 @@ def _variants(sweep: Any) -> dict[str, dict[str, str]]:
 def _tags(run: Mapping[str, Any]) -> dict[str, str]:
     texts = {f"kart.{key}": run.get(key, "") for key in ("env", "label", "host", "workspace")}
     command = " ".join(map(str, run.get("command") or ()))
-    texts |= {_RUN_ID: run["run"], "mlflow.source.name": command, "mlflow.source.type": "LOCAL"}
-    return {key: str(value)[:_LONGEST_VALUE] for key, value in texts.items() if value}
+    return texts | {_RUN_ID: run["run"], "mlflow.source.name": command, "mlflow.source.type": "LOCAL"}
 
 
 def _metrics(values: Mapping[str, Any], time: int) -> list[tuple[str, float, int, int]]:
@@ -249,16 +296,14 @@ def _name(text: str) -> str:
     return "/".join(part for part in parts if part.strip("."))[:_LONGEST_NAME] or "_"
 
 
-@contextmanager
-def _without_url() -> Iterator[None]:
-    """Keep MLflow from printing two lines for each run that ends."""
-    name = "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"
-    before = os.environ.get(name)
-    os.environ[name] = "true"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
+def _metric(name: str, value: float, time: int, step: int) -> dict[str, Any]:
+    """Return a metric as JSON has it: what is not finite as text."""
+    number: Any = value
+    if not math.isfinite(value):
+        number = "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return {"key": name, "value": number, "timestamp": time, "step": step}
+
+
+def _pairs(values: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return tags as JSON has them, without empty ones."""
+    return [{"key": key, "value": str(value)[:_LONGEST_VALUE]} for key, value in values.items() if value]

@@ -20,15 +20,19 @@ _LONGEST = 10_000
 class OpenLineageExporter:
     """Sender of events to `$OPENLINEAGE_URL`, or as the client's own configuration says.
 
-    Each attempt is a START and a COMPLETE or FAIL, sent when it has ended. The ids of the runs follow from the record, so what is sent
-    twice is the same run.
+    Each attempt is a START and a COMPLETE or FAIL, sent when it has ended. The ids of the runs follow from the record,
+    so what is sent twice is the same run.
     """
 
     def __init__(self) -> None:
         files = (Path("openlineage.yml"), Path.home() / ".openlineage" / "openlineage.yml")
-        configured = any(name.startswith(("OPENLINEAGE_URL", "OPENLINEAGE_CONFIG", "OPENLINEAGE__")) for name in os.environ)
+        configured = any(
+            name.startswith(("OPENLINEAGE_URL", "OPENLINEAGE_CONFIG", "OPENLINEAGE__")) for name in os.environ
+        )
         if not configured and not any(file.is_file() for file in files):
-            raise ExporterNotReady("the exporter openlineage has no address: set OPENLINEAGE_URL, such as http://HOST:5000")
+            raise ExporterNotReady(
+                "the exporter openlineage has no address: set OPENLINEAGE_URL, such as http://HOST:5000"
+            )
         self._client: Any = None
         self.begin({})
 
@@ -60,7 +64,7 @@ class OpenLineageExporter:
         facets = self._parent()
         run_id = self._id_of(f"{record['module']}.{record['task']} {record['unique_id']} {record['started']}")
         job = f"{record['module']}.{record['task']}"
-        self._emit("START", record["started"], run_id, job, facets, inputs, outputs)
+        self._emit("START", record["started"], run_id, job, facets=facets, inputs=inputs, outputs=outputs)
         is_done = record["state"] == "done"
         if not is_done:
             facets |= {
@@ -71,7 +75,8 @@ class OpenLineageExporter:
                 )
             }
         ended = record.get("ended") or record["started"]
-        self._emit("COMPLETE" if is_done else "FAIL", ended, run_id, job, facets, inputs, outputs)
+        kind = "COMPLETE" if is_done else "FAIL"
+        self._emit(kind, ended, run_id, job, facets=facets, inputs=inputs, outputs=outputs)
 
     def end(self, end: Mapping[str, Any]) -> None:
         """Send how the run has ended."""
@@ -80,7 +85,7 @@ class OpenLineageExporter:
             return  # nothing was to run
         self._begin_run()
         kind = {"done": "COMPLETE", "interrupted": "ABORT"}.get(str(state), "FAIL")
-        self._emit(kind, end.get("end") or self._run["started"], self._id_of(""), "kart.run", {}, [], [])
+        self._emit(kind, end.get("end") or self._run["started"], self._id_of(""), "kart.run")
         with silent_libraries():
             self._client.close(5.0)
 
@@ -92,7 +97,7 @@ class OpenLineageExporter:
 
     def _begin_run(self) -> None:
         if not self._has_begun:
-            self._emit("START", self._run["started"], self._id_of(""), "kart.run", {}, [], [])
+            self._emit("START", self._run["started"], self._id_of(""), "kart.run")
             self._has_begun = True
 
     def _parent(self) -> dict[str, Any]:
@@ -104,19 +109,18 @@ class OpenLineageExporter:
     def _id_of(self, text: str) -> str:
         return str(uuid.uuid5(_NAMESPACE, f"{self._run.get('run', '')} {text}"))
 
-    def _emit(
-        self, kind: str, time: str, run_id: str, job: str, facets: dict[str, Any], inputs: list[Any], outputs: list[Any]
-    ) -> None:
+    def _emit(self, kind: str, time: str, run_id: str, job: str, **parts: Any) -> None:
+        """Send an event; `parts` are the facets of the run, inputs and outputs."""
         from openlineage.client import event_v2
 
         event = event_v2.RunEvent(
             eventType=event_v2.RunState[kind],
             eventTime=time,
-            run=event_v2.Run(runId=run_id, facets=dict(facets)),
+            run=event_v2.Run(runId=run_id, facets=dict(parts.get("facets", {}))),
             job=event_v2.Job(namespace=_namespace(), name=job),
             producer=_PRODUCER,
-            inputs=inputs,
-            outputs=outputs,
+            inputs=parts.get("inputs", []),
+            outputs=parts.get("outputs", []),
         )
         check_receiver(os.environ.get("OPENLINEAGE_URL", ""))
         with silent_libraries():
@@ -147,4 +151,3 @@ def dataset(url: str, folder: str) -> tuple[str, str]:
     path = rest if colon else url
     pure = PureWindowsPath if "\\" in folder or ":" in folder[:2] else PurePosixPath
     return "file", os.path.normpath(pure(folder, path).as_posix()).replace(os.sep, "/")
-

@@ -7,7 +7,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from kart_runtime.exporters.libraries import check_receiver, milliseconds, silent_libraries, start_and_end
+from kart_runtime.exporters.libraries import check_receiver, silent_libraries
+from kart_runtime.exporters.record_values import milliseconds, start_and_end
 
 _BATCH = 512
 """Spans of one request."""
@@ -60,7 +61,11 @@ class OtelExporter:
         if record["state"] == "failed":
             error = str(record.get("error", ""))
             kind, _, message = error.partition(": ")
-            details = {"exception.type": kind, "exception.message": message, "exception.stacktrace": record.get("trace", "")}
+            details = {
+                "exception.type": kind,
+                "exception.message": message,
+                "exception.stacktrace": record.get("trace", ""),
+            }
             span.add_event("exception", details, end * 1_000_000)
             span.set_status(Status(StatusCode.ERROR, error[:_LONGEST]))
         else:
@@ -81,7 +86,9 @@ class OtelExporter:
         counts = {key: end[key] for key in ("ran", "complete", "failed", "missing", "not_started") if key in end}
         git = {f"git.{key}": value for key, value in (end.get("git") or {}).items()}
         self._root.set_attributes({f"kart.{key}": value for key, value in {"state": state, **counts, **git}.items()})
-        self._root.set_status(Status(StatusCode.OK if state == "done" else StatusCode.ERROR, None if state == "done" else state))
+        self._root.set_status(
+            Status(StatusCode.OK if state == "done" else StatusCode.ERROR, None if state == "done" else state)
+        )
         finished = milliseconds(end.get("end"))
         self._root.end(finished * 1_000_000 if finished else None)
         self._flush()

@@ -66,9 +66,7 @@ def _queue_of(name: str) -> ExportQueue | None:
         text = "The run is not exported: %s. Send it afterwards with: kart export RUN --to %s"
         warn(logger, text, str(error).rstrip("."), name)
     except ConfigError as error:
-        raise ConfigError(
-            error.message, key="export", expected=error.expected, suggestion=error.suggestion
-        ) from error
+        raise ConfigError(error.message, key="export", expected=error.expected, suggestion=error.suggestion) from error
     return None
 
 

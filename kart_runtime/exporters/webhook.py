@@ -4,28 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import http.client
 import json
 import os
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from kart_runtime.errors.secrets import note_secret
 from kart_runtime.exporters.base import ExporterNotReady
-from kart_runtime.exporters.libraries import short_name
+from kart_runtime.exporters.http_calls import address_of, call
+from kart_runtime.exporters.record_values import short_name
 
 FORMAT = 1
 """Version of the body. Later ones only add keys."""
-
-_SECONDS = 8.0
-"""Seconds that the receiver may be silent."""
-
-_PAUSES = (0.3, 0.7)
-"""Seconds before the second and the third try."""
 
 _MOST = 20
 """Failed tasks, and tasks with metrics, that the body names."""
@@ -41,23 +31,19 @@ class WebhookExporter:
     """
 
     def __init__(self) -> None:
-        self._url = os.environ.get("KART_WEBHOOK_URL", "").strip()
+        url = os.environ.get("KART_WEBHOOK_URL", "").strip()
         self._secret = os.environ.get("KART_WEBHOOK_SECRET", "")
         kind = os.environ.get("KART_WEBHOOK_FORMAT", "")
         note_secret(self._secret)
-        if not self._url:
+        if not url:
             raise ExporterNotReady("the exporter webhook has no address: set KART_WEBHOOK_URL")
         try:
-            place = urlsplit(self._url)
-            place.port  # noqa: B018 - raises if it is no number
+            self._address = address_of(url)
         except ValueError as error:
             raise ExporterNotReady(f"KART_WEBHOOK_URL is no address: {error}") from error
-        if place.scheme not in ("http", "https") or not place.hostname:
-            raise ExporterNotReady("KART_WEBHOOK_URL is no address that begins with https:// or http://")
         if kind not in ("", "json", "slack"):
             raise ExporterNotReady(f"KART_WEBHOOK_FORMAT is '{kind}': expected json or slack")
-        self._host = place.hostname  # of Slack's address the rest is a secret
-        self._is_slack = kind == "slack" or (not kind and place.hostname == "hooks.slack.com")
+        self._is_slack = kind == "slack" or (not kind and self._address.host == "hooks.slack.com")
         self._sent = ""
         self.begin({})
 
@@ -82,7 +68,7 @@ class WebhookExporter:
         if self._is_slack:
             body = {"text": _slack_text(body)}
         self._post(json.dumps(body).encode(), str(end.get("state", "")))
-        self._sent = f"1 message (state {end.get('state')}) to {self._host}"
+        self._sent = f"1 message (state {end.get('state')}) to {self._address.host}"
 
     def sent(self) -> str:
         """Return what was sent."""
@@ -100,48 +86,17 @@ class WebhookExporter:
 
     def _post(self, data: bytes, state: str) -> None:
         headers = {
+            **self._address.headers,
             "Content-Type": "application/json",
-            "User-Agent": "kart",
             "Idempotency-Key": f"{self._run.get('run', '')}-{state}",
         }
         if self._secret:
             digest = hmac.new(self._secret.encode(), data, hashlib.sha256).hexdigest()
             headers["X-Kart-Signature-256"] = f"sha256={digest}"
-        request = urllib.request.Request(self._url, data, headers, method="POST")  # noqa: S310 - checked above
-        for pause in (*_PAUSES, None):
-            try:
-                with _opener.open(request, timeout=_SECONDS):
-                    return
-            except (OSError, http.client.HTTPException) as error:
-                # After a timeout the receiver may have the message: another one would come twice.
-                if pause is None or isinstance(_cause(error), TimeoutError) or not _may_pass(error):
-                    raise ConnectionError(f"{self._host} did not take the message: {_told(error)}") from error
-            time.sleep(pause)
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirected POST would become a GET without the message, or take it to another host."""
-
-    def redirect_request(self, *_arguments: Any, **_more: Any) -> None:
-        return None
-
-
-_opener = urllib.request.build_opener(_NoRedirect)
-
-
-def _cause(error: BaseException) -> object:
-    return error.reason if type(error) is urllib.error.URLError else error
-
-
-def _may_pass(error: Exception) -> bool:
-    """Return whether another try may succeed."""
-    return not isinstance(error, urllib.error.HTTPError) or error.code >= 500 or error.code == 429
-
-
-def _told(error: Exception) -> str:
-    if isinstance(error, urllib.error.HTTPError):
-        return f"HTTP {error.code} {error.reason}"
-    return str(_cause(error)) or type(error).__name__
+        try:
+            call("POST", self._address.url, data, headers, again_after_silence=False)
+        except ConnectionError as error:
+            raise ConnectionError(f"{self._address.host} did not take the message: {error}") from error
 
 
 def _text(body: Mapping[str, Any]) -> str:
