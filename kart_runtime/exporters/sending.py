@@ -49,9 +49,9 @@ class Exports:
         begun = [each for each in self.queues if each.has_begun]
         if not begun:
             return
-        for each in begun:
-            each.finish()
         stopped = kind is not None and not issubclass(kind, Exception)
+        for each in begun:
+            each.finish("interrupted" if stopped else "failed")
         seconds = _INTERRUPTED_SECONDS if stopped or any(each.is_interrupted for each in begun) else LAST_SECONDS
         _wait(begun, seconds)
         for each in begun:
@@ -137,9 +137,9 @@ class ExportQueue:
         self._end = masked_values(end)
         self.is_interrupted = end.get("state") == "interrupted"
 
-    def finish(self) -> None:
-        """Send how the run has ended."""
-        self._items.put(("end", self._end or {"state": "failed"}))
+    def finish(self, state: str) -> None:
+        """Send how the run has ended, by a state if nobody has said it."""
+        self._items.put(("end", self._end or {"state": state}))
 
     def is_worth_waiting_for(self) -> bool:
         """Return whether something is left to send, and the receiver was not silent for a long time."""
