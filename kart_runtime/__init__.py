@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from kart_runtime.schedule.events import BuildFinished as BuildFinished
     from kart_runtime.schedule.events import PlanMade as PlanMade
     from kart_runtime.schedule.events import TaskFinished as TaskFinished
+    from kart_runtime.schedule.events import TaskProgress as TaskProgress
     from kart_runtime.schedule.events import TaskStarted as TaskStarted
     from kart_runtime.settings import BuildSettings as BuildSettings
     from kart_runtime.storage.codecs import Codec as Codec
@@ -94,6 +95,7 @@ _HOMES = {
     "TaskFinished": "schedule.events",
     "TaskInstanceParameter": "task.parameters",
     "TaskOnKart": "task.base",
+    "TaskProgress": "schedule.events",
     "TaskStarted": "schedule.events",
     "WorkerSchedulerFactory": "luigi_bridge",
     "WrapperTask": "task.plain_tasks",
@@ -151,6 +153,7 @@ __all__ = [
     "TaskFinished",
     "TaskInstanceParameter",
     "TaskOnKart",
+    "TaskProgress",
     "TaskStarted",
     "WorkerSchedulerFactory",
     "WrapperTask",

@@ -20,7 +20,7 @@ from kart_runtime.execution.working_folder import FixedFolder
 from kart_runtime.exporters.sending import Exports
 from kart_runtime.history.durations import estimate_durations
 from kart_runtime.history.ledger import Ledger
-from kart_runtime.history.run_header import RunInfo
+from kart_runtime.history.run_header import RunInfo, project_info
 from kart_runtime.plan.changes import Changes
 from kart_runtime.plan.decisions import make_plan
 from kart_runtime.schedule.event_log import build_logging
@@ -63,6 +63,7 @@ class BuildOptions(TypedDict, total=False):
     code_packages: Sequence[str]
     on_corrupt: str
     check_types: bool
+    keep_logs: bool
     export: Sequence[str]
 
 
@@ -126,7 +127,7 @@ def build(
     settings
         How to run: executor, workers, locks and so on; see `BuildSettings`.
     on_event
-        Callback that receives `PlanMade`, `TaskStarted`, `TaskFinished` and `BuildFinished`.
+        Callback that receives `PlanMade`, `TaskStarted`, `TaskProgress`, `TaskFinished` and `BuildFinished`.
     log_level
         Minimum level of the messages shown on standard error, for example `logging.DEBUG`. None leaves logging as it
         is.
@@ -183,10 +184,11 @@ def run_build(
     """Run tasks as one plan; return the summary, which holds the failures, and the values if all went well.
 
     `rerun` are tasks that run although they are complete. Warnings of the plan are logged, unless the caller
-    `reports_warnings` itself. `info` is recorded with the run.
+    `reports_warnings` itself. `info` is recorded with the run; None: what the active project knows.
     """
     settings.check()
     roots = [under_active_overrides(root) for root in roots]
+    info = replace(info or project_info(), settings=settings.changed())
     with (
         FixedFolder(),
         caching_values(settings.value_cache_mb * 1_000_000),
@@ -272,7 +274,7 @@ def _run(
         context.changes.save()
         yielded = [task for task in scheduler.tasks if task not in plan.graph.index_of]
         tasks_recorder.add_yielded(yielded, scheduler.waited_for)
-        tasks_recorder.finish(scheduler.summary)
+        tasks_recorder.finish(scheduler.summary, context.changes.files)
         _forget_build(scheduler.tasks)
 
 

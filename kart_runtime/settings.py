@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
@@ -73,7 +74,7 @@ class BuildSettings:
     check_types
         Whether a task may dump only values of the type that it declares, ``TaskOnKart[T]``.
     keep_logs
-        Whether the log records of each task are kept with its output.
+        Whether the log records of each task are kept in the workspace, up to 64 KB; not without `log_files`.
     export
         Where to send what is recorded of the run: "mlflow", "otel", "webhook", "openlineage", or a class of your own
         as ``package.module:Class``.
@@ -115,6 +116,14 @@ class BuildSettings:
                     + (f". Did you mean '{guess}'?" if guess else f"; it takes {', '.join(known)}")
                 )
         return replace(self, **options)
+
+    def changed(self) -> dict[str, str]:
+        """Return the settings that are not the defaults, as text by full key."""
+        defaults = type(self)()
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {
+            f"run.{name}": format_setting(value) for name, value in values.items() if value != getattr(defaults, name)
+        }
 
     def check(self) -> None:
         """Raise `ConfigError` if a number is out of range."""
@@ -182,3 +191,21 @@ class Settings:
 
     run: RunSettings = field(default_factory=RunSettings)
     logging: LoggingSettings = field(default_factory=LoggingSettings)
+
+
+def format_setting(value: object) -> str:
+    """Return the value of a setting as text on one line."""
+    if isinstance(value, str):
+        ambiguous = value in {"", "null", "true", "false", "~"} or value != value.strip() or not value.isprintable()
+        return json.dumps(value) if ambiguous else value
+    if isinstance(value, bool) or value is None:
+        return json.dumps(value)
+    if isinstance(value, Mapping):
+        return json.dumps(dict(value), default=_jsonable)
+    if isinstance(value, list | tuple):
+        return json.dumps(list(value), default=_jsonable)
+    return str(value)
+
+
+def _jsonable(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else str(value)

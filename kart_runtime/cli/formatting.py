@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import luigi
 
 from kart_runtime.errors.secrets import MASK
 from kart_runtime.project.names import is_task_parameter
+from kart_runtime.settings import format_setting
 from kart_runtime.task.parameters import (
     ListTaskInstanceParameter,
     SecretParameter,
@@ -42,24 +42,6 @@ def format_value(param: luigi.Parameter[Any], value: object) -> str:
     if value is None or isinstance(value, bool | int | float | str | list | tuple | Mapping):
         return format_setting(value)
     return str(param.serialize(value))
-
-
-def format_setting(value: object) -> str:
-    """Return the value of a setting as text on one line."""
-    if isinstance(value, str):
-        ambiguous = value in {"", "null", "true", "false", "~"} or value != value.strip() or not value.isprintable()
-        return json.dumps(value) if ambiguous else value
-    if isinstance(value, bool) or value is None:
-        return json.dumps(value)
-    if isinstance(value, Mapping):
-        return json.dumps(dict(value), default=_jsonable)
-    if isinstance(value, list | tuple):
-        return json.dumps(list(value), default=_jsonable)
-    return str(value)
-
-
-def _jsonable(value: Any) -> Any:
-    return dict(value) if isinstance(value, Mapping) else str(value)
 
 
 def _task_name(task: object) -> str:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from kart_runtime.errors.secrets import masked
 from kart_runtime.settings import LoggingSettings
 
 _VERBOSE = ("botocore",)
@@ -18,7 +19,7 @@ class _CurrentStderr(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            print(self.format(record), file=sys.stderr)
+            print(masked(self.format(record)), file=sys.stderr)
         except Exception:  # noqa: BLE001 - as every handler of the standard library: a log line never ends a run
             self.handleError(record)
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kart_runtime.errors import ConfigError, KartError, WriteFailed, described, shortened, trace_of
+from kart_runtime.errors.secrets import masked
 from kart_runtime.project.problems import split_errors
 
 _MOST_CHARACTERS = 50_000
@@ -21,7 +22,7 @@ _FRAMES = re.compile(r'(?:^  File ".*\n(?:    .*\n)*)+', re.MULTILINE)
 def explain(error: KartError) -> str:
     """Return the message for an error before anything ran; invalid configuration is one paragraph for each problem."""
     if not isinstance(error, ConfigError):
-        return f"error: {error}\nNothing was run or changed."
+        return masked(f"error: {error}\nNothing was run or changed.")
     errors = split_errors(error)
     count = "1 problem" if len(errors) == 1 else f"{len(errors)} problems"
     return "\n".join([*map(paragraph, errors), f"{count}; nothing was run or changed."])
@@ -35,7 +36,7 @@ def paragraph(error: ConfigError) -> str:
         lines.append(f"       did you mean '{error.suggestion}'?")
     if error.expected:
         lines.append(f"       expected: {error.expected}")
-    return "\n".join(lines)
+    return masked("\n".join(lines))
 
 
 def user_traceback(error: BaseException, root: Path) -> str:
@@ -44,7 +45,7 @@ def user_traceback(error: BaseException, root: Path) -> str:
     Without code in `root`, kart's own errors are one line.
     """
     try:
-        return shortened(_user_traceback(error, root), _MOST_CHARACTERS)
+        return shortened(masked(_user_traceback(error, root)), _MOST_CHARACTERS)
     except RecursionError:
         return trace_of(error)
 

@@ -12,6 +12,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, TypeVar
 
+from kart_runtime.errors.secrets import masked
+
 K = TypeVar("K")
 
 
@@ -32,14 +34,14 @@ _MOST_CHARACTERS = 10_000
 
 
 def described(error: BaseException) -> str:
-    """Return type and text of an error, whatever its class does when it is asked, and shortened if very long."""
+    """Return type and text of an error, without secrets, shortened, and whatever its class does when it is asked."""
     try:
         text = str(error)
     except KeyboardInterrupt:
         raise
     except BaseException as second:  # noqa: BLE001 - it must not hide the first
         text = f"(no text: its __str__ raised {type(second).__name__})"
-    return shortened(f"{type(error).__name__}: {text}")
+    return shortened(masked(f"{type(error).__name__}: {text}"))
 
 
 def shortened(text: str, most: int = _MOST_CHARACTERS) -> str:
@@ -53,7 +55,7 @@ def shortened(text: str, most: int = _MOST_CHARACTERS) -> str:
 def trace_of(error: BaseException) -> str:
     """Return the traceback of an error as text, as `described` returns its own text."""
     try:
-        return shortened("".join(traceback.format_exception(error)), 10 * _MOST_CHARACTERS)
+        return shortened(masked("".join(traceback.format_exception(error))), 10 * _MOST_CHARACTERS)
     except KeyboardInterrupt:
         raise
     except BaseException:  # noqa: BLE001
@@ -67,7 +69,7 @@ TRIES_NOTE = "failed in "
 def described_tries(error: BaseException) -> str:
     """Return the errors of all tries, if there was more than one, else what `described` returns."""
     notes = [note for note in getattr(error, "__notes__", ()) if note.startswith(TRIES_NOTE)]
-    return shortened(notes[-1]) if notes else described(error)
+    return shortened(masked(notes[-1])) if notes else described(error)
 
 
 def alike(errors: Mapping[K, BaseException]) -> list[tuple[K, list[K], list[K]]]:

@@ -11,7 +11,7 @@ import enum
 import logging
 import os
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -50,6 +50,7 @@ from kart_runtime.task.naming import lock_name
 from kart_runtime.task.nested import flatten, iter_flat
 from kart_runtime.task.origin import recorded_inputs
 from kart_runtime.task.parameters import ActiveOverrides, active_overrides, using_overrides
+from kart_runtime.task.progress import remote_report, report_percentage, report_status
 from kart_runtime.task.state import TaskRun, close_scratch, own_overrides
 
 logger = logging.getLogger(__name__)
@@ -105,6 +106,8 @@ class Outcome(NamedTuple):
         Names of the metrics that have a value for each step.
     logged
         Number of log records.
+    secrets
+        Those that were looked up in another process; no text may show them.
     """
 
     state: AttemptState
@@ -125,6 +128,7 @@ class Outcome(NamedTuple):
     metrics: tuple[tuple[str, float | str], ...] = ()
     series: tuple[str, ...] = ()
     logged: int = 0
+    secrets: tuple[str, ...] = ()
 
 
 @dataclass
@@ -135,6 +139,7 @@ class Attempt:
     that are complete by now. `task_run` is the state of the run, bound to the task while it goes on; it holds what
     `run()` dumps until the attempt commits it. An attempt with `replaces` runs although all outputs exist, so `run()`
     has to dump each of them. One that `is_retry` follows a failed one, whose `task_log` it does not continue.
+    `on_start` is called, in this process only, when `run()` is about to begin.
     """
 
     task: luigi.Task
@@ -143,6 +148,7 @@ class Attempt:
     task_run: TaskRun = field(default_factory=TaskRun)
     replaces: bool = False
     is_retry: bool = False
+    on_start: Callable[[], None] | None = None
     _generator: Generator[Any, Any, None] | None = None
     _yielded: Any = None
     _overrides: ActiveOverrides | None = None
@@ -184,7 +190,7 @@ class Attempt:
                 raise
             warn(logger, "%s: %s", self.task, error)
         sent = None if outcome.error is None else portable(outcome.error, outcome.trace)
-        return outcome._replace(error=sent, peak_mb=peak_mb())
+        return outcome._replace(error=sent, peak_mb=peak_mb(), secrets=tuple(self.task_run.secrets))
 
     def _bound(self) -> Outcome:
         """Run with the state of this run bound to the task."""
@@ -192,8 +198,9 @@ class Attempt:
         began, cpu = time.time(), cpu_seconds()
         self._began = self._began or began
         self._started = self._started or iso_time(began)
-        if run.keeps_logs:
-            keep_log_records()
+        keep_log_records()
+        if self._is_remote:
+            run.report = remote_report.get()
         if task is not None:
             task._kart_run = run
         run.task = self.task
@@ -228,7 +235,7 @@ class Attempt:
         run, log_files = self.task_run, outcome.log_files
         series: tuple[str, ...] = ()
         if self._logs is not None and (run.lines is not None or run.steps):
-            log_files += self._logs.at_end(run.lines, run.steps)
+            log_files += self._logs.at_end(run.lines, run.steps, self._began)
             series = tuple(dict.fromkeys(name for name, *_ in run.steps))
         return outcome._replace(
             log_files=log_files,
@@ -282,6 +289,8 @@ class Attempt:
             return self.failed(error)
 
     def _start(self, task: TaskOnKart[Any] | None) -> None:
+        if self.on_start is not None:
+            self.on_start()
         if task is not None:
             if self.is_retry:
                 task.task_log = {}
@@ -289,7 +298,7 @@ class Attempt:
                 self._before = _versions(task)
             self._logs = TaskLogWriter(task)
             self._logs.at_start()
-        _give_reporters(self.task)
+        _give_reporters(self.task, task is not None)
         _emit(self.task, luigi.Event.START)
 
     def _advance(self) -> tuple[luigi.Task, ...]:
@@ -427,11 +436,23 @@ def _emit(task: luigi.Task, event: str, *details: Any) -> None:
             return
 
 
-def _give_reporters(task: luigi.Task) -> None:
-    # luigi's worker puts these in; a run() written for it may call them.
-    for name in ("set_tracking_url", "set_status_message", "set_progress_percentage"):
+_REPORTERS = {
+    "set_tracking_url": noop,
+    "set_status_message": report_status,
+    "set_progress_percentage": report_percentage,
+}
+"""What a `run()` that was written for luigi's worker may call."""
+
+
+def _give_reporters(task: luigi.Task, is_kart: bool) -> None:
+    if is_kart:  # it has them, unless luigi's worker, which ends by setting None, has run it before
+        for name in _REPORTERS:
+            if name in task.__dict__ and task.__dict__[name] is None:
+                del task.__dict__[name]
+        return
+    for name, report in _REPORTERS.items():
         if getattr(task, name, None) is None:
-            setattr(task, name, noop)
+            setattr(task, name, report)
 
 
 def _versions(task: TaskOnKart[Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Log records of an attempt, kept as text beside its other log files.
+"""Log records of an attempt, kept as text beside its other log files, and without secrets wherever they go.
 
 They are taken where `logging` makes them, after its levels and before its handlers: a handler of the engine's own would
 change what `logging.basicConfig` in a program does, and whether warnings reach the screen.
@@ -7,14 +7,15 @@ change what `logging.basicConfig` in a program does, and whether warnings reach 
 from __future__ import annotations
 
 import logging
+import weakref
 from collections import deque
 from typing import Any
 
-from kart_runtime.errors.secrets import masked
+from kart_runtime.errors.secrets import any_secret, masked
 from kart_runtime.storage.staging import active_run
 
 _HEAD, _TAIL = 1 << 15, 1 << 15
-"""Characters that are kept from the beginning and from the end."""
+"""Bytes that are kept from the beginning and from the end."""
 
 _LONGEST = 4096
 """Characters of one record."""
@@ -23,48 +24,66 @@ _LONGEST = 4096
 class LogLines:
     """Text of the log records of one attempt: the beginning and the end, if there are many."""
 
-    __slots__ = ("_head", "_head_size", "_tail", "_tail_size", "_times", "count", "left_out")
+    __slots__ = ("_head", "_head_size", "_last", "_tail", "_tail_size", "_times", "count", "left_out")
 
     def __init__(self) -> None:
         self.count = self.left_out = 0
-        self._head: list[str] = []
-        self._tail: deque[str] = deque()
+        self._head: list[bytes] = []
+        self._tail: deque[bytes] = deque()
         self._head_size = self._tail_size = 0
         self._times = logging.Formatter()
+        self._last: Any = lambda: None
 
-    def add(self, record: logging.LogRecord) -> None:
-        """Add a record."""
-        self.count += 1
-        line = f"{self._times.formatTime(record)} {record.levelname} {record.name}: {_message(record)}"
-        line = masked(line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ...")
-        if not self._tail and self._head_size + len(line) <= _HEAD:
-            self._head.append(line)
-            self._head_size += len(line) + 1
+    def add(self, record: logging.LogRecord, text: str) -> None:
+        """Add a record once, with its message and traceback."""
+        if self._last() is record:  # a program's own factory calls the one below it
             return
-        self._tail.append(line)
-        self._tail_size += len(line) + 1
+        self._last = weakref.ref(record)
+        self.count += 1
+        text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
+        line = f"{self._times.formatTime(record)} {record.levelname} {record.name}: {text}\n"
+        data = line.encode(errors="backslashreplace")
+        if not self._tail and self._head_size + len(data) <= _HEAD:
+            self._head.append(data)
+            self._head_size += len(data)
+            return
+        self._tail.append(data)
+        self._tail_size += len(data)
         while self._tail_size > _TAIL:
-            self._tail_size -= len(self._tail.popleft()) + 1
+            self._tail_size -= len(self._tail.popleft())
             self.left_out += 1
 
-    def text(self) -> str:
-        """Return the records, a line or more for each."""
-        gap = [f"... {self.left_out} records left out ..."] if self.left_out else []
-        return "".join(f"{line}\n" for line in (*self._head, *gap, *self._tail))
+    def data(self) -> bytes:
+        """Return the records as UTF-8, a line or more for each."""
+        gap = [f"... {self.left_out} records left out ...\n".encode()] if self.left_out else []
+        return b"".join((*self._head, *gap, *self._tail))
 
 
 def _message(record: logging.LogRecord) -> str:
+    """Return the message of a record, in which secrets are masked for all handlers."""
     try:
         text = record.getMessage()
     except Exception as error:  # noqa: BLE001 - as `logging`, which only reports it
-        text = f"{record.msg} ({type(error).__name__} in its arguments)"
-    if record.exc_info and record.exc_info[0] is not None:
-        text = f"{text}\n{logging.Formatter().formatException(record.exc_info)}"
-    return text
+        return masked(f"{record.msg} ({type(error).__name__} in its arguments)")
+    shown = masked(text)
+    if shown != text:
+        record.msg, record.args = shown, None
+    return shown
+
+
+def _trace(record: logging.LogRecord) -> str:
+    """Return the traceback of a record, in which secrets are masked for all handlers."""
+    if not record.exc_info or record.exc_info[0] is None:
+        return ""
+    text = logging.Formatter().formatException(record.exc_info)
+    shown = masked(text)
+    if shown != text:
+        record.exc_text = shown  # which formatters take if it is there
+    return f"\n{shown}"
 
 
 class _Factory:
-    """Factory of log records that keeps each with the attempt that runs here."""
+    """Factory of log records that masks secrets, and keeps each record with the attempt that runs here."""
 
     def __init__(self, make: Any) -> None:
         self.make = make
@@ -72,15 +91,18 @@ class _Factory:
     def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
         record: logging.LogRecord = self.make(*args, **kwargs)
         run: Any = active_run.get()
-        if run is not None and run.keeps_logs:
-            if run.lines is None:
-                run.lines = LogLines()
-            run.lines.add(record)
+        is_kept = run is not None and run.keeps_logs and record.name is not None  # None: to be filled, by makeLogRecord
+        if is_kept or any_secret():
+            text = f"{_message(record)}{_trace(record)}"
+            if is_kept:
+                if run.lines is None:
+                    run.lines = LogLines()
+                run.lines.add(record, text)
         return record
 
 
 def keep_log_records() -> None:
-    """Keep what is logged in an attempt from now on, in this process."""
+    """Keep what is logged in an attempt from now on, and mask secrets in it, in this process."""
     make = logging.getLogRecordFactory()
     if type(make) is not _Factory:  # the first attempt of this process, or a program has set its own since
         logging.setLogRecordFactory(_Factory(make))

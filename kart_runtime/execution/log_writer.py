@@ -66,15 +66,18 @@ class TaskLogWriter:
             except Exception as error:  # noqa: BLE001 - as above
                 self._report_loss(error)
 
-    def at_end(self, lines: LogLines | None, steps: Sequence[tuple[str, int, float | str, float]]) -> tuple[str, ...]:
-        """Write what was logged, and metrics by step; return the kinds of files that were written."""
+    def at_end(
+        self, lines: LogLines | None, steps: Sequence[tuple[str, int, float | str, float]], began: float
+    ) -> tuple[str, ...]:
+        """Write what was logged, and metrics by step with their times; return the kinds of files that were written."""
         written: tuple[str, ...] = ()
         try:
             if self._wanted and lines is not None:
-                self._files.write("lines", lines.text().encode(errors="backslashreplace"))
+                self._files.write("lines", lines.data())
                 written += ("lines",)
-            if self._wanted and steps:
-                self._files.write("series", "".join(f"{json.dumps(step)}\n" for step in steps).encode())
+            if steps:
+                rows = [(name, step, value, round(max(at - began, 0.0), 3)) for name, step, value, at in steps]
+                self._files.write("series", "".join(f"{json.dumps(row)}\n" for row in rows).encode())
                 written += ("series",)
         except Exception as error:  # noqa: BLE001 - as above
             self._report_loss(error)

@@ -19,9 +19,9 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, Self
 
 from kart_runtime.errors import described, warn
-from kart_runtime.errors.secrets import masked
+from kart_runtime.errors.secrets import masked, masked_values
 from kart_runtime.history.log_files import report_again, report_loss
-from kart_runtime.history.run_header import GitState, RunInfo, header_of, line_of, new_versions, now
+from kart_runtime.history.run_header import GitState, RunInfo, header_of, line_of, new_versions, now, shown
 from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.stores import background, put
 from kart_runtime.storage.stores.local import LocalStore
@@ -152,8 +152,9 @@ class Ledger:
         """Add how the run has ended: "done", "failed" or "interrupted", and its counts."""
         end = {"run_id": self.run_id, "end": now(), "state": state, **counts}
         if self._git is not None:
-            end["git"] = self._git.result()
-            end["versions"] = new_versions((self._header or {}).get("versions", {}))
+            learned = {"git": self._git.result(), "versions": new_versions((self._header or {}).get("versions", {}))}
+            end |= {key: value for key, value in learned.items() if value}
+        end = shown(end)
         for workspace, file in self._files.items():
             try:
                 file.append(line_of(end))
@@ -191,7 +192,7 @@ class Ledger:
             f'"worker": {_quoted(record.get("worker", ""))}, "seed": {"null" if seed is None else seed}, '
             f'"peak_mb": {"null" if peak is None else f"{peak:.1f}"}, '
             f'"params": {{{params}}}, "outputs": [{outputs}], "log_files": {_list_of(record["log_files"])}, '
-            f'"error": {_quoted(masked(record["error"]))}, "reason": {_quoted(record["reason"])}, '
+            f'"error": {_quoted(masked(record["error"]))}, "reason": {_quoted(masked(record["reason"]))}, '
             f'"inputs": {{{", ".join(pairs)}}}, "origin": {_quoted(record.get("origin", ""))}, '
             f'"code": "{record.get("code", "")}", {_rarer(record)}"run_id": "{self.run_id}"}}\n'
         )
@@ -208,7 +209,7 @@ class Ledger:
 
     def _header_of(self, workspace: str) -> str:
         if self._header is None:
-            self._header = header_of(self.run_id, self.info, self.roots, workspace)
+            self._header = shown(header_of(self.run_id, self.info, self.roots, workspace))
             if self.listeners:
                 self._tell("begin", self._header)
         return line_of(self._header | {"workspace": workspace})
@@ -301,4 +302,4 @@ _RARER = ("metrics", "series", "logged", "trace")
 
 def _rarer(record: Mapping[str, Any]) -> str:
     """Return the keys that only some records have, as a part of JSON."""
-    return "".join([f'"{key}": {json.dumps(record[key])}, ' for key in _RARER if record.get(key)])
+    return "".join([f'"{key}": {json.dumps(masked_values(record[key]))}, ' for key in _RARER if record.get(key)])

@@ -7,10 +7,11 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,14 @@ from kart_runtime.history.log_files import module_versions
 
 FORMAT = 2
 """Version of the files of runs. Later ones only add keys."""
+
+_CHECKED = ("--range", "--label")
+"""Options of the command line whose values may hold `=` and are no secrets."""
+
+_PLAIN = frozenset(
+    {"run", "run_id", "started", "end", "state", "host", "versions", "workspace", "folder", "roots", "modules"}
+)
+"""Keys of values that readers rely on, and that hold no secret, though a short one may be a part of them by chance."""
 
 _GIT_SECONDS = 2.0
 """Seconds to wait at the end of a run for an answer of git."""
@@ -49,6 +58,21 @@ class RunInfo:
     sweep: Mapping[str, Any] | None = None
 
 
+_project: Callable[[], RunInfo] = RunInfo
+
+
+def project_info() -> RunInfo:
+    """Return what the active project says of a run, for a build that was not told."""
+    return _project()
+
+
+def set_project_info(source: Callable[[], RunInfo]) -> Callable[[], RunInfo]:
+    """Set where `project_info` comes from, and return the previous one."""
+    global _project
+    previous, _project = _project, source
+    return previous
+
+
 def header_of(run_id: str, info: RunInfo, roots: Sequence[str], workspace: str) -> dict[str, Any]:
     """Return the header of a run's file; `roots` are the unique ids of the requested tasks."""
     header = {
@@ -73,10 +97,12 @@ def header_of(run_id: str, info: RunInfo, roots: Sequence[str], workspace: str) 
 def _command(info: RunInfo) -> list[str]:
     """Return the command line; a value that nobody has checked may be a secret, and is left out."""
     texts = {f"{key.rpartition('.')[2]}={text}" for key, text in info.overrides.items()}
-    return [masked(_checked(word, texts)) for word in sys.argv]
+    return [masked(_checked(word, before, texts)) for before, word in pairwise(["", *sys.argv])]
 
 
-def _checked(word: str, texts: set[str]) -> str:
+def _checked(word: str, before: str, texts: set[str]) -> str:
+    if before in _CHECKED or word.startswith(tuple(f"{option}=" for option in _CHECKED)):
+        return word
     key, equals, value = word.partition("=")
     is_known = f"{key.rpartition('.')[2]}={value}" in texts
     return word if not equals or is_known else f"{key}=..."
@@ -87,9 +113,14 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
+def shown(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values of a header or an end without known secrets."""
+    return {key: value if key in _PLAIN else masked_values(value) for key, value in values.items()}
+
+
 def line_of(values: Mapping[str, Any]) -> str:
-    """Return values as a line of a run's file, without known secrets."""
-    return json.dumps(masked_values(values)) + "\n"
+    """Return values as a line of a run's file."""
+    return json.dumps(values) + "\n"
 
 
 def new_versions(before: Mapping[str, str]) -> dict[str, str]:
@@ -107,7 +138,12 @@ class GitState:
             command = ["git", "--no-optional-locks", "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
             with suppress(OSError):  # git is not installed
                 self._process = subprocess.Popen(  # noqa: S603 - a fixed command
-                    command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+                    command,
+                    cwd=folder,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,  # Ctrl-C is not meant for it
                 )
 
     def result(self) -> dict[str, Any]:

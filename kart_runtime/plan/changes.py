@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, cast
 import luigi
 
 from kart_runtime.code import Code, changed, code_of
+from kart_runtime.code.syntax import hash_of
 from kart_runtime.history.ledger import Ledger
 from kart_runtime.history.records import Records, records_of
 from kart_runtime.history.task_record import TaskRecord
@@ -86,6 +87,16 @@ class Changes:
         if code is None:
             code = self._codes[cls] = Code("", {}) if self._is_off else code_of(cls, self._packages)
         return code
+
+    def files(self) -> dict[str, str]:
+        """Return a fingerprint of each file of the project that code of this build is in, by its path."""
+        texts: dict[str, set[str]] = {}
+        for code in self._codes.values():
+            for label, text in code.definitions.items():
+                file, colon, name = label.partition(": ")
+                if colon:
+                    texts.setdefault(file, set()).add(f"{name} {text}")
+        return {file: hash_of(" ".join(sorted(texts[file]))) for file in sorted(texts)}
 
     def origin(self, cls: type) -> str:
         """Return what tells a class from another one of its name."""

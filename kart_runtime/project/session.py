@@ -8,7 +8,7 @@ In tests and notebooks::
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +16,8 @@ from types import TracebackType
 import luigi
 
 from kart_runtime.errors import ConfigError
+from kart_runtime.errors.secrets import MASK
+from kart_runtime.history.run_header import RunInfo, set_project_info
 from kart_runtime.project.conf.bind import bind
 from kart_runtime.project.conf.dotlist import apply_overrides
 from kart_runtime.project.conf.groups import Choice, choose
@@ -24,11 +26,11 @@ from kart_runtime.project.conf.mounted import used_tree
 from kart_runtime.project.conf.shared import shared_values, unused_keys
 from kart_runtime.project.conf.tree import COMMAND_LINE, Branch, merge
 from kart_runtime.project.env_file import read_env_file
-from kart_runtime.project.names import TaskNames
+from kart_runtime.project.names import TaskNames, parameters
 from kart_runtime.project.problems import raise_all
 from kart_runtime.project.project import Project, distinct_causes
 from kart_runtime.project.used import UsedProject, file_roots, import_all, used_projects
-from kart_runtime.settings import Settings
+from kart_runtime.settings import Settings, format_setting
 from kart_runtime.task.parameters import ActiveOverrides, Override, set_overrides
 from kart_runtime.task.parameters.dates import fix_now
 
@@ -74,7 +76,7 @@ class Session:
     shared: Mapping[str, Override] = field(default_factory=dict)
     unused: Mapping[str, str] = field(default_factory=dict)
     used: tuple[UsedProject, ...] = ()
-    _before: list[ActiveOverrides] = field(default_factory=list, repr=False)
+    _before: list[tuple[ActiveOverrides, Callable[[], RunInfo]]] = field(default_factory=list, repr=False)
 
     @property
     def tasks(self) -> dict[str, type[luigi.Task]]:
@@ -114,13 +116,17 @@ class Session:
             )
         return self.tasks[self.names.resolve(name)]
 
+    def info(self, label: str = "") -> RunInfo:
+        """Return what a run is asked for: the environment, and the checked values of the command line by full keys."""
+        return RunInfo(env=self.env, overrides=dict(_given(self)), label=label)
+
     def activate(self) -> Session:
         """Apply the configuration to this process, until `deactivate`; return the session itself."""
         self.project.put_on_path()
         overrides = {cls: dict(named) for cls, named in self.overrides.items()}
         for cls, named in file_roots(self.project, self.used, self.tasks, self._path_of).items():
             overrides[cls] = {**named, **overrides.get(cls, {}), **{k: v for k, v in named.items() if k == "path"}}
-        self._before.append(set_overrides(overrides))
+        self._before.append((set_overrides(overrides), set_project_info(self.info)))
         return self
 
     def _path_of(self, cls: type) -> Override | None:
@@ -131,7 +137,9 @@ class Session:
     def deactivate(self) -> None:
         """Restore the configuration that applied before `activate`."""
         if self._before:
-            set_overrides(self._before.pop())
+            overrides, info = self._before.pop()
+            set_overrides(overrides)
+            set_project_info(info)
 
     def __enter__(self) -> Session:
         return self.activate()
@@ -216,3 +224,34 @@ def _names(
     tasks, failed = import_all(project, used)
     errors.extend(distinct_causes(list(failed.values())))
     return TaskNames(tasks, [other.package for other in used]), frozenset(failed)
+
+
+def _given(session: Session) -> Iterator[tuple[str, str]]:
+    for choice in session.choices:
+        if choice.origin == COMMAND_LINE:
+            yield choice.group, choice.option or "null"
+    for key, origin in session.origins.items():
+        if COMMAND_LINE in origin.split(", "):  # one of several entries may be from there
+            yield key, _text(session, key)
+
+
+def _text(session: Session, key: str) -> str:
+    """Return the value of a key as it could be written on a command line."""
+    owner, _, name = key.rpartition(".")
+    if owner in ("run", "logging"):
+        return format_setting(getattr(getattr(session.settings, owner), name))
+    if key in session.shared:
+        return _shown(session.shared[key])
+    task = session.tasks[owner]
+    override = session.overrides[task][name]
+    value = override.value
+    if override.error is None and not isinstance(value, str | bool | int | float | list | tuple | dict | None):
+        text = parameters(task)[name].serialize(value)
+        return MASK if override.secret else str(text)
+    return _shown(override)
+
+
+def _shown(override: Override) -> str:
+    if override.error is not None:
+        return "(not set)"
+    return MASK if override.secret else format_setting(override.value)

@@ -1,11 +1,13 @@
 """Events of a build, in order, and the summary that the last one carries.
 
-The listener given to `build` receives them; the command line's display is one.
+The listener given to `build` receives them, always in the thread that builds; the command line's display is one. Later
+versions only add events and attributes, so a listener ignores those that it does not know.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -48,6 +50,8 @@ class Summary:
         Task that ran to what it measured: name to value.
     run_id
         Id of the run, by which `kart show` and `History` find it.
+    roots
+        The requested tasks.
     """
 
     total: int
@@ -64,6 +68,7 @@ class Summary:
     unpublished: Mapping[luigi.Task, BaseException] = field(default_factory=dict)
     metrics: Mapping[luigi.Task, Mapping[str, float | str]] = field(default_factory=dict)
     run_id: str = ""
+    roots: tuple[luigi.Task, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -104,7 +109,9 @@ class PlanMade:
 
 @dataclass(frozen=True)
 class TaskStarted:
-    """A task was submitted to its executor.
+    """A task begins to run; in worker processes and on a cluster: it was given to them.
+
+    A task that another process runs or completes meanwhile ends without having started.
 
     Attributes
     ----------
@@ -114,11 +121,68 @@ class TaskStarted:
         Number of the try, from 1.
     tries
         Number of tries that the task has at most.
+    at
+        Time in seconds since the epoch.
     """
 
     task: luigi.Task
     attempt: int = 1
     tries: int = 1
+    at: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True)
+class TaskProgress:
+    """A running task says how far it is.
+
+    Attributes
+    ----------
+    task
+        The task.
+    done
+        Part that is done, from 0 to 1; None if it does not know.
+    text
+        What it says about it, or "".
+    at
+        Time in seconds since the epoch.
+    """
+
+    task: luigi.Task
+    done: float | None = None
+    text: str = ""
+    at: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True)
+class TaskLocked:
+    """Another process runs a task; it is tried again later, and starts or ends then.
+
+    Attributes
+    ----------
+    task
+        The task.
+    at
+        Time in seconds since the epoch.
+    """
+
+    task: luigi.Task
+    at: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True)
+class TaskUnchanged:
+    """A task that might have had to run stays as it is: what it loads has been computed again with the same content.
+
+    Attributes
+    ----------
+    task
+        The task.
+    at
+        Time in seconds since the epoch.
+    """
+
+    task: luigi.Task
+    at: float = field(default_factory=time.time)
 
 
 @dataclass(frozen=True)
@@ -137,6 +201,8 @@ class TaskFinished:
         Number of tries that the task has at most.
     is_retried
         Whether it has failed and is tried again.
+    at
+        Time in seconds since the epoch.
     """
 
     task: luigi.Task
@@ -144,6 +210,7 @@ class TaskFinished:
     attempt: int = 1
     tries: int = 1
     is_retried: bool = False
+    at: float = field(default_factory=time.time)
 
 
 @dataclass(frozen=True)
@@ -159,7 +226,7 @@ def retry_text(event: TaskFinished) -> str:
     return f"failed (try {event.attempt} of {event.tries}): {reason}; trying again"
 
 
-Event = PlanMade | TaskStarted | TaskFinished | BuildFinished
+Event = PlanMade | TaskStarted | TaskProgress | TaskLocked | TaskUnchanged | TaskFinished | BuildFinished
 Listener = Callable[[Event], None]
 
 

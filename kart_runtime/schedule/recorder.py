@@ -8,7 +8,7 @@ from typing import Any
 import luigi
 
 from kart_runtime.errors import described
-from kart_runtime.errors.secrets import masked
+from kart_runtime.errors.secrets import masked, note_secret
 from kart_runtime.execution.attempt import AttemptState, Outcome, iso_time
 from kart_runtime.history.ledger import Ledger
 from kart_runtime.history.records import REPLACING
@@ -32,6 +32,7 @@ class Recorder:
 
     def record(self, task: luigi.Task, outcome: Outcome, decision: Decision | None, ready_at: float = 0.0) -> None:
         """Write how an attempt ended, of a task that was ready at a time; one of luigi's has no workspace for it."""
+        note_secret(outcome.secrets)
         error, kart = outcome.error, kart_task(task)
         if kart is None:
             return

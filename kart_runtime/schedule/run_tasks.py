@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 
 import luigi
@@ -48,8 +48,11 @@ class TasksRecorder:
         if tasks or waited_for:
             self._add(tasks, {task: dependencies(task) for task in tasks}, dict.fromkeys(tasks, "r"), waited_for)
 
-    def finish(self, summary: Summary | None) -> None:
-        """Record how the run has ended; without a summary, an error of the engine has ended it."""
+    def finish(self, summary: Summary | None, files: Callable[[], Mapping[str, str]]) -> None:
+        """Record how the run has ended, and of which `files` it used code, if something was to run.
+
+        Without a summary, an error of the engine has ended it.
+        """
         if summary is None:
             self._ledger.finish("failed", {})
             return
@@ -65,7 +68,8 @@ class TasksRecorder:
             "not_started": len(summary.not_started),
         }
         blocked = [[id_of(task), id_of(cause)] for task, cause in islice(summary.not_started.items(), _MOST_BLOCKED)]
-        self._ledger.finish(state, counts | ({"blocked": blocked} if blocked else {}))
+        used = {"modules": files()} if self._numbers else {}
+        self._ledger.finish(state, counts | used | ({"blocked": blocked} if blocked else {}))
 
     def _add(
         self,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -53,7 +54,10 @@ from kart_runtime.schedule.events import (
     PlanMade,
     Summary,
     TaskFinished,
+    TaskLocked,
+    TaskProgress,
     TaskStarted,
+    TaskUnchanged,
     retry_text,
 )
 from kart_runtime.schedule.ready_queue import Node, NodeState, ReadyQueue, find_cycle
@@ -128,7 +132,9 @@ class Scheduler:
         self._executors: dict[type, TaskExecutor] = {}
         """Task class to the executor of its tasks."""
         self._in_flight = 0
-        self._finished: queue.SimpleQueue[tuple[Node, Finishing[Outcome]]] = queue.SimpleQueue()
+        self._finished: queue.SimpleQueue[tuple[Node, Finishing[Outcome]] | Event] = queue.SimpleQueue()
+        """What other threads have to say: which attempts have ended, and the events of those that have not."""
+        self._thread = threading.get_ident()
         self._locked: list[Node] = []
         self._pause = _FIRST_PAUSE
         self._waited = 0.0
@@ -263,8 +269,14 @@ class Scheduler:
         node.output = None
         self._counts[Reason.COMPLETE] += 1
         self._finish(node)
+        if self._context.listener is not None:
+            self._context.listener(TaskUnchanged(node.task))
 
     def _start(self, node: Node) -> None:
+        cls = type(node.task)
+        executor = self._executors.get(cls)
+        if executor is None:
+            executor = self._executors[cls] = self._context.executors.get(requested_executor(cls))
         if node.attempt is None:
             run = TaskRun(node.output, checks_types=self._context.checks_types, keeps_logs=self._context.keeps_logs)
             replaces = node.decision is not None and node.decision.reason in REPLACING
@@ -274,28 +286,48 @@ class Scheduler:
             )
             node.output = None
             if self._context.listener is not None:
-                tries = number_of_tries(node.task) if node.errors else 1
-                self._context.listener(TaskStarted(node.task, len(node.errors) + 1, max(tries, len(node.errors) + 1)))
-        attempt, cls = node.attempt, type(node.task)
-        executor = self._executors.get(cls)
-        if executor is None:
-            executor = self._executors[cls] = self._context.executors.get(requested_executor(cls))
+                run.report = partial(self._tell_progress, node)
+                if executor.runs_here:
+                    node.attempt.on_start = partial(self._tell_start, node)
+                else:
+                    self._tell_start(node)
+        attempt = node.attempt
         self._in_flight += 1
         if node.needs:
             node.gpus = self._context.limits.take(node.needs)
             node.call_limits = self._call_limits.of(node.task, node.gpus, executor)
         rank = (node.task.priority, node.path_length)
-        executor.submit_ranked(rank, attempt.run, node.call_limits).add_done_callback(partial(self._on_done, node))
+        future = executor.submit_ranked(rank, attempt.run, node.call_limits, attempt.task_run.report)
+        future.add_done_callback(partial(self._on_done, node))
+
+    def _tell_start(self, node: Node) -> None:
+        """Tell the listener that an attempt begins; another thread leaves that to the one that builds."""
+        attempt = len(node.errors) + 1
+        event = TaskStarted(node.task, attempt, max(attempt, number_of_tries(node.task) if node.errors else 1))
+        self._tell(event)
+
+    def _tell_progress(self, node: Node, done: float | None, text: str) -> None:
+        if node.attempt is not None:  # else it has ended meanwhile
+            self._tell(TaskProgress(node.task, done, text))
+
+    def _tell(self, event: Event) -> None:
+        if threading.get_ident() == self._thread:
+            self._emit(event)
+        else:
+            self._finished.put(event)
 
     def _wait(self) -> None:
         """Handle the next result; retry locked tasks after a pause, or if nothing else can start."""
         if self._in_flight:
             try:
-                node, future = self._finished.get(timeout=self._pause if self._locked else None)
+                news = self._finished.get(timeout=self._pause if self._locked else None)
             except queue.Empty:
                 self._try_locked()
             else:
-                self._handle_future(node, future)
+                if isinstance(news, tuple):
+                    self._handle_future(*news)
+                else:
+                    self._emit(news)
         elif self._locked and not self._ready:
             time.sleep(self._pause)
             self._try_locked()
@@ -311,6 +343,7 @@ class Scheduler:
         """Let other tasks go first while another process runs this one; fail it after `lock_wait`."""
         if node.locked_since is None:
             node.locked_since = self._waited
+            self._emit(TaskLocked(node.task))
         waited = self._waited - node.locked_since
         if waited >= self._context.lock_wait:
             holder = getattr(outcome.error, "holder", "another process")
@@ -501,6 +534,7 @@ class Scheduler:
             tries=self._tries,
             metrics=self._metrics,
             run_id=self._context.ledger.run_id,
+            roots=self._plan.roots,
         )
 
 

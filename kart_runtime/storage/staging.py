@@ -120,6 +120,7 @@ class Run(Protocol):
     staged: dict[str, StagedWrite] | None
     loaded: dict[str, str]
     expected: Mapping[str, OutputRecord]
+    secrets: set[str]
 
 
 class _Process:

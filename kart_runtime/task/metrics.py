@@ -8,16 +8,21 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 from kart_runtime.errors import TaskError
+from kart_runtime.errors.secrets import masked
 from kart_runtime.task.state import TaskRun
 
 MOST_NAMES = 200
 """Number of metrics that a task may have; more of them are data."""
 
+_MOST_EXACT = 1 << 63
+"""Whole numbers from here on are recorded as a float: readers, such as a database, take no larger ones."""
+
 _NAME = re.compile(r"[\w./ -]{1,100}")
+_OTHER = re.compile(r"[^\w./ -]")
 _STEM = re.compile(r"(?:^|/)metrics(?:_[0-9a-f]{32})?\.json$")
 
 
@@ -40,15 +45,15 @@ class InvalidMetric(TaskError, ValueError):
         return type(self), (self.task, self.why)
 
 
-def log_metric(task: Any, name: str, value: Any, step: int | None = None) -> None:
+def log_metric(task: Any, name: str, value: Any, step: Any = None) -> None:
     """Record a value of a metric; raises `InvalidMetric`."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise InvalidMetric(
             _name_of(task),
             f"{name!r} is not the name of a metric. Use 1 to 100 letters, digits, spaces and the characters _ - . /",
         )
-    if step is not None and (isinstance(step, bool) or not isinstance(step, int)):
-        raise InvalidMetric(_name_of(task), f"step {step!r} of metric '{name}' is not a whole number.")
+    if step is not None and (isinstance(step, bool) or not isinstance(step, Integral)):
+        raise InvalidMetric(_name_of(task), f"step {step!r:.60} of metric '{name}' is not a whole number.")
     number = _number(value)
     if number is None:
         kind = type(value).__name__
@@ -61,16 +66,17 @@ def log_metric(task: Any, name: str, value: Any, step: int | None = None) -> Non
             _name_of(task),
             f"'{name}' would be metric number {MOST_NAMES + 1}. Log at most {MOST_NAMES}; dump more as a table.",
         )
-    run.add_metric(name, number, step)
+    run.add_metric(masked(name), number, None if step is None else int(step))
 
 
-def note_output(task: Any, key: object, url: str, value: Any) -> None:
+def note_output(task: Any, key: object, url: str, value: Mapping[Any, Any]) -> None:
     """Record the numbers of a JSON output whose key or name is `metrics`."""
     run: TaskRun | None = task.__dict__.get("_kart_run")
-    if run is None or not isinstance(value, Mapping) or not (key == "metrics" or _STEM.search(url)):
+    if run is None or not (_STEM.search(url) or (key == "metrics" and url.endswith(".json"))):
         return
-    for name, number in _numbers(value):
-        if len(run.metrics) < MOST_NAMES or name in run.metrics:
+    for label, number in _numbers(value):
+        name = _OTHER.sub("_", masked(label))[:100]  # `recall@10` is no name, but its number counts
+        if name and (len(run.metrics) < MOST_NAMES or name in run.metrics):
             run.add_metric(name, number, None)
 
 
@@ -91,18 +97,15 @@ def _numbers(value: Mapping[Any, Any]) -> Iterator[tuple[str, float | str]]:
 
 def _number(value: Any) -> float | str | None:
     """Return a finite number as it is, another one as its name, None if a value is no number."""
-    if isinstance(value, bool):
-        return None
     if not isinstance(value, Real):
         item = getattr(value, "item", None)  # such as a tensor without dimensions
-        if not callable(item) or getattr(value, "ndim", 1) != 0:
-            return None
-        value = item()
-        if isinstance(value, bool) or not isinstance(value, Real):
-            return None
-    if type(value) is int:
-        return value
-    number = float(value)
-    if math.isfinite(number):
-        return int(number) if hasattr(value, "dtype") and value.dtype.kind in "iu" else number
-    return "nan" if math.isnan(number) else "inf" if number > 0 else "-inf"
+        value = item() if callable(item) and getattr(value, "ndim", 1) == 0 else None
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number or a fraction beyond what a float holds
+        return "-inf" if value < 0 else "inf"
+    if isinstance(value, Integral) and abs(number) < _MOST_EXACT:
+        return int(value)
+    return number if math.isfinite(number) else "nan" if math.isnan(number) else "inf" if number > 0 else "-inf"

@@ -126,7 +126,7 @@ def _without_held_secrets(value: Any, text: str) -> str:
 
 def recorded_params(task: Any) -> dict[str, str]:
     """Return the significant parameters as a record has them: of a task its class and the beginning of its id."""
-    params, held = visible_params(task), _with_tasks(type(task))
+    params, held = visible_params(task), _with_tasks(cast("Any", type(task)))
     if held:
         values = task.param_kwargs
         params = params | {name: _short(values[name]) for name in held}

@@ -31,7 +31,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
         "PandasTypeConfig",
     ),
     "Run": ("build", "BuildSettings", "open_project", "WorkerSchedulerFactory"),
-    "Follow a build": ("PlanMade", "TaskStarted", "TaskFinished", "BuildFinished"),
+    "Follow a build": ("PlanMade", "TaskStarted", "TaskProgress", "TaskFinished", "BuildFinished"),
     "Errors": ("KartError", "ConfigError", "BuildFailed"),
     "Store values": (
         "Target",

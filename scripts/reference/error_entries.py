@@ -214,6 +214,11 @@ ENTRIES: Mapping[str, Entry] = {
         "Call `self.dump(value)`, or `self.dump(value, 'key')` for each of several outputs.",
         (_TASK, ["outputs/model/TrainModel_5b1ae537.pkl"]),
     ),
+    "InvalidMetric": Entry(
+        "`self.log_metric()` got something that is no number, a name with other characters, or more than 200 names.",
+        "[Log a number](../how-to/log-metrics.md) under a short name, and dump long tables as an output.",
+        (_TASK, "metric 'auc' is str 'high'. Log a number."),
+    ),
     "InputReplaced": Entry(
         "An [input file](../how-to/use-input-files.md) changed between the plan and the task that loads it.",
         "Run again.",

@@ -10,6 +10,7 @@ import luigi
 import pytest
 from luigi import task_register
 
+from kart_runtime.errors.secrets import forget_secrets
 from kart_runtime.gokart import config_files
 from kart_runtime.history.records import forget_records
 from kart_runtime.task import input_file
@@ -32,6 +33,7 @@ def _clean(tmp_path, monkeypatch, request):
     monkeypatch.setenv("KART_CACHE_DIR", f"{tmp_path}-cache")
     before = set_overrides({})
     forget_records()
+    forget_secrets()
     config_files._unchecked.clear()
     input_file._known.clear()
     input_file._contents.clear()

@@ -10,11 +10,12 @@ import luigi
 
 from kart_runtime.cli.arguments import open_session, resolve_names
 from kart_runtime.cli.exit_codes import ExitCode
-from kart_runtime.cli.formatting import format_setting, format_value
+from kart_runtime.cli.formatting import format_value
 from kart_runtime.errors.secrets import MASK
 from kart_runtime.execution.locks.redis_server import without_password
 from kart_runtime.project import Session
 from kart_runtime.project.names import is_task_parameter, own_parameters, parameters
+from kart_runtime.settings import format_setting
 from kart_runtime.task.parameters import Override
 
 _WIDEST = 40

@@ -14,6 +14,10 @@ Rank = tuple[float, float]
 """Priority of a task, and the length of its critical path: of several waiting tasks the highest rank goes first."""
 
 
+Report = Callable[[float | None, str], None]
+"""Receiver of the part of a call that is done, if it is known, and of a text about it."""
+
+
 class Finishing(Protocol[R_co]):
     """The part of `concurrent.futures.Future` that the scheduler uses."""
 
@@ -49,12 +53,23 @@ class TaskExecutor(Executor):
 
     has_own_processes: ClassVar[bool] = False
     """Whether each call has a process of this machine to itself while it runs, so that `CallLimits` hold."""
+    runs_here: ClassVar[bool] = False
+    """Whether calls run in this process, and can say when they begin."""
 
     def open(self, classes: set[type], workspaces: set[str]) -> None:
         """Check, before anything runs, that tasks of these classes can run, or raise `ConfigError`."""
 
-    def submit_ranked(self, rank: Rank, fn: Callable[[], R], limits: CallLimits | None = None) -> Finishing[R]:  # noqa: ARG002 - for those below
-        """Submit a call. An executor that has a queue of its own starts the highest rank first."""
+    def submit_ranked(
+        self,
+        rank: Rank,  # noqa: ARG002 - for those below
+        fn: Callable[[], R],
+        limits: CallLimits | None = None,  # noqa: ARG002
+        report: Report | None = None,  # noqa: ARG002
+    ) -> Finishing[R]:
+        """Submit a call. An executor that has a queue of its own starts the highest rank first.
+
+        One that runs calls in other processes brings back what they report while they run: it calls `report`.
+        """
         return self.submit(fn)
 
     def close(self, kill: bool = False) -> None:

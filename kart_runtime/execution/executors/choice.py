@@ -22,6 +22,8 @@ KINDS = ("serial", "threads", "processes", "dask")
 class ThreadExecutor(ThreadPoolExecutor, TaskExecutor):
     """Executor of calls in threads. Nothing can end a running call from outside, not even Ctrl-C."""
 
+    runs_here = True
+
 
 def make_executor(kind: str | None, workers: int | None = None, address: str | None = None) -> TaskExecutor:
     """Return the executor of a kind, or raise `ConfigError` where it cannot have that many workers, or that address.

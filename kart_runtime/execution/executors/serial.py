@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Generic, ParamSpec, TypeVar
 
-from kart_runtime.execution.executors.base import CallLimits, Finishing, Rank, TaskExecutor
+from kart_runtime.execution.executors.base import CallLimits, Finishing, Rank, Report, TaskExecutor
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -14,6 +14,8 @@ R = TypeVar("R")
 
 class SerialExecutor(TaskExecutor):
     """Executor that runs each call at once, in the thread of the caller."""
+
+    runs_here = True
 
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
         """Run a function and return its finished future; KeyboardInterrupt reaches the caller."""
@@ -26,7 +28,13 @@ class SerialExecutor(TaskExecutor):
             future.set_exception(error)
         return future
 
-    def submit_ranked(self, rank: Rank, fn: Callable[[], R], limits: CallLimits | None = None) -> Finishing[R]:  # noqa: ARG002
+    def submit_ranked(
+        self,
+        rank: Rank,  # noqa: ARG002
+        fn: Callable[[], R],
+        limits: CallLimits | None = None,  # noqa: ARG002
+        report: Report | None = None,  # noqa: ARG002
+    ) -> Finishing[R]:
         """Run a call that raises nothing but KeyboardInterrupt."""
         return _Finished(fn())
 

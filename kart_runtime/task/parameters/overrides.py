@@ -8,6 +8,8 @@ two configurations can be built at once. `resolution` reads the active ones when
 from __future__ import annotations
 
 import operator
+import os
+import re
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -20,6 +22,7 @@ from weakref import WeakValueDictionary
 from luigi import task_register
 
 from kart_runtime.errors import ConfigError
+from kart_runtime.errors.secrets import note_password, note_secret
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,7 @@ class ActiveOverrides:
         self.received: bool = base is not None and base.received
         self._token = ""
         self._variants: dict[frozenset[Any], ActiveOverrides] = {}
+        _note_secrets(by_class if base is None else self.changes)
 
     def variant(self, changes: Overrides) -> ActiveOverrides:
         """Return these overrides with changes: one object for equal changes, whatever the order they were made in."""
@@ -145,6 +149,26 @@ class ActiveOverrides:
         if not self._token:
             self._token = uuid.uuid4().hex
         return _received, (self._token, self.by_class)
+
+
+_PLAIN = re.compile(r"true|false|null|none|[-+.\d]{1,7}", re.IGNORECASE)
+"""Values of environment variables that say nothing secret, and occur in any text."""
+
+
+def _note_secrets(overrides: Overrides) -> None:
+    """Remember the secrets of a configuration, so that no text shows them."""
+    for by_name in overrides.values():
+        for override in by_name.values():
+            value = override.value
+            if isinstance(value, str):
+                note_password(value)
+            if override.secret and not (isinstance(value, str) and (_PLAIN.fullmatch(value) or _is_place(value))):
+                note_secret(value)
+
+
+def _is_place(text: str) -> bool:
+    """Return whether a value is the path of something on this machine, as `${oc.env:HOME}/data`."""
+    return os.path.isabs(text) and os.path.exists(text)  # noqa: PTH110, PTH117 - of a text
 
 
 def _updated(below: Overrides, above: Overrides) -> dict[type, Mapping[str, Override]]:

@@ -13,6 +13,8 @@ import luigi
 from luigi.parameter import ParameterVisibility
 
 from kart_runtime.errors import ConfigError, EnvVarMissing
+from kart_runtime.errors.secrets import note_secret
+from kart_runtime.storage.staging import active_run
 
 _REFERENCE = re.compile(r"\$\{\s*oc\.env\s*:\s*([^},\s]+)\s*(?:,([^}]*))?\}")
 
@@ -80,9 +82,20 @@ def _looked_up(text: str | None, key: str) -> str:
         found = os.environ.get(name, default)
         if found is None:
             raise EnvVarMissing(name, file="", key=key)
+        _note(found)
         return found
 
-    return _REFERENCE.sub(value, text)
+    secret = _REFERENCE.sub(value, text)
+    _note(secret)
+    return secret
+
+
+def _note(secret: str) -> None:
+    """Remember a secret, here and for the program that has asked this process to run a task."""
+    note_secret(secret)
+    run = active_run.get()
+    if run is not None:
+        run.secrets.add(secret)
 
 
 def is_reference(value: object) -> bool:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kart_runtime.cli.formatting import columns, format_setting, format_value, type_name
+from kart_runtime.cli.formatting import columns, format_value, type_name
+from kart_runtime.settings import format_setting
 
 
 @pytest.mark.parametrize(

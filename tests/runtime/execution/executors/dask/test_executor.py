@@ -17,11 +17,12 @@ import luigi
 import pytest
 from distributed import Client, LocalCluster
 
-from kart_runtime import TaskOnKart, build
+from kart_runtime import SecretParameter, TaskOnKart, build
 from kart_runtime.errors import BuildFailed, CannotSend, ConfigError, NotImportable, WorkersKilled
 from kart_runtime.execution.executors import DaskExecutor
 from kart_runtime.execution.executors.dask import client as dask_client
 from kart_runtime.execution.executors.dask import executor as dask_executor
+from kart_runtime.history.runs import read_records
 from kart_runtime.storage import registry
 from kart_runtime.task.parameters import Override, overriding
 from tests.runtime.execution.executors.dask_clusters import cluster, until
@@ -98,6 +99,28 @@ def test_a_failure_comes_back_with_the_workers_traceback(dask):
     assert 'raise LookupError("seven")' in notes
     assert "On the Dask worker tcp://127.0.0.1:" in notes
     assert One().complete()
+
+
+class Measures(TaskOnKart[int]):
+    key = SecretParameter(default="over-the-wire-99")
+
+    def run(self):
+        self.log_metric("loss", 0.5, step=1)
+        logging.getLogger("mine").warning("with %s", self.key)
+        raise LookupError(self.key)
+
+
+def test_what_a_task_measures_and_logs_is_recorded_without_secrets(dask):
+    with pytest.raises(BuildFailed, match=r"LookupError: \*\*\*"):
+        build(Measures(), address=dask.address)
+    (record,) = read_records("resources")
+    assert (record.metrics, record.series, record.logged) == ({"loss": 0.5}, ("loss",), 1)
+    assert record.cpu is not None
+    assert record.worker.count(":") >= 2
+    (lines,) = Path("resources/log/lines").iterdir()
+    assert lines.read_text().endswith("WARNING mine: with ***\n")
+    texts = [path.read_text() for path in Path("resources").rglob("*.[jl]*") if path.is_file()]
+    assert not [text for text in texts if "over-the-wire" in text]
 
 
 class Yields(TaskOnKart[int]):
@@ -488,7 +511,7 @@ def test_workers_may_come_later(tmp_path, caplog, monkeypatch):
 
 ENDLESS = """
     import os, time
-    from kart_runtime import TaskOnKart, build
+    from kart_runtime import SecretParameter, TaskOnKart, build
 
     class Done(TaskOnKart):
         def run(self):
@@ -542,7 +565,7 @@ def test_a_script_and_the_module_beside_it_reach_workers_that_stand_elsewhere(da
     done = run_script(f"""
         import os
         import beside
-        from kart_runtime import TaskOnKart, build
+        from kart_runtime import SecretParameter, TaskOnKart, build
 
         class First(TaskOnKart):
             def run(self):
