@@ -79,8 +79,9 @@ def call(
             with opener.open(request, timeout=SECONDS) as answer:
                 return bytes(answer.read(_MOST_BYTES))
         except urllib.error.HTTPError as error:
-            if pause is None or (error.code < 500 and error.code != 429):
-                raise _refused(error) from error
+            with error:
+                if pause is None or (error.code < 500 and error.code != 429):
+                    raise _refused(error) from error
         except (OSError, http.client.HTTPException) as error:
             cause = error.reason if type(error) is urllib.error.URLError else error
             if pause is None or (isinstance(cause, TimeoutError) and not again_after_silence):

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
+
+from kart_runtime.errors.secrets import masked_values
+
+
+def without_secrets(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a record, a header or an end with `***` in place of each known secret."""
+    return cast("Mapping[str, Any]", masked_values(values))
 
 
 def milliseconds(text: Any) -> int | None:

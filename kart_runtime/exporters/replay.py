@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 
-from kart_runtime.errors.secrets import masked_values
 from kart_runtime.exporters.base import ATTEMPTS, Exporter
 from kart_runtime.exporters.libraries import silent_libraries
+from kart_runtime.exporters.record_values import without_secrets
 from kart_runtime.history.runs import Run, RunRecord
 
 
@@ -19,18 +19,18 @@ def replay(run: Run, workspace: str, exporter: Exporter, on_progress: Callable[[
     A run without an end has died, or goes on: it is sent as interrupted.
     """
     records = [record for record in run.records if record.state in ATTEMPTS]
-    header = {"run": run.id, "started": _iso(run.started), **run.header, "workspace": workspace}
+    header = {"run": run.id, "started": _iso(run.started), "workspace": workspace, **run.header}
     end = run.end or {"state": "interrupted", "end": _iso(run.written)}
     with silent_libraries():
-        exporter.begin(masked_values(header))
+        exporter.begin(without_secrets(header))
         for number, record in enumerate(records, 1):
-            exporter.task(masked_values(record_as_json(record) | {"workspace": workspace}))
+            exporter.task(without_secrets(record_as_json(record) | {"workspace": workspace}))
             on_progress(number, len(records))
-        exporter.end(masked_values(end))
+        exporter.end(without_secrets(end))
     return len(records)
 
 
-def record_as_json(record: RunRecord) -> Mapping[str, Any]:
+def record_as_json(record: RunRecord) -> dict[str, Any]:
     """Return a record as its line in the file of the run has it."""
     values = {each.name: getattr(record, each.name) for each in fields(record)}
     plain = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}

@@ -14,9 +14,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from kart_runtime.errors import ConfigError, ExtraMissing, described, warn
-from kart_runtime.errors.secrets import masked, masked_values
+from kart_runtime.errors.secrets import masked
 from kart_runtime.exporters.base import ATTEMPTS, Exporter, ExporterNotReady, make_exporter
 from kart_runtime.exporters.libraries import silent_libraries
+from kart_runtime.exporters.record_values import without_secrets
 from kart_runtime.settings import exporter_names
 
 logger = logging.getLogger(__name__)
@@ -120,7 +121,7 @@ class ExportQueue:
         """Receive the header of the run, and start to send."""
         self.has_begun, self._run = True, str(header["run"])
         self._busy_since = time.monotonic()
-        self._items.put(("begin", masked_values(header)))
+        self._items.put(("begin", header))
         self.thread.start()
 
     def task(self, record: Mapping[str, Any]) -> None:
@@ -130,11 +131,11 @@ class ExportQueue:
         if self._items.qsize() >= MOST_WAITING:
             self._lost += 1
         else:
-            self._items.put(("task", masked_values(record)))
+            self._items.put(("task", record))
 
     def end(self, end: Mapping[str, Any]) -> None:
         """Receive how the run has ended; sent by `finish`, when all files of the run are stored."""
-        self._end = masked_values(end)
+        self._end = end
         self.is_interrupted = end.get("state") == "interrupted"
 
     def finish(self, state: str) -> None:
@@ -166,7 +167,7 @@ class ExportQueue:
 
     def _send(self, what: str, values: Mapping[str, Any]) -> None:
         try:
-            getattr(self._exporter, what)(values)
+            getattr(self._exporter, what)(without_secrets(values))
         except BaseException as error:  # noqa: BLE001 - also SystemExit: the run has nothing to do with it
             self._in_a_row += 1
             self._lost += 1

@@ -29,16 +29,6 @@ ADDRESSES = {
 """Exporter to the variable that has its address."""
 
 
-@pytest.fixture(autouse=True)
-def _no_addresses(monkeypatch):
-    for name in list(os.environ):
-        if name.startswith(("MLFLOW_", "OPENLINEAGE_", "OTEL_", "KART_WEBHOOK_")):
-            monkeypatch.delenv(name)
-    yield
-    for name in [name for name in os.environ if name.startswith("OPENLINEAGE_")]:
-        del os.environ[name]  # which the client has set
-
-
 class Part(TaskOnKart[int]):
     number: int = luigi.IntParameter(default=0)
 
