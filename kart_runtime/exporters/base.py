@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, NamedTuple, Protocol, cast
@@ -66,7 +67,12 @@ def make_exporter(name: str) -> Exporter:
         raise ConfigError(str(error)) from error
     own = _OWN.get(name)
     if own is None:
-        return _own_class(name)
+        try:
+            return cast("Exporter", _class_of(name)())
+        except ConfigError:
+            raise
+        except Exception as error:
+            raise ExporterNotReady(f"the exporter {name} cannot be made: {described(error)}") from error
     for library in own.libraries:
         if not _is_installed(library):
             raise ExtraMissing(f"the exporter {name} needs {library.partition('.')[0]}", own.extra)
@@ -80,8 +86,16 @@ def _is_installed(library: str) -> bool:
         return False
 
 
-def _own_class(name: str) -> Exporter:
-    """Return an exporter of the user's class `package.module:Class`."""
+def check_classes(names: Sequence[str]) -> None:
+    """Raise `ConfigError` if a class that settings name does not exist, or is no exporter; none is made."""
+    for name in names:
+        if name not in _OWN:
+            with suppress(ExporterNotReady):
+                _class_of(name)
+
+
+def _class_of(name: str) -> Any:
+    """Return the user's class `package.module:Class`."""
     module_name, _, attribute = name.partition(":")
     try:
         cls: Any = import_module(module_name)
@@ -99,7 +113,4 @@ def _own_class(name: str) -> Exporter:
     lacking = [method for method in ("begin", "task", "end") if not callable(getattr(cls, method, None))]
     if lacking or not callable(cls):
         raise ConfigError(f"{name} is no exporter: it has no {' and no '.join(f'{each}()' for each in lacking)}")
-    try:
-        return cast("Exporter", cls())
-    except Exception as error:
-        raise ExporterNotReady(f"the exporter {name} cannot be made: {described(error)}") from error
+    return cls

@@ -54,7 +54,7 @@ def run(*exporters, fails=False, info=None):
 
 def last_run():
     """Return the newest run of the workspace."""
-    return list(read_runs(WORKSPACE, list_runs(WORKSPACE)[-1:]))[0]
+    return next(iter(read_runs(WORKSPACE, list_runs(WORKSPACE)[-1:])))
 
 
 def send(exporter, of=None):

@@ -124,7 +124,7 @@ def test_few_requests(server):
 
 _SERVER = [
     "mlflow-skinny==3.17.2",
-    *"aiohttp alembic cryptography flask flask-cors graphene numpy pandas sqlalchemy".split(),
+    *["aiohttp", "alembic", "cryptography", "flask", "flask-cors", "graphene", "numpy", "pandas", "sqlalchemy"],
 ]
 """What `mlflow server` needs: a fifth of what `mlflow` installs."""
 
