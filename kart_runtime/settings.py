@@ -75,6 +75,8 @@ class BuildSettings:
         Whether a task may dump only values of the type that it declares, ``TaskOnKart[T]``.
     keep_logs
         Whether the log records of each task are kept in the workspace, up to 64 KB; not without `log_files`.
+    progress
+        Whether `build` shows a line that updates, on a terminal and in a notebook, and `kart run` a block of rows.
     export
         Where to send what is recorded of the run: "mlflow", "otel", "webhook", "openlineage", or a class of your own
         as ``package.module:Class``.
@@ -92,6 +94,7 @@ class BuildSettings:
     on_corrupt: str = "error"
     check_types: bool = True
     keep_logs: bool = True
+    progress: bool = True
     export: Sequence[str] = ()
 
     def with_options(self, options: Mapping[str, Any]) -> Self:

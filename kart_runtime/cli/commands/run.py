@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 import luigi
@@ -16,6 +16,7 @@ from kart_runtime.cli.live import make_display
 from kart_runtime.cli.live.plain import Display
 from kart_runtime.cli.logs import logging_as
 from kart_runtime.cli.ranges import TaskRange, date_words, ranges_from_args
+from kart_runtime.plan.causes import explained
 from kart_runtime.plan.decisions import Action, Plan
 from kart_runtime.project import Session
 from kart_runtime.schedule.events import Event, PlanMade, Summary
@@ -29,8 +30,16 @@ if TYPE_CHECKING:
 def execute(arguments: argparse.Namespace) -> int:
     """Run the tasks with a display of the progress, then print what came out."""
     _options_to_overrides(arguments)
-    with make_display(quiet=arguments.quiet, verbose=arguments.verbose) as display:
+    if arguments.report:
+        from kart_runtime.cli.commands.report import check_default, report_of_this_process
+
+        check_default()
+    with make_display(quiet=arguments.quiet, verbose=arguments.verbose) as opened:
         session, names = open_session(arguments)
+        display = opened
+        if not session.settings.run.progress:
+            opened.close()
+            display = Display(quiet=arguments.quiet, verbose=arguments.verbose)
         with session, logging_as(session.settings.logging):
             display.say("planning ...")
             with planning(session):
@@ -38,7 +47,10 @@ def execute(arguments: argparse.Namespace) -> int:
                 partitions = [task for part in ranges for task in part.tasks]
                 roots, rerun = roots_from_args(session, names, arguments, partitions)
             label = arguments.label or ""
-            return run_tasks(session, roots, rerun, ranges, quiet=arguments.quiet, label=label, display=display)
+            code = run_tasks(session, roots, rerun, ranges, quiet=arguments.quiet, label=label, display=display)
+            if arguments.report:
+                report_of_this_process(session, quiet=arguments.quiet)
+    return code
 
 
 def run_tasks(
@@ -75,6 +87,7 @@ def run_tasks(
                 rerun=rerun,
                 reports_warnings=True,
                 info=session.info(label),
+                explain=explained,
             )
     except KeyboardInterrupt:
         display.interrupted()
@@ -90,7 +103,8 @@ def run_tasks(
         display.outputs(part.finished(plans[0], summary))
     if not summary.ok:
         return ExitCode.FAILED
-    display.outputs(result_lines(roots, _metrics_of(plans[0], summary), plans[0].labels))
+    with ExitStack() as opened:
+        display.outputs(result_lines(roots, _metrics_of(plans[0], summary, opened), plans[0].labels))
     return ExitCode.OK
 
 
@@ -102,7 +116,7 @@ def _options_to_overrides(arguments: argparse.Namespace) -> None:
             arguments.words.append(f"run.{option}={value}")
 
 
-def _metrics_of(plan: Plan, summary: Summary) -> Callable[[luigi.Task], Metrics]:
+def _metrics_of(plan: Plan, summary: Summary, opened: ExitStack) -> Callable[[luigi.Task], Metrics]:
     """Return a function that returns what a task has measured: in this run, or when it last ran."""
     indexes: dict[str, Index] = {}
 
@@ -115,8 +129,9 @@ def _metrics_of(plan: Plan, summary: Summary) -> Callable[[luigi.Task], Metrics]
 
         with suppress(OSError):  # all has gone well, and this only tells
             workspace = kart.workspace_directory
-            index = indexes[workspace] = indexes.get(workspace) or open_index(workspace)
-            record = index.newest(kart.make_unique_id(), type(kart).__module__)
+            if workspace not in indexes:
+                indexes[workspace] = opened.enter_context(open_index(workspace))
+            record = indexes[workspace].newest(kart.make_unique_id(), type(kart).__module__)
             return {} if record is None else record.metrics
         return {}
 
