@@ -14,6 +14,7 @@ from kart_runtime.cli.command_arguments import (
     add_compare,
     add_config,
     add_diff,
+    add_export,
     add_gc,
     add_graph,
     add_list,
@@ -348,6 +349,22 @@ examples:
 """,
         add_publish,
         "publish",
+    ),
+    Command(
+        "export",
+        "send a run to MLflow, OpenTelemetry, a webhook or OpenLineage",
+        "Send what is recorded of a run to another tool, also of one that ended long ago, or\n"
+        "that run.export could not send. Addresses come from the tools' own environment\n"
+        "variables. Sending twice does no harm: MLflow and OpenTelemetry get the same ids again.",
+        """\
+examples:
+  kart export --to mlflow                        the last run
+  kart export last~1 --to webhook
+  kart export 20261126T2333 --to otel --to openlineage
+  kart export shallow --to my_package.exporting:Ours   the run with this label, by a class of your own
+""",
+        add_export,
+        "export",
     ),
     Command(
         "clean",
