@@ -29,8 +29,11 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--address", metavar="URL", help="address of a Dask scheduler, tcp://HOST:8786 (default: run.address)"
     )
-    parser.add_argument("--quiet", action="store_true", help="print only failures and the summary")
     parser.add_argument("--label", type=_label, metavar="TEXT", help="label of this run in the history, e.g., shallow")
+    parser.add_argument("--quiet", action="store_true", help="print only failures, the summary, and what came out")
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="print each task that ends, however many there are"
+    )
     add_range(parser)
     add_rerun(parser)
 
@@ -40,6 +43,27 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
     add_words(parser, "task to plan")
     add_range(parser)
     add_rerun(parser)
+
+
+def add_graph(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `kart graph`."""
+    add_words(parser, "task to draw, with all that it requires")
+    parser.add_argument(
+        "--run",
+        metavar="RUN",
+        help="draw a past run instead of the plan: last, last~1, the start of its id, or its label",
+    )
+    # The names are those of `history.graph_texts`, which is not imported for a help text.
+    parser.add_argument(
+        "--format",
+        choices=("mermaid", "dot", "json"),
+        help="language of the text (default: by the name of FILE, .mmd, .dot, .gv or .json; else mermaid)",
+    )
+    parser.add_argument(
+        "--level", choices=("task", "class", "module"), default="task", help="what a box stands for (default: task)"
+    )
+    parser.add_argument("-o", "--output", metavar="FILE", help="file to write; without it, the text is printed")
+    parser.add_argument("--force", action="store_true", help="replace FILE, also if kart graph has not written it")
 
 
 def add_range(parser: argparse.ArgumentParser) -> None:

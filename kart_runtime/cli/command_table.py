@@ -13,6 +13,7 @@ from kart_runtime.cli.command_arguments import (
     add_clean,
     add_config,
     add_gc,
+    add_graph,
     add_list,
     add_migrate,
     add_new,
@@ -89,6 +90,22 @@ examples:
 """,
         lambda parser: add_words(parser, "task to show"),
         "tree",
+    ),
+    Command(
+        "graph",
+        "print the dependency graph as Mermaid, DOT or JSON",
+        "Print the graph of the plan, or of a past run, as text for other programs. Mermaid\n"
+        "is drawn by GitHub, GitLab and Jupyter, DOT by Graphviz. A graph that is too large\n"
+        "for Mermaid becomes that of the classes, or of the modules.",
+        """\
+examples:
+  kart graph
+  kart graph EvaluateModels --level class
+  kart graph --run last --format json -o graph.json
+  kart graph --format dot | dot -Tsvg > graph.svg
+""",
+        add_graph,
+        "graph",
     ),
     Command(
         "list",

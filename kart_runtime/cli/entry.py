@@ -6,13 +6,16 @@ so that `--help` costs no more than argparse.
 
 from __future__ import annotations
 
+import argparse
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from kart_runtime.cli.command_table import Command
 from kart_runtime.cli.exit_codes import ExitCode
+from kart_runtime.cli.live import shows_block
 from kart_runtime.cli.parser import parse
 from kart_runtime.errors import KartError
 
@@ -68,7 +71,7 @@ def _replace_unencodable() -> None:
 def _execute(argv: list[str], package: str | None) -> int:
     try:
         command, arguments = parse(argv, package)
-        return command.load()(arguments)
+        return _loaded(command, arguments)(arguments)
     except SystemExit as done:  # argparse has printed help, or an error
         return done.code if isinstance(done.code, int) else ExitCode.REFUSED
     except KartError as error:
@@ -79,3 +82,16 @@ def _execute(argv: list[str], package: str | None) -> int:
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return ExitCode.INTERRUPTED
+
+
+def _loaded(command: Command, arguments: argparse.Namespace) -> Callable[[argparse.Namespace], int]:
+    """Return the function of a command; before what `kart run` needs is imported, a terminal shows that it began."""
+    if command.name != "run" or arguments.quiet or not shows_block():
+        return command.load()
+    with suppress(OSError, ValueError):
+        print("reading the project ...", end="\r", flush=True)
+    try:
+        return command.load()
+    finally:
+        with suppress(OSError, ValueError):
+            print("\x1b[K", end="", flush=True)

@@ -50,6 +50,7 @@ from kart_runtime.task.naming import lock_name
 from kart_runtime.task.nested import flatten, iter_flat
 from kart_runtime.task.origin import recorded_inputs
 from kart_runtime.task.parameters import ActiveOverrides, active_overrides, using_overrides
+from kart_runtime.task.progress import remote_report, report_percentage, report_status
 from kart_runtime.task.state import TaskRun, close_scratch, own_overrides
 
 logger = logging.getLogger(__name__)
@@ -201,6 +202,8 @@ class Attempt:
         self._began = self._began or began
         self._started = self._started or iso_time(began)
         keep_log_records()
+        if self._is_remote:
+            run.report = remote_report.get()
         if task is not None:
             task._kart_run = run
         run.task = self.task
@@ -294,7 +297,7 @@ class Attempt:
                 self._before = _versions(task)
             self._logs = TaskLogWriter(task)
             self._logs.at_start()
-        _give_reporters(self.task)
+        _give_reporters(self.task, task is not None)
         _emit(self.task, luigi.Event.START)
 
     def _advance(self) -> tuple[luigi.Task, ...]:
@@ -432,11 +435,23 @@ def _emit(task: luigi.Task, event: str, *details: Any) -> None:
             return
 
 
-def _give_reporters(task: luigi.Task) -> None:
-    # luigi's worker puts these in; a run() written for it may call them.
-    for name in ("set_tracking_url", "set_status_message", "set_progress_percentage"):
+_REPORTERS = {
+    "set_tracking_url": noop,
+    "set_status_message": report_status,
+    "set_progress_percentage": report_percentage,
+}
+"""What a `run()` that was written for luigi's worker may call."""
+
+
+def _give_reporters(task: luigi.Task, is_kart: bool) -> None:
+    if is_kart:  # it has them, unless luigi's worker, which ends by setting None, has run it before
+        for name in _REPORTERS:
+            if name in task.__dict__ and task.__dict__[name] is None:
+                del task.__dict__[name]
+        return
+    for name, report in _REPORTERS.items():
         if getattr(task, name, None) is None:
-            setattr(task, name, noop)
+            setattr(task, name, report)
 
 
 def _versions(task: TaskOnKart[Any]) -> dict[str, Any]:

@@ -226,8 +226,13 @@ def list_runs(workspace: str) -> list[RunFiles]:
     files: dict[str, list[Stat]] = {}
     for stat in list_files(*runs_folder(workspace)):
         name = stat.key[stat.key.rfind("/") + 1 :]
-        files.setdefault(_SUFFIX.sub("", name), []).append(stat)
+        files.setdefault(run_of_file(name), []).append(stat)
     return [RunFiles(run, tuple(stats)) for run, stats in sorted(files.items())]
+
+
+def run_of_file(name: str) -> str:
+    """Return the id of the run that a file belongs to."""
+    return _SUFFIX.sub("", name)
 
 
 def list_files(store: Store, folder: str, listed: Iterable[Stat] | None = None) -> list[Stat]:
@@ -268,7 +273,7 @@ def _local_files(folder: str) -> Iterator[Stat]:
 
 
 def _read_run(store: Store, run: RunFiles) -> Run:
-    lines, unread = _Lines(), ""
+    lines, unread = RunLines(), ""
     for stat in run.files:
         try:
             lines.add(text_of(store, stat.key))
@@ -276,13 +281,14 @@ def _read_run(store: Store, run: RunFiles) -> Run:
             logger.warning("Ignoring a run's file that cannot be read: %s", error)
             unread = str(error)
     graph = lines.graph()
-    records = tuple(lines.records if graph is None else _with_requires(lines.records, graph))
+    found = [record for line in lines.attempts for record in records_in(line)]
+    records = tuple(found if graph is None else _with_requires(found, graph))
     tasks = lines.tasks.union(TaskName(record.module, record.task, record.unique_id) for record in records)
     written = max(stat.modified for stat in run.files)
     return Run(
         run.id,
         run.files,
-        _started(run.id),
+        started_at(run.id),
         written,
         records,
         tasks,
@@ -316,7 +322,8 @@ def text_of(store: Store, key: str) -> str:
         return file.read().decode(errors="replace")
 
 
-def _started(run_id: str) -> float | None:
+def started_at(run_id: str) -> float | None:
+    """Return when a run started, in seconds since the epoch; None if the id is not that of a run."""
     match = _RUN_ID.fullmatch(run_id)
     try:
         return datetime.strptime(match[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp() if match else None
@@ -324,32 +331,37 @@ def _started(run_id: str) -> float | None:
         return None
 
 
-class _Lines:
-    """Contents of the lines of one run, added file by file."""
+class RunLines:
+    """Contents of the lines of one run, added file by file; `names` are the tasks of the lines before."""
 
-    def __init__(self) -> None:
-        self.records: list[RunRecord] = []
+    def __init__(self, names: Sequence[TaskName] = ()) -> None:
+        self.attempts: list[str] = []
+        """Lines of attempts, which may be cut: the line of all tasks names their tasks, too."""
+        self.yielded: set[int] = set()
+        """Numbers of the tasks of which it is known what their `run()` yielded."""
         self.tasks: frozenset[TaskName] = frozenset()
         self.has_references = False
         self.cut = ""
         self.header: dict[str, Any] = {}
         self.end: dict[str, Any] | None = None
         self.definitions: dict[str, dict[str, str]] = {}
-        self._names: list[TaskName] = []
-        self._requires: list[tuple[int | str, ...]] = []
-        self._verdicts = ""
+        self._names: list[TaskName] = list(names)
+        self._requires: list[tuple[int | str, ...]] = [()] * len(names)
+        self._verdicts = " " * len(names)
 
     def add(self, text: str) -> None:
+        """Add the lines of a file."""
         for line in text.splitlines():
+            if line.startswith('{"task":'):
+                self.attempts.append(line)
+                continue
             values = _decoded(line)
             if values is None:
-                # A cut line of an attempt loses nothing: the line of all tasks names its task, too.
-                if not line.startswith('{"task":'):
-                    self.cut = f"a line of its file is cut: {line[:40]}"
+                self.cut = f"a line of its file is cut: {line[:40]}"
             elif "tasks" in values:
                 self._add_references(values)
             elif "unique_id" in values:
-                self.records += _record(values)
+                self.attempts.append(line)
             elif "end" in values:
                 self.end = values
             elif "run" in values and not self.header:
@@ -378,6 +390,7 @@ class _Lines:
         yielded = values.get("yielded")
         for number, others in yielded.items() if isinstance(yielded, dict) else ():
             if number.isdecimal() and int(number) < len(self._requires) and isinstance(others, list):
+                self.yielded.add(int(number))
                 before = self._requires[int(number)]
                 self._requires[int(number)] = (*before, *(each for each in others if each not in before))
 
@@ -406,8 +419,13 @@ def _decoded(line: str) -> dict[str, Any] | None:
 def _record(values: Mapping[str, Any]) -> Iterator[RunRecord]:
     try:
         yield RunRecord.from_json(values)
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         return
+
+
+def record_in(line: str, run_id: str, requires: Sequence[str]) -> Iterator[RunRecord]:
+    """Yield the record in a line of a run's file, unless it is something else, with its run and what it requires."""
+    yield from _record({**(_decoded(line) or {}), "run_id": run_id, "requires": requires})
 
 
 def records_in(text: str) -> Iterator[RunRecord]:

@@ -19,10 +19,10 @@ import luigi
 from kart_runtime.errors import KartError, OutputClash, PlanError, described
 from kart_runtime.plan.changes import Change, Changes, Difference
 from kart_runtime.plan.graph import Graph, build_graph
+from kart_runtime.plan.task_labels import TaskLabels
 from kart_runtime.storage.stores.listings import cached_listings
 from kart_runtime.storage.target import path_of
 from kart_runtime.task.base import TaskOnKart, is_complete
-from kart_runtime.task.naming import display_name
 from kart_runtime.task.nested import flatten
 from kart_runtime.task.origin import other_writer
 from kart_runtime.task.parameters import using_overrides
@@ -120,6 +120,11 @@ class Plan:
         return self.graph.by_task()
 
     @cached_property
+    def labels(self) -> TaskLabels:
+        """Return the names of the tasks for people, which tell tasks of one class apart by what differs."""
+        return TaskLabels(self.tasks)
+
+    @cached_property
     def decision_by_task(self) -> Mapping[luigi.Task, Decision]:
         """Return what happens to each task."""
         return dict(zip(self.graph.tasks, self.decisions, strict=True))
@@ -139,7 +144,7 @@ class Plan:
         for task, decision in self.warnings:
             tasks[type(task).__name__, decision].append(task)
         for (name, decision), group in tasks.items():
-            label = display_name(group[0]) if len(group) == 1 else f"{len(group)} tasks of {name}"
+            label = self.labels(group[0]) if len(group) == 1 else f"{len(group)} tasks of {name}"
             yield f"{label}: {decision.text}. {_CONSEQUENCES[decision.reason]}"
 
 

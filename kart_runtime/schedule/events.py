@@ -50,6 +50,8 @@ class Summary:
         Task that ran to what it measured: name to value.
     run_id
         Id of the run, by which `kart show` and `History` find it.
+    roots
+        The requested tasks.
     """
 
     total: int
@@ -66,6 +68,7 @@ class Summary:
     unpublished: Mapping[luigi.Task, BaseException] = field(default_factory=dict)
     metrics: Mapping[luigi.Task, Mapping[str, float | str]] = field(default_factory=dict)
     run_id: str = ""
+    roots: tuple[luigi.Task, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -151,6 +154,38 @@ class TaskProgress:
 
 
 @dataclass(frozen=True)
+class TaskLocked:
+    """Another process runs a task; it is tried again later, and starts or ends then.
+
+    Attributes
+    ----------
+    task
+        The task.
+    at
+        Time in seconds since the epoch.
+    """
+
+    task: luigi.Task
+    at: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True)
+class TaskUnchanged:
+    """A task that might have had to run stays as it is: what it loads has been computed again with the same content.
+
+    Attributes
+    ----------
+    task
+        The task.
+    at
+        Time in seconds since the epoch.
+    """
+
+    task: luigi.Task
+    at: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True)
 class TaskFinished:
     """An attempt has ended.
 
@@ -191,7 +226,7 @@ def retry_text(event: TaskFinished) -> str:
     return f"failed (try {event.attempt} of {event.tries}): {reason}; trying again"
 
 
-Event = PlanMade | TaskStarted | TaskProgress | TaskFinished | BuildFinished
+Event = PlanMade | TaskStarted | TaskProgress | TaskLocked | TaskUnchanged | TaskFinished | BuildFinished
 Listener = Callable[[Event], None]
 
 

@@ -54,7 +54,10 @@ from kart_runtime.schedule.events import (
     PlanMade,
     Summary,
     TaskFinished,
+    TaskLocked,
+    TaskProgress,
     TaskStarted,
+    TaskUnchanged,
     retry_text,
 )
 from kart_runtime.schedule.ready_queue import Node, NodeState, ReadyQueue, find_cycle
@@ -129,8 +132,8 @@ class Scheduler:
         self._executors: dict[type, TaskExecutor] = {}
         """Task class to the executor of its tasks."""
         self._in_flight = 0
-        self._finished: queue.SimpleQueue[tuple[Node, Finishing[Outcome]] | TaskStarted] = queue.SimpleQueue()
-        """What other threads have to say: which attempts have ended, and which have begun if somebody listens."""
+        self._finished: queue.SimpleQueue[tuple[Node, Finishing[Outcome]] | Event] = queue.SimpleQueue()
+        """What other threads have to say: which attempts have ended, and the events of those that have not."""
         self._thread = threading.get_ident()
         self._locked: list[Node] = []
         self._pause = _FIRST_PAUSE
@@ -266,6 +269,8 @@ class Scheduler:
         node.output = None
         self._counts[Reason.COMPLETE] += 1
         self._finish(node)
+        if self._context.listener is not None:
+            self._context.listener(TaskUnchanged(node.task))
 
     def _start(self, node: Node) -> None:
         cls = type(node.task)
@@ -281,6 +286,7 @@ class Scheduler:
             )
             node.output = None
             if self._context.listener is not None:
+                run.report = partial(self._tell_progress, node)
                 if executor.runs_here:
                     node.attempt.on_start = partial(self._tell_start, node)
                 else:
@@ -291,12 +297,20 @@ class Scheduler:
             node.gpus = self._context.limits.take(node.needs)
             node.call_limits = self._call_limits.of(node.task, node.gpus, executor)
         rank = (node.task.priority, node.path_length)
-        executor.submit_ranked(rank, attempt.run, node.call_limits).add_done_callback(partial(self._on_done, node))
+        future = executor.submit_ranked(rank, attempt.run, node.call_limits, attempt.task_run.report)
+        future.add_done_callback(partial(self._on_done, node))
 
     def _tell_start(self, node: Node) -> None:
         """Tell the listener that an attempt begins; another thread leaves that to the one that builds."""
         attempt = len(node.errors) + 1
         event = TaskStarted(node.task, attempt, max(attempt, number_of_tries(node.task) if node.errors else 1))
+        self._tell(event)
+
+    def _tell_progress(self, node: Node, done: float | None, text: str) -> None:
+        if node.attempt is not None:  # else it has ended meanwhile
+            self._tell(TaskProgress(node.task, done, text))
+
+    def _tell(self, event: Event) -> None:
         if threading.get_ident() == self._thread:
             self._emit(event)
         else:
@@ -310,10 +324,10 @@ class Scheduler:
             except queue.Empty:
                 self._try_locked()
             else:
-                if isinstance(news, TaskStarted):
-                    self._emit(news)
-                else:
+                if isinstance(news, tuple):
                     self._handle_future(*news)
+                else:
+                    self._emit(news)
         elif self._locked and not self._ready:
             time.sleep(self._pause)
             self._try_locked()
@@ -329,6 +343,7 @@ class Scheduler:
         """Let other tasks go first while another process runs this one; fail it after `lock_wait`."""
         if node.locked_since is None:
             node.locked_since = self._waited
+            self._emit(TaskLocked(node.task))
         waited = self._waited - node.locked_since
         if waited >= self._context.lock_wait:
             holder = getattr(outcome.error, "holder", "another process")
@@ -521,6 +536,7 @@ class Scheduler:
             tries=self._tries,
             metrics=self._metrics,
             run_id=self._context.ledger.run_id,
+            roots=self._plan.roots,
         )
 
 

@@ -6,7 +6,7 @@ parameters. Everything else is asked later, by the plan (which decides) and an a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +22,7 @@ from kart_runtime.storage.codecs.libraries import library_of
 from kart_runtime.storage.codecs.losses import dumping
 from kart_runtime.storage.staging import active_run
 from kart_runtime.storage.target import Target, path_of
-from kart_runtime.task import column_types, folders, identity, loading, metrics, partitions
+from kart_runtime.task import column_types, folders, identity, loading, metrics, partitions, progress
 from kart_runtime.task.declared_type import check_value, declared_type
 from kart_runtime.task.gokart_methods import GokartMethods
 from kart_runtime.task.metaclass import TaskMeta
@@ -144,8 +144,8 @@ class TaskOnKart(TaskTargets, RunMetadata, GokartMethods, luigi.Task, Generic[T_
     check_dump_type: ClassVar[bool] = True
     """Whether `dump` refuses a value that is not of the type `T`, where that is certain."""
 
-    # luigi's worker puts functions here that report to its scheduler.
-    set_tracking_url = set_status_message = set_progress_percentage = staticmethod(noop)
+    # luigi's worker puts functions here, and below, that report to its scheduler.
+    set_tracking_url = staticmethod(noop)
 
     executor: ClassVar[str | None] = None
     """Executor of this class: "serial", "threads", "processes" or "dask". None: that of the build."""
@@ -528,6 +528,50 @@ class TaskOnKart(TaskTargets, RunMetadata, GokartMethods, luigi.Task, Generic[T_
         """
         for name, value in values.items():
             metrics.log_metric(self, name, value, step)
+
+    def progress(self, iterable: Iterable[K], total: float | None = None, text: str = "") -> Iterable[K]:
+        """Return the items of an iterable, and show how many of them have been taken, while a run is watched.
+
+        Outside of a run it is the iterable itself. Loops may be nested: the inner one shows how far the outer one is
+        between two items.
+
+        Parameters
+        ----------
+        iterable
+            Anything to loop over, also without a length.
+        total
+            Number of items, if the iterable has no length.
+        text
+            What is shown beside it, such as ``epoch``.
+
+        Examples
+        --------
+        >>> class Train(TaskOnKart[Model]):
+        ...     def run(self):
+        ...         for epoch in self.progress(range(10)):
+        ...             model.step()
+        """
+        return progress.iterate(self, iterable, total, text)
+
+    def set_progress_percentage(self, percentage: float) -> None:
+        """Show how much of the task is done, as in luigi.
+
+        Parameters
+        ----------
+        percentage
+            From 0 to 100.
+        """
+        progress.say_percentage(progress.progress_of(self), percentage)
+
+    def set_status_message(self, message: str) -> None:
+        """Show what the task is doing, as in luigi.
+
+        Parameters
+        ----------
+        message
+            A few words.
+        """
+        progress.say_status(progress.progress_of(self), message)
 
     def folder(self, target: Any = None) -> AbstractContextManager[Path]:
         """Return a block that gives an empty folder, which is stored, whole, when the block and `run()` have ended.

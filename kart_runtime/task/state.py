@@ -47,7 +47,8 @@ class TaskRun:
     `loaded` the checksums of what was loaded. `expected` are records of this build that its workers may not find.
     `checks_types` says whether a dumped value must have the declared type, `scratch` is the scratch folder in use,
     `metrics` and `steps` are what was measured, `keeps_logs` says whether log records are kept, and `lines`
-    are those. `secrets` are those that were looked up.
+    are those. `secrets` are those that were looked up. `report` is told how far the run is, if somebody watches;
+    `progress` is what it has been told.
     """
 
     output: Any = None
@@ -66,6 +67,8 @@ class TaskRun:
     keeps_logs: bool = True
     lines: Any = None
     secrets: set[str] = field(default_factory=set)
+    report: Callable[[float | None, str], None] | None = None
+    progress: Any = None
 
     def add_metric(self, name: str, value: float | str, step: int | None) -> None:
         """Add a value of a metric."""

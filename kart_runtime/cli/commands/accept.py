@@ -7,11 +7,11 @@ import argparse
 from kart_runtime.cli.arguments import open_session, planning, resolve_names, tasks_from_args
 from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.formatting import counted
-from kart_runtime.cli.task_labels import TaskLabels
 from kart_runtime.history.ledger import Ledger
 from kart_runtime.plan.changes import Changes
 from kart_runtime.plan.decisions import REASONS
 from kart_runtime.plan.graph import build_graph
+from kart_runtime.plan.task_labels import TaskLabels
 
 
 def execute(arguments: argparse.Namespace) -> int:

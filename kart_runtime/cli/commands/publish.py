@@ -7,18 +7,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kart_runtime.cli.arguments import open_session, planning, tasks_from_args
-from kart_runtime.cli.commands.run import place_of, run_tasks
+from kart_runtime.cli.commands.run import run_tasks
 from kart_runtime.cli.deletion import size_text, workspaces
 from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.formatting import columns
 from kart_runtime.cli.logs import logging_as
-from kart_runtime.cli.task_labels import TaskLabels
 from kart_runtime.errors import ConfigError, PlanError, closest_match
 from kart_runtime.history.publication import SHORT, Publication, check_path
 from kart_runtime.history.published import PublishedFile, published_paths
 from kart_runtime.plan.changes import Changes
 from kart_runtime.plan.decisions import Action, make_plan
+from kart_runtime.plan.task_labels import TaskLabels
 from kart_runtime.project import Session
+from kart_runtime.schedule.results import place_of
 from kart_runtime.task.base import TaskOnKart
 from kart_runtime.task.placeholders import filled_name
 from kart_runtime.task.publishing import checked_output, names_of, publish, publishing

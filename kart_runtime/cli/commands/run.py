@@ -3,39 +3,42 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import luigi
 
 from kart_runtime.builder import run_build
 from kart_runtime.cli.arguments import as_plan_error, open_session, planning, roots_from_args
-from kart_runtime.cli.display import make_display
 from kart_runtime.cli.exit_codes import ExitCode
+from kart_runtime.cli.live import make_display
+from kart_runtime.cli.live.plain import Display
 from kart_runtime.cli.logs import logging_as
 from kart_runtime.cli.ranges import TaskRange, date_words, ranges_from_args
-from kart_runtime.plan.decisions import Plan
+from kart_runtime.plan.decisions import Action, Plan
 from kart_runtime.project import Session
-from kart_runtime.schedule.events import Event, PlanMade
-from kart_runtime.storage.folder_target import FolderTarget
-from kart_runtime.storage.target import path_of
-from kart_runtime.task.nested import iter_flat
+from kart_runtime.schedule.events import Event, PlanMade, Summary
+from kart_runtime.schedule.results import Metrics, result_lines
+from kart_runtime.task.base import kart_task
 
-_MAX_OUTPUTS = 20
-"""Outputs to list; of more, which a range of dates has, only the first and the last."""
+if TYPE_CHECKING:
+    from kart_runtime.history.index import Index
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Run the tasks with a display of the progress, then print where the outputs are."""
+    """Run the tasks with a display of the progress, then print what came out."""
     _options_to_overrides(arguments)
-    session, names = open_session(arguments)
-    with session, logging_as(session.settings.logging):
-        with planning(session):
-            ranges = ranges_from_args(session, names, arguments)
-            partitions = [task for part in ranges for task in part.tasks]
-            roots, rerun = roots_from_args(session, names, arguments, partitions)
-        return run_tasks(session, roots, rerun, ranges, quiet=arguments.quiet, label=arguments.label or "")
+    with make_display(quiet=arguments.quiet, verbose=arguments.verbose) as display:
+        session, names = open_session(arguments)
+        with session, logging_as(session.settings.logging):
+            display.say("planning ...")
+            with planning(session):
+                ranges = ranges_from_args(session, names, arguments)
+                partitions = [task for part in ranges for task in part.tasks]
+                roots, rerun = roots_from_args(session, names, arguments, partitions)
+            label = arguments.label or ""
+            return run_tasks(session, roots, rerun, ranges, quiet=arguments.quiet, label=label, display=display)
 
 
 def run_tasks(
@@ -46,9 +49,11 @@ def run_tasks(
     *,
     quiet: bool,
     label: str = "",
+    display: Display | None = None,
 ) -> ExitCode:
     """Run tasks with a display of the progress, and print the result."""
-    display = make_display(session.project.package_folder, quiet=quiet)
+    display = display or make_display(quiet=quiet)
+    display.source, display.workers = session.project.package_folder, session.settings.run.workers
     plans: list[Plan] = []
 
     def on_event(event: Event) -> None:
@@ -85,8 +90,7 @@ def run_tasks(
         display.outputs(part.finished(plans[0], summary))
     if not summary.ok:
         return ExitCode.FAILED
-    if not quiet:
-        display.outputs(_shortened(_outputs(roots)))
+    display.outputs(result_lines(roots, _metrics_of(plans[0], summary), plans[0].labels))
     return ExitCode.OK
 
 
@@ -98,30 +102,22 @@ def _options_to_overrides(arguments: argparse.Namespace) -> None:
             arguments.words.append(f"run.{option}={value}")
 
 
-def _outputs(roots: Sequence[luigi.Task]) -> list[str]:
-    """Return a line for each output of the roots; of a root without one, for those of the tasks that it requires."""
-    outputs = {owner: list(iter_flat(owner.output())) for root in roots for owner in _owners(root)}
-    return [
-        f"{type(owner).__name__} -> {_relative(place_of(target))}"
-        for owner, targets in outputs.items()
-        for target in targets
-    ]
+def _metrics_of(plan: Plan, summary: Summary) -> Callable[[luigi.Task], Metrics]:
+    """Return a function that returns what a task has measured: in this run, or when it last ran."""
+    indexes: dict[str, Index] = {}
 
+    def metrics_of(task: luigi.Task) -> Metrics:
+        kart = kart_task(task)
+        decision = plan.decision_by_task.get(task)
+        if task in summary.metrics or kart is None or decision is None or decision.action is Action.RUN:
+            return summary.metrics.get(task, {})
+        from kart_runtime.history.index import open_index  # with sqlite, which other runs do not need
 
-def _shortened(lines: list[str]) -> list[str]:
-    """Return the first and the last of many lines."""
-    return [lines[0], f"... and {len(lines) - 2} more", lines[-1]] if len(lines) > _MAX_OUTPUTS else lines
+        with suppress(OSError):  # all has gone well, and this only tells
+            workspace = kart.workspace_directory
+            index = indexes[workspace] = indexes.get(workspace) or open_index(workspace)
+            record = index.newest(kart.make_unique_id(), type(kart).__module__)
+            return {} if record is None else record.metrics
+        return {}
 
-
-def _owners(root: luigi.Task) -> list[luigi.Task]:
-    return [root] if any(True for _ in iter_flat(root.output())) else list(iter_flat(root.requires()))
-
-
-def place_of(target: Any) -> str:
-    """Return the path or url to print for a target: of a folder, that of its files."""
-    return target.place() if isinstance(target, FolderTarget) else path_of(target)
-
-
-def _relative(url: str) -> str:
-    path = Path(url)
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else url
+    return metrics_of

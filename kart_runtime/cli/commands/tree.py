@@ -11,7 +11,6 @@ import luigi
 from kart_runtime.cli.arguments import open_session, plan_from_args
 from kart_runtime.cli.commands.plan import chosen_options, counts
 from kart_runtime.cli.exit_codes import ExitCode
-from kart_runtime.cli.task_labels import TaskLabels
 from kart_runtime.plan.decisions import Action, Plan, Reason
 
 _STATES = {
@@ -40,7 +39,7 @@ def execute(arguments: argparse.Namespace) -> int:
 def tree_lines(plan: Plan, strokes: tuple[str, str, str, str]) -> Iterator[str]:
     """Yield the lines of a plan's tree; `strokes` are branch, last branch, and the indent below each of them."""
     branch, last_branch, below, below_last = strokes
-    labels = TaskLabels(plan.tasks)
+    labels = plan.labels
     expanded: set[luigi.Task] = set()
     stack = [(root, "", "") for root in reversed(plan.roots)]
     while stack:

@@ -14,6 +14,10 @@ Rank = tuple[float, float]
 """Priority of a task, and the length of its critical path: of several waiting tasks the highest rank goes first."""
 
 
+Report = Callable[[float | None, str], None]
+"""Receiver of the part of a call that is done, if it is known, and of a text about it."""
+
+
 class Finishing(Protocol[R_co]):
     """The part of `concurrent.futures.Future` that the scheduler uses."""
 
@@ -55,8 +59,17 @@ class TaskExecutor(Executor):
     def open(self, classes: set[type], workspaces: set[str]) -> None:
         """Check, before anything runs, that tasks of these classes can run, or raise `ConfigError`."""
 
-    def submit_ranked(self, rank: Rank, fn: Callable[[], R], limits: CallLimits | None = None) -> Finishing[R]:  # noqa: ARG002 - for those below
-        """Submit a call. An executor that has a queue of its own starts the highest rank first."""
+    def submit_ranked(
+        self,
+        rank: Rank,  # noqa: ARG002 - for those below
+        fn: Callable[[], R],
+        limits: CallLimits | None = None,  # noqa: ARG002
+        report: Report | None = None,  # noqa: ARG002
+    ) -> Finishing[R]:
+        """Submit a call. An executor that has a queue of its own starts the highest rank first.
+
+        One that runs calls in other processes brings back what they report while they run: it calls `report`.
+        """
         return self.submit(fn)
 
     def close(self, kill: bool = False) -> None:

@@ -7,22 +7,27 @@ from dataclasses import dataclass
 from typing import Any
 
 from kart_runtime.errors import add_note, trace_of
-from kart_runtime.execution.executors.base import CallLimits
+from kart_runtime.execution.executors.base import CallLimits, Report
 from kart_runtime.execution.executors.pickling import DefinitionTable, loads
 
-RESULT, ERROR, LEAVING = "result", "error", "leaving"
+RESULT, ERROR, LEAVING, PROGRESS = "result", "error", "leaving", "progress"
 Answer = tuple[str, bytes, str]
-"""Tag, pickle, and the text of a traceback; LEAVING: the worker ends, and has not read the call."""
+"""Tag, pickle, and the text of a traceback. LEAVING: the worker ends, and has not read the call; PROGRESS: a report of
+the call, which still runs."""
 
 
 @dataclass(eq=False)
 class WorkItem:
-    """A submitted call: its future, the pickle of function and arguments, the function's name for messages, limits."""
+    """A submitted call: its future, the pickle of function and arguments, the function's name for messages, limits.
+
+    `report` receives what the call reports while it runs.
+    """
 
     future: Future[Any]
     pickled: bytes
     name: str
     limits: CallLimits | None = None
+    report: Report | None = None
 
     def drop(self) -> None:
         """Cancel the future of a call that will not run."""

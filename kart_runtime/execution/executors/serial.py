@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Generic, ParamSpec, TypeVar
 
-from kart_runtime.execution.executors.base import CallLimits, Finishing, Rank, TaskExecutor
+from kart_runtime.execution.executors.base import CallLimits, Finishing, Rank, Report, TaskExecutor
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -28,7 +28,13 @@ class SerialExecutor(TaskExecutor):
             future.set_exception(error)
         return future
 
-    def submit_ranked(self, rank: Rank, fn: Callable[[], R], limits: CallLimits | None = None) -> Finishing[R]:  # noqa: ARG002
+    def submit_ranked(
+        self,
+        rank: Rank,  # noqa: ARG002
+        fn: Callable[[], R],
+        limits: CallLimits | None = None,  # noqa: ARG002
+        report: Report | None = None,  # noqa: ARG002
+    ) -> Finishing[R]:
         """Run a call that raises nothing but KeyboardInterrupt."""
         return _Finished(fn())
 

@@ -65,6 +65,10 @@ class CallStream:
             self._flushing = True
             self._client.loop.add_callback(self._flush)
 
+    def sent(self, key: str) -> Call | None:
+        """Return a call that has been sent and not answered, by its key."""
+        return self._calls.get(key)
+
     def _flush(self) -> None:
         self._flushing = False
         for calls in _batches(self._take()):

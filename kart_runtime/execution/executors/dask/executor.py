@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from kart_runtime.errors import ConfigError, ExecutorError, WorkersKilled
-from kart_runtime.execution.executors.base import CallLimits, Rank, TaskExecutor
+from kart_runtime.execution.executors.base import CallLimits, Rank, Report, TaskExecutor
 from kart_runtime.execution.executors.calls import Answer, WorkItem
 from kart_runtime.execution.executors.dask.call_stream import Call, CallStream
 from kart_runtime.execution.executors.dask.client import check_pythons, check_workers, connect, lacks_kart, within
@@ -50,6 +50,10 @@ _DEATH_COUNTER = "kart-death-counter-1"
 
 _ON_START = "kart_call_started_1"
 """The death counter's handler on the scheduler, which workers call before they run a call."""
+
+_REPORTS = "kart-progress-1"
+"""Topic of the events by which workers report how far calls are; one for all builds, since a scheduler keeps the last
+events of each topic. A new number for another form."""
 
 _LOOK_SECONDS = 10.0
 """How often to look whether there are workers."""
@@ -81,6 +85,7 @@ class DaskExecutor(TaskExecutor):
         self._plugins: StatePlugins
         self._stream: CallStream
         self._lost: ExecutorError | None = None
+        self._receives_reports = False
         self._warned: set[str] = set()
         self._closed = threading.Event()
 
@@ -130,10 +135,16 @@ class DaskExecutor(TaskExecutor):
         """
         return self._submit(fn, args, kwargs, -1.0)
 
-    def submit_ranked(self, rank: Rank, fn: Callable[[], R], limits: CallLimits | None = None) -> Future[R]:  # noqa: ARG002
+    def submit_ranked(
+        self,
+        rank: Rank,
+        fn: Callable[[], R],
+        limits: CallLimits | None = None,  # noqa: ARG002
+        report: Report | None = None,
+    ) -> Future[R]:
         """Have a worker run a function, those of the highest rank first."""
         # Below what others run there, and what a call itself may compute on the cluster: that has the priority 0.
-        return self._submit(fn, (), {}, rank[0] - 1 / (1 + rank[1]))
+        return self._submit(fn, (), {}, rank[0] - 1 / (1 + rank[1]), report)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more calls, and have the cluster forget this program when all have ended."""
@@ -187,7 +198,9 @@ class DaskExecutor(TaskExecutor):
 
     # -- calls ---------------------------------------------------------------------------------------------------
 
-    def _submit(self, fn: Callable[..., R], args: Any, kwargs: Any, priority: float) -> Future[R]:
+    def _submit(
+        self, fn: Callable[..., R], args: Any, kwargs: Any, priority: float, report: Report | None = None
+    ) -> Future[R]:
         if self._closed.is_set():
             raise RuntimeError("the executor is closed; nothing can be submitted any more")
         self.open()
@@ -200,13 +213,29 @@ class DaskExecutor(TaskExecutor):
             with self._lock:
                 pickled = self._table.dumps((fn, args, kwargs), f"the call of {name}")
                 n_plugins = self._plugins.send_new()
-            message = CallMessage(self._build, n_plugins, key, self._on_start, pickled, name)
-            self._stream.put(Call(WorkItem(future, b"", name), key, pickle.dumps(message), priority))
+            topic = self._reports_topic() if report is not None else None
+            message = CallMessage(self._build, n_plugins, key, self._on_start, pickled, name, topic)
+            self._stream.put(Call(WorkItem(future, b"", name, report=report), key, pickle.dumps(message), priority))
         except ExecutorError as error:
             future.set_exception(error)
         except Exception as error:  # noqa: BLE001 - whatever Dask raises without a scheduler
             future.set_exception(self._explain(error))
         return future
+
+    def _reports_topic(self) -> str:
+        """Return the topic of the cluster's events under which workers report, which this program receives."""
+        if not self._receives_reports:
+            self._receives_reports = True
+            self._client.subscribe_topic(_REPORTS, self._receive_report)
+        return _REPORTS
+
+    def _receive_report(self, event: tuple[float, Any]) -> None:
+        """Pass on the report of a call of this build; called in the client's event loop."""
+        with contextlib.suppress(Exception):  # it may be of another version
+            key, done, text = event[1]
+            call = self._stream.sent(key)
+            if call is not None and call.work.report is not None:
+                call.work.report(done, text)
 
     def _settle(self, call: Call, answer: Answer) -> None:
         tag, version, worker = answer
@@ -260,6 +289,9 @@ class DaskExecutor(TaskExecutor):
         if self._lost is None:
             with contextlib.suppress(Exception):
                 within(_GRACE_SECONDS, self._plugins.withdraw)
+            with contextlib.suppress(Exception):
+                if self._receives_reports:
+                    self._client.unsubscribe_topic(_REPORTS)
         for mark in self._marks:
             with contextlib.suppress(OSError):
                 mark.unlink()

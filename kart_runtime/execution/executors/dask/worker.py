@@ -27,6 +27,7 @@ from kart_runtime.execution.executors.pickling import DefinitionTable, loads
 from kart_runtime.execution.executors.program_state import Choices, LuigiConfiguration
 from kart_runtime.storage import registry
 from kart_runtime.storage.system import after_fork
+from kart_runtime.task.progress import remote_report
 
 VERSION = make_version()()
 
@@ -47,7 +48,8 @@ class CallMessage:
     """A call, and the number of state plugins that it needs.
 
     `key` is the scheduler's name for it; `on_start` the handler of its death counter, if it has one; `call` the pickle
-    of function and arguments, and `name` the function's name, for messages.
+    of function and arguments, and `name` the function's name, for messages. `topic` is that of the events by which the
+    call reports how far it is, if anybody wants to know.
     """
 
     build: str
@@ -56,6 +58,7 @@ class CallMessage:
     on_start: str | None
     call: bytes
     name: str
+    topic: str | None = None
 
 
 @dataclass(frozen=True)
@@ -185,6 +188,10 @@ def serve(worker: Any, data: bytes) -> Answer:
 
 def _run(worker: Any, message: CallMessage, table: DefinitionTable) -> Answer:
     function, args, kwargs = loads(message.call)
+    topic = message.topic
+    token = remote_report.set(
+        None if topic is None else lambda done, text: worker.log_event(topic, [message.key, done, text])
+    )
     try:
         value = function(*args, **kwargs)
         failure = getattr(value, "error", None)  # an attempt returns its failure
@@ -193,6 +200,8 @@ def _run(worker: Any, message: CallMessage, table: DefinitionTable) -> Answer:
         return RESULT, table.dumps(value, f"the result of {message.name}"), ""
     except BaseException as error:  # noqa: BLE001 - also SystemExit: it ends the call, and not the worker
         return _failure(worker, error, table)
+    finally:
+        remote_report.reset(token)
 
 
 def _failure(worker: Any, error: BaseException, table: DefinitionTable) -> Answer:

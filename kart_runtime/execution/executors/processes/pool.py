@@ -19,7 +19,7 @@ from concurrent.futures import BrokenExecutor, Future
 from typing import Any, ClassVar, ParamSpec, TypeVar
 
 from kart_runtime.errors import CannotSend, ConfigError, WorkerDied
-from kart_runtime.execution.executors.base import CallLimits, Rank, TaskExecutor
+from kart_runtime.execution.executors.base import CallLimits, Rank, Report, TaskExecutor
 from kart_runtime.execution.executors.calls import LEAVING, Answer, WorkItem
 from kart_runtime.execution.executors.pickling import DefinitionTable
 from kart_runtime.execution.executors.processes import idle_workers
@@ -79,16 +79,24 @@ class ProcessExecutor(TaskExecutor):
         """
         return self._submit(None, fn, args, kwargs)
 
-    def submit_ranked(self, rank: Rank, fn: Callable[[], R], limits: CallLimits | None = None) -> Future[R]:  # noqa: ARG002
+    def submit_ranked(
+        self,
+        rank: Rank,  # noqa: ARG002
+        fn: Callable[[], R],
+        limits: CallLimits | None = None,
+        report: Report | None = None,
+    ) -> Future[R]:
         """Have a worker run a function within limits; the future may also fail with `MemoryExceeded`."""
-        return self._submit(limits, fn, (), {})
+        return self._submit(limits, fn, (), {}, report)
 
-    def _submit(self, limits: CallLimits | None, fn: Callable[..., R], args: Any, kwargs: Any) -> Future[R]:
+    def _submit(
+        self, limits: CallLimits | None, fn: Callable[..., R], args: Any, kwargs: Any, report: Report | None = None
+    ) -> Future[R]:
         self._check_open()
         future: Future[R] = Future()
         name = str(getattr(fn, "__qualname__", type(fn).__qualname__))
         try:
-            item = WorkItem(future, self._table.dumps((fn, args, kwargs), f"the call of {name}"), name, limits)
+            item = WorkItem(future, self._table.dumps((fn, args, kwargs), f"the call of {name}"), name, limits, report)
             self._gather_state()
         except CannotSend as error:
             future.set_exception(error)
@@ -210,7 +218,7 @@ class ProcessExecutor(TaskExecutor):
         answer, unread = None, True
         try:
             worker.send(self._message(worker, item))
-            answer = self._receive(worker, item.limits)
+            answer = self._receive(worker, item.limits, item.report)
         except (EOFError, OSError) as error:
             # Linux reports "reset", and not "end of file", when something that was sent had not been read.
             unread = isinstance(error, BrokenPipeError | ConnectionResetError)
@@ -222,12 +230,12 @@ class ProcessExecutor(TaskExecutor):
                 self._idle.append(worker)
         return answer, unread
 
-    def _receive(self, worker: WorkerProcess, limits: CallLimits | None) -> Answer:
+    def _receive(self, worker: WorkerProcess, limits: CallLimits | None, report: Report | None) -> Answer:
         """Wait for an answer; raise `MemoryExceeded` when the call has used too much and its worker was ended."""
         if limits is None or limits.memory_gb is None:
-            return worker.receive()
+            return worker.receive(report)
         try:
-            return worker.receive(MemoryWatch(worker, limits, limits.memory_gb).check, WATCH_SECONDS)
+            return worker.receive(report, MemoryWatch(worker, limits, limits.memory_gb).check, WATCH_SECONDS)
         except MemoryExceeded:
             worker.disconnect()
             with self._changed:

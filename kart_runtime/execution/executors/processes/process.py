@@ -18,7 +18,8 @@ from importlib.machinery import ModuleSpec
 from multiprocessing import Pipe, spawn
 from typing import Any
 
-from kart_runtime.execution.executors.calls import Answer
+from kart_runtime.execution.executors.base import Report
+from kart_runtime.execution.executors.calls import PROGRESS, Answer
 from kart_runtime.execution.executors.program_state import search_path
 
 _START = """
@@ -76,15 +77,27 @@ class WorkerProcess:
         """Send a message as described in `worker`; raise OSError when the process has ended."""
         self._connection.send_bytes(pickle.dumps(message))
 
-    def receive(self, check: Callable[[], object] | None = None, seconds: float = _POLL_SECONDS) -> Answer:
-        """Wait for an answer, calling `check` at intervals; raise EOFError or OSError when the process has ended."""
-        while not self._connection.poll(seconds):
-            if check is not None:
-                check()
-            if self._process.poll() is not None and not self._connection.poll(0):
-                raise EOFError
-        answer: Answer = pickle.loads(self._connection.recv_bytes())
-        return answer
+    def receive(
+        self,
+        report: Report | None = None,
+        check: Callable[[], object] | None = None,
+        seconds: float = _POLL_SECONDS,
+    ) -> Answer:
+        """Wait for an answer, calling `check` at intervals; raise EOFError or OSError when the process has ended.
+
+        `report` is called with what the call reports meanwhile.
+        """
+        while True:
+            while not self._connection.poll(seconds):
+                if check is not None:
+                    check()
+                if self._process.poll() is not None and not self._connection.poll(0):
+                    raise EOFError
+            answer: Answer = pickle.loads(self._connection.recv_bytes())
+            if answer[0] != PROGRESS:
+                return answer
+            if report is not None:
+                report(*pickle.loads(answer[1]))
 
     def is_idle(self) -> bool:
         """Return whether a worker without a call can take one: it has neither died nor sent that it leaves."""

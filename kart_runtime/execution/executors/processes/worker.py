@@ -24,10 +24,11 @@ from multiprocessing.connection import Connection
 from types import FrameType
 from typing import Any
 
-from kart_runtime.execution.executors.calls import LEAVING, RESULT, Answer, error_answer
+from kart_runtime.execution.executors.calls import LEAVING, PROGRESS, RESULT, Answer, error_answer
 from kart_runtime.execution.executors.pickling import DefinitionTable, loads
 from kart_runtime.execution.executors.program_state import Choices, Settings
 from kart_runtime.execution.memory import measure_attempts
+from kart_runtime.task.progress import remote_report
 
 Message = tuple[bytes, Sequence[tuple[tuple[int, ...], bytes]], bytes, bytes, Mapping[str, str]]
 
@@ -79,6 +80,31 @@ class _Worker:
             raise self._unusable
 
 
+class _Reports:
+    """Sends what a call reports while it runs; after its answer nothing is sent."""
+
+    def __init__(self, connection: Connection[Any, Any]) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+        self._is_running = False
+
+    def begin(self) -> None:
+        self._is_running = True
+
+    def answer(self, answer: Answer) -> None:
+        with self._lock:
+            self._is_running = False
+            self._connection.send_bytes(pickle.dumps(answer))
+
+    def report(self, done: float | None, text: str) -> None:
+        if self._lock.acquire(blocking=False):
+            try:
+                if self._is_running:
+                    self._connection.send_bytes(pickle.dumps((PROGRESS, pickle.dumps((done, text)), "")))
+            finally:
+                self._lock.release()
+
+
 def serve(connection: Connection[Any, Any]) -> None:
     """Run calls until the program closes the connection."""
     signal.signal(signal.SIGTERM, _terminate)
@@ -90,11 +116,14 @@ def serve(connection: Connection[Any, Any]) -> None:
         measure_attempts()
         gc.freeze()  # what was imported stays; `process` has disabled the collection for as long as that took
         gc.enable()
-        worker = _Worker()
+        worker, reports = _Worker(), _Reports(connection)
+        remote_report.set(reports.report)
         while connection.poll(IDLE_SECONDS):
-            answer = worker.answer(pickle.loads(connection.recv_bytes()))
+            message = pickle.loads(connection.recv_bytes())
+            reports.begin()
+            answer = worker.answer(message)
             _flush()
-            connection.send_bytes(pickle.dumps(answer))
+            reports.answer(answer)
         connection.send_bytes(pickle.dumps((LEAVING, b"", "")))
     except _Terminated:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)

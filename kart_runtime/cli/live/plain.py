@@ -1,12 +1,12 @@
-"""Progress of a run: plain lines, or a bar on a terminal. A display never disturbs the build."""
+"""Progress of a run in plain lines, and its end. A display never disturbs the build."""
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -16,12 +16,14 @@ from typing import IO
 import luigi
 
 from kart_runtime.cli.messages import tries_report, user_traceback
-from kart_runtime.cli.task_labels import TaskLabels
 from kart_runtime.errors import alike, described, described_tries, more_failed, not_run_text
 from kart_runtime.errors.secrets import masked
 from kart_runtime.execution.attempt import AttemptState
+from kart_runtime.history.durations import estimate_durations
 from kart_runtime.plan.decisions import Decision, Plan, Reason
+from kart_runtime.plan.task_labels import TaskLabels
 from kart_runtime.schedule.events import BuildFinished, Event, PlanMade, Summary, TaskFinished, TaskStarted, retry_text
+from kart_runtime.schedule.progress_counts import Counts, Estimate, about, clock, joined
 from kart_runtime.task.outside import missing_places
 from kart_runtime.task.published import Published
 
@@ -33,23 +35,31 @@ _EXPLAINED = frozenset(
 )
 """Reasons that a run states: they are not what a reader expects."""
 
-_MAX_LINES = 10
-"""Completed tasks to list by name each time the bar is drawn; of more, only the number."""
+_MOST_TASKS = 200
+"""Tasks up to which each has its lines; of more, the numbers are printed at intervals."""
 
 _LONGEST = 300
 """Characters of an error in the line of its task; the whole of it follows at the end."""
 
-_INTERVAL = 0.25
-"""Seconds between two drawings of the bar."""
+_INTERVAL = 10.0
+"""Seconds between two lines with the numbers."""
 
 
 class Display:
-    """Plain lines: one when a task starts, one when it ends, and the summary. If `quiet`, only failures and summary."""
+    """Plain lines: one when a task starts, one when it ends, and the summary. If `quiet`, only failures and summary.
 
-    def __init__(self, source: Path, *, quiet: bool = False) -> None:
-        self._source, self._quiet = source, quiet
+    Of more than 200 tasks, only failures have lines, unless it is `verbose`, and the numbers are printed every 10 s.
+    Tracebacks start in the code below `source`. `workers` is the number of tasks that run at once, if it is known.
+    """
+
+    def __init__(self, *, quiet: bool = False, verbose: bool = False) -> None:
+        self.source = Path()
+        self.workers: int | None = None
+        self._quiet, self._verbose = quiet, verbose
         self._labels = TaskLabels(())
         self._total = 0
+        self._shows_tasks = not quiet
+        self._counter: Counter | None = None
         self._numbers: dict[luigi.Task, int] = {}
         self._names: dict[luigi.Task, str] = {}
         self._lost: list[IO[str]] = []
@@ -63,10 +73,22 @@ class Display:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave the screen as it is."""
+        """Stop to print."""
+        self.close()
+
+    def close(self) -> None:
+        """Stop to print by itself; what is over is printed when asked for."""
+        if self._counter is not None:
+            self._counter.stop()
+            self._counter = None
+
+    def say(self, text: str) -> None:
+        """Show what goes on before anything runs; plain lines do not."""
 
     def show(self, event: Event) -> None:
         """Show an event of the build."""
+        if self._counter is not None:
+            self._counter.counts.count(event)
         if isinstance(event, TaskStarted | TaskFinished):
             self._numbers.setdefault(event.task, len(self._numbers) + 1)
         if isinstance(event, TaskStarted):
@@ -75,9 +97,12 @@ class Display:
             self._finished(event)
         elif isinstance(event, PlanMade):
             self.has_plan = True  # from here on, tasks may have run
-            self._labels = TaskLabels(event.plan.tasks)
+            self._labels = event.plan.labels
             self._total = len(event.plan.to_run)
             self._planned(event.plan)
+            self._shows_tasks = not self._quiet and (self._verbose or self._total <= _MOST_TASKS)
+            if not self._quiet and not self._shows_tasks:
+                self._counter = Counter(event, self.workers, self._line)
         elif isinstance(event, BuildFinished):
             self._summary = event.summary
 
@@ -93,10 +118,11 @@ class Display:
         """Print the summary, each failure with its traceback in the project's code, and the tasks that were not run."""
         for line in summary.published:
             self._line(line)
+        self.close()
         self._line(summary.text())
         for first, same, other in alike(summary.failed):
             tries = summary.tries.get(first, (summary.failed[first],))
-            self._error(f"\n{self._labels(first)} failed{tries_report(tries, self._source)}")
+            self._error(f"\n{self._labels(first)} failed{tries_report(tries, self.source)}")
             if same:
                 self._error(more_failed([self._labels(task) for task in same]))
             for task in other[:_MOST_LISTED]:
@@ -122,7 +148,7 @@ class Display:
         """Print an error that ended the run although no task had failed."""
         if self._summary is not None:
             self._line(self._summary.text())
-        self._error(f"\nThe run stopped with an unexpected error:\n{user_traceback(error, self._source).rstrip()}")
+        self._error(f"\nThe run stopped with an unexpected error:\n{user_traceback(error, self.source).rstrip()}")
 
     def interrupted(self) -> None:
         """Print how far the build came before Ctrl-C."""
@@ -137,12 +163,12 @@ class Display:
         return name
 
     def _started(self, event: TaskStarted) -> None:
-        if not self._quiet:
+        if self._shows_tasks:
             number = f" (try {event.attempt} of {event.tries})" if event.attempt > 1 else ""
             self._line(f"{self._name(event.task)}{number} ...")
 
     def _finished(self, event: TaskFinished) -> None:
-        if not self._quiet or event.outcome.state is AttemptState.FAILED:
+        if self._shows_tasks or event.outcome.state is AttemptState.FAILED:
             self._line(self._result(event))
 
     def _result(self, event: TaskFinished) -> str:
@@ -191,92 +217,66 @@ def _explanations(plan: Plan) -> Iterator[str]:
         yield f"{name}{f' ({number} tasks)' if number > 1 else ''}: {decision.text}"
 
 
-class LiveDisplay(Display):
-    """Bar with a running task; the lines of finished tasks scroll above it. Needs rich.
+class Counter:
+    """Thread that prints the numbers of a build at intervals."""
 
-    The build only appends to a list. A thread draws at intervals, and at once when a task has failed, because to draw
-    takes a hundred times as long as to run a small task.
-    """
-
-    def __init__(self, source: Path, *, quiet: bool = False) -> None:
-        super().__init__(source, quiet=quiet)
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-        self._progress = Progress(
-            SpinnerColumn(),
-            MofNCompleteColumn(),
-            BarColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.description}", markup=False),
-            transient=True,
-            auto_refresh=False,
-        )
-        self._bar = self._progress.add_task("planning", total=None)
-        self._running: luigi.Task | None = None
-        self._n_finished = 0
-        self._lock = threading.Lock()
-        self._new: list[TaskFinished] = []
-        """Results since the bar was last drawn; guarded by the lock."""
-        self._wake = threading.Event()
-        self._stopped = False
-        self._thread = threading.Thread(target=self._draw_until_stopped, name="kart-display", daemon=True)
-
-    def __enter__(self) -> Display:
-        with suppress(Exception):  # as below
-            self._progress.start()
+    def __init__(self, event: PlanMade, workers: int | None, line: Callable[[str], None]) -> None:
+        self.counts = Counts()
+        self.counts.count(event)
+        self._estimate = Estimating(event.plan, workers)
+        self._line = line
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._print, name="kart-display", daemon=True)
         self._thread.start()
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stopped = True
-        self._wake.set()
+    def stop(self) -> None:
+        """End the thread."""
+        self._stopped.set()
         self._thread.join()
-        with suppress(Exception):
-            self._progress.stop()
 
-    def _started(self, event: TaskStarted) -> None:
-        self._running = event.task
-
-    def _finished(self, event: TaskFinished) -> None:
-        self._n_finished += not event.is_retried
-        with self._lock:
-            self._new.append(event)
-        if event.outcome.state is AttemptState.FAILED:
-            self._wake.set()
-
-    def _draw_until_stopped(self) -> None:
-        with suppress(Exception):  # the terminal is gone; the run goes on
-            while not self._stopped:
-                self._wake.wait(_INTERVAL)
-                self._wake.clear()
-                self._draw()
-
-    def _draw(self) -> None:
-        with self._lock:
-            results, self._new = self._new, []
-        if self._running is not None:
-            total = max(self._total, len(self._numbers))
-            label = self._labels(self._running)
-            self._progress.update(self._bar, completed=self._n_finished, total=total, description=label)
-        lines = self._result_lines(results)
-        if lines:
-            self._progress.console.print(masked("\n".join(lines)), markup=False, highlight=False, soft_wrap=True)
-        self._progress.refresh()
-
-    def _result_lines(self, results: list[TaskFinished]) -> list[str]:
-        """Return a line for each failure and for the last other results, and the number of those left out."""
-        failed = AttemptState.FAILED
-        others = [index for index, event in enumerate(results) if event.outcome.state is not failed]
-        hidden = set(others[:-_MAX_LINES])
-        lines = [self._result(result) for index, result in enumerate(results) if index not in hidden]
-        return [f"... {len(hidden)} more done", *lines] if hidden else lines
+    def _print(self) -> None:
+        self._estimate.prepare()
+        while not self._stopped.wait(_INTERVAL):
+            with suppress(Exception):  # the run goes on without it
+                self._line(numbers(self.counts, self._estimate))
 
 
-def make_display(source: Path, *, quiet: bool = False) -> Display:
-    """Return the display that fits standard output; tracebacks start in the code below `source`."""
-    terminal = sys.stdout.isatty() and os.environ.get("TERM", "") != "dumb"
-    if terminal and not quiet and importlib.util.find_spec("rich") is not None:
-        return LiveDisplay(source)
-    return Display(source, quiet=quiet)
+class Estimating:
+    """Estimate of a build, from the durations in the workspace of its plan, once these are read."""
+
+    def __init__(self, plan: Plan, workers: int | None) -> None:
+        self._plan, self._workers = plan, workers
+        self._estimate: Estimate | None = None
+
+    def prepare(self) -> None:
+        """Read the durations of earlier runs, which may take a while; called in a thread of the display."""
+        with suppress(Exception):  # they are no reason to fail
+            workspaces = (getattr(task, "workspace_directory", None) for task in self._plan.to_run)
+            workspace = next((path for path in workspaces if isinstance(path, str)), None)
+            seconds = {} if workspace is None else estimate_durations(workspace)
+            self._estimate = Estimate(self._plan, seconds, self._workers)
+
+    def words(self, counts: Counts) -> str:
+        """Return the time that has passed, and that is left if it can be told."""
+        now = time.time()
+        left = self._estimate.left(counts, now) if self._estimate is not None else None
+        passed = clock(now - counts.began)
+        return passed if left is None else f"{passed}, {about(left)}"
+
+
+def states(counts: Counts) -> list[str]:
+    """Return how many tasks run, have failed and so on, in words."""
+    return joined(
+        (
+            (len(counts.running), "running"),
+            (counts.failed, "failed"),
+            (counts.blocked(), "blocked"),
+            (len(counts.locked), "run by another process"),
+            (counts.complete, "complete"),
+        )
+    )
+
+
+def numbers(counts: Counts, estimate: Estimating) -> str:
+    """Return the numbers of a build in one line."""
+    return f"{counts.done:,}/{counts.total:,} done, {', '.join(states(counts))} ({estimate.words(counts)})"

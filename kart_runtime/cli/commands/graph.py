@@ -1,0 +1,132 @@
+"""Command `kart graph`: the dependency graph as text for other programs, of the plan or of a past run."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kart_runtime.cli.arguments import open_session, plan_from_args
+from kart_runtime.cli.exit_codes import ExitCode
+from kart_runtime.errors import ConfigError, described
+from kart_runtime.history.graph_texts import (
+    MARKS,
+    MERMAID_CHARACTERS,
+    MERMAID_EDGES,
+    TaskGraph,
+    TaskNode,
+    text_of_graph,
+)
+from kart_runtime.plan.decisions import Decision, Plan, Reason
+from kart_runtime.plan.task_labels import nodes_of
+
+if TYPE_CHECKING:
+    from kart_runtime.history.index import Index
+    from kart_runtime.project import Session
+
+_SUFFIXES = {".mmd": "mermaid", ".mermaid": "mermaid", ".dot": "dot", ".gv": "dot", ".json": "json"}
+_PLURALS = {"task": "tasks", "class": "classes", "module": "modules"}
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Print the graph, or write it to a file."""
+    path = None if arguments.output is None else Path(arguments.output)
+    kind = arguments.format or (_SUFFIXES.get(path.suffix.lower()) if path is not None else None) or "mermaid"
+    if path is not None:
+        _check_may_write(path, kind, force=arguments.force)
+    session, names = open_session(arguments)
+    with session:
+        graph = (
+            graph_of_plan(plan_from_args(session, names))
+            if arguments.run is None
+            else _past(session, names, arguments.run)
+        )
+        text, level = text_of_graph(graph, kind, arguments.level)
+    if level != arguments.level:
+        print(
+            f"Mermaid draws at most {MERMAID_EDGES} lines and {MERMAID_CHARACTERS:,} characters, and the graph of the "
+            f"{_PLURALS[arguments.level]} has more: this is the graph of the {_PLURALS[level]}. The formats dot and "
+            "json have no such limit.",
+            file=sys.stderr,
+        )
+    if path is None:
+        sys.stdout.write(text)
+    else:
+        _write(path, text)
+        print(f"Wrote the graph of {len(graph.nodes)} task{'' if len(graph.nodes) == 1 else 's'} to {path}.")
+    return ExitCode.OK
+
+
+def graph_of_plan(plan: Plan) -> TaskGraph:
+    """Return the graph of a plan."""
+    nodes = [
+        TaskNode(
+            node.unique_id, node.module, node.task, plan.labels(task), node.params, _action(decision), decision.text
+        )
+        for task, node, decision in zip(plan.tasks, nodes_of(plan.tasks), plan.decisions, strict=True)
+    ]
+    return TaskGraph(nodes, [(up, down) for down, upstream in enumerate(plan.graph.upstream) for up in upstream])
+
+
+def _action(decision: Decision) -> str:
+    is_needed = decision.reason not in {Reason.NOT_NEEDED, Reason.DELETED}
+    return decision.action.value if is_needed else "not needed"
+
+
+# -- of a past run ---------------------------------------------------------------------------------------------------
+
+
+def _past(session: Session, names: Sequence[str], word: str) -> TaskGraph:
+    """Return the graph of a run, or the part of it that some tasks need."""
+    from kart_runtime.history.index import open_index
+    from kart_runtime.history.names import resolve_run
+    from kart_runtime.history.run_graph import graph_of_run, part_of
+
+    with open_index(session.settings.run.workspace) as index:
+        run = index.run(resolve_run(index, word))
+        graph = graph_of_run(run, lambda task: index.newest(task.unique_id, task.module), index.upstream)
+        if not names:
+            return graph
+        ids = {number for name in names for number in _named(graph, index, name, run.id)}
+    return part_of(graph, lambda node: id(node) in ids)
+
+
+def _named(graph: TaskGraph, index: Index, name: str, run: str) -> list[int]:
+    from kart_runtime.history.names import resolve_task
+
+    match = resolve_task(index, name)
+    found = [id(node) for node in graph.nodes if node.task == match.task and match.unique_id in ("", node.id)]
+    if not found:
+        raise ConfigError(f"run {run} has no task {name}", file="command line")
+    return found
+
+
+# -- to a file -------------------------------------------------------------------------------------------------------
+
+
+def _check_may_write(path: Path, kind: str, *, force: bool) -> None:
+    """Raise `ConfigError` if a file cannot be written, or if it is no graph, so that it is of use to somebody."""
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder; name a file in it", file="-o")
+    if not path.parent.is_dir():
+        raise ConfigError(f"there is no folder {path.parent}; create it first", file="-o")
+    if force or not path.exists():
+        return
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            first = file.readline(100)
+    except OSError as error:
+        raise ConfigError(f"cannot replace {path}: {described(error)}", file="-o") from error
+    if first and not first.startswith(tuple(MARKS.values())):
+        raise ConfigError(
+            f"{path} exists, and kart graph has not written it; name another file, or add --force", file="-o"
+        )
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {described(error)}", file="-o") from error

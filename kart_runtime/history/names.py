@@ -1,0 +1,122 @@
+"""Words by which people name a run or a task: `last~2`, the start of an id, a label, a class."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from kart_runtime.errors import ConfigError
+from kart_runtime.history.index import Index
+
+_SHORTEST_ID = 6
+"""Characters of a task's id that tell it from a class."""
+
+_SHORTEST_RUN = 4
+_MOST_CANDIDATES = 8
+_STEPS = re.compile(r"(.+?)~(\d{0,6})")
+_TASK_WITH_ID = re.compile(r"([\w.]+)[\[_(]([0-9a-f]{4,32})[\])]?")
+_ID = re.compile(rf"[0-9a-f]{{{_SHORTEST_ID},32}}")
+
+
+class TaskMatch(NamedTuple):
+    """What a word for a task stands for.
+
+    Attributes
+    ----------
+    task
+        Name of the class.
+    unique_id
+        Id of one task; "" if the word is the name of a class.
+    """
+
+    task: str
+    unique_id: str = ""
+
+
+def resolve_run(index: Index, word: str) -> str:
+    """Return the id of the run that a word stands for: `last`, `last~2`, the start of its id, or its label.
+
+    Raises `ConfigError` if there is none, or more than one.
+    """
+    ids, labels = [], dict[str, list[str]]()
+    for run, label in index.run_labels().items():
+        ids.append(run)
+        if label:
+            labels.setdefault(label, []).append(run)
+    if not ids:
+        raise ConfigError(f"no run yet in {index.workspace}. kart run makes the first")
+    if word in ids:
+        return word
+    steps = _STEPS.fullmatch(word)
+    name, back = (steps[1], int(steps[2] or 1)) if steps else (word, 0)
+    known = ids if name == "last" else labels.get(name)
+    if known is None and steps is None:
+        return _run_from(ids, word, [*labels, "last"])
+    if known is None:
+        known = ids[ids.index(_run_from(ids, name, [*labels, "last"])) :]
+    if back >= len(known):
+        there = "there is only one" if len(known) == 1 else f"there are only {len(known)}"
+        raise ConfigError(f"'{word}' goes too far back: {there}")
+    return known[back]
+
+
+def _run_from(ids: Sequence[str], word: str, others: Sequence[str]) -> str:
+    """Return the run whose id, or the part of it after the time, begins with a word."""
+    matches = [run for run in ids if run.startswith(word) or run.partition("-")[2].startswith(word)]
+    if len(word) < _SHORTEST_RUN and len(matches) != 1:
+        matches = []
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise ConfigError(f"'{word}' is the start of {len(matches)} runs: {_listed(matches)}. Write more of the id")
+    near = difflib.get_close_matches(word, [*others, *ids], n=3, cutoff=0.6)
+    raise ConfigError(
+        f"no run is called '{word}'",
+        suggestion="' or '".join(near) or None,
+        expected="last, last~1, the start of a run's id, or a label; kart runs shows them",
+    )
+
+
+def resolve_task(index: Index, word: str) -> TaskMatch:
+    """Return the class or the task that a word stands for: a class, or at least 6 characters of an id.
+
+    `TrainModel[74393b26]` and `model.train.TrainModel` will do as well. Raises `ConfigError` if there is none, or more
+    than one.
+    """
+    classes = index.class_names()
+    if word in classes:
+        return TaskMatch(word)
+    pair = _TASK_WITH_ID.fullmatch(word)
+    name = word.rpartition(".")[2]
+    if pair is None and name in classes:
+        return TaskMatch(name)
+    prefix = pair[2] if pair else word.lower()
+    if not pair and not _ID.fullmatch(prefix):
+        raise _unknown(word, classes)
+    matches = index.ids_from(prefix)
+    if pair:
+        matches = [match for match in matches if match[1] == pair[1].rpartition(".")[2]]
+    if not matches:
+        raise _unknown(word, [*classes, *(uid for _, uid in index.tasks())])
+    if len(matches) > 1:
+        shown = _listed([f"{task}[{uid[: max(8, len(prefix) + 2)]}]" for uid, task in matches])
+        raise ConfigError(f"'{word}' is the start of {len(matches)} ids: {shown}. Write more of the id")
+    uid, task = matches[0]
+    return TaskMatch(task, uid)
+
+
+def _unknown(word: str, known: Sequence[str]) -> ConfigError:
+    lowered = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(word.lower(), lowered, n=3, cutoff=0.5)
+    return ConfigError(
+        f"no task that has run is called '{word}'",
+        suggestion="' or '".join(lowered[name] for name in near) or None,
+        expected=f"the name of a class, or at least {_SHORTEST_ID} characters of an id",
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_MOST_CANDIDATES])
+    return shown if len(names) <= _MOST_CANDIDATES else f"{shown} and {len(names) - _MOST_CANDIDATES} more"
