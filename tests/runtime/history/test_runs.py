@@ -172,7 +172,7 @@ def test_a_run_says_how_it_was_asked_and_how_it_ended(workspace):
         ledger.finish("done", {"ran": 1})
     (run,) = read(workspace)
     assert (run.header["env"], run.header["label"], run.header["settings"]) == ("ci", "l", {"run.seed": "1"})
-    assert run.header["workspace"] == workspace
+    assert run.header["workspace"].rstrip("/") == workspace
     assert (run.end["state"], run.end["ran"]) == ("done", 1)
     assert run.definitions == {"0a": {"lib.py: f": "1"}}
     assert (run.graph.requires, run.graph.verdicts) == (((1, "elsewhere", 2), (), ()), "rsr")
