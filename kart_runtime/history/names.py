@@ -121,7 +121,8 @@ def resolve_task(index: Index, word: str) -> TaskMatch:
 
 def _unknown(word: str, known: Sequence[str]) -> ConfigError:
     lowered = {name.lower(): name for name in known}
-    near = difflib.get_close_matches(word.lower(), lowered, n=3, cutoff=0.5)
+    is_known = word.lower() in lowered
+    near = [word.lower()] if is_known else difflib.get_close_matches(word.lower(), lowered, n=3, cutoff=0.5)
     return ConfigError(
         f"no task that has run is called '{word}'",
         suggestion="' or '".join(lowered[name] for name in near) or None,
