@@ -14,6 +14,7 @@ from kart_runtime.cli.command_arguments import (
     add_compare,
     add_config,
     add_diff,
+    add_export,
     add_gc,
     add_graph,
     add_list,
@@ -25,11 +26,14 @@ from kart_runtime.cli.command_arguments import (
     add_remove_sample,
     add_remove_task,
     add_rename_task,
+    add_report,
     add_run,
     add_runs,
+    add_search,
     add_show,
     add_update,
     add_verify,
+    add_why,
     add_words,
 )
 
@@ -60,6 +64,8 @@ examples:
   kart run
   kart run EvaluateModels --quiet
   kart run TrainModel.max_depth=2 run.seed=1
+  kart run TrainModel.max_depth=2,4,8      one variant for each value
+  kart run TrainModel.max_depth=1..9..2    the same for 1, 3, 5, 7 and 9
   kart run --env prod
   kart run TrainModel --rerun    train again, and evaluate again what depends on it
   kart run Daily day=yesterday
@@ -77,10 +83,59 @@ examples:
   kart plan
   kart plan TrainModel
   kart plan TrainModel.max_depth=2
+  kart plan TrainModel.max_depth=2,4,8
+  kart plan --no-history               do not read the records of earlier runs
   kart plan Daily --range day=2026-01-01..yesterday
 """,
         add_plan,
         "plan",
+    ),
+    Command(
+        "why",
+        "show why a task would run",
+        "Show why a task would run, compared with the nearest earlier run: which parameter\n"
+        "of it, or upstream of it, has another value, and where both values come from;\n"
+        "which code or input has changed; or which run wrote the output that is gone. Of a\n"
+        "task that would not run, show which run made its output. Nothing runs or changes.",
+        """\
+examples:
+  kart why EvaluateModels
+  kart why TrainModel.max_depth=2
+  kart why model.train.TrainModel
+  kart why 74393b26                    one task, by the beginning of its id
+  kart why EvaluateModels --json
+""",
+        add_why,
+        "why",
+    ),
+    Command(
+        "report",
+        "write one HTML file that shows a run",
+        "Write one HTML file with the graph, timeline, tasks, metrics and previews of a run.\n"
+        "It needs neither a network nor kart to be read.",
+        """\
+examples:
+  kart report                        the last run, as report.html
+  kart report --open
+  kart report last~1 -o before.html
+  kart report 77ab01c2 --no-previews
+""",
+        add_report,
+        "report",
+    ),
+    Command(
+        "search",
+        "look for the values with the best metric",
+        "Try values of parameters, one set a trial, and look for those with which a metric of\n"
+        "TASK is best. The same command resumes: trials of the label are not repeated.",
+        """\
+examples:
+  kart search EvaluateModels --metric forest.auc --max TrainModel.max_depth=2..12
+  kart search EvaluateModels --metric loss --min 'TrainModel.lr=1e-4..1e-1 log' --trials 50 --workers 4
+  kart search EvaluateModels --metric forest.auc --max TrainModel.kind=tree,forest --sampler random --seed 1
+""",
+        add_search,
+        "search",
     ),
     Command(
         "tree",
@@ -294,6 +349,22 @@ examples:
 """,
         add_publish,
         "publish",
+    ),
+    Command(
+        "export",
+        "send a run to MLflow, OpenTelemetry, a webhook or OpenLineage",
+        "Send what is recorded of a run to another tool, also of one that ended long ago, or\n"
+        "that run.export could not send. Addresses come from the tools' own environment\n"
+        "variables. Sending twice does no harm: MLflow and OpenTelemetry get the same ids again.",
+        """\
+examples:
+  kart export --to mlflow                        the last run
+  kart export last~1 --to webhook
+  kart export 20261126T2333 --to otel --to openlineage
+  kart export shallow --to my_package.exporting:Ours   the run with this label, by a class of your own
+""",
+        add_export,
+        "export",
     ),
     Command(
         "clean",

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
+from kart_runtime.history.html_tables import html_pairs
 from kart_runtime.history.index_files import refresh
 from kart_runtime.history.index_schema import delete_tables, index_path, open_tables
 from kart_runtime.history.runs import Run, RunFiles, RunRecord, read_runs, record_in, runs_folder
@@ -85,6 +86,23 @@ class RunRow:
     git: Mapping[str, Any] = field(default_factory=dict)
     header: Mapping[str, Any] = field(default_factory=dict)
     end: Mapping[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{number} {name}" for name, number in self.counts.items() if number)
+        return f"<Run {self.id}: {self.state} in {self.seconds:.1f} s, {counts or 'nothing ran'}>"
+
+    def _repr_html_(self) -> str:
+        pairs = [
+            ("state", self.state),
+            ("took", f"{self.seconds:.1f} s"),
+            *((name.replace("_", " "), number) for name, number in self.counts.items() if number),
+            ("roots", ", ".join(self.root_names)),
+            *((key, text) for key, text in self.overrides.items()),
+            *((f"run.{key}", text) for key, text in self.settings.items()),
+            ("label", self.label),
+            ("git", f"{str(self.git.get('commit', ''))[:12]}{' (changed files)' if self.git.get('dirty') else ''}"),
+        ]
+        return html_pairs(f"Run {self.id}", [(name, value) for name, value in pairs if value != ""])
 
 
 class Measured(NamedTuple):
@@ -185,6 +203,8 @@ class Index:
             conditions.append("started >= ?")
             values.append(since)
         query = f"{_RUN_ROWS} WHERE {' AND '.join(conditions)} ORDER BY started DESC, run DESC"
+        if limit is not None and not failed:
+            query += f" LIMIT {int(limit)}"
         now, rows = time.time(), []
         for row in self._query(query, values):
             run = self._run_row(row, now)
@@ -353,6 +373,10 @@ class Index:
         for uid, module, task, run, started, metrics, params in self._query(query, values):
             texts = json.loads(params) if isinstance(params, str) and params.startswith("{") else {}
             yield Measured(uid, module, task, run, started, texts, json.loads(metrics) if metrics else {})
+
+    def select(self, query: str, values: Iterable[Any] = ()) -> list[Any]:
+        """Return the rows of a query, for the modules of this package that need other columns."""
+        return self._query(query, values)
 
     # -- the database ------------------------------------------------------------------------------------------------
 
