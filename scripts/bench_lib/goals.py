@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from bench_lib import figures, tables
 from bench_lib.bench import Cells
 from bench_lib.peers import BARE, GOKART, JOBLIB, KART, KEDRO, LUIGI
-from bench_lib.sections import dynamic, frames, parallel, remote
+from bench_lib.sections import dynamic, frames, history, parallel, remote
 from bench_lib.sections.graphs import GROWING, column, growing_sizes
 from bench_lib.sections.processes import IMPORTS
 from bench_lib.services import SERVICES
@@ -52,6 +52,7 @@ def goals(cells: Cells, sizes: Sizes, shapes: Sequence[str], heavy: Sequence[str
         *frame_goals(cells),
         *parallel_goals(cells),
         *dynamic_goals(cells, sizes),
+        *history_goals(cells, sizes),
         *remote_goals(cells, sizes),
     ]
 
@@ -122,6 +123,16 @@ def process_goals(cells: Cells, heavy: Sequence[str] | None) -> Iterator[Goal]:
         for what in ("cpu", "wall")
     }
     yield make_goal("hello world, process start to end: × gokart's", round(1 / 3, 3), values)
+
+
+def history_goals(cells: Cells, sizes: Sizes) -> Iterator[Goal]:
+    """Yield the goals for commands on a long history."""
+    before = figures.process(cells, "history", history.VERSION, "cpu")
+    for row, limit in ((history.FIRST, 5.0), (history.AGAIN, 0.3)):
+        own = figures.process(cells, "history", row, "cpu")
+        above = None if own is None or before is None else own - before
+        work = f"`{row}` of {sizes.records:,} attempts, above {history.VERSION}"
+        yield make_goal(work, limit, {"CPU": above}, unit="s")
 
 
 def frame_goals(cells: Cells) -> Iterator[Goal]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from bench_lib import figures
 from bench_lib.bench import Cells
 from bench_lib.peers import BARE, GOKART, KART, PEERS
-from bench_lib.sections import dynamic, frames, parallel, remote
+from bench_lib.sections import dynamic, frames, history, parallel, remote
 from bench_lib.sections.graphs import COMPARED, GROWING, column, growing_sizes
 from bench_lib.services import SERVICES
 from bench_lib.sizes import Sizes
@@ -271,6 +271,7 @@ def every_table(cells: Cells, sizes: Sizes, shapes: Sequence[str]) -> list[str]:
         data_frames(cells, sizes),
         workers(cells, sizes),
         dynamic_requirements(cells, sizes),
+        processes(cells, "history", f"A history of {sizes.records:,} attempts", history.VERSION),
         *(requests(cells, name, count) for name in SERVICES for count in sizes.remote),
         large_value(cells, sizes),
     )
