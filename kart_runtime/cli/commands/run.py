@@ -115,7 +115,7 @@ def _metrics_of(plan: Plan, summary: Summary) -> Callable[[luigi.Task], Metrics]
             return summary.metrics.get(task, {})
         from kart_runtime.history.index import open_index  # with sqlite, which other runs do not need
 
-        with suppress(OSError):  # all has gone well, and this only tells
+        with suppress(Exception):  # all has gone well, and this only tells
             workspace = kart.workspace_directory
             index = indexes[workspace] = indexes.get(workspace) or open_index(workspace)
             record = index.newest(kart.make_unique_id(), type(kart).__module__)
