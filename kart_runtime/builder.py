@@ -209,7 +209,7 @@ def run_build(
             checks_types=settings.check_types,
             keeps_logs=settings.keep_logs,
         )
-        summary = _run(roots, check_all, rerun, context, reports_warnings, explain)
+        summary = _run(roots, check_all, rerun, context, reports_warnings, explain=explain)
         if not (summary.ok and return_values):
             return summary, []
         try:
@@ -243,6 +243,7 @@ def _run(
     rerun: Collection[luigi.Task],
     context: BuildContext,
     reports_warnings: bool,
+    *,
     explain: Callable[[Plan], Plan] | None = None,
 ) -> Summary:
     code.forget()  # in a notebook, files and cells may have changed since the build before
