@@ -8,7 +8,7 @@ complete tasks have is not needed and not checked. Tasks have indexes, so that a
 from __future__ import annotations
 
 import enum
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 import luigi
 
 from kart_runtime.errors import KartError, OutputClash, PlanError, described
+from kart_runtime.history.html_tables import html_table
 from kart_runtime.plan.changes import Change, Changes, Difference
 from kart_runtime.plan.graph import Graph, build_graph
 from kart_runtime.plan.task_labels import TaskLabels
@@ -113,6 +114,20 @@ class Plan:
     outputs: Mapping[int, Any] = field(default_factory=dict)
     changes: Changes = field(default_factory=Changes)
     warnings: Sequence[tuple[luigi.Task, Decision]] = ()
+
+    def __repr__(self) -> str:
+        return f"<Plan of {self._counted()}>"
+
+    def _repr_html_(self) -> str:
+        order = [Action.MISSING, Action.RUN, Action.MAYBE, Action.SKIP]
+        rows = sorted(zip(self.tasks, self.decisions, strict=True), key=lambda row: order.index(row[1].action))
+        texts = ((self.labels(task), decision.action.value, decision.text) for task, decision in rows)
+        return html_table(("task", "action", "reason"), texts, title=f"Plan of {self._counted()}")
+
+    def _counted(self) -> str:
+        counts = Counter(decision.action.value for decision in self.decisions)
+        tasks = f"{len(self.tasks):,} task{'' if len(self.tasks) == 1 else 's'}"
+        return f"{tasks}: {', '.join(f'{number:,} {action}' for action, number in counts.items())}"
 
     @property
     def tasks(self) -> Sequence[luigi.Task]:
