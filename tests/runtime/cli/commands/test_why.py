@@ -64,6 +64,13 @@ MODEL = """
             return Evaluate()
 
 
+    class Dated(TaskOnKart[int]):
+        number: int = luigi.IntParameter()
+
+        def run(self):
+            self.dump(self.number)
+
+
     class Lonely(TaskOnKart[int]):
         day: str = luigi.Parameter()
 
@@ -200,6 +207,31 @@ def test_several_causes_at_once_are_told_beside_the_first(project, kart):
     cause = answer(kart, "Train", "Train.depth=2")["Train(kind=tree)"]["cause"]
     assert cause["text"] == "depth 4 → 2 (command line)"
     assert cause["notes"] == ["data/rows.json changed, 2 steps upstream."]
+
+
+def test_the_variants_of_a_sweep_are_compared_each(project, kart):
+    assert kart("run", "--quiet").code == 0
+    told = kart("why", "Train.depth=2,8", "Train.kind=tree", "--json")
+    changes = {
+        (one["before"], one["after"], one["origin"])
+        for task in json.loads(told.out)["tasks"]
+        for one in task["cause"]["differences"]
+        if one["name"] == "depth"
+    }
+    assert changes == {("4", "2", "command line"), ("4", "8", "command line")}
+    assert kart("run", "Train.depth=2,8", "--quiet").code == 0
+    (project / "conf/base/tasks/model.yaml").write_text("Train:\n  depth: 9\n")
+    planned = kart("plan").out
+    assert re.search(r"depth (2|8) → 9 \(conf/base/tasks/model.yaml:2; before: command line\)", planned)
+
+
+def test_each_partition_of_a_range(project, kart):
+    assert kart("run", "Lonely", "day=1", "--quiet").code == 0
+    labels = answer(kart, "Dated", "--range", "number=1..2")
+    assert [task["cause"]["text"] for task in labels.values()] == ["never run before"] * 2
+    assert kart("run", "Dated", "number=1", "--quiet").code == 0
+    causes = {label: task["cause"]["kind"] for label, task in answer(kart, "Dated", "--range", "number=1..2").items()}
+    assert causes == {"Dated(number=1)": "complete", "Dated(number=2)": "parameters"}
 
 
 @pytest.mark.parametrize("options", [[], ["--executor", "threads", "--workers", "2"], ["--executor", "processes"]])
