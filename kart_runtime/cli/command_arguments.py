@@ -99,6 +99,8 @@ def add_why(parser: argparse.ArgumentParser) -> None:
         help="TASK: class name, dotted suffix of its path, or the first 6 or more characters of an id "
         f"(default: all that would run); KEY=VALUE: {_OVERRIDE}",
     )
+    add_sweep(parser)
+    add_range(parser)
     add_rerun(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 

@@ -144,7 +144,7 @@ def _metrics_of(plan: Plan, summary: Summary, opened: ExitStack) -> Callable[[lu
             return summary.metrics.get(task, {})
         from kart_runtime.history.index import open_index  # with sqlite, which other runs do not need
 
-        with suppress(OSError):  # all has gone well, and this only tells
+        with suppress(Exception):  # all has gone well, and this only tells
             workspace = kart.workspace_directory
             if workspace not in indexes:
                 indexes[workspace] = opened.enter_context(open_index(workspace))
