@@ -16,6 +16,7 @@ from kart_runtime.cli.live import make_display
 from kart_runtime.cli.live.plain import Display
 from kart_runtime.cli.logs import logging_as
 from kart_runtime.cli.ranges import TaskRange, date_words, ranges_from_args
+from kart_runtime.plan.causes import explained
 from kart_runtime.plan.decisions import Action, Plan
 from kart_runtime.project import Session
 from kart_runtime.schedule.events import Event, PlanMade, Summary
@@ -29,8 +30,16 @@ if TYPE_CHECKING:
 def execute(arguments: argparse.Namespace) -> int:
     """Run the tasks with a display of the progress, then print what came out."""
     _options_to_overrides(arguments)
-    with make_display(quiet=arguments.quiet, verbose=arguments.verbose) as display:
+    if arguments.report:
+        from kart_runtime.cli.commands.report import check_default, report_of_this_process
+
+        check_default()
+    with make_display(quiet=arguments.quiet, verbose=arguments.verbose) as opened:
         session, names = open_session(arguments)
+        display = opened
+        if not session.settings.run.progress:
+            opened.close()
+            display = Display(quiet=arguments.quiet, verbose=arguments.verbose)
         with session, logging_as(session.settings.logging):
             display.say("planning ...")
             with planning(session):
@@ -38,7 +47,10 @@ def execute(arguments: argparse.Namespace) -> int:
                 partitions = [task for part in ranges for task in part.tasks]
                 roots, rerun = roots_from_args(session, names, arguments, partitions)
             label = arguments.label or ""
-            return run_tasks(session, roots, rerun, ranges, quiet=arguments.quiet, label=label, display=display)
+            code = run_tasks(session, roots, rerun, ranges, quiet=arguments.quiet, label=label, display=display)
+            if arguments.report:
+                report_of_this_process(session, quiet=arguments.quiet)
+    return code
 
 
 def run_tasks(
@@ -75,6 +87,7 @@ def run_tasks(
                 rerun=rerun,
                 reports_warnings=True,
                 info=session.info(label),
+                explain=explained,
             )
     except KeyboardInterrupt:
         display.interrupted()
