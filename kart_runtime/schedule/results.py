@@ -8,6 +8,7 @@ from typing import Any
 
 import luigi
 
+from kart_runtime.history.tables import number_text
 from kart_runtime.storage.folder_target import FolderTarget
 from kart_runtime.storage.target import path_of
 from kart_runtime.task.identity import dependencies
@@ -98,13 +99,6 @@ def metrics_text(metrics: Metrics) -> str:
     shown = [f"{name} {number_text(value)}" for name, value in list(metrics.items())[:_MOST_METRICS]]
     more = len(metrics) - len(shown)
     return ", ".join(shown) + (f", ... and {more} more" if more else "")
-
-
-def number_text(value: float | str) -> str:
-    """Return the value of a metric with four digits, or as many as stand before the point."""
-    if isinstance(value, float) and (value == 0 or 1e-4 <= abs(value) < 1e15):
-        return f"{value:.4g}" if abs(value) < 1000 else f"{value:.1f}".removesuffix(".0")
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def place_of(target: Any) -> str:
