@@ -28,21 +28,22 @@ _MOST_ASKED = 200
 """Tasks that are asked for their metrics; no more is learned from a thousand."""
 
 
-def asked_for(roots: Iterable[luigi.Task]) -> list[luigi.Task]:
-    """Return the tasks whose results were asked for: of one without an output, those that it requires."""
-    found: dict[luigi.Task, None] = {}
+def asked_for(roots: Iterable[luigi.Task]) -> dict[luigi.Task, list[Any]]:
+    """Return the tasks whose results were asked for, with their targets: of one without any, those that it requires."""
+    found: dict[luigi.Task, list[Any]] = {}
     waiting, seen = list(roots)[::-1], set[luigi.Task]()
     while waiting:
         task = waiting.pop()
         if task in seen:
             continue
         seen.add(task)
-        required = () if any(True for _ in iter_flat(task.output())) else dependencies(task)
+        targets = list(iter_flat(task.output()))
+        required = () if targets else dependencies(task)
         if required:
             waiting += required[::-1]
         else:
-            found[task] = None
-    return list(found)
+            found[task] = targets
+    return found
 
 
 def nearest_metrics(
@@ -81,7 +82,7 @@ def result_lines(roots: Sequence[luigi.Task], metrics_of: Callable[[luigi.Task],
     """
     tasks = asked_for(roots)
     measured = nearest_metrics(tasks, metrics_of)
-    outputs = [(task, target) for task in tasks for target in iter_flat(task.output())]
+    outputs = [(task, target) for task, targets in tasks.items() for target in targets]
     return [
         *(
             line if isinstance(line, str) else f"{label(line[0])}: {metrics_text(line[1])}"
