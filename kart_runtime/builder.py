@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -23,6 +23,8 @@ from kart_runtime.history.ledger import Ledger
 from kart_runtime.history.run_header import RunInfo, project_info
 from kart_runtime.plan.changes import Changes
 from kart_runtime.plan.decisions import Plan, make_plan
+from kart_runtime.plan.graph import build_graph
+from kart_runtime.plan.task_labels import TaskLabels
 from kart_runtime.schedule.event_log import build_logging
 from kart_runtime.schedule.events import Listener, Summary
 from kart_runtime.schedule.feed import Feed
@@ -330,7 +332,7 @@ def _failure(summary: Summary) -> BuildFailed:
         if isinstance(task, Published):
             why = f"{task.label()}: {task.missing()}"
         errors[task] = FileNotFoundError(f"external input not found: {why}")
-    names = _names([*errors, *summary.not_started])
+    names = _names(summary.roots, [*errors, *summary.not_started])
     raised: dict[str, list[BaseException]] = defaultdict(list)
     for task, error in summary.failed.items():
         if isinstance(task, TaskOnKart):
@@ -342,14 +344,11 @@ def _failure(summary: Summary) -> BuildFailed:
     return failure
 
 
-def _names(tasks: Sequence[luigi.Task]) -> dict[luigi.Task, str]:
-    """Return a name for each task, with its workspace if another workspace has the same task."""
-    names = {task: display_name(task) for task in tasks}
-    counts = Counter(names.values())
-    for task, name in names.items():
-        if counts[name] > 1 and isinstance(task, TaskOnKart):
-            names[task] = f"{name} in {task.workspace_directory}"
-    return names
+def _names(roots: Sequence[luigi.Task], tasks: Sequence[luigi.Task]) -> dict[luigi.Task, str]:
+    """Return a name for each task: with its id, or with what tells it from others of its class in the build."""
+    labels = TaskLabels([*build_graph(roots).tasks, *tasks])
+    found = {task: labels(task) for task in tasks}
+    return {task: display_name(task) if name == type(task).__name__ else name for task, name in found.items()}
 
 
 def _value(task: luigi.Task) -> Any:

@@ -16,10 +16,10 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 
 from kart_runtime.cli.live.plain import Display
-from kart_runtime.cli.task_labels import TaskLabels
 from kart_runtime.errors.secrets import masked
 from kart_runtime.execution.attempt import AttemptState
 from kart_runtime.plan.decisions import Plan
+from kart_runtime.plan.task_labels import TaskLabels
 from kart_runtime.schedule.estimate import Estimating, clock
 from kart_runtime.schedule.events import BuildFinished, Event, PlanMade
 from kart_runtime.schedule.progress_counts import ClassCount, Counts, Running, states
