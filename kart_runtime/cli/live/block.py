@@ -139,6 +139,7 @@ class LiveDisplay(Display):
             event = counts.news.popleft()
             line = self._result(event)
             failed = event.outcome.state is AttemptState.FAILED and not event.is_retried
+            line = masked(line)
             line = self._painter.colored(line, "failed") if failed else line
             if not self._screen.print(line):
                 self._line(line)
