@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 from kart_runtime.history.html_tables import html_table
 from kart_runtime.storage.registry import store_for
+from kart_runtime.storage.staging import OutputRecord
 from kart_runtime.storage.stores import Stat, Store, is_remote
 from kart_runtime.storage.stores.local import LocalStore
-from kart_runtime.storage.target import OutputRecord
 from kart_runtime.storage.workspace import Workspace
 
 logger = logging.getLogger(__name__)

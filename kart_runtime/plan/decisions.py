@@ -68,15 +68,20 @@ class Decision(NamedTuple):
         Action and reason.
     detail
         For example the missing output.
+    cause
+        What `causes` has found out about it from earlier runs; "" if it was not asked, or knows no more.
     """
 
     action: Action
     reason: Reason
     detail: str = ""
+    cause: str = ""
 
     @property
     def text(self) -> str:
-        """Return the reason and its detail as text."""
+        """Return the cause, or the reason and its detail, as text."""
+        if self.cause:
+            return self.cause
         return f"{self.reason._value_}: {self.detail}" if self.detail else self.reason._value_
 
 
@@ -206,6 +211,8 @@ def make_plan(
 
 
 _COMPLETE = Decision(Action.SKIP, Reason.COMPLETE)
+_ALL_COMPLETE = Decision(Action.SKIP, Reason.COMPLETE, cause="all that it requires is complete")
+_INCOMPLETE_WRAPPER = Decision(Action.RUN, Reason.INCOMPLETE, cause="not all that it requires is complete")
 _NOT_NEEDED = Decision(Action.SKIP, Reason.NOT_NEEDED)
 _RERUN = Decision(Action.RUN, Reason.RERUN)
 _MAYBE = Decision(Action.MAYBE, Reason.UPSTREAM_RUNS)
@@ -429,7 +436,7 @@ def _decide(task: luigi.Task, changes: Changes) -> tuple[Decision, Any]:
             return _RERUN, task.output()
         by_outputs = _is_judged_by_outputs(task)
         if not by_outputs and is_complete(task):
-            return _COMPLETE, None
+            return (_ALL_COMPLETE if isinstance(task, luigi.WrapperTask) else _COMPLETE), None
         output = task.output()
         outputs = flatten(output)
         pending = changes.pending(task)
@@ -447,6 +454,8 @@ def _decide(task: luigi.Task, changes: Changes) -> tuple[Decision, Any]:
         return (_COMPLETE if other else Decision(Action.MISSING, Reason.EXTERNAL_MISSING, missing)), output
     if other:
         return Decision(Action.RUN, Reason.OTHER_WRITER, other), output
+    if isinstance(task, luigi.WrapperTask) and not missing:
+        return _INCOMPLETE_WRAPPER, output
     return Decision(Action.RUN, Reason.OUTPUT_MISSING if missing else Reason.INCOMPLETE, missing), output
 
 

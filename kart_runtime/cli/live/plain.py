@@ -18,6 +18,7 @@ from kart_runtime.cli.messages import tries_report, user_traceback
 from kart_runtime.errors import alike, described, described_tries, more_failed, not_run_text
 from kart_runtime.errors.secrets import masked
 from kart_runtime.execution.attempt import AttemptState
+from kart_runtime.plan.causes import FIRST
 from kart_runtime.plan.decisions import Decision, Plan, Reason
 from kart_runtime.plan.task_labels import TaskLabels
 from kart_runtime.schedule.estimate import Estimating, numbers
@@ -207,13 +208,17 @@ def _cut(text: str) -> str:
 
 def _explanations(plan: Plan) -> Iterator[str]:
     """Yield a line for the tasks of each class that run because of a change, or are deleted and not needed."""
-    groups: dict[tuple[str, Decision], int] = {}
+    groups: dict[tuple[str, str], int] = {}
     for task, decision in zip(plan.tasks, plan.decisions, strict=True):
-        if decision.reason in _EXPLAINED:
-            key = (type(task).__name__, decision)
+        if decision.reason in _EXPLAINED or (decision.reason is Reason.OUTPUT_MISSING and _is_told(decision)):
+            key = (type(task).__name__, decision.text)
             groups[key] = groups.get(key, 0) + 1
-    for (name, decision), number in islice(groups.items(), _MOST_LISTED):
-        yield f"{name}{f' ({number} tasks)' if number > 1 else ''}: {decision.text}"
+    for (name, text), number in islice(groups.items(), _MOST_LISTED):
+        yield f"{name}{f' ({number} tasks)' if number > 1 else ''}: {text}"
+
+
+def _is_told(decision: Decision) -> bool:
+    return decision.cause not in ("", FIRST)
 
 
 class Counter:
