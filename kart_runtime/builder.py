@@ -132,7 +132,8 @@ def build(
     settings
         How to run: executor, workers, locks and so on; see `BuildSettings`.
     on_event
-        Callback that receives `PlanMade`, `TaskStarted`, `TaskProgress`, `TaskFinished` and `BuildFinished`.
+        Callback that receives `PlanMade`, `TaskStarted`, `TaskProgress`, `TaskLocked`, `TaskUnchanged`, `TaskFinished`
+        and `BuildFinished`. With one, no line of progress is shown.
     log_level
         Minimum level of the messages shown on standard error, for example `logging.DEBUG`. None leaves logging as it
         is.
