@@ -110,8 +110,8 @@ function applyZoom() {
   byId("graph-layer").setAttribute("transform", `translate(${x.toFixed(2)} ${y.toFixed(2)}) scale(${k.toFixed(4)})`);
 }
 
-function setZoom(x, y, k) {
-  app.view.zoom = [x, y, k];
+function setZoom(...zoom) {
+  app.view.zoom = zoom;
   applyZoom();
   keepHash();
 }
