@@ -11,7 +11,10 @@ from kart_runtime.cli.command_arguments import (
     add_accept,
     add_check,
     add_clean,
+    add_compare,
     add_config,
+    add_diff,
+    add_export,
     add_gc,
     add_graph,
     add_list,
@@ -25,8 +28,12 @@ from kart_runtime.cli.command_arguments import (
     add_rename_task,
     add_report,
     add_run,
+    add_runs,
+    add_search,
+    add_show,
     add_update,
     add_verify,
+    add_why,
     add_words,
 )
 
@@ -57,6 +64,8 @@ examples:
   kart run
   kart run EvaluateModels --quiet
   kart run TrainModel.max_depth=2 run.seed=1
+  kart run TrainModel.max_depth=2,4,8      one variant for each value
+  kart run TrainModel.max_depth=1..9..2    the same for 1, 3, 5, 7 and 9
   kart run --env prod
   kart run TrainModel --rerun    train again, and evaluate again what depends on it
   kart run Daily day=yesterday
@@ -74,10 +83,30 @@ examples:
   kart plan
   kart plan TrainModel
   kart plan TrainModel.max_depth=2
+  kart plan TrainModel.max_depth=2,4,8
+  kart plan --no-history               do not read the records of earlier runs
   kart plan Daily --range day=2026-01-01..yesterday
 """,
         add_plan,
         "plan",
+    ),
+    Command(
+        "why",
+        "show why a task would run",
+        "Show why a task would run, compared with the nearest earlier run: which parameter\n"
+        "of it, or upstream of it, has another value, and where both values come from;\n"
+        "which code or input has changed; or which run wrote the output that is gone. Of a\n"
+        "task that would not run, show which run made its output. Nothing runs or changes.",
+        """\
+examples:
+  kart why EvaluateModels
+  kart why TrainModel.max_depth=2
+  kart why model.train.TrainModel
+  kart why 74393b26                    one task, by the beginning of its id
+  kart why EvaluateModels --json
+""",
+        add_why,
+        "why",
     ),
     Command(
         "report",
@@ -95,6 +124,20 @@ examples:
         "report",
     ),
     Command(
+        "search",
+        "look for the values with the best metric",
+        "Try values of parameters, one set a trial, and look for those with which a metric of\n"
+        "TASK is best. The same command resumes: trials of the label are not repeated.",
+        """\
+examples:
+  kart search EvaluateModels --metric forest.auc --max TrainModel.max_depth=2..12
+  kart search EvaluateModels --metric loss --min 'TrainModel.lr=1e-4..1e-1 log' --trials 50 --workers 4
+  kart search EvaluateModels --metric forest.auc --max TrainModel.kind=tree,forest --sampler random --seed 1
+""",
+        add_search,
+        "search",
+    ),
+    Command(
         "tree",
         "show the dependency tree",
         "Show each task above the tasks that it requires, with its state: to run, done,\n"
@@ -106,6 +149,71 @@ examples:
 """,
         lambda parser: add_words(parser, "task to show"),
         "tree",
+    ),
+    Command(
+        "runs",
+        "list the runs of the workspace",
+        "List what has run in the workspace, newest first: when, how long, with which result,\nand what was asked for.",
+        """\
+examples:
+  kart runs
+  kart runs --failed --since 7d
+  kart runs --task TrainModel --all
+  kart runs --env prod --json
+  kart runs run.workspace=s3://bucket/folder
+""",
+        add_runs,
+        "runs",
+    ),
+    Command(
+        "show",
+        "show a run, or what a task did in it",
+        "Show a run with its tasks, slowest first; or a task in full: why it ran, parameters,\n"
+        "metrics, outputs, code and log.\n\n"
+        "RUN is last, last~2 (two before), the start of its id, or its label. TASK is a class,\n"
+        "or at least 6 characters of an id.",
+        """\
+examples:
+  kart show                        the last run
+  kart show last~1
+  kart show last TrainModel
+  kart show TrainModel             its newest attempt
+  kart show 74393b26 --log
+""",
+        add_show,
+        "show",
+    ),
+    Command(
+        "diff",
+        "show what differs between two runs",
+        "Show what differs between two runs: given values, versions of libraries, code, tasks,\n"
+        "time and metrics. RUN is last, last~2, the start of an id, or a label.",
+        """\
+examples:
+  kart diff                    the last run with the one before
+  kart diff last~3             the last run with an earlier one
+  kart diff 20261126T2315 shallow
+""",
+        add_diff,
+        "diff",
+    ),
+    Command(
+        "compare",
+        "compare the parameters and metrics of a task's variants",
+        "Show a line for each variant of a task that has run: the parameters that differ, its\n"
+        "own and those of everything upstream, and its metrics. Of a task without metrics,\n"
+        "those of the nearest tasks upstream. A star marks the best value: the highest, or\n"
+        "the lowest if the name says loss, error, rmse, seconds and the like.",
+        """\
+examples:
+  kart compare EvaluateModels
+  kart compare EvaluateModels --sort forest.auc
+  kart compare TrainModel --sort residual --min --all-columns
+  kart compare 74393b26 f1b20b7e
+  kart compare EvaluateModels --csv > variants.csv
+""",
+        add_compare,
+        "compare",
     ),
     Command(
         "graph",
@@ -241,6 +349,22 @@ examples:
 """,
         add_publish,
         "publish",
+    ),
+    Command(
+        "export",
+        "send a run to MLflow, OpenTelemetry, a webhook or OpenLineage",
+        "Send what is recorded of a run to another tool, also of one that ended long ago, or\n"
+        "that run.export could not send. Addresses come from the tools' own environment\n"
+        "variables. Sending twice does no harm: MLflow and OpenTelemetry get the same ids again.",
+        """\
+examples:
+  kart export --to mlflow                        the last run
+  kart export last~1 --to webhook
+  kart export 20261126T2333 --to otel --to openlineage
+  kart export shallow --to my_package.exporting:Ours   the run with this label, by a class of your own
+""",
+        add_export,
+        "export",
     ),
     Command(
         "clean",

@@ -40,7 +40,7 @@ class RecordListener(Protocol):
         ...
 
     def task(self, record: Mapping[str, Any]) -> None:
-        """Receive the record of an attempt that has ended."""
+        """Receive the record of an attempt that has ended, with its "workspace", and the ids that it "requires"."""
         ...
 
     def end(self, end: Mapping[str, Any]) -> None:
@@ -114,7 +114,8 @@ class Ledger:
             report_loss(what, Workspace(workspace).runs, error)
         else:
             if self.listeners:
-                self._tell("task", json.loads(line))
+                more = {"workspace": workspace, "requires": list(record.get("requires", ()))}
+                self._tell("task", json.loads(line) | more)
 
     def append_definitions(self, workspace: str, code: str, definitions: Mapping[str, str]) -> None:
         """Add the definitions of a fingerprint of code: label to hash."""
@@ -122,6 +123,13 @@ class Ledger:
             self._file(workspace).append(json.dumps({"code": code, "definitions": dict(definitions)}) + "\n")
         except Exception as error:  # noqa: BLE001 - as above
             report_loss("write the definitions of the code", Workspace(workspace).runs, error)
+
+    def note(self, workspace: str, values: Mapping[str, Any]) -> None:
+        """Add a line of a kind of its own, which readers of attempts leave out."""
+        try:
+            self._file(workspace).append(line_of(values))
+        except Exception as error:  # noqa: BLE001 - as above
+            report_loss("write a line about this run", Workspace(workspace).runs, error)
 
     def record_tasks(self, workspace: str, tasks: RunTasks, *, runs: bool = True) -> None:
         """Add the tasks that the run uses, also those that have nothing to do.
@@ -183,6 +191,8 @@ class Ledger:
         loaded = record.get("inputs")
         pairs = [f"{_quoted(url)}: {_quoted(checksum)}" for url, checksum in dict(loaded).items()] if loaded else ()
         seed, peak, cpu = record["seed"], record.get("peak_mb"), record.get("cpu")
+        has_more = record.get("metrics") or record.get("logged") or record.get("trace")
+        rarer = _rarer(record) if has_more else ""
         return (
             f'{{"task": {_quoted(record["task"])}, "module": {_quoted(record["module"])}, '
             f'"unique_id": "{record["unique_id"]}", "state": "{record["state"]}", "started": "{record["started"]}", '
@@ -193,7 +203,7 @@ class Ledger:
             f'"params": {{{params}}}, "outputs": [{outputs}], "log_files": {_list_of(record["log_files"])}, '
             f'"error": {_quoted(masked(record["error"]))}, "reason": {_quoted(masked(record["reason"]))}, '
             f'"inputs": {{{", ".join(pairs)}}}, "origin": {_quoted(record.get("origin", ""))}, '
-            f'"code": "{record.get("code", "")}", {_rarer(record)}"run_id": "{self.run_id}"}}\n'
+            f'"code": "{record.get("code", "")}", {rarer}"run_id": "{self.run_id}"}}\n'
         )
 
     def _file(self, workspace: str) -> _File:

@@ -87,6 +87,12 @@ ENTRIES: Mapping[str, Entry] = {
         "[install](../how-to/install.md#extras).",
         ("a workspace in S3 needs boto3", "s3"),
     ),
+    "ExporterNotReady": Entry(
+        "An exporter has no address, or a class of yours that sends runs could not be imported or made. A run warns and "
+        "goes on without it; `kart export` ends with this error.",
+        "Set the variable that the message names, or mend the class; see [exporters](../how-to/export-runs.md).",
+        ("the exporter mlflow has no address: set MLFLOW_TRACKING_URI, such as http://HOST:5000",),
+    ),
     "LockSettingsIncomplete": Entry(
         "`redis_host` is set without `redis_port`, or the other way round.", "Set both, or use `run.locks` instead."
     ),

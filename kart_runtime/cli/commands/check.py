@@ -11,11 +11,12 @@ from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.formatting import counted
 from kart_runtime.cli.messages import paragraph
 from kart_runtime.errors import ConfigError, EnvVarMissing, KartError
+from kart_runtime.exporters.base import check_classes
 from kart_runtime.project import Project, Session, open_project
 from kart_runtime.project.conf.groups import options_of
 from kart_runtime.project.conf.layers import choose_environment, environments
-from kart_runtime.project.conf.sections import GROUPS
 from kart_runtime.project.conf.shared import unused_errors
+from kart_runtime.project.conf.tree import GROUPS
 from kart_runtime.project.layout import layout_problems, layout_warnings
 from kart_runtime.project.problems import raise_all, split_errors
 from kart_runtime.project.required import missing_values, write_missing
@@ -130,6 +131,7 @@ def _plan(project: Project, env: str) -> Part:
         return part
     try:
         with session:
+            check_classes(session.settings.run.export)
             if session.settings.run.task is None:
                 part.not_checked = "run.task is not set"
             else:
