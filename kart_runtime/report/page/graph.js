@@ -99,20 +99,15 @@ function fitGraph() {
   applyZoom();
 }
 
-function refit() {
-  app.view.zoom = null;
-  fitGraph();
-  keepHash();
-}
-
 function applyZoom() {
   const [x, y, k] = app.view.zoom || graph.fit;
   byId("graph-layer").setAttribute("transform", `translate(${x.toFixed(2)} ${y.toFixed(2)}) scale(${k.toFixed(4)})`);
 }
 
+// Shows the graph moved by x and y, and k times as large; without them, the whole of it.
 function setZoom(...zoom) {
-  app.view.zoom = zoom;
-  applyZoom();
+  app.view.zoom = zoom.length ? zoom : null;
+  fitGraph();
   keepHash();
 }
 
@@ -137,7 +132,7 @@ function onGraphKey(event) {
   else if (event.key === "Escape" && group) activate(group);
   else if (["+", "="].includes(event.key)) zoomBy(1.25);
   else if (event.key === "-") zoomBy(0.8);
-  else if (event.key === "0") refit();
+  else if (event.key === "0") setZoom();
   else return;
   event.preventDefault();
 }
@@ -173,7 +168,7 @@ function startGraph() {
   for (const type of ["pointerdown", "pointermove", "pointerup", "pointercancel"]) svg.addEventListener(type, onPointer);
   onWheel(svg, zoomBy);
   const buttons = {
-    "zoom-in": () => zoomBy(1.25), "zoom-out": () => zoomBy(0.8), "zoom-fit": refit,
+    "zoom-in": () => zoomBy(1.25), "zoom-out": () => zoomBy(0.8), "zoom-fit": () => setZoom(),
     "level-modules": () => setLevel(() => []), "level-classes": () => setLevel((task) => [`m${task.module}`]),
     "level-tasks": () => setLevel((task) => [`m${task.module}`, `c${task.cls}`]), };
   for (const [id, action] of Object.entries(buttons)) byId(id).addEventListener("click", action);

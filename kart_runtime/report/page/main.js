@@ -98,8 +98,8 @@ async function start() {
   if (typeof DecompressionStream === "undefined") throw new Error("this browser cannot unpack the data");
   app.data = await unpacked("data");
   app.tasks = unpackTasks(app.data);
-  for (const node of document.querySelectorAll("[data-script=on]")) node.hidden = false;
-  for (const node of document.querySelectorAll("[data-script=off]")) node.remove(); // what is drawn instead takes its place
+  document.querySelectorAll("[data-script=on]").forEach((node) => { node.hidden = false; });
+  document.querySelectorAll("[data-script=off]").forEach((node) => node.remove()); // the script draws these itself
   byId("graph").hidden = !app.data.hasGraph;
   byId("timeline").hidden = !app.data.bars.task.length;
   for (const part of [startTools, startGraph, startTimeline, startTable, startScatter]) part();
