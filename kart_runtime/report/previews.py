@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from kart_runtime.errors import described
 from kart_runtime.history.index import Index
 from kart_runtime.history.places import places
-from kart_runtime.history.runs import RunRecord
+from kart_runtime.history.runs import Run, RunRecord
 from kart_runtime.report.data import FAILED, Contents, ReportTask
 from kart_runtime.storage.codecs.pickles import Pickle
 from kart_runtime.storage.registry import codec_for, inner_path, store_for, suffix_of
@@ -88,7 +88,7 @@ def previews(contents: Contents, index: Index, *, unpickles: bool) -> list[Previ
         for number in _chosen(contents.tasks)
         for place, _ in enumerate(getattr(contents.tasks[number].record, "outputs", ()))
     ]
-    where = _Places(index)
+    where = _Places(index, contents.run)
     urls = [where.of(contents.tasks[number].record, place) for number, place in chosen]
     found, left = [], ALL_BYTES
     for (number, place), (kind, content, remark) in zip(chosen, _read(urls, unpickles), strict=True):
@@ -120,16 +120,18 @@ def _chosen(tasks: Sequence[ReportTask]) -> list[int]:
 class _Places:
     """Where outputs may lie now: in the workspace, or where their run stored them; each run is looked up once."""
 
-    def __init__(self, index: Index) -> None:
+    def __init__(self, index: Index, run: Run) -> None:
         self._index = index
-        self._headers: dict[str, Mapping[str, Any]] = {}
+        # Records of earlier versions do not say which run they belong to: it is the one whose file they are in.
+        self._headers: dict[str, Mapping[str, Any]] = {run.id: run.header, "": run.header}
 
     def of(self, record: RunRecord | None, place: int) -> list[str]:
         """Return the urls at which to look for an output of a record."""
         assert record is not None  # of `_chosen`
         header = self._headers.get(record.run_id)
         if header is None:
-            header = self._headers[record.run_id] = self._index.run_row(record.run_id).header
+            header = self._index.run_row(record.run_id).header
+            self._headers[record.run_id] = header
         recorded, folder = str(header.get("workspace") or ""), str(header.get("folder") or "")
         return places(self._index.workspace, record.outputs[place].url, recorded, folder)
 

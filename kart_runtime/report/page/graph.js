@@ -91,11 +91,12 @@ function reveal(node) {
 function fitGraph() {
   const svg = byId("graph-svg");
   const { width } = svg.getBoundingClientRect();
-  const k = Math.min((width - 24) / graph.size.w, 1);
+  const least = width < 600 ? 0.6 : 0; // on a phone, a part that can be read rather than a whole that cannot
+  const k = Math.max(Math.min((width - 24) / graph.size.w, 1), least);
   const tall = Math.min(Math.max(graph.size.h * k + 24, 120), Math.max(window.innerHeight * 0.7, 240));
   svg.setAttribute("height", tall);
-  const fit = Math.min(k, (tall - 24) / graph.size.h);
-  graph.fit = [(width - graph.size.w * fit) / 2, (tall - graph.size.h * fit) / 2, fit];
+  const fit = Math.max(Math.min(k, (tall - 24) / graph.size.h), least);
+  graph.fit = [least ? 12 : (width - graph.size.w * fit) / 2, (tall - graph.size.h * fit) / 2, fit];
   applyZoom();
 }
 

@@ -256,6 +256,14 @@ def test_it_is_made_of_the_records_in_a_bucket(bucket):
     assert table[2] == [["a"], [["1"]]]
 
 
+def test_the_guide_shows_how_to_write_one_in_python(ws):
+    layered(10).write(ws)
+    guide = Path(__file__).parents[3] / "docs" / "how-to" / "read-the-report.md"
+    (code,) = re.findall(r"^```python\n(.*?)^```$", guide.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    exec(code, {})
+    assert "kart report" in Path("report.html").read_text(encoding="utf-8")
+
+
 def test_script_and_style_hold_no_line_that_only_people_read():
     assert "//" not in [line[:2] for line in _script().splitlines()]
     assert len(_script()) < 45_000
