@@ -107,15 +107,10 @@ def add_why(parser: argparse.ArgumentParser) -> None:
 
 def add_report(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `kart report`."""
+    _add_history_words(parser, "RUN: last, last~1, the start of a run's id, or a label (default: last)")
+    parser.set_defaults(json=False, csv=False)
     parser.add_argument(
-        "words",
-        nargs="*",
-        metavar="RUN | KEY=VALUE",
-        help="RUN: last, last~1, the start of a run's id, or a label (default: last); KEY=VALUE: "
-        "override of a setting, e.g., run.workspace=s3://bucket/folder",
-    )
-    parser.add_argument(
-        "-o", dest="output", metavar="FILE", default="report.html", help="file to write (default: report.html)"
+        "-o", "--output", metavar="FILE", default="report.html", help="file to write (default: report.html)"
     )
     parser.add_argument("--open", action="store_true", help="open it in the browser")
     parser.add_argument("--no-previews", action="store_true", help="do not look into outputs")
