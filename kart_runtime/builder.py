@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any, Literal, TypedDict, TypeVar, Unpack, cast, overload
 
@@ -21,10 +21,11 @@ from kart_runtime.history.durations import estimate_durations
 from kart_runtime.history.ledger import Ledger
 from kart_runtime.history.run_header import RunInfo, project_info
 from kart_runtime.plan.changes import Changes
-from kart_runtime.plan.decisions import make_plan
+from kart_runtime.plan.decisions import Plan, make_plan
 from kart_runtime.schedule.event_log import build_logging
 from kart_runtime.schedule.events import Listener, Summary
 from kart_runtime.schedule.feed import Feed
+from kart_runtime.schedule.progress_line import progress_line
 from kart_runtime.schedule.resources import Limits
 from kart_runtime.schedule.run_tasks import TasksRecorder
 from kart_runtime.schedule.scheduler import BuildContext, Scheduler
@@ -64,6 +65,7 @@ class BuildOptions(TypedDict, total=False):
     on_corrupt: str
     check_types: bool
     keep_logs: bool
+    progress: bool
 
 
 @overload
@@ -158,9 +160,11 @@ def build(
         identity.check_task(root, "build()")
     if options:
         settings = settings.with_options(options)
-    summary, values = run_build(
-        roots, settings, return_values=return_value, on_event=on_event, log_level=log_level, check_all=check_all
-    )
+    watched = settings.progress and on_event is None and log_level is None  # else the program shows it its own way
+    with progress_line(settings.workers) if watched else nullcontext(on_event) as listener:
+        summary, values = run_build(
+            roots, settings, return_values=return_value, on_event=listener, log_level=log_level, check_all=check_all
+        )
     if not summary.ok:
         raise _failure(summary)
     if not return_value:
@@ -180,12 +184,13 @@ def run_build(
     reports_warnings: bool = False,
     info: RunInfo | None = None,
     feed: Feed | None = None,
+    explain: Callable[[Plan], Plan] | None = None,
 ) -> tuple[Summary, list[Any]]:
     """Run tasks as one plan; return the summary, which holds the failures, and the values if all went well.
 
     `rerun` are tasks that run although they are complete. Warnings of the plan are logged, unless the caller
-    `reports_warnings` itself. `info` is recorded with the run; None: what the active project knows. `feed` asks for
-    further tasks while it goes on.
+    `reports_warnings` itself. `info` is recorded with the run; None: what the active project knows. `explain` adds
+    causes to the plan before anything runs. `feed` asks for further tasks while it goes on.
     """
     settings.check()
     roots = [under_active_overrides(root) for root in roots]
@@ -211,7 +216,7 @@ def run_build(
             keeps_logs=settings.keep_logs,
             feed=feed,
         )
-        summary = _run(roots, check_all, rerun, context, reports_warnings)
+        summary = _run(roots, check_all, rerun, context, reports_warnings, explain)
         if not (summary.ok and return_values):
             return summary, []
         try:
@@ -245,6 +250,7 @@ def _run(
     rerun: Collection[luigi.Task],
     context: BuildContext,
     reports_warnings: bool,
+    explain: Callable[[Plan], Plan] | None = None,
 ) -> Summary:
     code.forget()  # in a notebook, files and cells may have changed since the build before
     for revalidate in identity.revalidations:
@@ -253,6 +259,8 @@ def _run(
     context.ledger.roots = [root.make_unique_id() for root in roots if isinstance(root, TaskOnKart)]
     plan = make_plan(roots, check_all=check_all, changes=context.changes, rerun=rerun)
     check_publications(plan.tasks)
+    if explain is not None:
+        plan = explain(plan)
     to_run = plan.to_run
     if context.workers > 1 and len(to_run) > 1:
         context = replace(context, seconds=estimate_durations(_workspace(roots)))
@@ -267,7 +275,7 @@ def _run(
     if to_run and not context.executors.on_cluster:  # there the workers hold the locks, and write
         context.locks.check()
         _check_writable(plan.writers)
-    tasks_recorder.add_plan(plan)
+    tasks_recorder.add_plan(plan, may_grow=context.feed is not None)
     if to_run:
         context.ledger.ask_git()
     try:

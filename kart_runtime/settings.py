@@ -56,6 +56,8 @@ class BuildSettings:
         Whether a task may dump only values of the type that it declares, ``TaskOnKart[T]``.
     keep_logs
         Whether the log records of each task are kept in the workspace, up to 64 KB; not without `log_files`.
+    progress
+        Whether `build` shows a line that updates, on a terminal and in a notebook, and `kart run` a block of rows.
     """
 
     executor: str | None = None
@@ -70,6 +72,7 @@ class BuildSettings:
     on_corrupt: str = "error"
     check_types: bool = True
     keep_logs: bool = True
+    progress: bool = True
 
     def with_options(self, options: Mapping[str, Any]) -> Self:
         """Return these settings with some fields replaced.

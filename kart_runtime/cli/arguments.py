@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import luigi
 
 from kart_runtime.cli.messages import user_traceback
+from kart_runtime.cli.project_folder import find_project as find_project  # noqa: PLC0414 - a part of this module
 from kart_runtime.errors import ConfigError, KartError, PlanError
 from kart_runtime.plan.changes import Changes
 from kart_runtime.plan.decisions import Plan, is_external, make_plan
 from kart_runtime.plan.graph import Graph, build_graph
 from kart_runtime.project import Project, Session
-from kart_runtime.project.conf.sections import GROUPS, SECTIONS, SHARED
-from kart_runtime.project.conf.tree import COMMAND_LINE
-from kart_runtime.project.env_file import read_env_file
+from kart_runtime.project.conf.sections import SECTIONS, SHARED
+from kart_runtime.project.conf.tree import COMMAND_LINE, GROUPS
 from kart_runtime.project.names import is_task_parameter, parameters
 from kart_runtime.project.problems import raise_all
 from kart_runtime.project.required import lines_to_write, missing_values
@@ -27,28 +25,6 @@ from kart_runtime.project.session import ComposedProject, compose_project
 
 if TYPE_CHECKING:
     from kart_runtime.sweeps.variants import Sweep, Words
-
-
-def find_project(arguments: argparse.Namespace) -> Project:
-    """Return the project of a command line, with its `.env` read; raise `ConfigError` if there is none."""
-    project = _find_project(arguments)
-    read_env_file(project.root)
-    return project
-
-
-def _find_project(arguments: argparse.Namespace) -> Project:
-    package: str | None = arguments.package
-    if "project" in arguments or package is None:
-        return Project.find(getattr(arguments, "project", None))
-    try:
-        project = Project.find()
-        if project.package == package:
-            return project
-    except ConfigError:
-        pass
-    # `python -m PACKAGE` from elsewhere: the project that the package was installed from.
-    file = getattr(sys.modules.get(package), "__file__", None)
-    return Project.find(Path(file).parent if file else None)
 
 
 def open_session(arguments: argparse.Namespace, project: Project | None = None) -> tuple[Session, list[str]]:

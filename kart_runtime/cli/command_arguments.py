@@ -25,6 +25,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     add_executor(parser)
     parser.add_argument("--label", type=_label, metavar="TEXT", help="label of this run in the history, e.g., shallow")
     parser.add_argument("--quiet", action="store_true", help="print only failures, the summary, and what came out")
+    parser.add_argument("--report", action="store_true", help="write report.html at the end, as kart report does")
     parser.add_argument(
         "-v", "--verbose", action="store_true", help="print each task that ends, however many there are"
     )
@@ -84,6 +85,39 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
     add_sweep(parser)
     add_range(parser)
     add_rerun(parser)
+    parser.add_argument(
+        "--no-history", action="store_true", help="do not compare with earlier runs to say why a task would run"
+    )
+
+
+def add_why(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `kart why`."""
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="TASK | KEY=VALUE",
+        help="TASK: class name, dotted suffix of its path, or the first 6 or more characters of an id "
+        f"(default: all that would run); KEY=VALUE: {_OVERRIDE}",
+    )
+    add_rerun(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def add_report(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `kart report`."""
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="RUN | KEY=VALUE",
+        help="RUN: last, last~1, the start of a run's id, or a label (default: last); KEY=VALUE: "
+        "override of a setting, e.g., run.workspace=s3://bucket/folder",
+    )
+    parser.add_argument(
+        "-o", dest="output", metavar="FILE", default="report.html", help="file to write (default: report.html)"
+    )
+    parser.add_argument("--open", action="store_true", help="open it in the browser")
+    parser.add_argument("--no-previews", action="store_true", help="do not look into outputs")
+    parser.add_argument("--force", action="store_true", help="replace FILE although it is no report")
 
 
 def add_sweep(parser: argparse.ArgumentParser) -> None:
@@ -219,6 +253,63 @@ def add_remove_sample(parser: argparse.ArgumentParser) -> None:
         "--allow-dirty", action="store_true", help="with --changed: also what is not committed, or outside git"
     )
     parser.add_argument("--dry-run", action="store_true", help=_DRY_RUN)
+
+
+def add_runs(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `kart runs`."""
+    _add_history_words(parser, None)
+    _add_forms(parser, "runs")
+    parser.add_argument("--failed", action="store_true", help="only runs that failed, were interrupted or died")
+    parser.add_argument("--task", metavar="TASK", help="only runs that ran a task of this class")
+    parser.add_argument("--since", metavar="TIME", help="only runs of the last 90m, 12h, 7d or 2w")
+    parser.add_argument("--label", metavar="TEXT", help="only runs with this label")
+
+
+def add_show(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `kart show`."""
+    _add_history_words(parser, "RUN: run to show (default: last); TASK: show a task of RUN, or its newest attempt")
+    _add_forms(parser, "tasks")
+    parser.add_argument("--log", action="store_true", help="with TASK: print what it logged")
+
+
+def add_diff(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `kart diff`."""
+    _add_history_words(parser, "RUN: two runs to compare (default: last~1 and last); one is compared with the last")
+    _add_forms(parser, None)
+
+
+def add_compare(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `kart compare`."""
+    _add_history_words(parser, "TASK: class whose variants to compare, or several tasks by the starts of their ids")
+    _add_forms(parser, "variants")
+    parser.add_argument(
+        "--sort", metavar="COLUMN", help="metric, best first, or parameter, lowest first (default: newest first)"
+    )
+    better = parser.add_mutually_exclusive_group()
+    better.add_argument("--max", action="store_true", help="with --sort METRIC: a higher value is better")
+    better.add_argument(
+        "--min",
+        action="store_true",
+        help="with --sort METRIC: a lower value is better (default for names such as loss, error, rmse, seconds)",
+    )
+    parser.add_argument("--all-columns", action="store_true", help="include parameters that never differ")
+
+
+def _add_history_words(parser: argparse.ArgumentParser, purpose: str | None) -> None:
+    """Add the free words of a command that reads the history: runs, tasks and another workspace."""
+    where = "KEY=VALUE: run.workspace=URL, to read another workspace"
+    kinds = [kind for kind in ("RUN", "TASK") if purpose is not None and f"{kind}: " in purpose]
+    metavar = " | ".join([*kinds, "KEY=VALUE"])
+    parser.add_argument("words", nargs="*", metavar=metavar, help=f"{purpose}; {where}" if purpose else where)
+
+
+def _add_forms(parser: argparse.ArgumentParser, rows: str | None) -> None:
+    """Add the options for the form of a table."""
+    if rows is not None:
+        parser.add_argument("--all", action="store_true", help=f"show all {rows}, not only the first 20")
+    forms = parser.add_mutually_exclusive_group()
+    forms.add_argument("--json", action="store_true", help="print JSON")
+    forms.add_argument("--csv", action="store_true", help="print CSV")
 
 
 def add_publish(parser: argparse.ArgumentParser) -> None:

@@ -11,7 +11,9 @@ from kart_runtime.cli.command_arguments import (
     add_accept,
     add_check,
     add_clean,
+    add_compare,
     add_config,
+    add_diff,
     add_gc,
     add_graph,
     add_list,
@@ -23,10 +25,14 @@ from kart_runtime.cli.command_arguments import (
     add_remove_sample,
     add_remove_task,
     add_rename_task,
+    add_report,
     add_run,
+    add_runs,
     add_search,
+    add_show,
     add_update,
     add_verify,
+    add_why,
     add_words,
 )
 
@@ -77,6 +83,7 @@ examples:
   kart plan TrainModel
   kart plan TrainModel.max_depth=2
   kart plan TrainModel.max_depth=2,4,8
+  kart plan --no-history               do not read the records of earlier runs
   kart plan Daily --range day=2026-01-01..yesterday
 """,
         add_plan,
@@ -97,6 +104,39 @@ examples:
         "search",
     ),
     Command(
+        "why",
+        "show why a task would run",
+        "Show why a task would run, compared with the nearest earlier run: which parameter\n"
+        "of it, or upstream of it, has another value, and where both values come from;\n"
+        "which code or input has changed; or which run wrote the output that is gone. Of a\n"
+        "task that would not run, show which run made its output. Nothing runs or changes.",
+        """\
+examples:
+  kart why EvaluateModels
+  kart why TrainModel.max_depth=2
+  kart why model.train.TrainModel
+  kart why 74393b26                    one task, by the beginning of its id
+  kart why EvaluateModels --json
+""",
+        add_why,
+        "why",
+    ),
+    Command(
+        "report",
+        "write one HTML file that shows a run",
+        "Write one HTML file with the graph, timeline, tasks, metrics and previews of a run.\n"
+        "It needs neither a network nor kart to be read.",
+        """\
+examples:
+  kart report                        the last run, as report.html
+  kart report --open
+  kart report last~1 -o before.html
+  kart report 77ab01c2 --no-previews
+""",
+        add_report,
+        "report",
+    ),
+    Command(
         "tree",
         "show the dependency tree",
         "Show each task above the tasks that it requires, with its state: to run, done,\n"
@@ -108,6 +148,71 @@ examples:
 """,
         lambda parser: add_words(parser, "task to show"),
         "tree",
+    ),
+    Command(
+        "runs",
+        "list the runs of the workspace",
+        "List what has run in the workspace, newest first: when, how long, with which result,\nand what was asked for.",
+        """\
+examples:
+  kart runs
+  kart runs --failed --since 7d
+  kart runs --task TrainModel --all
+  kart runs --env prod --json
+  kart runs run.workspace=s3://bucket/folder
+""",
+        add_runs,
+        "runs",
+    ),
+    Command(
+        "show",
+        "show a run, or what a task did in it",
+        "Show a run with its tasks, slowest first; or a task in full: why it ran, parameters,\n"
+        "metrics, outputs, code and log.\n\n"
+        "RUN is last, last~2 (two before), the start of its id, or its label. TASK is a class,\n"
+        "or at least 6 characters of an id.",
+        """\
+examples:
+  kart show                        the last run
+  kart show last~1
+  kart show last TrainModel
+  kart show TrainModel             its newest attempt
+  kart show 74393b26 --log
+""",
+        add_show,
+        "show",
+    ),
+    Command(
+        "diff",
+        "show what differs between two runs",
+        "Show what differs between two runs: given values, versions of libraries, code, tasks,\n"
+        "time and metrics. RUN is last, last~2, the start of an id, or a label.",
+        """\
+examples:
+  kart diff                    the last run with the one before
+  kart diff last~3             the last run with an earlier one
+  kart diff 20261126T2315 shallow
+""",
+        add_diff,
+        "diff",
+    ),
+    Command(
+        "compare",
+        "compare the parameters and metrics of a task's variants",
+        "Show a line for each variant of a task that has run: the parameters that differ, its\n"
+        "own and those of everything upstream, and its metrics. Of a task without metrics,\n"
+        "those of the nearest tasks upstream. A star marks the best value: the highest, or\n"
+        "the lowest if the name says loss, error, rmse, seconds and the like.",
+        """\
+examples:
+  kart compare EvaluateModels
+  kart compare EvaluateModels --sort forest.auc
+  kart compare TrainModel --sort residual --min --all-columns
+  kart compare 74393b26 f1b20b7e
+  kart compare EvaluateModels --csv > variants.csv
+""",
+        add_compare,
+        "compare",
     ),
     Command(
         "graph",

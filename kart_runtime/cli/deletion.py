@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 
 from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.formatting import columns, counted
+from kart_runtime.history.tables import size_text as size_text  # noqa: PLC0414 - a part of this module
 from kart_runtime.project import Session
 from kart_runtime.task.base import TaskOnKart
 from kart_runtime.task.parameters import declaration
@@ -41,13 +42,3 @@ def report_deletion(deleted: Collection[int], failed: Mapping[str, str]) -> Exit
         return ExitCode.FAILED
     print(f"Deleted {counted(len(deleted), 'file')} ({size_text(sum(deleted))}).")
     return ExitCode.OK
-
-
-def size_text(size: int) -> str:
-    """Return a number of bytes with a unit."""
-    amount = float(size)
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if amount < 1000:
-            return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
-        amount /= 1000
-    return f"{amount:.1f} TB"

@@ -86,7 +86,10 @@ def any_secret() -> bool:
 
 def masked(text: str) -> str:
     """Return a text with `***` in place of each known secret, and of each password in a url."""
-    if "://" in text and "@" in text:
+    if "://" not in text:
+        if _pattern is None:
+            return text
+    elif "@" in text:
         text = _PASSWORD.sub(rf"\1:{MASK}", text)
     if _pattern is not None and any(secret in text for secret in _known):
         text = _pattern.sub(MASK, text)

@@ -16,7 +16,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import luigi
 
@@ -36,7 +36,7 @@ from kart_runtime.execution.log_lines import keep_log_records
 from kart_runtime.execution.log_writer import TaskLogWriter
 from kart_runtime.execution.memory import peak_mb, reset_peak
 from kart_runtime.execution.portable_errors import portable
-from kart_runtime.execution.processor_time import cpu_seconds, worker_name
+from kart_runtime.execution.processor_time import this_place
 from kart_runtime.execution.working_folder import RestoredFolder
 from kart_runtime.storage.commit import recover
 from kart_runtime.storage.staging import OutputRecord, active_run
@@ -69,7 +69,8 @@ class AttemptState(enum.StrEnum):
     """`run()` has yielded tasks that must complete first."""
 
 
-class Outcome(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Outcome:
     """Result of one attempt.
 
     Attributes
@@ -190,12 +191,14 @@ class Attempt:
                 raise
             warn(logger, "%s: %s", self.task, error)
         sent = None if outcome.error is None else portable(outcome.error, outcome.trace)
-        return outcome._replace(error=sent, peak_mb=peak_mb(), secrets=tuple(self.task_run.secrets))
+        outcome.error, outcome.peak_mb, outcome.secrets = sent, peak_mb(), tuple(self.task_run.secrets)
+        return outcome
 
     def _bound(self) -> Outcome:
         """Run with the state of this run bound to the task."""
         task, run = kart_task(self.task), self.task_run
-        began, cpu = time.time(), cpu_seconds()
+        place, began = this_place(), time.time()
+        cpu = place.clock()
         self._began = self._began or began
         self._started = self._started or iso_time(began)
         keep_log_records()
@@ -227,26 +230,22 @@ class Attempt:
                 close_scratch(run, delete=done)
             if task is not None:
                 task._kart_run = None
-        self._cpu += cpu_seconds() - cpu
-        return outcome if suspended else self._measured(outcome)
+        self._cpu += place.clock() - cpu
+        if not suspended:
+            self._measure(outcome)
+            outcome.worker = place.name
+        return outcome
 
-    def _measured(self, outcome: Outcome) -> Outcome:
-        """Return the outcome with times, metrics and log records."""
-        run, log_files = self.task_run, outcome.log_files
-        series: tuple[str, ...] = ()
+    def _measure(self, outcome: Outcome) -> None:
+        """Add times, metrics and log records to an outcome."""
+        run = self.task_run
         if self._logs is not None and (run.lines is not None or run.steps):
-            log_files += self._logs.at_end(run.lines, run.steps, self._began)
-            series = tuple(dict.fromkeys(name for name, *_ in run.steps))
-        return outcome._replace(
-            log_files=log_files,
-            began=self._began,
-            ended=time.time(),
-            cpu=self._cpu,
-            worker=worker_name(),
-            metrics=tuple(run.metrics.items()),
-            series=series,
-            logged=run.lines.count if run.lines is not None else 0,
-        )
+            outcome.log_files += self._logs.at_end(run.lines, run.steps, self._began)
+            outcome.series = tuple(dict.fromkeys(name for name, *_ in run.steps))
+            outcome.logged = run.lines.count if run.lines is not None else 0
+        if run.metrics:
+            outcome.metrics = tuple(run.metrics.items())
+        outcome.began, outcome.ended, outcome.cpu = self._began, time.time(), self._cpu
 
     def _locks_of(self, task: TaskOnKart[Any]) -> Locks:
         return redis_locks_of(task, self.locks) or self.locks

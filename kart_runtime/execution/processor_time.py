@@ -1,4 +1,4 @@
-"""Where an attempt runs, and its processor time."""
+"""Where an attempt runs, and the clock of its processor time."""
 
 from __future__ import annotations
 
@@ -6,21 +6,29 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Callable
 from functools import lru_cache
+from typing import NamedTuple
 
 
-def cpu_seconds() -> float:
-    """Return the processor time so far: of this process in its main thread, of the thread in another one."""
-    if threading.current_thread() is threading.main_thread():
-        return time.process_time()
-    return time.thread_time()
+class Place(NamedTuple):
+    """Where something runs: ``host:process id:thread``, and a clock of the seconds that it computes.
+
+    The clock is that of the process in its main thread, whose libraries may compute in threads of their own, and that
+    of the thread elsewhere.
+    """
+
+    name: str
+    clock: Callable[[], float]
 
 
-def worker_name() -> str:
-    """Return where this is called: ``host:process id:thread``."""
-    return _name(os.getpid(), threading.current_thread().name)
+def this_place() -> Place:
+    """Return where this is called."""
+    thread = threading.current_thread()
+    return _place(os.getpid(), thread.name, thread is threading.main_thread())
 
 
 @lru_cache(maxsize=64)
-def _name(process_id: int, thread: str) -> str:
-    return f"{socket.gethostname()}:{process_id}:{thread}"
+def _place(process_id: int, thread: str, is_main: bool) -> Place:
+    clock = time.process_time if is_main else time.thread_time
+    return Place(f"{socket.gethostname()}:{process_id}:{thread}", clock)

@@ -18,7 +18,7 @@ MERMAID_EDGES, MERMAID_CHARACTERS = 500, 50_000
 MARKS = {"mermaid": "%% kart graph", "dot": "// kart graph", "json": '{"format": '}
 """What each text begins with; a file that begins so was made by `kart graph`."""
 
-_LONGEST = 200
+_LONGEST = 100
 """Characters of a label."""
 
 _STATES = {
@@ -212,7 +212,8 @@ def _dot(drawing: _Drawing) -> str:
     for number, box in enumerate(drawing.boxes):
         fill, stroke = _STATES.get(box.state, _STATES["skip"])
         label = f"{_in_dot(box.label)}\\n{_in_dot(box.below)}"
-        tooltip = _in_dot(f"{box.id}: {box.nodes[0].reason}" if len(box.nodes) == 1 else box.id)
+        reason = box.nodes[0].reason if len(box.nodes) == 1 else ""
+        tooltip = _in_dot(f"{box.id}: {reason}" if reason else box.id)
         lines.append(f'  t{number} [label="{label}", tooltip="{tooltip}", fillcolor="{fill}", color="{stroke}"];')
     for (up, down), count in sorted(drawing.edges.items()):
         lines.append(f"  t{up} -> t{down}{f' [label={count}]' if count > 1 else ''};")

@@ -14,8 +14,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
+from kart_runtime.history.html_tables import html_pairs
 from kart_runtime.history.index_files import refresh
 from kart_runtime.history.index_schema import delete_tables, index_path, open_tables
 from kart_runtime.history.runs import Run, RunFiles, RunRecord, read_runs, record_in, runs_folder
@@ -31,6 +32,8 @@ ALIVE_SECONDS = 600.0
 _IS_RUN = """(tasks > 0 OR EXISTS (SELECT 1 FROM attempts a WHERE a.run = r.run AND a.state != 'accepted')
               OR (header != '{}' AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.run = r.run)))"""
 """Condition for the rows of what ran something: `kart accept` has a file, too, and some files hold no run."""
+
+_RUN_ROWS = "SELECT r.*, (SELECT max(written) FROM files f WHERE f.run = r.run) FROM runs r"
 
 _STATES = {"done": "ran", "failed": "failed", "complete": "complete"}
 """State of an attempt to the name of its count."""
@@ -83,6 +86,51 @@ class RunRow:
     git: Mapping[str, Any] = field(default_factory=dict)
     header: Mapping[str, Any] = field(default_factory=dict)
     end: Mapping[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{number} {name}" for name, number in self.counts.items() if number)
+        return f"<Run {self.id}: {self.state} in {self.seconds:.1f} s, {counts or 'nothing ran'}>"
+
+    def _repr_html_(self) -> str:
+        pairs = [
+            ("state", self.state),
+            ("took", f"{self.seconds:.1f} s"),
+            *((name.replace("_", " "), number) for name, number in self.counts.items() if number),
+            ("roots", ", ".join(self.root_names)),
+            *((key, text) for key, text in self.overrides.items()),
+            *((f"run.{key}", text) for key, text in self.settings.items()),
+            ("label", self.label),
+            ("git", f"{str(self.git.get('commit', ''))[:12]}{' (changed files)' if self.git.get('dirty') else ''}"),
+        ]
+        return html_pairs(f"Run {self.id}", [(name, value) for name, value in pairs if value != ""])
+
+
+class Measured(NamedTuple):
+    """Parameters and metrics of the newest attempt at a task.
+
+    Attributes
+    ----------
+    unique_id, module, task, run_id, started, params, metrics
+        As in `RunRecord`.
+    """
+
+    unique_id: str
+    module: str
+    task: str
+    run_id: str
+    started: str
+    params: Mapping[str, str]
+    metrics: Mapping[str, Any]
+
+
+class _HasId(Protocol):
+    @property
+    def unique_id(self) -> str: ...
+
+
+R = TypeVar("R", bound=_HasId)
+
+_NEWEST = "ORDER BY a.started DESC, a.run DESC, a.id DESC"
 
 
 class Index:
@@ -154,8 +202,9 @@ class Index:
         if since is not None:
             conditions.append("started >= ?")
             values.append(since)
-        query = f"""SELECT r.*, (SELECT max(written) FROM files f WHERE f.run = r.run) FROM runs r
-                    WHERE {" AND ".join(conditions)} ORDER BY started DESC, run DESC"""  # noqa: S608 - the conditions are those above
+        query = f"{_RUN_ROWS} WHERE {' AND '.join(conditions)} ORDER BY started DESC, run DESC"
+        if limit is not None and not failed:
+            query += f" LIMIT {int(limit)}"
         now, rows = time.time(), []
         for row in self._query(query, values):
             run = self._run_row(row, now)
@@ -227,23 +276,78 @@ class Index:
         rows = self._query("SELECT requires FROM edges WHERE uid = ?", (unique_id,))
         return tuple(rows[0][0].split()) if rows else ()
 
+    def newest_of(self, unique_ids: Iterable[str]) -> dict[str, RunRecord]:
+        """Return the newest records of tasks; those that are done, else those of other attempts."""
+        return self._of_ids(self._records, unique_ids)
+
+    def _of_ids(self, select: Callable[[str, Sequence[Any]], Iterable[R]], unique_ids: Iterable[str]) -> dict[str, R]:
+        """Return the newest row of each task; of those that are done, else of other attempts."""
+        found: dict[str, R] = {}
+        ids = list(dict.fromkeys(unique_ids))
+        for condition in ("AND state = 'done'", ""):
+            for some in _chunks([uid for uid in ids if uid not in found]):
+                marks = ",".join("?" * len(some))
+                newest = f"""SELECT id FROM (SELECT id, max(started) FROM attempts WHERE uid IN ({marks}) {condition}
+                             GROUP BY uid)"""  # noqa: S608 - only marks
+                found.update({row.unique_id: row for row in select(f"WHERE a.id IN ({newest})", some)})
+        return found
+
+    def upstream_of(self, unique_ids: Iterable[str]) -> dict[str, tuple[str, ...]]:
+        """Return the unique ids directly upstream of each task that is known."""
+        found: dict[str, tuple[str, ...]] = {}
+        for some in _chunks(list(dict.fromkeys(unique_ids))):
+            query = f"SELECT uid, requires FROM edges WHERE uid IN ({','.join('?' * len(some))})"  # noqa: S608
+            found.update({uid: tuple(requires.split()) for uid, requires in self._query(query, some)})
+        return found
+
+    def run_words(self) -> dict[str, str]:
+        """Return id and name of each run: `last`, `last~1`, and so on."""
+        return {run: f"last~{number}" if number else "last" for number, run in enumerate(self.run_labels())}
+
     def candidates(self, task: str, limit: int = 1000) -> list[RunRecord]:
         """Return the newest record of each id of a class that is done, newest first."""
+        return list(self._records(f"WHERE a.id IN ({self._newest_of_class(task, limit)}) {_NEWEST} LIMIT ?", [limit]))
+
+    def measured(self, task: str, limit: int = 1000) -> list[Measured]:
+        """Return what is known of the newest result of each id of a class, newest first."""
+        return list(self._measured(f"WHERE a.id IN ({self._newest_of_class(task, limit)}) {_NEWEST} LIMIT ?", [limit]))
+
+    def measured_of(self, unique_ids: Iterable[str]) -> dict[str, Measured]:
+        """Return what is known of tasks, by the rules of `newest_of`."""
+        return self._of_ids(self._measured, unique_ids)
+
+    def measured_in(self, run_id: str) -> dict[str, Measured]:
+        """Return what is known of the tasks that a run ran to their end."""
+        rows = self._measured("WHERE a.run = ? AND a.state = 'done' ORDER BY a.id", [run_id])
+        return {row.unique_id: row for row in rows}
+
+    def codes(self, run_id: str) -> dict[str, str]:
+        """Return the fingerprint of the code of each class that a run ran."""
+        return {record.task: record.code for record in self.attempts(run_id=run_id) if record.code}
+
+    def run_row(self, run_id: str) -> RunRow:
+        """Return a run; raise KeyError if there is none."""
+        rows = self._query(f"{_RUN_ROWS} WHERE r.run = ?", (run_id,))
+        if not rows:
+            raise KeyError(run_id)
+        return self._run_row(rows[0], time.time())
+
+    def count(self) -> int:
+        """Return how many runs there are."""
+        return int(self._query(f"SELECT count(*) FROM runs r WHERE {_IS_RUN}", ())[0][0])  # noqa: S608
+
+    def _newest_of_class(self, task: str, limit: int) -> str:
+        """Return the numbers of the newest attempts of each id of a class that are done, for a query."""
         query = """SELECT id, max(started) FROM
                    (SELECT id, uid, started FROM attempts WHERE task = ? AND state = 'done'
                     ORDER BY started DESC LIMIT ?) GROUP BY uid"""
-        ids: list[int] = []
+        (number,) = self._query("SELECT count(*) FROM attempts WHERE task = ? AND state = 'done'", (task,))[0]
         most = 4 * limit
         while True:  # usually each id ran once or twice
             rows = self._query(query, (task, most))
-            (number,) = self._query("SELECT count(*) FROM attempts WHERE task = ? AND state = 'done'", (task,))[0]
-            ids = [row[0] for row in rows]
-            if len(ids) >= limit or most >= number:
-                break
+            if len(rows) >= limit or most >= number:
+                return ",".join(str(row[0]) for row in rows)
             most *= 8
-        numbers = ",".join(map(str, ids))
-        where = f"WHERE a.id IN ({numbers}) ORDER BY a.started DESC, a.run DESC, a.id DESC LIMIT ?"
-        return list(self._records(where, [limit]))
 
     def tasks(self) -> list[tuple[str, str]]:
         """Return class name and unique id of each task that was ever run."""
@@ -262,6 +366,17 @@ class Index:
         query = f"SELECT a.run, a.line, e.requires FROM attempts a LEFT JOIN edges e ON e.uid = a.uid {where}"  # noqa: S608
         for run, line, requires in self._query(query, values):
             yield from record_in(line, run, requires.split() if requires else ())
+
+    def _measured(self, where: str, values: Sequence[Any]) -> Iterator[Measured]:
+        query = f"""SELECT a.uid, a.module, a.task, a.run, a.started, a.metrics,
+                    CASE WHEN json_valid(a.line) THEN json_extract(a.line, '$.params') END FROM attempts a {where}"""  # noqa: S608
+        for uid, module, task, run, started, metrics, params in self._query(query, values):
+            texts = json.loads(params) if isinstance(params, str) and params.startswith("{") else {}
+            yield Measured(uid, module, task, run, started, texts, json.loads(metrics) if metrics else {})
+
+    def select(self, query: str, values: Iterable[Any] = ()) -> list[Any]:
+        """Return the rows of a query, for the modules of this package that need other columns."""
+        return self._query(query, values)
 
     # -- the database ------------------------------------------------------------------------------------------------
 
@@ -299,6 +414,12 @@ def open_index(workspace: str) -> Index:
 
 
 # -- rows ------------------------------------------------------------------------------------------------------------
+
+
+def _chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Yield parts that fit into one statement."""
+    for start in range(0, len(values), 500):
+        yield values[start : start + 500]
 
 
 def _counts(states: Mapping[str, int], end: Mapping[str, Any] | None, verdicts: Mapping[str, int]) -> dict[str, int]:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from kart_runtime.errors import warn
 from kart_runtime.history.runs import RunLines, TaskName, run_of_file, runs_folder, started_at, text_of
-from kart_runtime.storage.stores import Store, is_remote
+from kart_runtime.storage.stores import Stat, Store, is_remote
 from kart_runtime.storage.stores.local import LocalStore
 
 logger = logging.getLogger(__name__)
@@ -134,19 +134,23 @@ def _first_to_list(connection: sqlite3.Connection) -> str:
     return f"{datetime.fromtimestamp(newest, UTC) - _BACK:%Y%m%dT%H%M%SZ}"
 
 
+def _requested_stats(store: Any, folder: str, first: str) -> list[Stat]:
+    if not first:
+        return [stat for stat in store.list(folder) if stat.key.rfind("/") == len(folder)]
+    stats: list[Stat] = []
+    token = None
+    while True:
+        page = store.page(f"{folder}/", token, after=f"{folder}/{first}")
+        stats += page.found
+        token = page.token
+        if token is None:
+            return stats
+
+
 def _requested(connection: sqlite3.Connection, store: Any, folder: str, first: str) -> list[_File]:
     """Return the files of a remote store from a run on; those that are known if it does not answer."""
     try:
-        if first:
-            token, stats = None, []
-            while True:
-                page = store.page(f"{folder}/", token, after=f"{folder}/{first}")
-                stats += page.found
-                token = page.token
-                if token is None:
-                    break
-        else:
-            stats = [stat for stat in store.list(folder) if stat.key.rfind("/") == len(folder)]
+        stats = _requested_stats(store, folder, first)
     except OSError as error:
         if connection.execute("SELECT 1 FROM files LIMIT 1").fetchone() is None:
             raise

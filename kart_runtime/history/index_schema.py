@@ -7,6 +7,7 @@ import logging
 import os
 import sqlite3
 import sys
+import zlib
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,6 @@ from kart_runtime.storage.registry import split_url, store_for
 from kart_runtime.storage.stores import is_remote
 
 logger = logging.getLogger(__name__)
-
-SCHEMA = 1
-"""Version of the tables. A file with another one is built anew: it is only a cache."""
 
 _LOCK_SECONDS = 20.0
 """Seconds to wait for another process that writes to the index."""
@@ -37,6 +35,9 @@ CREATE INDEX attempts_run ON attempts (run);
 CREATE INDEX attempts_uid ON attempts (uid, started);
 CREATE INDEX attempts_task ON attempts (task, state, started);
 """
+
+SCHEMA = zlib.crc32(_TABLES.encode()) >> 1
+"""Version of the tables. A file with another one is built anew: it is only a cache."""
 
 
 def index_folder() -> Path:

@@ -190,6 +190,8 @@ class Ledger:
         loaded = record.get("inputs")
         pairs = [f"{_quoted(url)}: {_quoted(checksum)}" for url, checksum in dict(loaded).items()] if loaded else ()
         seed, peak, cpu = record["seed"], record.get("peak_mb"), record.get("cpu")
+        has_more = record.get("metrics") or record.get("logged") or record.get("trace")
+        rarer = _rarer(record) if has_more else ""
         return (
             f'{{"task": {_quoted(record["task"])}, "module": {_quoted(record["module"])}, '
             f'"unique_id": "{record["unique_id"]}", "state": "{record["state"]}", "started": "{record["started"]}", '
@@ -200,7 +202,7 @@ class Ledger:
             f'"params": {{{params}}}, "outputs": [{outputs}], "log_files": {_list_of(record["log_files"])}, '
             f'"error": {_quoted(masked(record["error"]))}, "reason": {_quoted(masked(record["reason"]))}, '
             f'"inputs": {{{", ".join(pairs)}}}, "origin": {_quoted(record.get("origin", ""))}, '
-            f'"code": "{record.get("code", "")}", {_rarer(record)}"run_id": "{self.run_id}"}}\n'
+            f'"code": "{record.get("code", "")}", {rarer}"run_id": "{self.run_id}"}}\n'
         )
 
     def _file(self, workspace: str) -> _File:

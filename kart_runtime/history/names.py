@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 from kart_runtime.errors import ConfigError
 from kart_runtime.history.index import Index
+from kart_runtime.history.labels import LabelNode, labels
 
 _SHORTEST_ID = 6
 """Characters of a task's id that tell it from a class."""
@@ -18,6 +19,17 @@ _MOST_CANDIDATES = 8
 _STEPS = re.compile(r"(.+?)~(\d{0,6})")
 _TASK_WITH_ID = re.compile(r"([\w.]+)[\[_(]([0-9a-f]{4,32})[\])]?")
 _ID = re.compile(rf"[0-9a-f]{{{_SHORTEST_ID},32}}")
+
+
+class _Task(Protocol):
+    @property
+    def module(self) -> str: ...
+    @property
+    def task(self) -> str: ...
+    @property
+    def unique_id(self) -> str: ...
+    @property
+    def params(self) -> Mapping[str, str]: ...
 
 
 class TaskMatch(NamedTuple):
@@ -120,3 +132,23 @@ def _unknown(word: str, known: Sequence[str]) -> ConfigError:
 def _listed(names: Sequence[str]) -> str:
     shown = ", ".join(names[:_MOST_CANDIDATES])
     return shown if len(names) <= _MOST_CANDIDATES else f"{shown} and {len(names) - _MOST_CANDIDATES} more"
+
+
+def task_labels(index: Index, tasks: Sequence[_Task]) -> list[str]:
+    """Return a name for each task: its class, with what tells the tasks of the class apart, if need be upstream."""
+    nodes = [LabelNode(task.module, task.task, task.params, task.unique_id) for task in tasks]
+    if len({node.task for node in nodes}) == len(nodes):
+        return [node.task for node in nodes]
+    numbers = {node.unique_id: number for number, node in enumerate(nodes)}
+    upstream: dict[str, tuple[str, ...]] = {}
+    level = list(numbers)
+    while level:
+        found = index.upstream_of(level)
+        upstream.update(found)
+        level = list(dict.fromkeys(uid for ids in found.values() for uid in ids if uid not in numbers))
+        for each in index.measured_of(level).values():
+            numbers[each.unique_id] = len(nodes)
+            nodes.append(LabelNode(each.module, each.task, each.params, each.unique_id))
+        level = [uid for uid in level if uid in numbers]
+    above = [[numbers[uid] for uid in upstream.get(node.unique_id, ()) if uid in numbers] for node in nodes]
+    return labels(nodes, above)[: len(tasks)]

@@ -99,6 +99,11 @@ class Records:
                 return entry
         return None
 
+    @property
+    def has_runs(self) -> bool:
+        """Return whether anything has been recorded here."""
+        return bool(self._read or self._by_id)
+
     def named(self, unique_id: str) -> list[TaskRecord]:
         """Return the newest records of the tasks with an id, one for each module."""
         entries = self._by_id.get(unique_id, [])

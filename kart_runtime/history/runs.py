@@ -12,10 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from kart_runtime.history.html_tables import html_table
 from kart_runtime.storage.registry import store_for
+from kart_runtime.storage.staging import OutputRecord
 from kart_runtime.storage.stores import Stat, Store, is_remote
 from kart_runtime.storage.stores.local import LocalStore
-from kart_runtime.storage.target import OutputRecord
 from kart_runtime.storage.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -213,6 +214,16 @@ class Run:
     end: Mapping[str, Any] | None = None
     graph: RunGraph | None = None
     definitions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"<Run {self.id}: {self._state()}, {len(self.records):,} attempts>"
+
+    def _repr_html_(self) -> str:
+        rows = ((record.task, record.unique_id[:8], record.state, f"{record.seconds:.1f} s") for record in self.records)
+        return html_table(("task", "id", "state", "took"), rows, title=f"Run {self.id}: {self._state()}")
+
+    def _state(self) -> str:
+        return str(self.end.get("state", "ended")) if self.end is not None else "without an end"
 
 
 def read_records(workspace: str) -> Iterator[RunRecord]:

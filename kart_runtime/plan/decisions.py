@@ -8,7 +8,7 @@ complete tasks have is not needed and not checked. Tasks have indexes, so that a
 from __future__ import annotations
 
 import enum
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 import luigi
 
 from kart_runtime.errors import KartError, OutputClash, PlanError, described
+from kart_runtime.history.html_tables import html_table
 from kart_runtime.plan.changes import Change, Changes, Difference
 from kart_runtime.plan.graph import Graph, build_graph
 from kart_runtime.plan.task_labels import TaskLabels
@@ -67,15 +68,20 @@ class Decision(NamedTuple):
         Action and reason.
     detail
         For example the missing output.
+    cause
+        What `causes` has found out about it from earlier runs; "" if it was not asked, or knows no more.
     """
 
     action: Action
     reason: Reason
     detail: str = ""
+    cause: str = ""
 
     @property
     def text(self) -> str:
-        """Return the reason and its detail as text."""
+        """Return the cause, or the reason and its detail, as text."""
+        if self.cause:
+            return self.cause
         return f"{self.reason._value_}: {self.detail}" if self.detail else self.reason._value_
 
 
@@ -108,6 +114,20 @@ class Plan:
     outputs: Mapping[int, Any] = field(default_factory=dict)
     changes: Changes = field(default_factory=Changes)
     warnings: Sequence[tuple[luigi.Task, Decision]] = ()
+
+    def __repr__(self) -> str:
+        return f"<Plan of {self._counted()}>"
+
+    def _repr_html_(self) -> str:
+        order = [Action.MISSING, Action.RUN, Action.MAYBE, Action.SKIP]
+        rows = sorted(zip(self.tasks, self.decisions, strict=True), key=lambda row: order.index(row[1].action))
+        texts = ((self.labels(task), decision.action.value, decision.text) for task, decision in rows)
+        return html_table(("task", "action", "reason"), texts, title=f"Plan of {self._counted()}")
+
+    def _counted(self) -> str:
+        counts = Counter(decision.action.value for decision in self.decisions)
+        tasks = f"{len(self.tasks):,} task{'' if len(self.tasks) == 1 else 's'}"
+        return f"{tasks}: {', '.join(f'{number:,} {action}' for action, number in counts.items())}"
 
     @property
     def tasks(self) -> Sequence[luigi.Task]:
@@ -191,6 +211,8 @@ def make_plan(
 
 
 _COMPLETE = Decision(Action.SKIP, Reason.COMPLETE)
+_ALL_COMPLETE = Decision(Action.SKIP, Reason.COMPLETE, cause="all that it requires is complete")
+_INCOMPLETE_WRAPPER = Decision(Action.RUN, Reason.INCOMPLETE, cause="not all that it requires is complete")
 _NOT_NEEDED = Decision(Action.SKIP, Reason.NOT_NEEDED)
 _RERUN = Decision(Action.RUN, Reason.RERUN)
 _MAYBE = Decision(Action.MAYBE, Reason.UPSTREAM_RUNS)
@@ -414,7 +436,7 @@ def _decide(task: luigi.Task, changes: Changes) -> tuple[Decision, Any]:
             return _RERUN, task.output()
         by_outputs = _is_judged_by_outputs(task)
         if not by_outputs and is_complete(task):
-            return _COMPLETE, None
+            return (_ALL_COMPLETE if isinstance(task, luigi.WrapperTask) else _COMPLETE), None
         output = task.output()
         outputs = flatten(output)
         pending = changes.pending(task)
@@ -432,6 +454,8 @@ def _decide(task: luigi.Task, changes: Changes) -> tuple[Decision, Any]:
         return (_COMPLETE if other else Decision(Action.MISSING, Reason.EXTERNAL_MISSING, missing)), output
     if other:
         return Decision(Action.RUN, Reason.OTHER_WRITER, other), output
+    if isinstance(task, luigi.WrapperTask) and not missing:
+        return _INCOMPLETE_WRAPPER, output
     return Decision(Action.RUN, Reason.OUTPUT_MISSING if missing else Reason.INCOMPLETE, missing), output
 
 

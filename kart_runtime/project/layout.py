@@ -14,7 +14,7 @@ from pathlib import Path
 import luigi
 
 from kart_runtime.errors import ConfigError
-from kart_runtime.project.conf.sections import GROUPS
+from kart_runtime.project.conf.tree import GROUPS
 from kart_runtime.project.mirror import Mirror, is_module_name, mirror, module_name
 from kart_runtime.project.problems import raise_all
 from kart_runtime.project.project import Project, distinct_causes, is_leftover

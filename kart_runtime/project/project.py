@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import tomllib
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
-
-import luigi
+from typing import TYPE_CHECKING, Any
 
 from kart_runtime.errors import ConfigError, closest_match
 from kart_runtime.project.problems import raise_all
 from kart_runtime.project.template.record import first_marker
+
+if TYPE_CHECKING:
+    import luigi
 
 _TABLE = '[tool.kart]\npackage = "NAME_OF_YOUR_PACKAGE"'
 _KEYS = {"package": None, "conf": "conf", "tests": "tests"}
@@ -263,6 +265,8 @@ def _check_folders(project: Project) -> None:
 
 
 def _task_classes(name: str, module: ModuleType) -> dict[str, type[luigi.Task]]:
+    import luigi  # slow to import, and not needed to read the configuration
+
     return {
         f"{name}.{value.__name__}": value
         for value in vars(module).values()
@@ -281,3 +285,14 @@ def _last_line(error: BaseException, project: Project) -> str | None:
     trace = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in trace if Path(frame.filename).is_relative_to(folder)]
     return f"{project.relative(Path(own[-1].filename))}:{own[-1].lineno}" if own else None
+
+
+def local_folder(workspace: str, root: Path) -> str:
+    """Return a workspace as tasks take it: a local one is relative to the project, not to the current directory."""
+    folder = workspace.removeprefix("file://")
+    if "://" in folder or os.path.isabs(folder):  # noqa: PTH117 - a url is not a path
+        return workspace
+    expanded = os.path.expanduser(folder)  # noqa: PTH111 - keeps a trailing slash
+    if os.path.isabs(expanded) or Path.cwd() == root:  # noqa: PTH117
+        return expanded
+    return str(root / expanded)

@@ -15,7 +15,9 @@ import luigi
 
 from kart_runtime.errors import described, warn
 from kart_runtime.execution.attempt import Outcome
+from kart_runtime.history.html_tables import html_table
 from kart_runtime.plan.decisions import Plan
+from kart_runtime.task.naming import display_name
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +76,26 @@ class Summary:
     def ok(self) -> bool:
         """Return whether all requested tasks are complete, and published if their classes say so."""
         return not (self.failed or self.not_started or self.missing or self.interrupted or self.unpublished)
+
+    def __repr__(self) -> str:
+        return f"<Summary of {self.text()}>"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            *((display_name(task), "failed", described(error)) for task, error in self.failed.items()),
+            *((display_name(task), "not published", described(error)) for task, error in self.unpublished.items()),
+            *((display_name(task), "missing", "external input not found") for task in self.missing),
+            *(
+                (display_name(task), "not started", f"upstream: {display_name(cause)}")
+                for task, cause in self.not_started.items()
+            ),
+            *(
+                (display_name(task), name, f"{value:.6g}" if isinstance(value, float) else value)
+                for task, values in self.metrics.items()
+                for name, value in values.items()
+            ),
+        ]
+        return html_table(("task", "", ""), rows, title=self.text())
 
     def text(self) -> str:
         """Return the summary in one line."""

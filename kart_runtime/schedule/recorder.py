@@ -31,7 +31,8 @@ class Recorder:
 
     def record(self, task: luigi.Task, outcome: Outcome, decision: Decision | None, ready_at: float = 0.0) -> None:
         """Write how an attempt ended, of a task that was ready at a time; one of luigi's has no workspace for it."""
-        note_secret(outcome.secrets)
+        if outcome.secrets:
+            note_secret(outcome.secrets)
         error, kart = outcome.error, kart_task(task)
         if kart is None:
             return
@@ -42,7 +43,7 @@ class Recorder:
             "state": outcome.state,
             "started": outcome.started,
             "ended": iso_time(outcome.ended) if outcome.ended else "",
-            "waited": max(outcome.began - ready_at, 0.0) if ready_at and outcome.began else 0.0,
+            "waited": outcome.began - ready_at if 0.0 < ready_at < outcome.began else 0.0,
             "seconds": outcome.seconds,
             "cpu": outcome.cpu,
             "worker": outcome.worker,
@@ -52,10 +53,10 @@ class Recorder:
             "inputs": outcome.inputs,
             "log_files": outcome.log_files,
             "peak_mb": outcome.peak_mb,
-            "metrics": dict(outcome.metrics),
+            "metrics": dict(outcome.metrics) if outcome.metrics else None,
             "series": outcome.series,
             "logged": outcome.logged,
-            "trace": masked(outcome.trace)[-_LONGEST_TRACE:],
+            "trace": masked(outcome.trace)[-_LONGEST_TRACE:] if outcome.trace else "",
             "error": described(error) if error is not None else "",
             "reason": decision.text if decision is not None else "",
             "origin": self._changes.origin(type(kart)),

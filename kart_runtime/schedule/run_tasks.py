@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 import luigi
@@ -11,9 +10,10 @@ import luigi
 from kart_runtime.history.ledger import Ledger, RunTasks
 from kart_runtime.plan.decisions import Action, Decision, Plan, Reason
 from kart_runtime.schedule.events import Summary
-from kart_runtime.task.base import TaskOnKart, kart_task
+from kart_runtime.task.base import kart_task
 from kart_runtime.task.identity import dependencies
 from kart_runtime.task.naming import id_of
+from kart_runtime.task.state import Identity
 
 _MOST_BLOCKED = 1000
 """Tasks that did not start of which it is recorded which failed task was the cause."""
@@ -27,38 +27,63 @@ class TasksRecorder:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._numbers: dict[str, dict[luigi.Task, int]] = defaultdict(dict)
-        """Workspace to task to its number in the file there; filled only if something runs."""
+        self._grouping: _Grouping | None = None
+        """Tasks of the plan, if something runs."""
         self.more: set[luigi.Task] = set()
         """Tasks of further plans."""
 
-    def add_plan(self, plan: Plan) -> None:
-        """Record the tasks of a plan; what they require only if something is to run."""
-        if not plan.to_run:
-            for workspace, tasks in _grouped(plan.tasks).items():
-                self._ledger.record_tasks(workspace, RunTasks(tasks), runs=False)
+    def add_plan(self, plan: Plan, *, may_grow: bool = False) -> None:
+        """Record the tasks of a plan; what they require only if something is to run, or if it `may_grow`."""
+        grouping = _Grouping(plan.tasks)
+        if not plan.to_run and not may_grow:
+            for workspace in grouping.orders:
+                self._ledger.record_tasks(workspace, RunTasks(grouping.names(workspace)), runs=False)
             return
-        upstream = {
-            task: [plan.tasks[index] for index in indexes]
-            for task, indexes in zip(plan.tasks, plan.graph.upstream, strict=True)
-        }
-        verdicts = {task: _verdict(decision) for task, decision in zip(plan.tasks, plan.decisions, strict=True)}
-        self._add(plan.tasks, upstream, verdicts)
+        self._grouping = grouping
+        letters = list(map(_verdict, plan.decisions))
+        for workspace, order in grouping.orders.items():
+            requires = [grouping.numbered(plan.graph.upstream[index], workspace) for index in order]
+            verdicts = "".join([letters[index] for index in order])
+            self._ledger.record_tasks(workspace, RunTasks(grouping.names(workspace), requires, verdicts))
 
     def add_more(self, plan: Plan) -> None:
         """Record the tasks of a further plan that were not known."""
-        known = self._numbers.values()
-        new = [place for place, task in enumerate(plan.tasks) if not any(task in numbers for numbers in known)]
-        self.more.update(plan.tasks)
-        tasks = [plan.tasks[place] for place in new]
-        upstream = {plan.tasks[place]: [plan.tasks[index] for index in plan.graph.upstream[place]] for place in new}
-        if tasks:
-            self._add(tasks, upstream, {plan.tasks[place]: _verdict(plan.decisions[place]) for place in new})
+        if self._grouping is not None:
+            known = {*self._grouping.tasks}
+            new = {
+                task: decision for task, decision in zip(plan.tasks, plan.decisions, strict=True) if task not in known
+            }
+            self.more.update(new)
+            self._add(list(new), {}, "".join(map(_verdict, new.values())))
 
     def add_yielded(self, tasks: Sequence[luigi.Task], waited_for: Mapping[luigi.Task, Sequence[luigi.Task]]) -> None:
         """Record the tasks that were not in the plan, and for which task each of the others has waited."""
-        if tasks or waited_for:
-            self._add(tasks, {task: dependencies(task) for task in tasks}, dict.fromkeys(tasks, "r"), waited_for)
+        self._add(tasks, waited_for, "r" * len(tasks))
+
+    def _add(
+        self, tasks: Sequence[luigi.Task], waited_for: Mapping[luigi.Task, Sequence[luigi.Task]], letters: str
+    ) -> None:
+        if self._grouping is None or not (tasks or waited_for):
+            return
+        grouping = self._grouping = self._grouping.with_more(tasks)
+        index_of = {task: index for index, task in enumerate(grouping.tasks)}
+        for workspace, order in grouping.orders.items():
+
+            def numbered(others: Iterable[luigi.Task], workspace: str = workspace) -> list[int | str]:
+                return grouping.numbered([index_of[task] for task in others], workspace)
+
+            new = [index for index in order if index >= grouping.first]
+            added = [grouping.tasks[index] for index in new]
+            yielded = {
+                str(grouping.numbers[index_of[task]]): numbered(others)
+                for task, others in waited_for.items()
+                if grouping.homes[index_of[task]] == workspace
+            }
+            if added or yielded:
+                requires = [numbered(dependencies(task)) for task in added]
+                verdicts = "".join([letters[index - grouping.first] for index in new])
+                values = RunTasks(grouping.names(workspace), requires, verdicts, yielded)
+                self._ledger.record_tasks(workspace, values)
 
     def finish(self, summary: Summary | None, files: Callable[[], Mapping[str, str]]) -> None:
         """Record how the run has ended, and of which `files` it used code, if something was to run.
@@ -80,66 +105,83 @@ class TasksRecorder:
             "not_started": len(summary.not_started),
         }
         blocked = [[id_of(task), id_of(cause)] for task, cause in islice(summary.not_started.items(), _MOST_BLOCKED)]
-        used = {"modules": files()} if self._numbers else {}
+        used = {"modules": files()} if self._grouping is not None else {}
         self._ledger.finish(state, counts | used | ({"blocked": blocked} if blocked else {}))
 
-    def _add(
-        self,
-        tasks: Iterable[luigi.Task],
-        upstream: Mapping[luigi.Task, Sequence[luigi.Task]],
-        verdicts: Mapping[luigi.Task, str],
-        waited_for: Mapping[luigi.Task, Sequence[luigi.Task]] | None = None,
-    ) -> None:
-        by_workspace: dict[str, dict[tuple[str, str], list[TaskOnKart[object]]]] = {}
-        for task in tasks:
-            kart = kart_task(task)
-            if kart is not None:
-                cls = type(kart)
-                groups = by_workspace.setdefault(kart.workspace_directory, {})
-                groups.setdefault((cls.__module__, cls.__name__), []).append(kart)
-        for workspace in dict.fromkeys([*by_workspace, *(self._numbers if waited_for else ())]):
-            numbers, ordered = self._numbers[workspace], []
-            names: dict[str, dict[str, list[str]]] = {}
-            for (module, name), members in by_workspace.get(workspace, {}).items():
-                names.setdefault(module, {})[name] = [task.make_unique_id() for task in members]
-            for module, classes in names.items():
-                for name in classes:
-                    ordered += by_workspace[workspace][module, name]
-            first = len(numbers)
-            numbers.update({task: first + place for place, task in enumerate(ordered)})
-            requires = [_numbered(upstream[task], numbers) for task in ordered]
-            letters = "".join([verdicts[task] for task in ordered])
-            yielded = {
-                str(numbers[task]): _numbered(others, numbers)
-                for task, others in (waited_for or {}).items()
-                if task in numbers
-            }
-            if ordered or yielded:
-                self._ledger.record_tasks(workspace, RunTasks(names, requires, letters, yielded))
+
+class _Grouping:
+    """Tasks by workspace, module and class, which gives each its number in the file of its workspace.
+
+    `orders` has the indexes of a workspace's tasks in the order of their numbers; `homes` and `numbers` have workspace
+    and number by index. Tasks of luigi have neither. Those before `first` were recorded earlier.
+    """
+
+    def __init__(self, tasks: Sequence[luigi.Task], first: int = 0, before: _Grouping | None = None) -> None:
+        self.tasks, self.first = tasks, first
+        self.homes: list[str | None] = [*before.homes] if before else []
+        self.numbers: list[int] = [*before.numbers] if before else []
+        self.orders: dict[str, list[int]] = {home: [*order] for home, order in before.orders.items()} if before else {}
+        self._groups: dict[str, dict[type, list[int]]] = {}
+        for index in range(first, len(tasks)):
+            self._place(index, tasks[index])
+        for workspace, groups in self._groups.items():
+            order = self.orders.setdefault(workspace, [])
+            for indexes in _by_module(groups):
+                order += indexes
+            for number in range(len(order) - sum(map(len, groups.values())), len(order)):
+                self.numbers[order[number]] = number
+
+    def _place(self, index: int, task: luigi.Task) -> None:
+        kart = kart_task(task)
+        home = None if kart is None else kart.workspace_directory
+        self.homes.append(home)
+        self.numbers.append(-1)
+        if home is None:
+            return
+        groups = self._groups.get(home)
+        if groups is None:
+            groups = self._groups[home] = {}
+        group = groups.get(type(task))
+        if group is None:
+            groups[type(task)] = [index]
+        else:
+            group.append(index)
+
+    def with_more(self, tasks: Sequence[luigi.Task]) -> _Grouping:
+        """Return these tasks and others, which come after them."""
+        return _Grouping([*self.tasks, *tasks], len(self.tasks), self)
+
+    def names(self, workspace: str) -> dict[str, dict[str, list[str]]]:
+        """Return the ids of the new tasks of a workspace by module and class name, in the order of their numbers."""
+        names: dict[str, dict[str, list[str]]] = {}
+        for cls, indexes in self._groups.get(workspace, {}).items():
+            ids = [_id_of(self.tasks[index]) for index in indexes]
+            names.setdefault(cls.__module__, {}).setdefault(cls.__name__, []).extend(ids)
+        return names
+
+    def numbered(self, indexes: Iterable[int], workspace: str) -> list[int | str]:
+        """Return the numbers of tasks, or their ids if they are in another workspace; luigi's own have neither."""
+        homes, numbers = self.homes, self.numbers
+        return [
+            numbers[index] if homes[index] == workspace else _id_of(self.tasks[index])
+            for index in indexes
+            if homes[index] is not None
+        ]
 
 
-def _numbered(tasks: Iterable[luigi.Task], numbers: Mapping[luigi.Task, int]) -> list[int | str]:
-    """Return the numbers of tasks, or their ids if they are in another workspace; luigi's own have neither."""
-    found: list[int | str] = []
-    for task in tasks:
-        number = numbers.get(task)
-        if number is not None:
-            found.append(number)
-        elif (kart := kart_task(task)) is not None:
-            found.append(kart.make_unique_id())
-    return found
+def _by_module(groups: Mapping[type, list[int]]) -> Iterator[list[int]]:
+    """Yield the indexes of each class in the order in which the line of tasks has the classes."""
+    ordered: dict[str, dict[str, list[int]]] = {}
+    for cls, indexes in groups.items():
+        ordered.setdefault(cls.__module__, {}).setdefault(cls.__name__, []).extend(indexes)
+    for classes in ordered.values():
+        yield from classes.values()
+
+
+def _id_of(task: luigi.Task) -> str:
+    identity: Identity = task.__dict__["_kart"]
+    return identity.unique_id or id_of(task)
 
 
 def _verdict(decision: Decision) -> str:
     return _VERDICTS.get(decision.action) or _SKIPPED.get(decision.reason, "s")
-
-
-def _grouped(tasks: Iterable[luigi.Task]) -> Mapping[str, Mapping[str, Mapping[str, Sequence[str]]]]:
-    """Return the ids of tasks by workspace, module and class name."""
-    by_workspace: dict[str, dict[str, dict[str, list[str]]]] = {}
-    for task in tasks:
-        if isinstance(task, TaskOnKart):
-            cls = type(task)
-            names = by_workspace.setdefault(task.workspace_directory, {}).setdefault(cls.__module__, {})
-            names.setdefault(cls.__name__, []).append(task.make_unique_id())
-    return by_workspace

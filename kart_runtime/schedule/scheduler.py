@@ -410,7 +410,7 @@ class Scheduler:
         if error is None:
             outcome, limits = future.result(), node.call_limits
             if limits is not None and limits.peak_mb > (outcome.peak_mb or 0.0):  # with what the task started
-                outcome = outcome._replace(peak_mb=limits.peak_mb)
+                outcome.peak_mb = limits.peak_mb
             self._handle_outcome(node, outcome)
             return
         # An attempt returns its outcome; an error here is the executor's: a worker died, or cannot be sent the task.
@@ -420,7 +420,9 @@ class Scheduler:
             return
         if not isinstance(error, WorkerDied):
             peak_mb = node.call_limits.peak_mb if node.call_limits is not None else 0.0
-            self._handle_outcome(node, _attempt(node).failed(error)._replace(peak_mb=peak_mb or None))
+            outcome = _attempt(node).failed(error)
+            outcome.peak_mb = peak_mb or None
+            self._handle_outcome(node, outcome)
             return
         outcome = _attempt(node).failed(error.running(display_name(node.task)))
         if node.errors:

@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 _SAVE, _RESTORE, _ALL_ROWS, _ERASE_BELOW, _DOWN = "\x1b7", "\x1b8", "\x1b[r", "\x1b[J", "\x1bD"
 
@@ -34,7 +34,12 @@ def size_of(stream: Any) -> tuple[int, int] | None:
 
 
 class Screen:
-    """Rows at the bottom of the terminal of a stream. All methods may be called in any thread, and raise nothing."""
+    """Rows at the bottom of the terminal of a stream. All methods may be called in any thread, and raise nothing.
+
+    A process has one of them at a time: while another one is open, nothing is shown.
+    """
+
+    _used: ClassVar[Screen | None] = None
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -55,10 +60,11 @@ class Screen:
         """Keep a number of rows at the bottom."""
         with self._lock:
             size = self.size
-            if size is None or height >= size[1]:
+            if size is None or height >= size[1] or Screen._used not in (None, self):
                 return
             if not self._height:
                 self._handle_signals()
+            Screen._used = self
             self._size, self._height, self._rows = size, height, []
             bottom = size[1] - height
             self._write(
@@ -89,6 +95,13 @@ class Screen:
                 region = f"\x1b[1;{first - 1}r" if is_whole else ""
                 self._write(f"{_SAVE}{region}{''.join(changed)}{_RESTORE}")
 
+    def print(self, text: str) -> bool:
+        """Print a line above the rows, past what a task has begun to print; return False while there are no rows."""
+        with self._lock:
+            if self._height:
+                self._write(f"{text}\n")
+            return bool(self._height)
+
     def _fit(self) -> None:
         """Place the rows anew after the size of the terminal has changed."""
         size = self.size
@@ -103,7 +116,7 @@ class Screen:
         """Give the whole terminal back, without the rows."""
         with self._lock:
             if self._height:
-                self._height = 0
+                self._height, Screen._used = 0, None
                 self._write(f"{_SAVE}{_ALL_ROWS}{_RESTORE}{_ERASE_BELOW}")
                 self._restore_signals()
 

@@ -48,6 +48,7 @@ from kart_runtime.task.run_metadata import RunMetadata
 from kart_runtime.task.scratch import scratch_folder
 from kart_runtime.task.state import Identity, TaskRun
 from kart_runtime.task.targets import TaskTargets
+from kart_runtime.task.task_html import task_html
 
 if TYPE_CHECKING:
     import numpy as np
@@ -260,13 +261,19 @@ class TaskOnKart(TaskTargets, RunMetadata, GokartMethods, luigi.Task, Generic[T_
         return self._describe(only_public=True)
 
     def _describe(self, only_public: bool) -> str:
+        shown = [f"{name}={text}" for name, text in self._shown_params(only_public)]
+        return f"{self.get_task_family()}[{self.make_unique_id()}]({', '.join(shown)})"
+
+    def _shown_params(self, only_public: bool) -> list[tuple[str, str]]:
         secrets = secret_names(type(self), self._kart.overrides)
-        shown = [
-            f"{name}={MASK if name in secrets else _shown(param, self.param_kwargs[name])}"
+        return [
+            (name, MASK if name in secrets else _shown(param, self.param_kwargs[name]))
             for name, param in declaration(type(self)).significant
             if not only_public or param.visibility == ParameterVisibility.PUBLIC
         ]
-        return f"{self.get_task_family()}[{self.make_unique_id()}]({', '.join(shown)})"
+
+    def _repr_html_(self) -> str:
+        return task_html(self)
 
     # -- graph ---------------------------------------------------------------------------------------------------
 

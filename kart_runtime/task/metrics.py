@@ -74,8 +74,8 @@ def note_output(task: Any, key: object, url: str, value: Mapping[Any, Any]) -> N
     run: TaskRun | None = task.__dict__.get("_kart_run")
     if run is None or not (_STEM.search(url) or (key == "metrics" and url.endswith(".json"))):
         return
-    for label, number in _numbers(value):
-        name = _OTHER.sub("_", masked(label))[:100]  # `recall@10` is no name, but its number counts
+    for path, number in _numbers(value):
+        name = _OTHER.sub("_", masked(path))[:100]  # `recall@10` is no name, but its number counts
         if name and (len(run.metrics) < MOST_NAMES or name in run.metrics):
             run.add_metric(name, number, None)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import luigi
 
-from kart_runtime.errors.secrets import MASK
+from kart_runtime.errors.secrets import MASK, masked
 from kart_runtime.storage.target import path_of
 from kart_runtime.task import identity
 from kart_runtime.task.nested import map_structure
@@ -52,7 +52,7 @@ def _parameters(task: luigi.Task) -> Iterator[tuple[str, str]]:
     params = dict(task.get_params())
     for name, text in task.to_str_params(only_significant=True, only_public=True).items():
         shown = _by_id(params[name], task.param_kwargs[name], text) if by_id else text
-        yield name, MASK if name in secrets else shown
+        yield name, MASK if name in secrets else masked(shown)
 
 
 def _any_secret() -> bool:

@@ -104,6 +104,8 @@ def _informed(param: Any, value: Any) -> str:
 def visible_params(task: Any) -> dict[str, str]:
     """Return the significant parameters as text, with secrets masked."""
     params: dict[str, str] = task._texts()
+    if any_secret() or "://" in "".join(params.values()):  # a url may have a password
+        params = {name: masked(text) for name, text in params.items()}
     overrides = task._kart.overrides
     if not overrides.by_class or not has_secrets(overrides):
         return params
@@ -130,7 +132,7 @@ def recorded_params(task: Any) -> dict[str, str]:
     if held:
         values = task.param_kwargs
         params = params | {name: _short(values[name]) for name in held}
-    return {name: masked(text) for name, text in params.items()} if any_secret() else params
+    return params
 
 
 @lru_cache(maxsize=1024)

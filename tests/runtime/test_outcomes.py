@@ -16,7 +16,7 @@ import pytest
 
 from kart_runtime import TaskOnKart, build, ledger
 from kart_runtime.errors import BuildFailed, EndlessRequirements, PlanError
-from kart_runtime.execution import attempt
+from kart_runtime.execution import portable_errors
 from kart_runtime.execution.locks import FileLocks
 from kart_runtime.history.ledger import _Lines
 from kart_runtime.history.log_files import LogFiles
@@ -139,10 +139,10 @@ def test_what_a_task_raises_costs_that_task_and_what_is_below(options, kind):
 
 
 def test_an_error_whose_pickle_never_ends_is_not_waited_for(monkeypatch):
-    assert attempt._survives(ValueError("x"))
-    monkeypatch.setattr(attempt, "_PICKLE_SECONDS", 0.2)
+    assert portable_errors._survives(ValueError("x"))
+    monkeypatch.setattr(portable_errors, "_PICKLE_SECONDS", 0.2)
     began = time.monotonic()
-    assert not attempt._survives(Endless())
+    assert not portable_errors._survives(Endless())
     assert time.monotonic() - began < 5
 
 

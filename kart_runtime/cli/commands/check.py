@@ -14,8 +14,8 @@ from kart_runtime.errors import ConfigError, EnvVarMissing, KartError
 from kart_runtime.project import Project, Session, open_project
 from kart_runtime.project.conf.groups import options_of
 from kart_runtime.project.conf.layers import choose_environment, environments
-from kart_runtime.project.conf.sections import GROUPS
 from kart_runtime.project.conf.shared import unused_errors
+from kart_runtime.project.conf.tree import GROUPS
 from kart_runtime.project.layout import layout_problems, layout_warnings
 from kart_runtime.project.problems import raise_all, split_errors
 from kart_runtime.project.required import missing_values, write_missing

@@ -35,7 +35,7 @@ def execute(arguments: argparse.Namespace) -> int:
     path = None if arguments.output is None else Path(arguments.output)
     kind = arguments.format or (_SUFFIXES.get(path.suffix.lower()) if path is not None else None) or "mermaid"
     if path is not None:
-        _check_may_write(path, kind, force=arguments.force)
+        _check_may_write(path, force=arguments.force)
     session, names = open_session(arguments)
     with session:
         graph = (
@@ -106,7 +106,7 @@ def _named(graph: TaskGraph, index: Index, name: str, run: str) -> list[int]:
 # -- to a file -------------------------------------------------------------------------------------------------------
 
 
-def _check_may_write(path: Path, kind: str, *, force: bool) -> None:
+def _check_may_write(path: Path, *, force: bool) -> None:
     """Raise `ConfigError` if a file cannot be written, or if it is no graph, so that it is of use to somebody."""
     if path.is_dir():
         raise ConfigError(f"{path} is a folder; name a file in it", file="-o")

@@ -9,6 +9,7 @@ from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.formatting import columns, counted
 from kart_runtime.cli.ranges import Part, date_words, ranges_from_args
 from kart_runtime.cli.swept import swept_roots
+from kart_runtime.plan.causes import explained
 from kart_runtime.plan.decisions import Action, Plan, Reason
 from kart_runtime.project import Session
 from kart_runtime.task.naming import short_id
@@ -29,6 +30,8 @@ def execute(arguments: argparse.Namespace) -> int:
                 ranges = ranges_from_args(session, names, arguments)
             plan = plan_from_args(session, names, arguments, [task for part in ranges for task in part.tasks])
             parts += ranges
+        if not arguments.no_history:
+            plan = explained(plan)
         labels = plan.labels
         for line in chosen_options(session):
             print(line)

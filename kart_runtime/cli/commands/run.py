@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,8 +17,9 @@ from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.live import make_display
 from kart_runtime.cli.live.plain import Display
 from kart_runtime.cli.logs import logging_as
-from kart_runtime.cli.ranges import Part, date_words, ranges_from_args
+from kart_runtime.cli.ranges import Part, TaskRange, date_words, ranges_from_args
 from kart_runtime.cli.swept import swept_roots
+from kart_runtime.plan.causes import explained
 from kart_runtime.plan.decisions import Action, Plan
 from kart_runtime.project import Session
 from kart_runtime.schedule.events import Event, PlanMade, Summary
@@ -32,21 +33,40 @@ if TYPE_CHECKING:
 def execute(arguments: argparse.Namespace) -> int:
     """Run the tasks with a display of the progress, then print what came out."""
     options_to_overrides(arguments)
-    with make_display(quiet=arguments.quiet, verbose=arguments.verbose) as display:
+    if arguments.report:
+        from kart_runtime.cli.commands.report import check_default, report_of_this_process
+
+        check_default()
+    with make_display(quiet=arguments.quiet, verbose=arguments.verbose) as opened:
         session, names, sweep = open_sweep(arguments)
+        display = opened
+        if not session.settings.run.progress:
+            opened.close()
+            display = Display(quiet=arguments.quiet, verbose=arguments.verbose)
         with session, logging_as(session.settings.logging):
             display.say("planning ...")
             run = partial(run_tasks, session, quiet=arguments.quiet, label=arguments.label or "", display=display)
             if sweep is not None:
                 swept = swept_roots(sweep, names, arguments)
                 header, check_all = sweep.header(swept.roots), not swept.has_partitions
-                return run(swept.tasks, swept.rerun, [swept], check_all=check_all, sweep=header)
-            with planning(session):
-                ranges = ranges_from_args(session, names, arguments)
-                partitions = [task for part in ranges for task in part.tasks]
-                roots, rerun = roots_from_args(session, names, arguments, partitions)
-            # All tasks are checked, because the summary counts the complete ones; those below partitions are too many.
-            return run(roots, rerun, ranges, check_all=not ranges)
+                code = run(swept.tasks, swept.rerun, [swept], check_all=check_all, sweep=header)
+            else:
+                roots, rerun, ranges = _requested(session, names, arguments)
+                # All tasks are checked, as the summary counts the complete ones; those below partitions are too many.
+                code = run(roots, rerun, ranges, check_all=not ranges)
+            if arguments.report:
+                report_of_this_process(session, quiet=arguments.quiet)
+    return code
+
+
+def _requested(
+    session: Session, names: Sequence[str], arguments: argparse.Namespace
+) -> tuple[list[luigi.Task], set[luigi.Task], list[TaskRange]]:
+    """Return the tasks to run, those of them that run although they are complete, and the ranges."""
+    with planning(session):
+        ranges = ranges_from_args(session, names, arguments)
+        partitions = [task for part in ranges for task in part.tasks]
+        return *roots_from_args(session, names, arguments, partitions), ranges
 
 
 def run_tasks(
@@ -84,6 +104,7 @@ def run_tasks(
                 rerun=rerun,
                 reports_warnings=True,
                 info=replace(session.info(label), sweep=sweep),
+                explain=explained,
             )
     except KeyboardInterrupt:
         display.interrupted()
@@ -97,15 +118,16 @@ def run_tasks(
     display.finish(summary)
     for part in parts:
         display.outputs(part.finished(plans[0], summary))
-    metrics_of = _metrics_of(plans[0], summary)
-    results = [line for part in parts for line in part.results(metrics_of)]
-    if summary.ok and not results:
-        results = result_lines(roots, metrics_of, plans[0].labels)
+    with ExitStack() as opened:
+        metrics_of = _metrics_of(plans[0], summary, opened)
+        results = [line for part in parts for line in part.results(metrics_of)]
+        if summary.ok and not results:
+            results = result_lines(roots, metrics_of, plans[0].labels)
     display.outputs(results)
     return ExitCode.OK if summary.ok else ExitCode.FAILED
 
 
-def _metrics_of(plan: Plan, summary: Summary) -> Callable[[luigi.Task], Metrics]:
+def _metrics_of(plan: Plan, summary: Summary, opened: ExitStack) -> Callable[[luigi.Task], Metrics]:
     """Return a function that returns what a task has measured: in this run, or when it last ran."""
     indexes: dict[str, Index] = {}
 
@@ -118,8 +140,9 @@ def _metrics_of(plan: Plan, summary: Summary) -> Callable[[luigi.Task], Metrics]
 
         with suppress(OSError):  # all has gone well, and this only tells
             workspace = kart.workspace_directory
-            index = indexes[workspace] = indexes.get(workspace) or open_index(workspace)
-            record = index.newest(kart.make_unique_id(), type(kart).__module__)
+            if workspace not in indexes:
+                indexes[workspace] = opened.enter_context(open_index(workspace))
+            record = indexes[workspace].newest(kart.make_unique_id(), type(kart).__module__)
             return {} if record is None else record.metrics
         return {}
 

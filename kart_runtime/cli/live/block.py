@@ -15,19 +15,18 @@ import luigi
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 
-from kart_runtime.cli.live.plain import Display, Estimating, states
+from kart_runtime.cli.live.plain import Display
 from kart_runtime.cli.task_labels import TaskLabels
+from kart_runtime.errors.secrets import masked
 from kart_runtime.execution.attempt import AttemptState
 from kart_runtime.plan.decisions import Plan
+from kart_runtime.schedule.estimate import Estimating, clock
 from kart_runtime.schedule.events import BuildFinished, Event, PlanMade
-from kart_runtime.schedule.progress_counts import ClassCount, Counts, Running, clock
+from kart_runtime.schedule.progress_counts import ClassCount, Counts, Running, states
 from kart_runtime.schedule.screen import Screen
 
 _INTERVAL = 0.25
 """Seconds between two drawings."""
-
-_SHORT = 1.0
-"""Seconds of a run after which the time that is left is estimated."""
 
 _MOST_ROWS = 12
 _OTHER_ROWS = 3
@@ -133,8 +132,6 @@ class LiveDisplay(Display):
             self._height = self._painter.height(self._counts, *size)
             self._screen.reserve(self._height)
         self._screen.draw(self._painter.rows(self._counts, size[0], self._height))
-        if time.time() - self._counts.began > _SHORT:
-            self._painter.prepare()
 
     def _print_results(self) -> None:
         counts = self._counts
@@ -142,7 +139,9 @@ class LiveDisplay(Display):
             event = counts.news.popleft()
             line = self._result(event)
             failed = event.outcome.state is AttemptState.FAILED and not event.is_retried
-            self._line(self._painter.colored(line, "failed") if failed else line)
+            line = self._painter.colored(line, "failed") if failed else line
+            if not self._screen.print(line):
+                self._line(line)
 
     def _name(self, task: luigi.Task) -> str:
         return self._labels(task)
@@ -154,7 +153,6 @@ class Painter:
     def __init__(self, labels: TaskLabels, plan: Plan | None = None, estimate: Estimating | None = None) -> None:
         self._task_label, self._plan, self._estimate = labels, plan, estimate
         self._names: dict[int, str] = {}
-        self._is_prepared = estimate is None
         console = Console(file=sys.stdout)
         self._has_colors = console.color_system is not None and not console.no_color
         try:
@@ -164,12 +162,6 @@ class Painter:
         except (UnicodeError, LookupError):
             self._full, self._half, self._rest, self._block, self._shade = "=", ">", "-", "#", "."
             self._dot, self._more = "-", "..."
-
-    def prepare(self) -> None:
-        """Have what the estimate needs read, once, while the drawing goes on: a remote store may take its time."""
-        if not self._is_prepared and self._estimate is not None:
-            self._is_prepared = True
-            threading.Thread(target=self._estimate.prepare, name="kart-estimate", daemon=True).start()
 
     def colored(self, text: str, color: str) -> str:
         """Return a text in a color, if the terminal has colors."""
@@ -284,7 +276,7 @@ class Painter:
         if each.done is not None:
             parts.append(f"{each.done:.0%}".replace("%", " %"))
         if each.text:
-            parts.append(_one_line(each.text)[:40])
+            parts.append(_one_line(masked(each.text))[:40])
         return " ".join(parts)
 
     def _task_row(self, task: luigi.Task, counts: Counts, now: float, width: int) -> str:

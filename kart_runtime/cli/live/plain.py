@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -19,11 +18,12 @@ from kart_runtime.cli.messages import tries_report, user_traceback
 from kart_runtime.errors import alike, described, described_tries, more_failed, not_run_text
 from kart_runtime.errors.secrets import masked
 from kart_runtime.execution.attempt import AttemptState
-from kart_runtime.history.durations import estimate_durations
+from kart_runtime.plan.causes import FIRST
 from kart_runtime.plan.decisions import Decision, Plan, Reason
 from kart_runtime.plan.task_labels import TaskLabels
+from kart_runtime.schedule.estimate import Estimating, numbers
 from kart_runtime.schedule.events import BuildFinished, Event, PlanMade, Summary, TaskFinished, TaskStarted, retry_text
-from kart_runtime.schedule.progress_counts import Counts, Estimate, about, clock, joined
+from kart_runtime.schedule.progress_counts import Counts
 from kart_runtime.task.outside import missing_places
 from kart_runtime.task.published import Published
 
@@ -208,13 +208,17 @@ def _cut(text: str) -> str:
 
 def _explanations(plan: Plan) -> Iterator[str]:
     """Yield a line for the tasks of each class that run because of a change, or are deleted and not needed."""
-    groups: dict[tuple[str, Decision], int] = {}
+    groups: dict[tuple[str, str], int] = {}
     for task, decision in zip(plan.tasks, plan.decisions, strict=True):
-        if decision.reason in _EXPLAINED:
-            key = (type(task).__name__, decision)
+        if decision.reason in _EXPLAINED or (decision.reason is Reason.OUTPUT_MISSING and _is_told(decision)):
+            key = (type(task).__name__, decision.text)
             groups[key] = groups.get(key, 0) + 1
-    for (name, decision), number in islice(groups.items(), _MOST_LISTED):
-        yield f"{name}{f' ({number} tasks)' if number > 1 else ''}: {decision.text}"
+    for (name, text), number in islice(groups.items(), _MOST_LISTED):
+        yield f"{name}{f' ({number} tasks)' if number > 1 else ''}: {text}"
+
+
+def _is_told(decision: Decision) -> bool:
+    return decision.cause not in ("", FIRST)
 
 
 class Counter:
@@ -235,48 +239,6 @@ class Counter:
         self._thread.join()
 
     def _print(self) -> None:
-        self._estimate.prepare()
         while not self._stopped.wait(_INTERVAL):
             with suppress(Exception):  # the run goes on without it
                 self._line(numbers(self.counts, self._estimate))
-
-
-class Estimating:
-    """Estimate of a build, from the durations in the workspace of its plan, once these are read."""
-
-    def __init__(self, plan: Plan, workers: int | None) -> None:
-        self._plan, self._workers = plan, workers
-        self._estimate: Estimate | None = None
-
-    def prepare(self) -> None:
-        """Read the durations of earlier runs, which may take a while; called in a thread of the display."""
-        with suppress(Exception):  # they are no reason to fail
-            workspaces = (getattr(task, "workspace_directory", None) for task in self._plan.to_run)
-            workspace = next((path for path in workspaces if isinstance(path, str)), None)
-            seconds = {} if workspace is None else estimate_durations(workspace)
-            self._estimate = Estimate(self._plan, seconds, self._workers)
-
-    def words(self, counts: Counts) -> str:
-        """Return the time that has passed, and that is left if it can be told."""
-        now = time.time()
-        left = self._estimate.left(counts, now) if self._estimate is not None else None
-        passed = clock(now - counts.began)
-        return passed if left is None else f"{passed}, {about(left)}"
-
-
-def states(counts: Counts) -> list[str]:
-    """Return how many tasks run, have failed and so on, in words."""
-    return joined(
-        (
-            (len(counts.running), "running"),
-            (counts.failed, "failed"),
-            (counts.blocked(), "blocked"),
-            (len(counts.locked), "run by another process"),
-            (counts.complete, "complete"),
-        )
-    )
-
-
-def numbers(counts: Counts, estimate: Estimating) -> str:
-    """Return the numbers of a build in one line."""
-    return f"{counts.done:,}/{counts.total:,} done, {', '.join(states(counts))} ({estimate.words(counts)})"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,12 @@ import luigi
 
 from kart_runtime.errors import ConfigError, EnvVarMissing, closest_match
 from kart_runtime.project.conf.interpolation import Interpolation
-from kart_runtime.project.conf.sections import GROUPS, KEYS, SECTIONS, SHARED, TO_TASKS, check, field_names, kinds_of
+from kart_runtime.project.conf.sections import KEYS, SECTIONS, SHARED, TO_TASKS, check, field_names, kinds_of
 from kart_runtime.project.conf.shared import shared_values
-from kart_runtime.project.conf.tree import Branch, Leaf, Node, leaves, origin_of, plain
+from kart_runtime.project.conf.tree import GROUPS, Branch, Leaf, Node, leaves, origin_of, plain
 from kart_runtime.project.conf.yaml_documents import read_scalar
 from kart_runtime.project.names import TaskNames, is_task_parameter, own_parameters, parameters
+from kart_runtime.project.project import local_folder
 from kart_runtime.settings import LoggingSettings, RunSettings, Settings
 from kart_runtime.task.base import TaskOnKart
 from kart_runtime.task.input_file import InputFile
@@ -259,14 +259,3 @@ class _Binder:
         # A map is named on the line above its content.
         origin = node.origin or origin_of(node)
         self.errors.append(ConfigError(message, file=origin, key=".".join(path), expected=expected, suggestion=guess))
-
-
-def local_folder(workspace: str, root: Path) -> str:
-    """Return a workspace as tasks take it: a local one is relative to the project, not to the current directory."""
-    folder = workspace.removeprefix("file://")
-    if "://" in folder or os.path.isabs(folder):  # noqa: PTH117 - a url is not a path
-        return workspace
-    expanded = os.path.expanduser(folder)  # noqa: PTH111 - keeps a trailing slash
-    if os.path.isabs(expanded) or Path.cwd() == root:  # noqa: PTH117
-        return expanded
-    return str(root / expanded)

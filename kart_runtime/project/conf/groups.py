@@ -13,8 +13,19 @@ from kart_runtime.errors import ConfigError, closest_match
 from kart_runtime.project.conf.dotlist import split_override
 from kart_runtime.project.conf.interpolation import Interpolation
 from kart_runtime.project.conf.layers import duplicate_keys, read_file
-from kart_runtime.project.conf.sections import GROUPS, KEYS
-from kart_runtime.project.conf.tree import COMMAND_LINE, Branch, Leaf, Node, merge, nested, origin_of, plain, replaced
+from kart_runtime.project.conf.sections import KEYS
+from kart_runtime.project.conf.tree import (
+    COMMAND_LINE,
+    GROUPS,
+    Branch,
+    Leaf,
+    Node,
+    merge,
+    nested,
+    origin_of,
+    plain,
+    replaced,
+)
 from kart_runtime.project.names import TaskNames
 from kart_runtime.project.project import Project, is_leftover
 

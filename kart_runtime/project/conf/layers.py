@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kart_runtime.errors import ConfigError, closest_match
-from kart_runtime.project.conf.sections import GROUPS
-from kart_runtime.project.conf.tree import Branch, Leaf, Node, merge
+from kart_runtime.project.conf.tree import GROUPS, Branch, Leaf, Node, merge
 from kart_runtime.project.conf.yaml_documents import read_document
 from kart_runtime.project.project import Project, is_leftover
 

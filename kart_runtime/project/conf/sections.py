@@ -10,14 +10,15 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from kart_runtime.errors import closest_match
 from kart_runtime.execution import executors, locks
+from kart_runtime.project.conf.tree import GROUPS
 from kart_runtime.settings import CHOICES, LoggingSettings, RunSettings
 from kart_runtime.task.parameters import as_found
 
 SECTIONS: dict[str, dict[str, Any]] = {"run": get_type_hints(RunSettings), "logging": get_type_hints(LoggingSettings)}
 """Section to field to declared type."""
 
-SHARED, GROUPS = "shared", "groups"
-"""Keys of the values that others interpolate, and of the chosen options of groups: names of the project's own."""
+SHARED = "shared"
+"""Key of the values that others interpolate, whose names are the project's own."""
 
 KEYS = (*SECTIONS, "tasks", SHARED, GROUPS)
 """All keys of a project's own configuration."""

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 COMMAND_LINE = "command line"
 
+GROUPS = "groups"
+"""Key of the chosen options of groups."""
+
 
 @dataclass(frozen=True, slots=True)
 class Leaf:

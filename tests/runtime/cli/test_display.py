@@ -19,9 +19,9 @@ from pathlib import Path
 
 import luigi
 import pytest
+from kart_runtime.cli.display import LiveDisplay
 
 from kart_runtime.cli import main
-from kart_runtime.cli.display import LiveDisplay
 from kart_runtime.execution.attempt import AttemptState, Outcome
 from kart_runtime.schedule.events import TaskFinished, TaskStarted
 

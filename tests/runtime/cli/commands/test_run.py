@@ -93,7 +93,9 @@ def test_several_tasks_and_overrides_may_stand_between_options(small_project, ka
     small_project()
     typed = kart("run", "Numbers", "--env", "ci", "Total", "--quiet", "Total.weight=3", "--workers", "1")
     assert typed.code == 0
-    assert without_seconds(typed.lines) == ["2 tasks: 2 ran, 0 already complete (S)"]
+    summary, *outputs = without_seconds(typed.lines)
+    assert summary == "2 tasks: 2 ran, 0 already complete (S)"
+    assert [line.partition(" -> ")[0] for line in outputs] == ["Numbers", "Total"]
 
 
 def test_options_may_stand_before_the_command(small_project, kart):
@@ -427,3 +429,57 @@ def test_a_task_with_rerun_runs_where_nothing_needs_it(small_project, kart):
     typed = kart("run", "Numbers.rerun=true")
     assert typed.code == 0
     assert "1 ran" in typed.out
+
+
+MEASURED = """
+    import luigi
+    from kart_runtime import TaskInstanceParameter, TaskOnKart, WrapperTask
+
+
+    class Train(TaskOnKart[int]):
+        kind: str = luigi.Parameter(default="tree")
+
+        def run(self):
+            self.log_metric("auc", 0.99123)
+            self.dump(1)
+
+
+    class Importance(TaskOnKart[int]):
+        model = TaskInstanceParameter(Train)
+
+        def run(self):
+            self.dump(1)
+
+
+    class Importances(WrapperTask):
+        def requires(self):
+            return [Importance(model=Train(kind=kind)) for kind in ("tree", "forest")]
+"""
+
+
+def test_the_last_lines_say_what_came_out(small_project, kart):
+    small_project({"src/PKG/tasks/measured.py": MEASURED})
+    first = kart("run", "Train")
+    assert first.lines[-2] == "Train: auc 0.9912"
+    assert first.lines[-1].startswith("Train -> outputs/")
+    again = kart("run", "Train", "--quiet")
+    assert without_seconds(again.lines) == [
+        "Nothing to run: 1 task: 0 ran, 1 already complete (S)",
+        *first.lines[-2:],
+    ]
+
+
+def test_the_last_lines_of_a_wrapper_are_of_the_tasks_that_it_requires(small_project, kart):
+    small_project({"src/PKG/tasks/measured.py": MEASURED})
+    for _ in range(2):  # the second time, the metrics are those of the records
+        lines = kart("run", "Importances", "--quiet").lines[1:]
+        assert lines[:2] == ["Train(kind=tree): auc 0.9912", "Train(kind=forest): auc 0.9912"]
+        assert [line.partition(" -> ")[0] for line in lines[2:]] == [
+            "Importance(model=tree)",
+            "Importance(model=forest)",
+        ]
+
+
+def test_a_run_that_failed_says_nothing_of_results(small_project, kart):
+    small_project({"src/PKG/tasks/failing.py": FAILING})
+    assert " -> " not in kart("run", "After", "--quiet").out
