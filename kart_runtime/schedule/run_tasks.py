@@ -31,6 +31,8 @@ class TasksRecorder:
         """Tasks of the plan, if something runs."""
         self.more: set[luigi.Task] = set()
         """Tasks of further plans."""
+        self._known: set[luigi.Task] = set()
+        """Tasks of all plans; filled with the first further one."""
 
     def add_plan(self, plan: Plan, *, may_grow: bool = False) -> None:
         """Record the tasks of a plan; what they require only if something is to run, or if it `may_grow`."""
@@ -49,10 +51,9 @@ class TasksRecorder:
     def add_more(self, plan: Plan) -> None:
         """Record the tasks of a further plan that were not known."""
         if self._grouping is not None:
-            known = {*self._grouping.tasks}
-            new = {
-                task: decision for task, decision in zip(plan.tasks, plan.decisions, strict=True) if task not in known
-            }
+            known = self._known = self._known or {*self._grouping.tasks}
+            new = {task: each for task, each in zip(plan.tasks, plan.decisions, strict=True) if task not in known}
+            known.update(new)
             self.more.update(new)
             self._add(list(new), {}, "".join(map(_verdict, new.values())))
 

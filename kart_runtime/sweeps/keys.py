@@ -15,9 +15,9 @@ from kart_runtime.errors import ConfigError
 from kart_runtime.errors.secrets import MASK
 from kart_runtime.project.conf.dotlist import full_key, read_typed
 from kart_runtime.project.conf.groups import options_of
-from kart_runtime.project.conf.sections import GROUPS, SECTIONS
+from kart_runtime.project.conf.sections import SECTIONS
 from kart_runtime.project.conf.shared import shared_root
-from kart_runtime.project.conf.tree import COMMAND_LINE, Leaf, node_at, plain
+from kart_runtime.project.conf.tree import COMMAND_LINE, GROUPS, Leaf, node_at, plain
 from kart_runtime.project.names import parameters
 from kart_runtime.project.session import ComposedProject
 from kart_runtime.sweeps.words import (

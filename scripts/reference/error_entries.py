@@ -82,8 +82,8 @@ ENTRIES: Mapping[str, Entry] = {
         },
     ),
     "AmbiguousVariant": Entry(
-        "Code asks for a parameter that has several values in this run, in a thread that `run()` has started itself, or in "
-        "the program outside of tasks: nobody knows there which variant is meant.",
+        "Code asks for a parameter that has several values in this run, in a thread that `run()` has started itself, or "
+        "in the program outside of tasks: nobody knows there which variant is meant.",
         "Read the value, or make the task, in `run()`, and pass it to the thread.",
         ("TrainModel.max_depth",),
     ),
