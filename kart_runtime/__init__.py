@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kart_runtime.errors import BuildFailed as BuildFailed
     from kart_runtime.errors import ConfigError as ConfigError
     from kart_runtime.errors import KartError as KartError
+    from kart_runtime.exporters.base import Exporter as Exporter
     from kart_runtime.gokart.config_files import add_config as add_config
     from kart_runtime.gokart.empty_dumps import test_run as test_run
     from kart_runtime.gokart.run import run as run
@@ -74,6 +75,7 @@ _HOMES = {
     "Codec": "storage.codecs",
     "ConfigError": "errors",
     "ExplicitBoolParameter": "task.parameters",
+    "Exporter": "exporters.base",
     "ExternalTask": "task.plain_tasks",
     "InMemoryTarget": "storage.memory_target",
     "InputFile": "task.input_file",
@@ -132,6 +134,7 @@ __all__ = [
     "Codec",
     "ConfigError",
     "ExplicitBoolParameter",
+    "Exporter",
     "ExternalTask",
     "InMemoryTarget",
     "InputFile",

@@ -17,6 +17,7 @@ from kart_runtime.errors import BuildFailed, ConfigError, ConfigErrors, ObjectCo
 from kart_runtime.execution.executors import Executors
 from kart_runtime.execution.locks import make_locks
 from kart_runtime.execution.working_folder import FixedFolder
+from kart_runtime.exporters.sending import Exports
 from kart_runtime.history.durations import estimate_durations
 from kart_runtime.history.ledger import Ledger
 from kart_runtime.history.run_header import RunInfo, project_info
@@ -66,6 +67,7 @@ class BuildOptions(TypedDict, total=False):
     check_types: bool
     keep_logs: bool
     progress: bool
+    export: Sequence[str]
 
 
 @overload
@@ -183,8 +185,8 @@ def run_build(
     rerun: Collection[luigi.Task] = (),
     reports_warnings: bool = False,
     info: RunInfo | None = None,
-    feed: Feed | None = None,
     explain: Callable[[Plan], Plan] | None = None,
+    feed: Feed | None = None,
 ) -> tuple[Summary, list[Any]]:
     """Run tasks as one plan; return the summary, which holds the failures, and the values if all went well.
 
@@ -199,10 +201,12 @@ def run_build(
         FixedFolder(),
         caching_values(settings.value_cache_mb * 1_000_000),
         build_logging(log_level, on_event) as listener,
+        Exports(settings.export) as exports,
         _optional_records(),
         Executors(settings.executor, settings.workers, settings.address) as executors,
         Ledger(info=info) as ledger,
     ):
+        ledger.listeners += exports.queues
         context = BuildContext(
             executors=executors,
             workers=executors.workers,
@@ -216,7 +220,7 @@ def run_build(
             keeps_logs=settings.keep_logs,
             feed=feed,
         )
-        summary = _run(roots, check_all, rerun, context, reports_warnings, explain)
+        summary = _run(roots, check_all, rerun, context, reports_warnings=reports_warnings, explain=explain)
         if not (summary.ok and return_values):
             return summary, []
         try:
@@ -226,7 +230,7 @@ def run_build(
                 raise
             warn(logger, "%s", error)
             damaged = [error.producer]
-        summary = _run(roots, check_all, damaged, context, reports_warnings)
+        summary = _run(roots, check_all, damaged, context, reports_warnings=reports_warnings)
         return summary, list(map(_value, roots)) if summary.ok else []
 
 
@@ -249,6 +253,7 @@ def _run(
     check_all: bool,
     rerun: Collection[luigi.Task],
     context: BuildContext,
+    *,
     reports_warnings: bool,
     explain: Callable[[Plan], Plan] | None = None,
 ) -> Summary:

@@ -19,6 +19,25 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
 }
 """Fields that take one of a few words."""
 
+EXPORTERS = ("mlflow", "openlineage", "otel", "webhook")
+"""Names of kart's own exporters; the classes are in the package `exporters`."""
+
+
+def exporter_names(value: object) -> tuple[str, ...]:
+    """Return the exporters that a setting or an argument names; raise `ValueError` if one cannot be."""
+    names = (value,) if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"expected a list of exporters, for example [mlflow, webhook], got {value!r}")
+    for name in names:
+        module, colon, attribute = name.partition(":")
+        parts = [*module.split("."), *attribute.split(".")] if colon else []
+        if name not in EXPORTERS and not (parts and all(part.isidentifier() for part in parts)):
+            guess = closest_match(name, EXPORTERS)
+            hint = f"; did you mean '{guess}'?" if guess else ""
+            expected = f"one of {', '.join(EXPORTERS)}, or a class of your own as package.module:Class"
+            raise ValueError(f"unknown exporter '{name}'{hint} (expected {expected})")
+    return tuple(dict.fromkeys(names))
+
 
 @dataclass(frozen=True)
 class BuildSettings:
@@ -58,6 +77,9 @@ class BuildSettings:
         Whether the log records of each task are kept in the workspace, up to 64 KB; not without `log_files`.
     progress
         Whether `build` shows a line that updates, on a terminal and in a notebook, and `kart run` a block of rows.
+    export
+        Where to send what is recorded of the run: "mlflow", "otel", "webhook", "openlineage", or a class of your own
+        as ``package.module:Class``.
     """
 
     executor: str | None = None
@@ -73,6 +95,7 @@ class BuildSettings:
     check_types: bool = True
     keep_logs: bool = True
     progress: bool = True
+    export: Sequence[str] = ()
 
     def with_options(self, options: Mapping[str, Any]) -> Self:
         """Return these settings with some fields replaced.
@@ -113,6 +136,10 @@ class BuildSettings:
             value = getattr(self, name)
             if value not in words:
                 raise ConfigError(f"invalid value {value!r}", key=name, expected=f"one of {', '.join(words)}")
+        try:
+            exporter_names(self.export)
+        except ValueError as error:
+            raise ConfigError(str(error), key="export") from error
 
 
 @dataclass(frozen=True)

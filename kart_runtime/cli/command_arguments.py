@@ -337,6 +337,23 @@ def add_publish(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", metavar="ID", help="with --back: the publication, or its task, by the start of its id")
 
 
+def add_export(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `kart export`."""
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="RUN | KEY=VALUE",
+        help=f"RUN: last, last~1, the start of a run's id, or its label (default: last); KEY=VALUE: {_OVERRIDE}",
+    )
+    parser.add_argument(
+        "--to",
+        action="append",
+        required=True,
+        metavar="EXPORTER",
+        help="mlflow, otel, webhook, openlineage, or a class of your own as package.module:Class; may be repeated",
+    )
+
+
 def add_clean(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `kart clean`."""
     add_words(parser, "task whose files to delete", default="all tasks")

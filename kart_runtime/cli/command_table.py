@@ -14,6 +14,7 @@ from kart_runtime.cli.command_arguments import (
     add_compare,
     add_config,
     add_diff,
+    add_export,
     add_gc,
     add_graph,
     add_list,
@@ -90,20 +91,6 @@ examples:
         "plan",
     ),
     Command(
-        "search",
-        "look for the values with the best metric",
-        "Try values of parameters, one set a trial, and look for those with which a metric of\n"
-        "TASK is best. The same command resumes: trials of the label are not repeated.",
-        """\
-examples:
-  kart search EvaluateModels --metric forest.auc --max TrainModel.max_depth=2..12
-  kart search EvaluateModels --metric loss --min 'TrainModel.lr=1e-4..1e-1 log' --trials 50 --workers 4
-  kart search EvaluateModels --metric forest.auc --max TrainModel.kind=tree,forest --sampler random --seed 1
-""",
-        add_search,
-        "search",
-    ),
-    Command(
         "why",
         "show why a task would run",
         "Show why a task would run, compared with the nearest earlier run: which parameter\n"
@@ -135,6 +122,20 @@ examples:
 """,
         add_report,
         "report",
+    ),
+    Command(
+        "search",
+        "look for the values with the best metric",
+        "Try values of parameters, one set a trial, and look for those with which a metric of\n"
+        "TASK is best. The same command resumes: trials of the label are not repeated.",
+        """\
+examples:
+  kart search EvaluateModels --metric forest.auc --max TrainModel.max_depth=2..12
+  kart search EvaluateModels --metric loss --min 'TrainModel.lr=1e-4..1e-1 log' --trials 50 --workers 4
+  kart search EvaluateModels --metric forest.auc --max TrainModel.kind=tree,forest --sampler random --seed 1
+""",
+        add_search,
+        "search",
     ),
     Command(
         "tree",
@@ -348,6 +349,22 @@ examples:
 """,
         add_publish,
         "publish",
+    ),
+    Command(
+        "export",
+        "send a run to MLflow, OpenTelemetry, a webhook or OpenLineage",
+        "Send what is recorded of a run to another tool, also of one that ended long ago, or\n"
+        "that run.export could not send. Addresses come from the tools' own environment\n"
+        "variables. Sending twice does no harm: MLflow and OpenTelemetry get the same ids again.",
+        """\
+examples:
+  kart export --to mlflow                        the last run
+  kart export last~1 --to webhook
+  kart export 20261126T2333 --to otel --to openlineage
+  kart export shallow --to my_package.exporting:Ours   the run with this label, by a class of your own
+""",
+        add_export,
+        "export",
     ),
     Command(
         "clean",

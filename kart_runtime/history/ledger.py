@@ -40,7 +40,7 @@ class RecordListener(Protocol):
         ...
 
     def task(self, record: Mapping[str, Any]) -> None:
-        """Receive the record of an attempt that has ended."""
+        """Receive the record of an attempt that has ended, with its "workspace", and the ids that it "requires"."""
         ...
 
     def end(self, end: Mapping[str, Any]) -> None:
@@ -114,7 +114,8 @@ class Ledger:
             report_loss(what, Workspace(workspace).runs, error)
         else:
             if self.listeners:
-                self._tell("task", json.loads(line))
+                more = {"workspace": workspace, "requires": list(record.get("requires", ()))}
+                self._tell("task", json.loads(line) | more)
 
     def append_definitions(self, workspace: str, code: str, definitions: Mapping[str, str]) -> None:
         """Add the definitions of a fingerprint of code: label to hash."""

@@ -16,6 +16,7 @@ from kart_runtime.history.task_record import TaskRecord
 from kart_runtime.plan.changes import Changes
 from kart_runtime.plan.decisions import Decision
 from kart_runtime.task.base import TaskOnKart, kart_task
+from kart_runtime.task.identity import dependencies
 from kart_runtime.task.run_metadata import recorded_params
 
 _LONGEST_TRACE = 16_384
@@ -62,6 +63,8 @@ class Recorder:
             "origin": self._changes.origin(type(kart)),
             "code": self._changes.code(type(kart)).fingerprint,
         }
+        if self._ledger.listeners:
+            record["requires"] = [each.make_unique_id() for each in map(kart_task, dependencies(kart)) if each]
         self._ledger.append(kart.workspace_directory, record)
         if outcome.state is AttemptState.DONE:
             self._index(kart, outcome, record)

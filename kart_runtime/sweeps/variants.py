@@ -92,8 +92,6 @@ class Words:
 
 def sorted_words(composed: ComposedProject, overrides: Sequence[str], file: str | None = None) -> Words:
     """Return the overrides of a command line, sorted; raise `ConfigError` with all that are malformed."""
-    if not (file or len(overrides) > 1 or any(may_be_several(text.partition("=")[2]) for text in overrides)):
-        return Words(tuple(overrides))
     keys, errors = Keys(composed), list[ConfigError]()
     fixed: list[str] = []
     axes: list[Axis] = []

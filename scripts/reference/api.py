@@ -31,7 +31,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
         "PandasTypeConfig",
     ),
     "Run": ("build", "BuildSettings", "open_project", "WorkerSchedulerFactory"),
-    "Follow a build": ("PlanMade", "TaskStarted", "TaskProgress", "TaskFinished", "BuildFinished"),
+    "Follow a build": ("PlanMade", "TaskStarted", "TaskProgress", "TaskFinished", "BuildFinished", "Exporter"),
     "Errors": ("KartError", "ConfigError", "BuildFailed"),
     "Store values": (
         "Target",
@@ -60,6 +60,7 @@ _MEMBERS = {
     "InputFile": "glob",
     "PandasTypeConfig": "type_dict",
     "Target": "exists, load, dump, remove, last_modification_time, path",
+    "Exporter": "begin, task, end",
     "Codec": "dump, load",
     "Store": "stat, open, write, delete, list",
 }

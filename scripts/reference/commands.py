@@ -52,13 +52,14 @@ def _examples(command: Command) -> str:
 
 
 def _rows(action: argparse.Action) -> list[tuple[str, str]]:
-    """Return the rows of an argument: two for words that are tasks and overrides, which share one argument."""
+    """Return the rows of an argument: two for words that are names and overrides, which share one argument."""
     if "KEY=VALUE" not in str(action.metavar):
         return [(_shown(action), _help(action))]
     rows = [("`KEY=VALUE`", "override a value for this command; see [above](#tasks-and-overrides)")]
-    task, separator, _ = (action.help or "").partition("; KEY=VALUE:")
+    noun = str(action.metavar).partition(" | ")[0]
+    text, separator, _ = (action.help or "").partition("; KEY=VALUE:")
     if separator:
-        rows.insert(0, ("`TASK`", _code(task.removeprefix("TASK: "))))
+        rows.insert(0, (f"`{noun}`", _code(text.removeprefix(f"{noun}: "))))
     return rows
 
 

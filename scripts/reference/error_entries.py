@@ -82,8 +82,8 @@ ENTRIES: Mapping[str, Entry] = {
         },
     ),
     "AmbiguousVariant": Entry(
-        "Code asks for a parameter that has several values in this run, in a thread that `run()` has started itself, or "
-        "in the program outside of tasks: nobody knows there which variant is meant.",
+        "Code asks for a parameter that has several values in this run, in a thread that `run()` has started itself, "
+        "or in the program outside of tasks: nobody knows there which variant is meant.",
         "Read the value, or make the task, in `run()`, and pass it to the thread.",
         ("TrainModel.max_depth",),
     ),
@@ -92,6 +92,12 @@ ENTRIES: Mapping[str, Entry] = {
         "Add the extra to the project's dependency on kart-runtime, and run `make setup`; see "
         "[install](../how-to/install.md#extras).",
         ("a workspace in S3 needs boto3", "s3"),
+    ),
+    "ExporterNotReady": Entry(
+        "An exporter has no address, or a class of yours that sends runs could not be imported or made. A run warns and "
+        "goes on without it; `kart export` ends with this error.",
+        "Set the variable that the message names, or mend the class; see [exporters](../how-to/export-runs.md).",
+        ("the exporter mlflow has no address: set MLFLOW_TRACKING_URI, such as http://HOST:5000",),
     ),
     "LockSettingsIncomplete": Entry(
         "`redis_host` is set without `redis_port`, or the other way round.", "Set both, or use `run.locks` instead."

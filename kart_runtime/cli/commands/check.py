@@ -11,6 +11,7 @@ from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.formatting import counted
 from kart_runtime.cli.messages import paragraph
 from kart_runtime.errors import ConfigError, EnvVarMissing, KartError
+from kart_runtime.exporters.base import check_classes
 from kart_runtime.project import Project, Session, open_project
 from kart_runtime.project.conf.groups import options_of
 from kart_runtime.project.conf.layers import choose_environment, environments
@@ -130,6 +131,7 @@ def _plan(project: Project, env: str) -> Part:
         return part
     try:
         with session:
+            check_classes(session.settings.run.export)
             if session.settings.run.task is None:
                 part.not_checked = "run.task is not set"
             else:

@@ -17,7 +17,7 @@ from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.live import make_display
 from kart_runtime.cli.live.plain import Display
 from kart_runtime.cli.logs import logging_as
-from kart_runtime.cli.ranges import Part, TaskRange, date_words, ranges_from_args
+from kart_runtime.cli.ranges import Part, date_words, ranges_from_args
 from kart_runtime.cli.swept import swept_roots
 from kart_runtime.plan.causes import explained
 from kart_runtime.plan.decisions import Action, Plan
@@ -28,13 +28,14 @@ from kart_runtime.task.base import kart_task
 
 if TYPE_CHECKING:
     from kart_runtime.history.index import Index
+    from kart_runtime.sweeps.variants import Sweep
 
 
 def execute(arguments: argparse.Namespace) -> int:
     """Run the tasks with a display of the progress, then print what came out."""
     options_to_overrides(arguments)
     if arguments.report:
-        from kart_runtime.cli.commands.report import check_default, report_of_this_process
+        from kart_runtime.cli.commands.report import check_default
 
         check_default()
     with make_display(quiet=arguments.quiet, verbose=arguments.verbose) as opened:
@@ -46,27 +47,32 @@ def execute(arguments: argparse.Namespace) -> int:
         with session, logging_as(session.settings.logging):
             display.say("planning ...")
             run = partial(run_tasks, session, quiet=arguments.quiet, label=arguments.label or "", display=display)
-            if sweep is not None:
-                swept = swept_roots(sweep, names, arguments)
-                header, check_all = sweep.header(swept.roots), not swept.has_partitions
-                code = run(swept.tasks, swept.rerun, [swept], check_all=check_all, sweep=header)
-            else:
-                roots, rerun, ranges = _requested(session, names, arguments)
-                # All tasks are checked, as the summary counts the complete ones; those below partitions are too many.
-                code = run(roots, rerun, ranges, check_all=not ranges)
+            code = _run_roots(session, names, sweep, arguments, run)
             if arguments.report:
+                from kart_runtime.cli.commands.report import report_of_this_process
+
                 report_of_this_process(session, quiet=arguments.quiet)
     return code
 
 
-def _requested(
-    session: Session, names: Sequence[str], arguments: argparse.Namespace
-) -> tuple[list[luigi.Task], set[luigi.Task], list[TaskRange]]:
-    """Return the tasks to run, those of them that run although they are complete, and the ranges."""
+def _run_roots(
+    session: Session,
+    names: Sequence[str],
+    sweep: Sweep | None,
+    arguments: argparse.Namespace,
+    run: Callable[..., ExitCode],
+) -> ExitCode:
+    """Run the tasks that a command line names, for all variants if it has any."""
+    if sweep is not None:
+        swept = swept_roots(sweep, names, arguments)
+        header, check_all = sweep.header(swept.roots), not swept.has_partitions
+        return run(swept.tasks, swept.rerun, [swept], check_all=check_all, sweep=header)
     with planning(session):
         ranges = ranges_from_args(session, names, arguments)
         partitions = [task for part in ranges for task in part.tasks]
-        return *roots_from_args(session, names, arguments, partitions), ranges
+        roots, rerun = roots_from_args(session, names, arguments, partitions)
+    # All tasks are checked, because the summary counts the complete ones; those below partitions are too many.
+    return run(roots, rerun, ranges, check_all=not ranges)
 
 
 def run_tasks(
@@ -123,7 +129,7 @@ def run_tasks(
         results = [line for part in parts for line in part.results(metrics_of)]
         if summary.ok and not results:
             results = result_lines(roots, metrics_of, plans[0].labels)
-    display.outputs(results)
+        display.outputs(results)
     return ExitCode.OK if summary.ok else ExitCode.FAILED
 
 

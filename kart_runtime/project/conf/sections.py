@@ -11,7 +11,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from kart_runtime.errors import closest_match
 from kart_runtime.execution import executors, locks
 from kart_runtime.project.conf.tree import GROUPS
-from kart_runtime.settings import CHOICES, LoggingSettings, RunSettings
+from kart_runtime.settings import CHOICES, LoggingSettings, RunSettings, exporter_names
 from kart_runtime.task.parameters import as_found
 
 SECTIONS: dict[str, dict[str, Any]] = {"run": get_type_hints(RunSettings), "logging": get_type_hints(LoggingSettings)}
@@ -59,6 +59,8 @@ def check(section: str, name: str, value: object, text: str | None = None) -> ob
     kinds = kinds_of(section, name)
     if get_origin(kinds[0]) is Mapping:
         return _checked_amounts(value)
+    if (section, name) == ("run", "export"):
+        return exporter_names(value)
     if get_origin(kinds[0]) is Sequence:
         return _checked_names(value)
     if str in kinds and text is not None and value is not None:

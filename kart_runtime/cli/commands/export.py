@@ -1,0 +1,79 @@
+"""Command `kart export`: send what is recorded of a run to another tool, after it has ended."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from kart_runtime.cli.arguments import open_session
+from kart_runtime.cli.exit_codes import ExitCode
+from kart_runtime.cli.formatting import counted
+from kart_runtime.cli.messages import user_traceback
+from kart_runtime.errors import ConfigError, described
+from kart_runtime.errors.secrets import masked
+from kart_runtime.exporters.base import Exporter, make_exporter
+from kart_runtime.exporters.replay import replay
+from kart_runtime.history.index import open_index
+from kart_runtime.history.names import resolve_run
+from kart_runtime.history.runs import Run
+from kart_runtime.project import Session
+from kart_runtime.project.conf.bind import local_folder
+from kart_runtime.project.problems import raise_all
+
+_SECONDS = 2.0
+"""Seconds between two lines of progress."""
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Send a run to each exporter, and print what was sent."""
+    session, names = open_session(arguments)
+    if len(names) > 1:
+        raise ConfigError(f"kart export takes one run, not {len(names)}: {', '.join(names)}")
+    workspace = local_folder(session.settings.run.workspace, session.project.root)
+    with session:
+        exporters = _exporters(arguments.to)
+        index = open_index(workspace)
+        if not index.run_labels():
+            print(f"no run yet in {session.settings.run.workspace}; kart run makes the first")
+            return ExitCode.OK
+        run = index.run(resolve_run(index, names[0] if names else "last"))
+        if run.end is None:
+            print(f"{run.id} has no end: it died, or goes on. What it has so far is sent.", file=sys.stderr)
+        sent = [_send(session, run, workspace, name, exporter) for name, exporter in exporters.items()]
+    return ExitCode.OK if all(sent) else ExitCode.FAILED
+
+
+def _exporters(names: list[str]) -> dict[str, Exporter]:
+    """Return the exporters by name; raise `ConfigError` with everything that they lack."""
+    made: dict[str, Exporter] = {}
+    errors: list[ConfigError] = []
+    for name in dict.fromkeys(names):
+        try:
+            made[name] = make_exporter(name)
+        except ConfigError as error:
+            errors.append(error)
+    raise_all(errors)
+    return made
+
+
+def _send(session: Session, run: Run, workspace: str, name: str, exporter: Exporter) -> bool:
+    """Send a run, and print what was sent, or why not; return whether it was."""
+    printed = time.monotonic()
+
+    def progress(number: int, of: int) -> None:
+        nonlocal printed
+        if time.monotonic() - printed >= _SECONDS:
+            printed = time.monotonic()
+            print(f"{name}: {number:,} of {counted(of, 'attempt')}", file=sys.stderr, flush=True)
+
+    try:
+        number = replay(run, workspace, exporter, progress)
+    except Exception as error:  # noqa: BLE001 - of a library, or of an exporter of the user's own
+        is_plain = isinstance(error, OSError)
+        why = described(error) if is_plain else user_traceback(error, session.project.root)
+        print(f"error: {run.id} was not, or not completely, sent to {name}: {masked(why)}", file=sys.stderr)
+        return False
+    text = getattr(exporter, "sent", lambda: f"{counted(number, 'attempt')} to {name}")()
+    print(f"Sent {run.id}: {masked(str(text))}")
+    return True
