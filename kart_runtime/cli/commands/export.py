@@ -18,8 +18,8 @@ from kart_runtime.history.index import open_index
 from kart_runtime.history.names import resolve_run
 from kart_runtime.history.runs import Run
 from kart_runtime.project import Session
-from kart_runtime.project.conf.bind import local_folder
 from kart_runtime.project.problems import raise_all
+from kart_runtime.project.project import local_folder
 
 _SECONDS = 2.0
 """Seconds between two lines of progress."""
