@@ -283,7 +283,7 @@ def _run(
     if to_run and not context.executors.on_cluster:  # there the workers hold the locks, and write
         context.locks.check()
         _check_writable(plan.writers)
-    tasks_recorder.add_plan(plan)
+    tasks_recorder.add_plan(plan, may_grow=context.feed is not None)
     if to_run:
         context.ledger.ask_git()
     try:

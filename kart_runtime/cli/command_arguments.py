@@ -25,10 +25,10 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     add_executor(parser)
     parser.add_argument("--label", type=_label, metavar="TEXT", help="label of this run in the history, e.g., shallow")
     parser.add_argument("--quiet", action="store_true", help="print only failures, the summary, and what came out")
+    parser.add_argument("--report", action="store_true", help="write report.html at the end, as kart report does")
     parser.add_argument(
         "-v", "--verbose", action="store_true", help="print each task that ends, however many there are"
     )
-    parser.add_argument("--report", action="store_true", help="write report.html at the end, as kart report does")
     add_sweep(parser)
     add_range(parser)
     add_rerun(parser)

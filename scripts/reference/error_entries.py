@@ -81,6 +81,12 @@ ENTRIES: Mapping[str, Entry] = {
             "task": "Report",
         },
     ),
+    "AmbiguousVariant": Entry(
+        "Code asks for a parameter that has several values in this run, in a thread that `run()` has started itself, "
+        "or in the program outside of tasks: nobody knows there which variant is meant.",
+        "Read the value, or make the task, in `run()`, and pass it to the thread.",
+        ("TrainModel.max_depth",),
+    ),
     "ExtraMissing": Entry(
         "A feature needs a library that is not installed: frames, a bucket, redis, Dask, Slack.",
         "Add the extra to the project's dependency on kart-runtime, and run `make setup`; see "
