@@ -48,7 +48,8 @@ Errors of a single package are defined there: `BadArchive` (`codecs.archive`), `
 `SchemaMismatch` (`schemas`), `UnsafeWorkspace` (`history.cleanup.local_files`), `NotAPickleFile` (`gokart.tree`),
 `SlackError` with `ChannelListNotLoadedError`, `ChannelNotFoundError` and `FileNotUploadedError` (`gokart.slack`),
 `CannotEdit` (`edits.python_source`), `ObjectReplaced` (`stores.object_cache`), `NotInMemory` (`storage.memory_target`),
-`ExporterNotReady` (`exporters.base`), `TaskLockException` (`gokart.conflict_prevention_lock`), `TemplateError` (`project.template.record`).
+`ExporterNotReady` (`exporters.base`), `TaskLockException` (`gokart.conflict_prevention_lock`), `TemplateError`
+(`project.template.record`).
 
 Every class keeps its arguments as attributes and survives pickle, because outcomes cross process borders.
 """

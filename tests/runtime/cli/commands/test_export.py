@@ -178,7 +178,7 @@ def test_what_cannot_be_sent_is_refused(kart, project, own, words, expected):
 
 def test_without_history_there_is_nothing_to_send(kart, project, own):
     done = kart("export", "--to", own("Printing"))
-    assert (done.code, done.out) == (0, "no run yet in outputs/; kart run makes the first\n")
+    assert (done.code, done.out) == (0, "no run yet in outputs; kart run makes the first\n")
 
 
 def test_a_run_that_died_is_sent_as_interrupted(kart, hook):
