@@ -86,12 +86,16 @@ def _is_installed(library: str) -> bool:
         return False
 
 
+def own_class(name: str) -> Any:
+    """Return the user's class of a name; None if it is one of kart's exporters. Raises as `make_exporter` does."""
+    return None if name in _OWN else _class_of(name)
+
+
 def check_classes(names: Sequence[str]) -> None:
     """Raise `ConfigError` if a class that settings name does not exist, or is no exporter; none is made."""
     for name in names:
-        if name not in _OWN:
-            with suppress(ExporterNotReady):
-                _class_of(name)
+        with suppress(ExporterNotReady):
+            own_class(name)
 
 
 def _class_of(name: str) -> Any:

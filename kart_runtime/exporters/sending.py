@@ -9,13 +9,14 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
 from kart_runtime.errors import ConfigError, ExtraMissing, described, warn
 from kart_runtime.errors.secrets import masked
-from kart_runtime.exporters.base import ATTEMPTS, Exporter, ExporterNotReady, make_exporter
+from kart_runtime.exporters.base import ATTEMPTS, Exporter, ExporterNotReady, make_exporter, own_class
 from kart_runtime.exporters.libraries import silent_libraries
 from kart_runtime.exporters.record_values import without_secrets
 from kart_runtime.settings import exporter_names
@@ -62,13 +63,18 @@ class Exports:
 def _queue_of(name: str) -> ExportQueue | None:
     """Return the queue of an exporter; None, with a warning, if it lacks something."""
     try:
-        return ExportQueue(name, make_exporter(name))
+        own = own_class(name)
+        return ExportQueue(name, own or partial(_given, make_exporter(name)))
     except (ExporterNotReady, ExtraMissing) as error:
         text = "The run is not exported: %s. Send it afterwards with: kart export RUN --to %s"
         warn(logger, text, str(error).rstrip("."), name)
     except ConfigError as error:
         raise ConfigError(error.message, key="export", expected=error.expected, suggestion=error.suggestion) from error
     return None
+
+
+def _given(exporter: Exporter) -> Exporter:
+    return exporter
 
 
 def _wait(queues: Sequence[ExportQueue], seconds: float) -> None:
@@ -104,14 +110,15 @@ class ExportQueue:
         The thread that sends.
     """
 
-    def __init__(self, name: str, exporter: Exporter) -> None:
+    def __init__(self, name: str, make: Callable[[], Exporter]) -> None:
         self.name = name
         self.has_begun = self.is_interrupted = False
         # A daemon, so that a receiver that never answers does not keep the program from ending.
         self.thread = threading.Thread(target=self._send_all, name=f"kart-export-{name}", daemon=True)
-        self._exporter = exporter
+        self._make = make
+        self._exporter: Exporter | None = None  # made in the thread: a class of the user's may connect
         self._items: queue.SimpleQueue[tuple[str, Mapping[str, Any]]] = queue.SimpleQueue()
-        self._run = ""
+        self._header: Mapping[str, Any] = {}
         self._end: Mapping[str, Any] | None = None
         self._busy_since = 0.0
         self._in_a_row = self._lost = 0
@@ -119,7 +126,7 @@ class ExportQueue:
 
     def begin(self, header: Mapping[str, Any]) -> None:
         """Receive the header of the run, and start to send."""
-        self.has_begun, self._run = True, str(header["run"])
+        self.has_begun, self._header = True, header
         self._busy_since = time.monotonic()
         self._items.put(("begin", header))
         self.thread.start()
@@ -151,7 +158,7 @@ class ExportQueue:
         self._is_given_up = True
         if not self._is_done or self._lost:
             text = "Not all of this run was sent to %s. Send it with: kart export %s --to %s"
-            warn(logger, text, self.name, self._run, self.name)
+            warn(logger, text, self.name, self._header["run"], self.name)
 
     def _send_all(self) -> None:
         while not self._is_given_up:
@@ -167,7 +174,12 @@ class ExportQueue:
 
     def _send(self, what: str, values: Mapping[str, Any]) -> None:
         try:
-            getattr(self._exporter, what)(without_secrets(values))
+            if self._exporter is None:
+                exporter = self._make()
+                exporter.begin(without_secrets(self._header))
+                self._exporter = exporter
+            if what != "begin":
+                getattr(self._exporter, what)(without_secrets(values))
         except BaseException as error:  # noqa: BLE001 - also SystemExit: the run has nothing to do with it
             self._in_a_row += 1
             self._lost += 1
