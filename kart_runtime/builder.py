@@ -25,6 +25,7 @@ from kart_runtime.plan.changes import Changes
 from kart_runtime.plan.decisions import Plan, make_plan
 from kart_runtime.schedule.event_log import build_logging
 from kart_runtime.schedule.events import Listener, Summary
+from kart_runtime.schedule.feed import Feed
 from kart_runtime.schedule.progress_line import progress_line
 from kart_runtime.schedule.resources import Limits
 from kart_runtime.schedule.run_tasks import TasksRecorder
@@ -185,12 +186,13 @@ def run_build(
     reports_warnings: bool = False,
     info: RunInfo | None = None,
     explain: Callable[[Plan], Plan] | None = None,
+    feed: Feed | None = None,
 ) -> tuple[Summary, list[Any]]:
     """Run tasks as one plan; return the summary, which holds the failures, and the values if all went well.
 
     `rerun` are tasks that run although they are complete. Warnings of the plan are logged, unless the caller
     `reports_warnings` itself. `info` is recorded with the run; None: what the active project knows. `explain` adds
-    causes to the plan before anything runs.
+    causes to the plan before anything runs. `feed` asks for further tasks while it goes on.
     """
     settings.check()
     roots = [under_active_overrides(root) for root in roots]
@@ -216,8 +218,9 @@ def run_build(
             changes=Changes(settings),
             checks_types=settings.check_types,
             keeps_logs=settings.keep_logs,
+            feed=feed,
         )
-        summary = _run(roots, check_all, rerun, context, reports_warnings, explain)
+        summary = _run(roots, check_all, rerun, context, reports_warnings=reports_warnings, explain=explain)
         if not (summary.ok and return_values):
             return summary, []
         try:
@@ -227,7 +230,7 @@ def run_build(
                 raise
             warn(logger, "%s", error)
             damaged = [error.producer]
-        summary = _run(roots, check_all, damaged, context, reports_warnings)
+        summary = _run(roots, check_all, damaged, context, reports_warnings=reports_warnings)
         return summary, list(map(_value, roots)) if summary.ok else []
 
 
@@ -250,6 +253,7 @@ def _run(
     check_all: bool,
     rerun: Collection[luigi.Task],
     context: BuildContext,
+    *,
     reports_warnings: bool,
     explain: Callable[[Plan], Plan] | None = None,
 ) -> Summary:
@@ -268,12 +272,14 @@ def _run(
     if not reports_warnings:
         for line in plan.warning_lines():
             logger.warning("%s", line)
+    tasks_recorder = TasksRecorder(context.ledger)
+    if context.feed is not None:
+        context = replace(context, on_more=tasks_recorder.add_more)
     scheduler = Scheduler(plan, context)
     context.executors.open(to_run)
     if to_run and not context.executors.on_cluster:  # there the workers hold the locks, and write
         context.locks.check()
         _check_writable(plan.writers)
-    tasks_recorder = TasksRecorder(context.ledger)
     tasks_recorder.add_plan(plan)
     if to_run:
         context.ledger.ask_git()
@@ -281,7 +287,8 @@ def _run(
         return scheduler.run()
     finally:
         context.changes.save()
-        yielded = [task for task in scheduler.tasks if task not in plan.graph.index_of]
+        planned, more = plan.graph.index_of, tasks_recorder.more
+        yielded = [task for task in scheduler.tasks if task not in planned and task not in more]
         tasks_recorder.add_yielded(yielded, scheduler.waited_for)
         tasks_recorder.finish(scheduler.summary, context.changes.files)
         _forget_build(scheduler.tasks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import luigi
 
@@ -14,16 +15,54 @@ from kart_runtime.errors import ConfigError, KartError, PlanError
 from kart_runtime.plan.changes import Changes
 from kart_runtime.plan.decisions import Plan, is_external, make_plan
 from kart_runtime.plan.graph import Graph, build_graph
-from kart_runtime.project import Project, Session, open_project
+from kart_runtime.project import Project, Session
 from kart_runtime.project.conf.sections import SECTIONS, SHARED
-from kart_runtime.project.conf.tree import GROUPS
+from kart_runtime.project.conf.tree import COMMAND_LINE, GROUPS
 from kart_runtime.project.names import is_task_parameter, parameters
 from kart_runtime.project.problems import raise_all
 from kart_runtime.project.required import lines_to_write, missing_values
+from kart_runtime.project.session import ComposedProject, compose_project
+
+if TYPE_CHECKING:
+    from kart_runtime.sweeps.variants import Sweep, Words
 
 
 def open_session(arguments: argparse.Namespace, project: Project | None = None) -> tuple[Session, list[str]]:
     """Return the configured project of a command line, and the words that name tasks."""
+    composed, overrides, names = compose_from_args(arguments, project)
+    words = _sorted_words(composed, overrides)
+    if words.axes:
+        command = arguments.command
+        raise words.keys[0].refused(
+            f"kart {command} takes one value for each key", "one value; kart run and kart plan take several"
+        )
+    return composed.session(words.fixed), names
+
+
+def _sorted_words(composed: ComposedProject, overrides: Sequence[str], file: str | None = None) -> Words:
+    from kart_runtime.sweeps.variants import sorted_words
+
+    return sorted_words(composed, overrides, file)
+
+
+def open_sweep(arguments: argparse.Namespace) -> tuple[Session, list[str], Sweep | None]:
+    """Return the configured project of a command line, the words that name tasks, and its variants if it has any."""
+    from kart_runtime.sweeps.variants import make_sweep
+
+    composed, overrides, names = compose_from_args(arguments)
+    words = _sorted_words(composed, overrides, arguments.sweep)
+    if not words.axes:
+        if arguments.max_variants is not None:
+            raise ConfigError("--max-variants is for several values of a key, and no key has any", file=COMMAND_LINE)
+        return composed.session(words.fixed), names, None
+    sweep = make_sweep(composed, words, arguments.max_variants)
+    return sweep.session, names, sweep
+
+
+def compose_from_args(
+    arguments: argparse.Namespace, project: Project | None = None
+) -> tuple[ComposedProject, list[str], list[str]]:
+    """Return the project of a command line with what its files say, its overrides, and the words that name tasks."""
     words: Sequence[str] = getattr(arguments, "words", [])
     overrides = [word for word in words if "=" in word or _is_setting(word)]
     names = [word for word in words if word not in overrides]
@@ -31,8 +70,15 @@ def open_session(arguments: argparse.Namespace, project: Project | None = None) 
     if len(names) == 1:  # `Daily day=yesterday` is Daily.day
         groups = {path.name for path in (project.conf / GROUPS).glob("*")}
         overrides = [f"{names[0]}.{word}" if _is_bare_parameter(word, groups) else word for word in overrides]
-    session = open_project(project, env=getattr(arguments, "env", None), overrides=overrides)
-    return session, names
+    return compose_project(project, env=getattr(arguments, "env", None)), overrides, names
+
+
+def options_to_overrides(arguments: argparse.Namespace) -> None:
+    """Turn the options of executors into overrides, so that both are checked and reported alike."""
+    for option in ("executor", "workers", "address"):
+        value = getattr(arguments, option)
+        if value is not None:
+            arguments.words.append(f"run.{option}={value}")
 
 
 def _is_bare_parameter(word: str, groups: Collection[str]) -> bool:
@@ -74,7 +120,13 @@ def plan_from_args(
     """
     with planning(session):
         roots, rerun = roots_from_args(session, names, arguments, partitions)
-        return make_plan(roots, check_all=not partitions, changes=Changes(session.settings.run), rerun=rerun)
+    return plan_of(session, roots, rerun, check_all=not partitions)
+
+
+def plan_of(session: Session, roots: Sequence[luigi.Task], rerun: Collection[luigi.Task], *, check_all: bool) -> Plan:
+    """Return the plan of some tasks."""
+    with planning(session):
+        return make_plan(roots, check_all=check_all, changes=Changes(session.settings.run), rerun=rerun)
 
 
 def roots_from_args(

@@ -22,6 +22,20 @@ def add_words(parser: argparse.ArgumentParser, purpose: str, default: str = "run
 def add_run(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `kart run`."""
     add_words(parser, "task to run")
+    add_executor(parser)
+    parser.add_argument("--label", type=_label, metavar="TEXT", help="label of this run in the history, e.g., shallow")
+    parser.add_argument("--quiet", action="store_true", help="print only failures, the summary, and what came out")
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="print each task that ends, however many there are"
+    )
+    parser.add_argument("--report", action="store_true", help="write report.html at the end, as kart report does")
+    add_sweep(parser)
+    add_range(parser)
+    add_rerun(parser)
+
+
+def add_executor(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where tasks run."""
     parser.add_argument("--executor", metavar="KIND", help="serial, threads, processes or dask (default: run.executor)")
     parser.add_argument(
         "--workers", metavar="N", type=int, help="number of tasks to run in parallel (default: run.workers)"
@@ -29,19 +43,46 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--address", metavar="URL", help="address of a Dask scheduler, tcp://HOST:8786 (default: run.address)"
     )
-    parser.add_argument("--label", type=_label, metavar="TEXT", help="label of this run in the history, e.g., shallow")
-    parser.add_argument("--quiet", action="store_true", help="print only failures, the summary, and what came out")
-    parser.add_argument("--report", action="store_true", help="write report.html at the end, as kart report does")
+
+
+def add_search(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `kart search`."""
     parser.add_argument(
-        "-v", "--verbose", action="store_true", help="print each task that ends, however many there are"
+        "words",
+        nargs="*",
+        metavar="TASK | KEY=VALUES",
+        help="TASK: task that is measured (default: run.task); KEY=VALUES: what to try, e.g., "
+        "TrainModel.max_depth=2..12, 'TrainModel.lr=1e-4..1e-1 log' or TrainModel.kind=tree,forest; with one value, "
+        "an override of all trials",
     )
-    add_range(parser)
-    add_rerun(parser)
+    parser.add_argument("--metric", metavar="NAME", required=True, help="metric of the task, e.g., forest.auc")
+    direction = parser.add_mutually_exclusive_group(required=True)
+    direction.add_argument("--max", action="store_true", help="look for the highest value")
+    direction.add_argument("--min", action="store_true", help="look for the lowest value")
+    parser.add_argument(
+        "--trials",
+        metavar="N",
+        type=int,
+        default=20,
+        help="number of trials, with those of the label that are known (default: 20)",
+    )
+    parser.add_argument(
+        "--sampler",
+        metavar="NAME",
+        help="random, or one of optuna: tpe, cmaes, gp, qmc (default: tpe if optuna is installed, else random)",
+    )
+    parser.add_argument("--seed", metavar="N", type=int, help="seed of the sampler (default: another one each time)")
+    parser.add_argument(
+        "--label", type=_label, metavar="TEXT", help="label of the search, by which it resumes (default: search-TASK)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON, and nothing else")
+    add_executor(parser)
 
 
 def add_plan(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `kart plan`."""
     add_words(parser, "task to plan")
+    add_sweep(parser)
     add_range(parser)
     add_rerun(parser)
     parser.add_argument(
@@ -77,6 +118,19 @@ def add_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--open", action="store_true", help="open it in the browser")
     parser.add_argument("--no-previews", action="store_true", help="do not look into outputs")
     parser.add_argument("--force", action="store_true", help="replace FILE although it is no report")
+
+
+def add_sweep(parser: argparse.ArgumentParser) -> None:
+    """Add the options of several values for a key."""
+    parser.add_argument(
+        "--sweep",
+        metavar="FILE",
+        help="YAML file with several values for keys: a map of keys to lists, whose combinations are variants, or a "
+        "list of maps, each of which is one",
+    )
+    parser.add_argument(
+        "--max-variants", metavar="N", type=int, help="number of variants that a command may have (default: 100)"
+    )
 
 
 def add_graph(parser: argparse.ArgumentParser) -> None:

@@ -29,6 +29,7 @@ from kart_runtime.cli.command_arguments import (
     add_report,
     add_run,
     add_runs,
+    add_search,
     add_show,
     add_update,
     add_verify,
@@ -63,6 +64,8 @@ examples:
   kart run
   kart run EvaluateModels --quiet
   kart run TrainModel.max_depth=2 run.seed=1
+  kart run TrainModel.max_depth=2,4,8      one variant for each value
+  kart run TrainModel.max_depth=1..9..2    the same for 1, 3, 5, 7 and 9
   kart run --env prod
   kart run TrainModel --rerun    train again, and evaluate again what depends on it
   kart run Daily day=yesterday
@@ -80,6 +83,7 @@ examples:
   kart plan
   kart plan TrainModel
   kart plan TrainModel.max_depth=2
+  kart plan TrainModel.max_depth=2,4,8
   kart plan --no-history               do not read the records of earlier runs
   kart plan Daily --range day=2026-01-01..yesterday
 """,
@@ -118,6 +122,20 @@ examples:
 """,
         add_report,
         "report",
+    ),
+    Command(
+        "search",
+        "look for the values with the best metric",
+        "Try values of parameters, one set a trial, and look for those with which a metric of\n"
+        "TASK is best. The same command resumes: trials of the label are not repeated.",
+        """\
+examples:
+  kart search EvaluateModels --metric forest.auc --max TrainModel.max_depth=2..12
+  kart search EvaluateModels --metric loss --min 'TrainModel.lr=1e-4..1e-1 log' --trials 50 --workers 4
+  kart search EvaluateModels --metric forest.auc --max TrainModel.kind=tree,forest --sampler random --seed 1
+""",
+        add_search,
+        "search",
     ),
     Command(
         "tree",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import luigi
 
@@ -20,6 +20,7 @@ from kart_runtime.project.conf.tree import COMMAND_LINE
 from kart_runtime.project.conf.yaml_documents import read_scalar
 from kart_runtime.project.names import own_parameters, parameters
 from kart_runtime.schedule.events import Summary
+from kart_runtime.schedule.results import Metrics
 from kart_runtime.task.parameters import coerce, takes_text
 from kart_runtime.task.partitions import InvalidRange, check_number, is_countable, next_value, values_between
 
@@ -43,6 +44,22 @@ class _Option(NamedTuple):
     task: str
     name: str
     text: str
+
+
+class Part(Protocol):
+    """Tasks of a run that are counted on their own: the partitions of a range, or the variants of a sweep."""
+
+    def planned(self, plan: Plan) -> str:
+        """Return a line about them before anything runs."""
+        ...
+
+    def finished(self, plan: Plan, summary: Summary) -> list[str]:
+        """Return lines about them when the run has ended."""
+        ...
+
+    def results(self, metrics_of: Callable[[luigi.Task], Metrics]) -> list[str]:
+        """Return lines with what came out, in place of those of any run; none: these."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -83,6 +100,10 @@ class TaskRange:
         parts += [f"{len(tasks)} {words}" for words, tasks in counts.items() if tasks]
         lines = [f"{self._counted()}: {', '.join(parts)}"]
         return [*lines, "To run the rest, type the same command with:", *self._again(rest)] if rest else lines
+
+    def results(self, metrics_of: Callable[[luigi.Task], Metrics]) -> list[str]:  # noqa: ARG002 - as of sweeps
+        """Return no lines: what came out is said as of any run."""
+        return []
 
     def _counted(self) -> str:
         param = parameters(self.cls)[next(iter(self.values))]

@@ -124,6 +124,13 @@ class Ledger:
         except Exception as error:  # noqa: BLE001 - as above
             report_loss("write the definitions of the code", Workspace(workspace).runs, error)
 
+    def note(self, workspace: str, values: Mapping[str, Any]) -> None:
+        """Add a line of a kind of its own, which readers of attempts leave out."""
+        try:
+            self._file(workspace).append(line_of(values))
+        except Exception as error:  # noqa: BLE001 - as above
+            report_loss("write a line about this run", Workspace(workspace).runs, error)
+
     def record_tasks(self, workspace: str, tasks: RunTasks, *, runs: bool = True) -> None:
         """Add the tasks that the run uses, also those that have nothing to do.
 

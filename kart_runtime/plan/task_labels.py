@@ -16,9 +16,16 @@ from kart_runtime.task.identity import dependencies
 from kart_runtime.task.input_file import InputFile
 from kart_runtime.task.naming import id_of, short_id
 from kart_runtime.task.nested import iter_flat
-from kart_runtime.task.parameters import ListTaskInstanceParameter, TaskInstanceParameter, declaration
+from kart_runtime.task.parameters import (
+    ListTaskInstanceParameter,
+    TaskInstanceParameter,
+    active_overrides,
+    declaration,
+    using_overrides,
+)
 from kart_runtime.task.published import Published
 from kart_runtime.task.run_metadata import recorded_params
+from kart_runtime.task.state import own_overrides
 
 _MOST_PARAMETERS = 4
 """Parameters to show of a task that was not planned."""
@@ -121,7 +128,8 @@ def _id(task: luigi.Task) -> str:
 
 
 def _is_default(task: luigi.Task, name: str) -> bool:
-    default = declaration(type(task)).defaults().values.get(name, task)
+    with using_overrides(own_overrides(task) or active_overrides()):  # a variant has defaults of its own
+        default = declaration(type(task)).defaults().values.get(name, task)
     value = getattr(task, name, None)
     return value is default or bool(value == default)
 

@@ -63,6 +63,10 @@ class Session:
         Full key to origin of each shared value that no value of this configuration uses.
     used
         The projects that this one uses.
+    active
+        What `activate` makes active in place of `overrides`; None: these.
+    several
+        Full key to text of the values of which each variant has one.
     """
 
     project: Project
@@ -76,6 +80,8 @@ class Session:
     shared: Mapping[str, Override] = field(default_factory=dict)
     unused: Mapping[str, str] = field(default_factory=dict)
     used: tuple[UsedProject, ...] = ()
+    active: ActiveOverrides | None = None
+    several: Mapping[str, str] = field(default_factory=dict)
     _before: list[tuple[ActiveOverrides, Callable[[], RunInfo]]] = field(default_factory=list, repr=False)
 
     @property
@@ -118,16 +124,20 @@ class Session:
 
     def info(self, label: str = "") -> RunInfo:
         """Return what a run is asked for: the environment, and the checked values of the command line by full keys."""
-        return RunInfo(env=self.env, overrides=dict(_given(self)), label=label)
+        return RunInfo(env=self.env, overrides=dict(_given(self)) | dict(self.several), label=label)
 
     def activate(self) -> Session:
         """Apply the configuration to this process, until `deactivate`; return the session itself."""
         self.project.put_on_path()
+        self._before.append((set_overrides(self.active or self.all_overrides()), set_project_info(self.info)))
+        return self
+
+    def all_overrides(self) -> dict[type, dict[str, Override]]:
+        """Return the overrides with those that make the paths of input files relative to their project."""
         overrides = {cls: dict(named) for cls, named in self.overrides.items()}
         for cls, named in file_roots(self.project, self.used, self.tasks, self._path_of).items():
             overrides[cls] = {**named, **overrides.get(cls, {}), **{k: v for k, v in named.items() if k == "path"}}
-        self._before.append((set_overrides(overrides), set_project_info(self.info)))
-        return self
+        return overrides
 
     def _path_of(self, cls: type) -> Override | None:
         """Return the configured path of an input file."""
@@ -176,6 +186,62 @@ def open_project(
     ConfigError
         There is no project, or its configuration is invalid; a `ConfigErrors` holds several errors.
     """
+    return compose_project(start, env=env).session(overrides)
+
+
+@dataclass(frozen=True)
+class ComposedProject:
+    """Project with the configuration of its files, before options of groups are chosen and overrides applied.
+
+    Attributes
+    ----------
+    project, used
+        The project, and those that it uses.
+    layers
+        The layers of its own files.
+    names
+        Task classes of the project.
+    tree
+        All layers as one tree.
+    errors
+        What is wrong so far.
+    """
+
+    project: Project
+    used: tuple[UsedProject, ...]
+    layers: Layers
+    names: TaskNames
+    tree: Branch
+    errors: tuple[ConfigError, ...]
+    _broken: frozenset[str]
+    _below: tuple[str, ...]
+
+    def session(self, overrides: Sequence[str] = ()) -> Session:
+        """Return the project with one configuration, not active yet; raise `ConfigError` for an invalid one."""
+        errors = list(self.errors)
+        chosen = choose(self.project, self.tree, overrides, self.names, errors, modules=self._broken)
+        tree = apply_overrides(chosen.tree, chosen.overrides, self.names, errors)
+        bound = bind(tree, self.names, self.project.root, errors, modules=self._broken)
+        raise_all(errors)
+        layer_names = (*self._below, *self.layers.names, *chosen.files, *((COMMAND_LINE,) if overrides else ()))
+        unused = unused_keys(tree) & unused_keys(self.layers.tree)  # an option may replace the value that uses one
+        return Session(
+            self.project,
+            self.layers.env,
+            layer_names,
+            bound.settings,
+            bound.overrides,
+            bound.origins,
+            self.names,
+            chosen.choices,
+            bound.shared,
+            {key: leaf.origin for key, leaf in shared_values(tree).items() if key in unused},
+            self.used,
+        )
+
+
+def compose_project(start: str | Path | Project | None = None, *, env: str | None = None) -> ComposedProject:
+    """Read the configuration of a project's files, and import its tasks; the arguments are those of `open_project`."""
     project = start if isinstance(start, Project) else Project.find(start)
     read_env_file(project.root)
     fix_now()
@@ -185,26 +251,8 @@ def open_project(
     names, broken = _names(project, used, errors)
     below, below_names = used_tree(used, layers.env, names.tasks, broken, errors)
     composed = merge(below, layers.tree)
-    composed = composed if isinstance(composed, Branch) else layers.tree
-    chosen = choose(project, composed, overrides, names, errors, modules=broken)
-    tree = apply_overrides(chosen.tree, chosen.overrides, names, errors)
-    bound = bind(tree, names, project.root, errors, modules=broken)
-    raise_all(errors)
-    layer_names = (*below_names, *layers.names, *chosen.files, *((COMMAND_LINE,) if overrides else ()))
-    unused = unused_keys(tree) & unused_keys(layers.tree)  # an option may replace the value that uses one
-    return Session(
-        project,
-        layers.env,
-        layer_names,
-        bound.settings,
-        bound.overrides,
-        bound.origins,
-        names,
-        chosen.choices,
-        bound.shared,
-        {key: leaf.origin for key, leaf in shared_values(tree).items() if key in unused},
-        used,
-    )
+    tree = composed if isinstance(composed, Branch) else layers.tree
+    return ComposedProject(project, tuple(used), layers, names, tree, tuple(errors), broken, tuple(below_names))
 
 
 def _layers(project: Project, env: str | None, errors: list[ConfigError]) -> Layers:

@@ -29,6 +29,8 @@ class TasksRecorder:
         self._ledger = ledger
         self._grouping: _Grouping | None = None
         """Tasks of the plan, if something runs."""
+        self.more: set[luigi.Task] = set()
+        """Tasks of further plans."""
 
     def add_plan(self, plan: Plan) -> None:
         """Record the tasks of a plan; what they require only if something is to run."""
@@ -43,6 +45,25 @@ class TasksRecorder:
             requires = [grouping.numbered(plan.graph.upstream[index], workspace) for index in order]
             verdicts = "".join([letters[index] for index in order])
             self._ledger.record_tasks(workspace, RunTasks(grouping.names(workspace), requires, verdicts))
+
+    def add_more(self, plan: Plan) -> None:
+        """Record the tasks of a further plan that were not known."""
+        before = self._grouping or _Grouping([])
+        known = set(before.tasks)
+        self.more.update(plan.tasks)
+        new = [place for place, task in enumerate(plan.tasks) if task not in known]
+        if not new:
+            return
+        grouping = self._grouping = before.with_more([plan.tasks[place] for place in new])
+        index_of = {task: index for index, task in enumerate(grouping.tasks)}
+        place_of = {index_of[plan.tasks[place]]: place for place in new}
+        for workspace, order in grouping.orders.items():
+            added = [place_of[index] for index in order if index >= grouping.first]
+            if added:
+                upstream = [[index_of[plan.tasks[each]] for each in plan.graph.upstream[place]] for place in added]
+                requires = [grouping.numbered(indexes, workspace) for indexes in upstream]
+                verdicts = "".join([_verdict(plan.decisions[place]) for place in added])
+                self._ledger.record_tasks(workspace, RunTasks(grouping.names(workspace), requires, verdicts))
 
     def add_yielded(self, tasks: Sequence[luigi.Task], waited_for: Mapping[luigi.Task, Sequence[luigi.Task]]) -> None:
         """Record the tasks that were not in the plan, and for which task each of the others has waited."""

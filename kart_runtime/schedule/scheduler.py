@@ -12,9 +12,10 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import luigi
 
@@ -60,6 +61,7 @@ from kart_runtime.schedule.events import (
     TaskUnchanged,
     retry_text,
 )
+from kart_runtime.schedule.feed import Ended, Feed
 from kart_runtime.schedule.ready_queue import Node, NodeState, ReadyQueue, find_cycle
 from kart_runtime.schedule.recorder import Recorder
 from kart_runtime.schedule.resources import Limits
@@ -67,7 +69,7 @@ from kart_runtime.schedule.retries import may_help, note_tries, number_of_tries
 from kart_runtime.task.base import kart_task
 from kart_runtime.task.limits import retries_of
 from kart_runtime.task.naming import display_name
-from kart_runtime.task.publishing import publish_finished
+from kart_runtime.task.publishing import check_publications, publish_finished, publishing
 from kart_runtime.task.state import TaskRun
 
 logger = logging.getLogger(__name__)
@@ -105,6 +107,10 @@ class BuildContext:
         Whether the log records of each attempt are kept.
     seconds
         Mean duration of the tasks of a class, by module and name.
+    feed
+        What asks for further tasks while the build runs, or None.
+    on_more
+        Called with the plan of further tasks, before they run.
     """
 
     executors: Executors
@@ -118,6 +124,8 @@ class BuildContext:
     checks_types: bool = True
     keeps_logs: bool = True
     seconds: Mapping[TaskClass, float] = field(default_factory=dict)
+    feed: Feed | None = None
+    on_more: Callable[[Plan], None] | None = None
 
 
 class Scheduler:
@@ -165,9 +173,11 @@ class Scheduler:
         self._emit(PlanMade(self._plan))
         try:
             self._submit()
+            self._take_more()
             while self._in_flight or self._locked:
                 self._wait()
                 self._submit()
+                self._take_more()
             self._fail_cycles()
             publications = publish_finished(self._nodes, {*self._failed, *self._blocked})
         except KeyboardInterrupt:
@@ -242,6 +252,47 @@ class Scheduler:
             blocked.state, blocked.attempt = NodeState.BLOCKED, None
             self._blocked[blocked.task] = cause
             to_block += blocked.dependents
+
+    # -- the feed ------------------------------------------------------------------------------------------------
+
+    def _take_more(self) -> None:
+        """Add the tasks that the feed asks for, until it has no more for now."""
+        feed = self._context.feed
+        while feed is not None and (tasks := feed.more(self)):
+            try:
+                plan = make_plan(tasks, changes=self._context.changes)
+                self._check_output_clash(plan)
+                if publishing(plan.tasks):
+                    check_publications(dict.fromkeys([*self._nodes, *plan.tasks]))
+                self._context.executors.open(plan.to_run)
+                if self._context.on_more is not None:
+                    self._context.on_more(plan)
+                self._add(plan)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # noqa: BLE001 - only these tasks cannot run
+                feed.refused(tasks, error)
+            self._submit()
+
+    @property
+    def free_workers(self) -> int:
+        """Number of workers that have nothing to do, and nothing that is ready."""
+        return 0 if self._ready else self._context.workers - self._in_flight
+
+    def ended(self, task: luigi.Task) -> Ended | None:
+        """Return how a task has ended; None if it may still run."""
+        node = self._nodes.get(task)
+        if node is None or node.state in (NodeState.WAITING, NodeState.IDLE):
+            return None
+        if node.state is NodeState.DONE:
+            return Ended(None, self._metrics.get(task, {}) if node.decision is not None else None)
+        cause = self._blocked.get(task, task)
+        missing = FileNotFoundError(f"external input not found: {display_name(cause)}")
+        return Ended(self._failed.get(cause, missing), None)
+
+    def note(self, task: luigi.Task, values: Mapping[str, Any]) -> None:
+        """Add a line to the file of the run, in the workspace of a task."""
+        self._context.ledger.note(task.workspace_directory, values)  # type: ignore[attr-defined]
 
     # -- attempts ------------------------------------------------------------------------------------------------
 

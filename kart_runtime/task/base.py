@@ -245,6 +245,8 @@ class TaskOnKart(TaskTargets, RunMetadata, GokartMethods, luigi.Task, Generic[T_
                 name: identity.stable_text(declared.family, name, param, values[name])
                 for name, param in declared.significant
             }
+            for name in self._kart.overrides.identifying:
+                texts[name] = declared.params[name].serialize(values[name])
         return texts
 
     def __hash__(self) -> int:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from kart_runtime.cli.arguments import open_session, plan_from_args, planning
+from kart_runtime.cli.arguments import open_sweep, plan_from_args, plan_of, planning
 from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.formatting import columns, counted
-from kart_runtime.cli.ranges import date_words, ranges_from_args
+from kart_runtime.cli.ranges import Part, date_words, ranges_from_args
+from kart_runtime.cli.swept import swept_roots
 from kart_runtime.plan.causes import explained
 from kart_runtime.plan.decisions import Action, Plan, Reason
 from kart_runtime.project import Session
@@ -17,11 +18,18 @@ from kart_runtime.task.published import Published
 
 def execute(arguments: argparse.Namespace) -> int:
     """Print one line for each task, and the counts; fail as a run would if an external input is missing."""
-    session, names = open_session(arguments)
+    session, names, sweep = open_sweep(arguments)
     with session:
-        with planning(session):
-            ranges = ranges_from_args(session, names, arguments)
-        plan = plan_from_args(session, names, arguments, [task for part in ranges for task in part.tasks])
+        parts: list[Part] = []
+        if sweep is not None:
+            swept = swept_roots(sweep, names, arguments)
+            parts.append(swept)
+            plan = plan_of(session, swept.tasks, swept.rerun, check_all=not swept.has_partitions)
+        else:
+            with planning(session):
+                ranges = ranges_from_args(session, names, arguments)
+            plan = plan_from_args(session, names, arguments, [task for part in ranges for task in part.tasks])
+            parts += ranges
         if not arguments.no_history:
             plan = explained(plan)
         labels = plan.labels
@@ -35,7 +43,7 @@ def execute(arguments: argparse.Namespace) -> int:
             print(line)
         for line in plan.warning_lines():
             print(f"warning: {line}")
-        for line in [*date_words(session, plan.tasks), *(part.planned(plan) for part in ranges)]:
+        for line in [*date_words(session, plan.tasks), *(part.planned(plan) for part in parts)]:
             print(line)
         for task in plan.with_action(Action.MISSING):
             if isinstance(task, Published):

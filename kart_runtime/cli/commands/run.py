@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import luigi
 
 from kart_runtime.builder import run_build
-from kart_runtime.cli.arguments import as_plan_error, open_session, planning, roots_from_args
+from kart_runtime.cli.arguments import as_plan_error, open_sweep, options_to_overrides, planning, roots_from_args
 from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.live import make_display
 from kart_runtime.cli.live.plain import Display
 from kart_runtime.cli.logs import logging_as
-from kart_runtime.cli.ranges import TaskRange, date_words, ranges_from_args
+from kart_runtime.cli.ranges import Part, date_words, ranges_from_args
+from kart_runtime.cli.swept import swept_roots
 from kart_runtime.plan.causes import explained
 from kart_runtime.plan.decisions import Action, Plan
 from kart_runtime.project import Session
@@ -25,43 +28,64 @@ from kart_runtime.task.base import kart_task
 
 if TYPE_CHECKING:
     from kart_runtime.history.index import Index
+    from kart_runtime.sweeps.variants import Sweep
 
 
 def execute(arguments: argparse.Namespace) -> int:
     """Run the tasks with a display of the progress, then print what came out."""
-    _options_to_overrides(arguments)
+    options_to_overrides(arguments)
     if arguments.report:
-        from kart_runtime.cli.commands.report import check_default, report_of_this_process
+        from kart_runtime.cli.commands.report import check_default
 
         check_default()
     with make_display(quiet=arguments.quiet, verbose=arguments.verbose) as opened:
-        session, names = open_session(arguments)
+        session, names, sweep = open_sweep(arguments)
         display = opened
         if not session.settings.run.progress:
             opened.close()
             display = Display(quiet=arguments.quiet, verbose=arguments.verbose)
         with session, logging_as(session.settings.logging):
             display.say("planning ...")
-            with planning(session):
-                ranges = ranges_from_args(session, names, arguments)
-                partitions = [task for part in ranges for task in part.tasks]
-                roots, rerun = roots_from_args(session, names, arguments, partitions)
-            label = arguments.label or ""
-            code = run_tasks(session, roots, rerun, ranges, quiet=arguments.quiet, label=label, display=display)
+            run = partial(run_tasks, session, quiet=arguments.quiet, label=arguments.label or "", display=display)
+            code = _run_roots(session, names, sweep, arguments, run)
             if arguments.report:
+                from kart_runtime.cli.commands.report import report_of_this_process
+
                 report_of_this_process(session, quiet=arguments.quiet)
     return code
+
+
+def _run_roots(
+    session: Session,
+    names: Sequence[str],
+    sweep: Sweep | None,
+    arguments: argparse.Namespace,
+    run: Callable[..., ExitCode],
+) -> ExitCode:
+    """Run the tasks that a command line names, for all variants if it has any."""
+    if sweep is not None:
+        swept = swept_roots(sweep, names, arguments)
+        header, check_all = sweep.header(swept.roots), not swept.has_partitions
+        return run(swept.tasks, swept.rerun, [swept], check_all=check_all, sweep=header)
+    with planning(session):
+        ranges = ranges_from_args(session, names, arguments)
+        partitions = [task for part in ranges for task in part.tasks]
+        roots, rerun = roots_from_args(session, names, arguments, partitions)
+    # All tasks are checked, because the summary counts the complete ones; those below partitions are too many.
+    return run(roots, rerun, ranges, check_all=not ranges)
 
 
 def run_tasks(
     session: Session,
     roots: Sequence[luigi.Task],
     rerun: Collection[luigi.Task],
-    ranges: Sequence[TaskRange] = (),
+    parts: Sequence[Part] = (),
     *,
     quiet: bool,
     label: str = "",
     display: Display | None = None,
+    check_all: bool = True,
+    sweep: Mapping[str, Any] | None = None,
 ) -> ExitCode:
     """Run tasks with a display of the progress, and print the result."""
     display = display or make_display(quiet=quiet)
@@ -73,20 +97,19 @@ def run_tasks(
             plans.append(event.plan)
             if not quiet:
                 display.outputs(date_words(session, event.plan.tasks))
-                display.outputs([part.planned(event.plan) for part in ranges])
+                display.outputs([part.planned(event.plan) for part in parts])
         display.show(event)
 
     try:
         with display:
-            # All tasks are checked, because the summary counts the complete ones; those below partitions are too many.
             summary, _ = run_build(
                 roots,
                 session.settings.run,
                 on_event=on_event,
-                check_all=not ranges,
+                check_all=check_all,
                 rerun=rerun,
                 reports_warnings=True,
-                info=session.info(label),
+                info=replace(session.info(label), sweep=sweep),
                 explain=explained,
             )
     except KeyboardInterrupt:
@@ -99,21 +122,15 @@ def run_tasks(
         display.broken(error)
         return ExitCode.FAILED
     display.finish(summary)
-    for part in ranges:
+    for part in parts:
         display.outputs(part.finished(plans[0], summary))
-    if not summary.ok:
-        return ExitCode.FAILED
     with ExitStack() as opened:
-        display.outputs(result_lines(roots, _metrics_of(plans[0], summary, opened), plans[0].labels))
-    return ExitCode.OK
-
-
-def _options_to_overrides(arguments: argparse.Namespace) -> None:
-    """Turn options into overrides, so that both are checked and reported alike."""
-    for option in ("executor", "workers", "address"):
-        value: Any = getattr(arguments, option)
-        if value is not None:
-            arguments.words.append(f"run.{option}={value}")
+        metrics_of = _metrics_of(plans[0], summary, opened)
+        results = [line for part in parts for line in part.results(metrics_of)]
+        if summary.ok and not results:
+            results = result_lines(roots, metrics_of, plans[0].labels)
+        display.outputs(results)
+    return ExitCode.OK if summary.ok else ExitCode.FAILED
 
 
 def _metrics_of(plan: Plan, summary: Summary, opened: ExitStack) -> Callable[[luigi.Task], Metrics]:

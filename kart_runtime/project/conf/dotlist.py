@@ -26,7 +26,7 @@ def apply_overrides(tree: Branch, overrides: Sequence[str], names: TaskNames, er
     for text in overrides:
         try:
             key, value = split_override(text)
-            override = _Override(tree, names, *_full_key(tuple(key.split(".")), tree, names))
+            override = _Override(tree, names, *full_key(key, tree, names))
             if not (value.strip() or override.keeps_blanks):
                 raise _no_value(f"'{key}=' sets no value", key)
             tree = override.apply(value, errors)
@@ -51,8 +51,9 @@ def _no_value(text: str, key: str) -> ConfigError:
     return ConfigError(f"{text}; write {key}=null for null, or {key}='\"\"' for empty text", file=COMMAND_LINE)
 
 
-def _full_key(path: tuple[str, ...], tree: Branch, names: TaskNames) -> tuple[tuple[str, ...], int]:
+def full_key(key: str, tree: Branch, names: TaskNames) -> tuple[tuple[str, ...], int]:
     """Return the full path of a key, whose task name may be shortened, and the length of that of its parameter."""
+    path = tuple(key.split("."))
     if path[0] in SECTIONS:
         return path, 2
     root = shared_root(path, names.packages)
@@ -63,7 +64,6 @@ def _full_key(path: tuple[str, ...], tree: Branch, names: TaskNames) -> tuple[tu
     if match is not None:
         task = tuple(match[0].split("."))
         return (*task, *match[1]), len(task) + 1
-    key = ".".join(path)
     if len(path) == 1:
         raise ConfigError(_suggest_owner(key, names), file=COMMAND_LINE, key=key, expected="Task.parameter=value")
     owner = ".".join(path[:-1])

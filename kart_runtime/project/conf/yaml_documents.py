@@ -166,6 +166,16 @@ def read_document(text: str, *, name: str, prefix: tuple[str, ...], errors: list
     return tree if isinstance(tree, Branch) else Branch()
 
 
+def read_plain(text: str, *, name: str, errors: list[ConfigError]) -> object:
+    """Return the maps, lists and scalars of a YAML file; None if it is empty or invalid, with errors appended."""
+    parsed = _parse(text, name, errors)
+    if parsed is None:
+        return None
+    root, loader = parsed
+    node = _Reading(name, loader, errors).convert(root, (), f"{name}:1")
+    return None if node is None else plain(node)
+
+
 def read_value(text: str, *, key: str, errors: list[ConfigError]) -> Node | None:
     """Return the value of `KEY=VALUE`, read as YAML, or as text if it is not valid YAML."""
     parsed = _parse(text, COMMAND_LINE, [])

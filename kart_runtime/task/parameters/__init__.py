@@ -19,7 +19,9 @@ from kart_runtime.task.parameters.options import (
     thawed,
 )
 from kart_runtime.task.parameters.overrides import (
+    NOT_SET,
     ActiveOverrides,
+    AmbiguousVariant,
     Override,
     VariantBlock,
     WrongOverride,
@@ -47,8 +49,10 @@ from kart_runtime.task.parameters.secret import SecretParameter, is_reference
 from kart_runtime.task.parameters.values import ONE_TEXT, kinds_of
 
 __all__ = [
+    "NOT_SET",
     "ONE_TEXT",
     "ActiveOverrides",
+    "AmbiguousVariant",
     "Declaration",
     "ExplicitBoolParameter",
     "ListTaskInstanceParameter",

@@ -7,6 +7,7 @@ two configurations can be built at once. `resolution` reads the active ones when
 
 from __future__ import annotations
 
+import enum
 import operator
 import os
 import re
@@ -21,7 +22,7 @@ from weakref import WeakValueDictionary
 
 from luigi import task_register
 
-from kart_runtime.errors import ConfigError
+from kart_runtime.errors import ConfigError, TaskError
 from kart_runtime.errors.secrets import note_password, note_secret
 
 
@@ -41,6 +42,8 @@ class Override:
         Why there is no value, raised when a task needs it. None: there is one.
     word
         The word that was written for the value, such as ``yesterday``; empty if the value itself was.
+    identifies
+        Whether the value counts in the unique ids of the tasks of a variant, although its parameter does not.
     """
 
     value: object
@@ -48,6 +51,7 @@ class Override:
     secret: bool = False
     error: Exception | None = None
     word: str = ""
+    identifies: bool = False
 
 
 Overrides = Mapping[type, Mapping[str, Override]]
@@ -98,6 +102,36 @@ class WrongOverride(ConfigError):
         )
 
 
+class AmbiguousVariant(TaskError):
+    """A value that differs between the variants of a sweep was asked for where nobody knows which one is meant.
+
+    Parameters
+    ----------
+    key
+        The value, such as ``TrainModel.max_depth``.
+    """
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__(
+            f"{key} has several values in this run, and it was asked for outside of the tasks of one of them, for "
+            "example in a thread that run() has started. Read it in run() and pass it on, or make the task there."
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.key,)
+
+
+class NotSet(enum.Enum):
+    """Value of an override that a variant lacks, although others have it."""
+
+    NOT_SET = "not set"
+
+
+NOT_SET = Override(NotSet.NOT_SET, "")
+"""What a variant has in place of an override that others have: the default of the code counts."""
+
+
 class ActiveOverrides:
     """The overrides of one configuration; compared by identity, so that caches notice another one at once.
 
@@ -113,13 +147,17 @@ class ActiveOverrides:
         Whether they came from another process, which may have loaded more task classes than this one.
     """
 
-    __slots__ = ("__weakref__", "_token", "_variants", "base", "by_class", "changes", "received")
+    __slots__ = ("__weakref__", "_token", "_variants", "base", "by_class", "changes", "identifying", "received")
 
     def __init__(
         self, by_class: Overrides, base: ActiveOverrides | None = None, changes: Overrides | None = None
     ) -> None:
-        self.by_class = by_class
+        self.by_class = by_class if base is None else _in_force(by_class)
         self.base, self.changes = base, changes or {}
+        self.identifying = tuple(
+            name for named in self.changes.values() for name, override in named.items() if override.identifies
+        )
+        """Names of the parameters that count in the unique ids of its tasks beside the significant ones."""
         self.received: bool = base is not None and base.received
         self._token = ""
         self._variants: dict[frozenset[Any], ActiveOverrides] = {}
@@ -173,6 +211,16 @@ def _is_place(text: str) -> bool:
 
 def _updated(below: Overrides, above: Overrides) -> dict[type, Mapping[str, Override]]:
     return {**below, **{cls: {**below.get(cls, {}), **named} for cls, named in above.items()}}
+
+
+def _in_force(overrides: Overrides) -> Overrides:
+    """Return overrides without those that are not set."""
+    if not any(override.value is NotSet.NOT_SET for named in overrides.values() for override in named.values()):
+        return overrides
+    return {
+        cls: {name: override for name, override in named.items() if override.value is not NotSet.NOT_SET}
+        for cls, named in overrides.items()
+    }
 
 
 def _value_of(overrides: ActiveOverrides, cls: type, name: str) -> tuple[type, object] | None:

@@ -30,7 +30,12 @@ from kart_runtime.errors import ParameterValueError, closest_match
 from kart_runtime.task.parameters.inheritance import ATTRIBUTE as SOURCES
 from kart_runtime.task.parameters.inheritance import inherited_values
 from kart_runtime.task.parameters.kinds import made_default
-from kart_runtime.task.parameters.overrides import active_overrides, overrides_for, under_active_overrides
+from kart_runtime.task.parameters.overrides import (
+    AmbiguousVariant,
+    active_overrides,
+    overrides_for,
+    under_active_overrides,
+)
 from kart_runtime.task.parameters.refusals import Unfit
 from kart_runtime.task.parameters.secret import SecretParameter, Unset
 from kart_runtime.task.parameters.values import ONE_TEXT, Check, check_for, exact_types
@@ -143,7 +148,7 @@ class Declaration:
         try:
             value = param._get_value(self.family, name)
             return _ABSENT if value is _NO_VALUE else self.checked(name, made_default(param, value))
-        except ParameterValueError:
+        except (ParameterValueError, AmbiguousVariant):
             raise
         except Exception as error:
             raise ValueError(f"{self.family}: the configured value of '{name}' cannot be used: {error}") from error
