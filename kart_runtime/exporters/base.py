@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, NamedTuple, Protocol, cast
@@ -91,11 +90,20 @@ def own_class(name: str) -> Any:
     return None if name in _OWN else _class_of(name)
 
 
-def check_classes(names: Sequence[str]) -> None:
+def check_classes(names: Sequence[str], key: str, file: str | None) -> None:
     """Raise `ConfigError` if a class that settings name does not exist, or is no exporter; none is made."""
     for name in names:
-        with suppress(ExporterNotReady):
+        try:
             own_class(name)
+        except ExporterNotReady:
+            continue
+        except ConfigError as error:
+            raise placed(error, key, file) from error
+
+
+def placed(error: ConfigError, key: str, file: str | None) -> ConfigError:
+    """Return an error of a name with the place of the name."""
+    return ConfigError(error.message, file=file, key=key, expected=error.expected, suggestion=error.suggestion)
 
 
 def _class_of(name: str) -> Any:

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from kart_runtime.errors import ConfigError, ExtraMissing, described, warn
 from kart_runtime.errors.secrets import masked
-from kart_runtime.exporters.base import ATTEMPTS, Exporter, ExporterNotReady, make_exporter, own_class
+from kart_runtime.exporters.base import ATTEMPTS, Exporter, ExporterNotReady, make_exporter, own_class, placed
 from kart_runtime.exporters.libraries import silent_libraries
 from kart_runtime.exporters.record_values import without_secrets
 from kart_runtime.settings import exporter_names
@@ -37,10 +37,14 @@ _MOST_FAILURES = 3
 
 
 class Exports:
-    """Exporters of one run, by name. A context manager: at its end it waits for them, but not for long."""
+    """Exporters of one run, by name. A context manager: at its end it waits for them, but not for long.
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self.queues = [made for name in exporter_names(names) if (made := _queue_of(name)) is not None]
+    `key` and `file` say where the names come from, for the error of one that does not exist.
+    """
+
+    def __init__(self, names: Sequence[str], key: str = "export", file: str | None = None) -> None:
+        made = [_queue_of(name, key, file) for name in exporter_names(names)]
+        self.queues = [each for each in made if each is not None]
 
     def __enter__(self) -> Self:
         return self
@@ -60,7 +64,7 @@ class Exports:
             each.report()
 
 
-def _queue_of(name: str) -> ExportQueue | None:
+def _queue_of(name: str, key: str, file: str | None) -> ExportQueue | None:
     """Return the queue of an exporter; None, with a warning, if it lacks something."""
     try:
         own = own_class(name)
@@ -69,7 +73,7 @@ def _queue_of(name: str) -> ExportQueue | None:
         text = "The run is not exported: %s. Send it afterwards with: kart export RUN --to %s"
         warn(logger, text, str(error).rstrip("."), name)
     except ConfigError as error:
-        raise ConfigError(error.message, key="export", expected=error.expected, suggestion=error.suggestion) from error
+        raise placed(error, key, file) from error
     return None
 
 
