@@ -190,12 +190,14 @@ def run_build(
     info: RunInfo | None = None,
     explain: Callable[[Plan], Plan] | None = None,
     feed: Feed | None = None,
+    exports: Exports | None = None,
 ) -> tuple[Summary, list[Any]]:
     """Run tasks as one plan; return the summary, which holds the failures, and the values if all went well.
 
     `rerun` are tasks that run although they are complete. Warnings of the plan are logged, unless the caller
     `reports_warnings` itself. `info` is recorded with the run; None: what the active project knows. `explain` adds
-    causes to the plan before anything runs. `feed` asks for further tasks while it goes on.
+    causes to the plan before anything runs. `feed` asks for further tasks while it goes on. The caller waits for
+    `exports`, which are else those of the settings.
     """
     settings.check()
     roots = [under_active_overrides(root) for root in roots]
@@ -204,12 +206,12 @@ def run_build(
         FixedFolder(),
         caching_values(settings.value_cache_mb * 1_000_000),
         build_logging(log_level, on_event) as listener,
-        Exports(settings.export) as exports,
+        nullcontext(exports) if exports else Exports(settings.export) as exported,
         _optional_records(),
         Executors(settings.executor, settings.workers, settings.address) as executors,
         Ledger(info=info) as ledger,
     ):
-        ledger.listeners += exports.queues
+        ledger.listeners += exported.queues
         context = BuildContext(
             executors=executors,
             workers=executors.workers,

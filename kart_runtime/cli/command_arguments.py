@@ -340,8 +340,10 @@ def add_export(parser: argparse.ArgumentParser) -> None:
         "words",
         nargs="*",
         metavar="RUN | KEY=VALUE",
-        help=f"RUN: last, last~1, the start of a run's id, or its label (default: last); KEY=VALUE: {_OVERRIDE}",
+        help="RUN: last, last~1, the start of a run's id, or its label (default: last); KEY=VALUE: "
+        "override of a setting, e.g., run.workspace=s3://bucket/folder",
     )
+    parser.set_defaults(json=False, csv=False)
     parser.add_argument(
         "--to",
         action="append",
