@@ -91,10 +91,11 @@ class _Factory:
     def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
         record: logging.LogRecord = self.make(*args, **kwargs)
         run: Any = active_run.get()
-        is_kept = run is not None and run.keeps_logs and record.name is not None  # None: to be filled, by makeLogRecord
-        if is_kept or any_secret():
+        if run is not None and (not run.keeps_logs or record.name is None):  # None: to be filled, by makeLogRecord
+            run = None
+        if run is not None or any_secret():
             text = f"{_message(record)}{_trace(record)}"
-            if is_kept:
+            if run is not None:
                 if run.lines is None:
                     run.lines = LogLines()
                 run.lines.add(record, text)
