@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from bench_lib import figures, tables
 from bench_lib.bench import Cells
 from bench_lib.peers import BARE, GOKART, JOBLIB, KART, KEDRO, LUIGI
-from bench_lib.sections import dynamic, frames, history, parallel, remote
+from bench_lib.sections import display, dynamic, frames, history, parallel, remote
 from bench_lib.sections.graphs import GROWING, column, growing_sizes
 from bench_lib.sections.processes import IMPORTS
 from bench_lib.services import SERVICES
@@ -53,6 +53,7 @@ def goals(cells: Cells, sizes: Sizes, shapes: Sequence[str], heavy: Sequence[str
         *parallel_goals(cells),
         *dynamic_goals(cells, sizes),
         *history_goals(cells, sizes),
+        *display_goals(cells, sizes),
         *remote_goals(cells, sizes),
     ]
 
@@ -169,6 +170,13 @@ def parallel_goals(cells: Cells) -> Iterator[Goal]:
         builds = ("first", "second")
         values = {f"{build} build": tables.speed_up(cells, kind, name, KART.name, build) for build in builds}
         yield make_goal(f"eight tasks that {name}: × faster", least, values, least=True)
+
+
+def display_goals(cells: Cells, sizes: Sizes) -> Iterator[Goal]:
+    """Yield the goal for the display."""
+    count = display.size(sizes.growth)
+    values = {mode: figures.display_cost(cells, KART.name, mode, count) for mode in ("plain", "block")}
+    yield make_goal(f"{count:,} tasks: CPU of the display", 20, values, unit="µs a task", places=1)
 
 
 def dynamic_goals(cells: Cells, sizes: Sizes) -> Iterator[Goal]:
