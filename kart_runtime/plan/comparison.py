@@ -18,8 +18,8 @@ from kart_runtime.history.earlier import (
     Earlier,
     earlier_of_class,
     earlier_of_id,
-    holds_tasks,
     given_keys,
+    holds_tasks,
     plain_params,
 )
 from kart_runtime.plan.nearest import Candidates
