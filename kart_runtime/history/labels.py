@@ -330,12 +330,10 @@ def _column(
     if len(inner.path) > 1 and inner.path[-1]:
         shown = {text: several(set(each)) for text, each in values.items()}
     elif inner.path[-1] and _are_alike(values.values()):
-        shown = {text: each[0] if each else _text(text) for text, each in values.items()}
+        shown = {text: _first(each, text) for text, each in values.items()}
         name = short = f"{parameter}.{inner.path[-1]}"
     else:
-        shown = {
-            text: listed(each) if text in lists else each[0] if each else _text(text) for text, each in values.items()
-        }
+        shown = {text: listed(each) if text in lists else _first(each, text) for text, each in values.items()}
         name, short = f"{parameter}.{inner.path[-1]}".removesuffix("."), parameter
     column = [shown[text] for text in texts]
     if len(set(column)) > 1:
@@ -359,5 +357,6 @@ def _key_texts(columns: Sequence[_Column]) -> list[str]:
     ]
 
 
-def _text(text: str | None) -> str | None:
-    return None if text is None else short_value(text)
+def _first(values: Sequence[str | None], text: str | None) -> str | None:
+    """Return the value of the held task, or the text of a parameter that holds none."""
+    return values[0] if values else None if text is None else short_value(text)
