@@ -327,14 +327,15 @@ def _column(
     values = {text: [value_of.get(index) for index in tasks or ()] for text, tasks in held.items()}
     lists = {text for text in held if text is not None and text.startswith("[")}
     name = short = inner.origin
-    if len(inner.path) > 1 and inner.path[-1]:
+    *way, last = inner.path
+    if way and last:
         shown = {text: several(set(each)) for text, each in values.items()}
-    elif inner.path[-1] and _are_alike(values.values()):
+    elif last and _are_alike(values.values()):
         shown = {text: _first(each, text) for text, each in values.items()}
-        name = short = f"{parameter}.{inner.path[-1]}"
+        name = short = f"{parameter}.{last}"
     else:
         shown = {text: listed(each) if text in lists else _first(each, text) for text, each in values.items()}
-        name, short = f"{parameter}.{inner.path[-1]}".removesuffix("."), parameter
+        name, short = f"{parameter}.{last}".removesuffix("."), parameter
     column = [shown[text] for text in texts]
     if len(set(column)) > 1:
         yield _Column((parameter, *inner.path), column, name, short, inner.origin)
