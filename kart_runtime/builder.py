@@ -132,7 +132,8 @@ def build(
     settings
         How to run: executor, workers, locks and so on; see `BuildSettings`.
     on_event
-        Callback that receives `PlanMade`, `TaskStarted`, `TaskProgress`, `TaskFinished` and `BuildFinished`.
+        Callback that receives `PlanMade`, `TaskStarted`, `TaskProgress`, `TaskLocked`, `TaskUnchanged`, `TaskFinished`
+        and `BuildFinished`. With one, no line of progress is shown.
     log_level
         Minimum level of the messages shown on standard error, for example `logging.DEBUG`. None leaves logging as it
         is.
@@ -189,12 +190,14 @@ def run_build(
     info: RunInfo | None = None,
     explain: Callable[[Plan], Plan] | None = None,
     feed: Feed | None = None,
+    exports: Exports | None = None,
 ) -> tuple[Summary, list[Any]]:
     """Run tasks as one plan; return the summary, which holds the failures, and the values if all went well.
 
     `rerun` are tasks that run although they are complete. Warnings of the plan are logged, unless the caller
     `reports_warnings` itself. `info` is recorded with the run; None: what the active project knows. `explain` adds
-    causes to the plan before anything runs. `feed` asks for further tasks while it goes on.
+    causes to the plan before anything runs. `feed` asks for further tasks while it goes on. The caller waits for
+    `exports`, which are else those of the settings.
     """
     settings.check()
     roots = [under_active_overrides(root) for root in roots]
@@ -203,12 +206,12 @@ def run_build(
         FixedFolder(),
         caching_values(settings.value_cache_mb * 1_000_000),
         build_logging(log_level, on_event) as listener,
-        Exports(settings.export) as exports,
+        nullcontext(exports) if exports else Exports(settings.export) as exported,
         _optional_records(),
         Executors(settings.executor, settings.workers, settings.address) as executors,
         Ledger(info=info) as ledger,
     ):
-        ledger.listeners += exports.queues
+        ledger.listeners += exported.queues
         context = BuildContext(
             executors=executors,
             workers=executors.workers,
@@ -282,7 +285,7 @@ def _run(
     if to_run and not context.executors.on_cluster:  # there the workers hold the locks, and write
         context.locks.check()
         _check_writable(plan.writers)
-    tasks_recorder.add_plan(plan)
+    tasks_recorder.add_plan(plan, may_grow=context.feed is not None)
     if to_run:
         context.ledger.ask_git()
     try:

@@ -19,6 +19,7 @@ from kart_runtime.cli.logs import logging_as
 from kart_runtime.cli.ranges import Part, date_words, ranges_from_args
 from kart_runtime.cli.recorded_metrics import RecordedMetrics
 from kart_runtime.cli.swept import swept_roots
+from kart_runtime.exporters.sending import Exports
 from kart_runtime.plan.causes import explained
 from kart_runtime.plan.decisions import Plan
 from kart_runtime.project import Session
@@ -42,15 +43,20 @@ def execute(arguments: argparse.Namespace) -> int:
         if not session.settings.run.progress:
             opened.close()
             display = Display(quiet=arguments.quiet, verbose=arguments.verbose)
-        with session, logging_as(session.settings.logging):
+        with session, logging_as(session.settings.logging), _exports(session) as exports:
             display.say("planning ...")
-            run = partial(run_tasks, session, quiet=arguments.quiet, label=arguments.label or "", display=display)
+            options: dict[str, Any] = {"quiet": arguments.quiet, "label": arguments.label or "", "display": display}
+            run = partial(run_tasks, session, **options, exports=exports)  # waited for when the result is printed
             code = _run_roots(session, names, sweep, arguments, run)
             if arguments.report:
                 from kart_runtime.cli.commands.report import report_of_this_process
 
                 report_of_this_process(session, quiet=arguments.quiet)
     return code
+
+
+def _exports(session: Session) -> Exports:
+    return Exports(session.settings.run.export, "run.export", session.origins.get("run.export"))
 
 
 def _run_roots(
@@ -84,6 +90,7 @@ def run_tasks(
     display: Display | None = None,
     check_all: bool = True,
     sweep: Mapping[str, Any] | None = None,
+    exports: Exports | None = None,
 ) -> ExitCode:
     """Run tasks with a display of the progress, and print the result."""
     display = display or make_display(quiet=quiet)
@@ -109,6 +116,7 @@ def run_tasks(
                 reports_warnings=True,
                 info=replace(session.info(label), sweep=sweep),
                 explain=explained,
+                exports=exports,
             )
     except KeyboardInterrupt:
         display.interrupted()

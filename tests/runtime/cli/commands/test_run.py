@@ -80,7 +80,9 @@ def test_a_changed_parameter_runs_only_what_is_downstream(small_project, kart):
     small_project()
     kart("run")
     lines = without_seconds(kart("run", "Total.weight=3").lines)
-    assert lines[:5] == [
+    assert lines[:7] == [
+        "Total: weight 2.0 → 3.0 (command line)",
+        "RunAll: upstream: Total (weight 2.0 → 3.0)",
         "[1/2] Total ...",
         "[1/2] Total done (S)",
         "[2/2] RunAll ...",
