@@ -22,6 +22,7 @@ from kart_runtime.project.names import is_task_parameter, parameters
 from kart_runtime.project.problems import raise_all
 from kart_runtime.project.required import lines_to_write, missing_values
 from kart_runtime.project.session import ComposedProject, compose_project
+from kart_runtime.sweeps.words import may_be_several
 
 if TYPE_CHECKING:
     from kart_runtime.sweeps.variants import Sweep, Words
@@ -31,15 +32,17 @@ def open_session(arguments: argparse.Namespace, project: Project | None = None) 
     """Return the configured project of a command line, and the words that name tasks."""
     composed, overrides, names = compose_from_args(arguments, project)
     words = _sorted_words(composed, overrides)
-    if words.axes:
-        command = arguments.command
+    if words is not None and words.axes:
         raise words.keys[0].refused(
-            f"kart {command} takes one value for each key", "one value; kart run and kart plan take several"
+            f"kart {arguments.command} takes one value for each key", "one value; kart run and kart plan take several"
         )
-    return composed.session(words.fixed), names
+    return composed.session(overrides if words is None else words.fixed), names
 
 
-def _sorted_words(composed: ComposedProject, overrides: Sequence[str], file: str | None = None) -> Words:
+def _sorted_words(composed: ComposedProject, overrides: Sequence[str], file: str | None = None) -> Words | None:
+    """Return the overrides with one value, and those with several; None if each has one, as most."""
+    if file is None and len(overrides) < 2 and not any(map(may_be_several, overrides)):
+        return None
     from kart_runtime.sweeps.variants import sorted_words
 
     return sorted_words(composed, overrides, file)
@@ -47,14 +50,14 @@ def _sorted_words(composed: ComposedProject, overrides: Sequence[str], file: str
 
 def open_sweep(arguments: argparse.Namespace) -> tuple[Session, list[str], Sweep | None]:
     """Return the configured project of a command line, the words that name tasks, and its variants if it has any."""
-    from kart_runtime.sweeps.variants import make_sweep
-
     composed, overrides, names = compose_from_args(arguments)
     words = _sorted_words(composed, overrides, arguments.sweep)
-    if not words.axes:
+    if words is None or not words.axes:
         if arguments.max_variants is not None:
             raise ConfigError("--max-variants is for several values of a key, and no key has any", file=COMMAND_LINE)
-        return composed.session(words.fixed), names, None
+        return composed.session(overrides if words is None else words.fixed), names, None
+    from kart_runtime.sweeps.variants import make_sweep
+
     sweep = make_sweep(composed, words, arguments.max_variants)
     return sweep.session, names, sweep
 

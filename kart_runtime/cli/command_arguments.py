@@ -25,10 +25,10 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     add_executor(parser)
     parser.add_argument("--label", type=_label, metavar="TEXT", help="label of this run in the history, e.g., shallow")
     parser.add_argument("--quiet", action="store_true", help="print only failures, the summary, and what came out")
+    parser.add_argument("--report", action="store_true", help="write report.html at the end, as kart report does")
     parser.add_argument(
         "-v", "--verbose", action="store_true", help="print each task that ends, however many there are"
     )
-    parser.add_argument("--report", action="store_true", help="write report.html at the end, as kart report does")
     add_sweep(parser)
     add_range(parser)
     add_rerun(parser)
@@ -99,6 +99,8 @@ def add_why(parser: argparse.ArgumentParser) -> None:
         help="TASK: class name, dotted suffix of its path, or the first 6 or more characters of an id "
         f"(default: all that would run); KEY=VALUE: {_OVERRIDE}",
     )
+    add_sweep(parser)
+    add_range(parser)
     add_rerun(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -338,8 +340,10 @@ def add_export(parser: argparse.ArgumentParser) -> None:
         "words",
         nargs="*",
         metavar="RUN | KEY=VALUE",
-        help=f"RUN: last, last~1, the start of a run's id, or its label (default: last); KEY=VALUE: {_OVERRIDE}",
+        help="RUN: last, last~1, the start of a run's id, or its label (default: last); KEY=VALUE: "
+        "override of a setting, e.g., run.workspace=s3://bucket/folder",
     )
+    parser.set_defaults(json=False, csv=False)
     parser.add_argument(
         "--to",
         action="append",

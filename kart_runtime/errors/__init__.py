@@ -41,14 +41,15 @@
     └── BuildFailed                        task → exception; task not run → failed ancestor
 
 Errors of a single package are defined there: `BadArchive` (`codecs.archive`), `PandasTypeError` (`column_types`),
-`WrongType` (`declared_type`), `InvalidParameter` (`parameters.annotated`), `WrongOverride` (`parameters.overrides`),
-`QueryFailed` (`sql_query`), `CannotRead` (`codecs.reading`), `FolderNotStorable` (`storage.folder_files`),
-`InvalidRange` (`task.partitions`), `InvalidMetric` (`task.metrics`), `InvalidPlaceholder` (`task.placeholders`),
-`PublishRefused` (`history.publication`), `MemoryExceeded` (`executors.processes.memory_watch`),
+`WrongType` (`declared_type`), `InvalidParameter` (`parameters.annotated`), `WrongOverride` and `AmbiguousVariant`
+(`parameters.overrides`), `QueryFailed` (`sql_query`), `CannotRead` (`codecs.reading`), `FolderNotStorable`
+(`storage.folder_files`), `InvalidRange` (`task.partitions`), `InvalidMetric` (`task.metrics`), `InvalidPlaceholder`
+(`task.placeholders`), `PublishRefused` (`history.publication`), `MemoryExceeded` (`executors.processes.memory_watch`),
 `SchemaMismatch` (`schemas`), `UnsafeWorkspace` (`history.cleanup.local_files`), `NotAPickleFile` (`gokart.tree`),
 `SlackError` with `ChannelListNotLoadedError`, `ChannelNotFoundError` and `FileNotUploadedError` (`gokart.slack`),
 `CannotEdit` (`edits.python_source`), `ObjectReplaced` (`stores.object_cache`), `NotInMemory` (`storage.memory_target`),
-`ExporterNotReady` (`exporters.base`), `TaskLockException` (`gokart.conflict_prevention_lock`), `TemplateError` (`project.template.record`).
+`ExporterNotReady` (`exporters.base`), `TaskLockException` (`gokart.conflict_prevention_lock`), `TemplateError`
+(`project.template.record`).
 
 Every class keeps its arguments as attributes and survives pickle, because outcomes cross process borders.
 """

@@ -31,11 +31,13 @@ class TasksRecorder:
         """Tasks of the plan, if something runs."""
         self.more: set[luigi.Task] = set()
         """Tasks of further plans."""
+        self._known: set[luigi.Task] = set()
+        """Tasks of all plans; filled with the first further one."""
 
-    def add_plan(self, plan: Plan) -> None:
-        """Record the tasks of a plan; what they require only if something is to run."""
+    def add_plan(self, plan: Plan, *, may_grow: bool = False) -> None:
+        """Record the tasks of a plan; what they require only if something is to run, or if it `may_grow`."""
         grouping = _Grouping(plan.tasks)
-        if not plan.to_run:
+        if not plan.to_run and not may_grow:
             for workspace in grouping.orders:
                 self._ledger.record_tasks(workspace, RunTasks(grouping.names(workspace)), runs=False)
             return
@@ -48,35 +50,31 @@ class TasksRecorder:
 
     def add_more(self, plan: Plan) -> None:
         """Record the tasks of a further plan that were not known."""
-        before = self._grouping or _Grouping([])
-        known = set(before.tasks)
-        self.more.update(plan.tasks)
-        new = [place for place, task in enumerate(plan.tasks) if task not in known]
-        if not new:
-            return
-        grouping = self._grouping = before.with_more([plan.tasks[place] for place in new])
-        index_of = {task: index for index, task in enumerate(grouping.tasks)}
-        place_of = {index_of[plan.tasks[place]]: place for place in new}
-        for workspace, order in grouping.orders.items():
-            added = [place_of[index] for index in order if index >= grouping.first]
-            if added:
-                upstream = [[index_of[plan.tasks[each]] for each in plan.graph.upstream[place]] for place in added]
-                requires = [grouping.numbered(indexes, workspace) for indexes in upstream]
-                verdicts = "".join([_verdict(plan.decisions[place]) for place in added])
-                self._ledger.record_tasks(workspace, RunTasks(grouping.names(workspace), requires, verdicts))
+        if self._grouping is not None:
+            known = self._known = self._known or {*self._grouping.tasks}
+            new = {task: each for task, each in zip(plan.tasks, plan.decisions, strict=True) if task not in known}
+            known.update(new)
+            self.more.update(new)
+            self._add(list(new), {}, "".join(map(_verdict, new.values())))
 
     def add_yielded(self, tasks: Sequence[luigi.Task], waited_for: Mapping[luigi.Task, Sequence[luigi.Task]]) -> None:
         """Record the tasks that were not in the plan, and for which task each of the others has waited."""
+        self._add(tasks, waited_for, "r" * len(tasks))
+
+    def _add(
+        self, tasks: Sequence[luigi.Task], waited_for: Mapping[luigi.Task, Sequence[luigi.Task]], letters: str
+    ) -> None:
         if self._grouping is None or not (tasks or waited_for):
             return
-        grouping = self._grouping.with_more(tasks)
+        grouping = self._grouping = self._grouping.with_more(tasks)
         index_of = {task: index for index, task in enumerate(grouping.tasks)}
         for workspace, order in grouping.orders.items():
 
             def numbered(others: Iterable[luigi.Task], workspace: str = workspace) -> list[int | str]:
                 return grouping.numbered([index_of[task] for task in others], workspace)
 
-            added = [grouping.tasks[index] for index in order if index >= grouping.first]
+            new = [index for index in order if index >= grouping.first]
+            added = [grouping.tasks[index] for index in new]
             yielded = {
                 str(grouping.numbers[index_of[task]]): numbered(others)
                 for task, others in waited_for.items()
@@ -84,7 +82,8 @@ class TasksRecorder:
             }
             if added or yielded:
                 requires = [numbered(dependencies(task)) for task in added]
-                values = RunTasks(grouping.names(workspace), requires, "r" * len(added), yielded)
+                verdicts = "".join([letters[index - grouping.first] for index in new])
+                values = RunTasks(grouping.names(workspace), requires, verdicts, yielded)
                 self._ledger.record_tasks(workspace, values)
 
     def finish(self, summary: Summary | None, files: Callable[[], Mapping[str, str]]) -> None:

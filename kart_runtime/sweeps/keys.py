@@ -174,6 +174,9 @@ def values_of(key: Key, text: str) -> list[str]:
         raise key.refused(f"'{key.word}={key.shown(text)}' {error}", f"{key.word}={_one_text(key, text)}") from error
     if len(items) > 1:
         _check_items(key, text, items)
+    elif text.strip()[:1] in {"[", "{"} and (key.choices or key.kind in {Kind.INT, Kind.FLOAT, Kind.DATE}):
+        inner = text.strip()[1:-1]
+        raise key.refused(f"'{key.word}={text}' is one list or map", f"{key.word}={inner} to run each")
     values = [value for item in items for value in _expanded(key, item, alone=len(items) == 1)]
     check_setting(key, values)
     check_twice(key, values)

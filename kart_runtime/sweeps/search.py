@@ -23,7 +23,7 @@ from kart_runtime.sweeps.keys import Key, Keys, values_of
 from kart_runtime.sweeps.samplers import Sampler, Values
 from kart_runtime.sweeps.space import Dimension, dimension_of, shown, size_of, texts_of
 from kart_runtime.sweeps.trials import KnownTrial, known_trials, trial_line
-from kart_runtime.sweeps.variants import Axis, Shared, Words, check_values, without_effect
+from kart_runtime.sweeps.variants import Axis, Shared, Words, check_values, session_of, without_effect
 from kart_runtime.task.base import TaskOnKart
 from kart_runtime.task.naming import id_of
 from kart_runtime.task.parameters import using_overrides
@@ -144,7 +144,7 @@ class Search:
     """Values to what came of them; None while the trial is open, or if it has failed."""
 
     def __post_init__(self) -> None:
-        shared = Shared.of([self.composed.session(self.space.overrides(values)) for values in self.space.probes()])
+        shared = Shared.of(list(map(self._session, self.space.probes())))
         several = {key.recorded: shown(each) for key, each in zip(self.space.keys, self.space.dimensions, strict=True)}
         self.shared = replace(shared, session=replace(shared.session, several=several))
 
@@ -251,8 +251,11 @@ class Search:
             self.sampler.tell(values, self._scores[values])
         return None
 
+    def _session(self, values: Values) -> Session:
+        return session_of(self.composed, self.space.keys, self.space.overrides(values))
+
     def _make(self, values: Values) -> luigi.Task:
-        session = self.composed.session(self.space.overrides(values))
+        session = self._session(values)
         with using_overrides(self.shared.variant(session)):
             return self.make(session)
 

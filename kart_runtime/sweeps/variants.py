@@ -7,11 +7,11 @@ one task of the plan. What differs between the variants has no value outside of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
-from typing import Any, cast
+from typing import Any
 
 import luigi
 
@@ -92,8 +92,6 @@ class Words:
 
 def sorted_words(composed: ComposedProject, overrides: Sequence[str], file: str | None = None) -> Words:
     """Return the overrides of a command line, sorted; raise `ConfigError` with all that are malformed."""
-    if not (file or len(overrides) > 1 or any(may_be_several(text.partition("=")[2]) for text in overrides)):
-        return Words(tuple(overrides))
     keys, errors = Keys(composed), list[ConfigError]()
     fixed: list[str] = []
     axes: list[Axis] = []
@@ -230,10 +228,8 @@ def make_sweep(composed: ComposedProject, words: Words, most: int | None = None)
             expected=f"--max-variants {words.number} to run them all, or fewer values",
         )
     combinations = list(words.combinations())
-    sessions = [composed.session(words.overrides(values)) for values in combinations]
+    sessions = [session_of(composed, words.keys, words.overrides(values)) for values in combinations]
     _check_settings(sessions, words)
-    for session in sessions if any(key.full == "run.seed" for key in words.keys) else ():
-        _identify_seeds(session)
     shared = Shared.of(sessions)
     variants = [
         Variant(values, session, shared.variant(session))
@@ -247,12 +243,18 @@ def make_sweep(composed: ComposedProject, words: Words, most: int | None = None)
     return Sweep(words.axes, replace(shared.session, several=several), tuple(variants))
 
 
-def _identify_seeds(session: Session) -> None:
-    """Let the seed count in the unique ids, which otherwise leave it out: all seeds would be one task."""
-    name = TO_TASKS["seed"]
-    for overrides in cast("dict[type, dict[str, Override]]", session.overrides).values():
-        if name in overrides:
-            overrides[name] = replace(overrides[name], identifies=True)
+def session_of(composed: ComposedProject, keys: Sequence[Key], overrides: Sequence[str]) -> Session:
+    """Return the configuration of one variant.
+
+    If seeds are varied, they count in the unique ids, which otherwise leave them out: all would be one task.
+    """
+    session = composed.session(overrides)
+    if not any(key.full == "run.seed" for key in keys):
+        return session
+    name, seeded = TO_TASKS["seed"], dict[type, Mapping[str, Override]]()
+    for cls, named in session.overrides.items():
+        seeded[cls] = {**named, name: replace(named[name], identifies=True)} if name in named else named
+    return replace(session, overrides=seeded)
 
 
 def check_values(composed: ComposedProject, words: Words) -> None:

@@ -30,8 +30,8 @@ class Range(NamedTuple):
 
 
 def may_be_several(text: str) -> bool:
-    """Return whether a text could stand for several values; most do not, and are taken as they are."""
-    return "," in text or ".." in text or text.strip() in {"*", "'*'", '"*"'}
+    """Return whether a text, or that of an override, could stand for several values; most do not."""
+    return "," in text or ".." in text or text.rstrip().rstrip("'\"").endswith("*")
 
 
 def split_items(text: str) -> list[str]:

@@ -81,6 +81,12 @@ ENTRIES: Mapping[str, Entry] = {
             "task": "Report",
         },
     ),
+    "AmbiguousVariant": Entry(
+        "Code asks for a parameter that has several values in this run, in a thread that `run()` has started itself, "
+        "or in the program outside of tasks: nobody knows there which variant is meant.",
+        "Read the value, or make the task, in `run()`, and pass it to the thread.",
+        ("TrainModel.max_depth",),
+    ),
     "ExtraMissing": Entry(
         "A feature needs a library that is not installed: frames, a bucket, redis, Dask, Slack.",
         "Add the extra to the project's dependency on kart-runtime, and run `make setup`; see "
@@ -88,8 +94,8 @@ ENTRIES: Mapping[str, Entry] = {
         ("a workspace in S3 needs boto3", "s3"),
     ),
     "ExporterNotReady": Entry(
-        "An exporter has no address, or a class of yours that sends runs could not be imported or made. A run warns and "
-        "goes on without it; `kart export` ends with this error.",
+        "An exporter has no address, or a class of yours that sends runs could not be imported or made. A run goes on "
+        "without it, with a warning; `kart export` ends with this error.",
         "Set the variable that the message names, or mend the class; see [exporters](../how-to/export-runs.md).",
         ("the exporter mlflow has no address: set MLFLOW_TRACKING_URI, such as http://HOST:5000",),
     ),

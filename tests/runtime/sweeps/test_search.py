@@ -195,3 +195,15 @@ def test_ctrl_c_keeps_the_trials_that_have_ended(model_project, kart):
     assert again.lines[1] == "1 trial of this label known"
     assert trials(again) == [2, 3, 4]
     assert again.lines[-1] == "best: kart run Measure Measure.number=7"
+
+
+def test_a_search_resumes_from_a_bucket(model_project, kart, bucket):
+    model_project({"conf/base/run.yaml": f"workspace: {bucket.url}/w/\n"})
+    command = (*GOAL, "Train.depth=2..8", "--sampler", "random", "--seed", "3")
+    assert trials(kart(*command, "--trials", "2")) == [1, 2]
+    again = kart(*command, "--trials", "3")
+    assert again.lines[1] == "2 trials of this label known"
+    assert trials(again) == [3]
+    swept = kart("run", "Report", "Train.depth=2,4", "--workers", "2", "--executor", "threads", "--quiet")
+    assert swept.code == 0
+    assert [line.split()[:2] for line in swept.lines[1:]] == [["Train.depth", "score"], ["2", "6.5"], ["4", "8.5"]]

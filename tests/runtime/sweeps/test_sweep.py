@@ -87,6 +87,8 @@ REFUSED = [
     (["Train.note=a, b"], "has a blank beside a comma", "'Train.note=a,b' for 2 values, or Train.note='\"a, b\"'"),
     (["Train.layers=1,2"], "is no list", "Train.layers='[1,2]', or Train.layers='[1],[2]' to run each"),
     (["Train.layers=[1,2"], "has no closing ]", ""),
+    (["Train.depth={2,4}"], "is one list or map", "Train.depth=2,4 to run each"),
+    (["Train.depth=[2,4]"], "is one list or map", "Train.depth=2,4 to run each"),
     (["Train.depth=*"], "no list of values", "Train.depth=1..9"),
     (["Train.depth=9..1"], "ends before it begins; write 1..9", ""),
     (["Train.rate=0..0.5"], "needs a step", ""),
