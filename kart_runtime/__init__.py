@@ -36,8 +36,10 @@ if TYPE_CHECKING:
     from kart_runtime.schedule.events import BuildFinished as BuildFinished
     from kart_runtime.schedule.events import PlanMade as PlanMade
     from kart_runtime.schedule.events import TaskFinished as TaskFinished
+    from kart_runtime.schedule.events import TaskLocked as TaskLocked
     from kart_runtime.schedule.events import TaskProgress as TaskProgress
     from kart_runtime.schedule.events import TaskStarted as TaskStarted
+    from kart_runtime.schedule.events import TaskUnchanged as TaskUnchanged
     from kart_runtime.settings import BuildSettings as BuildSettings
     from kart_runtime.storage.codecs import Codec as Codec
     from kart_runtime.storage.memory_target import InMemoryTarget as InMemoryTarget
@@ -96,9 +98,11 @@ _HOMES = {
     "TaskDumpOutputType": "gokart.tree.dump",
     "TaskFinished": "schedule.events",
     "TaskInstanceParameter": "task.parameters",
+    "TaskLocked": "schedule.events",
     "TaskOnKart": "task.base",
     "TaskProgress": "schedule.events",
     "TaskStarted": "schedule.events",
+    "TaskUnchanged": "schedule.events",
     "WorkerSchedulerFactory": "luigi_bridge",
     "WrapperTask": "task.plain_tasks",
     "ZonedDateSecondParameter": "task.parameters",
@@ -155,9 +159,11 @@ __all__ = [
     "TaskDumpOutputType",
     "TaskFinished",
     "TaskInstanceParameter",
+    "TaskLocked",
     "TaskOnKart",
     "TaskProgress",
     "TaskStarted",
+    "TaskUnchanged",
     "WorkerSchedulerFactory",
     "WrapperTask",
     "ZonedDateSecondParameter",

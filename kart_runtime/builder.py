@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -23,6 +23,8 @@ from kart_runtime.history.ledger import Ledger
 from kart_runtime.history.run_header import RunInfo, project_info
 from kart_runtime.plan.changes import Changes
 from kart_runtime.plan.decisions import Plan, make_plan
+from kart_runtime.plan.graph import build_graph
+from kart_runtime.plan.task_labels import TaskLabels
 from kart_runtime.schedule.event_log import build_logging
 from kart_runtime.schedule.events import Listener, Summary
 from kart_runtime.schedule.feed import Feed
@@ -130,7 +132,8 @@ def build(
     settings
         How to run: executor, workers, locks and so on; see `BuildSettings`.
     on_event
-        Callback that receives `PlanMade`, `TaskStarted`, `TaskProgress`, `TaskFinished` and `BuildFinished`.
+        Callback that receives `PlanMade`, `TaskStarted`, `TaskProgress`, `TaskLocked`, `TaskUnchanged`, `TaskFinished`
+        and `BuildFinished`. With one, no line of progress is shown.
     log_level
         Minimum level of the messages shown on standard error, for example `logging.DEBUG`. None leaves logging as it
         is.
@@ -187,12 +190,14 @@ def run_build(
     info: RunInfo | None = None,
     explain: Callable[[Plan], Plan] | None = None,
     feed: Feed | None = None,
+    exports: Exports | None = None,
 ) -> tuple[Summary, list[Any]]:
     """Run tasks as one plan; return the summary, which holds the failures, and the values if all went well.
 
     `rerun` are tasks that run although they are complete. Warnings of the plan are logged, unless the caller
     `reports_warnings` itself. `info` is recorded with the run; None: what the active project knows. `explain` adds
-    causes to the plan before anything runs. `feed` asks for further tasks while it goes on.
+    causes to the plan before anything runs. `feed` asks for further tasks while it goes on. The caller waits for
+    `exports`, which are else those of the settings.
     """
     settings.check()
     roots = [under_active_overrides(root) for root in roots]
@@ -201,12 +206,12 @@ def run_build(
         FixedFolder(),
         caching_values(settings.value_cache_mb * 1_000_000),
         build_logging(log_level, on_event) as listener,
-        Exports(settings.export) as exports,
+        nullcontext(exports) if exports else Exports(settings.export) as exported,
         _optional_records(),
         Executors(settings.executor, settings.workers, settings.address) as executors,
         Ledger(info=info) as ledger,
     ):
-        ledger.listeners += exports.queues
+        ledger.listeners += exported.queues
         context = BuildContext(
             executors=executors,
             workers=executors.workers,
@@ -330,7 +335,7 @@ def _failure(summary: Summary) -> BuildFailed:
         if isinstance(task, Published):
             why = f"{task.label()}: {task.missing()}"
         errors[task] = FileNotFoundError(f"external input not found: {why}")
-    names = _names([*errors, *summary.not_started])
+    names = _names(summary.roots, [*errors, *summary.not_started])
     raised: dict[str, list[BaseException]] = defaultdict(list)
     for task, error in summary.failed.items():
         if isinstance(task, TaskOnKart):
@@ -342,14 +347,11 @@ def _failure(summary: Summary) -> BuildFailed:
     return failure
 
 
-def _names(tasks: Sequence[luigi.Task]) -> dict[luigi.Task, str]:
-    """Return a name for each task, with its workspace if another workspace has the same task."""
-    names = {task: display_name(task) for task in tasks}
-    counts = Counter(names.values())
-    for task, name in names.items():
-        if counts[name] > 1 and isinstance(task, TaskOnKart):
-            names[task] = f"{name} in {task.workspace_directory}"
-    return names
+def _names(roots: Sequence[luigi.Task], tasks: Sequence[luigi.Task]) -> dict[luigi.Task, str]:
+    """Return a name for each task: with its id, or with what tells it from others of its class in the build."""
+    labels = TaskLabels([*build_graph(roots).tasks, *tasks])
+    found = {task: labels(task) for task in tasks}
+    return {task: display_name(task) if name == type(task).__name__ else name for task, name in found.items()}
 
 
 def _value(task: luigi.Task) -> Any:

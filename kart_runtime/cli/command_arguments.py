@@ -99,21 +99,18 @@ def add_why(parser: argparse.ArgumentParser) -> None:
         help="TASK: class name, dotted suffix of its path, or the first 6 or more characters of an id "
         f"(default: all that would run); KEY=VALUE: {_OVERRIDE}",
     )
+    add_sweep(parser)
+    add_range(parser)
     add_rerun(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def add_report(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `kart report`."""
+    _add_history_words(parser, "RUN: last, last~1, the start of a run's id, or a label (default: last)")
+    parser.set_defaults(json=False, csv=False)
     parser.add_argument(
-        "words",
-        nargs="*",
-        metavar="RUN | KEY=VALUE",
-        help="RUN: last, last~1, the start of a run's id, or a label (default: last); KEY=VALUE: "
-        "override of a setting, e.g., run.workspace=s3://bucket/folder",
-    )
-    parser.add_argument(
-        "-o", dest="output", metavar="FILE", default="report.html", help="file to write (default: report.html)"
+        "-o", "--output", metavar="FILE", default="report.html", help="file to write (default: report.html)"
     )
     parser.add_argument("--open", action="store_true", help="open it in the browser")
     parser.add_argument("--no-previews", action="store_true", help="do not look into outputs")
@@ -343,8 +340,10 @@ def add_export(parser: argparse.ArgumentParser) -> None:
         "words",
         nargs="*",
         metavar="RUN | KEY=VALUE",
-        help=f"RUN: last, last~1, the start of a run's id, or its label (default: last); KEY=VALUE: {_OVERRIDE}",
+        help="RUN: last, last~1, the start of a run's id, or its label (default: last); KEY=VALUE: "
+        "override of a setting, e.g., run.workspace=s3://bucket/folder",
     )
+    parser.set_defaults(json=False, csv=False)
     parser.add_argument(
         "--to",
         action="append",

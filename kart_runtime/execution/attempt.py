@@ -447,7 +447,7 @@ def _give_reporters(task: luigi.Task, is_kart: bool) -> None:
     if is_kart:  # it has them, unless luigi's worker, which ends by setting None, has run it before
         for name in _REPORTERS:
             if name in task.__dict__ and task.__dict__[name] is None:
-                del task.__dict__[name]
+                delattr(task, name)
         return
     for name, report in _REPORTERS.items():
         if getattr(task, name, None) is None:

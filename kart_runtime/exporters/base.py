@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, NamedTuple, Protocol, cast
@@ -86,12 +85,25 @@ def _is_installed(library: str) -> bool:
         return False
 
 
-def check_classes(names: Sequence[str]) -> None:
+def own_class(name: str) -> Any:
+    """Return the user's class of a name; None if it is one of kart's exporters. Raises as `make_exporter` does."""
+    return None if name in _OWN else _class_of(name)
+
+
+def check_classes(names: Sequence[str], key: str, file: str | None) -> None:
     """Raise `ConfigError` if a class that settings name does not exist, or is no exporter; none is made."""
     for name in names:
-        if name not in _OWN:
-            with suppress(ExporterNotReady):
-                _class_of(name)
+        try:
+            own_class(name)
+        except ExporterNotReady:
+            continue
+        except ConfigError as error:
+            raise placed(error, key, file) from error
+
+
+def placed(error: ConfigError, key: str, file: str | None) -> ConfigError:
+    """Return an error of a name with the place of the name."""
+    return ConfigError(error.message, file=file, key=key, expected=error.expected, suggestion=error.suggestion)
 
 
 def _class_of(name: str) -> Any:

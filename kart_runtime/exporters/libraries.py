@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 _CONNECT_SECONDS = 3.0
 
@@ -64,6 +63,8 @@ def silent_libraries() -> Iterator[list[str]]:
 
 def check_receiver(url: str) -> None:
     """Raise `OSError` if nobody listens at a URL: the libraries would try for minutes. Behind a proxy, it decides."""
+    from urllib.request import getproxies, proxy_bypass  # takes longer than all the rest of a run without exporters
+
     place = urlsplit(url)
     host, scheme = place.hostname or "", place.scheme
     if scheme not in ("http", "https") or (scheme in getproxies() and not proxy_bypass(host)):

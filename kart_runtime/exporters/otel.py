@@ -79,18 +79,18 @@ class OtelExporter:
         """End the span of the run, and send what is left."""
         if self._root is None and end.get("state") == "done":
             return  # nothing was to run
-        self._begin_trace()
+        root = self._begin_trace()
         from opentelemetry.trace import Status, StatusCode
 
         state = str(end.get("state", ""))
         counts = {key: end[key] for key in ("ran", "complete", "failed", "missing", "not_started") if key in end}
         git = {f"git.{key}": value for key, value in (end.get("git") or {}).items()}
-        self._root.set_attributes({f"kart.{key}": value for key, value in {"state": state, **counts, **git}.items()})
-        self._root.set_status(
+        root.set_attributes({f"kart.{key}": value for key, value in {"state": state, **counts, **git}.items()})
+        root.set_status(
             Status(StatusCode.OK if state == "done" else StatusCode.ERROR, None if state == "done" else state)
         )
         finished = milliseconds(end.get("end"))
-        self._root.end(finished * 1_000_000 if finished else None)
+        root.end(finished * 1_000_000 if finished else None)
         self._flush()
 
     def sent(self) -> str:
@@ -100,11 +100,11 @@ class OtelExporter:
         trace = f"{self._root.get_span_context().trace_id:032x}"
         return f"{self._number} spans of the trace {trace} to {self._url}"
 
-    def _begin_trace(self) -> None:
-        if self._tracer is None:
-            self._make_tracer()
+    def _begin_trace(self) -> Any:
+        """Return the span of the run; begin it first."""
         if self._root is not None:
-            return
+            return self._root
+        tracer = self._tracer or self._make_tracer()
         from opentelemetry.context import Context
 
         run = self._run
@@ -115,9 +115,10 @@ class OtelExporter:
         texts |= {"kart.command": " ".join(map(str, run.get("command") or ()))[:_LONGEST]}
         texts |= {f"kart.overrides.{key}": str(value)[:_LONGEST] for key, value in (run.get("overrides") or {}).items()}
         started = begin * 1_000_000 if begin else None
-        self._root = self._tracer.start_span("kart run", Context(), attributes=texts, start_time=started)
+        self._root = tracer.start_span("kart run", Context(), attributes=texts, start_time=started)
+        return self._root
 
-    def _make_tracer(self) -> None:
+    def _make_tracer(self) -> Any:
         """Make a provider whose spans are gathered here: a batch is sent from this thread, by nobody else."""
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.resources import Resource
@@ -148,6 +149,7 @@ class OtelExporter:
         provider.add_span_processor(Gathering())
         self._ids, self._tracer = provider.id_generator, provider.get_tracer("kart_runtime")
         self._exporter = OTLPSpanExporter()
+        return self._tracer
 
     def _flush(self) -> None:
         from opentelemetry.sdk.trace.export import SpanExportResult

@@ -9,13 +9,14 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
 from kart_runtime.errors import ConfigError, ExtraMissing, described, warn
 from kart_runtime.errors.secrets import masked
-from kart_runtime.exporters.base import ATTEMPTS, Exporter, ExporterNotReady, make_exporter
+from kart_runtime.exporters.base import ATTEMPTS, Exporter, ExporterNotReady, make_exporter, own_class, placed
 from kart_runtime.exporters.libraries import silent_libraries
 from kart_runtime.exporters.record_values import without_secrets
 from kart_runtime.settings import exporter_names
@@ -36,10 +37,14 @@ _MOST_FAILURES = 3
 
 
 class Exports:
-    """Exporters of one run, by name. A context manager: at its end it waits for them, but not for long."""
+    """Exporters of one run, by name. A context manager: at its end it waits for them, but not for long.
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self.queues = [made for name in exporter_names(names) if (made := _queue_of(name)) is not None]
+    `key` and `file` say where the names come from, for the error of one that does not exist.
+    """
+
+    def __init__(self, names: Sequence[str], key: str = "export", file: str | None = None) -> None:
+        made = [_queue_of(name, key, file) for name in exporter_names(names)]
+        self.queues = [each for each in made if each is not None]
 
     def __enter__(self) -> Self:
         return self
@@ -59,16 +64,21 @@ class Exports:
             each.report()
 
 
-def _queue_of(name: str) -> ExportQueue | None:
+def _queue_of(name: str, key: str, file: str | None) -> ExportQueue | None:
     """Return the queue of an exporter; None, with a warning, if it lacks something."""
     try:
-        return ExportQueue(name, make_exporter(name))
+        own = own_class(name)
+        return ExportQueue(name, own or partial(_given, make_exporter(name)))
     except (ExporterNotReady, ExtraMissing) as error:
         text = "The run is not exported: %s. Send it afterwards with: kart export RUN --to %s"
         warn(logger, text, str(error).rstrip("."), name)
     except ConfigError as error:
-        raise ConfigError(error.message, key="export", expected=error.expected, suggestion=error.suggestion) from error
+        raise placed(error, key, file) from error
     return None
+
+
+def _given(exporter: Exporter) -> Exporter:
+    return exporter
 
 
 def _wait(queues: Sequence[ExportQueue], seconds: float) -> None:
@@ -104,14 +114,15 @@ class ExportQueue:
         The thread that sends.
     """
 
-    def __init__(self, name: str, exporter: Exporter) -> None:
+    def __init__(self, name: str, make: Callable[[], Exporter]) -> None:
         self.name = name
         self.has_begun = self.is_interrupted = False
         # A daemon, so that a receiver that never answers does not keep the program from ending.
         self.thread = threading.Thread(target=self._send_all, name=f"kart-export-{name}", daemon=True)
-        self._exporter = exporter
+        self._make = make
+        self._exporter: Exporter | None = None  # made in the thread: a class of the user's may connect
         self._items: queue.SimpleQueue[tuple[str, Mapping[str, Any]]] = queue.SimpleQueue()
-        self._run = ""
+        self._header: Mapping[str, Any] = {}
         self._end: Mapping[str, Any] | None = None
         self._busy_since = 0.0
         self._in_a_row = self._lost = 0
@@ -119,7 +130,7 @@ class ExportQueue:
 
     def begin(self, header: Mapping[str, Any]) -> None:
         """Receive the header of the run, and start to send."""
-        self.has_begun, self._run = True, str(header["run"])
+        self.has_begun, self._header = True, header
         self._busy_since = time.monotonic()
         self._items.put(("begin", header))
         self.thread.start()
@@ -151,7 +162,7 @@ class ExportQueue:
         self._is_given_up = True
         if not self._is_done or self._lost:
             text = "Not all of this run was sent to %s. Send it with: kart export %s --to %s"
-            warn(logger, text, self.name, self._run, self.name)
+            warn(logger, text, self.name, self._header["run"], self.name)
 
     def _send_all(self) -> None:
         while not self._is_given_up:
@@ -167,7 +178,12 @@ class ExportQueue:
 
     def _send(self, what: str, values: Mapping[str, Any]) -> None:
         try:
-            getattr(self._exporter, what)(without_secrets(values))
+            if self._exporter is None:
+                exporter = self._make()
+                exporter.begin(without_secrets(self._header))
+                self._exporter = exporter
+            if what != "begin":
+                getattr(self._exporter, what)(without_secrets(values))
         except BaseException as error:  # noqa: BLE001 - also SystemExit: the run has nothing to do with it
             self._in_a_row += 1
             self._lost += 1

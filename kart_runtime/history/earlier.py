@@ -76,11 +76,14 @@ def earlier_of_id(index: Index, unique_id: str) -> Earlier | None:
     return _earlier(rows[0]) if rows else None
 
 
-def overrides_of(index: Index, run_id: str) -> Mapping[str, Any]:
-    """Return the values that the command line of a run gave."""
+def given_keys(index: Index, run_id: str) -> frozenset[str]:
+    """Return the keys to which the command line of a run gave values, those of a sweep too."""
     rows = index.select("SELECT header FROM runs WHERE run = ?", (run_id,))
-    overrides = json.loads(rows[0][0]).get("overrides") if rows and rows[0][0] else None
-    return overrides if isinstance(overrides, dict) else {}
+    header = json.loads(rows[0][0]) if rows and rows[0][0] else {}
+    overrides, sweep = header.get("overrides"), header.get("sweep")
+    keys = [*overrides] if isinstance(overrides, dict) else []
+    swept = sweep.get("keys") if isinstance(sweep, dict) else None
+    return frozenset(map(str, [*keys, *(swept if isinstance(swept, list) else [])]))
 
 
 def _earlier(row: Sequence[Any]) -> Earlier:

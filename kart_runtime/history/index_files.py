@@ -381,11 +381,12 @@ def _attempt(run: str, line: str) -> Iterator[tuple[Any, ...]]:
 def _decoded_attempt(run: str, line: str, values: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
     names = [values.get(name) for name in ("unique_id", "task", "module")]
     seconds, metrics = values.get("seconds"), values.get("metrics")
-    if all(isinstance(name, str) for name in names) and isinstance(seconds, int | float):
+    if not all(isinstance(name, str) for name in names) or not isinstance(values.get("outputs", []), list):
+        return
+    if isinstance(seconds, int | float):
         duration = float(seconds) if abs(seconds) < _MOST_SECONDS else 0.0
         text = json.dumps(metrics) if metrics and isinstance(metrics, dict) else ""
-        state, started = values.get("state"), values.get("started")
-        yield run, *map(_plain, (*names, state, started)), duration, text, line
+        yield run, *map(_plain, (*names, values.get("state"), values.get("started"))), duration, text, line
 
 
 _MOST_SECONDS = 1e12

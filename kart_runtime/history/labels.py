@@ -6,7 +6,6 @@ first: the fewest that tell the tasks apart. What is left is told apart by the b
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections import Counter, defaultdict
@@ -14,14 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, combinations
 from typing import NamedTuple
 
+from kart_runtime.history.short_values import listed, several, short_value, shortened_values
+
 SHORT = 8
 """Characters of an id in a label."""
-
-_LONGEST = 40
-"""Characters of a value in a label."""
-
-_MOST_VALUES = 4
-"""Values of a list in a label; of more, the first two and the last."""
 
 _DEEPEST = 4
 """Tasks on a path of tasks that hold each other, in which a difference is looked for."""
@@ -56,12 +51,27 @@ class LabelNode(NamedTuple):
 class _Column(NamedTuple):
     """A value for each of some tasks, shortened; None where a task has none.
 
-    `key` are the parameter, and for a held task the parameters on the way to what differs in it; or, where `steps` is
-    not 0, the class upstream and its parameter.
+    Attributes
+    ----------
+    path
+        The parameter; for a held task the parameters on the way to what differs in it, "" at the end for its class.
+    values
+        The values.
+    name
+        What is written before a value.
+    short
+        What is written if no other column is of the same held task.
+    origin
+        Class and name of the parameter of a held task, which is written where that is not held directly.
+    steps
+        How far upstream the parameter is; 0: of the task itself, or of what it holds.
     """
 
-    key: tuple[str, ...]
+    path: tuple[str, ...]
     values: Sequence[str | None]
+    name: str
+    short: str
+    origin: str = ""
     steps: int = 0
 
 
@@ -122,7 +132,7 @@ class _Search:
         shown = _ALWAYS_SHOWN.get((self._nodes[members[0]].module, self._nodes[members[0]].task))
         if len(members) == 1:
             value = self._nodes[members[0]].params.get(shown or "")
-            return [f"{shown}={_shortened([value])[value]}" if value is not None else ""]
+            return [f"{shown}={shortened_values([value])[value]}" if value is not None else ""]
         columns = self._own(members)
         rows = _rows(columns, len(members))
         if len(set(rows)) < len(members):
@@ -160,8 +170,8 @@ class _Search:
             if any(text is not None and _REFERENCE.search(text) for text in set(texts)):
                 holding.append((name, texts))
             else:
-                short = _shortened(texts)
-                plain.append(_Column((name,), [short[text] for text in texts]))
+                short = shortened_values(texts)
+                plain.append(_Column((name,), [short[text] for text in texts], name, name))
         fewest = _fewest(plain, [()] * len(members))
         if not depth or len(set(_rows(fewest, len(members)))) == len(members):
             return fewest
@@ -181,29 +191,24 @@ class _Search:
         held = {text: self._tasks_in(text) for text in set(texts)}
         if any(tasks is None for text, tasks in held.items() if text is not None):
             return
-        lists = {text for text in held if text is not None and text.startswith("[")}
         nodes = self._nodes
         tasks = sorted({index for found in held.values() for index in found or ()}, key=lambda i: nodes[i].unique_id)
         classes: dict[tuple[str, str], list[int]] = defaultdict(list)
         for index in tasks:
             classes[nodes[index].module, nodes[index].task].append(index)
-
-        def column(key: tuple[str, ...], value_of: Mapping[int, str | None]) -> Iterator[_Column]:
-            shown = {text: _joined([value_of.get(i) for i in held[text] or ()], text in lists) for text in held}
-            values = [shown[text] for text in texts]
-            if len(set(values)) > 1:
-                yield _Column((name, *key), values)
-
+        of_classes = {index: self.names[cls] for cls, found in classes.items() for index in found}
         if len(classes) > 1:
-            yield from column(("",), {index: self.names[cls] for cls, found in classes.items() for index in found})
+            yield from _column(name, _Column(("",), (), "", ""), texts, held, of_classes)
         for found in classes.values():
             for inner in self._own(found, depth) if len(found) > 1 else ():
-                yield from column(inner.key, dict(zip(found, inner.values, strict=True)))
-        if lists and len(classes) == 1:
-            yield from column(("",), dict.fromkeys(tasks, self.names[next(iter(classes))]))
+                origin = inner.origin or f"{of_classes[found[0]]}.{inner.name}"
+                value_of = dict(zip(found, inner.values, strict=True))
+                yield from _column(name, inner._replace(origin=origin), texts, held, value_of)
+        if len(classes) == 1 and any(not found or text[:1] == "[" for text, found in held.items() if text):
+            yield from _column(name, _Column(("",), (), "", ""), texts, held, of_classes)
 
     def _tasks_in(self, text: str | None) -> list[int] | None:
-        """Return the tasks that the text of a parameter names; None if one is not known, or if it names none."""
+        """Return the tasks that the text of a parameter names; None if one of them is not known."""
         if text is None:
             return None
         if not self._references:
@@ -211,7 +216,7 @@ class _Search:
             self._references = {f"{self._nodes[i].task}[{self._nodes[i].unique_id[:SHORT]}]": i for i in order}
         found = [self._references.get(each) for each in _REFERENCE.findall(text)]
         known = [index for index in found if index is not None]
-        return known if len(known) == len(found) and (found or text == "[]") else None
+        return known if len(known) == len(found) else None
 
     # -- of the tasks upstream -----------------------------------------------------------------------------------------
 
@@ -247,10 +252,10 @@ class _Search:
                 distinct = set(texts.values())
                 if len(distinct) == 1 or any(text and _REFERENCE.search(text) for text in distinct):
                     continue
-                short = _shortened(distinct)
-                values = [_several({short[texts[index]] for index in found if index in tasks}) for found in front]
+                short = shortened_values(distinct)
+                values = [several({short[texts[index]] for index in found if index in tasks}) for found in front]
                 if len(set(values)) > 1:
-                    yield _Column((name, parameter), values, steps)
+                    yield _Column((name, parameter), values, f"{name}.{parameter}", f"{name}.{parameter}", steps=steps)
 
 
 def _names(classes: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
@@ -307,57 +312,52 @@ def _told(before: Sequence[tuple[str | None, ...]], columns: Sequence[_Column]) 
     return len(set(zip(before, *(column.values for column in columns), strict=True)))
 
 
+def _column(
+    parameter: str,
+    inner: _Column,
+    texts: Sequence[str | None],
+    held: Mapping[str | None, Sequence[int] | None],
+    value_of: Mapping[int, str | None],
+) -> Iterator[_Column]:
+    """Yield the column of a parameter for what differs in the tasks that it holds, if the values differ.
+
+    `held` are the tasks in each of its texts, and `value_of` the value of each task. What is further away than the held
+    task is named by the class that has it, and several values of one task are one text.
+    """
+    values = {text: [value_of.get(index) for index in tasks or ()] for text, tasks in held.items()}
+    lists = {text for text in held if text is not None and text.startswith("[")}
+    name = short = inner.origin
+    if len(inner.path) > 1 and inner.path[-1]:
+        shown = {text: several(set(each)) for text, each in values.items()}
+    elif inner.path[-1] and _are_alike(values.values()):
+        shown = {text: each[0] if each else _text(text) for text, each in values.items()}
+        name = short = f"{parameter}.{inner.path[-1]}"
+    else:
+        shown = {
+            text: listed(each) if text in lists else each[0] if each else _text(text) for text, each in values.items()
+        }
+        name, short = f"{parameter}.{inner.path[-1]}".removesuffix("."), parameter
+    column = [shown[text] for text in texts]
+    if len(set(column)) > 1:
+        yield _Column((parameter, *inner.path), column, name, short, inner.origin)
+
+
+def _are_alike(values: Iterable[Sequence[str | None]]) -> bool:
+    """Return whether the tasks of each list have one value, so that it need not be repeated."""
+    values = list(values)
+    return all(len(set(each)) <= 1 for each in values) and any(len(each) > 1 for each in values)
+
+
 def _key_texts(columns: Sequence[_Column]) -> list[str]:
     """Return what is written before the values: of a held task the parameter that holds it, if that is enough."""
-    counts = Counter(column.key[0] for column in columns if not column.steps)
-    texts = [
-        ".".join(column.key)
-        if column.steps
-        else column.key[0]
-        if counts[column.key[0]] == 1 or column.key[-1] == ""
-        else f"{column.key[0]}.{column.key[-1]}"
-        for column in columns
-    ]
+    counts = Counter(column.path[0] for column in columns if not column.steps)
+    texts = [column.name if column.steps or counts[column.path[0]] > 1 else column.short for column in columns]
     again = Counter(texts)
     return [
-        ".".join(filter(None, column.key)) if again[text] > 1 else text
+        ".".join(filter(None, column.path)) if again[text] > 1 else text
         for text, column in zip(texts, columns, strict=True)
     ]
 
 
-def _shortened(texts: Iterable[str | None]) -> dict[str | None, str | None]:
-    """Return short forms of the values of one parameter on one line: without what long ones begin with alike."""
-    distinct = {text for text in texts if text is not None}
-    prefix = 0
-    if len(distinct) > 1 and max(map(len, distinct)) > _LONGEST:
-        first, last = min(distinct), max(distinct)
-        alike = next((place for place, pair in enumerate(zip(first, last, strict=False)) if len(set(pair)) > 1), 0)
-        prefix = max(first.rfind(separator, 0, alike) + 1 for separator in "/\\, ")
-    short: dict[str | None, str | None] = {text: short_value(text, prefix) for text in distinct}
-    return short | {None: None}
-
-
-def short_value(text: str, prefix: int = 0) -> str:
-    """Return a value on one line, quoted where needed; a long one without its beginning, or without its middle."""
-    if len(text) > _LONGEST:
-        text = f"…{text[prefix:]}" if prefix else text
-        text = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 13]}…{text[-12:]}"
-    return text if text.isprintable() and text and text == text.strip() else json.dumps(text)
-
-
-def _joined(values: Sequence[str | None], is_list: bool) -> str | None:
-    """Return the values of the tasks that a parameter holds as one text."""
-    if not is_list:
-        return values[0] if values else None
-    shown = [value or "" for value in values]
-    if len(shown) > _MOST_VALUES:
-        shown = [*shown[:2], f"… {len(shown) - 3} more", shown[-1]]
-    return f"[{', '.join(shown)}]"
-
-
-def _several(values: set[str | None]) -> str | None:
-    """Return the values of several tasks upstream as one text."""
-    shown = sorted((value for value in values if value is not None), key=lambda value: (len(value), value))
-    if len(shown) > _MOST_VALUES:
-        shown = [*shown[:2], "…", shown[-1]]
-    return ",".join(shown) if shown else None
+def _text(text: str | None) -> str | None:
+    return None if text is None else short_value(text)

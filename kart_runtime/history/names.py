@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from kart_runtime.errors import ConfigError
@@ -83,12 +82,18 @@ def _run_from(ids: Sequence[str], word: str, others: Sequence[str]) -> str:
         return matches[0]
     if matches:
         raise ConfigError(f"'{word}' is the start of {len(matches)} runs: {_listed(matches)}. Write more of the id")
-    near = difflib.get_close_matches(word, [*others, *ids], n=3, cutoff=0.6)
+    near = _near(word, [*others, *ids], n=3, cutoff=0.6)
     raise ConfigError(
         f"no run is called '{word}'",
         suggestion="' or '".join(near) or None,
         expected="last, last~1, the start of a run's id, or a label; kart runs shows them",
     )
+
+
+def _near(word: str, known: Iterable[str], *, n: int, cutoff: float) -> list[str]:
+    import difflib  # needed only where something is wrong
+
+    return difflib.get_close_matches(word, list(known), n=n, cutoff=cutoff)
 
 
 def resolve_task(index: Index, word: str) -> TaskMatch:
@@ -121,7 +126,8 @@ def resolve_task(index: Index, word: str) -> TaskMatch:
 
 def _unknown(word: str, known: Sequence[str]) -> ConfigError:
     lowered = {name.lower(): name for name in known}
-    near = difflib.get_close_matches(word.lower(), lowered, n=3, cutoff=0.5)
+    is_known = word.lower() in lowered
+    near = [word.lower()] if is_known else _near(word.lower(), lowered, n=3, cutoff=0.5)
     return ConfigError(
         f"no task that has run is called '{word}'",
         suggestion="' or '".join(lowered[name] for name in near) or None,

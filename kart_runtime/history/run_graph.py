@@ -5,32 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from kart_runtime.history.graph_texts import TaskGraph, TaskNode
+from kart_runtime.history.index import Index
 from kart_runtime.history.labels import LabelNode, labels
-from kart_runtime.history.runs import Run, RunRecord, TaskName
+from kart_runtime.history.runs import Run, TaskName
 
 _ACTIONS = {"r": "run", "m": "maybe", "s": "skip", "n": "not needed", "x": "missing"}
 
 
-def graph_of_run(
-    run: Run, newest: Callable[[TaskName], RunRecord | None], upstream_of: Callable[[str], Sequence[str]]
-) -> TaskGraph:
+def graph_of_run(run: Run, index: Index) -> TaskGraph:
     """Return the graph of a run.
 
     Parameters
     ----------
     run
         The run.
-    newest
-        Function that returns the newest record of a task: it has the parameters of one that did not run this time.
-    upstream_of
-        Function that returns the unique ids upstream of one, for a run that had nothing to do and recorded none.
+    index
+        Index of its workspace, which knows the parameters of tasks that did not run this time, and, for a run that had
+        nothing to do, what is upstream of each.
     """
-    tasks, upstream, verdicts = _tasks_of(run, upstream_of)
+    tasks, upstream, verdicts = _tasks_of(run, index)
     records = {TaskName(record.module, record.task, record.unique_id): record for record in run.records}
-    known = [records.get(task) or newest(task) for task in tasks]
+    before = index.measured_of(task.unique_id for task in tasks if task not in records)
+    known = [records.get(task) or before.get(task.unique_id) for task in tasks]
     label_nodes = [
-        LabelNode(task.module, task.task, record.params if record else {}, task.unique_id)
-        for task, record in zip(tasks, known, strict=True)
+        LabelNode(task.module, task.task, found.params if found else {}, task.unique_id)
+        for task, found in zip(tasks, known, strict=True)
     ]
     blocked = _not_started(run)
     nodes = []
@@ -39,11 +38,13 @@ def graph_of_run(
         state = record.state if record else "not started" if task.unique_id in blocked else ""
         action = _ACTIONS.get(verdict, "skip")
         reason, seconds = (record.reason, record.seconds) if record else ("", None)
-        nodes.append(TaskNode(task.unique_id, *task[:2], label, node.params, action, reason, state, seconds))
+        nodes.append(
+            TaskNode(task.unique_id, task.module, task.task, label, node.params, action, reason, state, seconds)
+        )
     return TaskGraph(nodes, [(up, down) for down, found in enumerate(upstream) for up in found])
 
 
-def _tasks_of(run: Run, upstream_of: Callable[[str], Sequence[str]]) -> tuple[Sequence[TaskName], list[list[int]], str]:
+def _tasks_of(run: Run, index: Index) -> tuple[Sequence[TaskName], list[list[int]], str]:
     """Return the tasks of a run, the indexes of those upstream of each, and a letter for each."""
     if run.graph is not None:
         requires = [[each for each in found if isinstance(each, int)] for found in run.graph.requires]
@@ -51,7 +52,8 @@ def _tasks_of(run: Run, upstream_of: Callable[[str], Sequence[str]]) -> tuple[Se
     tasks = sorted(run.tasks)
     ran = {record.unique_id for record in run.records}
     numbers = {task.unique_id: number for number, task in enumerate(tasks)}
-    requires = [[numbers[uid] for uid in upstream_of(task.unique_id) if uid in numbers] for task in tasks]
+    upstream = index.upstream_of(numbers)
+    requires = [[numbers[uid] for uid in upstream.get(task.unique_id, ()) if uid in numbers] for task in tasks]
     return tasks, requires, "".join("r" if task.unique_id in ran else "s" for task in tasks)
 
 

@@ -121,6 +121,9 @@ class RunRecord:
     def from_json(cls, values: Mapping[str, Any]) -> RunRecord:
         """Return the record of a decoded line, without fields of later versions; raise TypeError if it is none."""
         fields = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
+        for name, types in _TYPES.items():
+            if name in fields and not isinstance(fields[name], types):
+                del fields[name]  # foreign
         fields["outputs"] = tuple(map(_stored, fields.get("outputs", ())))
         fields["inputs"] = dict(fields.get("inputs", {}))
         fields["metrics"] = dict(fields.get("metrics", {}))
@@ -131,6 +134,16 @@ class RunRecord:
         if not all(isinstance(text, str) for text in texts) or not isinstance(record.seconds, int | float):
             raise TypeError("no record of an attempt")
         return record
+
+
+_TEXTS = ("state", "started", "ended", "worker", "error", "reason", "run_id", "code", "origin", "trace")
+_TYPES: Mapping[str, Any] = {
+    **dict.fromkeys(_TEXTS, str),
+    **dict.fromkeys(("cpu", "peak_mb", "seed"), (int, float, type(None))),
+    **dict.fromkeys(("waited", "logged"), (int, float)),
+    **dict.fromkeys(("params", "inputs", "metrics"), dict),
+}
+"""Types of the fields that may be missing."""
 
 
 def _stored(values: Mapping[str, Any]) -> OutputRecord:

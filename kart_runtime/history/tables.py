@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 _GAP = 2
-_NARROWEST = 8
+_NARROWEST = 4
 """Characters that a column keeps when a table is too wide."""
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400

@@ -53,7 +53,7 @@ class TaskRecord(NamedTuple):
 
 
 def from_json(values: Mapping[str, Any], base: str) -> TaskRecord:
-    """Return the record in a line of a run's file, with urls relative to `base`."""
+    """Return the record in a line of a run's file, with urls relative to `base`; raise TypeError if it is none."""
 
     def relative(url: str) -> str:
         return url.removeprefix(base)
@@ -63,17 +63,13 @@ def from_json(values: Mapping[str, Any], base: str) -> TaskRecord:
         for one in values["outputs"]
     )
     inputs = values.get("inputs")
-    return TaskRecord(
-        values["unique_id"],
-        values["module"],
-        values["task"],
-        values.get("origin", ""),
-        values.get("code", ""),
-        values.get("run_id", ""),
-        outputs,
-        None if inputs is None else {relative(url): checksum for url, checksum in inputs.items()},
-        values.get("started", ""),
-    )
+    names = [values["unique_id"], values["module"], values["task"]]
+    names += [values.get(name, "") for name in ("origin", "code", "run_id", "started")]
+    if not all(type(name) is str for name in names):
+        raise TypeError("no record of a task")
+    unique_id, module, task, origin, code, run_id, started = names
+    loaded = None if inputs is None else {relative(url): checksum for url, checksum in inputs.items()}
+    return TaskRecord(unique_id, module, task, origin, code, run_id, outputs, loaded, started)
 
 
 def has_separator(text: str) -> bool:

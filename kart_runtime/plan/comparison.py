@@ -18,8 +18,8 @@ from kart_runtime.history.earlier import (
     Earlier,
     earlier_of_class,
     earlier_of_id,
+    given_keys,
     holds_tasks,
-    overrides_of,
     plain_params,
 )
 from kart_runtime.plan.nearest import Candidates
@@ -27,6 +27,7 @@ from kart_runtime.task.base import TaskOnKart, kart_task
 from kart_runtime.task.identity import dependencies
 from kart_runtime.task.input_file import CONTENT, InputFile
 from kart_runtime.task.parameters import ActiveOverrides, Override, declaration
+from kart_runtime.task.published import Published
 from kart_runtime.task.run_metadata import recorded_params
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class Comparison:
         self._params: dict[str, dict[str, str]] = {}
         self._plain_params: dict[str, dict[str, str]] = {}
         self._upstream_of: dict[str, list[TaskOnKart[Any]]] = {}
-        self._overrides: dict[str, Mapping[str, Any]] = {}
+        self._given: dict[str, frozenset[str]] = {}
         self._leaves: list[Leaf] = []
         self._walked: dict[tuple[str, str], Found] = {}
         self._same: dict[Found, Found] = {}
@@ -317,13 +318,15 @@ class Comparison:
                 yield self._add(Leaf(user, "requires", "", type(task).__name__, required=task), -1)
                 continue
             left &= ~(1 << place)
-            if gone[place].run_id or not isinstance(task, InputFile):
+            if gone[place].run_id:
                 yield self.between(task, gone[place], depth + 1)
-            else:
-                yield self._add(self._of_file(task, before), 0)
+            else:  # what never ran has no record
+                yield self._add(self._from_outside(task, before), 0)
 
-    def _of_file(self, task: InputFile[Any], user: Earlier) -> Leaf:
-        """Return how a file from outside differs from the one that an earlier task has loaded."""
+    def _from_outside(self, task: TaskOnKart[Any], user: Earlier) -> Leaf:
+        """Return how what comes from outside differs from what an earlier task has loaded."""
+        if not isinstance(task, InputFile) or isinstance(task, Published):
+            return Leaf(task, "content", "", digits(self._texts(task).get(CONTENT, "")))
         record = self.index.newest(user.unique_id)
         loaded = record.inputs if record is not None else {}
         before = loaded.get(task.url, "")
@@ -335,10 +338,10 @@ class Comparison:
 
     def _origin_before(self, name: str, before: Earlier) -> str:
         """Return the command line if the earlier run got the value of a parameter from there."""
-        if before.run_id not in self._overrides:
-            self._overrides[before.run_id] = overrides_of(self.index, before.run_id)
+        if before.run_id not in self._given:
+            self._given[before.run_id] = given_keys(self.index, before.run_id)
         end = f".{before.task}.{name}"
-        return COMMAND_LINE if any(f".{key}".endswith(end) for key in self._overrides[before.run_id]) else ""
+        return COMMAND_LINE if any(f".{key}".endswith(end) for key in self._given[before.run_id]) else ""
 
 
 def _difference(leaf: Leaf, steps: int, label: Callable[[luigi.Task], str]) -> Difference:

@@ -129,13 +129,9 @@ class Details:
     def _asked(self, task: TaskOnKart[Any]) -> Iterator[str]:
         """Yield who asked for the task to run again."""
         if is_configured_to_rerun(task):
-            yield f"rerun is set in {origin_of_value(task, 'rerun')}."
+            yield f"rerun is set in: {origin_of_value(task, 'rerun')}."
         else:
-            yield (
-                "rerun was asked for by this command, or by the code."
-                if not task.rerun
-                else "rerun is set by the code."
-            )
+            yield "the code sets rerun." if task.rerun else "--rerun was given."
 
 
 def _who_deleted(task: TaskOnKart[Any], record: RunRecord) -> Iterator[str]:

@@ -10,7 +10,8 @@ from typing import Any
 import luigi
 
 from kart_runtime.errors.secrets import masked
-from kart_runtime.history.labels import LabelNode, labels, short_value
+from kart_runtime.history.labels import LabelNode, labels
+from kart_runtime.history.short_values import short_value
 from kart_runtime.task.base import TaskOnKart, kart_task
 from kart_runtime.task.identity import dependencies
 from kart_runtime.task.input_file import InputFile

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kart_runtime.history.index import ALIVE_SECONDS, Index
 from kart_runtime.history.runs import Run, RunRecord, TaskName
 from kart_runtime.report.critical import Timeline, critical_path, epoch, timeline
 
@@ -18,9 +19,6 @@ MARKS = ("✓", "✗", "=", "○", "?", "–", "…")
 """Marks of the states, for those who do not see colors."""
 
 RAN, FAILED, COMPLETE, NOT_STARTED, MISSING, NOT_NEEDED, PENDING = range(len(STATES))
-
-_QUIET_SECONDS = 600.0
-"""Seconds after its last line at which a run without an end counts as dead."""
 
 
 @dataclass(frozen=True)
@@ -83,13 +81,11 @@ class Contents:
         return sum(self.timeline.bars[bar].seconds for bar in self.path)
 
 
-Newest = Callable[[str], RunRecord | None]
-"""From a unique id to the newest record of a task that is done."""
-
-
-def contents(run: Run, newest: Newest, upstream: Callable[[str], Sequence[str]]) -> Contents:
-    """Return what the report of a run shows; both functions answer for unique ids, from other runs."""
+def contents(run: Run, index: Index) -> Contents:
+    """Return what the report of a run shows; of tasks that it did not run, what the index knows from other runs."""
     names = _names(run)
+    ran = {record.unique_id for record in run.records}
+    newest = index.newest_of(name.unique_id for name in names if name.unique_id not in ran)
     numbers = {name: number for number, name in enumerate(names)}
     attempts: dict[int, list[RunRecord]] = defaultdict(list)
     of_record = []
@@ -97,13 +93,14 @@ def contents(run: Run, newest: Newest, upstream: Callable[[str], Sequence[str]])
         number = numbers[TaskName(record.module, record.task, record.unique_id)]
         of_record.append(number)
         attempts[number].append(record)
-    requires = _requires(run, names, upstream)
+    recorded = len(run.graph.tasks) if run.graph is not None else 0
+    requires = _requires(run, names, index.upstream_of(name.unique_id for name in names[recorded:]))
     state = run_state(run)
     tasks = []
     for number, name in enumerate(names):
         own = attempts.get(number, [])
         verdict = run.graph.verdicts[number] if run.graph is not None and number < len(run.graph.verdicts) else "s"
-        last = own[-1] if own else newest(name.unique_id)
+        last = own[-1] if own else newest.get(name.unique_id)
         tasks.append(ReportTask(name, _state(own, verdict, state), last, len(own)))
     bars = timeline(run.records, of_record, epoch(run.header.get("started")) or run.started)
     path = critical_path(bars.bars, dict(enumerate(requires)))
@@ -116,7 +113,7 @@ def run_state(run: Run, now: float | None = None) -> str:
         return str(run.end.get("state", "done"))
     if run.header.get("format") is None:  # before ends were recorded
         return "failed" if any(record.state == "failed" for record in run.records) else "done"
-    return "running" if (time.time() if now is None else now) - run.written < _QUIET_SECONDS else "died?"
+    return "running" if (time.time() if now is None else now) - run.written < ALIVE_SECONDS else "died?"
 
 
 def _names(run: Run) -> list[TaskName]:
@@ -128,13 +125,13 @@ def _names(run: Run) -> list[TaskName]:
     return list(names)
 
 
-def _requires(run: Run, names: Sequence[TaskName], upstream: Callable[[str], Sequence[str]]) -> list[tuple[int, ...]]:
+def _requires(run: Run, names: Sequence[TaskName], upstream: Mapping[str, Sequence[str]]) -> list[tuple[int, ...]]:
     """Return what each task requires, as recorded by this run or, by the same ids, by earlier ones."""
     by_id = {name.unique_id: number for number, name in enumerate(names)}
     recorded: Sequence[Iterable[int | str]] = run.graph.requires if run.graph is not None else ()
     requires = []
     for number, name in enumerate(names):
-        found = recorded[number] if number < len(recorded) else upstream(name.unique_id)
+        found = recorded[number] if number < len(recorded) else upstream.get(name.unique_id, ())
         each = (by_id.get(one) if isinstance(one, str) else one for one in found)
         requires.append(tuple(dict.fromkeys(one for one in each if one is not None and one != number)))
     return requires

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,10 +14,12 @@ from itertools import islice
 from typing import Any, BinaryIO
 
 from kart_runtime.errors import described
+from kart_runtime.history.index import Index
+from kart_runtime.history.places import places
+from kart_runtime.history.runs import Run, RunRecord
 from kart_runtime.report.data import FAILED, Contents, ReportTask
 from kart_runtime.storage.codecs.pickles import Pickle
-from kart_runtime.storage.registry import codec_for, inner_path, split_url, store_for, suffix_of
-from kart_runtime.storage.target import OutputRecord
+from kart_runtime.storage.registry import codec_for, inner_path, store_for, suffix_of
 
 ROWS, COLUMNS = 10, 20
 MOST_BYTES = 300_000
@@ -70,25 +71,27 @@ Content = tuple[str, Any, str]
 """Kind, content and type of a preview."""
 
 
-def previews(contents: Contents, folder: str, *, unpickles: bool) -> list[Preview]:
+def previews(contents: Contents, index: Index, *, unpickles: bool) -> list[Preview]:
     """Return previews of the outputs of a run, until they take 5 MB.
 
     Parameters
     ----------
     contents
         The run.
-    folder
-        Folder that relative paths refer to.
+    index
+        History of the workspace, which knows where runs stored their outputs.
     unpickles
         Whether to load pickles, which runs code of the project.
     """
     chosen = [
-        (number, place, output)
+        (number, place)
         for number in _chosen(contents.tasks)
-        for place, output in enumerate(getattr(contents.tasks[number].record, "outputs", ()))
+        for place, _ in enumerate(getattr(contents.tasks[number].record, "outputs", ()))
     ]
+    where = _Places(index, contents.run)
+    urls = [where.of(contents.tasks[number].record, place) for number, place in chosen]
     found, left = [], ALL_BYTES
-    for (number, place, _), (kind, content, remark) in zip(chosen, _read(chosen, folder, unpickles), strict=True):
+    for (number, place), (kind, content, remark) in zip(chosen, _read(urls, unpickles), strict=True):
         preview = Preview(number, place, kind, content, remark)
         if preview.size() > min(MOST_BYTES, left):
             full = "the previews of this report are full" if preview.size() <= MOST_BYTES else "it is too large"
@@ -99,7 +102,7 @@ def previews(contents: Contents, folder: str, *, unpickles: bool) -> list[Previe
 
 
 def _chosen(tasks: Sequence[ReportTask]) -> list[int]:
-    """Return the numbers of the tasks to look at: those that ran, and in turn one of each class, the last ones first."""
+    """Return the numbers of the tasks to look at: in turn one of each class, those that ran and the last ones first."""
     queues: dict[tuple[str, str], list[int]] = {}
     for number, task in enumerate(tasks):
         if task.record is not None and task.record.outputs and task.state != FAILED:
@@ -114,28 +117,47 @@ def _chosen(tasks: Sequence[ReportTask]) -> list[int]:
     return chosen
 
 
-def _read(chosen: Sequence[tuple[int, int, OutputRecord]], folder: str, unpickles: bool) -> Iterable[Content]:
-    def one(each: tuple[int, int, OutputRecord]) -> Content:
-        return preview_of(each[2].url, folder, unpickles=unpickles)
+class _Places:
+    """Where outputs may lie now: in the workspace, or where their run stored them; each run is looked up once."""
 
-    if not any("://" in output.url for _, _, output in chosen):
+    def __init__(self, index: Index, run: Run) -> None:
+        self._index = index
+        # Records of earlier versions do not say which run they belong to: it is the one whose file they are in.
+        self._headers: dict[str, Mapping[str, Any]] = {run.id: run.header, "": run.header}
+
+    def of(self, record: RunRecord | None, place: int) -> list[str]:
+        """Return the urls at which to look for an output of a record."""
+        assert record is not None  # of `_chosen`
+        header = self._headers.get(record.run_id)
+        if header is None:
+            header = self._index.run_row(record.run_id).header
+            self._headers[record.run_id] = header
+        recorded, folder = str(header.get("workspace") or ""), str(header.get("folder") or "")
+        return places(self._index.workspace, record.outputs[place].url, recorded, folder)
+
+
+def _read(chosen: Sequence[Sequence[str]], unpickles: bool) -> Iterable[Content]:
+    def one(urls: Sequence[str]) -> Content:
+        return preview_of(urls, unpickles=unpickles)
+
+    if not any("://" in url for urls in chosen for url in urls):
         return map(one, chosen)
     with ThreadPoolExecutor(16, "kart-previews") as threads:
         return list(threads.map(one, chosen))
 
 
-def preview_of(url: str, folder: str, *, unpickles: bool) -> Content:
-    """Return the preview of a file; of one that cannot be read, a note that says why."""
+def preview_of(urls: Sequence[str], *, unpickles: bool) -> Content:
+    """Return the preview of a file, which lies at the first of the urls that exists; else a note that says why."""
     try:
-        place = url if split_url(url)[0] or os.path.isabs(url) else os.path.join(folder, url)  # noqa: PTH117, PTH118
-        store, key = store_for(place)
-        stat = store.stat(key)
-        if stat is None:
-            return "note", "The file is gone.", ""
-        with store.open(key) as file:
-            return _content(url, file, stat.size, unpickles)
+        for url in urls:
+            store, key = store_for(url)
+            stat = store.stat(key)
+            if stat is not None:
+                with store.open(key) as file:
+                    return _content(url, file, stat.size, unpickles)
     except Exception as error:  # noqa: BLE001 - a file may hold anything, and the report goes on
         return "note", f"No preview: {described(error)}"[:500], ""
+    return "note", "The file is gone.", ""
 
 
 def _content(url: str, file: BinaryIO, size: int, unpickles: bool) -> Content:

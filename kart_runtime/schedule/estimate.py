@@ -122,4 +122,5 @@ class Estimating:
 
 def numbers(counts: Counts, estimate: Estimating) -> str:
     """Return the numbers of a build in one line."""
-    return f"{counts.done:,}/{counts.total:,} done, {', '.join(states(counts))} ({estimate.words(counts)})"
+    done = f"{counts.done:,}/{counts.total:,} done"
+    return f"{', '.join([done, *states(counts)])} ({estimate.words(counts)})"

@@ -8,6 +8,7 @@ from typing import Any
 
 import luigi
 
+from kart_runtime.history.tables import number_text
 from kart_runtime.storage.folder_target import FolderTarget
 from kart_runtime.storage.target import path_of
 from kart_runtime.task.identity import dependencies
@@ -27,21 +28,22 @@ _MOST_ASKED = 200
 """Tasks that are asked for their metrics; no more is learned from a thousand."""
 
 
-def asked_for(roots: Iterable[luigi.Task]) -> list[luigi.Task]:
-    """Return the tasks whose results were asked for: of one without an output, those that it requires."""
-    found: dict[luigi.Task, None] = {}
+def asked_for(roots: Iterable[luigi.Task]) -> dict[luigi.Task, list[Any]]:
+    """Return the tasks whose results were asked for, with their targets: of one without any, those that it requires."""
+    found: dict[luigi.Task, list[Any]] = {}
     waiting, seen = list(roots)[::-1], set[luigi.Task]()
     while waiting:
         task = waiting.pop()
         if task in seen:
             continue
         seen.add(task)
-        required = () if any(True for _ in iter_flat(task.output())) else dependencies(task)
+        targets = list(iter_flat(task.output()))
+        required = () if targets else dependencies(task)
         if required:
             waiting += required[::-1]
         else:
-            found[task] = None
-    return list(found)
+            found[task] = targets
+    return found
 
 
 def nearest_metrics(
@@ -80,7 +82,7 @@ def result_lines(roots: Sequence[luigi.Task], metrics_of: Callable[[luigi.Task],
     """
     tasks = asked_for(roots)
     measured = nearest_metrics(tasks, metrics_of)
-    outputs = [(task, target) for task in tasks for target in iter_flat(task.output())]
+    outputs = [(task, target) for task, targets in tasks.items() for target in targets]
     return [
         *(
             line if isinstance(line, str) else f"{label(line[0])}: {metrics_text(line[1])}"
@@ -98,13 +100,6 @@ def metrics_text(metrics: Metrics) -> str:
     shown = [f"{name} {number_text(value)}" for name, value in list(metrics.items())[:_MOST_METRICS]]
     more = len(metrics) - len(shown)
     return ", ".join(shown) + (f", ... and {more} more" if more else "")
-
-
-def number_text(value: float | str) -> str:
-    """Return the value of a metric with four digits, or as many as stand before the point."""
-    if isinstance(value, float) and (value == 0 or 1e-4 <= abs(value) < 1e15):
-        return f"{value:.4g}" if abs(value) < 1000 else f"{value:.1f}".removesuffix(".0")
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def place_of(target: Any) -> str:

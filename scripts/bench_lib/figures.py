@@ -37,6 +37,12 @@ def reported(cells: Cells, section: str, name: str, row: str, what: str) -> floa
     return median(values) if values else None
 
 
+def display_cost(cells: Cells, name: str, mode: str, count: int) -> float | None:
+    """Return the microseconds of CPU that a display adds to each task."""
+    off, on = (reported(cells, "display", each, name, "cpu") for each in ("off", mode))
+    return None if off is None or on is None else (on - off) / count * 1e6
+
+
 def process(cells: Cells, section: str, row: str, what: str) -> float | None:
     """Return the median of a whole process."""
     cell = valid_cell(cells, section, "process", row)

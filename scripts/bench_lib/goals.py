@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from bench_lib import figures, tables
 from bench_lib.bench import Cells
 from bench_lib.peers import BARE, GOKART, JOBLIB, KART, KEDRO, LUIGI
-from bench_lib.sections import dynamic, frames, parallel, remote
+from bench_lib.sections import display, dynamic, frames, history, parallel, remote
 from bench_lib.sections.graphs import GROWING, column, growing_sizes
 from bench_lib.sections.processes import IMPORTS
 from bench_lib.services import SERVICES
@@ -52,6 +52,8 @@ def goals(cells: Cells, sizes: Sizes, shapes: Sequence[str], heavy: Sequence[str
         *frame_goals(cells),
         *parallel_goals(cells),
         *dynamic_goals(cells, sizes),
+        *history_goals(cells, sizes),
+        *display_goals(cells, sizes),
         *remote_goals(cells, sizes),
     ]
 
@@ -124,6 +126,16 @@ def process_goals(cells: Cells, heavy: Sequence[str] | None) -> Iterator[Goal]:
     yield make_goal("hello world, process start to end: × gokart's", round(1 / 3, 3), values)
 
 
+def history_goals(cells: Cells, sizes: Sizes) -> Iterator[Goal]:
+    """Yield the goals for commands on a long history."""
+    before = figures.process(cells, "history", history.VERSION, "cpu")
+    for row, limit in ((history.FIRST, 5.0), (history.AGAIN, 0.3)):
+        own = figures.process(cells, "history", row, "cpu")
+        above = None if own is None or before is None else own - before
+        work = f"`{row}` of {sizes.records:,} attempts, above {history.VERSION}"
+        yield make_goal(work, limit, {"CPU": above}, unit="s")
+
+
 def frame_goals(cells: Cells) -> Iterator[Goal]:
     """Yield the goals for data frames."""
     walls = {
@@ -158,6 +170,13 @@ def parallel_goals(cells: Cells) -> Iterator[Goal]:
         builds = ("first", "second")
         values = {f"{build} build": tables.speed_up(cells, kind, name, KART.name, build) for build in builds}
         yield make_goal(f"eight tasks that {name}: × faster", least, values, least=True)
+
+
+def display_goals(cells: Cells, sizes: Sizes) -> Iterator[Goal]:
+    """Yield the goal for the display."""
+    count = display.size(sizes.growth)
+    values = {mode: figures.display_cost(cells, KART.name, mode, count) for mode in ("plain", "block")}
+    yield make_goal(f"{count:,} tasks: CPU of the display", 20, values, unit="µs a task", places=1)
 
 
 def dynamic_goals(cells: Cells, sizes: Sizes) -> Iterator[Goal]:

@@ -23,6 +23,8 @@ class Sizes:
         Seconds that each of the eight tasks computes or sleeps.
     dynamic
         Number of requirements that one task yields.
+    records
+        Number of attempts in the history that commands read.
     remote
         Numbers of tasks with a remote workspace.
     megabytes
@@ -43,6 +45,7 @@ class Sizes:
     rows: int
     seconds: float
     dynamic: int
+    records: int
     remote: tuple[int, ...]
     megabytes: int
     rounds: int
@@ -58,6 +61,7 @@ FULL = Sizes(
     rows=2_000_000,
     seconds=1.0,
     dynamic=500,
+    records=100_000,
     remote=(50, 1_000),
     megabytes=2_000,
     rounds=3,
@@ -72,6 +76,7 @@ QUICK = Sizes(
     rows=100_000,
     seconds=0.25,
     dynamic=25,
+    records=10_000,
     remote=(10,),
     megabytes=200,
     rounds=2,
@@ -86,6 +91,7 @@ SMOKE = Sizes(
     rows=1_000,
     seconds=0.01,
     dynamic=5,
+    records=300,
     remote=(5,),
     megabytes=20,
     rounds=1,

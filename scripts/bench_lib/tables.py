@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from bench_lib import figures
 from bench_lib.bench import Cells
 from bench_lib.peers import BARE, GOKART, KART, PEERS
-from bench_lib.sections import dynamic, frames, parallel, remote
+from bench_lib.sections import display, dynamic, frames, history, parallel, remote
 from bench_lib.sections.graphs import COMPARED, GROWING, column, growing_sizes
 from bench_lib.services import SERVICES
 from bench_lib.sizes import Sizes
@@ -197,6 +197,19 @@ def dynamic_requirements(cells: Cells, sizes: Sizes) -> str:
     return titled(title, note, ["yielded", *dynamic.MODES], body)
 
 
+def displays(cells: Cells, sizes: Sizes) -> str:
+    """Return the CPU seconds of a build under each display, the ratio to none, and what it adds to a task."""
+    count = display.size(sizes.growth)
+    off = figures.reported(cells, "display", "off", KART.name, "cpu")
+    body = []
+    for mode in display.MODES:
+        cpu = figures.reported(cells, "display", mode, KART.name, "cpu")
+        if cpu is not None and off:
+            added = figures.display_cost(cells, KART.name, mode, count)
+            body.append([mode, number(cpu, 2), number(cpu / off, 2), number(added, 1)])
+    return titled(f"Display ({count:,} tasks)", "", ["", "CPU seconds", "× off", "µs a task"], body)
+
+
 def dynamic_cell(cells: Cells, mode: str, row: str) -> str:
     """Return one cell's two numbers, or its failure."""
     why = failure(cells, "dynamic", mode, row)
@@ -271,6 +284,8 @@ def every_table(cells: Cells, sizes: Sizes, shapes: Sequence[str]) -> list[str]:
         data_frames(cells, sizes),
         workers(cells, sizes),
         dynamic_requirements(cells, sizes),
+        processes(cells, "history", f"A history of {sizes.records:,} attempts", history.VERSION),
+        displays(cells, sizes),
         *(requests(cells, name, count) for name in SERVICES for count in sizes.remote),
         large_value(cells, sizes),
     )

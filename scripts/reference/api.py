@@ -31,7 +31,16 @@ GROUPS: Mapping[str, Sequence[str]] = {
         "PandasTypeConfig",
     ),
     "Run": ("build", "BuildSettings", "open_project", "WorkerSchedulerFactory"),
-    "Follow a build": ("PlanMade", "TaskStarted", "TaskProgress", "TaskFinished", "BuildFinished", "Exporter"),
+    "Follow a build": (
+        "PlanMade",
+        "TaskStarted",
+        "TaskProgress",
+        "TaskLocked",
+        "TaskUnchanged",
+        "TaskFinished",
+        "BuildFinished",
+        "Exporter",
+    ),
     "Errors": ("KartError", "ConfigError", "BuildFailed"),
     "Store values": (
         "Target",

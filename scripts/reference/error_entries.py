@@ -94,8 +94,8 @@ ENTRIES: Mapping[str, Entry] = {
         ("a workspace in S3 needs boto3", "s3"),
     ),
     "ExporterNotReady": Entry(
-        "An exporter has no address, or a class of yours that sends runs could not be imported or made. A run warns and "
-        "goes on without it; `kart export` ends with this error.",
+        "An exporter has no address, or a class of yours that sends runs could not be imported or made. A run goes on "
+        "without it, with a warning; `kart export` ends with this error.",
         "Set the variable that the message names, or mend the class; see [exporters](../how-to/export-runs.md).",
         ("the exporter mlflow has no address: set MLFLOW_TRACKING_URI, such as http://HOST:5000",),
     ),

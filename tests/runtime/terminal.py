@@ -9,7 +9,6 @@ import select
 import signal
 import struct
 import subprocess
-import sys
 import termios
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +16,9 @@ from collections.abc import Callable, Sequence
 import pyte
 
 Screen = list[str]
+
+_OF_OTHERS = {"CI", "COLUMNS", "LINES", "NO_COLOR", "PYTEST_CURRENT_TEST", "PYTHONUNBUFFERED"}
+"""Variables that say something about another terminal."""
 
 
 class Terminal:
@@ -27,9 +29,8 @@ class Terminal:
         self._stream = pyte.ByteStream(self.screen)
         self._ours, theirs = pty.openpty()
         self._set_size(columns, rows)
-        environment = {**os.environ, "TERM": "xterm-256color", **variables}
-        for name in ("CI", "COLUMNS", "LINES", *(() if "NO_COLOR" in variables else ("NO_COLOR",))):
-            environment.pop(name, None)
+        outer = {name: value for name, value in os.environ.items() if name not in _OF_OTHERS}
+        environment = {**outer, "TERM": "xterm-256color", **variables}
         self.process = subprocess.Popen(
             command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True
         )
@@ -95,8 +96,3 @@ class Terminal:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-
-
-def kart(*words: str, **size: int) -> Terminal:
-    """Return a terminal in which `kart` runs."""
-    return Terminal([sys.executable, "-m", "kart_runtime", *words], **size)

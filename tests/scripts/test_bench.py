@@ -47,7 +47,7 @@ def bench(*words, **options):
 
 @pytest.mark.slow
 def test_tiny_run_prints_the_tables(tmp_path):
-    sections = ("graphs", "growth", "memory", "parallel", "dynamic")
+    sections = ("graphs", "growth", "memory", "parallel", "dynamic", "history", "display")
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     running = bench(
@@ -56,7 +56,17 @@ def test_tiny_run_prints_the_tables(tmp_path):
     )  # fmt: skip
     out, err = running.communicate(timeout=120)
     assert running.returncode == 0, err
-    for title in ("First run", "No-op", "Growth", "Memory", "Several workers", "5 dynamic requirements", "Goals"):
+    for title in (
+        "First run",
+        "No-op",
+        "Growth",
+        "Memory",
+        "Several workers",
+        "5 dynamic requirements",
+        "A history of 300",
+        "Display",
+        "Goals",
+    ):
         assert f"\n### {title}" in out
     assert "failed" not in out, err
     data = json.loads((tmp_path / "all.json").read_text(encoding="utf-8"))

@@ -174,7 +174,11 @@ def test_both_services_run_the_same_commands(bake_shared: Any) -> None:
     github, gitlab = (bake_shared(storage="local", ci=ci) for ci in ("github", "gitlab"))
     check = steps(yaml.safe_load(workflows(github)["check"]))
     job = yaml.safe_load(pipelines(gitlab)["check"])["check"]
-    assert [step["run"] for step in check if "run" in step] == CHECKS
+    report = "make report"
+    assert [step["run"] for step in check if "run" in step] == [*CHECKS, report]
+    assert any(report in line for line in job["after_script"])
+    kept = next(step["with"]["path"] for step in check if "upload-artifact" in step.get("uses", ""))
+    assert [kept] == job["artifacts"]["paths"] == ["report.html"]
     assert [line for line in [*job["before_script"], *job["script"]] if line.startswith("make")] == CHECKS
     locked = [step["env"] for step in check if step.get("run") == "make setup"]
     assert locked == [{"UV_LOCKED": "${{ hashFiles('uv.lock') != '' }}"}]
@@ -228,9 +232,9 @@ def test_the_scheduled_run_of_the_document_runs_and_tells_of_a_failure(checked_o
         for status in ("success", "failed")
     ]
     assert told == ["", "my-pipeline failed\nhttps://ci/1\n"]
-    github = next(
-        step for step in steps(yaml.safe_load(nightly(bake_shared(storage="local", ci="github")))) if "if" in step
-    )
+    assert (checked_out / "report.html").exists()
+    scheduled = steps(yaml.safe_load(nightly(bake_shared(storage="local", ci="github"))))
+    github = next(step for step in scheduled if "ALERT_WEBHOOK" in step.get("env", {}))
     assert github["if"] == "failure()"
     where = {"GITHUB_SERVER_URL": "https://g", "GITHUB_REPOSITORY": "me/it", "GITHUB_RUN_ID": "7"}
     assert run(checked_out, github["run"], **where) == "my-pipeline failed\nhttps://g/me/it/actions/runs/7\n"

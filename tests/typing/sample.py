@@ -11,6 +11,7 @@ import pandas as pd
 import polars as pl
 
 from kart_runtime import (
+    Exporter,
     ExternalTask,
     InputFile,
     ListTaskInstanceParameter,
@@ -243,3 +244,20 @@ class Publish(TaskOnKart[int]):
 
 assert_type(find_publication("outputs", "a.pkl"), Publication)
 Published[int](path=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+class OwnExporter:
+    """An exporter by its three methods, without a base class."""
+
+    def begin(self, run: Mapping[str, Any]) -> None:
+        """Take the header."""
+
+    def task(self, record: Mapping[str, Any]) -> None:
+        """Take an attempt."""
+
+    def end(self, end: Mapping[str, Any]) -> None:
+        """Take the end."""
+
+
+_exporter: Exporter = OwnExporter()
+build(Reports(), export=["mlflow", "my_project.exporting:OwnExporter"])

@@ -131,7 +131,7 @@ def _plan(project: Project, env: str) -> Part:
         return part
     try:
         with session:
-            check_classes(session.settings.run.export)
+            check_classes(session.settings.run.export, "run.export", session.origins.get("run.export"))
             if session.settings.run.task is None:
                 part.not_checked = "run.task is not set"
             else:

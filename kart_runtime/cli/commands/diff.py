@@ -19,6 +19,10 @@ _MOST = 8
 """Entries of a section that are shown; --json has all."""
 
 
+_LONGEST = 2000
+"""Characters of an entry."""
+
+
 def execute(arguments: argparse.Namespace) -> int:
     """Print the differences."""
     index, words = open_history(arguments)
@@ -55,7 +59,7 @@ def lines(found: RunDifference) -> list[str]:
         shown = entries[:_MOST]
         shown += [f"… {len(entries) - _MOST} more (--json)"] if len(entries) > _MOST else []
         for number, entry in enumerate(shown):
-            line = f"{title if not number else '':<10}{entry}"
+            line = f"{title if not number else '':<10}{printable(entry, _LONGEST)}"
             most = width()
             texts.append(line if most is None or len(line) <= most else f"{line[: most - 1]}…")
     if not (found.settings or found.versions or found.code or found.tasks or found.metrics):

@@ -6,20 +6,19 @@ import argparse
 import sys
 import time
 
-from kart_runtime.cli.arguments import open_session
 from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.formatting import counted
 from kart_runtime.cli.messages import user_traceback
+from kart_runtime.cli.past_runs import no_run, open_history
+from kart_runtime.cli.project_folder import find_project
 from kart_runtime.errors import ConfigError, described
 from kart_runtime.errors.secrets import masked
 from kart_runtime.exporters.base import Exporter, make_exporter
 from kart_runtime.exporters.replay import replay
-from kart_runtime.history.index import open_index
 from kart_runtime.history.names import resolve_run
 from kart_runtime.history.runs import Run
-from kart_runtime.project import Session
+from kart_runtime.project import Project
 from kart_runtime.project.problems import raise_all
-from kart_runtime.project.project import local_folder
 
 _SECONDS = 2.0
 """Seconds between two lines of progress."""
@@ -27,20 +26,18 @@ _SECONDS = 2.0
 
 def execute(arguments: argparse.Namespace) -> int:
     """Send a run to each exporter, and print what was sent."""
-    session, names = open_session(arguments)
-    if len(names) > 1:
-        raise ConfigError(f"kart export takes one run, not {len(names)}: {', '.join(names)}")
-    workspace = local_folder(session.settings.run.workspace, session.project.root)
-    with session:
-        exporters = _exporters(arguments.to)
-        index = open_index(workspace)
-        if not index.run_labels():
-            print(f"no run yet in {session.settings.run.workspace}; kart run makes the first")
-            return ExitCode.OK
-        run = index.run(resolve_run(index, names[0] if names else "last"))
-        if run.end is None:
-            print(f"{run.id} has no end: it died, or goes on. What it has so far is sent.", file=sys.stderr)
-        sent = [_send(session, run, workspace, name, exporter) for name, exporter in exporters.items()]
+    project = find_project(arguments)
+    project.put_on_path()
+    exporters = _exporters(arguments.to)
+    index, words = open_history(arguments)
+    if len(words) > 1:
+        raise ConfigError(f"kart export takes one run, not {len(words)}: {', '.join(words)}", file="command line")
+    if no_run(index, arguments):
+        return ExitCode.OK
+    run = index.run(resolve_run(index, words[0] if words else "last"))
+    if run.end is None:
+        print(f"{run.id} has no end: it died, or goes on. What it has so far is sent.", file=sys.stderr)
+    sent = [_send(project, run, index.workspace, name, exporter) for name, exporter in exporters.items()]
     return ExitCode.OK if all(sent) else ExitCode.FAILED
 
 
@@ -57,7 +54,7 @@ def _exporters(names: list[str]) -> dict[str, Exporter]:
     return made
 
 
-def _send(session: Session, run: Run, workspace: str, name: str, exporter: Exporter) -> bool:
+def _send(project: Project, run: Run, workspace: str, name: str, exporter: Exporter) -> bool:
     """Send a run, and print what was sent, or why not; return whether it was."""
     printed = time.monotonic()
 
@@ -71,7 +68,7 @@ def _send(session: Session, run: Run, workspace: str, name: str, exporter: Expor
         number = replay(run, workspace, exporter, progress)
     except Exception as error:  # noqa: BLE001 - of a library, or of an exporter of the user's own
         is_plain = isinstance(error, OSError)
-        why = described(error) if is_plain else user_traceback(error, session.project.root)
+        why = described(error) if is_plain else user_traceback(error, project.root)
         print(f"error: {run.id} was not, or not completely, sent to {name}: {masked(why)}", file=sys.stderr)
         return False
     text = getattr(exporter, "sent", lambda: f"{counted(number, 'attempt')} to {name}")()

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from kart_runtime.cli.arguments import open_session, plan_from_args
 from kart_runtime.cli.exit_codes import ExitCode
@@ -22,10 +20,6 @@ from kart_runtime.history.graph_texts import (
 from kart_runtime.plan.decisions import Decision, Plan, Reason
 from kart_runtime.plan.task_labels import nodes_of
 
-if TYPE_CHECKING:
-    from kart_runtime.history.index import Index
-    from kart_runtime.project import Session
-
 _SUFFIXES = {".mmd": "mermaid", ".mermaid": "mermaid", ".dot": "dot", ".gv": "dot", ".json": "json"}
 _PLURALS = {"task": "tasks", "class": "classes", "module": "modules"}
 
@@ -36,14 +30,8 @@ def execute(arguments: argparse.Namespace) -> int:
     kind = arguments.format or (_SUFFIXES.get(path.suffix.lower()) if path is not None else None) or "mermaid"
     if path is not None:
         _check_may_write(path, force=arguments.force)
-    session, names = open_session(arguments)
-    with session:
-        graph = (
-            graph_of_plan(plan_from_args(session, names))
-            if arguments.run is None
-            else _past(session, names, arguments.run)
-        )
-        text, level = text_of_graph(graph, kind, arguments.level)
+    graph = _planned(arguments) if arguments.run is None else _past(arguments)
+    text, level = text_of_graph(graph, kind, arguments.level)
     if level != arguments.level:
         print(
             f"Mermaid draws at most {MERMAID_EDGES} lines and {MERMAID_CHARACTERS:,} characters, and the graph of the "
@@ -57,6 +45,12 @@ def execute(arguments: argparse.Namespace) -> int:
         _write(path, text)
         print(f"Wrote the graph of {len(graph.nodes)} task{'' if len(graph.nodes) == 1 else 's'} to {path}.")
     return ExitCode.OK
+
+
+def _planned(arguments: argparse.Namespace) -> TaskGraph:
+    session, names = open_session(arguments)
+    with session:
+        return graph_of_plan(plan_from_args(session, names))
 
 
 def graph_of_plan(plan: Plan) -> TaskGraph:
@@ -78,29 +72,26 @@ def _action(decision: Decision) -> str:
 # -- of a past run ---------------------------------------------------------------------------------------------------
 
 
-def _past(session: Session, names: Sequence[str], word: str) -> TaskGraph:
+def _past(arguments: argparse.Namespace) -> TaskGraph:
     """Return the graph of a run, or the part of it that some tasks need."""
-    from kart_runtime.history.index import open_index
-    from kart_runtime.history.names import resolve_run
+    from kart_runtime.cli.past_runs import open_history
+    from kart_runtime.history.names import resolve_run, resolve_task
     from kart_runtime.history.run_graph import graph_of_run, part_of
 
-    with open_index(session.settings.run.workspace) as index:
-        run = index.run(resolve_run(index, word))
-        graph = graph_of_run(run, lambda task: index.newest(task.unique_id, task.module), index.upstream)
-        if not names:
-            return graph
-        ids = {number for name in names for number in _named(graph, index, name, run.id)}
-    return part_of(graph, lambda node: id(node) in ids)
-
-
-def _named(graph: TaskGraph, index: Index, name: str, run: str) -> list[int]:
-    from kart_runtime.history.names import resolve_task
-
-    match = resolve_task(index, name)
-    found = [id(node) for node in graph.nodes if node.task == match.task and match.unique_id in ("", node.id)]
-    if not found:
-        raise ConfigError(f"run {run} has no task {name}", file="command line")
-    return found
+    index, names = open_history(arguments)
+    with index:
+        run = index.run(resolve_run(index, arguments.run))
+        graph = graph_of_run(run, index)
+        wanted = {name: resolve_task(index, name) for name in names}
+    found = {
+        name: [node for node in graph.nodes if node.task == match.task and match.unique_id in ("", node.id)]
+        for name, match in wanted.items()
+    }
+    for name, nodes in found.items():
+        if not nodes:
+            raise ConfigError(f"run {run.id} has no task {name}", file="command line")
+    ids = {id(node) for nodes in found.values() for node in nodes}
+    return part_of(graph, lambda node: id(node) in ids) if names else graph
 
 
 # -- to a file -------------------------------------------------------------------------------------------------------

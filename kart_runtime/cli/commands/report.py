@@ -8,8 +8,9 @@ import sys
 import webbrowser
 from pathlib import Path
 
-from kart_runtime.cli.arguments import open_session
 from kart_runtime.cli.exit_codes import ExitCode
+from kart_runtime.cli.past_runs import no_run, open_history
+from kart_runtime.cli.project_folder import find_project
 from kart_runtime.errors import ConfigError, KartError, described
 from kart_runtime.history.index import open_index
 from kart_runtime.history.names import resolve_run
@@ -22,28 +23,18 @@ DEFAULT = "report.html"
 
 def execute(arguments: argparse.Namespace) -> int:
     """Write the report of a run, and print where it is."""
-    session, names = open_session(arguments)
-    if len(names) > 1:
-        raise ConfigError(f"expected one run, and not {len(names)}: {' '.join(names)}", file="command line")
     path = Path(arguments.output)
     check_place(path, force=arguments.force)
-    workspace = session.settings.run.workspace
-    with session:
-        with open_index(workspace) as index:
-            if not index.runs(1):
-                print(f"no run yet in {workspace}; kart run makes the first")
-                return ExitCode.OK
-            run_id = resolve_run(index, names[0] if names else "last")
-        folder = str(session.project.root) if not Path(workspace).is_absolute() else ""
-        write_report(
-            workspace,
-            run_id,
-            path,
-            folder=folder,
-            with_previews=not arguments.no_previews,
-            unpickles=True,
-            force=arguments.force,
-        )
+    index, words = open_history(arguments)
+    with index:
+        if len(words) > 1:
+            raise ConfigError(f"too many arguments: {' '.join(words[1:])}. Write: kart report RUN", file="command line")
+        if no_run(index, arguments):
+            return ExitCode.OK
+        run_id = resolve_run(index, words[0] if words else "last")
+    find_project(arguments).put_on_path()  # pickles hold objects of its classes
+    with_previews = not arguments.no_previews
+    write_report(index.workspace, run_id, path, with_previews=with_previews, unpickles=True, force=arguments.force)
     print(f"{run_id} -> {path}")
     if arguments.open and not webbrowser.open(path.resolve().as_uri()):
         print(f"There is no browser here. Open {path} with one.", file=sys.stderr)
@@ -51,7 +42,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def check_default() -> None:
-    """Raise `NoReport` before a run whose report could not be written."""
+    """Raise `ConfigError` before a run whose report could not be written."""
     check_place(Path(DEFAULT), force=False)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,16 +17,16 @@ from kart_runtime.cli.live import make_display
 from kart_runtime.cli.live.plain import Display
 from kart_runtime.cli.logs import logging_as
 from kart_runtime.cli.ranges import Part, date_words, ranges_from_args
+from kart_runtime.cli.recorded_metrics import RecordedMetrics
 from kart_runtime.cli.swept import swept_roots
+from kart_runtime.exporters.sending import Exports
 from kart_runtime.plan.causes import explained
-from kart_runtime.plan.decisions import Action, Plan
+from kart_runtime.plan.decisions import Plan
 from kart_runtime.project import Session
-from kart_runtime.schedule.events import Event, PlanMade, Summary
-from kart_runtime.schedule.results import Metrics, result_lines
-from kart_runtime.task.base import kart_task
+from kart_runtime.schedule.events import Event, PlanMade
+from kart_runtime.schedule.results import result_lines
 
 if TYPE_CHECKING:
-    from kart_runtime.history.index import Index
     from kart_runtime.sweeps.variants import Sweep
 
 
@@ -44,15 +43,20 @@ def execute(arguments: argparse.Namespace) -> int:
         if not session.settings.run.progress:
             opened.close()
             display = Display(quiet=arguments.quiet, verbose=arguments.verbose)
-        with session, logging_as(session.settings.logging):
+        with session, logging_as(session.settings.logging), _exports(session) as exports:
             display.say("planning ...")
-            run = partial(run_tasks, session, quiet=arguments.quiet, label=arguments.label or "", display=display)
+            options: dict[str, Any] = {"quiet": arguments.quiet, "label": arguments.label or "", "display": display}
+            run = partial(run_tasks, session, **options, exports=exports)  # waited for when the result is printed
             code = _run_roots(session, names, sweep, arguments, run)
             if arguments.report:
                 from kart_runtime.cli.commands.report import report_of_this_process
 
                 report_of_this_process(session, quiet=arguments.quiet)
     return code
+
+
+def _exports(session: Session) -> Exports:
+    return Exports(session.settings.run.export, "run.export", session.origins.get("run.export"))
 
 
 def _run_roots(
@@ -86,6 +90,7 @@ def run_tasks(
     display: Display | None = None,
     check_all: bool = True,
     sweep: Mapping[str, Any] | None = None,
+    exports: Exports | None = None,
 ) -> ExitCode:
     """Run tasks with a display of the progress, and print the result."""
     display = display or make_display(quiet=quiet)
@@ -111,6 +116,7 @@ def run_tasks(
                 reports_warnings=True,
                 info=replace(session.info(label), sweep=sweep),
                 explain=explained,
+                exports=exports,
             )
     except KeyboardInterrupt:
         display.interrupted()
@@ -124,32 +130,9 @@ def run_tasks(
     display.finish(summary)
     for part in parts:
         display.outputs(part.finished(plans[0], summary))
-    with ExitStack() as opened:
-        metrics_of = _metrics_of(plans[0], summary, opened)
+    with RecordedMetrics(plans[0], summary) as metrics_of:
         results = [line for part in parts for line in part.results(metrics_of)]
         if summary.ok and not results:
             results = result_lines(roots, metrics_of, plans[0].labels)
         display.outputs(results)
     return ExitCode.OK if summary.ok else ExitCode.FAILED
-
-
-def _metrics_of(plan: Plan, summary: Summary, opened: ExitStack) -> Callable[[luigi.Task], Metrics]:
-    """Return a function that returns what a task has measured: in this run, or when it last ran."""
-    indexes: dict[str, Index] = {}
-
-    def metrics_of(task: luigi.Task) -> Metrics:
-        kart = kart_task(task)
-        decision = plan.decision_by_task.get(task)
-        if task in summary.metrics or kart is None or decision is None or decision.action is Action.RUN:
-            return summary.metrics.get(task, {})
-        from kart_runtime.history.index import open_index  # with sqlite, which other runs do not need
-
-        with suppress(OSError):  # all has gone well, and this only tells
-            workspace = kart.workspace_directory
-            if workspace not in indexes:
-                indexes[workspace] = opened.enter_context(open_index(workspace))
-            record = indexes[workspace].newest(kart.make_unique_id(), type(kart).__module__)
-            return {} if record is None else record.metrics
-        return {}
-
-    return metrics_of

@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.past_runs import SHOWN, no_run, open_history, print_csv, print_json, width
 from kart_runtime.errors import ConfigError
-from kart_runtime.history.index import RunRow
-from kart_runtime.history.names import resolve_task
+from kart_runtime.history.index import Index, RunRow
 from kart_runtime.history.rows import run_row
 from kart_runtime.history.tables import ago, printable, seconds_text, text_table
 
@@ -28,7 +27,7 @@ def execute(arguments: argparse.Namespace) -> int:
     since = None if arguments.since is None else time.time() - duration(arguments.since)
     if no_run(index, arguments):
         return ExitCode.OK
-    task = None if arguments.task is None else resolve_task(index, arguments.task).task
+    task = None if arguments.task is None else _class_name(index, arguments.task)
     most = None if arguments.all else SHOWN
     runs = index.runs(most, failed=arguments.failed, task=task, since=since, label=arguments.label)
     if arguments.json or arguments.csv:
@@ -41,6 +40,12 @@ def execute(arguments: argparse.Namespace) -> int:
     options = "--all, --failed, --task TASK, --since 7d, --label TEXT"
     print(f"{total} run{'' if total == 1 else 's'}; {len(runs)} shown ({options})")
     return ExitCode.OK
+
+
+def _class_name(index: Index, word: str) -> str:
+    from kart_runtime.history.names import resolve_task  # with what finds nearest names, which a list does not need
+
+    return resolve_task(index, word).task
 
 
 def duration(text: str) -> float:

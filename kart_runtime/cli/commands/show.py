@@ -112,7 +112,7 @@ def _show_run(index: Index, run_id: str, arguments: argparse.Namespace) -> None:
         if len(shown) < len(records):
             print(f"{len(records)} tasks; {len(shown)} shown, slowest first (--all)")
         for record in (each for each in records if each.state == "failed"):
-            print(f"\n{record.task}[{record.unique_id[:8]}] failed: {printable(record.error, 500)}")
+            print(f"\n{printable(record.task)}[{record.unique_id[:8]}] failed: {printable(record.error, 500)}")
 
 
 def _about(run: RunRow) -> Iterator[tuple[str, str]]:

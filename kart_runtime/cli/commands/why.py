@@ -9,15 +9,17 @@ from collections.abc import Iterator, Sequence
 
 import luigi
 
-from kart_runtime.cli.arguments import open_session, planning, reruns_from_args, tasks_from_args
+from kart_runtime.cli.arguments import open_sweep, plan_of, planning, reruns_from_args, roots_from_args, tasks_from_args
 from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.formatting import columns
+from kart_runtime.cli.ranges import ranges_from_args
 from kart_runtime.cli.reasons import Answer, Answers
+from kart_runtime.cli.swept import swept_roots
 from kart_runtime.errors import ConfigError, closest_match
-from kart_runtime.plan.changes import Changes
-from kart_runtime.plan.decisions import Plan, make_plan
+from kart_runtime.plan.decisions import Plan
 from kart_runtime.plan.graph import build_graph
 from kart_runtime.project import Session
+from kart_runtime.sweeps.variants import Sweep
 from kart_runtime.task.naming import id_of
 
 _ID = re.compile(r"[0-9a-f]+")
@@ -28,11 +30,11 @@ _MAX_TASKS = 20
 
 def execute(arguments: argparse.Namespace) -> int:
     """Print why each task would run that the command line names."""
-    session, words = open_session(arguments)
+    session, words, sweep = open_sweep(arguments)
     with session:
         ids = [word for word in words if _is_id(session, word)]
         names = [word for word in words if word not in ids]
-        plan, named = _plan(session, names, arguments)
+        plan, named = _plan(session, names, arguments) if sweep is None else _swept(session, sweep, names, arguments)
         tasks = list(dict.fromkeys([*named, *(_with_id(plan, word) for word in ids)]))
         tasks = tasks or plan.to_run or list(plan.roots)
         with Answers(plan) as answers:
@@ -69,6 +71,10 @@ def _is_id(session: Session, word: str) -> bool:
 def _plan(session: Session, names: Sequence[str], arguments: argparse.Namespace) -> tuple[Plan, list[luigi.Task]]:
     """Return the plan of `run.task`, and what else is named, with the tasks to explain."""
     with planning(session):
+        partitions = [task for part in ranges_from_args(session, names, arguments) for task in part.tasks]
+        if partitions:
+            roots, rerun = roots_from_args(session, names, arguments, partitions)
+            return plan_of(session, roots, rerun, check_all=False), partitions
         roots = _default_roots(session)
         tasks = build_graph(roots).tasks
         named: list[luigi.Task] = []
@@ -82,7 +88,15 @@ def _plan(session: Session, names: Sequence[str], arguments: argparse.Namespace)
             roots, named = [*roots, *alone], [*named, *alone]
         again, rerun = reruns_from_args(session, named if names else roots, names, arguments)
         all_roots = list(dict.fromkeys([*roots, *again]))
-        return make_plan(all_roots, check_all=True, changes=Changes(session.settings.run), rerun=rerun), named
+        return plan_of(session, all_roots, rerun, check_all=True), named
+
+
+def _swept(
+    session: Session, sweep: Sweep, names: Sequence[str], arguments: argparse.Namespace
+) -> tuple[Plan, list[luigi.Task]]:
+    """Return the plan of all variants of a sweep, with the tasks to explain."""
+    swept = swept_roots(sweep, names, arguments)
+    return plan_of(session, swept.tasks, swept.rerun, check_all=True), swept.tasks if names else []
 
 
 def _is_called(session: Session, task: luigi.Task, name: str) -> bool:

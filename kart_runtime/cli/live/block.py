@@ -16,10 +16,10 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 
 from kart_runtime.cli.live.plain import Display
-from kart_runtime.cli.task_labels import TaskLabels
 from kart_runtime.errors.secrets import masked
 from kart_runtime.execution.attempt import AttemptState
 from kart_runtime.plan.decisions import Plan
+from kart_runtime.plan.task_labels import TaskLabels
 from kart_runtime.schedule.estimate import Estimating, clock
 from kart_runtime.schedule.events import BuildFinished, Event, PlanMade
 from kart_runtime.schedule.progress_counts import ClassCount, Counts, Running, states
@@ -37,6 +37,9 @@ _MOST_LISTED = 10
 
 _MOST_PRINTED = 30
 """Tasks up to which each is printed when it has ended."""
+
+_MOST_LABELED = 1000
+"""Tasks to look at for what tells tasks apart."""
 
 _MOST_CLASSES = 5
 _NARROW = 60
@@ -104,7 +107,7 @@ class LiveDisplay(Display):
         n_tasks = len(event.plan.to_run)
         counts = Counts(keeps_results=self._verbose or n_tasks <= _MOST_PRINTED)
         counts.count(event)
-        self._painter = Painter(self._labels, event.plan, Estimating(event.plan, self.workers))
+        self._painter = Painter(_labels(event.plan), event.plan, Estimating(event.plan, self.workers))
         self._counts = counts
         self._wake.set()
 
@@ -139,12 +142,19 @@ class LiveDisplay(Display):
             event = counts.news.popleft()
             line = self._result(event)
             failed = event.outcome.state is AttemptState.FAILED and not event.is_retried
+            line = masked(line)
             line = self._painter.colored(line, "failed") if failed else line
             if not self._screen.print(line):
                 self._line(line)
 
     def _name(self, task: luigi.Task) -> str:
-        return self._labels(task)
+        return self._painter.label(task)
+
+
+def _labels(plan: Plan) -> TaskLabels:
+    """Return the labels of a plan; of a large one, those that tell some of its tasks apart, to cost less than a run."""
+    step = -(-len(plan.tasks) // _MOST_LABELED)
+    return plan.labels if step <= 2 else TaskLabels(plan.tasks[::step])
 
 
 class Painter:
@@ -272,7 +282,7 @@ class Painter:
         return f"{row} {self._dot} {self._more} {rest} more" if rest else row
 
     def _running(self, each: Running, now: float) -> str:
-        parts = [self._label(each.task), clock(now - each.since)]
+        parts = [self.label(each.task), clock(now - each.since)]
         if each.done is not None:
             parts.append(f"{each.done:.0%}".replace("%", " %"))
         if each.text:
@@ -280,7 +290,7 @@ class Painter:
         return " ".join(parts)
 
     def _task_row(self, task: luigi.Task, counts: Counts, now: float, width: int) -> str:
-        label, color, words = self._label(task), "", "waiting"
+        label, color, words = self.label(task), "", "waiting"
         number = id(task)
         running = counts.running.get(number)
         event = counts.ended.get(number)
@@ -296,13 +306,14 @@ class Painter:
             words = "run by another process"
         elif counts.is_blocked(task):
             words = "blocked"
-        longest = min(max(cell_len(self._label(other)) for other in self._plan.to_run), width // 2) if self._plan else 0
+        longest = min(max(cell_len(self.label(other)) for other in self._plan.to_run), width // 2) if self._plan else 0
         name = self._fit(label, longest, pad=True)
         rest = self._fit(words, max(width - longest - 4, 0)).rstrip()
         state, _, more = rest.partition(" ")
         return f"  {name}  {self.colored(state, color) if color else state} {more}".rstrip()
 
-    def _label(self, task: luigi.Task) -> str:
+    def label(self, task: luigi.Task) -> str:
+        """Return the label of a task, in one line."""
         name = self._names.get(id(task))
         if name is None:
             name = self._names[id(task)] = _one_line(self._task_label(task))

@@ -91,18 +91,13 @@ function reveal(node) {
 function fitGraph() {
   const svg = byId("graph-svg");
   const { width } = svg.getBoundingClientRect();
-  const k = Math.min((width - 24) / graph.size.w, 1);
+  const least = width < 600 ? 0.6 : 0; // on a phone, a part that can be read rather than a whole that cannot
+  const k = Math.max(Math.min((width - 24) / graph.size.w, 1), least);
   const tall = Math.min(Math.max(graph.size.h * k + 24, 120), Math.max(window.innerHeight * 0.7, 240));
   svg.setAttribute("height", tall);
-  const fit = Math.min(k, (tall - 24) / graph.size.h);
-  graph.fit = [(width - graph.size.w * fit) / 2, (tall - graph.size.h * fit) / 2, fit];
+  const fit = Math.max(Math.min(k, (tall - 24) / graph.size.h), least);
+  graph.fit = [least ? 12 : (width - graph.size.w * fit) / 2, (tall - graph.size.h * fit) / 2, fit];
   applyZoom();
-}
-
-function refit() {
-  app.view.zoom = null;
-  fitGraph();
-  keepHash();
 }
 
 function applyZoom() {
@@ -110,9 +105,10 @@ function applyZoom() {
   byId("graph-layer").setAttribute("transform", `translate(${x.toFixed(2)} ${y.toFixed(2)}) scale(${k.toFixed(4)})`);
 }
 
-function setZoom(x, y, k) {
-  app.view.zoom = [x, y, k];
-  applyZoom();
+// Shows the graph moved by x and y, and k times as large; without them, the whole of it.
+function setZoom(...zoom) {
+  app.view.zoom = zoom.length ? zoom : null;
+  fitGraph();
   keepHash();
 }
 
@@ -137,7 +133,7 @@ function onGraphKey(event) {
   else if (event.key === "Escape" && group) activate(group);
   else if (["+", "="].includes(event.key)) zoomBy(1.25);
   else if (event.key === "-") zoomBy(0.8);
-  else if (event.key === "0") refit();
+  else if (event.key === "0") setZoom();
   else return;
   event.preventDefault();
 }
@@ -173,7 +169,7 @@ function startGraph() {
   for (const type of ["pointerdown", "pointermove", "pointerup", "pointercancel"]) svg.addEventListener(type, onPointer);
   onWheel(svg, zoomBy);
   const buttons = {
-    "zoom-in": () => zoomBy(1.25), "zoom-out": () => zoomBy(0.8), "zoom-fit": refit,
+    "zoom-in": () => zoomBy(1.25), "zoom-out": () => zoomBy(0.8), "zoom-fit": () => setZoom(),
     "level-modules": () => setLevel(() => []), "level-classes": () => setLevel((task) => [`m${task.module}`]),
     "level-tasks": () => setLevel((task) => [`m${task.module}`, `c${task.cls}`]), };
   for (const [id, action] of Object.entries(buttons)) byId(id).addEventListener("click", action);

@@ -21,9 +21,9 @@ function narrow(first = false) {
   drawGraph();
   drawTimeline();
   drawTable();
-  const all = app.tasks.length.toLocaleString("en");
+  const [few, all] = [app.shown, app.tasks].map((tasks) => tasks.length.toLocaleString("en"));
   const near = numberOf(app.view.near);
-  const text = `${app.shown.length.toLocaleString("en")} of ${all} tasks${near === null ? "" : `, near ${plain(app.tasks[near].label, 60)}`}`;
+  const text = `${few} of ${all} tasks${near === null ? "" : `, near ${plain(app.tasks[near].label, 60)}`}`;
   byId("count").textContent = text;
   if (!first) say(text);
   keepHash();
@@ -39,8 +39,9 @@ function startTools() {
   for (const name of ["", ...Object.keys(FILTERS)]) {
     const count = name ? app.tasks.filter((task) => FILTERS[name].includes(task.state)).length : app.tasks.length;
     if (!count && name !== app.view.filter) continue;
-    byId("filters").append(element("button", { type: "button", "data-filter": name, onclick: () => { app.view.filter = name; narrow(); } },
-      `${name || "all"} ${count.toLocaleString("en")}`));
+    const choose = () => { app.view.filter = name; narrow(); };
+    const title = `${name || "all"} ${count.toLocaleString("en")}`;
+    byId("filters").append(element("button", { type: "button", "data-filter": name, onclick: choose }, title));
   }
   byId("clear").addEventListener("click", () => {
     Object.assign(app.view, { q: "", filter: "", near: null });
@@ -51,7 +52,8 @@ function startTools() {
 }
 
 function startTheme() {
-  const dark = () => (app.view.theme ? app.view.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches);
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  const dark = () => (app.view.theme ? app.view.theme === "dark" : system.matches);
   const apply = () => {
     if (app.view.theme) document.documentElement.dataset.theme = app.view.theme;
     byId("theme").textContent = dark() ? "Light" : "Dark";
@@ -63,7 +65,7 @@ function startTheme() {
     apply();
     keepHash();
   });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", apply);
+  system.addEventListener("change", apply);
   apply();
 }
 
@@ -96,9 +98,10 @@ async function start() {
   if (typeof DecompressionStream === "undefined") throw new Error("this browser cannot unpack the data");
   app.data = await unpacked("data");
   app.tasks = unpackTasks(app.data);
-  for (const node of document.querySelectorAll("[data-script]")) node.hidden = node.dataset.script === "off";
-  if (!app.data.hasGraph) byId("graph").hidden = true;
-  if (!app.data.bars.task.length) byId("timeline").hidden = true;
+  document.querySelectorAll("[data-script=on]").forEach((node) => { node.hidden = false; });
+  document.querySelectorAll("[data-script=off]").forEach((node) => node.remove()); // the script draws these itself
+  byId("graph").hidden = !app.data.hasGraph;
+  byId("timeline").hidden = !app.data.bars.task.length;
   for (const part of [startTools, startGraph, startTimeline, startTable, startScatter]) part();
   narrow(true);
   byId("panel-close").addEventListener("click", hidePanel);
@@ -108,8 +111,7 @@ async function start() {
     drawTimeline();
   });
   window.addEventListener("hashchange", () => location.hash.includes("=") && location.reload());
-  const chosen = numberOf(app.view.task);
-  if (chosen !== null) await showTask(chosen, null);
+  if (numberOf(app.view.task) !== null) await showTask(numberOf(app.view.task), null);
   document.documentElement.dataset.ready = "true";
 }
 

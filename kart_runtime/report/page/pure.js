@@ -14,12 +14,8 @@ function secondsText(seconds) {
 }
 
 function sizeText(bytes) {
-  let amount = bytes;
-  for (const unit of ["bytes", "kB", "MB", "GB"]) {
-    if (amount < 1000) return `${unit === "bytes" ? amount : amount.toFixed(1)} ${unit}`;
-    amount /= 1000;
-  }
-  return `${amount.toFixed(1)} TB`;
+  const power = Math.min(Math.floor(Math.log10(Math.max(bytes, 1)) / 3), 4);
+  return power ? `${(bytes / 1000 ** power).toFixed(1)} ${["kB", "MB", "GB", "TB"][power - 1]}` : `${bytes} bytes`;
 }
 
 function numberText(value) {
@@ -51,7 +47,8 @@ function unpackTasks(data) {
       params: tasks.values[n].map((value, place) => [keys[place], texts[value]]),
       outputs: tasks.outputs[n].map(([url, size, kind, sum]) => ({ url: text(url), size, checksum: sum && `${texts[kind]}:${sum}` })),
       metrics: tasks.metrics[n].map(([metric, value]) => [texts[metric], value]), critical: critical.has(n),
-      text: `${label} ${data.modules[module]}.${name}`.toLowerCase(), });
+      text: `${label} ${data.modules[module]}.${name}`.toLowerCase(),
+    });
   });
 }
 
@@ -61,7 +58,8 @@ function matcher(query) {
     const at = word.indexOf("=");
     const [key, value] = [word.slice(0, at), word.slice(at + 1)];
     const has = ([name, text]) => name.toLowerCase() === key && text.toLowerCase() === value;
-    return (task) => task.text.includes(word) || task.id.startsWith(word) || (at > 0 && task.params.some(has));
+    if (at > 0) return (task) => task.params.some(has) || task.text.split(/[(),\s]+/).includes(word);
+    return (task) => task.text.includes(word) || task.id.startsWith(word);
   });
   return (task) => tests.every((test) => test(task));
 }

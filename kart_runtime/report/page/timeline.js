@@ -39,8 +39,7 @@ function zoomTime(factor, at, shift = 0) {
 
 function barAt(event) {
   const lane = Math.floor(event.offsetY / LANE);
-  const found = (time.spans[lane] || []).find(([x, width]) => event.offsetX >= x - 1 && event.offsetX <= x + width + 1);
-  return found ? found[3] : null;
+  return (time.spans[lane] || []).find(([x, width]) => event.offsetX >= x - 1 && event.offsetX <= x + width + 1)?.[3] ?? null;
 }
 
 function drawTimeline() {

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bench_lib.bench import Bench
-from bench_lib.sections import dynamic, frames, graphs, parallel, processes, remote
+from bench_lib.sections import display, dynamic, frames, graphs, history, parallel, processes, remote
 
 SECTIONS: dict[str, Callable[[Bench], None]] = {
     "graphs": graphs.graphs,
@@ -19,6 +19,8 @@ SECTIONS: dict[str, Callable[[Bench], None]] = {
     "frames": frames.frames,
     "parallel": parallel.parallel,
     "dynamic": dynamic.dynamic,
+    "history": history.history,
+    "display": display.display,
     "remote": remote.remote,
     "value": remote.values,
 }

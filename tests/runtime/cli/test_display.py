@@ -1,29 +1,21 @@
-"""What a run looks like: in a pipe, in a terminal, when it is interrupted."""
+"""What a run looks like in a pipe, and when it is interrupted; `test_live_display` looks at terminals."""
 
 from __future__ import annotations
 
 import errno
 import io
-import os
 import pickle
-import pty
 import re
-import select
 import shlex
 import signal
 import subprocess
 import sys
-import threading
 import time
-from pathlib import Path
 
-import luigi
 import pytest
-from kart_runtime.cli.display import LiveDisplay
 
 from kart_runtime.cli import main
-from kart_runtime.execution.attempt import AttemptState, Outcome
-from kart_runtime.schedule.events import TaskFinished, TaskStarted
+from kart_runtime.cli.live import plain
 
 SLOW = """
     import time
@@ -83,54 +75,6 @@ def test_ctrl_c_ends_with_130_and_says_what_finished(small_project, kart_process
     assert "Traceback" not in err
 
 
-def in_terminal(*words, **variables):
-    """Return exit code and what a terminal would be sent."""
-    ours, theirs = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", **variables}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "kart_runtime", *words], stdin=theirs, stdout=theirs, stderr=theirs, env=environment
-    )
-    os.close(theirs)
-    sent = b""
-    while True:
-        if select.select([ours], [], [], 60)[0]:
-            try:
-                part = os.read(ours, 1 << 16)
-            except OSError:  # how Linux says that the other end is closed
-                break
-            if not part:
-                break
-            sent += part
-    os.close(ours)
-    return process.wait(timeout=60), sent.decode()
-
-
-def test_in_a_terminal_a_bar_moves_and_the_lines_stay(small_project):
-    small_project({"src/PKG/tasks/slow.py": SLOW})
-    code, sent = in_terminal("run", "Quick")
-    assert code == 0
-    assert "31/31 Quick done" in re.sub(r"[\[\]]", "", sent)
-    assert "said by the task" in sent
-    assert "31 tasks: 31 ran, 0 already complete" in sent
-    assert re.search("31/31 ━+ .*Quick", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", sent))
-    assert "\x1b[3" in sent
-
-
-def test_no_color_is_respected(small_project):
-    small_project()
-    code, sent = in_terminal("run", NO_COLOR="1")
-    assert code == 0
-    assert not re.search(r"\x1b\[[0-9;]*m", sent.replace("\x1b[0m", ""))
-
-
-def test_a_dumb_terminal_gets_plain_lines(small_project):
-    small_project()
-    code, sent = in_terminal("run", TERM="dumb")
-    assert code == 0
-    assert "\x1b" not in sent
-    assert "[1/3] Numbers ..." in sent
-
-
 FAILING = """
     import luigi
     from kart_runtime import TaskOnKart
@@ -155,18 +99,6 @@ FAILING = """
         def requires(self):
             return [Bad(n=1), Flaky()]
 """
-
-
-def test_in_a_terminal_a_failure_stays_visible_and_its_traceback_follows(small_project):
-    small_project({"src/PKG/tasks/failing.py": FAILING})
-    code, sent = in_terminal("run", "After")
-    assert code == 1
-    assert "Bad FAILED" in sent
-    line, _, end = sent.partition("3 tasks: 1 ran, 0 already complete, 1 failed, 1 not started")
-    assert "ValueError: cannot divide 1" in line
-    assert "Bad failed:" in end
-    assert "Traceback" in end
-    assert "After was not run, because upstream Bad did not complete" in end
 
 
 MANY = """
@@ -266,35 +198,63 @@ def test_equal_errors_have_one_traceback(small_project, kart):
     assert typed.err.count("different.py") == 1
 
 
-def test_of_many_results_the_failures_and_the_last_ones_are_listed():
-    class Number(luigi.Task):
-        n = luigi.IntParameter()
+WIDE = """
+    import luigi
+    from kart_runtime import TaskOnKart
 
-    results = []
-    with LiveDisplay(Path()) as display:
-        for n in range(100):
-            state = AttemptState.FAILED if n == 7 else AttemptState.DONE
-            display.show(TaskStarted(Number(n=n)))
-            results.append(TaskFinished(Number(n=n), Outcome(state, "", error=ValueError())))
-        lines = display._result_lines(results)
-        assert lines[0] == "... 89 more done"
-        assert [line.partition("]")[0] for line in lines[1:]] == [f"[{n + 1}/{n + 1}" for n in (7, *range(90, 100))]
+    class One(TaskOnKart[int]):
+        n: int = luigi.IntParameter()
+
+        def run(self):
+            if self.n == 70:
+                raise ValueError("unlucky")
+            self.dump(1)
+
+    class All(TaskOnKart[int]):
+        size: int = luigi.IntParameter(default=199)
+
+        def requires(self):
+            return [One(n=n) for n in range(self.size)]
+
+        def run(self):
+            self.dump(1)
+"""
 
 
-def test_the_bar_is_drawn_by_a_thread_and_not_for_each_event(monkeypatch):
-    class Number(luigi.Task):
-        n = luigi.IntParameter()
+def test_up_to_200_tasks_each_has_its_lines(small_project, kart):
+    small_project({"src/PKG/tasks/wide.py": WIDE})
+    lines = kart("run", "All").lines
+    assert len([line for line in lines if " done (" in line]) == 198
+    assert len([line for line in lines if line.endswith(" ...")]) == 199
 
-    draws = []
-    draw = LiveDisplay._draw
-    monkeypatch.setattr(LiveDisplay, "_draw", lambda self: (draws.append(threading.current_thread().name), draw(self)))
-    started = time.monotonic()
-    with LiveDisplay(Path()) as display:
-        for n in range(2000):
-            display.show(TaskStarted(Number(n=n)))
-            display.show(TaskFinished(Number(n=n), Outcome(AttemptState.DONE, "")))
-    assert set(draws) == {"kart-display"}
-    assert len(draws) <= 2 + (time.monotonic() - started) / 0.25
+
+def test_of_more_tasks_failures_and_the_numbers_are_printed(small_project, kart, monkeypatch):
+    small_project({"src/PKG/tasks/wide.py": WIDE})
+    monkeypatch.setattr(plain, "_INTERVAL", 0.05)
+    lines = kart("run", "All", "All.size=200").lines
+    assert not [line for line in lines if " done (" in line and "running" not in line and "One" in line]
+    assert [line for line in lines if "FAILED" in line] == [
+        line for line in lines if re.match(r"\[\d+/201\] One\(n=70\) FAILED \(.* s\): ValueError: unlucky$", line)
+    ]
+    numbers = [line for line in lines if re.match(r"\d+/201 done, ", line)]
+    assert numbers
+    assert all(re.fullmatch(r"\d+/201 done, .*\(\d:\d\d.*\)", line) for line in numbers)
+    assert "201 tasks: 199 ran, 0 already complete, 1 failed, 1 not started" in "\n".join(lines)
+
+
+def test_verbose_prints_each_of_more_tasks(small_project, kart):
+    small_project({"src/PKG/tasks/wide.py": WIDE})
+    lines = kart("run", "All", "All.size=200", "-v").lines
+    assert len([line for line in lines if re.search(r"One\(n=\d+\) done \(", line)]) == 199
+
+
+def test_quiet_prints_failures_and_the_summary(small_project, kart):
+    small_project({"src/PKG/tasks/wide.py": WIDE})
+    lines = kart("run", "All", "--quiet").lines
+    assert [line.partition(" (")[0] for line in lines] == [
+        "[71/200] One(n=70) FAILED",
+        "200 tasks: 198 ran, 0 already complete, 1 failed, 1 not started",
+    ]
 
 
 class Full(io.StringIO):

@@ -11,6 +11,7 @@ import urllib.request
 
 import pytest
 
+from kart_runtime import build
 from kart_runtime.exporters.mlflow import MlflowExporter
 from kart_runtime.history.run_header import RunInfo
 from tests.runtime.exporters.pipeline import Compare, Train, run, send
@@ -64,6 +65,12 @@ def test_a_run_and_below_it_what_was_measured(server, is_live):
     assert values(child, "gap") == [(0, "NaN")]
     assert values(child, "most") == [(0, "Infinity")]
     assert child["status"] == "FINISHED"
+
+
+def test_the_steps_are_there_from_a_bucket_too(server, bucket):
+    build(Train(depth=2, workspace_directory=f"{bucket.url}/outputs"), export=["mlflow"])
+    child = named(server)[short(Train(depth=2))]
+    assert values(child, "loss") == [(0, 1), (1, 1 / 2), (2, 1 / 3), (3, 1 / 4)]
 
 
 def test_sent_twice_it_is_there_once(server):

@@ -84,6 +84,16 @@ class Unmakeable(Listening):
         raise RuntimeError("no credentials")
 
 
+class Flaky(Listening):
+    left = 0
+
+    def begin(self, run):
+        if Flaky.left:
+            Flaky.left -= 1
+            raise ConnectionError("not yet")
+        super().begin(run)
+
+
 @pytest.fixture
 def got():
     Listening.got = []
@@ -246,10 +256,18 @@ def test_without_its_library_the_run_goes_on(name, library, caplog, monkeypatch)
     assert f"the exporter {name} needs {library}. Write kart-runtime[{name}] into the dependencies" in said
 
 
-def test_an_exporter_that_cannot_be_made_is_said_at_the_beginning(caplog):
+def test_a_class_that_cannot_be_made_is_a_receiver_that_fails(caplog):
     assert build(Whole(), export=[own(Unmakeable)]) == 3
-    (said,) = messages(caplog)
-    assert "cannot be made: RuntimeError: no credentials" in said
+    first, second = messages(caplog)
+    assert f"Could not send to {own(Unmakeable)}: RuntimeError: no credentials. The run goes on" in first
+    assert "Send it with: kart export 2" in second
+
+
+def test_what_failed_at_the_beginning_is_tried_again(got, caplog):
+    Flaky.left = 2
+    assert build(Whole(), export=[own(Flaky)]) == 3
+    assert [kind for kind, _ in got] == ["begin", "task", "task", "task", "end"]
+    assert messages(caplog)[-1].startswith("Not all of this run was sent")
 
 
 # -- the end of a program ----------------------------------------------------------------------------------------------
@@ -260,6 +278,7 @@ PROGRAM = """
 
     class One(TaskOnKart[int]):
         def run(self):
+            pass
             self.dump(1)
 
     if __name__ == "__main__":
@@ -269,10 +288,10 @@ PROGRAM = """
 """
 
 
-@pytest.fixture
-def hanging_program(tmp_path):
+@pytest.fixture(params=[""])
+def hanging_program(tmp_path, request):
     """A program whose receiver accepts its message, and never answers."""
-    (tmp_path / "program.py").write_text(dedent(PROGRAM))
+    (tmp_path / "program.py").write_text(dedent(PROGRAM).replace("pass", request.param or "pass"))
     with BAD["hangs"]() as url:
         environment = {**os.environ, "KART_WEBHOOK_URL": url}
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -294,6 +313,19 @@ def test_ctrl_c_ends_the_wait_and_nothing_else(hanging_program):
     assert out.split()[0] == "1"
     assert "Not all of this run was sent to webhook. Send it with: kart export 2" in err
     assert "Traceback" not in err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there a program cannot be sent Ctrl-C")
+@pytest.mark.parametrize("hanging_program", ["print('running', flush=True), time.sleep(60)"], indirect=True)
+def test_ctrl_c_while_a_task_runs_ends_soon(hanging_program):
+    assert hanging_program.stdout.readline() == "running\n"
+    hanging_program.send_signal(signal.SIGINT)
+    begin = time.monotonic()
+    _, err = hanging_program.communicate(timeout=30)
+    assert time.monotonic() - begin < 8
+    assert hanging_program.returncode != 0
+    assert "KeyboardInterrupt" in err
+    assert "Send it with: kart export 2" in err
 
 
 @pytest.mark.slow

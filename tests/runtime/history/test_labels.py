@@ -85,13 +85,32 @@ def test_a_held_task_of_another_class_is_named_by_its_class(tasks):
     assert tasks.labels[2:] == ["Importance(model=Train)", "Importance(model=Baseline)"]
 
 
+def test_a_task_that_holds_none_says_so(tasks):
+    model = tasks.add("Train")
+    tasks.add("Importance", model, model=model)
+    tasks.add("Importance", model="None")
+    assert tasks.labels[1:] == ["Importance(model=Train)", "Importance(model=None)"]
+
+
 def test_a_difference_further_up_in_held_tasks_is_found(tasks):
     for day in ("1", "2"):
         held = tasks.add("Load", day=day)
         for name in ("Clean", "Split", "Train"):
             held = tasks.add(name, held, source=held)
     assert tasks.labels[::4] == ["Load(day=1)", "Load(day=2)"]
-    assert tasks.labels[3::4] == ["Train(source=1)", "Train(source=2)"]
+    assert tasks.labels[1::4] == ["Clean(source=1)", "Clean(source=2)"]
+    assert tasks.labels[3::4] == ["Train(Load.day=1)", "Train(Load.day=2)"]
+
+
+def test_lists_of_held_tasks_with_one_value_show_it_once(tasks):
+    """As in a sweep, where each variant has all models with another depth."""
+    for depth in "35":
+        models = [tasks.add("Train", kind=kind, depth=depth) for kind in ("tree", "forest")]
+        folds = [tasks.add("Score", model, fold=fold, model=model) for fold in "01" for model in models]
+        tasks.add("Evaluate", *models, models=f"[{', '.join(models)}]")
+        tasks.add("Validate", *folds, folds=f"[{', '.join(folds)}]")
+    assert tasks.labels[6:8] == ["Evaluate(models.depth=3)", "Validate(Train.depth=3)"]
+    assert tasks.labels[2] == "Score(fold=0, model.kind=tree, model.depth=3)"
 
 
 def test_lists_of_held_tasks_show_what_differs_in_each(tasks):

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 import kart_runtime.gokart.tree.task_info
 from kart_runtime import BuildFailed, TaskOnKart, build
+from kart_runtime.errors.secrets import note_secret
 from kart_runtime.history.ledger import Ledger, RunTasks, new_run_id
 from kart_runtime.history.log_files import LogFiles, module_versions
+from kart_runtime.history.run_header import RunInfo
 from kart_runtime.history.runs import RunRecord, read_records
 from kart_runtime.storage import registry
 from kart_runtime.storage.target import OutputRecord
@@ -50,32 +52,100 @@ def test_records_come_back(tmp_path):
 
 
 @given(
-    texts=st.lists(st.text(), min_size=5, max_size=5),
+    texts=st.lists(st.text(), min_size=8, max_size=8),
     params=st.dictionaries(st.text(), st.text(), max_size=4),
     outputs=st.lists(
         st.builds(OutputRecord, st.text(), st.integers(0), st.text("0123456789abcdef"), st.text()), max_size=3
     ),
     inputs=st.dictionaries(st.text(), st.text("0123456789abcdef"), max_size=3),
     seed=st.none() | st.integers(),
-    seconds=st.floats(0, 1e9),
+    times=st.tuples(*[st.floats(0, 1e9)] * 3),
+    cpu=st.none() | st.floats(0, 1e9),
+    metrics=st.dictionaries(
+        st.text(min_size=1),
+        st.integers(-(2**63), 2**63)
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.sampled_from(["nan", "inf"]),
+        max_size=3,
+    ),
+    logged=st.integers(0, 10**6),
 )
-def test_a_line_is_the_record_as_json(texts, params, outputs, inputs, seed, seconds):
-    task, module, reason, error, _ = texts
-    record = RunRecord(task, module, "0" * 32, "done", "2026", seconds, seed, params, tuple(outputs), ("task_log",))
-    line = Ledger("run")._line({**vars(record), "error": error, "reason": reason, "inputs": tuple(inputs.items())})
+def test_a_line_is_the_record_as_json(texts, params, outputs, inputs, seed, times, cpu, metrics, logged):
+    task, module, reason, error, worker, origin, trace, series = texts
+    seconds, waited, peak = times
+    values = {
+        "task": task,
+        "module": module,
+        "unique_id": "0" * 32,
+        "state": "done",
+        "started": "2026",
+        "ended": "2027",
+        "waited": round(waited, 3),
+        "seconds": round(seconds, 6),
+        "cpu": None if cpu is None else round(cpu, 6),
+        "worker": worker,
+        "seed": seed,
+        "peak_mb": round(peak, 1),
+        "params": params,
+        "outputs": [dict(zip(OutputRecord._fields, output, strict=True)) for output in outputs],
+        "log_files": ("task_log", "lines"),
+        "error": error,
+        "reason": reason,
+        "inputs": inputs,
+        "origin": origin,
+        "code": "0a",
+        "metrics": metrics,
+        "series": (series,),
+        "logged": logged,
+        "trace": trace,
+    }
+    line = Ledger("run")._line({**values, "outputs": outputs, "inputs": tuple(inputs.items())})
     assert line.count("\n") == 1
-    found = RunRecord.from_json(json.loads(line))
-    assert (found.error, found.reason, found.run_id) == (error, reason, "run")
-    assert (found.task, found.module, found.seed, found.params, found.outputs, found.inputs) == (
-        task,
-        module,
-        seed,
-        params,
-        tuple(outputs),
-        inputs,
-    )
-    assert abs(found.seconds - seconds) <= 1e-6
-    assert found.log_files == ("task_log",)
+    assert line.isascii()  # so that no reader takes U+2028 for the end of a line
+    found = {"metrics": {}, "series": [], "logged": 0, "trace": "", **json.loads(line)}
+    if not (metrics or logged or trace):
+        values["series"] = ()
+    assert found == json.loads(json.dumps({**values, "run_id": "run"}))
+    record = RunRecord.from_json(json.loads(line))
+    assert (record.metrics, record.trace, record.inputs, record.outputs) == (metrics, trace, inputs, tuple(outputs))
+
+
+class Receiver:
+    def __init__(self, *raises):
+        self.received, self.raises = [], raises
+
+    def __getattr__(self, name):
+        if name not in ("begin", "task", "end"):
+            raise AttributeError(name)
+
+        def receive(values):
+            json.dumps(values, allow_nan=False)
+            self.received.append((name, values))
+            if name in self.raises:
+                raise RuntimeError("gone")
+
+        return receive
+
+
+def test_listeners_receive_what_is_recorded_and_no_secret(tmp_path, caplog):
+    note_secret("hunter2-hunter2")
+    fine, broken = Receiver(), Receiver("task")
+    info = RunInfo(env="dev", overrides={"Task.a": "hunter2-hunter2"}, label="l")
+    with Ledger(info=info) as ledger:
+        ledger.listeners += [broken, fine]
+        for workspace in (tmp_path / "a", tmp_path / "b"):
+            ledger.append(str(workspace), {**vars(RECORD), "error": "hunter2-hunter2", "metrics": {"auc": 1.0}})
+        ledger.finish("failed", {"ran": 2})
+    assert [name for name, _ in fine.received] == ["begin", "task", "task", "end"]
+    assert [name for name, _ in broken.received] == ["begin", "task"]
+    header, record, _, end = [values for _, values in fine.received]
+    assert header["overrides"] == {"Task.a": "***"}
+    assert (record["task"], record["error"], record["metrics"]) == ("Task", "***", {"auc": 1.0})
+    assert (end["state"], end["ran"], end["run_id"]) == ("failed", 2, header["run"])
+    assert caplog.text.count("Receiver raised, and receives no more of this run: RuntimeError: gone") == 1
+    written = [path.read_text() for path in tmp_path.rglob("*.jsonl")]
+    assert len(written) == 2
+    assert not [text for text in written if "hunter2" in text]
 
 
 def test_an_empty_log_file_was_begun_by_a_process_that_died(tmp_path):

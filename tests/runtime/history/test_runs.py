@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kart_runtime.history.ledger import Ledger, RunTasks
+from kart_runtime.history.run_header import RunInfo
 from kart_runtime.history.runs import RunFiles, TaskName, list_runs, read_records, read_runs
 from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.stores import Stat
@@ -145,3 +146,54 @@ def test_any_bytes_can_be_read(tmp_path_factory, lines):
     folder = tmp_path_factory.mktemp("any")
     put(str(folder), "20260101T000000Z-a.jsonl", b"\n".join(lines))
     assert len(read(str(folder))) == 1
+
+
+def test_a_run_of_an_earlier_version_has_neither_edges_nor_an_end(workspace):
+    lines = [
+        {"run": "20260101T000000Z-a", "started": "2026", "host": "h", "pid": 1, "command": ["kart"], "versions": {}},
+        {"run_id": "20260101T000000Z-a", "tasks": {"module": {"Task": ["id", "other"]}}},
+        AS_JSON,
+    ]
+    put(workspace, "20260101T000000Z-a.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    (run,) = read(workspace)
+    assert (run.header["host"], run.end, run.graph, run.definitions) == ("h", None, None, {})
+    (record,) = run.records
+    assert (record.metrics, record.series, record.requires, record.cpu, record.worker) == ({}, (), (), None, "")
+    assert len(run.tasks) == 2
+
+
+def test_a_run_says_how_it_was_asked_and_how_it_ended(workspace):
+    tasks = RunTasks({"module": {"Task": ["id", "other"]}}, [[1, "elsewhere"], []], "rs")
+    with Ledger(info=RunInfo(env="ci", label="l", settings={"run.seed": "1"})) as ledger:
+        ledger.record_tasks(workspace, tasks)
+        ledger.append(workspace, {**vars(RECORD), "metrics": {"auc": 0.5, "loss": "nan"}, "logged": 3})
+        ledger.append_definitions(workspace, "0a", {"lib.py: f": "1"})
+        ledger.record_tasks(workspace, RunTasks({"module": {"Late": ["x"]}}, [[]], "r", {"0": [2]}))
+        ledger.finish("done", {"ran": 1})
+    (run,) = read(workspace)
+    assert (run.header["env"], run.header["label"], run.header["settings"]) == ("ci", "l", {"run.seed": "1"})
+    assert run.header["workspace"].rstrip("/") == workspace
+    assert (run.end["state"], run.end["ran"]) == ("done", 1)
+    assert run.definitions == {"0a": {"lib.py: f": "1"}}
+    assert (run.graph.requires, run.graph.verdicts) == (((1, "elsewhere", 2), (), ()), "rsr")
+    (record,) = run.records
+    assert record.requires == ("other", "elsewhere", "x")
+    assert (record.metrics, record.logged) == ({"auc": 0.5, "loss": "nan"}, 3)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"requires": 5, "verdicts": "r"},
+        {"requires": [[0], [1]], "verdicts": "r"},
+        {"requires": [[7, -1, True, None, {}]], "verdicts": "r"},
+        {"requires": [5], "verdicts": "r", "yielded": {"9": [0], "x": [0], "0": 3}},
+        {"requires": [[]], "verdicts": "r", "yielded": [1]},
+    ],
+)
+def test_damaged_edges_are_left_out(tmp_path, values):
+    line = {"run_id": "r", "tasks": {"module": {"Task": ["id"]}}, **values}
+    put(str(tmp_path), "20260101T000000Z-a.jsonl", json.dumps(line) + "\n" + json.dumps(AS_JSON))
+    (run,) = read(str(tmp_path))
+    assert run.graph is None or run.graph.requires == ((),)
+    assert run.records[0].requires == ()

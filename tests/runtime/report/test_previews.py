@@ -23,7 +23,7 @@ PNG = base64.b64decode(
 def look(tmp_path):
     def look(name, content, *, unpickles=True):
         (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-        return preview_of(name, str(tmp_path), unpickles=unpickles)
+        return preview_of([str(tmp_path / name)], unpickles=unpickles)
 
     return look
 
@@ -64,7 +64,7 @@ def test_of_a_table_only_the_head_is_read(look, tmp_path, monkeypatch):
         return Counted(file.detach()) if isinstance(file, io.BufferedReader) else file
 
     monkeypatch.setattr(Path, "open", counting)
-    assert preview_of("x.csv", str(tmp_path), unpickles=False)[0] == "table"
+    assert preview_of([str(tmp_path / "x.csv")], unpickles=False)[0] == "table"
     assert read <= 100_000
 
 
@@ -108,8 +108,8 @@ def test_a_broken_file_says_why(look, name):
 
 
 def test_a_file_that_is_gone_and_an_unknown_format(look, tmp_path):
-    assert preview_of("gone.csv", str(tmp_path), unpickles=True) == ("note", "The file is gone.", "")
-    assert preview_of("other://x.csv", str(tmp_path), unpickles=True)[0] == "note"
+    assert preview_of([str(tmp_path / "gone.csv")], unpickles=True) == ("note", "The file is gone.", "")
+    assert preview_of(["other://x.csv"], unpickles=True)[0] == "note"
     assert look("x.npy", b"1")[1] == "No preview of .npy files."
 
 

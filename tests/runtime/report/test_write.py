@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from kart_runtime.errors import ConfigError
 from kart_runtime.history.run_header import RunInfo
-from kart_runtime.report import NoReport, write_report
+from kart_runtime.report import write_report
 from kart_runtime.report.page import _script, _style
 from tests.runtime.report.made_runs import MadeRun, id_of, layered
 
@@ -198,7 +199,7 @@ def test_it_says_what_differs_from_the_run_before_and_from_the_nearest_one(ws):
         run_id = run.write(ws, git={"commit": str(number) * 40, "dirty": False})
     page = report(ws, run_id)
     shown = Texts(page).text
-    for part in ("Train.max_depth 4 → 2", "000000000000 → 111111111111", "Train: 1 replaced", "Train auc 0.9 → 0.91"):
+    for part in ("Train.max_depth 4 → 2", "git 0000000 → 1111111", "Train: 1 replaced", "Train auc 0.9 → 0.91"):
         assert part in shown
     (nearest,) = block(page, "extras")["nearest"].values()
     assert (nearest["id"], nearest["differs"]) == (id_of("train", "4"), [["max_depth", "4", "2"]])
@@ -230,11 +231,11 @@ def test_it_replaces_only_reports(ws):
     report(ws, run_id)
     report(ws, run_id)
     Path("notes.html").write_text("mine")
-    with pytest.raises(NoReport, match="is not a report of kart"):
+    with pytest.raises(ConfigError, match="is no report of kart"):
         write_report(ws, run_id, "notes.html")
-    with pytest.raises(NoReport, match="does not exist"):
+    with pytest.raises(ConfigError, match="there is no folder"):
         write_report(ws, run_id, Path("missing", "x.html"))
-    with pytest.raises(NoReport, match="is a folder"):
+    with pytest.raises(ConfigError, match="is a folder"):
         write_report(ws, run_id, ws)
     write_report(ws, run_id, "notes.html", force=True)
     assert "kart report" in Path("notes.html").read_text()
@@ -253,6 +254,14 @@ def test_it_is_made_of_the_records_in_a_bucket(bucket):
     assert "20 ran" in text or "complete" in text
     (table,) = [each for own in block(text, "extras")["previews"].values() for each in own if each[1] == "table"]
     assert table[2] == [["a"], [["1"]]]
+
+
+def test_the_guide_shows_how_to_write_one_in_python(ws):
+    layered(10).write(ws)
+    guide = Path(__file__).parents[3] / "docs" / "how-to" / "read-the-report.md"
+    (code,) = re.findall(r"^```python\n(.*?)^```$", guide.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    exec(code, {})
+    assert "kart report" in Path("report.html").read_text(encoding="utf-8")
 
 
 def test_script_and_style_hold_no_line_that_only_people_read():

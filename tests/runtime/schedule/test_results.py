@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import luigi
-import pytest
 
 from kart_runtime import TaskOnKart, WrapperTask, build
 from kart_runtime.schedule.events import BuildFinished, PlanMade
-from kart_runtime.schedule.results import metrics_text, nearest_metrics, number_text, result_lines
+from kart_runtime.schedule.results import metrics_text, nearest_metrics, result_lines
 
 
 class Measured(TaskOnKart[int]):
@@ -88,25 +87,6 @@ def test_few_tasks_are_asked_for_what_they_have_measured():
 
     nearest_metrics([Report(n=n) for n in range(1000)], metrics_of)
     assert len(asked) <= 200
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0.99123, "0.9912"),
-        (0.0, "0"),
-        (1, "1"),
-        (123456, "123456"),
-        (123456.78, "123456.8"),
-        (2000.0, "2000"),
-        (1.5e-7, "1.5e-07"),
-        (1e20, "1e+20"),
-        (-0.5, "-0.5"),
-        ("nan", "nan"),
-    ],
-)
-def test_numbers_have_four_digits(value, text):
-    assert number_text(value) == text
 
 
 def test_of_many_metrics_the_first_are_shown():

@@ -44,6 +44,26 @@ def test_clean_deletes_what_the_records_name_and_nothing_else(small_project, kar
     assert kart("clean").lines == ["Nothing to delete."]
 
 
+def test_clean_deletes_log_records_and_series(small_project, kart):
+    talks = """
+        import logging
+        from kart_runtime import TaskOnKart
+
+
+        class Talks(TaskOnKart[int]):
+            def run(self):
+                logging.getLogger("mine").warning("line")
+                self.log_metric("loss", 0.5, step=1)
+                self.dump(1)
+    """
+    root = small_project({"src/PKG/tasks/talks.py": talks})
+    kart("run", "Talks")
+    folders = {path.parent.name for path in outputs(root)}
+    assert {"lines", "series"} < folders
+    assert kart("clean", "--yes").code == 0
+    assert {path.parent.name for path in outputs(root)} == {"runs"}
+
+
 def test_clean_of_one_task_leaves_the_others(small_project, kart):
     small_project()
     kart("run")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,22 @@ def test_a_bad_receiver_changes_no_exit_code(kart, project, monkeypatch, how, wo
     assert ("Send it with: kart export 2" in done.err) == (code == 0), done.err
 
 
+def test_the_result_is_printed_before_anybody_waits(kart_process, project, monkeypatch):
+    with BAD["hangs"]() as url:
+        monkeypatch.setenv("KART_WEBHOOK_URL", url)
+        process = kart_process("run", "run.export=[webhook]", "logging.level=INFO", stderr=subprocess.STDOUT)
+        try:
+            lines = list(iter(process.stdout.readline, ""))
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
+            process.stdout.close()
+    number = {
+        words: next(n for n, line in enumerate(lines) if words in line) for words in ("3 ran", "Waiting at", "--to")
+    }
+    assert number["3 ran"] < number["Waiting at"] < number["--to"]
+
+
 def test_the_line_that_is_printed_sends_the_run(kart, project, monkeypatch):
     with BAD["dead"]() as url:
         monkeypatch.setenv("KART_WEBHOOK_URL", url)
@@ -92,7 +109,10 @@ def test_the_line_that_is_printed_sends_the_run(kart, project, monkeypatch):
         ("[mlfow]", "unknown exporter 'mlfow'; did you mean 'mlflow'?"),
         ("3", "expected a list of exporters, for example [mlflow, webhook], got 3"),
         ("[{a: 1}]", "expected a list of exporters"),
-        ("[no_such_module:Ours]", "there is no module no_such_module"),
+        (
+            "[no_such_module:Ours]",
+            "run.export: the exporter no_such_module:Ours cannot be imported: there is no module",
+        ),
     ],
 )
 @pytest.mark.parametrize("command", ["run", "check"])
@@ -178,7 +198,7 @@ def test_what_cannot_be_sent_is_refused(kart, project, own, words, expected):
 
 def test_without_history_there_is_nothing_to_send(kart, project, own):
     done = kart("export", "--to", own("Printing"))
-    assert (done.code, done.out) == (0, "no run yet in outputs/; kart run makes the first\n")
+    assert (done.code, done.out) == (0, "no run yet in outputs; kart run makes the first\n")
 
 
 def test_a_run_that_died_is_sent_as_interrupted(kart, hook):

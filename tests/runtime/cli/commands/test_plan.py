@@ -10,7 +10,7 @@ import pytest
 def test_plan_says_run_or_skip_and_why_in_columns(small_project, kart):
     small_project()
     kart("run", "Numbers")
-    typed = kart("plan")
+    typed = kart("plan", "--no-history")
     assert typed.code == 0
     first, second, third, counts = typed.lines
     assert re.fullmatch(r"skip  Numbers  [0-9a-f]{8}  its output exists", first)
@@ -19,6 +19,7 @@ def test_plan_says_run_or_skip_and_why_in_columns(small_project, kart):
     )
     assert re.fullmatch(r"run   RunAll   [0-9a-f]{8}  its output does not exist: outputs/.*", third)
     assert counts == "3 tasks: 2 to run, 1 complete"
+    assert re.fullmatch(r"run   Total    [0-9a-f]{8}  never run before", kart("plan").lines[1])
 
 
 def test_plan_counts_what_nothing_needs(small_project, kart):

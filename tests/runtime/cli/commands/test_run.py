@@ -80,7 +80,9 @@ def test_a_changed_parameter_runs_only_what_is_downstream(small_project, kart):
     small_project()
     kart("run")
     lines = without_seconds(kart("run", "Total.weight=3").lines)
-    assert lines[:5] == [
+    assert lines[:7] == [
+        "Total: weight 2.0 → 3.0 (command line)",
+        "RunAll: upstream: Total (weight 2.0 → 3.0)",
         "[1/2] Total ...",
         "[1/2] Total done (S)",
         "[2/2] RunAll ...",
@@ -483,3 +485,19 @@ def test_the_last_lines_of_a_wrapper_are_of_the_tasks_that_it_requires(small_pro
 def test_a_run_that_failed_says_nothing_of_results(small_project, kart):
     small_project({"src/PKG/tasks/failing.py": FAILING})
     assert " -> " not in kart("run", "After", "--quiet").out
+
+
+@pytest.mark.parametrize("service", ["s3", "gcs"])
+def test_the_metrics_of_complete_tasks_are_read_from_their_run_in_a_bucket(
+    small_project, kart, request, tmp_path, service
+):
+    request.getfixturevalue(service)
+    scheme = {"s3": "s3", "gcs": "gs"}[service]
+    workspace = f"run.workspace={scheme}://bucket/{tmp_path.name}-metrics"
+    small_project({"src/PKG/tasks/measured.py": MEASURED})
+    assert kart("run", "Numbers", workspace).code == 0
+    first = kart("run", "Importances", workspace, "--quiet")
+    assert first.code == 0, first.err
+    again = kart("run", "Importances", workspace, "--quiet")
+    assert again.lines[1:] == first.lines[1:]
+    assert again.lines[1] == "Train(kind=tree): auc 0.9912"

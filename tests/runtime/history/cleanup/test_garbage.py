@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import logging
 import os
 import socket
 import subprocess
@@ -148,6 +149,28 @@ def test_what_no_kept_run_refers_to_goes_on_every_store(workspace):
     assert {mine, gokarts, output(workspace, "Used 1"), run_file(workspace, old), run_file(workspace, new)} < before
     assert [(one.retained_runs, one.all_runs, list(one.by_task)) for one in found] == [(1, 3, ["Old"])]
     assert collect(workspace, now=now) == set()
+
+
+def test_log_records_and_series_go_with_the_records_they_belong_to(workspace):
+    class Talks(TaskOnKart[int]):
+        number: luigi.IntParameter = luigi.IntParameter()
+
+        def run(self):
+            logging.getLogger("mine").warning("line")
+            self.log_metric("loss", 0.5, step=1)
+            self.dump(1)
+
+    def kept(number):
+        task = Talks(number=number, workspace_directory=workspace)
+        return {task._log_files().url(kind) for kind in ("lines", "series")} | {task.output().path()}
+
+    for number in (1, 2):
+        build(Talks(number=number, workspace_directory=workspace))
+    assert all(map(exists, kept(1) | kept(2)))
+    now = time.time() + 100 * DAY
+    assert kept(1) <= collect(workspace, now=now)
+    assert not any(map(exists, kept(1)))
+    assert all(map(exists, kept(2)))
 
 
 def test_the_file_of_a_run_stays_as_long_as_something_is_left_that_only_it_names(workspace):
