@@ -28,6 +28,7 @@ from kart_runtime import (
     parameter,
     partitions,
 )
+from kart_runtime.history import CompareTable, History, PastTask
 
 
 class Load(TaskOnKart[pd.DataFrame]):
@@ -261,3 +262,10 @@ class OwnExporter:
 
 _exporter: Exporter = OwnExporter()
 build(Reports(), export=["mlflow", "my_project.exporting:OwnExporter"])
+
+
+def past_runs(history: History) -> None:
+    assert_type(history.task("TrainModel", max_depth=2), PastTask)
+    assert_type(history.task("TrainModel").series("loss"), list[tuple[int, float]])
+    assert_type(history.compare_table("TrainModel"), CompareTable)
+    assert_type(history.rows("runs"), list[dict[str, Any]])
