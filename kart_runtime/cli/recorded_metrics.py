@@ -48,7 +48,7 @@ class RecordedMetrics:
         workspace = kart.workspace_directory
         try:
             return (self._in_run if is_remote(runs_folder(workspace)[0]) else self._in_index)(kart, workspace)
-        except OSError:
+        except Exception:  # noqa: BLE001 - all has gone well, and this only tells; sqlite's errors are no OSError
             return {}
 
     def _in_index(self, task: TaskOnKart[Any], workspace: str) -> Metrics:
