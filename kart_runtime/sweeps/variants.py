@@ -310,6 +310,7 @@ class Shared:
             error = AmbiguousVariant(f"{owner.__name__}.{name}")
             shared.setdefault(owner, {})[name] = Override(None, COMMAND_LINE, secret, error)
         active = ActiveOverrides(shared)
+        active.swept = True
         return cls(replace(sessions[0], overrides=shared, active=active, _before=[]), active)
 
     def variant(self, session: Session) -> ActiveOverrides:

@@ -251,7 +251,9 @@ class TaskOnKart(TaskTargets, RunMetadata, GokartMethods, luigi.Task, Generic[T_
 
     def __hash__(self) -> int:
         if self._kart.hash is None:
-            self._kart.hash = hash((type(self), self.workspace_directory, tuple(self._texts().values())))
+            # The id needs all that is upstream; in a sweep, many tasks differ in nothing else.
+            own = self.make_unique_id() if self._kart.overrides.swept else tuple(self._texts().values())
+            self._kart.hash = hash((type(self), self.workspace_directory, own))
         return self._kart.hash
 
     def __repr__(self) -> str:

@@ -8,7 +8,6 @@ from kart_runtime.cli.arguments import open_sweep, plan_from_args, plan_of, plan
 from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.formatting import columns, counted
 from kart_runtime.cli.ranges import Part, date_words, ranges_from_args
-from kart_runtime.cli.swept import swept_roots
 from kart_runtime.plan.causes import explained
 from kart_runtime.plan.decisions import Action, Plan, Reason
 from kart_runtime.project import Session
@@ -22,6 +21,8 @@ def execute(arguments: argparse.Namespace) -> int:
     with session:
         parts: list[Part] = []
         if sweep is not None:
+            from kart_runtime.cli.swept import swept_roots
+
             swept = swept_roots(sweep, names, arguments)
             parts.append(swept)
             plan = plan_of(session, swept.tasks, swept.rerun, check_all=not swept.has_partitions)

@@ -18,7 +18,6 @@ from kart_runtime.cli.live.plain import Display
 from kart_runtime.cli.logs import logging_as
 from kart_runtime.cli.ranges import Part, date_words, ranges_from_args
 from kart_runtime.cli.recorded_metrics import RecordedMetrics
-from kart_runtime.cli.swept import swept_roots
 from kart_runtime.exporters.sending import Exports
 from kart_runtime.plan.causes import explained
 from kart_runtime.plan.decisions import Plan
@@ -68,6 +67,8 @@ def _run_roots(
 ) -> ExitCode:
     """Run the tasks that a command line names, for all variants if it has any."""
     if sweep is not None:
+        from kart_runtime.cli.swept import swept_roots
+
         swept = swept_roots(sweep, names, arguments)
         header, check_all = sweep.header(swept.roots), not swept.has_partitions
         return run(swept.tasks, swept.rerun, [swept], check_all=check_all, sweep=header)

@@ -211,7 +211,11 @@ class _Printer:
             f"{key.word}={_typed(key, text)}" for key, text in zip(self.search.space.keys, trial.values, strict=True)
         ]
         env = getattr(self._arguments, "env", None)
-        settings = [word for word in self.search.space.fixed if not word.startswith(("run.executor", "run.workers"))]
+        settings = [
+            word
+            for word in self.search.space.fixed
+            if not word.startswith(("run.executor=", "run.workers=", "run.address="))
+        ]
         return ["kart", "run", *self.names, *settings, *values, *(["--env", env] if env else [])]
 
     def _as_json(self) -> dict[str, Any]:

@@ -145,9 +145,21 @@ class ActiveOverrides:
         What a variant has in place of the values of `base`.
     received
         Whether they came from another process, which may have loaded more task classes than this one.
+    swept
+        Whether they are those of a sweep, in which tasks may differ only in what is upstream of them.
     """
 
-    __slots__ = ("__weakref__", "_token", "_variants", "base", "by_class", "changes", "identifying", "received")
+    __slots__ = (
+        "__weakref__",
+        "_token",
+        "_variants",
+        "base",
+        "by_class",
+        "changes",
+        "identifying",
+        "received",
+        "swept",
+    )
 
     def __init__(
         self, by_class: Overrides, base: ActiveOverrides | None = None, changes: Overrides | None = None
@@ -159,6 +171,7 @@ class ActiveOverrides:
         )
         """Names of the parameters that count in the unique ids of its tasks beside the significant ones."""
         self.received: bool = base is not None and base.received
+        self.swept: bool = base is not None and base.swept
         self._token = ""
         self._variants: dict[frozenset[Any], ActiveOverrides] = {}
         _note_secrets(by_class if base is None else self.changes)
