@@ -26,6 +26,9 @@ class Texts:
 
     def number(self, text: object) -> int:
         """Return the number of a text; "" has the number 0 if it is the first one asked for."""
+        found = self._numbers.get(text) if type(text) is str else None
+        if found is not None:
+            return found
         text = str(text)
         if len(text) > _MOST_TEXT:
             text = f"{text[:_MOST_TEXT]}… ({len(text):,} characters)"
@@ -73,7 +76,7 @@ def _groups(contents: Contents) -> tuple[tuple[list[str], list[tuple[int, str]]]
 
 def _tasks(contents: Contents, labels: Sequence[str], of_task: Sequence[int], texts: Texts) -> dict[str, Any]:
     records = [task.record or _NO_RECORD for task in contents.tasks]
-    keys = Texts()  # the names of a task's parameters, which those of a class share
+    keys: dict[tuple[str, ...], int] = {}  # the names of a task's parameters, which those of a class share
     ours = [record.run_id == contents.run.id for record in records]
     return {
         "class": of_task,
@@ -81,8 +84,8 @@ def _tasks(contents: Contents, labels: Sequence[str], of_task: Sequence[int], te
         "label": [texts.number(label) for label in labels],
         "state": "".join(str(task.state) for task in contents.tasks),
         "requires": [list(upstream) for upstream in contents.requires],
-        "keys": [keys.number(json.dumps(list(record.params))) for record in records],
-        "keySets": [json.loads(text) for text in keys.all()],
+        "keys": [keys.setdefault(tuple(record.params), len(keys)) for record in records],
+        "keySets": list(map(list, keys)),
         "values": [[texts.number(value) for value in record.params.values()] for record in records],
         "attempts": [task.attempts for task in contents.tasks],
         "seconds": [_milli(record.seconds) for record in records],

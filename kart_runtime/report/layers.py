@@ -61,7 +61,8 @@ def without_circles(count: int, edges: Iterable[tuple[int, int]]) -> list[tuple[
 
 def _longest_paths(count: int, edges: Sequence[tuple[int, int]]) -> list[int]:
     """Return the ranks: the length of the longest path to each node; edges without circles."""
-    waiting, downstream = [0] * count, [[] for _ in range(count)]  # type: tuple[list[int], list[list[int]]]
+    waiting = [0] * count
+    downstream: list[list[int]] = [[] for _ in range(count)]
     for up, down in edges:
         waiting[down] += 1
         downstream[up].append(down)

@@ -147,7 +147,7 @@ def _style() -> str:
 
 
 def _text(name: str) -> str:
-    return (resources.files(__package__) / "page" / name).read_text(encoding="utf-8")
+    return (resources.files("kart_runtime.report") / "page" / name).read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.past_runs import no_run, open_history
 from kart_runtime.cli.project_folder import find_project
-from kart_runtime.errors import ConfigError, KartError, described
+from kart_runtime.errors import ConfigError, described
 from kart_runtime.history.index import open_index
 from kart_runtime.history.names import resolve_run
 from kart_runtime.project import Session
@@ -56,5 +56,5 @@ def report_of_this_process(session: Session, *, quiet: bool) -> None:
             path = write_report(session.settings.run.workspace, own[0], DEFAULT, unpickles=True)
             if not quiet:
                 print(f"report -> {path}")
-    except (KartError, KeyError, OSError) as error:
+    except Exception as error:  # noqa: BLE001 - the run is what was asked for
         print(f"error: the report could not be written: {described(error)}", file=sys.stderr)
