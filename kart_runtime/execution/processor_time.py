@@ -8,7 +8,9 @@ import threading
 import time
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
+
+from kart_runtime.storage.system import after_fork
 
 
 class Place(NamedTuple):
@@ -22,10 +24,23 @@ class Place(NamedTuple):
     clock: Callable[[], float]
 
 
+class _Process:
+    """Holds the id of this process, which would be a question to the system for each task."""
+
+    id: ClassVar[int] = os.getpid()
+
+    @classmethod
+    def begin(cls) -> None:
+        cls.id = os.getpid()
+
+
+after_fork(_Process.begin)
+
+
 def this_place() -> Place:
     """Return where this is called."""
     thread = threading.current_thread()
-    return _place(os.getpid(), thread.name, thread is threading.main_thread())
+    return _place(_Process.id, thread.name, thread is threading.main_thread())
 
 
 @lru_cache(maxsize=64)

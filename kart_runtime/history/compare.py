@@ -11,8 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from kart_runtime.errors import ConfigError, closest_match
+from kart_runtime.history.html_tables import html_table
 from kart_runtime.history.index import Index, Measured
 from kart_runtime.history.tables import ago, epoch, number_text, printable, text_table
+
+_MOST_SHOWN = 20
+"""Rows that the text of a table has by itself."""
 
 _MOST_ROWS = 5000
 """Variants to compare, newest first."""
@@ -77,6 +81,12 @@ class CompareTable:
     rows: tuple[CompareRow, ...]
     best: Mapping[str, int]
     hidden: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return self.as_text(most=_MOST_SHOWN)
+
+    def _repr_html_(self) -> str:
+        return html_table(self.header(), self.cells(), below=self.summary())
 
     def header(self) -> list[str]:
         """Return the titles of the columns as they are shown."""

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
@@ -352,6 +353,15 @@ class Index:
     def tasks(self) -> list[tuple[str, str]]:
         """Return class name and unique id of each task that was ever run."""
         return [(task, uid) for task, uid in self._query("SELECT DISTINCT task, uid FROM attempts", ())]
+
+    def classes(self) -> set[tuple[str, str]]:
+        """Return module and name of each class of which a task was run."""
+        return {(module, task) for module, task in self._query("SELECT DISTINCT module, task FROM attempts", ())}
+
+    def knows(self, run: RunFiles) -> bool:
+        """Return whether the files of a run have been read as they are."""
+        sizes = dict(self._query("SELECT name, size FROM files WHERE run = ?", (run.id,)))
+        return sizes == {PurePath(stat.key).name: stat.size for stat in run.files}
 
     def class_names(self) -> list[str]:
         """Return the names of the classes of which tasks were run."""

@@ -327,16 +327,15 @@ def _column(
     values = {text: [value_of.get(index) for index in tasks or ()] for text, tasks in held.items()}
     lists = {text for text in held if text is not None and text.startswith("[")}
     name = short = inner.origin
-    if len(inner.path) > 1 and inner.path[-1]:
+    *way, last = inner.path
+    if way and last:
         shown = {text: several(set(each)) for text, each in values.items()}
-    elif inner.path[-1] and _are_alike(values.values()):
-        shown = {text: each[0] if each else _text(text) for text, each in values.items()}
-        name = short = f"{parameter}.{inner.path[-1]}"
+    elif last and _are_alike(values.values()):
+        shown = {text: _first(each, text) for text, each in values.items()}
+        name = short = f"{parameter}.{last}"
     else:
-        shown = {
-            text: listed(each) if text in lists else each[0] if each else _text(text) for text, each in values.items()
-        }
-        name, short = f"{parameter}.{inner.path[-1]}".removesuffix("."), parameter
+        shown = {text: listed(each) if text in lists else _first(each, text) for text, each in values.items()}
+        name, short = f"{parameter}.{last}".removesuffix("."), parameter
     column = [shown[text] for text in texts]
     if len(set(column)) > 1:
         yield _Column((parameter, *inner.path), column, name, short, inner.origin)
@@ -359,5 +358,6 @@ def _key_texts(columns: Sequence[_Column]) -> list[str]:
     ]
 
 
-def _text(text: str | None) -> str | None:
-    return None if text is None else short_value(text)
+def _first(values: Sequence[str | None], text: str | None) -> str | None:
+    """Return the value of the held task, or the text of a parameter that holds none."""
+    return values[0] if values else None if text is None else short_value(text)

@@ -253,8 +253,6 @@ class Past:
         if nearest.unique_id == task.make_unique_id():
             return _Answer("file gone", f"its output is gone, which run {nearest.run_id} wrote", nearest)
         found = self.comparison.between(task, nearest)
-        if not found:
-            return _Answer("code", _in_the_id(task), nearest)
         if id(found) not in self._words:
             leaves = self.comparison.leaves(found)
             self._words[id(found)] = _kind_of(leaves), _words(leaves)
@@ -289,12 +287,6 @@ class Past:
         return _Answer("failed", f"it failed in run {failure.run_id}: {shortened(error, _LONGEST_ERROR)}")
 
 
-def _in_the_id(task: TaskOnKart[Any]) -> str:
-    if task.serialized_task_definition_check:
-        return "its code changed, which is a part of its id (serialized_task_definition_check)"
-    return "the order of what it requires changed"
-
-
 def _stopped_run(index: Index) -> Mapping[str, str]:
     """Return what the newest run left undone, if it did not end well: unique id to what happened."""
     newest = next(iter(index.runs(1)), None)
@@ -316,7 +308,10 @@ _Leaves = Sequence[tuple[Leaf, int]]
 
 
 def _kind_of(leaves: _Leaves) -> str:
-    if any(steps == 0 and leaf.name not in ("requires", "content") for leaf, steps in leaves):
+    own = {leaf.name for leaf, steps in leaves if steps == 0}
+    if own == {"code"}:
+        return "code"
+    if own - {"requires", "content", "order"}:
         return "parameters"
     return "input" if all(leaf.name == "content" for leaf, _ in leaves) else "upstream"
 

@@ -26,7 +26,7 @@ from kart_runtime.plan.nearest import Candidates
 from kart_runtime.task.base import TaskOnKart, kart_task
 from kart_runtime.task.identity import dependencies
 from kart_runtime.task.input_file import CONTENT, InputFile
-from kart_runtime.task.parameters import ActiveOverrides, Override, declaration
+from kart_runtime.task.parameters import ActiveOverrides, Override, declaration, secret_names
 from kart_runtime.task.published import Published
 from kart_runtime.task.run_metadata import recorded_params
 
@@ -44,6 +44,13 @@ _FIRST, _MOST = 100, 1000
 _LONGEST = 60
 """Characters of a value."""
 
+_UNSEEN = {
+    "code": "its code changed, which is a part of its id (serialized_task_definition_check)",
+    "secret": "{} changed, which is secret",
+    "order": "what it requires has another order, or counts for the first time",
+}
+"""What no record shows, by the name of the difference."""
+
 _OUTPUT = re.compile(r"_[0-9a-f]{32}\b")
 """What tells an output of a task from a file from outside."""
 
@@ -60,7 +67,8 @@ class Difference:
     task
         Label of the task where it differs; of a file from outside its path.
     name
-        Name of the parameter; "content" of a file; "requires" where a task is required now, or no longer.
+        Name of the parameter; "content" of a file; "requires" where a task is required now, or no longer; "code",
+        "secret" or "order" for what no record shows.
     before, after
         The values as text; "" where there is none.
     origin_before, origin
@@ -86,6 +94,8 @@ def difference_text(name: str, before: str, after: str, place: str) -> str:
     """Return a difference in a few words."""
     if name == "requires":
         return f"requires {after} now" if after else f"no longer requires {before}"
+    if name in _UNSEEN:
+        return _UNSEEN[name].format(after)
     if name == "content":
         return f"{place} changed"
     if not before:
@@ -218,6 +228,8 @@ class Comparison:
         if found is None:
             self._walked[key] = ()
             found = self._own(task, before) or self._upstream(task, before, depth) or self._held(task, before)
+            if not found and task.make_unique_id() != before.unique_id and depth < _DEEPEST:
+                found = self._add(_unseen(task), 0)
             found = self._walked[key] = self._same.setdefault(found, found)
         return found
 
@@ -342,6 +354,15 @@ class Comparison:
             self._given[before.run_id] = given_keys(self.index, before.run_id)
         end = f".{before.task}.{name}"
         return COMMAND_LINE if any(f".{key}".endswith(end) for key in self._given[before.run_id]) else ""
+
+
+def _unseen(task: TaskOnKart[Any]) -> Leaf:
+    """Return what has changed the id of a task where records show no difference."""
+    if task.serialized_task_definition_check:
+        return Leaf(task, "code", "", "")
+    significant = {name for name, _ in declaration(type(task)).significant}
+    secrets = sorted(secret_names(type(task), task._kart.overrides) & significant)
+    return Leaf(task, "secret", "", ", ".join(secrets)) if secrets else Leaf(task, "order", "", "")
 
 
 def _difference(leaf: Leaf, steps: int, label: Callable[[luigi.Task], str]) -> Difference:

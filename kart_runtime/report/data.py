@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kart_runtime.history.index import ALIVE_SECONDS, Index
@@ -86,10 +86,12 @@ def contents(run: Run, index: Index) -> Contents:
     names = _names(run)
     ran = {record.unique_id for record in run.records}
     newest = index.newest_of(name.unique_id for name in names if name.unique_id not in ran)
+    newest = {unique_id: sane(record) for unique_id, record in newest.items()}
     numbers = {name: number for number, name in enumerate(names)}
     attempts: dict[int, list[RunRecord]] = defaultdict(list)
     of_record = []
-    for record in run.records:
+    records = [sane(record) for record in run.records]
+    for record in records:
         number = numbers[TaskName(record.module, record.task, record.unique_id)]
         of_record.append(number)
         attempts[number].append(record)
@@ -102,9 +104,36 @@ def contents(run: Run, index: Index) -> Contents:
         verdict = run.graph.verdicts[number] if run.graph is not None and number < len(run.graph.verdicts) else "s"
         last = own[-1] if own else newest.get(name.unique_id)
         tasks.append(ReportTask(name, _state(own, verdict, state), last, len(own)))
-    bars = timeline(run.records, of_record, epoch(run.header.get("started")) or run.started)
+    bars = timeline(records, of_record, epoch(run.header.get("started")) or run.started)
     path = critical_path(bars.bars, dict(enumerate(requires)))
     return Contents(run, state, tasks, requires, any(requires), bars, path)
+
+
+_TYPES: Mapping[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("state", "started", "error", "reason", "run_id", "worker", "code", "trace"), str),
+    **dict.fromkeys(("waited", "logged"), (int, float)),
+    **dict.fromkeys(("cpu", "peak_mb", "seed"), (int, float, type(None))),
+    "params": dict,
+}
+_DEFAULTS = RunRecord("", "", "", "", "", 0.0)
+
+
+def sane(record: RunRecord) -> RunRecord:
+    """Return a record without values of foreign types, which a damaged or foreign file may hold."""
+    wrong = {name for name, types in _TYPES.items() if not isinstance(getattr(record, name), types)}
+    if "params" not in wrong and any(type(text) is not str for text in record.params.values()):
+        wrong.add("params")
+    measured: Iterable[Any] = record.metrics.values()
+    if any(not isinstance(value, int | float | str) for value in measured):
+        wrong.add("metrics")
+    if any(type(each.size) is not int or type(each.checksum) is not str for each in record.outputs):
+        wrong.add("outputs")
+    return replace(record, **{name: getattr(_DEFAULTS, name) for name in wrong}) if wrong else record
+
+
+def mapping(value: object) -> Mapping[str, Any]:
+    """Return a value that should be a mapping; an empty one if it is none."""
+    return value if isinstance(value, Mapping) else {}
 
 
 def run_state(run: Run, now: float | None = None) -> str:
@@ -169,7 +198,7 @@ def _closures(contents: Contents, roots: Sequence[Any], count: int) -> list[set[
     for place in range(count):
         given = roots[place] if place < len(roots) else []
         ids = [given] if isinstance(given, str) else given if isinstance(given, list) else []
-        reached = {by_id[one] for one in ids if one in by_id}
+        reached = {by_id[str(one)] for one in ids if str(one) in by_id}
         waiting = list(reached)
         while waiting:
             new = set(contents.requires[waiting.pop()]) - reached

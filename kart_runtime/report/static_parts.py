@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from kart_runtime.report.data import COMPLETE, FAILED, MARKS, STATES, Contents, variants
+from kart_runtime.report.data import COMPLETE, FAILED, MARKS, STATES, Contents, mapping, variants
 from kart_runtime.report.texts import counted, escaped, number_text, seconds_text, when_text
 
 _MOST_FAILURES = 20
@@ -37,10 +37,10 @@ def head(contents: Contents, labels: Sequence[str], before: Mapping[str, Sequenc
     header, end = run.header, run.end or {}
     kind = {"done": "ran", "running": "pending"}.get(contents.state, "failed")
     by_id = {task.name.unique_id: label for task, label in zip(contents.tasks, labels, strict=True)}
-    roots = [by_id.get(root, str(root)[:8]) for root in _listed(header.get("roots"))]
+    roots = [by_id.get(str(root), str(root)[:8]) for root in _listed(header.get("roots"))]
     title = ", ".join(roots[:3]) + (f" and {len(roots) - 3} more" if len(roots) > 3 else "")
     label = f" <span class='label'>{escaped(header['label'], 80)}</span>" if header.get("label") else ""
-    git = end.get("git") or header.get("git") or {}
+    git = mapping(end.get("git") or header.get("git"))
     facts = {
         "Run": f"{run.id}, {when_text(run.started)}, took {seconds_text(contents.seconds())}",
         "Command": _command(header),
@@ -77,7 +77,7 @@ def _pairs(values: object) -> str:
 
 
 def _versions(header: Mapping[str, Any], end: Mapping[str, Any]) -> str:
-    versions = {**(header.get("versions") or {}), **(end.get("versions") or {})}
+    versions = {**mapping(header.get("versions")), **mapping(end.get("versions"))}
     if not versions:
         return ""
     text = escaped(", ".join(f"{name} {version}" for name, version in versions.items()), 6000)
@@ -166,7 +166,7 @@ def sweep_table(contents: Contents) -> str:
     if not values:
         return ""
     names = list(dict.fromkeys(name for row in metrics for name in row))[:20]
-    heads = _cells("th scope=col", [key.removeprefix("tasks.").split(".")[-1] for key in keys]) + _cells(
+    heads = _cells("th scope=col", [".".join(key.split(".")[-2:]) for key in keys]) + _cells(
         "th scope=col class=n", names
     )
     rows = [

@@ -84,7 +84,7 @@ class TasksRecorder:
                 requires = [numbered(dependencies(task)) for task in added]
                 verdicts = "".join([letters[index - grouping.first] for index in new])
                 values = RunTasks(grouping.names(workspace), requires, verdicts, yielded)
-                self._ledger.record_tasks(workspace, values)
+                self._ledger.record_tasks(workspace, values, runs=False)  # stored with the end, which follows
 
     def finish(self, summary: Summary | None, files: Callable[[], Mapping[str, str]]) -> None:
         """Record how the run has ended, and of which `files` it used code, if something was to run.

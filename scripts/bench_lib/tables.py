@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from bench_lib import figures
 from bench_lib.bench import Cells
 from bench_lib.peers import BARE, GOKART, KART, PEERS
-from bench_lib.sections import display, dynamic, frames, history, parallel, remote
+from bench_lib.sections import display, dynamic, frames, history, parallel, recording, remote
 from bench_lib.sections.graphs import COMPARED, GROWING, column, growing_sizes
 from bench_lib.services import SERVICES
 from bench_lib.sizes import Sizes
@@ -210,6 +210,16 @@ def displays(cells: Cells, sizes: Sizes) -> str:
     return titled(f"Display ({count:,} tasks)", "", ["", "CPU seconds", "× off", "µs a task"], body)
 
 
+def recordings(cells: Cells, sizes: Sizes) -> str:
+    """Return the CPU seconds of a first run and a no-op, with and without records."""
+    body = [
+        [mode, *(number(figures.reported(cells, "recording", mode, KART.name, what), 3) for what in ("first", "again"))]
+        for mode in recording.MODES
+        if ("recording", mode, KART.name) in cells
+    ]
+    return titled(f"Records of runs ({max(sizes.tasks):,} tasks)", "", ["CPU seconds", "first run", "no-op"], body)
+
+
 def dynamic_cell(cells: Cells, mode: str, row: str) -> str:
     """Return one cell's two numbers, or its failure."""
     why = failure(cells, "dynamic", mode, row)
@@ -286,6 +296,7 @@ def every_table(cells: Cells, sizes: Sizes, shapes: Sequence[str]) -> list[str]:
         dynamic_requirements(cells, sizes),
         processes(cells, "history", f"A history of {sizes.records:,} attempts", history.VERSION),
         displays(cells, sizes),
+        recordings(cells, sizes),
         *(requests(cells, name, count) for name in SERVICES for count in sizes.remote),
         large_value(cells, sizes),
     )

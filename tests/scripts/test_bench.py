@@ -47,7 +47,7 @@ def bench(*words, **options):
 
 @pytest.mark.slow
 def test_tiny_run_prints_the_tables(tmp_path):
-    sections = ("graphs", "growth", "memory", "parallel", "dynamic", "history", "display")
+    sections = ("graphs", "growth", "memory", "parallel", "dynamic", "history", "display", "recording")
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     running = bench(
@@ -65,6 +65,7 @@ def test_tiny_run_prints_the_tables(tmp_path):
         "5 dynamic requirements",
         "A history of 300",
         "Display",
+        "Records of runs",
         "Goals",
     ):
         assert f"\n### {title}" in out

@@ -245,7 +245,7 @@ class Painter:
     def _class_row(self, count: ClassCount, longest: int, digits: int, more: str, width: int) -> str:
         name = self._fit(count.name, longest, pad=True)
         length = 14
-        done = round(length * count.done / max(count.total, 1))
+        done = length * count.done // max(count.total, 1)  # not rounded: what is left is seen to the end
         failed = min(-(-length * count.failed // max(count.total, 1)), length) if count.failed else 0
         done = min(done, length - failed)
         bar = (
@@ -332,4 +332,6 @@ def _one_line(text: str) -> str:
 def _each(seconds: float | None) -> str:
     if seconds is None:
         return ""
+    if seconds < 0.05:
+        return "< 0.1 s each"
     return f"{seconds:.1f} s each" if seconds < 90 else f"{clock(seconds)} each"

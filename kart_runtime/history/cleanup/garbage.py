@@ -25,7 +25,8 @@ from typing import Any
 from kart_runtime.history.cleanup.files import RemovalResult, WorkspaceFiles, files_of
 from kart_runtime.history.cleanup.recorded import NamedFile, named_files
 from kart_runtime.history.cleanup.retention import DAY, RetentionPolicy, check_readable, check_references
-from kart_runtime.history.runs import RunFiles, list_runs, read_runs
+from kart_runtime.history.index import open_index
+from kart_runtime.history.runs import RunFiles, list_runs, read_runs, started_at
 from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.stores import Stat, Unfinished, UnfinishedUpload
 
@@ -100,16 +101,34 @@ class _History:
         self._named_by_retained: set[str] = set()
         self._dropped: list[tuple[RunFiles, list[NamedFile]]] = []
         position = 0
-        for run in read_runs(files.workspace, self._listed[::-1]):
-            named = list(named_files(files, run.records))
-            if policy.retains(run, position, now):
-                check_references(files, run, now)
-                self.ids |= {task.unique_id for task in run.tasks}
-                self._named_by_retained |= {file.place for file in named}
-            else:
-                check_readable(files, run)
-                self._dropped.append((RunFiles(run.id, run.files), named))
-            position += run.started is not None
+        retained: list[RunFiles] = []
+        dropped: list[RunFiles] = []
+        for run in self._listed[::-1]:
+            (retained if policy.retains(run, position, now) else dropped).append(run)
+            position += started_at(run.id) is not None
+        self._read_retained(retained)
+        self._read_dropped(dropped)
+
+    def _read_retained(self, runs: Sequence[RunFiles]) -> None:
+        """Read what is in use from the files themselves."""
+        for run in read_runs(self._files.workspace, runs):
+            check_references(self._files, run, self._now)
+            self.ids |= {task.unique_id for task in run.tasks}
+            self._named_by_retained |= {file.place for file in named_files(self._files, run.records)}
+
+    def _read_dropped(self, runs: Sequence[RunFiles]) -> None:
+        """Read what other runs have written: from the index if it knows their files as they are, since it is most."""
+        if not runs:
+            return
+        with open_index(self._files.workspace) as index:  # a cache: a file that it does not know is read
+            unknown = [run for run in runs if not index.knows(run)]
+            read = {run.id: run for run in read_runs(self._files.workspace, unknown)}
+            for files in runs:
+                run = read.get(files.id)
+                if run is not None:
+                    check_readable(self._files, run)
+                records = index.attempts(run_id=files.id) if run is None else run.records
+                self._dropped.append((files, list(named_files(self._files, records))))
 
     def places_in_use(self, ids: frozenset[str]) -> frozenset[str]:
         """Return the files that retained runs wrote, and those that any run wrote for tasks with some ids."""

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kart_runtime.history.cleanup.files import WorkspaceFiles, files_of
+from kart_runtime.history.index import open_index
 from kart_runtime.history.log_files import LogFiles
-from kart_runtime.history.runs import RunRecord, read_records
+from kart_runtime.history.runs import RunRecord
 from kart_runtime.storage.workspace import KEPT_FILES
 
 
@@ -36,9 +37,10 @@ class RecordedFiles:
 def recorded_files(workspace: str, root: Path, classes: Collection[tuple[str, str]]) -> RecordedFiles:
     """Return the files that records of some classes name (module and name; of all when empty)."""
     files = files_of(workspace, root)
-    records = (
-        record for record in read_records(files.workspace) if not classes or (record.module, record.task) in classes
-    )
+    with open_index(files.workspace) as index:
+        names = sorted({task for _, task in classes})
+        every = [index.attempts(task=name) for name in names] if classes else [index.attempts()]
+    records = (record for found in every for record in found if not classes or (record.module, record.task) in classes)
     task_of = {named.place: named.task for named in named_files(files, records)}
     stats = files.stats(task_of)
     recorded = RecordedFiles(files)
@@ -50,7 +52,8 @@ def recorded_files(workspace: str, root: Path, classes: Collection[tuple[str, st
 
 def recorded_classes(workspace: str, root: Path) -> set[tuple[str, str]]:
     """Return module and name of each task class that records of a workspace name."""
-    return {(record.module, record.task) for record in read_records(files_of(workspace, root).workspace)}
+    with open_index(files_of(workspace, root).workspace) as index:
+        return index.classes()
 
 
 def named_files(files: WorkspaceFiles, records: Iterable[RunRecord]) -> Iterator[NamedFile]:

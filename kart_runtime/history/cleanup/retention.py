@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from kart_runtime.history.cleanup.files import WorkspaceFiles
 from kart_runtime.history.cleanup.local_files import UnsafeWorkspace
-from kart_runtime.history.runs import Run
+from kart_runtime.history.runs import Run, RunFiles, started_at
 
 DAY = 86_400.0
 """Seconds for which a run may be active, and a file may belong to a run that has not recorded it yet."""
@@ -27,14 +27,15 @@ class RetentionPolicy:
     runs: int = 1
     days: float = 30.0
 
-    def retains(self, run: Run, position: int, now: float) -> bool:
+    def retains(self, run: RunFiles, position: int, now: float) -> bool:
         """Return whether a run is retained; `position` counts the later runs, `now` is in seconds since the epoch."""
+        started = started_at(run.id)
         # A file without a time in its name cannot be told from a run's.
         return (
             position < self.runs
-            or run.started is None
-            or run.started > now - self.days * DAY
-            or _may_be_active(run, now)
+            or started is None
+            or started > now - self.days * DAY
+            or _may_be_active(run, started, now)
         )
 
 
@@ -59,7 +60,7 @@ def check_references(files: WorkspaceFiles, run: Run, now: float) -> None:
             f"cannot tell which tasks run {run.id} uses: {run.cut}. Delete {files.url(run.files[0].key)} if nothing of "
             "the run is needed.",
         )
-    if not run.has_references and _may_be_active(run, now):
+    if not run.has_references and _may_be_active(RunFiles(run.id, run.files), run.started, now):
         raise UnsafeWorkspace(
             files.workspace,
             f"run {run.id} may still be active and has not recorded its tasks. Retry when it has finished, or in 24 "
@@ -67,5 +68,5 @@ def check_references(files: WorkspaceFiles, run: Run, now: float) -> None:
         )
 
 
-def _may_be_active(run: Run, now: float) -> bool:
-    return max(run.written, run.started or 0.0) > now - DAY
+def _may_be_active(run: RunFiles, started: float, now: float) -> bool:
+    return max(*(stat.modified for stat in run.files), started) > now - DAY

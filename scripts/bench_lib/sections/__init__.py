@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bench_lib.bench import Bench
-from bench_lib.sections import display, dynamic, frames, graphs, history, parallel, processes, remote
+from bench_lib.sections import display, dynamic, frames, graphs, history, parallel, processes, recording, remote
 
 SECTIONS: dict[str, Callable[[Bench], None]] = {
     "graphs": graphs.graphs,
@@ -21,6 +21,7 @@ SECTIONS: dict[str, Callable[[Bench], None]] = {
     "dynamic": dynamic.dynamic,
     "history": history.history,
     "display": display.display,
+    "recording": recording.recording,
     "remote": remote.remote,
     "value": remote.values,
 }

@@ -11,6 +11,7 @@ import pytest
 from kart_runtime import TaskInstanceParameter, TaskOnKart
 from kart_runtime.builder import run_build
 from kart_runtime.errors.secrets import MASK
+from kart_runtime.history.compare import CompareRow, CompareTable
 from kart_runtime.history.html_tables import html_table
 from kart_runtime.history.index import open_index
 from kart_runtime.plan.decisions import make_plan
@@ -89,6 +90,18 @@ def test_a_task_shows_its_parameters_what_it_requires_and_its_output(roots):
     assert texts[0] == f"Outer[{roots[0].make_unique_id()[:8]}]"
     assert texts[texts.index("requires") + 1] == str(roots[0].inner)
     assert texts[texts.index("output") + 1] == roots[0].output().path()
+
+
+def test_a_compare_table_is_a_table():
+    rows = tuple(CompareRow(f"{n:032x}", "run", "last", "", "now", {"depth": str(n), "auc": n / 10}) for n in range(60))
+    table = CompareTable("Train", ("depth", "auc"), ("auc",), rows, {"auc": 59})
+    texts = Cells(table._repr_html_()).texts
+    assert texts[:4] == ["depth", "auc", "run", "when"]
+    assert texts[-2:] == ["... 10 more", "60 variants; * best"]
+    lines = repr(table).splitlines()
+    assert len(lines) == 22
+    assert lines[0].split() == ["depth", "auc", "run", "when"]
+    assert lines[-1].startswith("60 variants, 20 shown")
 
 
 def test_secrets_are_masked():

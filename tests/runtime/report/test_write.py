@@ -13,11 +13,16 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from kart_runtime.errors import ConfigError
+from kart_runtime.history.index import open_index
 from kart_runtime.history.run_header import RunInfo
+from kart_runtime.history.runs import RunRecord
 from kart_runtime.report import write_report
 from kart_runtime.report.page import _script, _style
+from kart_runtime.report.write import report_text
 from tests.runtime.report.made_runs import MadeRun, id_of, layered
 
 
@@ -215,8 +220,34 @@ def test_a_sweep_has_a_table_of_its_variants(ws):
         run.add("m", "All", [train], unique_id=root)
     page = report(ws, run.write(ws))
     table = page[page.index('id="sweep"') :].partition("</table>")[0]
-    assert re.findall(r"<t[dh]\b.*?>(.*?)</t", table) == ["max_depth", "auc", "2", "0.7", "4", "0.9"]
+    assert re.findall(r"<t[dh]\b.*?>(.*?)</t", table) == ["Train.max_depth", "auc", "2", "0.7", "4", "0.9"]
     assert block(page, "data")["sweep"]["metrics"] == [{"auc": 0.7}, {"auc": 0.9}]
+
+
+_ANY = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 10**9) | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=5,
+)
+_FIELDS = [*RunRecord.__dataclass_fields__, "end", "git", "versions", "label", "roots", "overrides", "sweep", "command"]
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(_FIELDS), _ANY), max_size=4), st.integers(0, 300))
+def test_foreign_values_and_cut_lines_do_no_harm(tmp_path, changes, cut):
+    folder = tmp_path / "foreign" / "log" / "runs"
+    folder.mkdir(parents=True, exist_ok=True)
+    record = {"task": "A", "module": "m", "unique_id": "a" * 32, "state": "done", "seconds": 1.0}
+    record["started"] = "2026-01-01T00:00:01+00:00"
+    tasks = {"tasks": {"m": {"A": ["a" * 32], "B": ["b" * 32]}}, "requires": [[], [0]], "verdicts": "rr"}
+    lines = [{"run": "20260101T000000Z-0", "format": 2}, tasks, record, {"end": "x", "state": "done"}]
+    for line, name, value in changes:
+        lines[line][name] = value
+    text = "".join(f"{json.dumps(line)}\n" for line in lines)
+    (folder / "20260101T000000Z-0.jsonl").write_text(text[: len(text) - cut])
+    with open_index(str(tmp_path / "foreign")) as index:
+        page = report_text(index, index.run("20260101T000000Z-0"), with_previews=True, unpickles=False)
+    json.loads(json.dumps(block(page, "data"), allow_nan=False))
 
 
 def test_numbers_that_are_none_are_texts(ws):

@@ -225,6 +225,21 @@ def test_the_variants_of_a_sweep_are_compared_each(project, kart):
     assert re.search(r"depth (2|8) → 9 \(conf/base/tasks/model.yaml:2; before: command line\)", planned)
 
 
+def test_a_secret_is_named_and_not_shown(project, kart, monkeypatch):
+    (project / "conf/base/tasks/model.yaml").write_text("Train:\n  kind: ${oc.env:KIND_OF_TREE}\n")
+    monkeypatch.setenv("KIND_OF_TREE", "hunter-one")
+    edit(module_of(project), 'luigi.Parameter(default="tree")', "SecretParameter()")
+    edit(module_of(project), "TaskOnKart, WrapperTask", "SecretParameter, TaskOnKart, WrapperTask")
+    edit(module_of(project), '[Train(kind="tree"), Train(kind="forest")]', "[Train()]")
+    done = kart("run", "--quiet")
+    assert done.code == 0, done.err
+    monkeypatch.setenv("KIND_OF_TREE", "hunter-two")
+    told = kart("plan").out + kart("why", "Train").out + kart("why", "Train", "--json").out
+    assert "hunter" not in told
+    if re.search(r"run +Train", told):
+        assert "kind changed, which is secret" in told
+
+
 def test_each_partition_of_a_range(project, kart):
     assert kart("run", "Lonely", "day=1", "--quiet").code == 0
     labels = answer(kart, "Dated", "--range", "number=1..2")
@@ -320,7 +335,7 @@ def test_code_in_the_id(project, typed):
     edit(module_of(project), "+ self.depth", "- self.depth")
     told = typed("plan")
     assert "its code changed, which is a part of its id (serialized_task_definition_check)" in told
-    assert re.search(r"run +Evaluate +\w+ +upstream|run +Evaluate +\w+ +its code|run +Evaluate +\w+ +the order", told)
+    assert re.search(r"run +Evaluate +\w+ +upstream: Train ×2 \(its code changed, which is a part of its id", told)
 
 
 def test_a_class_that_moved_and_one_that_was_renamed(project, typed):
