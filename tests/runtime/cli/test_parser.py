@@ -70,7 +70,7 @@ def test_the_examples_name_the_package_that_was_typed(kart):
     [
         ([], "usage: kart"),
         (["rnu"], "unknown command 'rnu'\n       did you mean 'run'?"),
-        (["frobnicate"], "expected: run, plan, why, report, search, tree, runs, show, diff, compare, graph, list, config"),
+        (["frobnicate"], "expected: run, plan, why, report, search, tree, runs, show, diff, compare, graph, list"),
         (["run", "--worker", "2"], "unknown option --worker\n       did you mean '--workers'?"),
         (["run", "--workspace", "other"], "unknown option --workspace\n       did you mean 'run.workspace=VALUE'?"),
         (["gc", "--log-files"], "did you mean 'run.log_files=VALUE'?"),
