@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from kart_runtime import TaskOnKart
 from kart_runtime.history.runs import list_runs, read_runs
 
 
@@ -314,3 +315,15 @@ def test_a_range_runs_for_each_variant(model_project, kart):
     assert typed.code == 0, typed.err
     assert typed.lines[0] == "2 variants: Train.depth 2, 4; 7 tasks, 1 shared"
     assert "7 tasks: 7 ran" in "\n".join(typed.lines)
+
+
+def test_the_cost_of_a_variant_does_not_grow_with_their_number(model_project, kart, monkeypatch):
+    model_project()
+    equals, calls = TaskOnKart.__eq__, []
+    monkeypatch.setattr(TaskOnKart, "__eq__", lambda self, other: calls.append(1) or equals(self, other))
+    numbers = []
+    for last in (30, 90):
+        calls.clear()
+        assert kart("plan", f"Train.depth=1..{last}").code == 0
+        numbers.append(len(calls) / last)
+    assert numbers[1] < 1.5 * numbers[0]
