@@ -1,5 +1,6 @@
 // The table of all tasks: sortable, 200 rows drawn at a time.
 const ROWS = 200;
+const TEXTS = new Set(["label", "state", "reason"]);
 const table = { column: "n", descending: false, rows: ROWS, columns: [] };
 
 function startTable() {
@@ -12,11 +13,11 @@ function startTable() {
     ["waited", "waited", (task) => (task.attempts ? secondsText(task.waited) : "")],
     ["cpu", "CPU", (task) => (task.attempts && task.cpu !== null ? secondsText(task.cpu) : "")],
     ["size", "size", (task) => (task.outputs.length ? sizeText(size(task)) : "")],
-    ["reason", "why", (task) => plain(task.error || task.reason.split(": ")[0], 60)],
+    ["reason", "why", (task) => plain(task.error || task.reason, 80)],
     ...metrics.map((name) => [`=${name}`, name, (task) => numberText(new Map(task.metrics).get(name) ?? "")]),
   ];
   byId("task-head").replaceChildren(...table.columns.map(([key, title]) =>
-    element("th", { scope: "col", id: `head-${key}` }, element("button", { type: "button", onclick: () => sortBy(key) }, title))));
+    element("th", { scope: "col", id: `head-${key}`, class: TEXTS.has(key) ? null : "n" }, element("button", { type: "button", onclick: () => sortBy(key) }, title))));
   const [key, sign] = [app.view.sort.replace("-", ""), app.view.sort.startsWith("-")];
   if (table.columns.some(([each]) => each === key)) [table.column, table.descending] = [key, sign];
   byId("more-rows").addEventListener("click", () => {
@@ -28,7 +29,7 @@ function startTable() {
 }
 
 function sortBy(key) {
-  table.descending = table.column === key ? !table.descending : !["n", "label", "reason", "state"].includes(key);
+  table.descending = table.column === key ? !table.descending : !(key === "n" || TEXTS.has(key));
   Object.assign(table, { column: key, rows: ROWS });
   app.view.sort = `${table.descending ? "-" : ""}${table.column}`;
   drawTable();
@@ -52,7 +53,7 @@ function rowOf(task) {
     if (text === null) {
       const button = element("button", { type: "button", class: "link", onclick: () => showTask(task.n, button) }, plain(task.label, 60));
       row.append(element("th", { scope: "row" }, button));
-    } else row.append(element("td", { class: key === "state" || key === "reason" ? null : "n" }, String(text(task))));
+    } else row.append(element("td", { class: TEXTS.has(key) ? null : "n" }, String(text(task))));
   }
   return row;
 }
