@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kart_runtime.errors import ConfigError, described
+from kart_runtime.edits.output_file import check_output_file, write_output_file
 from kart_runtime.history.index import Index, open_index
 from kart_runtime.history.labels import LabelNode, labels
 from kart_runtime.history.runs import Run
@@ -18,9 +18,6 @@ from kart_runtime.report.logs import logs_and_traces, series
 from kart_runtime.report.page import MARK, image_id, page
 from kart_runtime.report.previews import MOST_TASKS, Preview, previews
 from kart_runtime.report.texts import counted
-
-_HEAD = 2_000
-"""Bytes of a file in which the mark of a report is."""
 
 
 def write_report(
@@ -60,28 +57,13 @@ def write_report(
     check_place(target, force=force)
     with open_index(workspace) as index:
         text = report_text(index, index.run(run_id), with_previews=with_previews, unpickles=unpickles)
-    try:
-        target.write_text(text, encoding="utf-8", errors="replace", newline="\n")
-    except OSError as error:
-        raise ConfigError(f"cannot write {target}: {described(error)}", file="-o") from error
+    write_output_file(target, text)
     return target
 
 
 def check_place(path: Path, *, force: bool) -> None:
     """Raise `ConfigError` if a report cannot be written to a path."""
-    if path.is_dir():
-        raise ConfigError(f"{path} is a folder; name a file in it", file="-o")
-    if not path.parent.is_dir():
-        raise ConfigError(f"there is no folder {path.parent}; create it first", file="-o")
-    if force or not path.exists():
-        return
-    try:
-        with path.open("rb") as file:
-            is_report = MARK.encode() in file.read(_HEAD)
-    except OSError as error:
-        raise ConfigError(f"cannot replace {path}: {described(error)}", file="-o") from error
-    if not is_report:
-        raise ConfigError(f"{path} exists, and is no report of kart; name another file, or add --force", file="-o")
+    check_output_file(path, lambda head: MARK.encode() in head, "is no report of kart", force=force)
 
 
 def report_text(index: Index, run: Run, *, with_previews: bool, unpickles: bool) -> str:

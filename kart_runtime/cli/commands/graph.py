@@ -8,7 +8,8 @@ from pathlib import Path
 
 from kart_runtime.cli.arguments import open_session, plan_from_args
 from kart_runtime.cli.exit_codes import ExitCode
-from kart_runtime.errors import ConfigError, described
+from kart_runtime.edits.output_file import check_output_file, write_output_file
+from kart_runtime.errors import ConfigError
 from kart_runtime.history.graph_texts import (
     MARKS,
     MERMAID_CHARACTERS,
@@ -29,7 +30,7 @@ def execute(arguments: argparse.Namespace) -> int:
     path = None if arguments.output is None else Path(arguments.output)
     kind = arguments.format or (_SUFFIXES.get(path.suffix.lower()) if path is not None else None) or "mermaid"
     if path is not None:
-        _check_may_write(path, force=arguments.force)
+        check_output_file(path, _is_graph, "kart graph has not written it", force=arguments.force)
     graph = _planned(arguments) if arguments.run is None else _past(arguments)
     text, level = text_of_graph(graph, kind, arguments.level)
     if level != arguments.level:
@@ -42,7 +43,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if path is None:
         sys.stdout.write(text)
     else:
-        _write(path, text)
+        write_output_file(path, text)
         print(f"Wrote the graph of {len(graph.nodes)} task{'' if len(graph.nodes) == 1 else 's'} to {path}.")
     return ExitCode.OK
 
@@ -94,30 +95,5 @@ def _past(arguments: argparse.Namespace) -> TaskGraph:
     return part_of(graph, lambda node: id(node) in ids) if names else graph
 
 
-# -- to a file -------------------------------------------------------------------------------------------------------
-
-
-def _check_may_write(path: Path, *, force: bool) -> None:
-    """Raise `ConfigError` if a file cannot be written, or if it is no graph, so that it is of use to somebody."""
-    if path.is_dir():
-        raise ConfigError(f"{path} is a folder; name a file in it", file="-o")
-    if not path.parent.is_dir():
-        raise ConfigError(f"there is no folder {path.parent}; create it first", file="-o")
-    if force or not path.exists():
-        return
-    try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            first = file.readline(100)
-    except OSError as error:
-        raise ConfigError(f"cannot replace {path}: {described(error)}", file="-o") from error
-    if first and not first.startswith(tuple(MARKS.values())):
-        raise ConfigError(
-            f"{path} exists, and kart graph has not written it; name another file, or add --force", file="-o"
-        )
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise ConfigError(f"cannot write {path}: {described(error)}", file="-o") from error
+def _is_graph(head: bytes) -> bool:
+    return head.startswith(tuple(mark.encode() for mark in MARKS.values()))
