@@ -31,6 +31,8 @@ def commands_of(block: str) -> Iterator[tuple[str, list[str]]]:
 def pattern(line: str) -> str:
     """Return a pattern for a quoted line: other ids, times and scores are as good, and `...` stands for anything."""
     words = re.escape(line.rstrip()).replace(re.escape("..."), ".*")
+    words = re.sub(r"\d{8}T\d{6}Z\\-[0-9a-f]+", r"\\d{8}T\\d{6}Z-[0-9a-f]+", words)
+    words = re.sub(r"just\\ now|\d+\\ min\\ ago", r"(?:just now|\\d+ min ago)", words)
     words = re.sub(r"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])", "[0-9a-f]{32}", words)
     words = re.sub(r"(?<![0-9a-f])(?=[a-f]*\d)[0-9a-f]{8}(?![0-9a-f])", "[0-9a-f]{8}", words)
     words = re.sub(r"(?:\\ ){2,}", r"\\s+", words)  # columns are as wide as what else is in them
@@ -98,7 +100,10 @@ class Typist:
             python = [recipe for recipe in recipes if recipe[:2] == [sys.executable, "-m"]]
             assert len(python) == 1, f"$ {line}\n{done.stdout}"
             words = python[0][1:]
-        assert words.pop(0) in ("-m", ".venv/bin/python")
+        first = words.pop(0)
+        assert first in ("-m", ".venv/bin/python", ".venv/bin/kart")
+        if first == ".venv/bin/kart":
+            words.insert(0, "kart_runtime")
         fork = self._context.Process(target=exec, args=(_CHILD, {"project": str(self.project), "words": words}))
         fork.start()
         fork.join(timeout=100)

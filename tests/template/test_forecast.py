@@ -105,6 +105,7 @@ def run(project: Path, command: Command, line: str, expected: str) -> str:
         return ""
     fails = re.search(r"\b[1-9]\d* (failed|problems?)\b", expected) is not None
     words = re.sub(r"^make ", f"make --silent PYTHON={sys.executable} ", line)
+    words = re.sub(r"^\.venv/bin/kart ", f"{sys.executable} -m kart_runtime ", words)
     done = command(project, "sh", "-c", words, ok=False)
     printed = ended(done.stdout) + ended(done.stderr)
     assert bool(done.returncode) == fails, f"{line}\n{printed}"
