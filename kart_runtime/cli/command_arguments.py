@@ -107,7 +107,9 @@ def add_why(parser: argparse.ArgumentParser) -> None:
 
 def add_report(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `kart report`."""
-    _add_history_words(parser, "RUN: last, last~1, the start of a run's id, or a label (default: last)")
+    _add_history_words(
+        parser, "RUN: last, last~1, the start of a run's id, or a label (default: the last that ran something)"
+    )
     parser.set_defaults(json=False, csv=False)
     parser.add_argument(
         "-o", "--output", metavar="FILE", default="report.html", help="file to write (default: report.html)"
@@ -264,14 +266,19 @@ def add_runs(parser: argparse.ArgumentParser) -> None:
 
 def add_show(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `kart show`."""
-    _add_history_words(parser, "RUN: run to show (default: last); TASK: show a task of RUN, or its newest attempt")
+    _add_history_words(
+        parser,
+        "RUN: run to show (default: the last that ran something); TASK: show a task of RUN, or its newest attempt",
+    )
     _add_forms(parser, "tasks")
     parser.add_argument("--log", action="store_true", help="with TASK: print what it logged")
 
 
 def add_diff(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `kart diff`."""
-    _add_history_words(parser, "RUN: two runs to compare (default: last~1 and last); one is compared with the last")
+    _add_history_words(
+        parser, "RUN: two runs to compare (default: the last two that ran something); one is compared with the last"
+    )
     _add_forms(parser, None)
 
 
@@ -340,8 +347,8 @@ def add_export(parser: argparse.ArgumentParser) -> None:
         "words",
         nargs="*",
         metavar="RUN | KEY=VALUE",
-        help="RUN: last, last~1, the start of a run's id, or its label (default: last); KEY=VALUE: "
-        "override of a setting, e.g., run.workspace=s3://bucket/folder",
+        help="RUN: last, last~1, the start of a run's id, or its label (default: the last that ran something); "
+        "KEY=VALUE: override of a setting, e.g., run.workspace=s3://bucket/folder",
     )
     parser.set_defaults(json=False, csv=False)
     parser.add_argument(

@@ -10,6 +10,7 @@ from kart_runtime.history.compare import is_higher_better, is_task_text
 from kart_runtime.history.index import Index, Measured, RunRow
 from kart_runtime.history.names import task_labels
 from kart_runtime.history.runs import TaskName
+from kart_runtime.history.tables import named_counts
 
 
 class Change(NamedTuple):
@@ -135,7 +136,7 @@ def _asked(run: RunRow) -> dict[str, Any]:
     return {
         "env": run.env or None,
         "workspace": run.header.get("workspace"),
-        "tasks": " ".join(run.root_names),
+        "tasks": " ".join(named_counts(run.root_names)),
         **values,
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -19,6 +20,8 @@ from kart_runtime.history.rows import attempt_row, metric_rows, run_row
 from kart_runtime.history.runs import RunRecord
 from kart_runtime.history.tables import ago, epoch
 from kart_runtime.storage.staging import OutputRecord
+
+logger = logging.getLogger(__name__)
 
 
 class PastTask:
@@ -127,9 +130,21 @@ class PastTask:
         if not place.exists:
             raise ObjectMissing(place.url, _what_gc_says(self.record))
         # luigi, of which targets are a part, is slow to import
-        target = import_module("kart_runtime.storage.target").make_target(place.url)
+        make_target = import_module("kart_runtime.storage.target").make_target
+        target = make_target(place.url, as_type=_declared_type(self.record))
         target.records = _Recorded(output)
         return target.load()
+
+
+def _declared_type(record: RunRecord) -> Any:
+    """Return the type that a task declares for its value; None if its class cannot be imported here."""
+    try:
+        cls = getattr(import_module(record.module), record.task)
+        base = import_module("kart_runtime.task.base").TaskOnKart
+        return import_module("kart_runtime.task.declared_type").declared_type(cls, base)
+    except Exception as error:  # noqa: BLE001 - a module of the user's may raise anything; the suffix says enough
+        logger.debug("Loading without the declared type of %s.%s: %s", record.module, record.task, error)
+        return None
 
 
 class _Recorded:

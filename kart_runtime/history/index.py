@@ -34,6 +34,10 @@ _IS_RUN = """(tasks > 0 OR EXISTS (SELECT 1 FROM attempts a WHERE a.run = r.run 
               OR (header != '{}' AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.run = r.run)))"""
 """Condition for the rows of what ran something: `kart accept` has a file, too, and some files hold no run."""
 
+_HAS_WORK = """(verdicts LIKE '%"r"%'
+                OR EXISTS (SELECT 1 FROM attempts a WHERE a.run = r.run AND a.state IN ('done', 'failed')))"""
+"""Condition for the rows of runs that did not find everything complete."""
+
 _RUN_ROWS = "SELECT r.*, (SELECT max(written) FROM files f WHERE f.run = r.run) FROM runs r"
 
 _STATES = {"done": "ran", "failed": "failed", "complete": "complete"}
@@ -219,6 +223,11 @@ class Index:
     def run_labels(self) -> dict[str, str]:
         """Return id and label of all runs, newest first."""
         return dict(self._query(f"SELECT run, label FROM runs r WHERE {_IS_RUN} ORDER BY started DESC, run DESC", ()))  # noqa: S608
+
+    def runs_with_work(self, limit: int) -> list[str]:
+        """Return the newest runs in which something ran or is to run, newest first."""
+        query = f"SELECT run FROM runs r WHERE {_HAS_WORK} ORDER BY started DESC, run DESC LIMIT ?"  # noqa: S608
+        return [run for (run,) in self._query(query, (limit,))]
 
     def _run_row(self, row: Sequence[Any], now: float) -> RunRow:
         run, started, _, header_text, end_text, tasks, verdicts, root_names, _, written = row

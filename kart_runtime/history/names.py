@@ -73,6 +73,11 @@ def resolve_run(index: Index, word: str) -> str:
     return known[back]
 
 
+def default_runs(index: Index, count: int = 1) -> list[str]:
+    """Return the runs that a command means without a word, newest first: those that ran something, else the last."""
+    return index.runs_with_work(count) or [resolve_run(index, "last")]
+
+
 def _run_from(ids: Sequence[str], word: str, others: Sequence[str]) -> str:
     """Return the run whose id, or the part of it after the time, begins with a word."""
     matches = [run for run in ids if run.startswith(word) or run.partition("-")[2].startswith(word)]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,6 +23,11 @@ def printable(text: str, most: int = LONGEST_CELL) -> str:
     if not text.isprintable():
         text = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text[:most])
     return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def named_counts(names: Mapping[str, int] | Iterable[str]) -> list[str]:
+    """Return names with how often they occur, if that is more than once: `Train ×3`."""
+    return [f"{name} ×{number}" if number > 1 else name for name, number in Counter(names).items()]
 
 
 def number_text(value: Any) -> str:

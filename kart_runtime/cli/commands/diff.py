@@ -12,8 +12,8 @@ from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.past_runs import no_run, open_history, print_csv, print_json, width
 from kart_runtime.errors import ConfigError
 from kart_runtime.history.differences import Change, RunDifference, difference, relative_change
-from kart_runtime.history.names import resolve_run
-from kart_runtime.history.tables import ago, number_text, printable, seconds_text
+from kart_runtime.history.names import default_runs, resolve_run
+from kart_runtime.history.tables import ago, named_counts, number_text, printable, seconds_text
 
 _MOST = 8
 """Entries of a section that are shown; --json has all."""
@@ -30,8 +30,9 @@ def execute(arguments: argparse.Namespace) -> int:
         raise ConfigError(f"too many arguments: {' '.join(words[2:])}. Write: kart diff RUN RUN", file="command line")
     if no_run(index, arguments):
         return ExitCode.OK
-    words = words or ["last~1", "last"]
-    before, after = (resolve_run(index, word) for word in (words if len(words) == 2 else [*words, "last"]))
+    newest = default_runs(index, 2)
+    words = words or (newest[::-1] if len(newest) > 1 else ["last~1", "last"])
+    before, after = (resolve_run(index, word) for word in (words if len(words) == 2 else [*words, newest[0]]))
     found = difference(index, index.run_row(before), index.run_row(after))
     if arguments.json:
         print_json(found.as_json())
@@ -103,7 +104,7 @@ def _tasks(found: RunDifference) -> Iterator[str]:
 
 
 def _named(counts: Counter[str]) -> str:
-    names = [f"{name} ×{number}" if number > 1 else name for name, number in counts.items()]
+    names = named_counts(counts)
     return ", ".join(names[:_MOST]) + (f" and {len(names) - _MOST} more" if len(names) > _MOST else "")
 
 

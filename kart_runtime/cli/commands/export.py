@@ -15,7 +15,7 @@ from kart_runtime.errors import ConfigError, described
 from kart_runtime.errors.secrets import masked
 from kart_runtime.exporters.base import Exporter, make_exporter
 from kart_runtime.exporters.replay import replay
-from kart_runtime.history.names import resolve_run
+from kart_runtime.history.names import default_runs, resolve_run
 from kart_runtime.history.runs import Run
 from kart_runtime.project import Project
 from kart_runtime.project.problems import raise_all
@@ -34,7 +34,7 @@ def execute(arguments: argparse.Namespace) -> int:
         raise ConfigError(f"kart export takes one run, not {len(words)}: {', '.join(words)}", file="command line")
     if no_run(index, arguments):
         return ExitCode.OK
-    run = index.run(resolve_run(index, words[0] if words else "last"))
+    run = index.run(resolve_run(index, words[0]) if words else default_runs(index)[0])
     if run.end is None:
         print(f"{run.id} has no end: it died, or goes on. What it has so far is sent.", file=sys.stderr)
     sent = [_send(project, run, index.workspace, name, exporter) for name, exporter in exporters.items()]

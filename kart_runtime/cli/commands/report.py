@@ -13,7 +13,7 @@ from kart_runtime.cli.past_runs import no_run, open_history
 from kart_runtime.cli.project_folder import find_project
 from kart_runtime.errors import ConfigError, described
 from kart_runtime.history.index import open_index
-from kart_runtime.history.names import resolve_run
+from kart_runtime.history.names import default_runs, resolve_run
 from kart_runtime.project import Session
 from kart_runtime.report import check_place, write_report
 
@@ -31,7 +31,7 @@ def execute(arguments: argparse.Namespace) -> int:
             raise ConfigError(f"too many arguments: {' '.join(words[1:])}. Write: kart report RUN", file="command line")
         if no_run(index, arguments):
             return ExitCode.OK
-        run_id = resolve_run(index, words[0] if words else "last")
+        run_id = resolve_run(index, words[0]) if words else default_runs(index)[0]
     find_project(arguments).put_on_path()  # pickles hold objects of its classes
     with_previews = not arguments.no_previews
     write_report(index.workspace, run_id, path, with_previews=with_previews, unpickles=True, force=arguments.force)

@@ -12,7 +12,7 @@ from kart_runtime.cli.past_runs import SHOWN, no_run, open_history, print_csv, p
 from kart_runtime.errors import ConfigError
 from kart_runtime.history.index import Index, RunRow
 from kart_runtime.history.rows import run_row
-from kart_runtime.history.tables import ago, printable, seconds_text, text_table
+from kart_runtime.history.tables import ago, named_counts, printable, seconds_text, text_table
 
 _UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _SHORT_ID = 25
@@ -84,8 +84,7 @@ def result_text(run: RunRow) -> str:
 
 def what_text(run: RunRow) -> str:
     """Return what was asked for: tasks, values and label."""
-    names = ", ".join(f"{name} ×{number}" if number > 1 else name for name, number in _counted(run.root_names).items())
-    parts = [names or "?", *overrides_text(run.overrides)]
+    parts = [", ".join(named_counts(run.root_names)) or "?", *overrides_text(run.overrides)]
     parts += [f"label={run.label}"] if run.label else []
     return printable("  ".join(parts), 200)
 
@@ -93,7 +92,3 @@ def what_text(run: RunRow) -> str:
 def overrides_text(overrides: Mapping[str, str]) -> list[str]:
     """Return given values by short names: `TrainModel.max_depth=2`."""
     return [f"{'.'.join(key.split('.')[-2:])}={text}" for key, text in overrides.items()]
-
-
-def _counted(names: Sequence[str]) -> dict[str, int]:
-    return {name: names.count(name) for name in dict.fromkeys(names)}

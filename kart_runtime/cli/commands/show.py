@@ -11,7 +11,7 @@ from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.past_runs import SHOWN, no_run, open_history, print_csv, print_json, width
 from kart_runtime.errors import ConfigError
 from kart_runtime.history.index import Index, RunRow
-from kart_runtime.history.names import resolve_run, resolve_task, task_labels
+from kart_runtime.history.names import default_runs, resolve_run, resolve_task, task_labels
 from kart_runtime.history.places import log_text, stored_output
 from kart_runtime.history.rows import attempt_row, run_row
 from kart_runtime.history.runs import RunRecord
@@ -49,7 +49,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
 def _wanted(index: Index, words: Sequence[str]) -> _Wanted:
     if not words:
-        return _Wanted(resolve_run(index, "last"), [])
+        return _Wanted(default_runs(index)[0], [])
     if len(words) == 2:
         run, match = resolve_run(index, words[0]), resolve_task(index, words[1])
         records = [

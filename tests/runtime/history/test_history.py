@@ -204,3 +204,18 @@ def test_a_history_without_runs(tmp_path):
     assert not Path(tmp_path / "nothing").exists()
     with pytest.raises(ConfigError, match="no run yet"):
         history.diff()
+
+
+class Scores(TaskOnKart[dict[str, list[float]]]):
+    def output(self):
+        return self.make_target("scores.json")
+
+    def run(self):
+        self.dump({"tree": [0.5, 0.25], "forest": [0.75, 1.0]})
+
+
+def test_a_value_has_the_type_that_its_task_declares(workspace):
+    written = build(Scores(workspace_directory=workspace))
+    loaded = History(workspace).load("Scores")
+    assert type(loaded) is dict
+    assert loaded == written == {"tree": [0.5, 0.25], "forest": [0.75, 1.0]}

@@ -68,6 +68,17 @@ def test_runs_are_chosen_by_options(project, kart):
     assert "label=shallow" in kart("runs", "--failed").out
 
 
+def test_a_run_that_had_nothing_to_do_is_not_shown_unless_it_is_named(project, kart):
+    run = past.run_id(5)
+    tasks = past.tasks(run, [("LoadData", past.uid("load"), ())]) | {"verdicts": "s"}
+    past.put(project / "outputs", run, past.header(run), tasks, past.end(run, ran=0, complete=1))
+    assert run[:25] in kart("runs").lines[1]
+    assert kart("show", "--json").out == kart("show", RUNS[2], "--json").out
+    assert kart("diff", "--json").out == kart("diff", RUNS[1], RUNS[2], "--json").out
+    assert kart("diff", RUNS[0], "--json").out == kart("diff", RUNS[0], RUNS[2], "--json").out
+    assert run in kart("show", "last").out
+
+
 def test_runs_as_json_and_csv(project, kart):
     found = json.loads(kart("runs", "--json").out)
     assert found[0]["overrides"] == {"tasks.model.train.TrainModel.max_depth": "8"}
