@@ -192,7 +192,7 @@ def _nearest(cause: Cause) -> str:
 
 
 def _row(one: Difference) -> tuple[str, str, str, str]:
-    if one.name in ("requires", "code", "secret", "order"):
+    if one.name in ("requires", "code", "secret", "order", "unrecorded"):
         return one.task, one.text(), "", ""
     value = f"{one.before or '(none)'} → {one.after or '(none)'}"
     origins = one.origin or ""

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 from kart_runtime.history.html_tables import html_pairs
 from kart_runtime.history.index_files import refresh
-from kart_runtime.history.index_schema import delete_tables, index_path, open_tables
+from kart_runtime.history.index_schema import delete_tables, index_path, is_damage, open_tables
 from kart_runtime.history.runs import Run, RunFiles, RunRecord, read_runs, record_in, runs_folder
 from kart_runtime.storage.stores import Stat
 
@@ -162,6 +162,8 @@ class Index:
             try:
                 refresh(self._connection, self.workspace)
             except sqlite3.OperationalError as error:  # another process writes for long, or the disk is full
+                if is_damage(error):
+                    raise
                 logger.warning("The index of the history may lack the newest runs: %s", error)
 
         self._safely(read)
@@ -399,10 +401,8 @@ class Index:
         with self._changing:
             try:
                 return function()
-            except (sqlite3.OperationalError, sqlite3.ProgrammingError):
-                raise
             except sqlite3.DatabaseError as error:
-                if self._path is None:
+                if self._path is None or not is_damage(error):
                     raise
                 logger.info("Building the index of the history anew: %s", error)
                 self._connection.close()

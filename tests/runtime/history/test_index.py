@@ -212,6 +212,18 @@ def test_an_index_of_another_version_is_built_anew(folder, version, caplog):
     assert [record.levelno for record in caplog.records] == [logging.INFO]
 
 
+@pytest.mark.parametrize("damage", ["DROP TABLE attempts", "DROP TABLE files"])
+def test_an_index_that_lacks_a_table_is_built_anew(folder, damage):
+    past.variants(folder)
+    with open_index(folder) as index:
+        expected = known(index)
+    connection = sqlite3.connect(index_path(folder))
+    connection.execute(damage)
+    connection.close()
+    with open_index(folder) as index:
+        assert known(index) == expected
+
+
 @pytest.mark.skipif(os.name == "nt" or getattr(os, "geteuid", lambda: 1)() == 0, reason="root may write everywhere")
 def test_an_index_that_cannot_be_written_is_in_memory(folder, tmp_path, monkeypatch, caplog):
     past.variants(folder)
