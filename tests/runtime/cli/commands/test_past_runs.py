@@ -140,6 +140,7 @@ def test_the_log_of_a_task_is_printed(small_project, kart):
     assert "log: 1 lines (--log)" in kart("show", "Chatty").out
     assert "one of the words" not in kart("show", "Chatty").out
     assert "one of the words" in kart("show", "Chatty", "--log").out
+    assert "one of the words" in json.loads(kart("show", "Chatty", "--log", "--json").out)[0]["log"]
 
 
 def test_differences_of_two_runs(project, kart):
@@ -154,6 +155,39 @@ def test_differences_of_two_runs(project, kart):
     ]
     assert kart("diff").out == kart("diff", "last~1", "last").out == kart("diff", "last~1").out
     assert kart("diff", "last", "last").lines[-1] == "Nothing else differs."
+
+
+def test_a_changed_file_is_named_as_what_all_follow(small_project, kart):
+    root = small_project()
+    for number, content in enumerate(("one", "two", "two")):
+        run = past.run_id(number)
+        load, split, train = (past.uid(f"{task} {content}") for task in ("load", "split", "train"))
+        graph = past.tasks(run, [("Load", load, []), ("Split", split, [load]), ("Train", train, [split])])
+        inputs = {"/srv/p/data/a.csv": f"xxh3_128:{past.uid(content)}", "/srv/p/data/b.csv": "xxh3_128:1"}
+        ran = [past.attempt(run, "Split", split, inputs=inputs), past.attempt(run, "Train", train)]
+        lines = [*(ran if number < 2 else []), past.end(run, git={"commit": "1" * 40} if number < 2 else {})]
+        past.put(root / "outputs", run, past.header(run), graph, *lines)
+    lines = kart("diff", RUNS[0], RUNS[1]).lines
+    assert f"inputs    data/a.csv  {past.uid('one')[:8]} → {past.uid('two')[:8]}" in lines
+    assert "tasks     0 in both, 3 replaced (Load → Split, Train follow)" in lines
+    assert "b.csv" not in "".join(lines)
+    rows = json.loads(kart("diff", RUNS[0], RUNS[1], "--json").out)["differences"]
+    assert [row["name"] for row in rows if row["section"] == "inputs"] == ["/srv/p/data/a.csv"]
+    assert kart("diff", RUNS[1], RUNS[2]).lines[1:] == [  # nothing is known of the commit of a run that ran nothing
+        "tasks     3 in both",
+        "time      4.2s → 4.2s",
+        "Nothing else differs.",
+    ]
+
+
+def test_a_label_with_an_equals_sign_names_a_run(project, kart):
+    for number, label in enumerate(("lr=0.1", "Train.depth=3"), 5):
+        run = past.run_id(number)
+        past.put(project / "outputs", run, past.header(run, label=label), past.end(run))
+        assert kart("show", label).lines[0] == f"run       {run}"
+        assert run[:25] in kart("diff", RUNS[0], label).lines[0]
+    failed = kart("show", "Train.depth=4")
+    assert (failed.code, "values cannot be set" in failed.err) == (2, True)
 
 
 def test_differences_as_json_and_csv(project, kart):
