@@ -334,6 +334,35 @@ def test_damaged_files_are_shown_as_far_as_they_go(project, kart):
     assert kart("runs").lines[-1].startswith("5 runs")
 
 
+def test_variants_whose_parameters_are_the_same_have_ids(project, kart):
+    """Another file from outside makes another task with the same parameters."""
+    assert "  id  " not in kart("compare", "EvaluateModels").lines[0]
+    run = past.run_id(9)
+    models = [TREE[8], past.uid("forest 8")]
+    graph = [("SplitData", past.uid("split"), []), *(("TrainModel", model, [past.uid("split")]) for model in models)]
+    graph.append(("EvaluateModels", past.uid("other file"), models))
+    again = past.attempt(run, "EvaluateModels", past.uid("other file"), metrics={"auc": 0.5})
+    past.put(project / "outputs", run, past.header(run), past.tasks(run, graph), again, past.end(run))
+    lines = [line.split() for line in kart("compare", "EvaluateModels").lines]
+    assert lines[0][-3:] == ["id", "run", "when"]
+    assert past.uid("other file")[:8] in lines[1]
+    assert EVALUATE[8][:8] in lines[2]
+
+
+def test_a_table_that_is_too_wide_is_turned(project, kart, monkeypatch):
+    run = past.run_id(9)
+    metrics = {f"metric_{number}": 0.123456 for number in range(8)}
+    again = past.attempt(run, "EvaluateModels", EVALUATE[8], metrics=metrics)
+    past.put(project / "outputs", run, past.header(run), again, past.end(run))
+    wide = kart("compare", "EvaluateModels").lines
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    turned = kart("compare", "EvaluateModels").lines
+    assert [line.split()[0] for line in turned[:-1]] == wide[0].split()
+    assert max(map(len, turned)) <= 80
+    assert "…" not in "".join(turned)
+
+
 def test_a_narrow_terminal_gets_short_lines(project, kart, monkeypatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "50")
