@@ -51,7 +51,7 @@ class RunRow:
     started
         Start time in seconds since the epoch; 0 if nothing says when.
     seconds
-        Duration; of a run without an end, up to the last write to its file.
+        Duration; of a run that goes on, until now; of one that died, up to the last write to its file.
     state
         "done", "failed", "interrupted", "running", or "died?" if it has no end and is not written any more.
     counts
@@ -228,11 +228,12 @@ class Index:
         end = json.loads(end_text) if end_text else None
         states = dict(self._query("SELECT state, count(*) FROM attempts WHERE run = ? GROUP BY state", (run,)))
         counts = _counts(states, end, json.loads(verdicts))
+        state = _state(end, header, states, written, now)
         return RunRow(
             run,
             started,
-            _seconds(end, started, written),
-            _state(end, header, states, written, now),
+            _seconds(end, started, now if state == "running" else written),
+            state,
             counts,
             tasks,
             _text(header.get("label")),

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -129,7 +130,10 @@ def test_a_run_is_done_failed_running_or_dead(folder):
     old = {name: value for name, value in past.header(ids[4]).items() if name != "format"}
     past.put(folder, ids[4], old, past.attempt(ids[4], "A", UID[0]))
     os.utime(Path(folder, "log", "runs", f"{ids[3]}.jsonl"), (0, 10_000))
+    before = time.time()
+    os.utime(Path(folder, "log", "runs", f"{ids[2]}.jsonl"), (before - 300, before - 300))
     with open_index(folder) as index:
+        assert index.run_row(ids[2]).seconds >= before - index.run_row(ids[2]).started  # not up to the last write
         states = {run.id: run.state for run in index.runs()}
         assert [states[run] for run in ids] == ["done", "failed", "running", "died?", "done"]
         assert index.run_row(ids[1]).counts == {

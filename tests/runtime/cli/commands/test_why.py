@@ -431,6 +431,28 @@ def test_a_task_that_is_up_to_date_says_which_run_made_it_and_with_what(project,
     assert kart("why", "InputFile").lines[0].split("]")[1].startswith(" is up to date: it comes from outside")
 
 
+def test_tasks_in_a_parameter_are_told_apart(small_project, kart):
+    both = """
+        import luigi
+        from kart_runtime import ListTaskInstanceParameter, TaskOnKart
+
+        class Model(TaskOnKart[int]):
+            kind: str = luigi.Parameter()
+
+            def run(self):
+                self.dump(1)
+
+        class Both(TaskOnKart[int]):
+            models = ListTaskInstanceParameter(default=[Model(kind="tree"), Model(kind="forest")])
+
+            def run(self):
+                self.dump(2)
+        """
+    small_project({"src/PKG/tasks/both.py": both})
+    assert kart("run", "Both", "--quiet").code == 0
+    assert re.search(r"models +\[Model\(kind=tree\), Model\(kind=forest\)\]", kart("why", "Both").out)
+
+
 def test_a_wrapper_is_complete_when_what_it_requires_is(project, kart):
     assert re.search(r"run +All +\w+ +not all that it requires is complete\n", kart("plan").out)
     assert kart("run", "--quiet").code == 0
