@@ -28,23 +28,26 @@ SHOWN = 20
 
 
 def open_history(arguments: argparse.Namespace) -> tuple[Index, list[str]]:
-    """Return the index of the workspace of a command line, and the words that are no KEY=VALUE."""
+    """Return the index of the workspace of a command line, and the words that are no KEY=VALUE, or a run's label."""
     words: Sequence[str] = getattr(arguments, "words", [])
     given = {word.partition("=")[0].strip(): word for word in words if "=" in word}
-    names = [word for word in words if "=" not in word]
     own = given.pop(_WORKSPACE, None)
-    dotted = next((key for key in given if "." in key), None)
+    project = find_project(arguments)
+    workspace = own.partition("=")[2] if own is not None else ""
+    options = [word for key, word in given.items() if "." not in key]
+    workspace = workspace or configured_workspace(project, getattr(arguments, "env", None), options)
+    index = open_index(workspace)
+    labels = set(index.run_labels().values()) if given else set()
+    dotted = next((key for key, word in given.items() if "." in key and word not in labels), None)
     if dotted is not None:
+        index.close()
         raise ConfigError(
             "this command reads what has run, for which values cannot be set",
             file="command line",
             key=dotted,
             expected=f"{_WORKSPACE}=URL, or GROUP=OPTION",
         )
-    project = find_project(arguments)
-    workspace = own.partition("=")[2] if own is not None else ""
-    workspace = workspace or configured_workspace(project, getattr(arguments, "env", None), list(given.values()))
-    return open_index(workspace), names
+    return index, [word for word in words if "=" not in word or word in labels]
 
 
 def no_run(index: Index, arguments: argparse.Namespace) -> bool:

@@ -15,7 +15,7 @@ from kart_runtime.cli.formatting import format_value
 from kart_runtime.errors import described, warn
 from kart_runtime.errors.secrets import MASK
 from kart_runtime.history.runs import RunRecord
-from kart_runtime.plan.causes import Cause, Explainer
+from kart_runtime.plan.causes import Cause, Explainer, some
 from kart_runtime.plan.comparison import Difference, origin_of_value
 from kart_runtime.plan.decisions import RUNNING, Plan, is_external
 from kart_runtime.plan.details import Details, stored_now, without_history
@@ -144,7 +144,11 @@ class Answers:
         ]
 
     def _value(self, param: luigi.Parameter[Any], value: Any) -> str:
-        return self._labels(value) if isinstance(value, luigi.Task) else format_value(param, value)
+        if isinstance(value, luigi.Task):
+            return self._labels(value)
+        if isinstance(value, list | tuple) and value and all(isinstance(each, luigi.Task) for each in value):
+            return f"[{some([self._labels(each) for each in value])}]"
+        return format_value(param, value)
 
     def _upstream(self, task: luigi.Task) -> list[Sequence[str]]:
         """Return a row for each task directly upstream that runs, with its cause."""
@@ -192,7 +196,7 @@ def _nearest(cause: Cause) -> str:
 
 
 def _row(one: Difference) -> tuple[str, str, str, str]:
-    if one.name in ("requires", "code", "secret", "order"):
+    if one.name in ("requires", "code", "secret", "order", "unrecorded"):
         return one.task, one.text(), "", ""
     value = f"{one.before or '(none)'} → {one.after or '(none)'}"
     origins = one.origin or ""

@@ -13,7 +13,7 @@ from typing import Any
 from kart_runtime.errors import ConfigError, closest_match
 from kart_runtime.history.html_tables import html_table
 from kart_runtime.history.index import Index, Measured
-from kart_runtime.history.tables import ago, epoch, number_text, printable, text_table
+from kart_runtime.history.tables import ago, epoch, number_text, printable, table_width, text_table
 
 _MOST_SHOWN = 20
 """Rows that the text of a table has by itself."""
@@ -90,14 +90,19 @@ class CompareTable:
 
     def header(self) -> list[str]:
         """Return the titles of the columns as they are shown."""
-        return [*self.columns, "run", "when"]
+        return [*self.columns, *(["id"] if self._needs_ids() else []), "run", "when"]
+
+    def _needs_ids(self) -> bool:
+        """Return whether parameters alone do not tell the rows apart: a file from outside had another content."""
+        names = [name for name in self.columns if name not in self.metrics]
+        return len({tuple(str(row.values.get(name)) for name in names) for row in self.rows}) < len(self.rows)
 
     def cells(self, most: int | None = None) -> list[list[str]]:
         """Return the rows as text, the best values with a star; at most some of them."""
-        rows = []
+        rows, needs_ids = [], self._needs_ids()
         for number, row in enumerate(self.rows[:most]):
             cells = [self._cell(number, column, row.values.get(column)) for column in self.columns]
-            rows.append([*cells, row.run, row.ago])
+            rows.append([*cells, *([row.unique_id[:8]] if needs_ids else []), row.run, row.ago])
         return rows
 
     def _cell(self, number: int, column: str, value: Any) -> str:
@@ -109,11 +114,18 @@ class CompareTable:
         return f"{text} *" if self.best[column] == number else f"{text}  "
 
     def as_text(self, width: int | None = None, most: int | None = None) -> str:
-        """Return the table as text, cut to a width, and a last line that says what is not in it."""
+        """Return the table as text, cut to a width, and a last line that says what is not in it.
+
+        If it is too wide, but a column for each variant is not, it is turned.
+        """
         right = {
             number for number, column in enumerate(self.columns) if column in self.metrics or self._is_number(column)
         }
-        return "\n".join([*text_table(self.header(), self.cells(most), width, right), self.summary(most)])
+        rows = [self.header(), *self.cells(most)]
+        turned = [list(cells) for cells in zip(*rows, strict=True)]
+        if width is not None and table_width(rows) > width >= table_width(turned):
+            rows, right = turned, set(range(1, len(rows)))
+        return "\n".join([*text_table(rows[0], rows[1:], width, right), self.summary(most)])
 
     def summary(self, most: int | None = None) -> str:
         """Return the line below the table."""

@@ -28,6 +28,8 @@ class TaskChange(NamedTuple):
     after: Measured | None
     changed: tuple[Change, ...]
     """Own parameters that differ; empty if only something upstream does."""
+    is_first: bool = False
+    """Whether neither its parameters nor anything upstream differ: a file from outside has another content, or so."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class RunDifference:
         Libraries that both have imported.
     code
         Names of the classes whose code differs, and the commits.
+    inputs
+        Files from outside whose content differs.
     same
         Number of tasks in both.
     tasks
@@ -57,6 +61,7 @@ class RunDifference:
     settings: tuple[Change, ...] = ()
     versions: tuple[Change, ...] = ()
     code: tuple[Change, ...] = ()
+    inputs: tuple[Change, ...] = ()
     same: int = 0
     tasks: tuple[TaskChange, ...] = ()
     metrics: Mapping[str, tuple[Change, ...]] = field(default_factory=dict)
@@ -65,7 +70,12 @@ class RunDifference:
         """Return a row for each difference."""
         rows = [
             {"section": section, "task": "", **change._asdict()}
-            for section, changes in (("settings", self.settings), ("versions", self.versions), ("code", self.code))
+            for section, changes in (
+                ("settings", self.settings),
+                ("versions", self.versions),
+                ("code", self.code),
+                ("inputs", self.inputs),
+            )
             for change in changes
         ]
         for task in self.tasks:
@@ -109,7 +119,7 @@ def difference(index: Index, before: RunRow, after: RunRow) -> RunDifference:
     def gone(which: int) -> list[Measured]:
         return [_measured(every[uid], known) for uid in sorted(ids[which] - ids[1 - which])]
 
-    pairs = _pairs(gone(0), gone(1))
+    pairs, inputs = _with_first(index, _pairs(gone(0), gone(1)))
     same = [
         TaskChange(_measured(every[uid], known | own[0]), _measured(every[uid], known | own[1]), ())
         for uid in ids[0] & ids[1]
@@ -120,6 +130,7 @@ def difference(index: Index, before: RunRow, after: RunRow) -> RunDifference:
         _changes(_asked(before), _asked(after)),
         tuple(change for change in _changes(_versions(before), _versions(after)) if None not in change),
         _code(index, before, after),
+        inputs,
         len(ids[0] & ids[1]),
         tuple(pairs),
         _metrics(index, [*same, *pairs]),
@@ -158,9 +169,9 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Chang
 
 
 def _code(index: Index, before: RunRow, after: RunRow) -> tuple[Change, ...]:
-    """Return the commits if they differ, and the classes that both ran whose code differs."""
+    """Return the commits if both are known and differ, and the classes that both ran whose code differs."""
     commits = [_commit(run) for run in (before, after)]
-    changes = [Change("git", *commits)] if commits[0] != commits[1] else []
+    changes = [Change("git", *commits)] if commits[0] != commits[1] and None not in commits else []
     codes = [index.codes(run.id) for run in (before, after)]
     changes += [
         Change(name, codes[0][name], code) for name, code in codes[1].items() if codes[0].get(name, code) != code
@@ -197,6 +208,34 @@ def _pairs(before: Sequence[Measured], after: Sequence[Measured]) -> list[TaskCh
 
 _MOST_PAIRS = 1_000_000
 """Pairs of tasks to compare; beyond that they are taken in order."""
+
+
+def _with_first(index: Index, pairs: Sequence[TaskChange]) -> tuple[list[TaskChange], tuple[Change, ...]]:
+    """Mark the tasks that all others follow though their parameters are the same; return also the files that differ."""
+    new = {each.after.unique_id for each in pairs if each.after}
+    upstream = index.upstream_of(new)
+    first = {uid for uid in new if uid in upstream and new.isdisjoint(upstream[uid])}
+    marked = [
+        each._replace(is_first=bool(each.before and each.after and each.after.unique_id in first and not each.changed))
+        for each in pairs
+    ]
+    first = {each.after.unique_id for each in marked if each.after and each.is_first}
+    return marked, _inputs(index, marked, {uid for uid in new if uid in first or first & set(upstream.get(uid, ()))})
+
+
+def _inputs(index: Index, pairs: Sequence[TaskChange], users: set[str]) -> tuple[Change, ...]:
+    """Return the files from outside that tasks have loaded, and that had another content then."""
+    loaded = [(each.before.unique_id, each.after.unique_id) for each in pairs if each.before and each.after]
+    loaded = [pair for pair in loaded if pair[1] in users]
+    records = index.newest_of(uid for pair in loaded for uid in pair)
+    found = {
+        path: Change(path, before, after)
+        for pair in loaded
+        if pair[0] in records and pair[1] in records
+        for path, after in records[pair[1]].inputs.items()
+        if (before := records[pair[0]].inputs.get(path, after)) != after
+    }
+    return tuple(found[path] for path in sorted(found))
 
 
 def _own(before: Measured, after: Measured) -> tuple[Change, ...]:

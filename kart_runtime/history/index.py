@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 from kart_runtime.history.html_tables import html_pairs
 from kart_runtime.history.index_files import refresh
-from kart_runtime.history.index_schema import delete_tables, index_path, open_tables
+from kart_runtime.history.index_schema import delete_tables, index_path, is_damage, open_tables
 from kart_runtime.history.runs import Run, RunFiles, RunRecord, read_runs, record_in, runs_folder
 from kart_runtime.storage.stores import Stat
 
@@ -55,7 +55,7 @@ class RunRow:
     started
         Start time in seconds since the epoch; 0 if nothing says when.
     seconds
-        Duration; of a run without an end, up to the last write to its file.
+        Duration; of a run that goes on, until now; of one that died, up to the last write to its file.
     state
         "done", "failed", "interrupted", "running", or "died?" if it has no end and is not written any more.
     counts
@@ -166,6 +166,8 @@ class Index:
             try:
                 refresh(self._connection, self.workspace)
             except sqlite3.OperationalError as error:  # another process writes for long, or the disk is full
+                if is_damage(error):
+                    raise
                 logger.warning("The index of the history may lack the newest runs: %s", error)
 
         self._safely(read)
@@ -235,11 +237,12 @@ class Index:
         end = json.loads(end_text) if end_text else None
         states = dict(self._query("SELECT state, count(*) FROM attempts WHERE run = ? GROUP BY state", (run,)))
         counts = _counts(states, end, json.loads(verdicts))
+        state = _state(end, header, states, written, now)
         return RunRow(
             run,
             started,
-            _seconds(end, started, written),
-            _state(end, header, states, written, now),
+            _seconds(end, started, now if state == "running" else written),
+            state,
             counts,
             tasks,
             _text(header.get("label")),
@@ -408,10 +411,8 @@ class Index:
         with self._changing:
             try:
                 return function()
-            except (sqlite3.OperationalError, sqlite3.ProgrammingError):
-                raise
             except sqlite3.DatabaseError as error:
-                if self._path is None:
+                if self._path is None or not is_damage(error):
                     raise
                 logger.info("Building the index of the history anew: %s", error)
                 self._connection.close()

@@ -84,12 +84,19 @@ def open_tables(path: Path | None) -> sqlite3.Connection:
 def _open_file(path: Path) -> sqlite3.Connection:
     try:
         return _with_tables(_connected(path))
-    except sqlite3.OperationalError:  # locked for long, or not writable: deleting it would not help
-        raise
     except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
         logger.info("Building the index of the history anew: %s", error)
         delete_tables(path)
         return _with_tables(_connected(path))
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Return whether an error says that the tables are not what they should be, so that building them anew helps."""
+    if isinstance(error, sqlite3.OperationalError):  # most say that it is locked, or cannot be written
+        return str(error).startswith("no such ")
+    return isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.ProgrammingError)
 
 
 def _connected(path: str | Path) -> sqlite3.Connection:

@@ -76,6 +76,12 @@ def ago(started: float, now: float | None = None) -> str:
     return "just now"
 
 
+def table_width(rows: Sequence[Sequence[str]]) -> int:
+    """Return the characters of a line of a table that is not cut."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return sum(widths) + _GAP * (len(widths) - 1)
+
+
 def text_table(
     header: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None, right: Collection[int] = ()
 ) -> list[str]:

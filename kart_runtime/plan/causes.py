@@ -311,7 +311,7 @@ def _kind_of(leaves: _Leaves) -> str:
     own = {leaf.name for leaf, steps in leaves if steps == 0}
     if own == {"code"}:
         return "code"
-    if own - {"requires", "content", "order"}:
+    if own - {"requires", "content", "order", "unrecorded"}:
         return "parameters"
     return "input" if all(leaf.name == "content" for leaf, _ in leaves) else "upstream"
 

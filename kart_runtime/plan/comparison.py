@@ -48,6 +48,7 @@ _UNSEEN = {
     "code": "its code changed, which is a part of its id (serialized_task_definition_check)",
     "secret": "{} changed, which is secret",
     "order": "what it requires has another order, or counts for the first time",
+    "unrecorded": "what it requires, which the version of kart that ran it then did not record",
 }
 """What no record shows, by the name of the difference."""
 
@@ -68,7 +69,7 @@ class Difference:
         Label of the task where it differs; of a file from outside its path.
     name
         Name of the parameter; "content" of a file; "requires" where a task is required now, or no longer; "code",
-        "secret" or "order" for what no record shows.
+        "secret", "order" or "unrecorded" for what no record shows.
     before, after
         The values as text; "" where there is none.
     origin_before, origin
@@ -229,7 +230,8 @@ class Comparison:
             self._walked[key] = ()
             found = self._own(task, before) or self._upstream(task, before, depth) or self._held(task, before)
             if not found and task.make_unique_id() != before.unique_id and depth < _DEEPEST:
-                found = self._add(_unseen(task), 0)
+                is_known = self._required(task) == [] or self._has_edges(before)
+                found = self._add(_unseen(task) if is_known else Leaf(task, "unrecorded", "", ""), 0)
             found = self._walked[key] = self._same.setdefault(found, found)
         return found
 
@@ -279,6 +281,8 @@ class Comparison:
         """Yield what differs between each task directly upstream that is not as before and its counterpart."""
         now = {kart.make_unique_id(): kart for kart in self._required(task)}
         then = dict.fromkeys(before.requires)
+        if now and not self._has_edges(before):
+            return
         new: dict[str, list[TaskOnKart[Any]]] = {}
         for unique_id, kart in now.items():
             if unique_id not in then:
@@ -293,6 +297,10 @@ class Comparison:
         for name in gone:
             if name and name not in insignificant:
                 yield self._add(Leaf(task, "requires", name, ""), -1)
+
+    def _has_edges(self, earlier: Earlier) -> bool:
+        """Return whether it is recorded what an earlier task required: early versions did not."""
+        return bool(earlier.requires) or earlier.unique_id in self.index.upstream_of([earlier.unique_id])
 
     def _gone(
         self, ids: Sequence[str], new: Mapping[str, Sequence[TaskOnKart[Any]]], user: Earlier

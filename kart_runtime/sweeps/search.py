@@ -334,6 +334,7 @@ def space_of(composed: ComposedProject, overrides: Sequence[str]) -> Space:
     raise_all(errors)
     searched = [(key, dimension) for key, dimension, _ in found.values() if dimension is not None]
     if not searched:
+        composed.session([text for _, _, text in found.values()])  # a key that is unknown comes first
         raise ConfigError(
             "no key has several values to try", expected="a range or a list, such as TrainModel.max_depth=2..12"
         )

@@ -51,6 +51,7 @@ def lines(found: RunDifference) -> list[str]:
         ("settings", [_changed(change) for change in found.settings]),
         ("versions", [_changed(change) for change in found.versions]),
         ("code", [_changed(change) if change.name == "git" else change.name for change in found.code]),
+        ("inputs", [_input(found, change) for change in found.inputs]),
         ("tasks", list(_tasks(found))),
         ("time", [f"{seconds_text(found.before.seconds)} → {seconds_text(found.after.seconds)}"]),
         ("metrics", [_metrics(name, changes) for name, changes in found.metrics.items()]),
@@ -63,13 +64,25 @@ def lines(found: RunDifference) -> list[str]:
             line = f"{title if not number else '':<10}{printable(entry, _LONGEST)}"
             most = width()
             texts.append(line if most is None or len(line) <= most else f"{line[: most - 1]}…")
-    if not (found.settings or found.versions or found.code or found.tasks or found.metrics):
+    if not (found.settings or found.versions or found.code or found.inputs or found.tasks or found.metrics):
         texts.append("Nothing else differs.")
     return texts
 
 
 def _text(value: Any) -> str:
     return "–" if value is None else printable(str(value))
+
+
+def _input(found: RunDifference, change: Change) -> str:
+    """Return a file with the first digits of its checksums, its path relative to the folder of the run."""
+    path = change.name.removeprefix(f"{found.after.header.get('folder')}/")
+    return f"{path}  {_digits(change.before)} → {_digits(change.after)}"
+
+
+def _digits(checksum: str) -> str:
+    """Return the first digits of a checksum; of an object in a bucket its version or size."""
+    algorithm, colon, rest = checksum.partition(":")
+    return rest[:8] if colon and algorithm != "version" else printable(rest or checksum)
 
 
 def _number(value: Any) -> str:
@@ -82,8 +95,9 @@ def _changed(change: Change) -> str:
 
 def _tasks(found: RunDifference) -> Iterator[str]:
     """Yield how many tasks are in both, and what took the place of the others."""
-    changed = Counter(each.after.task for each in found.tasks if each.before and each.after and each.changed)
-    follow = Counter(each.after.task for each in found.tasks if each.before and each.after and not each.changed)
+    both = [(each.after.task, each.changed or each.is_first) for each in found.tasks if each.before and each.after]
+    changed = Counter(task for task, is_cause in both if is_cause)
+    follow = Counter(task for task, is_cause in both if not is_cause)
     gone = Counter(each.before.task for each in found.tasks if each.before and not each.after)
     new = Counter(each.after.task for each in found.tasks if each.after and not each.before)
     replaced = sum((changed + follow).values())

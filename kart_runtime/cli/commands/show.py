@@ -17,6 +17,9 @@ from kart_runtime.history.rows import attempt_row, run_row
 from kart_runtime.history.runs import RunRecord
 from kart_runtime.history.tables import ago, epoch, number_text, printable, seconds_text, size_text, text_table
 
+_LONGEST_LINE = 10_000
+"""Characters of a line of a traceback."""
+
 _MOST_TASKS = 10
 """Tasks of one class that are shown in full."""
 
@@ -39,7 +42,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if wanted.run is not None:
         _show_run(index, wanted.run, arguments)
     elif arguments.json:
-        print_json([attempt_row(record) | {"trace": record.trace} for record in wanted.records])
+        print_json([_task_json(index, record, logs=arguments.log) for record in wanted.records])
     elif arguments.csv:
         print_csv(attempt_row(record) for record in wanted.records)
     else:
@@ -168,11 +171,17 @@ def _show_tasks(index: Index, records: Sequence[RunRecord], *, logs: bool) -> No
         pairs = iter([(f"  {name}", text) for name, text in _facts(index, record, logs=logs)])
         print("\n".join(_fields(pairs)))
         if record.trace:
-            print(record.trace.rstrip())
+            print("\n".join(printable(line, _LONGEST_LINE) for line in record.trace.rstrip().splitlines()))
         if logs:
             print(_log(index, record))
     if len(records) > _MOST_TASKS:
         print(f"\n{len(records)} tasks; {_MOST_TASKS} shown. Name one by its id: kart show ID")
+
+
+def _task_json(index: Index, record: RunRecord, *, logs: bool) -> dict[str, Any]:
+    """Return the values of an attempt for programs: `log` is None if it logged nothing, or that is not kept."""
+    row = attempt_row(record) | {"trace": record.trace}
+    return row | {"log": log_text(index.workspace, record) if "lines" in record.log_files else None} if logs else row
 
 
 def _ended(record: RunRecord) -> str:

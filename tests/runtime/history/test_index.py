@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -129,7 +130,10 @@ def test_a_run_is_done_failed_running_or_dead(folder):
     old = {name: value for name, value in past.header(ids[4]).items() if name != "format"}
     past.put(folder, ids[4], old, past.attempt(ids[4], "A", UID[0]))
     os.utime(Path(folder, "log", "runs", f"{ids[3]}.jsonl"), (0, 10_000))
+    before = time.time()
+    os.utime(Path(folder, "log", "runs", f"{ids[2]}.jsonl"), (before - 300, before - 300))
     with open_index(folder) as index:
+        assert index.run_row(ids[2]).seconds >= before - index.run_row(ids[2]).started  # not up to the last write
         states = {run.id: run.state for run in index.runs()}
         assert [states[run] for run in ids] == ["done", "failed", "running", "died?", "done"]
         assert index.run_row(ids[1]).counts == {
@@ -210,6 +214,18 @@ def test_an_index_of_another_version_is_built_anew(folder, version, caplog):
     with caplog.at_level(logging.INFO), open_index(folder) as index:
         assert known(index) == expected
     assert [record.levelno for record in caplog.records] == [logging.INFO]
+
+
+@pytest.mark.parametrize("damage", ["DROP TABLE attempts", "DROP TABLE files"])
+def test_an_index_that_lacks_a_table_is_built_anew(folder, damage):
+    past.variants(folder)
+    with open_index(folder) as index:
+        expected = known(index)
+    connection = sqlite3.connect(index_path(folder))
+    connection.execute(damage)
+    connection.close()
+    with open_index(folder) as index:
+        assert known(index) == expected
 
 
 @pytest.mark.skipif(os.name == "nt" or getattr(os, "geteuid", lambda: 1)() == 0, reason="root may write everywhere")

@@ -131,6 +131,7 @@ REFUSED = [
     (["Train.depth=2..3", "--trials", "0"], "at least 1"),
     (["Train.depth=2..3", "--sampler", "tp"], "did you mean 'tpe'"),
     (["run.workers=1,2"], "cannot differ within one run"),
+    (["Train.dept=2..3"], "Train has no parameter 'dept'"),
 ]
 
 

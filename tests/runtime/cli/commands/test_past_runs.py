@@ -151,6 +151,7 @@ def test_the_log_of_a_task_is_printed(small_project, kart):
     assert "log: 1 lines (--log)" in kart("show", "Chatty").out
     assert "one of the words" not in kart("show", "Chatty").out
     assert "one of the words" in kart("show", "Chatty", "--log").out
+    assert "one of the words" in json.loads(kart("show", "Chatty", "--log", "--json").out)[0]["log"]
 
 
 def test_differences_of_two_runs(project, kart):
@@ -165,6 +166,39 @@ def test_differences_of_two_runs(project, kart):
     ]
     assert kart("diff").out == kart("diff", "last~1", "last").out == kart("diff", "last~1").out
     assert kart("diff", "last", "last").lines[-1] == "Nothing else differs."
+
+
+def test_a_changed_file_is_named_as_what_all_follow(small_project, kart):
+    root = small_project()
+    for number, content in enumerate(("one", "two", "two")):
+        run = past.run_id(number)
+        load, split, train = (past.uid(f"{task} {content}") for task in ("load", "split", "train"))
+        graph = past.tasks(run, [("Load", load, []), ("Split", split, [load]), ("Train", train, [split])])
+        inputs = {"/srv/p/data/a.csv": f"xxh3_128:{past.uid(content)}", "/srv/p/data/b.csv": "xxh3_128:1"}
+        ran = [past.attempt(run, "Split", split, inputs=inputs), past.attempt(run, "Train", train)]
+        lines = [*(ran if number < 2 else []), past.end(run, git={"commit": "1" * 40} if number < 2 else {})]
+        past.put(root / "outputs", run, past.header(run), graph, *lines)
+    lines = kart("diff", RUNS[0], RUNS[1]).lines
+    assert f"inputs    data/a.csv  {past.uid('one')[:8]} → {past.uid('two')[:8]}" in lines
+    assert "tasks     0 in both, 3 replaced (Load → Split, Train follow)" in lines
+    assert "b.csv" not in "".join(lines)
+    rows = json.loads(kart("diff", RUNS[0], RUNS[1], "--json").out)["differences"]
+    assert [row["name"] for row in rows if row["section"] == "inputs"] == ["/srv/p/data/a.csv"]
+    assert kart("diff", RUNS[1], RUNS[2]).lines[1:] == [  # nothing is known of the commit of a run that ran nothing
+        "tasks     3 in both",
+        "time      4.2s → 4.2s",
+        "Nothing else differs.",
+    ]
+
+
+def test_a_label_with_an_equals_sign_names_a_run(project, kart):
+    for number, label in enumerate(("lr=0.1", "Train.depth=3"), 5):
+        run = past.run_id(number)
+        past.put(project / "outputs", run, past.header(run, label=label), past.end(run))
+        assert kart("show", label).lines[0] == f"run       {run}"
+        assert run[:25] in kart("diff", RUNS[0], label).lines[0]
+    failed = kart("show", "Train.depth=4")
+    assert (failed.code, "values cannot be set" in failed.err) == (2, True)
 
 
 def test_differences_as_json_and_csv(project, kart):
@@ -309,6 +343,35 @@ def test_damaged_files_are_shown_as_far_as_they_go(project, kart):
         assert max(map(len, typed.lines)) < 1000
     assert kart("runs").lines[1].startswith("20990301")
     assert kart("runs").lines[-1].startswith("5 runs")
+
+
+def test_variants_whose_parameters_are_the_same_have_ids(project, kart):
+    """Another file from outside makes another task with the same parameters."""
+    assert "  id  " not in kart("compare", "EvaluateModels").lines[0]
+    run = past.run_id(9)
+    models = [TREE[8], past.uid("forest 8")]
+    graph = [("SplitData", past.uid("split"), []), *(("TrainModel", model, [past.uid("split")]) for model in models)]
+    graph.append(("EvaluateModels", past.uid("other file"), models))
+    again = past.attempt(run, "EvaluateModels", past.uid("other file"), metrics={"auc": 0.5})
+    past.put(project / "outputs", run, past.header(run), past.tasks(run, graph), again, past.end(run))
+    lines = [line.split() for line in kart("compare", "EvaluateModels").lines]
+    assert lines[0][-3:] == ["id", "run", "when"]
+    assert past.uid("other file")[:8] in lines[1]
+    assert EVALUATE[8][:8] in lines[2]
+
+
+def test_a_table_that_is_too_wide_is_turned(project, kart, monkeypatch):
+    run = past.run_id(9)
+    metrics = {f"metric_{number}": 0.123456 for number in range(8)}
+    again = past.attempt(run, "EvaluateModels", EVALUATE[8], metrics=metrics)
+    past.put(project / "outputs", run, past.header(run), again, past.end(run))
+    wide = kart("compare", "EvaluateModels").lines
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    turned = kart("compare", "EvaluateModels").lines
+    assert [line.split()[0] for line in turned[:-1]] == wide[0].split()
+    assert max(map(len, turned)) <= 80
+    assert "…" not in "".join(turned)
 
 
 def test_a_narrow_terminal_gets_short_lines(project, kart, monkeypatch):
