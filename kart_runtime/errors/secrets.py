@@ -7,6 +7,7 @@ are masked where they are written, whatever put the secret into them.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from urllib.parse import quote, quote_plus, unquote
@@ -29,6 +30,16 @@ _known: tuple[str, ...] = ()
 """The texts that show a secret, longest first, since one may be a part of another."""
 
 _pattern: re.Pattern[str] | None = None
+
+
+_PLAIN = re.compile(r"true|false|null|none|[-+.\d]{1,7}", re.IGNORECASE)
+"""Values of environment variables that say nothing secret, and occur in any text."""
+
+
+def may_be_secret(text: str) -> bool:
+    """Return whether a value of the environment can be a secret: no plain number, and no path of this machine."""
+    is_place = os.path.isabs(text) and os.path.exists(text)  # noqa: PTH110, PTH117 - of a text
+    return not (_PLAIN.fullmatch(text) or is_place)
 
 
 def note_secret(value: object) -> None:

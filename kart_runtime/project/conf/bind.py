@@ -98,7 +98,7 @@ class _Binder:
             return
         for key, leaf in shared_values(self.tree, path).items():
             parts = tuple(key.split("."))
-            secret = self.interpolation.is_secret(parts, leaf.value)
+            secret = self._is_secret(parts, leaf)
             try:
                 value = self._value(parts, leaf)
             except EnvVarMissing as error:  # a value of the plan may not need it
@@ -206,9 +206,7 @@ class _Binder:
     ) -> None:
         origin = origin_of(node)
         is_place = issubclass(task, InputFile) and path[-1] == "path"  # messages name it
-        secret = isinstance(parameter, SecretParameter) or (
-            not is_place and self.interpolation.is_secret(path, plain(node))
-        )
+        secret = isinstance(parameter, SecretParameter) or (not is_place and self._is_secret(path, node))
         try:
             raw = self._value(path, node)
             if self._is_from_text(node, raw) and not takes_text(parameter):
@@ -229,6 +227,13 @@ class _Binder:
         else:
             word = str(raw).strip() if dates.takes_words(parameter) and dates.is_word(raw) else ""
             self._override(path, task, Override(value, origin, secret, word=word))
+
+    def _is_secret(self, path: tuple[str, ...], node: Node) -> bool:
+        """Return whether a value, or one that it replaces, comes from the environment."""
+        replaced = [each for leaf in leaves(node) for each in leaf.replaced]
+        for raw in replaced:
+            self.interpolation.note_environment(raw)  # programs may still log what is not used here
+        return any(self.interpolation.is_secret(path, raw) for raw in (plain(node), *replaced))
 
     def _override(self, path: tuple[str, ...], task: type[luigi.Task], override: Override) -> None:
         self.bound.overrides.setdefault(task, {})[path[-1]] = override

@@ -5,12 +5,14 @@ A value that refers to `${oc.env:NAME}`, directly or through another key, is sec
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
 from kart_runtime.errors import ConfigError, EnvVarMissing, closest_match
+from kart_runtime.errors.secrets import may_be_secret, note_secret
 from kart_runtime.project.conf.tree import Branch, Node, node_at, origin_of, plain
 
 _ENVIRONMENT = re.compile(r"\$\{\s*oc\.env\s*:\s*([^},\s]+)")
@@ -107,6 +109,13 @@ class Interpolation:
     def is_secret(self, path: tuple[str, ...], raw: object) -> bool:
         """Return whether the value at `path` refers to an environment variable, directly or through another key."""
         return self._reaches_environment(path, raw, set())
+
+    def note_environment(self, raw: object) -> None:
+        """Note as secrets the environment variables that a value refers to."""
+        for name in _ENVIRONMENT.findall(str(raw)):
+            value = os.environ.get(name, "")
+            if may_be_secret(value):
+                note_secret(value)
 
     def _reaches_environment(self, path: tuple[str, ...], raw: object, seen: set[tuple[str, ...]]) -> bool:
         if isinstance(raw, Mapping):

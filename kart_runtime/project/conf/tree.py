@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 COMMAND_LINE = "command line"
 
@@ -20,6 +20,8 @@ class Leaf:
     """`path:line`, or "command line"."""
     text: str | None = None
     """The value as typed, if it was read as another type: `1.10` may be a version."""
+    replaced: tuple[object, ...] = ()
+    """Values of the layers below that it replaces, as far as they refer to something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ Node = Leaf | Branch
 def merge(below: Node | None, above: Node) -> Node:
     """Return `below` updated by `above`: maps are merged, everything else is replaced."""
     if not (isinstance(below, Branch) and isinstance(above, Branch)):
-        return above
+        return _replacing(above, below)
     children = dict(below.children)
     for name, node in above.children.items():
         children[name] = merge(children.get(name), node)
@@ -50,7 +52,17 @@ def replaced(tree: Branch, path: tuple[str, ...], node: Node) -> Branch:
     if rest:
         below = child if isinstance(child, Branch) else Branch(origin=node.origin)
         node = replaced(below, tuple(rest), node)
+    else:
+        node = _replacing(node, child)
     return Branch({**tree.children, name: node}, tree.origin)
+
+
+def _replacing(above: Node, below: Node | None) -> Node:
+    """Return a node that remembers the references of those that it replaces: what stood for a secret stays one."""
+    if not (isinstance(above, Leaf) and isinstance(below, Leaf)):
+        return above
+    before = below.replaced if "${" not in str(below.value) else (below.value, *below.replaced)
+    return replace(above, replaced=(*above.replaced, *before)) if before else above
 
 
 def node_at(tree: Node, path: tuple[str, ...]) -> Node | None:

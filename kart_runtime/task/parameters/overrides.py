@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import enum
 import operator
-import os
-import re
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -23,7 +21,7 @@ from weakref import WeakValueDictionary
 from luigi import task_register
 
 from kart_runtime.errors import ConfigError, TaskError
-from kart_runtime.errors.secrets import note_password, note_secret
+from kart_runtime.errors.secrets import may_be_secret, note_password, note_secret
 
 
 @dataclass(frozen=True)
@@ -202,10 +200,6 @@ class ActiveOverrides:
         return _received, (self._token, self.by_class)
 
 
-_PLAIN = re.compile(r"true|false|null|none|[-+.\d]{1,7}", re.IGNORECASE)
-"""Values of environment variables that say nothing secret, and occur in any text."""
-
-
 def _note_secrets(overrides: Overrides) -> None:
     """Remember the secrets of a configuration, so that no text shows them."""
     for by_name in overrides.values():
@@ -213,13 +207,8 @@ def _note_secrets(overrides: Overrides) -> None:
             value = override.value
             if isinstance(value, str):
                 note_password(value)
-            if override.secret and not (isinstance(value, str) and (_PLAIN.fullmatch(value) or _is_place(value))):
+            if override.secret and (not isinstance(value, str) or may_be_secret(value)):
                 note_secret(value)
-
-
-def _is_place(text: str) -> bool:
-    """Return whether a value is the path of something on this machine, as `${oc.env:HOME}/data`."""
-    return os.path.isabs(text) and os.path.exists(text)  # noqa: PTH110, PTH117 - of a text
 
 
 def _updated(below: Overrides, above: Overrides) -> dict[type, Mapping[str, Override]]:

@@ -76,6 +76,28 @@ def test_no_secret_is_shown_or_stored(executor, small_project, kart_process, mon
     assert all("***" in record.trace and record.error.count("***") >= 1 for record in run.records)
 
 
+@pytest.mark.parametrize("layer", ["command line", "conf/local"])
+def test_what_replaces_a_secret_is_one_too(layer, small_project, kart_process, monkeypatch):
+    monkeypatch.setenv("LEAK_TOKEN", SECRETS[0])
+    monkeypatch.setenv("LEAK_KEY", SECRETS[1])
+    typed = "typed-token-1"
+    files = {
+        "src/PKG/tasks/leaks.py": LEAKS.replace("{self.names[0]}", "first-token-1"),
+        "conf/base/tasks/leaks.yaml": "Leaks:\n  token: ${oc.env:LEAK_TOKEN}\n",
+    }
+    if layer == "conf/local":
+        files["conf/local/tasks/leaks.yaml"] = f"Leaks:\n  token: {typed}\n"
+    root = small_project(files)
+    words = [f"Leaks.token={typed}"] if layer == "command line" else []
+    for command in (["run", "Leaks", *words], ["runs"], ["show", "--log"], ["why", "Leaks", *words], ["plan", *words]):
+        with kart_process(*command) as process:
+            printed = "".join(process.communicate(timeout=60))
+        assert command[0] != "run" or "ValueError: *** ***" in printed
+        assert not [secret for secret in (typed, SECRETS[0]) if secret in printed]
+    files = [path.read_text(errors="replace") for path in (root / "outputs").rglob("*") if path.is_file()]
+    assert not [text for text in files if typed in text or SECRETS[0] in text]
+
+
 def runs(root):
     return list(read_runs(f"{root}/outputs", list_runs(f"{root}/outputs")))
 
