@@ -13,7 +13,7 @@ from kart_runtime.history.compare import CompareTable, compare_table, is_task_te
 from kart_runtime.history.differences import RunDifference, difference
 from kart_runtime.history.frames import FrameKind, frame
 from kart_runtime.history.index import Index, RunRow, open_index
-from kart_runtime.history.names import resolve_run, resolve_task, task_labels
+from kart_runtime.history.names import has_values, resolve_run, resolve_task, task_labels
 from kart_runtime.history.places import key_of, log_text, series_text, stored_output
 from kart_runtime.history.rows import attempt_row, metric_rows, run_row
 from kart_runtime.history.runs import RunRecord
@@ -358,7 +358,8 @@ class History:
         run
             Run as on the command line. None: the newest that ran it to its end.
         **params
-            Values of its parameters, if several tasks of the class ran.
+            Values of its parameters, as they are or as texts, if several tasks of the class ran. Without `run`, the
+            newest run with such a task counts.
 
         Returns
         -------
@@ -373,8 +374,10 @@ class History:
         records = self._of_run(match.task, run) if run is not None else self._newest(match.task, match.unique_id)
         if match.unique_id:
             records = [record for record in records if record.unique_id == match.unique_id]
-        wanted = {name: str(value) for name, value in params.items()}
-        matching = [record for record in records if wanted.items() <= dict(record.params).items()]
+        matching = [record for record in records if has_values(record.params, params)]
+        if run is None and not (matching or match.unique_id):
+            earlier = [each for each in self._index.candidates(match.task) if has_values(each.params, params)]
+            matching = [record for record in earlier if record.run_id == earlier[0].run_id]
         if len(matching) == 1:
             return PastTask(self._index, matching[0])
         raise _not_one(self._index, task, run, records, matching)
