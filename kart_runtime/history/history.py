@@ -178,7 +178,8 @@ class History:
         self._index = open_index(self.workspace)
 
     def __repr__(self) -> str:
-        return f"History({self.workspace!r}): {self._index.count()} runs"
+        number = self._index.count()
+        return f"History({self.workspace!r}): {number} run{'s' if number != 1 else ''}"
 
     @property
     def index(self) -> Index:
