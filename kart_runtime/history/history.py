@@ -14,7 +14,7 @@ from kart_runtime.history.differences import RunDifference, difference
 from kart_runtime.history.frames import FrameKind, frame
 from kart_runtime.history.index import Index, RunRow, open_index
 from kart_runtime.history.names import has_values, resolve_run, resolve_task, task_labels
-from kart_runtime.history.places import key_of, log_text, series_text, stored_output
+from kart_runtime.history.places import log_text, output_keys, series_text, stored_output
 from kart_runtime.history.rows import attempt_row, metric_rows, run_row
 from kart_runtime.history.runs import RunRecord
 from kart_runtime.history.tables import ago, epoch
@@ -96,7 +96,8 @@ class PastTask:
         Parameters
         ----------
         key
-            Name of the file without id and suffix. None: the value of the only output, or a dict of all.
+            Name of the file without id and suffix; with its folder or suffix if several have one name. None: the value
+            of the only output, or a dict of all.
 
         Returns
         -------
@@ -110,7 +111,8 @@ class PastTask:
         ConfigError
             The task has no such output.
         """
-        outputs = {key_of(output.url, self.unique_id): output for output in self.record.outputs}
+        records = {output.url: output for output in self.record.outputs}
+        outputs = {key: records[url] for key, url in output_keys(list(records), self.unique_id).items()}
         name = f"{self.name}[{self.unique_id[:8]}]"
         if not outputs:
             raise ConfigError(f"{name} has no recorded output: its attempt ended as '{self.record.state}'")
@@ -391,7 +393,8 @@ class History:
         task, run, **params
             As for `task`.
         key
-            Name of the file without id and suffix. None: the value of the only output, or a dict of all.
+            Name of the file without id and suffix; with its folder or suffix if several have one name. None: the value
+            of the only output, or a dict of all.
 
         Returns
         -------

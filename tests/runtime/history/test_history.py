@@ -86,6 +86,26 @@ def test_a_task_of_the_past_says_what_it_was(history):
     assert (task.run.state, task.run.root_names, task.log) == ("done", ("Report",), "")
 
 
+class Split(TaskOnKart):
+    def output(self):
+        names = ("train/rows.json", "test/rows.json", "table.json", "table.txt")
+        return {name: self.make_target(name) for name in names}
+
+    def run(self):
+        for name, value in (("train/rows.json", 1), ("test/rows.json", 2), ("table.json", 3), ("table.txt", "four")):
+            self.dump(value, name)
+
+
+def test_outputs_of_one_name_are_told_apart(tmp_path):
+    build(Split(workspace_directory=str(tmp_path / "w")))
+    history = History(tmp_path / "w")
+    stored = {"train/rows": 1, "test/rows": 2, "table.json": 3, "table.txt": ["four"]}
+    assert history.load("Split") == stored
+    assert {key: history.load("Split", key) for key in stored} == stored
+    with pytest.raises(ConfigError, match="has no output 'rows'"):
+        history.load("Split", "rows")
+
+
 def test_the_parameters_name_a_task_of_an_earlier_run(history):
     assert history.load("Report", number=3) == "report 3"
     assert history.load("Report", number="4") == "report 4"
