@@ -64,11 +64,23 @@ def _message(record: logging.LogRecord) -> str:
     try:
         text = record.getMessage()
     except Exception as error:  # noqa: BLE001 - as `logging`, which only reports it
-        return masked(f"{record.msg} ({type(error).__name__} in its arguments)")
+        shown = masked(f"{record.msg} ({type(error).__name__} in its arguments)")
+        if _shows_secret(record, error):
+            record.msg, record.args = shown, None
+        return shown
     shown = masked(text)
     if shown != text:
         record.msg, record.args = shown, None
     return shown
+
+
+def _shows_secret(record: logging.LogRecord, error: Exception) -> bool:
+    """Return whether the report of `logging` about wrong arguments, which quotes them, may hold a secret."""
+    try:
+        report = f"{record.msg!r} {record.args!r} {error}"
+    except Exception:  # noqa: BLE001 - it cannot be quoted, so it cannot be looked at
+        return any_secret()
+    return masked(report) != report
 
 
 def _trace(record: logging.LogRecord) -> str:

@@ -14,8 +14,8 @@ from kart_runtime.history.compare import CompareTable, compare_table, is_task_te
 from kart_runtime.history.differences import RunDifference, difference
 from kart_runtime.history.frames import FrameKind, frame
 from kart_runtime.history.index import Index, RunRow, open_index
-from kart_runtime.history.names import resolve_run, resolve_task, task_labels
-from kart_runtime.history.places import key_of, log_text, series_text, stored_output
+from kart_runtime.history.names import has_values, resolve_run, resolve_task, task_labels
+from kart_runtime.history.places import log_text, output_keys, series_text, stored_output
 from kart_runtime.history.rows import attempt_row, metric_rows, run_row
 from kart_runtime.history.runs import RunRecord
 from kart_runtime.history.tables import ago, epoch
@@ -99,7 +99,8 @@ class PastTask:
         Parameters
         ----------
         key
-            Name of the file without id and suffix. None: the value of the only output, or a dict of all.
+            Name of the file without id and suffix; with its folder or suffix if several have one name. None: the value
+            of the only output, or a dict of all.
 
         Returns
         -------
@@ -113,7 +114,8 @@ class PastTask:
         ConfigError
             The task has no such output.
         """
-        outputs = {key_of(output.url, self.unique_id): output for output in self.record.outputs}
+        records = {output.url: output for output in self.record.outputs}
+        outputs = {key: records[url] for key, url in output_keys(list(records), self.unique_id).items()}
         name = f"{self.name}[{self.unique_id[:8]}]"
         if not outputs:
             raise ConfigError(f"{name} has no recorded output: its attempt ended as '{self.record.state}'")
@@ -193,7 +195,8 @@ class History:
         self._index = open_index(self.workspace)
 
     def __repr__(self) -> str:
-        return f"History({self.workspace!r}): {self._index.count()} runs"
+        number = self._index.count()
+        return f"History({self.workspace!r}): {number} run{'s' if number != 1 else ''}"
 
     @property
     def index(self) -> Index:
@@ -373,7 +376,8 @@ class History:
         run
             Run as on the command line. None: the newest that ran it to its end.
         **params
-            Values of its parameters, if several tasks of the class ran.
+            Values of its parameters, as they are or as texts, if several tasks of the class ran. Without `run`, the
+            newest run with such a task counts.
 
         Returns
         -------
@@ -388,8 +392,10 @@ class History:
         records = self._of_run(match.task, run) if run is not None else self._newest(match.task, match.unique_id)
         if match.unique_id:
             records = [record for record in records if record.unique_id == match.unique_id]
-        wanted = {name: str(value) for name, value in params.items()}
-        matching = [record for record in records if wanted.items() <= dict(record.params).items()]
+        matching = [record for record in records if has_values(record.params, params)]
+        if run is None and not (matching or match.unique_id):
+            earlier = [each for each in self._index.candidates(match.task) if has_values(each.params, params)]
+            matching = [record for record in earlier if record.run_id == earlier[0].run_id]
         if len(matching) == 1:
             return PastTask(self._index, matching[0])
         raise _not_one(self._index, task, run, records, matching)
@@ -402,7 +408,8 @@ class History:
         task, run, **params
             As for `task`.
         key
-            Name of the file without id and suffix. None: the value of the only output, or a dict of all.
+            Name of the file without id and suffix; with its folder or suffix if several have one name. None: the value
+            of the only output, or a dict of all.
 
         Returns
         -------

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import enum
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from datetime import datetime, timedelta
+from importlib import import_module
+from numbers import Real
+from typing import Any, NamedTuple, Protocol
 
 from kart_runtime.errors import ConfigError
 from kart_runtime.history.index import Index
@@ -163,3 +168,44 @@ def task_labels(index: Index, tasks: Sequence[_Task]) -> list[str]:
         level = [uid for uid in level if uid in numbers]
     above = [[numbers[uid] for uid in upstream.get(node.unique_id, ()) if uid in numbers] for node in nodes]
     return labels(nodes, above)[: len(tasks)]
+
+
+def has_values(params: Mapping[str, str], values: Mapping[str, Any]) -> bool:
+    """Return whether recorded parameters have these values, given as texts or as the values themselves."""
+    return all(name in params and _is_text_of(params[name], value) for name, value in values.items())
+
+
+def _is_text_of(text: str, value: Any) -> bool:
+    if text == str(value):
+        return True
+    if isinstance(value, Real):  # such as 1 for the float 1.0, whose text differs
+        return _same_number(text, value)
+    if isinstance(value, list | tuple | Mapping):
+        return text in {f"[{', '.join(map(_item_text, value))}]", ",".join(map(_item_text, value))} or (
+            _same_json(text, value)
+        )
+    if isinstance(value, datetime):  # recorded to the hour, the minute or the second
+        return text in {f"{value:%Y-%m-%dT%H}", f"{value:%Y-%m-%dT%H%M}", f"{value:%Y-%m-%dT%H%M%S}"}
+    if isinstance(value, timedelta):  # luigi is slow to import
+        return bool(text == import_module("luigi").TimeDeltaParameter().serialize(value))
+    return text == ("" if value is None else _item_text(value))
+
+
+def _item_text(value: Any) -> str:
+    if callable(getattr(value, "make_unique_id", None)):
+        return f"{type(value).__name__}[{value.make_unique_id()[:8]}]"
+    return value.name if isinstance(value, enum.Enum) else str(value)
+
+
+def _same_number(text: str, value: Any) -> bool:
+    try:
+        return not isinstance(value, bool) and float(text) == float(value)
+    except (ValueError, OverflowError):
+        return False
+
+
+def _same_json(text: str, value: Any) -> bool:
+    try:
+        return bool(json.loads(text) == json.loads(json.dumps(value, default=dict)))
+    except (TypeError, ValueError):
+        return False

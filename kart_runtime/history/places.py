@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from kart_runtime.history.index import Index
@@ -56,8 +57,21 @@ def _kept(workspace: str, record: RunRecord, kind: str) -> str | None:
         return None
 
 
-def key_of(url: str, unique_id: str) -> str:
-    """Return the name of an output: that of its file without the task's id and the suffix."""
-    name = url.rstrip("/").rpartition("/")[2]
-    stem, found, _ = name.partition(f"_{unique_id}")
-    return stem if found else name.partition(".")[0] or name
+def output_keys(urls: Sequence[str], unique_id: str) -> dict[str, str]:
+    """Return the names of a task's outputs, and their urls: of a file without id and suffix, with more if it has to."""
+    forms = {url: _forms(url, unique_id) for url in urls}
+    return {
+        next((form for form in forms[url] if sum(form in each for each in forms.values()) == 1), url): url
+        for url in urls
+    }
+
+
+def _forms(url: str, unique_id: str) -> tuple[str, ...]:
+    """Return the names that an output may have, shortest first."""
+    folders, _, name = url.rstrip("/").rpartition("/")
+    folder = folders.rpartition("/")[2]
+    stem, found, suffix = name.partition(f"_{unique_id}")
+    if not found:
+        stem, dot, rest = name.partition(".")
+        stem, suffix = (stem, f"{dot}{rest}") if stem else (name, "")
+    return stem, f"{folder}/{stem}", f"{stem}{suffix}", f"{folder}/{stem}{suffix}"

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import luigi
 
-from kart_runtime.errors import described, shortened, warn
+from kart_runtime.errors import described, warn
 from kart_runtime.history.earlier import Earlier, earlier_of_class
 from kart_runtime.history.runs import RunRecord
+from kart_runtime.history.tables import printable
 from kart_runtime.history.task_record import TaskRecord
 from kart_runtime.plan.comparison import Comparison, Difference, Found, Leaf
 from kart_runtime.plan.decisions import RUNNING, Decision, Plan, Reason
@@ -284,7 +285,7 @@ class Past:
             return None if how is None else _Answer("interrupted", how)
         attempts = self.index.attempts(unique_id=unique_id)
         error = next((each.error for each in reversed(attempts) if each.state == "failed"), "").partition("\n")[0]
-        return _Answer("failed", f"it failed in run {failure.run_id}: {shortened(error, _LONGEST_ERROR)}")
+        return _Answer("failed", f"it failed in run {failure.run_id}: {printable(error, _LONGEST_ERROR)}")
 
 
 def _stopped_run(index: Index) -> Mapping[str, str]:

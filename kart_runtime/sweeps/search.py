@@ -31,6 +31,8 @@ from kart_runtime.task.parameters import using_overrides
 _MOST_REPEATS = 200
 """Proposals in a row that are known already, after which there is probably nothing left to try."""
 
+_NO_RECORD = "it is complete, but no record has its metrics; delete its output to measure it again"
+
 
 @dataclass(frozen=True)
 class Goal:
@@ -261,15 +263,16 @@ class Search:
 
     def _end(self, trial: Trial, ended: Ended, build: BuildProgress) -> None:
         """Tell what came of a trial, and record it."""
-        metrics: Mapping[str, float | str] = {}
+        metrics = ended.metrics if ended.metrics is not None or ended.error is not None else _recorded(trial.task)
         if ended.error is not None:
             self._fail(trial, ended.error)
+        elif metrics is None:
+            self._fail(trial, LookupError(_NO_RECORD))
         else:
-            metrics = ended.metrics if ended.metrics is not None else _recorded(trial.task)
             self._measure(trial, metrics)
         if self.error is None and isinstance(trial.task, TaskOnKart):
             values = dict(zip((key.full for key in self.space.keys), trial.values, strict=True))
-            build.note(trial.task, trial_line(values, id_of(trial.task), trial.state, metrics))
+            build.note(trial.task, trial_line(values, id_of(trial.task), trial.state, metrics or {}))
 
     def _measure(self, trial: Trial, metrics: Mapping[str, float | str]) -> None:
         metric = self.goal.metric
@@ -300,13 +303,13 @@ def _number(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def _recorded(task: luigi.Task | None) -> Mapping[str, float | str]:
-    """Return what a task measured when it ran last."""
+def _recorded(task: luigi.Task | None) -> Mapping[str, float | str] | None:
+    """Return what a task measured when it ran last; None without a record, as after Ctrl-C in a thread that went on."""
     if not isinstance(task, TaskOnKart):
         return {}
     with open_index(task.workspace_directory) as index:
         record = index.newest(task.make_unique_id(), type(task).__module__)
-    return record.metrics if record is not None else {}
+    return record.metrics if record is not None else None
 
 
 def _unknown_metric(metric: str, metrics: Mapping[str, float | str], trial: Trial) -> ConfigError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any
 
@@ -99,11 +100,13 @@ def _number(value: Any) -> float | str | None:
     """Return a finite number as it is, another one as its name, None if a value is no number."""
     if not isinstance(value, Real):
         item = getattr(value, "item", None)  # such as a tensor without dimensions
-        value = item() if callable(item) and getattr(value, "ndim", 1) == 0 else None
-    if isinstance(value, bool) or not isinstance(value, Real):
+        value = item() if callable(item) and getattr(value, "ndim", 1) == 0 else value
+    if isinstance(value, bool) or not isinstance(value, Real | Decimal):
         return None
     try:
         number = float(value)
+    except ValueError:  # the NaN of Decimal that signals
+        return "nan"
     except OverflowError:  # a whole number or a fraction beyond what a float holds
         return "-inf" if value < 0 else "inf"
     if isinstance(value, Integral) and abs(number) < _MOST_EXACT:

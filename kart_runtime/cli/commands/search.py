@@ -120,7 +120,6 @@ def _run(search: Search, first: list[luigi.Task], info: RunInfo, printer: _Print
     except KeyboardInterrupt:
         if not printer.is_json:
             display.interrupted()
-        printer.end()
         return ExitCode.INTERRUPTED
     except BaseException as error:
         if not display.has_plan:

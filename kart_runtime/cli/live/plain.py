@@ -18,6 +18,7 @@ from kart_runtime.cli.messages import tries_report, user_traceback
 from kart_runtime.errors import alike, described, described_tries, more_failed, not_run_text
 from kart_runtime.errors.secrets import masked
 from kart_runtime.execution.attempt import AttemptState
+from kart_runtime.history.tables import printable
 from kart_runtime.plan.causes import FIRST
 from kart_runtime.plan.decisions import Decision, Plan, Reason
 from kart_runtime.plan.task_labels import TaskLabels
@@ -203,7 +204,8 @@ class Display:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
+    text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
+    return printable(text, 10 * len(text))  # no character has a longer escape
 
 
 def _explanations(plan: Plan) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from pathlib import Path
 
@@ -151,6 +152,18 @@ def test_a_message_whose_arguments_do_not_fit_is_kept():
 
     build(Mistaken())
     assert lines_of(Mistaken())[0].endswith("mistaken: %d is no number (TypeError in its arguments)")
+
+
+@pytest.mark.parametrize("arguments", [("hunter2hunter2",), ({"a": ["hunter2hunter2"]},)])
+def test_the_report_of_wrong_arguments_shows_no_secret(arguments, capsys):
+    note_secret("hunter2hunter2")
+    keep_log_records()
+    log = logging.Logger("mistaken")
+    log.addHandler(logging.StreamHandler(sys.stderr))
+    log.warning("%d and %d", *arguments)
+    shown = capsys.readouterr().err
+    assert "%d and %d" in shown
+    assert "hunter2" not in shown
 
 
 def test_a_thread_that_run_starts_logs_as_before(caplog):

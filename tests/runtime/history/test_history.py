@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import datetime
+import enum
 import math
 import subprocess
 import sys
@@ -84,6 +86,33 @@ def test_a_task_of_the_past_says_what_it_was(history):
     assert (task.run.state, task.run.root_names, task.log) == ("done", ("Report",), "")
 
 
+class Split(TaskOnKart):
+    def output(self):
+        names = ("train/rows.json", "test/rows.json", "table.json", "table.txt")
+        return {name: self.make_target(name) for name in names}
+
+    def run(self):
+        for name, value in (("train/rows.json", 1), ("test/rows.json", 2), ("table.json", 3), ("table.txt", "four")):
+            self.dump(value, name)
+
+
+def test_outputs_of_one_name_are_told_apart(tmp_path):
+    build(Split(workspace_directory=str(tmp_path / "w")))
+    history = History(tmp_path / "w")
+    stored = {"train/rows": 1, "test/rows": 2, "table.json": 3, "table.txt": ["four"]}
+    assert history.load("Split") == stored
+    assert {key: history.load("Split", key) for key in stored} == stored
+    with pytest.raises(ConfigError, match="has no output 'rows'"):
+        history.load("Split", "rows")
+
+
+def test_the_parameters_name_a_task_of_an_earlier_run(history):
+    assert history.load("Report", number=3) == "report 3"
+    assert history.load("Report", number="4") == "report 4"
+    with pytest.raises(ConfigError, match="no 'Report' in run last has these parameters"):
+        history.load("Report", number=3, run="last")
+
+
 def test_a_run_that_had_nothing_to_do_has_the_values_that_it_used(history, workspace):
     build(Report(number=3, workspace_directory=workspace))
     history.refresh()
@@ -124,6 +153,42 @@ def test_a_mistake_says_what_there_is(tmp_path, call, message):
     build(Report(workspace_directory=workspace))
     with pytest.raises(ConfigError, match=message):
         call(History(workspace))
+
+
+class Kind(enum.Enum):
+    TREE = 1
+    FOREST = 2
+
+
+class Everything(TaskOnKart):
+    names = luigi.ListParameter(default=["a", "b"])
+    options = luigi.DictParameter(default={"a": [1]})
+    pair = luigi.TupleParameter(default=(1, 2))
+    kind = luigi.EnumParameter(enum=Kind, default=Kind.TREE)
+    kinds = luigi.EnumListParameter(enum=Kind, default=(Kind.TREE, Kind.FOREST))
+    flag = luigi.BoolParameter(default=True)
+    rate = luigi.FloatParameter(default=1.0)
+    day = luigi.DateParameter(default=datetime.date(2026, 1, 1))
+    hour = luigi.DateHourParameter(default=datetime.datetime(2026, 1, 1, 5))
+    wait = luigi.TimeDeltaParameter(default=datetime.timedelta(hours=1))
+    limit = luigi.OptionalIntParameter(default=None)
+    held = TaskInstanceParameter(default=Rows())
+
+    def run(self):
+        self.dump(1)
+
+
+def test_values_of_every_type_name_a_task(tmp_path):
+    task = Everything(workspace_directory=str(tmp_path / "w"))
+    build(task)
+    history = History(tmp_path / "w")
+    values = task.param_kwargs
+    for name in history.task("Everything").params:
+        assert history.task("Everything", **{name: values[name]}).unique_id == task.make_unique_id()
+    assert history.load("Everything", rate=1, names=["a", "b"]) == 1
+    for wrong in ({"rate": 2}, {"flag": False}, {"limit": 0}, {"kind": Kind.FOREST}, {"pair": (2, 1)}, {"other": 1}):
+        with pytest.raises(ConfigError, match="has these parameters"):
+            history.task("Everything", **wrong)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 
@@ -163,11 +164,12 @@ def test_what_is_logged_to_metrics_json_counts_and_a_pickle_of_that_name_does_no
     assert [record.metrics for record in read_records("resources")] == [{"auc": 0.5}, {}, {}]
 
 
-@given(st.integers() | st.floats() | st.fractions() | st.floats(width=32).map(np.float32))
+@given(st.integers() | st.floats() | st.fractions() | st.decimals(allow_nan=True) | st.floats(width=32).map(np.float32))
 def test_every_number_has_a_form_in_json(value):
     number = _number(value)
     assert json.loads(json.dumps(number, allow_nan=False)) == number
     if isinstance(number, str):
-        assert isinstance(value, Fraction | int) or number == str(float(value))
+        is_nan = isinstance(value, Decimal) and value.is_nan()
+        assert isinstance(value, Fraction | int) or number == ("nan" if is_nan else str(float(value)))
     else:
         assert number == pytest.approx(float(value), nan_ok=True)

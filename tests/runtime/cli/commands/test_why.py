@@ -381,6 +381,24 @@ def test_a_file_that_is_gone_and_who_wrote_it(project, kart):
     assert "what has deleted it is `kart clean` or `kart gc`." in kart("why", "Evaluate").out
 
 
+def test_the_message_of_a_failure_is_one_line_without_codes_for_terminals(small_project, kart):
+    fails = """
+        from kart_runtime import TaskOnKart
+
+
+        class Bad(TaskOnKart[int]):
+            def run(self):
+                raise ValueError("\\x1b[2J\\u202e" + "x" * 500)
+    """
+    small_project({"src/PKG/tasks/failing.py": fails})
+    assert kart("run", "Numbers", "--quiet").code == 0
+    (failed,) = [line for line in kart("run", "Bad").lines if "FAILED" in line]
+    assert "ValueError: \\x1b[2J\\u202exxx" in failed
+    (planned,) = [line for line in kart("plan", "Bad").lines if "it failed in run" in line]
+    assert "ValueError: \\x1b[2J\\u202exxx" in planned
+    assert planned.endswith("x…")
+
+
 def test_a_failure_before(project, kart):
     assert kart("run", "--quiet").code == 0
     assert kart("run", "Train.depth=66", "--quiet").code == 1
