@@ -102,7 +102,7 @@ def add_why(parser: argparse.ArgumentParser) -> None:
     add_sweep(parser)
     add_range(parser)
     add_rerun(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    _add_forms(parser, None)
 
 
 def add_report(parser: argparse.ArgumentParser) -> None:

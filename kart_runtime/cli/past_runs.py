@@ -13,7 +13,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from kart_runtime.cli.project_folder import find_project
 from kart_runtime.errors import ConfigError
@@ -50,15 +50,16 @@ def open_history(arguments: argparse.Namespace) -> tuple[Index, list[str]]:
     return index, [word for word in words if "=" not in word or word in labels]
 
 
-def no_run(index: Index, arguments: argparse.Namespace) -> bool:
-    """Return whether there is no run, after saying how to make the first."""
+def no_run(index: Index, arguments: argparse.Namespace, stream: TextIO | None = None) -> bool:
+    """Return whether there is no run, after saying how to make the first; on stderr if the output is for programs."""
     if index.count():
         return False
     is_local = os.path.isabs(index.workspace) and Path(index.workspace).is_relative_to(Path.cwd())  # noqa: PTH117
     workspace = os.path.relpath(index.workspace) if is_local else index.workspace.rstrip("/")
-    is_table = arguments.json or arguments.csv
-    print(f"no run yet in {workspace}; kart run makes the first", file=sys.stderr if is_table else sys.stdout)
-    if arguments.json:
+    is_json, is_csv = getattr(arguments, "json", False), getattr(arguments, "csv", False)
+    stream = stream or (sys.stderr if is_json or is_csv else sys.stdout)
+    print(f"no run yet in {workspace}; kart run makes the first", file=stream)
+    if is_json:
         print_json([])
     return True
 

@@ -32,6 +32,8 @@ def execute(arguments: argparse.Namespace) -> int:
     if path is not None:
         check_output_file(path, _is_graph, "kart graph has not written it", force=arguments.force)
     graph = _planned(arguments) if arguments.run is None else _past(arguments)
+    if graph is None:
+        return ExitCode.OK
     text, level = text_of_graph(graph, kind, arguments.level)
     if level != arguments.level:
         print(
@@ -73,14 +75,16 @@ def _action(decision: Decision) -> str:
 # -- of a past run ---------------------------------------------------------------------------------------------------
 
 
-def _past(arguments: argparse.Namespace) -> TaskGraph:
-    """Return the graph of a run, or the part of it that some tasks need."""
-    from kart_runtime.cli.past_runs import open_history
+def _past(arguments: argparse.Namespace) -> TaskGraph | None:
+    """Return the graph of a run, or the part of it that some tasks need; None if there is no run yet."""
+    from kart_runtime.cli.past_runs import no_run, open_history
     from kart_runtime.history.names import resolve_run, resolve_task
     from kart_runtime.history.run_graph import graph_of_run, part_of
 
     index, names = open_history(arguments)
     with index:
+        if no_run(index, arguments, sys.stderr):  # what reads the output expects a graph
+            return None
         run = index.run(resolve_run(index, arguments.run))
         graph = graph_of_run(run, index)
         wanted = {name: resolve_task(index, name) for name in names}

@@ -5,17 +5,21 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from typing import Any
 
 import luigi
 
 from kart_runtime.cli.arguments import open_sweep, plan_of, planning, reruns_from_args, roots_from_args, tasks_from_args
 from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.formatting import columns
+from kart_runtime.cli.past_runs import print_csv
 from kart_runtime.cli.ranges import ranges_from_args
 from kart_runtime.cli.reasons import Answer, Answers
 from kart_runtime.cli.swept import swept_roots
 from kart_runtime.errors import ConfigError, closest_match
+from kart_runtime.plan.comparison import Difference
 from kart_runtime.plan.decisions import Plan
 from kart_runtime.plan.graph import build_graph
 from kart_runtime.project import Session
@@ -38,13 +42,31 @@ def execute(arguments: argparse.Namespace) -> int:
         tasks = list(dict.fromkeys([*named, *(_with_id(plan, word) for word in ids)]))
         tasks = tasks or plan.to_run or list(plan.roots)
         with Answers(plan) as answers:
-            found = [answers.of(task) for task in (tasks if arguments.json else tasks[:_MAX_TASKS])]
-        if arguments.json:
+            is_table = arguments.json or arguments.csv
+            found = [answers.of(task) for task in (tasks if is_table else tasks[:_MAX_TASKS])]
+        if arguments.csv:
+            print_csv(row for answer in found for row in _rows(answer.values))
+        elif arguments.json:
             print(json.dumps({"format": 1, "tasks": [answer.values for answer in found]}, indent=2))
         else:
             for line in _lines(found, len(tasks)):
                 print(line)
     return ExitCode.OK
+
+
+def _rows(values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield a row for each difference from the nearest earlier task, and one if there is none."""
+    cause = values["cause"]
+    nearest = cause["nearest"] or {}
+    for difference in cause["differences"] or [{}]:
+        yield {
+            **{name: text for name, text in values.items() if name != "cause"},
+            "kind": cause["kind"],
+            "text": cause["text"],
+            "nearest": nearest.get("id", ""),
+            "run": nearest.get("run", ""),
+            **{f"differs.{field.name}": difference.get(field.name, "") for field in fields(Difference)},
+        }
 
 
 def _lines(answers: Sequence[Answer], number: int) -> Iterator[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import importlib
+import io
 import json
 import linecache
 import os
@@ -223,6 +225,19 @@ def test_the_variants_of_a_sweep_are_compared_each(project, kart):
     (project / "conf/base/tasks/model.yaml").write_text("Train:\n  depth: 9\n")
     planned = kart("plan").out
     assert re.search(r"depth (2|8) → 9 \(conf/base/tasks/model.yaml:2; before: command line\)", planned)
+
+
+def test_the_answer_as_csv_has_a_row_for_each_difference(project, kart):
+    kart("run")
+    rows = list(csv.DictReader(io.StringIO(kart("why", "Evaluate", "Train.depth=9", "--csv").out)))
+    differing = [(row["differs.name"], row["differs.before"], row["differs.after"]) for row in rows]
+    expected = answer(kart, "Evaluate", "Train.depth=9")
+    assert differing == [
+        (each["name"], each["before"], each["after"])
+        for task in expected.values()
+        for each in task["cause"]["differences"]
+    ]
+    assert differing
 
 
 def test_a_secret_is_named_and_not_shown(project, kart, monkeypatch):
