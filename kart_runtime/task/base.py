@@ -537,8 +537,7 @@ class TaskOnKart(TaskTargets, RunMetadata, GokartMethods, luigi.Task, Generic[T_
         InvalidMetric
             As `log_metric`.
         """
-        for name, value in values.items():
-            metrics.log_metric(self, name, value, step)
+        metrics.log_metrics(self, values, step)
 
     def progress(self, iterable: Iterable[K], total: float | None = None, text: str = "") -> Iterable[K]:
         """Return the items of an iterable, and show how many of them have been taken, while a run is watched.

@@ -70,6 +70,15 @@ def log_metric(task: Any, name: str, value: Any, step: Any = None) -> None:
     run.add_metric(masked(name), number, None if step is None else int(step))
 
 
+def log_metrics(task: Any, values: Any, step: Any = None) -> None:
+    """Record several values; raises `InvalidMetric`."""
+    if not isinstance(values, Mapping):
+        kind = type(values).__name__
+        raise InvalidMetric(_name_of(task), f"log_metrics takes a map of names to numbers, not a {kind}.")
+    for name, value in values.items():
+        log_metric(task, name, value, step)
+
+
 def note_output(task: Any, key: object, url: str, value: Mapping[Any, Any]) -> None:
     """Record the numbers of a JSON output whose key or name is `metrics`."""
     run: TaskRun | None = task.__dict__.get("_kart_run")

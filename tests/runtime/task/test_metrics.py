@@ -139,6 +139,11 @@ def test_what_cannot_be_recorded_is_refused_with_task_and_name(name, value, step
         task.log_metric(name, value, step=step)
 
 
+def test_several_metrics_come_as_a_map():
+    with pytest.raises(InvalidMetric, match="takes a map of names to numbers, not a list"):
+        Logs().log_metrics([("auc", 1.0)])
+
+
 def test_a_task_has_at_most_200_names():
     assert build(Logs(what={f"m{n}": n for n in range(MOST_NAMES)})) == 1
     with pytest.raises(BuildFailed, match=r"'m\d+' would be metric number 201\. Log at most 200"):
