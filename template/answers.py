@@ -79,7 +79,8 @@ NEXT_LIBRARIES = set(
     langgraph librosa lifelines lightfm lightning lightning_fabric lightning_utilities lime litellm llama_cpp
     llama_index llvmlite loguru lxml mapie marimo merlion metaflow missingno ml_collections mlflow mlserver mlxtend
     mmcv modal modin moto mpi4py mxnet neptune netcdf4 networkx neuralprophet nevergrad nibabel nltk nni nox numba
-    numexpr numpyro ollama onnx onnxruntime openai opencv opencv_python opencv_python_headless openml openpyxl optax
+    numexpr numpyro ollama onnx onnxruntime openai opencv opencv_python opencv_python_headless openlineage
+    openlineage_python openml openpyxl opentelemetry opentelemetry_exporter_otlp_proto_http opentelemetry_sdk optax
     optbinning optuna oracledb orbax orbit orjson ortools pandas_gbq pandas_profiling pandas_ta panel papermill
     peewee peft pendulum pgmpy phik pinecone pingouin pint ploomber plotly plotnine pmdarima pomegranate prefect
     prophet psycopg psycopg2 pulp pycaret pycox pydantic_settings pydeck pyhive pymc pymongo pymssql pymysql pyod

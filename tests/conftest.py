@@ -6,6 +6,7 @@ To search for new ones: `python -m pytest --hypothesis-profile default tests/run
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,12 @@ os.environ.setdefault("MYPY_CACHE_DIR", str(Path(__file__).parents[1] / ".mypy_c
 # uv trusts the certificates that this machine trusts, as pip and git do, also those of a company's own.
 os.environ.setdefault("UV_SYSTEM_CERTS", "1")
 
-settings.register_profile("repeatable", derandomize=True)
+# A shell starts what it puts into the background without Ctrl-C, and so all that the tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A loaded machine makes no test fail.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
 
