@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import luigi
 
 from kart_runtime.cli.arguments import planning, roots_from_args
-from kart_runtime.cli.formatting import columns
+from kart_runtime.cli.past_runs import width
 from kart_runtime.cli.ranges import ranges_from_args
+from kart_runtime.history.compare import variants_table
 from kart_runtime.plan.decisions import Plan
 from kart_runtime.schedule.events import Summary
 from kart_runtime.schedule.results import Metrics, nearest_metrics
@@ -72,25 +73,26 @@ class SweptRoots:
 
     def results(self, metrics_of: Callable[[luigi.Task], Metrics]) -> list[str]:
         """Return a table of the variants with what their roots, or what is upstream of these, have measured."""
-        measured = [nearest_metrics(tasks, metrics_of) for tasks in self.roots[:_MOST_ROWS]]
+        measured = [_named(nearest_metrics(tasks, metrics_of)) for tasks in self.roots]
         if not any(measured):
             return []
-        cells = [_cells(metrics) for metrics in measured]
-        names = list(dict.fromkeys(name for each in cells for name in each))[:_MOST_METRICS]
-        keys = self.sweep.keys
-        rows = [[*(key.word for key in keys), *names]]
-        for variant, each in zip(self.sweep.variants, cells, strict=False):
-            values = [key.shown(text) for key, text in zip(keys, variant.values, strict=True)]
-            rows.append([*values, *(each.get(name, "-") for name in names)])
-        rest = len(self.sweep.variants) - _MOST_ROWS
-        return [*columns(rows), *([f"... and {rest} more variants"] if rest > 0 else [])]
+        values = [
+            {key.word: key.shown(text) for key, text in zip(self.sweep.keys, variant.values, strict=True)}
+            for variant in self.sweep.variants
+        ]
+        table = variants_table("", values, measured, _MOST_METRICS)
+        lines = table.as_text(width(), _MOST_ROWS).splitlines()[:-1]
+        rest = len(measured) - _MOST_ROWS
+        notes = [f"{rest} more variants; kart compare shows all"] if rest > 0 else []
+        notes += ["* best"] if table.best else []
+        return [*lines, *(["; ".join(notes)] if notes else [])]
 
 
-def _cells(measured: Mapping[luigi.Task, Metrics]) -> dict[str, str]:
+def _named(measured: Mapping[luigi.Task, Metrics]) -> dict[str, float | str]:
     """Return the metrics of one variant by name; with that of the class, if several tasks have measured."""
     several = len(measured) > 1
     return {
-        f"{type(task).__name__}.{name}" if several else name: f"{value:.6g}" if isinstance(value, float) else str(value)
+        f"{type(task).__name__}.{name}" if several else name: value
         for task, metrics in measured.items()
         for name, value in metrics.items()
     }

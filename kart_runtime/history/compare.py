@@ -90,7 +90,10 @@ class CompareTable:
 
     def header(self) -> list[str]:
         """Return the titles of the columns as they are shown."""
-        return [*self.columns, *(["id"] if self._needs_ids() else []), "run", "when"]
+        return [*self.columns, *(["id"] if self._needs_ids() else []), *(["run", "when"] if self._has_runs() else [])]
+
+    def _has_runs(self) -> bool:
+        return any(row.run for row in self.rows) or not self.rows
 
     def _needs_ids(self) -> bool:
         """Return whether parameters alone do not tell the rows apart: a file from outside had another content."""
@@ -99,10 +102,11 @@ class CompareTable:
 
     def cells(self, most: int | None = None) -> list[list[str]]:
         """Return the rows as text, the best values with a star; at most some of them."""
-        rows, needs_ids = [], self._needs_ids()
+        rows, needs_ids, has_runs = [], self._needs_ids(), self._has_runs()
         for number, row in enumerate(self.rows[:most]):
             cells = [self._cell(number, column, row.values.get(column)) for column in self.columns]
-            rows.append([*cells, *([row.unique_id[:8]] if needs_ids else []), row.run, row.ago])
+            place = [row.run, row.ago] if has_runs else []
+            rows.append([*cells, *([row.unique_id[:8]] if needs_ids else []), *place])
         return rows
 
     def _cell(self, number: int, column: str, value: Any) -> str:
@@ -215,10 +219,21 @@ def compare_table(
         if maximize is not None and sort in directions:
             directions[sort] = maximize
         rows.sort(key=lambda row: _sort_key(row.values.get(sort), is_reversed=directions.get(sort, maximize or False)))
-    best = {name: number for name in names if (number := _best(rows, name, directions[name])) is not None}
+    best = _best_rows(rows, directions)
     hidden = tuple(name for name in every if name not in shown)
     task = ", ".join(dict.fromkeys(record.task for record in records)) or (what if isinstance(what, str) else "")
     return CompareTable(task, (*shown, *names), tuple(names), tuple(rows), best, hidden)
+
+
+def variants_table(
+    task: str, values: Sequence[Mapping[str, str]], measured: Sequence[Mapping[str, float | str]], most: int
+) -> CompareTable:
+    """Return the table of what the variants of one run have measured, in their order, with at most some metrics."""
+    names = list(dict.fromkeys(name for each in measured for name in each))[:most]
+    rows = [CompareRow("", "", "", "", "", {**each, **found}) for each, found in zip(values, measured, strict=True)]
+    best = _best_rows(rows, {name: is_higher_better(name) for name in names})
+    keys = dict.fromkeys(name for each in values for name in each)
+    return CompareTable(task, (*keys, *names), tuple(names), tuple(rows), best)
 
 
 def is_task_text(text: Any) -> bool:
@@ -266,6 +281,12 @@ def _sort_key(value: Any, *, is_reversed: bool) -> tuple[int, float, str]:
     if number is not None:
         return 0, -number if is_reversed else number, ""
     return (2, 0.0, "") if value is None else (1, 0.0, str(value))
+
+
+def _best_rows(rows: Sequence[CompareRow], directions: Mapping[str, bool]) -> dict[str, int]:
+    """Return the number of the best row for each metric, of which some are better if they are higher."""
+    found = {name: _best(rows, name, is_higher) for name, is_higher in directions.items()}
+    return {name: number for name, number in found.items() if number is not None}
 
 
 def _best(rows: Sequence[CompareRow], metric: str, is_higher: bool) -> int | None:

@@ -252,8 +252,9 @@ def test_the_table_at_the_end_has_the_metrics_of_each_variant(model_project, kar
         ["Train.depth", "Train.note", "score", "steps", "five"],
         ["2", "a", "6.5", "10", "10"],
         ["2", "b", "6.5", "10", "10"],
-        ["4", "a", "8.5", "20", "20"],
+        ["4", "a", "8.5", "*", "20", "*", "20", "*"],
         ["4", "b", "8.5", "20", "20"],
+        ["*", "best"],
     ]
 
 
