@@ -22,6 +22,7 @@ from kart_runtime.plan.decisions import Decision, Plan, Reason
 from kart_runtime.plan.task_labels import nodes_of
 
 _SUFFIXES = {".mmd": "mermaid", ".mermaid": "mermaid", ".dot": "dot", ".gv": "dot", ".json": "json"}
+_PICTURES = frozenset({".pdf", ".png", ".svg", ".jpg", ".jpeg", ".gif", ".ps", ".webp"})
 _PLURALS = {"task": "tasks", "class": "classes", "module": "modules"}
 
 
@@ -30,6 +31,12 @@ def execute(arguments: argparse.Namespace) -> int:
     path = None if arguments.output is None else Path(arguments.output)
     kind = arguments.format or (_SUFFIXES.get(path.suffix.lower()) if path is not None else None) or "mermaid"
     if path is not None:
+        if path.suffix.lower() in _PICTURES:
+            raise ConfigError(
+                f"kart graph writes text, and {path.suffix} is a picture; make one by Graphviz: "
+                f"kart graph --format dot | dot -T{path.suffix[1:].lower()} -o {path}",
+                file="-o",
+            )
         check_output_file(path, _is_graph, "kart graph has not written it", force=arguments.force)
     graph = _planned(arguments) if arguments.run is None else _past(arguments)
     if graph is None:

@@ -145,6 +145,14 @@ def test_an_unknown_run_or_task_is_refused(small_project, kart, words, message):
     assert typed.out == ""
 
 
+def test_a_picture_is_left_to_graphviz(small_project, kart):
+    root = small_project()
+    typed = kart("graph", "-o", "graph.SVG")
+    assert typed.code == 2
+    assert "kart graph --format dot | dot -Tsvg -o graph.SVG" in typed.err
+    assert not (root / "graph.SVG").exists()
+
+
 def test_without_any_run_the_first_is_suggested(small_project, kart):
     small_project()
     typed = kart("graph", "--run", "last")
