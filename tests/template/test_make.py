@@ -371,7 +371,7 @@ def test_the_forms_without_make_run(project: Path, command: Command) -> None:
                 fewer = ["tests/lib"] if "/pytest" in words else []
                 command(project, *shlex.split(words.replace("--env prod", "--env ci")), *fewer)
                 ran.add(words)
-    for word in ("plan", "tree", "list", "config"):
+    for word in ("plan", "config"):
         command(project, ".venv/bin/kart", word)
     assert len(ran) > 10
 
