@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from kart_runtime.exporters.base import ExporterNotReady
 from kart_runtime.exporters.libraries import check_receiver, silent_libraries
 
-_PRODUCER = "https://pypi.org/project/kart-runtime"
+_PRODUCER = "urn:x-kart:kart-runtime"  # a name, no address: the format asks for a URI
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, _PRODUCER)
 _LONGEST = 10_000
 

@@ -30,7 +30,7 @@ def check(event):
     """Check what the specification requires of an event (OpenLineage.json: RunEvent, Run, Job, Dataset, facets)."""
     assert event["eventType"] in {"START", "RUNNING", "COMPLETE", "ABORT", "FAIL", "OTHER"}
     assert datetime.fromisoformat(event["eventTime"]).tzinfo is not None
-    assert event["producer"].startswith("https://")
+    assert event["producer"] == "urn:x-kart:kart-runtime"
     assert event["schemaURL"].startswith("https://openlineage.io/spec/")
     assert str(uuid.UUID(event["run"]["runId"])) == event["run"]["runId"]
     assert event["job"]["namespace"]
