@@ -129,7 +129,7 @@ def test_with_a_lock_each_task_runs_once(place):
     assert left_over(workspace) == []
     assert len([name for name in objects(workspace) if "Node_" in name and not name.startswith("log/")]) == 10
     records = list(read_records(workspace))
-    assert Counter(record.state for record in records) == {"done": 10, "complete": len(records) - 10}
+    assert Counter(record.state for record in records) == Counter(done=10, complete=len(records) - 10)
     assert not [record.error for record in records if record.error]
 
 

@@ -219,4 +219,5 @@ def test_a_search_resumes_from_a_bucket(model_project, kart, bucket):
     assert trials(again) == [3]
     swept = kart("run", "Report", "Train.depth=2,4", "--workers", "2", "--executor", "threads", "--quiet")
     assert swept.code == 0
-    assert [line.split()[:2] for line in swept.lines[1:]] == [["Train.depth", "score"], ["2", "6.5"], ["4", "8.5"]]
+    table = [line.split()[:2] for line in swept.lines[1:]]
+    assert table == [["Train.depth", "score"], ["2", "6.5"], ["4", "8.5"], ["*", "best"]]
