@@ -392,13 +392,17 @@ def test_a_context_of_the_users_own_stays():
 
 PIPELINE = """
 import os, time
+from pathlib import Path
 import luigi
 from kart_runtime import TaskOnKart
 
 class Part(TaskOnKart[int]):
     number = luigi.IntParameter()
     def run(self):
-        time.sleep(0.3)
+        Path(f"began-{os.getppid()}").touch()
+        until = time.monotonic() + 60
+        while len(list(Path().glob("began-*"))) < int(os.environ.get("PROGRAMS", "1")) and time.monotonic() < until:
+            time.sleep(0.05)
         self.dump(os.getppid())
 
 class Whole(TaskOnKart[list]):
@@ -413,8 +417,8 @@ QUICK = ("--worker-wait-interval=0.1", "--worker-wait-jitter=0.1")
 WHOLE = ("-m", "luigi", "--module", "pipeline", "Whole", "--workers", "2", "--no-lock", *QUICK)
 
 
-def program(*words):
-    env = {**os.environ, "PYTHONPATH": f"{Path.cwd()}{os.pathsep}{Path(__file__).parents[2]}"}
+def program(*words, **variables):
+    env = {**os.environ, "PYTHONPATH": f"{Path.cwd()}{os.pathsep}{Path(__file__).parents[2]}", **variables}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     return subprocess.Popen([sys.executable, *words], env=env, **pipes)
 
@@ -461,9 +465,9 @@ def test_two_programs_with_two_workers_each_share_the_work_of_luigid():
     Path("pipeline.py").write_text(PIPELINE)
     with luigid() as port:
         words = (*WHOLE, "--worker-keep-alive", "--scheduler-host", "127.0.0.1", "--scheduler-port", str(port))
-        programs = [program(*words) for _number in range(2)]
+        programs = [program(*words, PROGRAMS="2") for _number in range(2)]
         try:
-            outputs = [one.communicate(timeout=90)[0] for one in programs]
+            outputs = [one.communicate(timeout=120)[0] for one in programs]
         finally:
             for one in programs:
                 end(one)
