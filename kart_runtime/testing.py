@@ -63,7 +63,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Iterator[None]:
     """Leave the frames of the engine out of tracebacks, as pytest does with those that say so."""
-    for name, module in list(sys.modules.items()):
+    for name, module in sys.modules.copy().items():
         if name.startswith("kart_runtime."):
             vars(module).setdefault("__tracebackhide__", True)
     return (yield)

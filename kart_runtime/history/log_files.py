@@ -90,7 +90,7 @@ def _putting(store: Any) -> Callable[[str, bytes], None]:
 @lru_cache(maxsize=1)
 def _versions_of(number_of_modules: int) -> dict[str, str]:  # noqa: ARG001 - the key of the cache
     versions = {"python": platform.python_version()}
-    for name, module in sorted(sys.modules.items()):
+    for name, module in sorted(sys.modules.copy().items()):  # another thread may import meanwhile
         version = None if "." in name or name.startswith("_") or module is None else vars(module).get("__version__")
         if isinstance(version, str) and name not in sys.stdlib_module_names:
             versions[name] = version.partition(" ")[0]

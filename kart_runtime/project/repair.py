@@ -67,7 +67,8 @@ def _problems(project: Project) -> tuple[list[Problem], dict[str, type[luigi.Tas
 
 def _forget(project: Project) -> None:
     """Have the modules of the package imported again: their files have changed."""
-    for name in [name for name in sys.modules if name == project.package or name.startswith(f"{project.package}.")]:
+    inside = f"{project.package}."
+    for name in [name for name in sys.modules.copy() if name == project.package or name.startswith(inside)]:
         del sys.modules[name]
 
 

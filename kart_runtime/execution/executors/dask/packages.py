@@ -163,7 +163,7 @@ def _unpack(package: Package, folder: Path) -> Path:
 
 def _forget_modules(name: str) -> None:
     inside = f"{name}."
-    for module in [module for module in sys.modules if module == name or module.startswith(inside)]:
+    for module in [module for module in sys.modules.copy() if module == name or module.startswith(inside)]:
         del sys.modules[module]
     # Otherwise luigi would find two classes of one name.
     register = task_register.Register._reg

@@ -134,7 +134,7 @@ class WorkerProcess:
 
 def loaded_specs() -> dict[str, ModuleSpec]:
     """Return the specs of all modules of this process; loading a module again gives it a new one."""
-    specs = ((name, getattr(module, "__spec__", None)) for name, module in list(sys.modules.items()))
+    specs = ((name, getattr(module, "__spec__", None)) for name, module in sys.modules.copy().items())
     return {name: spec for name, spec in specs if spec is not None}
 
 
