@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from kart_runtime.history.log_files import module_versions
+from kart_runtime.history.log_files import _versions_of, module_versions
 
 
 @pytest.fixture
@@ -32,6 +32,8 @@ def imports_meanwhile(monkeypatch):
 def test_another_thread_may_import_while_versions_are_read(imports_meanwhile, monkeypatch):
     monkeypatch.setitem(sys.modules, "a_library", ModuleType("a_library"))
     monkeypatch.setattr(sys.modules["a_library"], "__version__", "1.2 (of a date)", raising=False)
+    _versions_of.cache_clear()
     versions = module_versions()
     assert imports_meanwhile
     assert versions["a_library"] == "1.2"
+    _versions_of.cache_clear()  # the next test has other modules
