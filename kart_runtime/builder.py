@@ -33,6 +33,7 @@ from kart_runtime.schedule.resources import Limits
 from kart_runtime.schedule.run_tasks import TasksRecorder
 from kart_runtime.schedule.scheduler import BuildContext, Scheduler
 from kart_runtime.settings import BuildSettings
+from kart_runtime.storage.durable import durable_writes
 from kart_runtime.storage.registry import split_url
 from kart_runtime.storage.stores.background import background_writes
 from kart_runtime.storage.value_cache import caching_values
@@ -70,6 +71,7 @@ class BuildOptions(TypedDict, total=False):
     keep_logs: bool
     progress: bool
     export: Sequence[str]
+    durable: bool
 
 
 @overload
@@ -205,6 +207,7 @@ def run_build(
     with (
         FixedFolder(),
         caching_values(settings.value_cache_mb * 1_000_000),
+        durable_writes(settings.durable),
         build_logging(log_level, on_event) as listener,
         nullcontext(exports) if exports else Exports(settings.export) as exported,
         _optional_records(),
@@ -231,7 +234,7 @@ def run_build(
         try:
             return summary, list(map(_value, roots))
         except ObjectCorrupt as error:
-            if settings.on_corrupt != "recompute" or error.producer is None:
+            if error.producer is None or not context.changes.may_recompute(error):
                 raise
             warn(logger, "%s", error)
             damaged = [error.producer]
@@ -285,6 +288,8 @@ def _run(
     if to_run and not context.executors.on_cluster:  # there the workers hold the locks, and write
         context.locks.check()
         _check_writable(plan.writers)
+    for workspace, restart in context.changes.restarts():
+        context.ledger.note(workspace, restart)
     tasks_recorder.add_plan(plan, may_grow=context.feed is not None)
     if to_run:
         context.ledger.ask_git()

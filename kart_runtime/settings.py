@@ -80,6 +80,9 @@ class BuildSettings:
     export
         Where to send what is recorded of the run: "mlflow", "otel", "webhook", "openlineage", or a class of your own
         as ``package.module:Class``.
+    durable
+        Whether an output is flushed to the disk before it counts, so that it outlasts a power cut. Otherwise one that a
+        power cut has damaged is found when the machine is back, and computed again.
     """
 
     executor: str | None = None
@@ -96,6 +99,7 @@ class BuildSettings:
     keep_logs: bool = True
     progress: bool = True
     export: Sequence[str] = ()
+    durable: bool = False
 
     def with_options(self, options: Mapping[str, Any]) -> Self:
         """Return these settings with some fields replaced.

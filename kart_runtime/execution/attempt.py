@@ -39,6 +39,8 @@ from kart_runtime.execution.portable_errors import portable
 from kart_runtime.execution.processor_time import this_place
 from kart_runtime.execution.working_folder import RestoredFolder
 from kart_runtime.storage.commit import recover
+from kart_runtime.storage.durable import durable_writes
+from kart_runtime.storage.durable import is_on as is_durable
 from kart_runtime.storage.staging import OutputRecord, active_run
 from kart_runtime.storage.stores.background import background_writes
 from kart_runtime.storage.stores.listings import cached_listings
@@ -160,6 +162,7 @@ class Attempt:
     _logs: TaskLogWriter | None = None
     _lock: LockHandle | None = None
     _is_remote: bool = False
+    _is_durable: bool = False
     _before: dict[str, Any] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -167,7 +170,7 @@ class Attempt:
         run = self.task_run
         expected = recorded_inputs(self.task) | dict(run.expected)
         state = (self.replaces, self.is_retry, expected, run.checks_types, run.keeps_logs, self._started, self._seconds)
-        return _remote_attempt, (self.task, self.locks, self.satisfied, *state)
+        return _remote_attempt, (self.task, self.locks, self.satisfied, *state, is_durable())
 
     def run(self) -> Outcome:
         """Run the task, or resume it after a suspension, and return the outcome. Ctrl-C is not caught."""
@@ -184,7 +187,8 @@ class Attempt:
         outcome = None
         reset_peak()
         try:
-            with background_writes():  # whoever waits for this outcome may end the process
+            # Whoever waits for this outcome may end the process.
+            with durable_writes(self._is_durable), background_writes():
                 outcome = self._bound()
         except RecordsNotStored as error:
             if outcome is None:
@@ -395,9 +399,11 @@ def _remote_attempt(  # noqa: PLR0917
     keeps_logs: bool,
     started: str,
     seconds: float,
+    durable: bool = False,
 ) -> Attempt:
     run = TaskRun(expected=expected, checks_types=checks_types, keeps_logs=keeps_logs)
-    return Attempt(task, locks, satisfied, run, replaces, is_retry, _started=started, _seconds=seconds, _is_remote=True)
+    progress: dict[str, Any] = {"_started": started, "_seconds": seconds, "_is_remote": True, "_is_durable": durable}
+    return Attempt(task, locks, satisfied, run, replaces, is_retry, **progress)
 
 
 def iso_time(moment: float) -> str:

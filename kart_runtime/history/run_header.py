@@ -17,6 +17,7 @@ from typing import Any
 
 from kart_runtime.errors.secrets import masked, masked_values
 from kart_runtime.history.log_files import module_versions
+from kart_runtime.history.restarts import this_boot
 
 FORMAT = 2
 """Version of the files of runs. Later ones only add keys."""
@@ -25,7 +26,7 @@ _CHECKED = ("--range", "--label")
 """Options of the command line whose values may hold `=` and are no secrets."""
 
 _PLAIN = frozenset(
-    {"run", "run_id", "started", "end", "state", "host", "versions", "workspace", "folder", "roots", "modules"}
+    {"run", "run_id", "started", "end", "state", "host", "versions", "workspace", "folder", "roots", "modules", "boot"}
 )
 """Keys of values that readers rely on, and that hold no secret, though a short one may be a part of them by chance."""
 
@@ -81,6 +82,7 @@ def header_of(run_id: str, info: RunInfo, roots: Sequence[str], workspace: str) 
         "started": now(),
         "host": socket.gethostname(),
         "pid": os.getpid(),
+        "boot": this_boot(),
         "command": _command(info),
         "versions": module_versions(),
         "workspace": workspace,
