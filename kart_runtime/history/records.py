@@ -208,16 +208,20 @@ class Records:
 
     def is_torn(self, record: TaskRecord) -> bool:
         """Return whether an output of a record is not what it says because the machine has damaged it."""
-        return any(output.url in self.damaged or self.is_damaged(output) for output in record.outputs)
+        return any(
+            output.url in self.damaged or (output.checksum and self._differs(output) and self.was_damaged(output))
+            for output in record.outputs
+        )
 
-    def is_damaged(self, output: OutputRecord) -> bool:
-        """Return whether a file is not what its record says, and nobody has written to it since."""
+    def _differs(self, output: OutputRecord) -> bool:
+        content = self.content(output.url)
+        return content is not None and content != output.checksum
+
+    def was_damaged(self, output: OutputRecord) -> bool:
+        """Return whether a file that is not what its record says was damaged by the machine, and changed by nobody."""
         store, key = store_for(self.absolute(output.url))
-        content = self.content(output.url) if output.checksum and isinstance(store, LocalStore) else None
-        stat = store.stat(key) if content is not None else None
-        if stat is None or (content == output.checksum and stat.size == output.size):
-            return False
-        return looks_torn(key, output.size, output.version) or self.was_lost(stat.modified)
+        stat = store.stat(key) if isinstance(store, LocalStore) else None
+        return stat is not None and (looks_torn(key, output.size, output.version) or self.was_lost(stat.modified))
 
     def was_lost(self, moment: float) -> bool:
         """Return whether a restart of the machine may have lost what was written then."""
@@ -364,9 +368,7 @@ class Records:
         output = self.expected(self.absolute(path))
         if output is None or not self.problem(output):
             return False
-        store, key = store_for(self.absolute(path))
-        stat = store.stat(key)
-        return stat is not None and (looks_torn(key, output.size, output.version) or self.was_lost(stat.modified))
+        return self.was_damaged(output)
 
     def load(self) -> None:
         """Read the records unless they have been read."""

@@ -177,7 +177,7 @@ class Changes:
             return False
         records = self.records(kart.workspace_directory)
         output = records.expected(error.url)
-        return output is not None and records.is_damaged(output)
+        return output is not None and records.was_damaged(output)
 
     def has_same_inputs(self, task: luigi.Task) -> bool:
         """Return whether everything that a task loaded, when it last ran, is still the same."""
