@@ -83,6 +83,8 @@ class Records:
         self._read: dict[str, int] = {}
         """Name of a run's file to the bytes of it that have been read."""
         self._own: set[str] = set()
+        self._ended: set[str] = set()
+        """Names of the files of runs that grow no more."""
         self._unsaved_bytes = self._unsaved_files = self._cache_size = 0
         self._is_loaded = False
         self.pending: frozenset[str] = frozenset()
@@ -334,19 +336,38 @@ class Records:
         self._current = {}
         self._key = store_for(f"{self._base}_")[1][:-1]
         try:
-            listed = None if isinstance(self._store, LocalStore) else list(self._store.list(self._runs))
-            names = None if listed is None else [_name(stat) for stat in listed]
-            self.pending = recover(self.workspace, names)
-            files = list_files(self._store, self._runs, listed)
-            if not self._is_loaded and files:  # where nothing has run there is no cache
-                self._load_cache({_name(stat) for stat in files})
-            is_first, self._is_loaded = not self._is_loaded, True
+            names = self._names()
+            self.pending = recover(self.workspace, names.keys() - self._ended)
+            is_first = not self._is_loaded
+            if is_first and names:  # where nothing has run there is no cache
+                self._load_cache(set(names))
+            self._is_loaded = True
+            files = list_files(self._store, self._runs, self._stats(names, all_files=is_first))
             for stat in files:
                 self._read_file(stat)
             if is_first and isinstance(self._store, LocalStore):
                 self._note_restart(files)
         except OSError as error:
             logger.warning("Cannot read the records of %s: %s", self.workspace, error)
+
+    def _names(self) -> Mapping[str, Stat | None]:
+        """Return the names of the files of runs, with their states where the store tells them by the way."""
+        if isinstance(self._store, LocalStore):
+            with suppress(FileNotFoundError, NotADirectoryError):
+                return dict.fromkeys(os.listdir(self._runs))  # noqa: PTH208 - there may be thousands, in each build
+            return {}
+        return {_name(stat): stat for stat in self._store.list(self._runs)}
+
+    def _stats(self, names: Mapping[str, Stat | None], *, all_files: bool) -> Iterator[Stat]:
+        """Yield the states of the files of runs, unless they are known to have ended."""
+        for name in names if all_files else names.keys() - self._ended:
+            stat = names[name]
+            if stat is None and name.partition(".")[0] in self._own:
+                self._ended.add(name)  # for this process
+                continue
+            stat = stat or self._store.stat(f"{self._runs}{os.sep}{name}")
+            if stat is not None:  # else `kart gc` has deleted it just now
+                yield stat
 
     def _note_restart(self, files: Iterable[Stat]) -> None:
         """Compare what was stored just before the machine was restarted with its records."""
@@ -395,6 +416,8 @@ class Records:
                 base = _decode_json(line).get("workspace") or base
             elif line.startswith(f'{{"{KEY}":'):
                 self._add_restart(_decode_json(line))
+            elif line.startswith('{"run_id":') and line.partition('", ')[2].startswith('"end":'):
+                self._ended.add(name)
             elif line.startswith('{"code":'):
                 values = _decode_json(line)
                 if isinstance(values.get("code"), str):
@@ -479,8 +502,9 @@ class Records:
         """Note how much of the files of this process's runs is known: all that is there."""
         if is_remote(self._store):  # a request is not worth it: the next process reads that file again
             return
-        for stat in list_files(self._store, self._runs):
-            if _name(stat).partition(".")[0] in self._own:
+        for run_id in self._own:
+            stat = self._store.stat(f"{self._runs}{os.sep}{run_id}.jsonl")
+            if stat is not None:
                 self._read[_name(stat)] = stat.size
 
     def _cache_lines(self) -> Iterator[str]:
