@@ -267,6 +267,8 @@ def _run(
         revalidate(roots)
     context.changes.run_id = context.ledger.run_id
     context.ledger.roots = [root.make_unique_id() for root in roots if isinstance(root, TaskOnKart)]
+    context.ledger.root_classes = [f"{type(root).__module__}.{type(root).__name__}" for root in roots]
+    context.ledger.runs_before = context.changes.runs_before
     plan = make_plan(roots, check_all=check_all, changes=context.changes, rerun=rerun)
     check_publications(plan.tasks)
     if explain is not None:

@@ -10,13 +10,14 @@ hundred thousand.
 
 from __future__ import annotations
 
+import heapq
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from kart_runtime.history.runs import list_files, runs_folder, text_of
+from kart_runtime.history.runs import list_files, run_of_file, runs_folder, started_at, text_of
 from kart_runtime.history.task_record import (
     ID_LENGTH,
     TaskRecord,
@@ -84,6 +85,8 @@ class Records:
         self._current: dict[str, str | None] = {}
         self._key = ""
         """Key of the workspace in its store, as of the last refresh."""
+        self.newest_runs: tuple[str, ...] = ()
+        """The newest runs as of the last refresh: by their names, and by the time of the last write."""
 
     # -- looking up --------------------------------------------------------------------------------------------------
 
@@ -302,6 +305,7 @@ class Records:
             if not self._is_loaded and files:  # where nothing has run there is no cache
                 self._load_cache({_name(stat) for stat in files})
             self._is_loaded = True
+            self.newest_runs = _newest_runs(files)
             for stat in files:
                 self._read_file(stat)
         except OSError as error:
@@ -441,6 +445,20 @@ def records_of(workspace: str) -> Records:
 def forget_records() -> None:
     """Forget what has been read, for tests and for a process that continues with another one's files."""
     _registry.clear()
+
+
+_MOST_NEWEST = 4
+"""Runs that the next one names as those before it. More than one, since some may be named by a clock that is ahead."""
+
+
+def _newest_runs(files: Sequence[Stat]) -> tuple[str, ...]:
+    by_time = heapq.nlargest(_MOST_NEWEST, files, key=_modified)
+    names = dict.fromkeys(run_of_file(_name(stat)) for stat in (*files[-1:], *by_time))
+    return tuple(name for name in names if started_at(name) is not None)
+
+
+def _modified(stat: Stat) -> float:
+    return stat.modified
 
 
 def _name(stat: Stat) -> str:

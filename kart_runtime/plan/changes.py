@@ -76,6 +76,10 @@ class Changes:
             records.refresh()
         return records
 
+    def runs_before(self, workspace: str) -> Sequence[str]:
+        """Return the newest runs of a workspace at the time when this build asked for its records."""
+        return self.records(workspace).newest_runs
+
     def save(self) -> None:
         """Write the caches of the records that this build has asked for."""
         for records in self._records.values():
