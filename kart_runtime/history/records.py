@@ -34,7 +34,7 @@ from kart_runtime.storage.registry import relative_to, store_for
 from kart_runtime.storage.stores import Stat, Store, is_remote
 from kart_runtime.storage.stores.local import LocalStore
 from kart_runtime.storage.target import OutputRecord
-from kart_runtime.storage.workspace import Workspace
+from kart_runtime.storage.workspace import DELETING, Workspace
 
 logger = logging.getLogger(__name__)
 
@@ -87,6 +87,8 @@ class Records:
         """Key of the workspace in its store, as of the last refresh."""
         self.newest_runs: tuple[str, ...] = ()
         """The newest runs as of the last refresh: by their names, and by the time of the last write."""
+        self.has_notice = True
+        """Whether a list of a remote store has shown that a process deletes files, or none was asked for."""
 
     # -- looking up --------------------------------------------------------------------------------------------------
 
@@ -300,6 +302,7 @@ class Records:
         try:
             listed = None if isinstance(self._store, LocalStore) else list(self._store.list(self._runs))
             names = None if listed is None else [_name(stat) for stat in listed]
+            self.has_notice = names is None or DELETING in names
             self.pending = recover(self.workspace, names)
             files = list_files(self._store, self._runs, listed)
             if not self._is_loaded and files:  # where nothing has run there is no cache
