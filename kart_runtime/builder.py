@@ -267,6 +267,8 @@ def _run(
         revalidate(roots)
     context.changes.run_id = context.ledger.run_id
     context.ledger.roots = [root.make_unique_id() for root in roots if isinstance(root, TaskOnKart)]
+    context.ledger.root_classes = [f"{type(root).__module__}.{type(root).__name__}" for root in roots]
+    context.ledger.runs_before = context.changes.runs_before
     plan = make_plan(roots, check_all=check_all, changes=context.changes, rerun=rerun)
     check_publications(plan.tasks)
     if explain is not None:
@@ -277,24 +279,23 @@ def _run(
     if not reports_warnings:
         for line in plan.warning_lines():
             logger.warning("%s", line)
-    tasks_recorder = TasksRecorder(context.ledger)
-    if context.feed is not None:
-        context = replace(context, on_more=tasks_recorder.add_more)
+    tasks_recorder = TasksRecorder(context.ledger, context.changes)
+    context = replace(context, on_more=tasks_recorder.add_more, on_yield=tasks_recorder.add_yielded)
     scheduler = Scheduler(plan, context)
     context.executors.open(to_run)
     if to_run and not context.executors.on_cluster:  # there the workers hold the locks, and write
         context.locks.check()
         _check_writable(plan.writers)
-    tasks_recorder.add_plan(plan, may_grow=context.feed is not None)
+    while tasks_recorder.add_plan(plan, may_grow=context.feed is not None):
+        plan = make_plan(roots, check_all=check_all, changes=context.changes, rerun=rerun)
+        scheduler, to_run = Scheduler(plan, context), plan.to_run
+        context.executors.open(to_run)
     if to_run:
         context.ledger.ask_git()
     try:
         return scheduler.run()
     finally:
         context.changes.save()
-        planned, more = plan.graph.index_of, tasks_recorder.more
-        yielded = [task for task in scheduler.tasks if task not in planned and task not in more]
-        tasks_recorder.add_yielded(yielded, scheduler.waited_for)
         tasks_recorder.finish(scheduler.summary, context.changes.files)
         _forget_build(scheduler.tasks)
 

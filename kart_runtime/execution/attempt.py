@@ -11,7 +11,7 @@ import enum
 import logging
 import os
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -37,6 +37,7 @@ from kart_runtime.execution.log_writer import TaskLogWriter
 from kart_runtime.execution.memory import peak_mb, reset_peak
 from kart_runtime.execution.portable_errors import portable
 from kart_runtime.execution.processor_time import this_place
+from kart_runtime.execution.used_tasks import note_used
 from kart_runtime.execution.working_folder import RestoredFolder
 from kart_runtime.storage.commit import recover
 from kart_runtime.storage.staging import OutputRecord, active_run
@@ -166,7 +167,8 @@ class Attempt:
         """Pickle what goes to another process; there `run()` starts from its beginning."""
         run = self.task_run
         expected = recorded_inputs(self.task) | dict(run.expected)
-        state = (self.replaces, self.is_retry, expected, run.checks_types, run.keeps_logs, self._started, self._seconds)
+        state = (self.replaces, self.is_retry, expected, run.checks_types, run.keeps_logs, run.run_id)
+        state += (self._started, self._seconds)  # type: ignore[assignment]
         return _remote_attempt, (self.task, self.locks, self.satisfied, *state)
 
     def run(self) -> Outcome:
@@ -316,8 +318,9 @@ class Attempt:
                 return ()
             yielded = _flat(self._yielded)
             asked = [task for task in yielded if task not in self.satisfied]
-            with cached_listings() if len(asked) > 1 else nullcontext():  # many are looked for by few requests
-                waiting_for = tuple(task for task in asked if not is_complete(task))
+            waiting_for = _incomplete(asked)
+            if not waiting_for and asked and note_used(self.task, asked, self.task_run.run_id):
+                waiting_for = _incomplete(asked)
             if waiting_for:
                 return waiting_for
             send = _paths(self._yielded)
@@ -393,10 +396,11 @@ def _remote_attempt(  # noqa: PLR0917
     expected: Mapping[str, OutputRecord],
     checks_types: bool,
     keeps_logs: bool,
+    run_id: str,
     started: str,
     seconds: float,
 ) -> Attempt:
-    run = TaskRun(expected=expected, checks_types=checks_types, keeps_logs=keeps_logs)
+    run = TaskRun(expected=expected, checks_types=checks_types, keeps_logs=keeps_logs, run_id=run_id)
     return Attempt(task, locks, satisfied, run, replaces, is_retry, _started=started, _seconds=seconds, _is_remote=True)
 
 
@@ -465,6 +469,11 @@ def _version(target: Any) -> Any:
         return os.stat(path_of(target)).st_mtime_ns  # noqa: PTH116
     except (OSError, ValueError):
         return None  # an object: to be dumped
+
+
+def _incomplete(tasks: Sequence[luigi.Task]) -> tuple[luigi.Task, ...]:
+    with cached_listings() if len(tasks) > 1 else nullcontext():  # many are looked for by few requests
+        return tuple(task for task in tasks if not is_complete(task))
 
 
 def _flat(yielded: Any) -> list[luigi.Task]:

@@ -10,13 +10,14 @@ hundred thousand.
 
 from __future__ import annotations
 
+import heapq
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from kart_runtime.history.runs import list_files, runs_folder, text_of
+from kart_runtime.history.runs import list_files, run_of_file, runs_folder, started_at, text_of
 from kart_runtime.history.task_record import (
     ID_LENGTH,
     TaskRecord,
@@ -33,7 +34,7 @@ from kart_runtime.storage.registry import relative_to, store_for
 from kart_runtime.storage.stores import Stat, Store, is_remote
 from kart_runtime.storage.stores.local import LocalStore
 from kart_runtime.storage.target import OutputRecord
-from kart_runtime.storage.workspace import Workspace
+from kart_runtime.storage.workspace import DELETING, Workspace
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +85,10 @@ class Records:
         self._current: dict[str, str | None] = {}
         self._key = ""
         """Key of the workspace in its store, as of the last refresh."""
+        self.newest_runs: tuple[str, ...] = ()
+        """The newest runs as of the last refresh: by their names, and by the time of the last write."""
+        self.has_notice = True
+        """Whether a list of a remote store has shown that a process deletes files, or none was asked for."""
 
     # -- looking up --------------------------------------------------------------------------------------------------
 
@@ -297,11 +302,13 @@ class Records:
         try:
             listed = None if isinstance(self._store, LocalStore) else list(self._store.list(self._runs))
             names = None if listed is None else [_name(stat) for stat in listed]
+            self.has_notice = names is None or DELETING in names
             self.pending = recover(self.workspace, names)
             files = list_files(self._store, self._runs, listed)
             if not self._is_loaded and files:  # where nothing has run there is no cache
                 self._load_cache({_name(stat) for stat in files})
             self._is_loaded = True
+            self.newest_runs = _newest_runs(files)
             for stat in files:
                 self._read_file(stat)
         except OSError as error:
@@ -441,6 +448,20 @@ def records_of(workspace: str) -> Records:
 def forget_records() -> None:
     """Forget what has been read, for tests and for a process that continues with another one's files."""
     _registry.clear()
+
+
+_MOST_NEWEST = 4
+"""Runs that the next one names as those before it. More than one, since some may be named by a clock that is ahead."""
+
+
+def _newest_runs(files: Sequence[Stat]) -> tuple[str, ...]:
+    by_time = heapq.nlargest(_MOST_NEWEST, files, key=_modified)
+    names = dict.fromkeys(run_of_file(_name(stat)) for stat in (*files[-1:], *by_time))
+    return tuple(name for name in names if started_at(name) is not None)
+
+
+def _modified(stat: Stat) -> float:
+    return stat.modified
 
 
 def _name(stat: Stat) -> str:

@@ -53,6 +53,7 @@ _KINDS = {
 _STOPPED = {
     "interrupted": "was interrupted before it was done",
     "failed": "ended before it, since a task upstream failed",
+    "died": "died before it was done",
     "died?": "died before it was done",
 }
 """State of a run to what that means for the tasks that it left undone."""

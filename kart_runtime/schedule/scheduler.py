@@ -111,6 +111,9 @@ class BuildContext:
         What asks for further tasks while the build runs, or None.
     on_more
         Called with the plan of further tasks, before they run.
+    on_yield
+        Called with the plan of tasks that a task has yielded, that task, and those that it waits for; returns whether
+        the plan has to be made again.
     """
 
     executors: Executors
@@ -126,6 +129,7 @@ class BuildContext:
     seconds: Mapping[TaskClass, float] = field(default_factory=dict)
     feed: Feed | None = None
     on_more: Callable[[Plan], None] | None = None
+    on_yield: Callable[[Plan, luigi.Task, Sequence[luigi.Task]], bool] | None = None
 
 
 class Scheduler:
@@ -154,8 +158,6 @@ class Scheduler:
         self._blocked: dict[luigi.Task, luigi.Task] = {}
         self._call_limits = CallLimiter()
         self._writers = {url: list(tasks) for url, tasks in plan.writers.items()}
-        self.waited_for: dict[luigi.Task, tuple[luigi.Task, ...]] = {}
-        """Task to the tasks that its `run()` has yielded and waited for."""
         self.summary: Summary | None = None
         """The summary, when the build has ended."""
         self._recomputed: set[str] = set()
@@ -330,6 +332,7 @@ class Scheduler:
             executor = self._executors[cls] = self._context.executors.get(requested_executor(cls))
         if node.attempt is None:
             run = TaskRun(node.output, checks_types=self._context.checks_types, keeps_logs=self._context.keeps_logs)
+            run.run_id = self._context.ledger.run_id
             replaces = node.decision is not None and node.decision.reason in REPLACING
             self._recorder.announce(node.task)
             node.attempt = Attempt(
@@ -542,6 +545,8 @@ class Scheduler:
         try:
             plan = make_plan(outcome.waiting_for, changes=self._context.changes)
             self._check_output_clash(plan)
+            while self._context.on_yield is not None and self._context.on_yield(plan, node.task, outcome.waiting_for):
+                plan = make_plan(outcome.waiting_for, changes=self._context.changes)
             self._add(plan, after=node.path_length)
         except KeyboardInterrupt:
             raise
@@ -549,7 +554,6 @@ class Scheduler:
             self._fail(node, error)
             return
         _attempt(node).satisfied.update(outcome.waiting_for)
-        self.waited_for[node.task] = (*self.waited_for.get(node.task, ()), *outcome.waiting_for)
         self._wait_for(node, [self._nodes[task] for task in dict.fromkeys(outcome.waiting_for)])
 
     def _check_output_clash(self, plan: Plan) -> None:
