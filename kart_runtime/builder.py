@@ -30,6 +30,7 @@ from kart_runtime.schedule.events import Listener, Summary
 from kart_runtime.schedule.feed import Feed
 from kart_runtime.schedule.progress_line import progress_line
 from kart_runtime.schedule.resources import Limits
+from kart_runtime.schedule.retries import Retries
 from kart_runtime.schedule.run_tasks import TasksRecorder
 from kart_runtime.schedule.scheduler import BuildContext, Scheduler
 from kart_runtime.settings import BuildSettings
@@ -70,6 +71,10 @@ class BuildOptions(TypedDict, total=False):
     keep_logs: bool
     progress: bool
     export: Sequence[str]
+    timeout: float | None
+    retries: int
+    retry_delay: float
+    fail_fast: bool
 
 
 @overload
@@ -224,6 +229,9 @@ def run_build(
             checks_types=settings.check_types,
             keeps_logs=settings.keep_logs,
             feed=feed,
+            timeout=settings.timeout,
+            retries=Retries(settings.retries, settings.retry_delay),
+            fail_fast=settings.fail_fast,
         )
         summary = _run(roots, check_all, rerun, context, reports_warnings=reports_warnings, explain=explain)
         if not (summary.ok and return_values):
