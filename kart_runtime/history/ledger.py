@@ -23,6 +23,7 @@ from kart_runtime.errors.secrets import masked, masked_values
 from kart_runtime.history.log_files import report_again, report_loss
 from kart_runtime.history.run_header import GitState, RunInfo, header_of, line_of, new_versions, now, shown
 from kart_runtime.storage.registry import store_for
+from kart_runtime.storage.signing_keys import keyring, signed_line
 from kart_runtime.storage.stores import background, put
 from kart_runtime.storage.stores.local import LocalStore
 from kart_runtime.storage.workspace import Workspace
@@ -212,7 +213,7 @@ class Ledger:
         if file is None:
             store, key = store_for(f"{place.runs}/{self.run_id}")
             header = self._header_of(place.base)
-            file = _Lines(key, header) if isinstance(store, LocalStore) else _Objects(store, key, header)
+            file = (_Lines if isinstance(store, LocalStore) else _Objects)(store, key, header)
             self._files[place.base] = file
         return file
 
@@ -242,9 +243,11 @@ class Ledger:
 class _Lines:
     """A file of this machine, which grows by one line at a time."""
 
-    def __init__(self, key: str, header: str) -> None:
+    def __init__(self, _store: Any, key: str, header: str) -> None:
         path = Path(f"{key}.jsonl")
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._run = path.name.removesuffix(".jsonl")
+        self._keys = keyring()
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         self._is_cut = False
         try:
@@ -255,6 +258,8 @@ class _Lines:
 
     def append(self, line: str) -> None:
         # One write call a line: a reader, or a crash, meets whole lines and at most one cut one at the end.
+        if self._keys is not None:
+            line = signed_line(line, self._run, self._keys)
         data = (f"\n{line}" if self._is_cut else line).encode()
         written = os.write(self._descriptor, data)
         self._is_cut = written < len(data)
@@ -278,12 +283,14 @@ class _Objects:
 
     def __init__(self, store: Any, key: str, header: str) -> None:
         self._store, self._key = store, key
-        self._lines = [header]
+        self._run, self._keys = key[key.rfind("/") + 1 :], keyring()
+        self._lines: list[str] = []
         self._parts = 0
         self._flushed = time.monotonic()
+        self.append(header)
 
     def append(self, line: str) -> None:
-        self._lines.append(line)
+        self._lines.append(line if self._keys is None else signed_line(line, self._run, self._keys))
         if time.monotonic() - self._flushed > _FLUSH_SECONDS:
             self.flush()
 
