@@ -41,10 +41,11 @@ from kart_runtime.execution.time_limit import Clock, TaskTimeout, remote_clock
 from kart_runtime.execution.used_tasks import note_used
 from kart_runtime.execution.working_folder import RestoredFolder
 from kart_runtime.storage.commit import recover
+from kart_runtime.storage.signing_keys import keyring
 from kart_runtime.storage.staging import OutputRecord, active_run
 from kart_runtime.storage.stores.background import background_writes
 from kart_runtime.storage.stores.listings import cached_listings
-from kart_runtime.storage.target import path_of
+from kart_runtime.storage.target import Target, path_of
 from kart_runtime.task import identity
 from kart_runtime.task.base import TaskOnKart, is_complete, kart_task, noop
 from kart_runtime.task.loading import output_of
@@ -169,6 +170,7 @@ class Attempt:
     _is_remote: bool = False
     _before: dict[str, Any] | None = None
     _held: ExitStack | None = None
+    _unsigned: dict[str, Any] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle what goes to another process; there `run()` starts from its beginning."""
@@ -344,6 +346,7 @@ class Attempt:
                 task.task_log = {}
             if self.replaces or task.rerun:
                 self._before = _versions(task)
+            self._unsigned = None if keyring() is None else _versions(task)
             self._logs = TaskLogWriter(task)
             self._logs.at_start()
         _give_reporters(self.task, task is not None)
@@ -397,6 +400,8 @@ class Attempt:
         self.task_run.commit()
         if task is not None:
             stored = self.task_run.stored
+            if self._unsigned is not None:
+                _sign_own(task, stored, self._unsigned)
             task._kart_reran = True
         _emit(self.task, luigi.Event.SUCCESS)
         inputs = tuple(self.task_run.loaded.items())
@@ -510,6 +515,15 @@ def _give_reporters(task: luigi.Task, is_kart: bool) -> None:
 def _versions(task: TaskOnKart[Any]) -> dict[str, Any]:
     """Return the versions of the outputs that a task may write itself, by their paths."""
     return {path_of(target): _version(target) for target in iter_flat(output_of(task))}
+
+
+def _sign_own(task: TaskOnKart[Any], stored: Sequence[OutputRecord], before: Mapping[str, Any]) -> None:
+    """Sign the outputs that `run()` has written by their paths; what it dumped is signed."""
+    dumped = {record.url for record in stored}
+    for target in iter_flat(output_of(task)):
+        is_own = isinstance(target, Target) and target.owner is task and target.url not in dumped
+        if is_own and _version(target) not in (None, before.get(path_of(target))):
+            target.sign()
 
 
 def _version(target: Any) -> Any:

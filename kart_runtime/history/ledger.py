@@ -25,6 +25,7 @@ from kart_runtime.history.log_files import report_again, report_loss
 from kart_runtime.history.run_header import GitState, RunInfo, header_of, line_of, new_versions, now, shown
 from kart_runtime.history.run_state import BEAT_SECONDS, REMOTE_BEAT_SECONDS
 from kart_runtime.storage.registry import store_for
+from kart_runtime.storage.signing_keys import keyring, signed_line
 from kart_runtime.storage.stores import background, put
 from kart_runtime.storage.stores.local import LocalStore
 from kart_runtime.storage.workspace import Workspace
@@ -287,6 +288,8 @@ class _Lines:
         self._lock = threading.Lock()
         path = Path(f"{key}.jsonl")
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._run = path.name.removesuffix(".jsonl")
+        self._keys = keyring()
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         self._is_cut = False
         try:
@@ -297,6 +300,8 @@ class _Lines:
 
     def append(self, line: str) -> None:
         # One write call a line: a reader, or a crash, meets whole lines and at most one cut one at the end.
+        if self._keys is not None:
+            line = signed_line(line, self._run, self._keys)
         with self._lock:
             data = (f"\n{line}" if self._is_cut else line).encode()
             written = os.write(self._descriptor, data)
@@ -325,17 +330,22 @@ class _Objects:
 
     def __init__(self, store: Any, key: str, header: str) -> None:
         self._store, self._key = store, key
-        self._lines = [header]
+        self._run, self._keys = key[key.rfind("/") + 1 :], keyring()
+        self._lines: list[str] = []
         self._parts = 0
         self._flushed = time.monotonic()
         self._is_beat = False
         self._lock = threading.RLock()
+        self.append(header)
 
     def append(self, line: str) -> None:
         with self._lock:
-            self._lines.append(line)
+            self._lines.append(self._signed(line))
             if time.monotonic() - self._flushed > _FLUSH_SECONDS:
                 self.flush()
+
+    def _signed(self, line: str) -> str:
+        return line if self._keys is None else signed_line(line, self._run, self._keys)
 
     def beat(self, line: str) -> None:
         """Store that the run goes on, if nothing has been stored for long; one object is used again for it."""
@@ -344,7 +354,7 @@ class _Objects:
                 return
             is_beat = not self._lines
             self._parts -= is_beat and self._is_beat
-            self._lines.append(line)
+            self._lines.append(self._signed(line))
             self.flush()
             self._is_beat = is_beat
 

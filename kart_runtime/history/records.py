@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kart_runtime.history.runs import list_files, run_of_file, runs_folder, started_at, text_of
+from kart_runtime.history.signed_lines import signed_text
 from kart_runtime.history.task_record import (
     ID_LENGTH,
     TaskRecord,
@@ -31,6 +32,7 @@ from kart_runtime.storage.checksum import FOLDER, algorithm_of, checksum_of, usu
 from kart_runtime.storage.commit import recover
 from kart_runtime.storage.folder_files import stored_difference
 from kart_runtime.storage.registry import relative_to, store_for
+from kart_runtime.storage.signing_keys import keyring, with_trailer, without_trailer
 from kart_runtime.storage.stores import Stat, Store, is_remote
 from kart_runtime.storage.stores.local import LocalStore
 from kart_runtime.storage.target import OutputRecord
@@ -332,7 +334,7 @@ class Records:
         self._unsaved_bytes += len(whole)
         self._unsaved_files += not read
         base = self._base
-        for line in whole.split("\n"):
+        for line in signed_text(whole, run_of_file(name), self._runs).split("\n"):
             if line.startswith('{"task":'):
                 self._add_line(line, base)
             elif line.startswith('{"run":'):
@@ -358,9 +360,14 @@ class Records:
     def _load_cache(self, existing: set[str]) -> None:
         try:
             with self._store.open(self._cache_key) as file:
-                text = file.read().decode(errors="replace")
+                data: bytes | None = file.read()
         except OSError:
             return
+        keys = keyring()
+        data = data if keys is None or data is None else without_trailer(data, _FORMAT, keys)
+        if data is None:  # anybody may have written it
+            return
+        text = data.decode(errors="replace")
         first, _, body = text.partition("\n")
         head = _decode_json(first)
         read = head.get("read")
@@ -401,7 +408,7 @@ class Records:
             self._include_own()
             text = "".join(f"{line}\n" for line in self._cache_lines())
             with self._store.write(self._cache_key) as file:
-                file.write(text.encode(errors="surrogatepass"))
+                file.write(with_trailer(text.encode(errors="surrogatepass"), _FORMAT))
         except (OSError, UnicodeError) as error:  # it is only a cache
             logger.debug("Cannot write the index of records of %s: %s", self.workspace, error)
             return

@@ -46,6 +46,7 @@ _KINDS = {
     Reason.OUTPUT_CHANGED: "output",
     Reason.INTERRUPTED: "interrupted",
     Reason.OTHER_WRITER: "other writer",
+    Reason.NOT_SIGNED: "not signed",
     Reason.UPSTREAM_RUNS: "maybe",
 }
 """Kind of the cause that a decision gives by itself."""
