@@ -34,6 +34,7 @@ from kart_runtime.schedule.retries import Retries
 from kart_runtime.schedule.run_tasks import TasksRecorder
 from kart_runtime.schedule.scheduler import BuildContext, Scheduler
 from kart_runtime.settings import BuildSettings
+from kart_runtime.storage.durable import durable_writes
 from kart_runtime.storage.registry import split_url
 from kart_runtime.storage.stores.background import background_writes
 from kart_runtime.storage.value_cache import caching_values
@@ -75,6 +76,7 @@ class BuildOptions(TypedDict, total=False):
     retries: int
     retry_delay: float
     fail_fast: bool
+    durable: bool
 
 
 @overload
@@ -210,6 +212,7 @@ def run_build(
     with (
         FixedFolder(),
         caching_values(settings.value_cache_mb * 1_000_000),
+        durable_writes(settings.durable),
         build_logging(log_level, on_event) as listener,
         nullcontext(exports) if exports else Exports(settings.export) as exported,
         _optional_records(),
@@ -239,7 +242,7 @@ def run_build(
         try:
             return summary, list(map(_value, roots))
         except ObjectCorrupt as error:
-            if settings.on_corrupt != "recompute" or error.producer is None:
+            if error.producer is None or not context.changes.may_recompute(error):
                 raise
             warn(logger, "%s", error)
             damaged = [error.producer]
@@ -298,6 +301,8 @@ def _run(
         plan = make_plan(roots, check_all=check_all, changes=context.changes, rerun=rerun)
         scheduler, to_run = Scheduler(plan, context), plan.to_run
         context.executors.open(to_run)
+    for workspace, restart in context.changes.restarts():
+        context.ledger.note(workspace, restart)
     if to_run:
         context.ledger.ask_git()
     try:

@@ -41,6 +41,8 @@ from kart_runtime.execution.time_limit import Clock, TaskTimeout, remote_clock
 from kart_runtime.execution.used_tasks import note_used
 from kart_runtime.execution.working_folder import RestoredFolder
 from kart_runtime.storage.commit import recover
+from kart_runtime.storage.durable import durable_writes
+from kart_runtime.storage.durable import is_on as is_durable
 from kart_runtime.storage.signing_keys import keyring
 from kart_runtime.storage.staging import OutputRecord, active_run
 from kart_runtime.storage.stores.background import background_writes
@@ -168,6 +170,7 @@ class Attempt:
     _logs: TaskLogWriter | None = None
     _lock: LockHandle | None = None
     _is_remote: bool = False
+    _is_durable: bool = False
     _before: dict[str, Any] | None = None
     _held: ExitStack | None = None
     _unsigned: dict[str, Any] | None = None
@@ -177,7 +180,7 @@ class Attempt:
         run = self.task_run
         expected = recorded_inputs(self.task) | dict(run.expected)
         state = (self.replaces, self.is_retry, expected, run.checks_types, run.keeps_logs, run.run_id)
-        state += (self._started, self._seconds)  # type: ignore[assignment]
+        state += (self._started, self._seconds, is_durable())  # type: ignore[assignment]
         return _remote_attempt, (self.task, self.locks, self.satisfied, *state)
 
     def run(self) -> Outcome:
@@ -195,7 +198,8 @@ class Attempt:
         outcome = None
         reset_peak()
         try:
-            with background_writes():  # whoever waits for this outcome may end the process
+            # Whoever waits for this outcome may end the process.
+            with durable_writes(self._is_durable), background_writes():
                 outcome = self._bound()
         except RecordsNotStored as error:
             if outcome is None:
@@ -453,9 +457,11 @@ def _remote_attempt(  # noqa: PLR0917
     run_id: str,
     started: str,
     seconds: float,
+    durable: bool = False,
 ) -> Attempt:
     run = TaskRun(expected=expected, checks_types=checks_types, keeps_logs=keeps_logs, run_id=run_id)
-    return Attempt(task, locks, satisfied, run, replaces, is_retry, _started=started, _seconds=seconds, _is_remote=True)
+    progress: dict[str, Any] = {"_started": started, "_seconds": seconds, "_is_remote": True, "_is_durable": durable}
+    return Attempt(task, locks, satisfied, run, replaces, is_retry, **progress)
 
 
 def iso_time(moment: float) -> str:

@@ -7,6 +7,7 @@ line of the tasks also tells `kart gc` what a run uses.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -24,6 +25,7 @@ from kart_runtime.errors.secrets import masked, masked_values
 from kart_runtime.history.log_files import report_again, report_loss
 from kart_runtime.history.run_header import GitState, RunInfo, header_of, line_of, new_versions, now, shown
 from kart_runtime.history.run_state import BEAT_SECONDS, REMOTE_BEAT_SECONDS
+from kart_runtime.storage import durable
 from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.signing_keys import keyring, signed_line
 from kart_runtime.storage.stores import background, put
@@ -288,6 +290,7 @@ class _Lines:
         self._lock = threading.Lock()
         path = Path(f"{key}.jsonl")
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = str(path)
         self._run = path.name.removesuffix(".jsonl")
         self._keys = keyring()
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
@@ -313,10 +316,15 @@ class _Lines:
     beat = append
 
     def flush(self) -> None:
-        """Do nothing: it is stored already."""
+        """Write the lines to the disk: after a power cut, they say that a run has gone on (`restarts`)."""
+        with contextlib.suppress(OSError):  # there are disks that cannot
+            durable.flush_file(self._descriptor)
+            durable.flush_entry(self._path)
 
     def close(self) -> None:
         with self._lock:
+            if durable.is_on():
+                self.flush()
             os.close(self._descriptor)
             self._descriptor = -1
 

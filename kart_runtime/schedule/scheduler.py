@@ -603,7 +603,7 @@ class Scheduler:
         """Return whether the task that stores a damaged file is to run again, which is tried once for each file."""
         producer = self._nodes.get(error.producer) if error.producer is not None else None
         return (
-            self._context.changes.recomputes
+            self._context.changes.may_recompute(error)
             and producer is not None
             and producer.state in (NodeState.DONE, NodeState.IDLE)
             and not is_external(producer.task)

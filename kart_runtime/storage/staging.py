@@ -72,7 +72,19 @@ class StagedWrite:
     `statement` is what its signature says, None if it is not signed.
     """
 
-    __slots__ = ("_modified", "_record", "cache", "checksum", "entry", "key", "size", "statement", "store", "url", "writer")
+    __slots__ = (
+        "_modified",
+        "_record",
+        "cache",
+        "checksum",
+        "entry",
+        "key",
+        "size",
+        "statement",
+        "store",
+        "url",
+        "writer",
+    )
 
     def __init__(self, url: str, store: Any, key: str, writer: Writer) -> None:
         self.url, self.store, self.key, self.writer = url, store, key, writer
