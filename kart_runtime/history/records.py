@@ -435,7 +435,10 @@ class Records:
         data = data if keys is None or data is None else without_trailer(data, _FORMAT, keys)
         if data is None:  # anybody may have written it
             return
-        text = data.decode(errors="replace")
+        try:
+            text = data.decode(errors="surrogatepass")
+        except UnicodeError:
+            return
         first, _, body = text.partition("\n")
         head = _decode_json(first)
         read = head.get("read")
