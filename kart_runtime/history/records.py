@@ -10,16 +10,18 @@ hundred thousand.
 
 from __future__ import annotations
 
+import heapq
 import json
 import logging
 import os
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from kart_runtime.history.restarts import KEY, Restart, looks_torn, restart_before, stored_since
-from kart_runtime.history.runs import list_files, runs_folder, text_of
+from kart_runtime.history.runs import list_files, run_of_file, runs_folder, started_at, text_of
+from kart_runtime.history.signed_lines import signed_text
 from kart_runtime.history.task_record import (
     ID_LENGTH,
     TaskRecord,
@@ -33,10 +35,11 @@ from kart_runtime.storage.checksum import FOLDER, algorithm_of, checksum_of, usu
 from kart_runtime.storage.commit import recover
 from kart_runtime.storage.folder_files import stored_difference
 from kart_runtime.storage.registry import relative_to, store_for
+from kart_runtime.storage.signing_keys import keyring, with_trailer, without_trailer
 from kart_runtime.storage.stores import Stat, Store, is_remote
 from kart_runtime.storage.stores.local import LocalStore
 from kart_runtime.storage.target import OutputRecord
-from kart_runtime.storage.workspace import Workspace
+from kart_runtime.storage.workspace import DELETING, Workspace
 
 logger = logging.getLogger(__name__)
 
@@ -97,6 +100,11 @@ class Records:
         self._current: dict[str, str | None] = {}
         self._key = ""
         """Key of the workspace in its store, as of the last refresh."""
+        self.newest_runs: tuple[str, ...] = ()
+        self._newest: list[Stat] = []
+        """The newest runs as of the last refresh: by their names, and by the time of the last write."""
+        self.has_notice = True
+        """Whether a list of a remote store has shown that a process deletes files, or none was asked for."""
 
     # -- looking up --------------------------------------------------------------------------------------------------
 
@@ -337,12 +345,15 @@ class Records:
         self._key = store_for(f"{self._base}_")[1][:-1]
         try:
             names = self._names()
+            self.has_notice = isinstance(self._store, LocalStore) or DELETING in names
             self.pending = recover(self.workspace, names.keys() - self._ended)
             is_first = not self._is_loaded
             if is_first and names:  # where nothing has run there is no cache
                 self._load_cache(set(names))
             self._is_loaded = True
             files = list_files(self._store, self._runs, self._stats(names, all_files=is_first))
+            self._newest = [stat for stat in self._newest if _name(stat) in names]
+            self.newest_runs = _newest_runs(sorted({*self._newest, *files}), self._newest)
             for stat in files:
                 self._read_file(stat)
             if is_first and isinstance(self._store, LocalStore):
@@ -362,9 +373,8 @@ class Records:
         """Yield the states of the files of runs, unless they are known to have ended."""
         for name in names if all_files else names.keys() - self._ended:
             stat = names[name]
-            if stat is None and name.partition(".")[0] in self._own:
-                self._ended.add(name)  # for this process
-                continue
+            if name.partition(".")[0] in self._own:
+                self._ended.add(name)  # as far as this process has to read it
             stat = stat or self._store.stat(f"{self._runs}{os.sep}{name}")
             if stat is not None:  # else `kart gc` has deleted it just now
                 yield stat
@@ -408,16 +418,17 @@ class Records:
         self._read[name] = stat.size - len(rest.encode())
         self._unsaved_bytes += len(whole)
         self._unsaved_files += not read
+        last = whole[whole.rfind("\n") + 1 :]
+        if not rest and last.startswith('{"run_id":') and last.partition('", ')[2].startswith('"end":'):
+            self._ended.add(name)
         base = self._base
-        for line in whole.split("\n"):
+        for line in signed_text(whole, run_of_file(name), self._runs).split("\n"):
             if line.startswith('{"task":'):
                 self._add_line(line, base)
             elif line.startswith('{"run":'):
                 base = _decode_json(line).get("workspace") or base
             elif line.startswith(f'{{"{KEY}":'):
                 self._add_restart(_decode_json(line))
-            elif line.startswith('{"run_id":') and line.partition('", ')[2].startswith('"end":'):
-                self._ended.add(name)
             elif line.startswith('{"code":'):
                 values = _decode_json(line)
                 if isinstance(values.get("code"), str):
@@ -444,8 +455,16 @@ class Records:
     def _load_cache(self, existing: set[str]) -> None:
         try:
             with self._store.open(self._cache_key) as file:
-                text = file.read().decode(errors="surrogatepass")
-        except (OSError, UnicodeError):
+                data: bytes | None = file.read()
+        except OSError:
+            return
+        keys = keyring()
+        data = data if keys is None or data is None else without_trailer(data, _FORMAT, keys)
+        if data is None:  # anybody may have written it
+            return
+        try:
+            text = data.decode(errors="surrogatepass")
+        except UnicodeError:
             return
         first, _, body = text.partition("\n")
         head = _decode_json(first)
@@ -491,7 +510,7 @@ class Records:
             head = {"format": _FORMAT, "read": self._read, "crc32": _crc32(body)}
             text = f"{json.dumps(head)}\n{body}"
             with self._store.write(self._cache_key) as file:
-                file.write(text.encode(errors="surrogatepass"))
+                file.write(with_trailer(text.encode(errors="surrogatepass"), _FORMAT))
         except (OSError, UnicodeError) as error:  # it is only a cache
             logger.debug("Cannot write the index of records of %s: %s", self.workspace, error)
             return
@@ -539,6 +558,21 @@ def records_of(workspace: str) -> Records:
 def forget_records() -> None:
     """Forget what has been read, for tests and for a process that continues with another one's files."""
     _registry.clear()
+
+
+_MOST_NEWEST = 4
+"""Runs that the next one names as those before it. More than one, since some may be named by a clock that is ahead."""
+
+
+def _newest_runs(files: Sequence[Stat], newest: list[Stat]) -> tuple[str, ...]:
+    """Return the newest runs of some files, and note those files."""
+    newest[:] = dict.fromkeys((*files[-1:], *heapq.nlargest(_MOST_NEWEST, files, key=_modified)))
+    names = dict.fromkeys(run_of_file(_name(stat)) for stat in newest)
+    return tuple(name for name in names if started_at(name) is not None)
+
+
+def _modified(stat: Stat) -> float:
+    return stat.modified
 
 
 def _name(stat: Stat) -> str:

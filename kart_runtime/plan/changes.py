@@ -15,6 +15,7 @@ import luigi
 from kart_runtime.code import Code, changed, code_of
 from kart_runtime.code.syntax import hash_of
 from kart_runtime.errors import ObjectCorrupt
+from kart_runtime.history.cleanup.notice import Watch
 from kart_runtime.history.ledger import Ledger
 from kart_runtime.history.records import Records, records_of
 from kart_runtime.history.task_record import TaskRecord
@@ -67,6 +68,7 @@ class Changes:
         self._packages: Sequence[str] = tuple(settings.code_packages)
         self.run_id = ""
         self._records: dict[str, Records] = {}
+        self._watch = Watch()
         self._origins: dict[type, str] = {}
         self._codes: dict[type, Code] = {}
 
@@ -78,7 +80,23 @@ class Changes:
             if self.run_id:
                 records.own_file(self.run_id)
             records.refresh()
+            self._watch.listed(workspace, has_notice=records.has_notice)
         return records
+
+    def await_deletions(self, workspaces: Iterable[str]) -> bool:
+        """Wait for processes that delete files of some workspaces; return whether there were any: then plan again.
+
+        To be called when the ledger says what this build uses.
+        """
+        if not self._watch.await_deletions(workspaces):
+            return False
+        for records in self._records.values():
+            records.refresh()
+        return True
+
+    def runs_before(self, workspace: str) -> Sequence[str]:
+        """Return the newest runs of a workspace at the time when this build asked for its records."""
+        return self.records(workspace).newest_runs
 
     def save(self) -> None:
         """Write the caches of the records that this build has asked for."""

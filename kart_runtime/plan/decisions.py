@@ -21,6 +21,8 @@ from kart_runtime.history.html_tables import html_table
 from kart_runtime.plan.changes import Change, Changes, Difference
 from kart_runtime.plan.graph import Graph, build_graph
 from kart_runtime.plan.task_labels import TaskLabels
+from kart_runtime.storage.signing import SignatureError
+from kart_runtime.storage.signing_keys import VARIABLE, keyring
 from kart_runtime.storage.stores.listings import cached_listings
 from kart_runtime.storage.target import path_of
 from kart_runtime.task.base import TaskOnKart, is_complete
@@ -53,6 +55,7 @@ class Reason(enum.Enum):
     INTERRUPTED = "an earlier run of it was interrupted"
     OUTPUT_DAMAGED = "its output was damaged on the disk"
     OTHER_WRITER = "its output was written by another task"
+    NOT_SIGNED = "its output is not signed"
     UPSTREAM_RUNS = "runs if the results upstream change"
     EXTERNAL_MISSING = "external input not found"
     COMPLETE = "its output exists"
@@ -237,6 +240,7 @@ REPLACING = frozenset(
         Reason.INTERRUPTED,
         Reason.OUTPUT_DAMAGED,
         Reason.OTHER_WRITER,
+        Reason.NOT_SIGNED,
     }
 )
 """Reasons to run although all outputs may exist: each must be dumped again."""
@@ -452,7 +456,7 @@ def _decide(task: luigi.Task, changes: Changes) -> tuple[Decision, Any]:
     if by_outputs and outputs and not missing:
         other = _other_writer(task, outputs, changes)
         if not other:
-            return _COMPLETE, output
+            return _unsigned(task, outputs, changes) or _COMPLETE, output
     if is_external(task):
         return (_COMPLETE if other else Decision(Action.MISSING, Reason.EXTERNAL_MISSING, missing)), output
     if other:
@@ -460,6 +464,18 @@ def _decide(task: luigi.Task, changes: Changes) -> tuple[Decision, Any]:
     if isinstance(task, luigi.WrapperTask) and not missing:
         return _INCOMPLETE_WRAPPER, output
     return Decision(Action.RUN, Reason.OUTPUT_MISSING if missing else Reason.INCOMPLETE, missing), output
+
+
+def _unsigned(task: luigi.Task, outputs: Sequence[Any], changes: Changes) -> Decision | None:
+    """Return that a task runs because an output is not signed; raise `SignatureError` if it must not."""
+    if keyring() is None:
+        return None
+    url = next((path_of(each) for each in outputs if getattr(each, "is_unsigned", bool)()), "")
+    if not url:
+        return None
+    if changes.recomputes and not is_external(task):
+        return Decision(Action.RUN, Reason.NOT_SIGNED, url)
+    raise SignatureError(url, f"it is not signed, and {VARIABLE} is set. Others may not be either", producer=task)
 
 
 def _other_writer(task: luigi.Task, outputs: Sequence[Any], changes: Changes) -> str:
