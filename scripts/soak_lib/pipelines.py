@@ -13,6 +13,7 @@ from typing import Any
 import luigi
 
 from kart_runtime import TaskOnKart
+from kart_runtime.storage.stores import local
 
 FORMS = ("pkl", "json", "txt", "csv", "parquet", "npy", "several", "folder")
 """Suffixes of outputs, several outputs, and a folder."""
@@ -166,3 +167,19 @@ def _collect(value: Any, numbers: set[int]) -> None:
         numbers.update(map(int, value) if len(value) == _ROWS else {-1})
     else:
         numbers.add(int(value))
+
+
+def _break_store() -> None:
+    """Let a file appear under its name before it is whole: each third one stays cut, which nobody is told."""
+    commit, counter = local._Write.commit, iter(range(1, 1_000_000))
+
+    def broken(write: Any) -> None:
+        if next(counter) % 3 == 0:
+            os.truncate(write.temporary, os.path.getsize(write.temporary) // 2)
+        commit(write)
+
+    local._Write.commit = broken  # type: ignore[method-assign]
+
+
+if os.environ.get("SOAK_BROKEN"):  # here, as worker processes import this module as well
+    _break_store()

@@ -187,7 +187,7 @@ class Round:
         environment["PYTHONPATH"] = f"{_HERE}{os.pathsep}{_HERE.parent}"
         environment["TMPDIR"] = str(folder)
         if plan.signing:
-            environment["KART_SIGNING_KEY"] = "a key for the soak, which protects nothing: 0123456789abcdef"
+            environment["KART_SIGNING_KEY"] = "the-key-of-the-soak-protects-nothing-0123456789abcdef"
         if self._broken:
             environment["SOAK_BROKEN"] = "1"
         command = [sys.executable, "-m", "soak_lib.program", str(path), workspace, json.dumps(options)]
