@@ -23,7 +23,8 @@ from kart_runtime.storage.checksum import algorithm_of, checksum_of
 from kart_runtime.storage.registry import split_url, store_for
 from kart_runtime.storage.staging import StagedWrite
 from kart_runtime.storage.stores import Conditional, is_remote, put
-from kart_runtime.storage.stores.local import TEMPORARY_PREFIX, LocalStore
+from kart_runtime.storage.stores.local import LocalStore
+from kart_runtime.storage.temporary import TEMPORARY_PREFIX
 from kart_runtime.storage.workspace import Workspace
 
 logger = logging.getLogger(__name__)

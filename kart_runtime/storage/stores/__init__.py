@@ -285,7 +285,7 @@ def is_remote(store: Any) -> bool:
 
 
 def put(store: Store, key: str, data: bytes) -> None:
-    """Store a small object that nobody takes for a result, such as a log file; it may be empty if the process dies."""
+    """Store a small object that nobody takes for a result, such as a log file; it is whole or absent."""
     directly = getattr(store, "put", None)
     if directly is not None:
         directly(key, data)
