@@ -396,7 +396,7 @@ def _remote_attempt(  # noqa: PLR0917
     started: str,
     seconds: float,
 ) -> Attempt:
-    run = TaskRun(expected=expected, checks_types=checks_types, keeps_logs=keeps_logs)
+    run = TaskRun(expected=expected, checks_types=checks_types, keeps_logs=keeps_logs, marks=replaces)
     return Attempt(task, locks, satisfied, run, replaces, is_retry, _started=started, _seconds=seconds, _is_remote=True)
 
 

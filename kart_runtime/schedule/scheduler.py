@@ -331,7 +331,7 @@ class Scheduler:
         if node.attempt is None:
             run = TaskRun(node.output, checks_types=self._context.checks_types, keeps_logs=self._context.keeps_logs)
             replaces = node.decision is not None and node.decision.reason in REPLACING
-            self._recorder.announce(node.task)
+            run.marks = self._recorder.announce(node.task)
             node.attempt = Attempt(
                 node.task, self._context.locks, task_run=run, replaces=replaces, is_retry=bool(node.errors)
             )

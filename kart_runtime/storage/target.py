@@ -25,7 +25,7 @@ from kart_runtime.storage.codecs.losses import declared
 from kart_runtime.storage.registry import codec_for, folder_target_class, inner_path, store_for, suffix_of
 from kart_runtime.storage.staging import OutputRecord as OutputRecord  # noqa: PLC0414 - a part of dump()
 from kart_runtime.storage.staging import Run, StagedWrite, active_run, this_process, writer_for
-from kart_runtime.storage.stores import Stat, Store, is_remote
+from kart_runtime.storage.stores import Stat, Store, is_marked, is_remote
 from kart_runtime.storage.value_cache import THIS_PROCESS, CacheEntry, ValueCache, version_of
 
 
@@ -171,6 +171,10 @@ class Target(luigi.Target):
             file.seek(0)
             record = cast("OutputRecord", self._expected(run))
             _, size, checksum = measured(file, algorithm_of(record.checksum))
+            if is_marked(self._store, self._key, checksum):  # by a run that has died before it recorded this
+                file.seek(0)
+                self._note_use(run, checksum)
+                return self._decode(file)
         found = (
             f"it has {size:,} bytes instead of the {record.size:,} that were stored"
             if size != record.size
@@ -282,6 +286,9 @@ class Target(luigi.Target):
             finally:
                 declared.reset(token)
             write.size, write.checksum = checksum_file.size, checksum_file.checksum()
+            run = self._run()
+            if run is not None and run.marks and hasattr(self._store, "mark_of"):
+                writer.mark(write.checksum)  # type: ignore[attr-defined]
             cache = value_cache.active_cache
             if cache is not None:
                 write.entry = self._cache_entry(cache, value, write, file)

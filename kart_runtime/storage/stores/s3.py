@@ -111,18 +111,25 @@ class S3Store(ObjectStore):
             response = _client().get_object(**request)
             return _chunk(response, response["Body"].read())
 
-    def put(self, key: str, data: bytes, labels: Labels | None = None) -> str:  # noqa: ARG002
+    def mark_of(self, key: str) -> str:
+        """Return the checksum that an object was marked with, "" if it has no mark."""
+        bucket, name = split(key)
+        with suppress(ObjectMissing), self._request(key, "look for"):
+            return str(_client().head_object(Bucket=bucket, Key=name)["Metadata"].get(upload.MARK, ""))
+        return ""
+
+    def put(self, key: str, data: bytes, labels: Labels | None = None) -> str:
         """Store an object by one request, and return its etag."""
         bucket, name = split(key)
         with self._request(key, "write"):
-            return str(_client().put_object(Bucket=bucket, Key=name, Body=data)["ETag"])
+            return str(_client().put_object(Bucket=bucket, Key=name, Body=data, **_mark(labels))["ETag"])
 
-    def upload(self, key: str, file: BinaryIO, labels: Labels | None = None) -> str:  # noqa: ARG002
+    def upload(self, key: str, file: BinaryIO, labels: Labels | None = None) -> str:
         """Store a large object from a file by a multipart upload, which boto3 aborts if it fails; return its etag."""
         bucket, name = split(key)
         try:
             with self._request(key, "write"), noted_upload(self, key):
-                _client().upload_fileobj(file, bucket, name, Config=_transfer_config())
+                _client().upload_fileobj(file, bucket, name, ExtraArgs=_mark(labels), Config=_transfer_config())
         except RequestFailed as error:
             # If the answer to the last request was lost, boto3 has sent it again.
             if _code(error.__cause__) != "NoSuchUpload" or not self._is_uploaded(key, file):
@@ -278,6 +285,11 @@ class S3Store(ObjectStore):
             if code in _MISSING:
                 raise ObjectMissing(self.url(key)) from error
             raise RequestFailed(self.url(key), what, str(error), _HINTS.get(code, "")) from error
+
+
+def _mark(labels: Labels | None) -> dict[str, dict[str, str]]:
+    """Return the metadata of an object: its mark, if it has one; other labels are for GCS."""
+    return {"Metadata": {upload.MARK: labels[upload.MARK]}} if labels and upload.MARK in labels else {}
 
 
 def _chunk(response: Any, data: bytes) -> Chunk:

@@ -20,6 +20,11 @@ PART = 8 << 20
 """Bytes that one request sends, and that are held in memory; S3 takes parts from 5 MiB on, GCS multiples of 256 KiB."""
 
 
+MARK = "kart-checksum"
+"""Name of the label with the checksum of an object that replaces a recorded one. The process that stores it may die
+before it has recorded that; then the label tells it from an object that somebody else has stored."""
+
+
 class _Store(Protocol):
     """The methods of a store that this module calls."""
 
@@ -56,6 +61,10 @@ class ObjectWriter:
             return None
         self._file.seek(0)
         return self._file.read()
+
+    def mark(self, checksum: str) -> None:
+        """Have the object say by itself which bytes kart has stored."""
+        self._labels = {**(self._labels or {}), MARK: checksum}
 
     def flush(self) -> None:
         """Do nothing: the upload begins when the block ends."""
