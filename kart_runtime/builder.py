@@ -13,7 +13,16 @@ from typing import Any, Literal, TypedDict, TypeVar, Unpack, cast, overload
 import luigi
 
 from kart_runtime import code
-from kart_runtime.errors import BuildFailed, ConfigError, ConfigErrors, ObjectCorrupt, RecordsNotStored, warn
+from kart_runtime.errors import (
+    BuildFailed,
+    ConfigError,
+    ConfigErrors,
+    ObjectCorrupt,
+    RecordsNotStored,
+    WorkerDied,
+    WorkersKilled,
+    warn,
+)
 from kart_runtime.execution.executors import Executors
 from kart_runtime.execution.locks import make_locks
 from kart_runtime.execution.working_folder import FixedFolder
@@ -35,6 +44,7 @@ from kart_runtime.schedule.run_tasks import TasksRecorder
 from kart_runtime.schedule.scheduler import BuildContext, Scheduler
 from kart_runtime.settings import BuildSettings
 from kart_runtime.storage.durable import durable_writes
+from kart_runtime.storage.leftovers import cleared
 from kart_runtime.storage.registry import split_url
 from kart_runtime.storage.stores.background import background_writes
 from kart_runtime.storage.value_cache import caching_values
@@ -296,7 +306,7 @@ def _run(
     context.executors.open(to_run)
     if to_run and not context.executors.on_cluster:  # there the workers hold the locks, and write
         context.locks.check()
-        _check_writable(plan.writers)
+        _check_writable(_folders(plan.writers))
     while tasks_recorder.add_plan(plan, may_grow=context.feed is not None):
         plan = make_plan(roots, check_all=check_all, changes=context.changes, rerun=rerun)
         scheduler, to_run = Scheduler(plan, context), plan.to_run
@@ -306,20 +316,36 @@ def _run(
     if to_run:
         context.ledger.ask_git()
     try:
-        return scheduler.run()
+        with cleared(_written(_folders(plan.writers), roots), lambda: _has_lost_workers(scheduler.summary)):
+            return scheduler.run()
     finally:
         context.changes.save()
         tasks_recorder.finish(scheduler.summary, context.changes.files)
         _forget_build(scheduler.tasks)
 
 
-def _check_writable(writers: Mapping[str, Sequence[luigi.Task]]) -> None:
-    """Raise `ConfigError` for each local folder that outputs go to and that this process cannot write to."""
+def _folders(writers: Mapping[str, Sequence[luigi.Task]]) -> dict[str, luigi.Task]:
+    """Return the folders that outputs go to, each with the first task that writes there."""
     first: dict[str, luigi.Task] = {}
     for path, tasks in writers.items():
         first.setdefault(path[: max(path.rfind("/"), path.rfind(os.sep)) + 1], tasks[0])
+    return first
+
+
+def _written(folders: Mapping[str, luigi.Task], roots: Sequence[luigi.Task]) -> dict[str, list[str]]:
+    """Return the folders on this machine that outputs go to, by workspace."""
+    found: dict[str, list[str]] = {_workspace(roots): []}
+    for folder, task in folders.items():
+        scheme, local = split_url(folder)
+        if scheme in ("", "file") and isinstance(task, TaskOnKart):
+            found.setdefault(task.workspace_directory, []).append(local)
+    return found
+
+
+def _check_writable(folders: Mapping[str, luigi.Task]) -> None:
+    """Raise `ConfigError` for each local folder that outputs go to and that this process cannot write to."""
     errors: dict[str, ConfigError] = {}
-    for folder, task in first.items():
+    for folder, task in folders.items():
         scheme, local = split_url(folder)
         why = why_not_writable(local) if scheme in ("", "file") else ""
         if why:
@@ -332,6 +358,14 @@ def _check_writable(writers: Mapping[str, Sequence[luigi.Task]]) -> None:
 def _not_writable(why: str, origin: str | None) -> ConfigError:
     key = "workspace_directory" if origin is None else "run.workspace"
     return ConfigError(f"cannot write outputs: {why} set {key} to another folder", file=origin, key=key)
+
+
+def _has_lost_workers(summary: Summary | None) -> bool:
+    """Return whether workers have died, which may have left files."""
+    if summary is None:
+        return False
+    errors = [*summary.failed.values(), *(error for tries in summary.tries.values() for error in tries)]
+    return any(isinstance(error, WorkerDied | WorkersKilled) for error in errors)
 
 
 def _forget_build(tasks: Iterable[luigi.Task]) -> None:

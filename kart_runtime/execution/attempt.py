@@ -459,7 +459,7 @@ def _remote_attempt(  # noqa: PLR0917
     seconds: float,
     durable: bool = False,
 ) -> Attempt:
-    run = TaskRun(expected=expected, checks_types=checks_types, keeps_logs=keeps_logs, run_id=run_id)
+    run = TaskRun(expected=expected, checks_types=checks_types, keeps_logs=keeps_logs, run_id=run_id, marks=replaces)
     progress: dict[str, Any] = {"_started": started, "_seconds": seconds, "_is_remote": True, "_is_durable": durable}
     return Attempt(task, locks, satisfied, run, replaces, is_retry, **progress)
 

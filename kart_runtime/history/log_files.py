@@ -92,8 +92,8 @@ class LogFiles:
     def write(self, kind: str, data: bytes) -> None:
         """Write a log file.
 
-        There are five of them with each output, so each is written at once, without a checksum and without the rename
-        that makes an output atomic: nobody takes one for a result.
+        There are five of them with each output, so each is written at once and without a checksum: nobody takes one for
+        a result. It is whole or absent.
         """
         suffix = KEPT_FILES[kind]
         if suffix == _PICKLED and keyring() is not None:
@@ -105,7 +105,7 @@ class LogFiles:
         target = self.target(kind)
         try:
             stat = target.stat()
-            return target.load() if stat is not None and stat.size else None  # empty: a process died while it wrote it
+            return target.load() if stat is not None and stat.size else None  # empty: by an earlier version
         except (ObjectCorrupt, CodecError, ImportError, MemoryError) as error:
             logger.warning("Ignoring a log file that cannot be read: %s", error)
             return None

@@ -418,7 +418,7 @@ class Scheduler:
             run = TaskRun(node.output, checks_types=self._context.checks_types, keeps_logs=self._context.keeps_logs)
             run.run_id = self._context.ledger.run_id
             replaces = node.decision is not None and node.decision.reason in REPLACING
-            self._recorder.announce(node.task)
+            run.marks = self._recorder.announce(node.task)
             task = fresh_copy(node.task) if node.goes_on else node.task
             node.attempt = Attempt(
                 task, self._context.locks, task_run=run, replaces=replaces, is_retry=bool(node.errors)
