@@ -35,6 +35,7 @@ from kart_runtime.schedule.scheduler import BuildContext, Scheduler
 from kart_runtime.settings import BuildSettings
 from kart_runtime.storage.registry import split_url
 from kart_runtime.storage.stores.background import background_writes
+from kart_runtime.storage.time_limits import using_network_timeout
 from kart_runtime.storage.value_cache import caching_values
 from kart_runtime.storage.workspace import why_not_writable
 from kart_runtime.task import identity
@@ -70,6 +71,7 @@ class BuildOptions(TypedDict, total=False):
     keep_logs: bool
     progress: bool
     export: Sequence[str]
+    network_timeout: float | None
 
 
 @overload
@@ -204,6 +206,7 @@ def run_build(
     info = replace(info or project_info(), settings=settings.changed())
     with (
         FixedFolder(),
+        using_network_timeout(settings.network_timeout),
         caching_values(settings.value_cache_mb * 1_000_000),
         build_logging(log_level, on_event) as listener,
         nullcontext(exports) if exports else Exports(settings.export) as exported,

@@ -80,6 +80,9 @@ class BuildSettings:
     export
         Where to send what is recorded of the run: "mlflow", "otel", "webhook", "openlineage", or a class of your own
         as ``package.module:Class``.
+    network_timeout
+        Seconds until a request to an object store or a Dask cluster has its first answer or fails, retries included.
+        None: `$KART_NETWORK_TIMEOUT`, or 60.
     """
 
     executor: str | None = None
@@ -96,6 +99,7 @@ class BuildSettings:
     keep_logs: bool = True
     progress: bool = True
     export: Sequence[str] = ()
+    network_timeout: float | None = None
 
     def with_options(self, options: Mapping[str, Any]) -> Self:
         """Return these settings with some fields replaced.
@@ -132,6 +136,9 @@ class BuildSettings:
         """Raise `ConfigError` if a number is out of range."""
         if self.value_cache_mb < 0:
             raise ConfigError("its size cannot be negative", key="value_cache_mb", expected="at least 0")
+        if self.network_timeout is not None and not 0 < self.network_timeout < float("inf"):
+            expected = "a number of seconds above 0"
+            raise ConfigError(f"invalid value {self.network_timeout!r}", key="network_timeout", expected=expected)
         for name, words in CHOICES.items():
             value = getattr(self, name)
             if value not in words:

@@ -20,13 +20,13 @@ import os
 import tempfile
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 from urllib.parse import quote, unquote
 
 from kart_runtime.errors import ConfigError, RequestFailed, StoreError
 from kart_runtime.storage.checksum import checksum_of
+from kart_runtime.storage.stores.threads import RequestThreads
 from kart_runtime.storage.system import after_fork
 
 CHUNK = 8 << 20
@@ -161,14 +161,10 @@ def _download(file: BinaryIO, store: _Store, key: str, first: Any) -> None:
             file.seek(start)
             file.write(chunk.data)
 
-    with ThreadPoolExecutor(min(_CONCURRENCY, len(starts)), "kart-download") as threads:
+    with RequestThreads(min(_CONCURRENCY, len(starts)), "kart-download") as threads:
         futures = [threads.submit(fetch, start) for start in starts]
-        try:
-            for future in futures:
-                future.result()
-        except BaseException:
-            threads.shutdown(wait=False, cancel_futures=True)
-            raise
+        for future in futures:
+            future.result()
 
 
 class _CacheEntry:
