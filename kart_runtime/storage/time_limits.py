@@ -36,6 +36,12 @@ _project: float | None = None
 
 _told_at = -math.inf
 
+_silent: dict[str, float] = {}
+"""Service to the time until which it counts as silent, by `time.monotonic`."""
+
+_OF_A_SILENT_SERVICE = 0.1
+"""Part of the time that operations have while a service is silent: the first one has waited for all of it."""
+
 _random = random.SystemRandom()
 """Not the program's generator, whose numbers a task may count on."""
 
@@ -60,14 +66,28 @@ class TimeLimits(NamedTuple):
         return min(longest, self.total / 600 * 2.0 ** min(failures - 1, 16)) * _random.uniform(0.5, 1.0)
 
 
-def time_limits() -> TimeLimits:
-    """Return the limits that hold now."""
-    return limits_for(network_timeout())
+def time_limits(service: str = "") -> TimeLimits:
+    """Return the limits that hold now; those of a service that has just been silent are shorter."""
+    total = network_timeout()
+    if _silent and _silent.get(service, 0.0) > time.monotonic():
+        total *= _OF_A_SILENT_SERVICE
+    return limits_for(total)
+
+
+def note_silence(service: str) -> None:
+    """Remember that an operation of a service was given up because no answer came."""
+    _silent[service] = time.monotonic() + network_timeout()
+
+
+def note_answer(service: str) -> None:
+    """Remember that a service has answered, whatever it said."""
+    if _silent:
+        _silent.pop(service, None)
 
 
 def limits_for(total: float) -> TimeLimits:
     """Return the limits of operations that may take `total` seconds until their first answer."""
-    connect, silence = max(total / 12, min(1.0, total / 3)), total * 0.45
+    connect, silence = total / 12, total * 0.45
     return TimeLimits(total, connect, silence, total - connect - silence)
 
 
@@ -120,8 +140,8 @@ def set_project_timeout(seconds: float | None) -> float | None:
 class Tries:
     """The tries of one operation, which end when its time is over."""
 
-    def __init__(self, limits: TimeLimits | None = None) -> None:
-        self._limits = limits or time_limits()
+    def __init__(self, where: str, limits: TimeLimits | None = None) -> None:
+        self._where, self._limits = where, limits or time_limits()
         self.began, self.failures = time.monotonic(), 0
 
     def extend(self) -> None:
@@ -136,7 +156,7 @@ class Tries:
         if passed + seconds > self._limits.tries or self.failures > _MOST_FAILURES:
             return None
         if self.failures == _TOLD_AFTER:
-            _tell(why, self._limits.total - passed)
+            _tell(self._where, why, self._limits.tries - passed)
         return seconds
 
     def sleep(self, why: object) -> bool:
@@ -147,9 +167,9 @@ class Tries:
         return seconds is not None
 
 
-def _tell(why: object, seconds: float) -> None:
+def _tell(where: str, why: object, seconds: float) -> None:
     global _told_at
     if time.monotonic() - _told_at < _TELL_AGAIN_SECONDS:
         return
     _told_at = time.monotonic()
-    logger.warning("The service fails again and again (%s); trying for up to %.0f s more.", why, seconds)
+    logger.warning("%s fails again and again (%s); trying for up to %.0f s more.", where, why, seconds)

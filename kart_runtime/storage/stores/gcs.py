@@ -18,11 +18,12 @@ from typing import Any, BinaryIO
 
 from kart_runtime.errors import ObjectMissing, RequestFailed, require_extra
 from kart_runtime.storage.stores import Stat, Versioned, upload
-from kart_runtime.storage.stores.gcs_client import NEEDED, abort, client, requests_sent, retries, writer
+from kart_runtime.storage.stores.gcs_client import NEEDED, SERVICE, abort, client, requests_sent, retries, writer
 from kart_runtime.storage.stores.gcs_refusals import LOG_IN, REACH, hint_for, message_of, status_of
 from kart_runtime.storage.stores.object_cache import UNKNOWN_SIZE, ObjectReplaced
 from kart_runtime.storage.stores.objects import Chunk, Labels, ObjectStore, Page, split
 from kart_runtime.storage.stores.threads import without_waiting
+from kart_runtime.storage.time_limits import note_answer, note_silence
 
 _UPLOAD = {"content_type": "application/octet-stream", "checksum": "crc32c"}
 _ABORT_SECONDS, _ABORT_SECONDS_INTERRUPTED = 10.0, 1.0
@@ -213,14 +214,17 @@ class GCSStore(ObjectStore):
 
         try:
             yield
+            note_answer(SERVICE)
         except GoogleAuthError as error:
             raise RequestFailed(self.url(key), what, str(error), LOG_IN) from error
         except (GoogleAPIError, InvalidResponse, DataCorruption) as error:
             status, message = status_of(error), message_of(error)
+            (note_answer if status else note_silence)(SERVICE)
             if status == _MISSING and "bucket does not exist" not in message:
                 raise ObjectMissing(self.url(key)) from error
             raise RequestFailed(self.url(key), what, message, hint_for(error, what, self.url(key))) from error
         except (RequestException, ConnectionError) as error:
+            note_silence(SERVICE)
             raise RequestFailed(self.url(key), what, str(error), REACH) from error
 
 

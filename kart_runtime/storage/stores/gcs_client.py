@@ -17,6 +17,9 @@ from kart_runtime.storage.time_limits import time_limits
 
 NEEDED = ("a workspace in GCS needs google-cloud-storage", "gcs")
 
+SERVICE = "gcs"
+"""Name of the service whose silence is remembered."""
+
 _CONNECTIONS = 64
 _SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 
@@ -42,14 +45,14 @@ def retries() -> dict[str, Any]:
     """Return the time-outs and retries of each request."""
     from google.cloud.storage.retry import DEFAULT_RETRY
 
-    limits = time_limits()
+    limits = time_limits(SERVICE)
     retry = DEFAULT_RETRY.with_timeout(limits.tries).with_delay(initial=limits.total / 300, maximum=limits.total / 30)
     return {"timeout": time_outs(), "retry": retry}
 
 
 def time_outs() -> tuple[float, float]:
     """Return the seconds for connecting, and those of silence after which a try has failed."""
-    limits = time_limits()
+    limits = time_limits(SERVICE)
     return limits.connect, limits.silence
 
 

@@ -7,7 +7,10 @@ import re
 from contextlib import suppress
 
 LOG_IN = "Check the credentials: GOOGLE_APPLICATION_CREDENTIALS, gcloud auth application-default login."
-REACH = "Check that this machine can reach the service, and that STORAGE_EMULATOR_HOST is right if it is set."
+REACH = (
+    "Check that this machine can reach the service, and that STORAGE_EMULATOR_HOST is right if it is set; "
+    "`run.network_timeout` says how long to wait for it."
+)
 _HINTS = {401: LOG_IN, 404: "Create the bucket, or correct the workspace's url."}
 _DENIED = 403
 

@@ -17,10 +17,10 @@ from kart_runtime.errors import ObjectMissing, RequestFailed, require_extra
 from kart_runtime.storage.stores import Stat, UnfinishedUpload, upload
 from kart_runtime.storage.stores.object_cache import ObjectReplaced
 from kart_runtime.storage.stores.objects import Chunk, Labels, ObjectStore, Page, split
-from kart_runtime.storage.stores.s3_client import NEEDED, client, code_of, was_retried
+from kart_runtime.storage.stores.s3_client import NEEDED, SERVICE, client, code_of, is_silence, was_retried
 from kart_runtime.storage.stores.s3_refusals import TOO_SHORT, hint_for
 from kart_runtime.storage.stores.s3_uploads import upload_in_parts
-from kart_runtime.storage.time_limits import Tries
+from kart_runtime.storage.time_limits import Tries, note_answer, note_silence, time_limits
 from kart_runtime.storage.workspace import as_folder
 
 _COPY_BYTES = 5 << 30
@@ -90,7 +90,7 @@ class S3Store(ObjectStore):
         with self._request(key, "read"):
             from botocore.exceptions import HTTPClientError, IncompleteReadError
 
-            tries = Tries()
+            tries = Tries(self.url(key), time_limits(SERVICE))
             while True:
                 response = client().get_object(**request)
                 try:
@@ -240,7 +240,9 @@ class S3Store(ObjectStore):
 
         try:
             yield
+            note_answer(SERVICE)
         except (BotoCoreError, ClientError) as error:
+            (note_silence if is_silence(error) else note_answer)(SERVICE)
             if code_of(error) in _MISSING:
                 raise ObjectMissing(self.url(key)) from error
             raise RequestFailed(self.url(key), what, str(error), hint_for(error, *split(key))) from error

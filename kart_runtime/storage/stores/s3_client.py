@@ -13,7 +13,7 @@ import luigi
 
 from kart_runtime.errors import ConfigError, require_extra
 from kart_runtime.storage.stores.clients import Clients
-from kart_runtime.storage.time_limits import Tries, limits_for, network_timeout
+from kart_runtime.storage.time_limits import TimeLimits, Tries, limits_for, time_limits
 
 NEEDED = ("a workspace in S3 needs boto3", "s3")
 
@@ -36,6 +36,9 @@ _TRANSIENT_CODES = frozenset(
 )
 """Codes of refusals that another try may not meet; also of bytes that changed on their way."""
 
+SERVICE = "s3"
+"""Name of the service whose silence is remembered."""
+
 _TRIES = "kart_tries"
 """Key in the context of a request, which all its tries share."""
 
@@ -48,7 +51,7 @@ _clients = Clients(
 
 def client() -> Any:
     """Return boto3's client."""
-    return _clients.get(_make, *_keys(), repr(network_timeout()))
+    return _clients.get(_make, *_keys(), repr(time_limits(SERVICE).total))
 
 
 def _keys() -> tuple[str | None, str | None]:
@@ -83,22 +86,22 @@ def _make(key: str | None, secret: str | None, timeout: str) -> Any:
         client = session.client("s3", aws_access_key_id=key, aws_secret_access_key=secret, config=config)
     except ValueError as error:
         raise ConfigError(str(error), key="AWS_ENDPOINT_URL", expected="https://HOST or http://HOST:PORT") from error
-    _decide_retries(client, core.get_config_variable("max_attempts"))
+    _decide_retries(client, limits, core.get_config_variable("max_attempts"))
     return client
 
 
-def _decide_retries(client: Any, most: int | None) -> None:
+def _decide_retries(client: Any, limits: TimeLimits, most: int | None) -> None:
     """Retry what may pass until the time is over; `most` tries if the user's configuration names a number."""
 
     def begin(params: dict[str, Any], **_: Any) -> None:
-        params["context"][_TRIES] = Tries()
+        params["context"][_TRIES] = Tries(client.meta.endpoint_url, limits)
 
     def pause(
         attempts: int, request_dict: dict[str, Any], response: Any = None, caught_exception: Any = None, **_: Any
     ) -> float | None:
         if (most is not None and attempts >= most) or not _may_pass(response, caught_exception):
             return None
-        tries: Tries = request_dict["context"].setdefault(_TRIES, Tries())
+        tries: Tries = request_dict["context"][_TRIES]
         return tries.pause(caught_exception or _code_in(response))
 
     client.meta.events.register("before-call.s3", begin)
@@ -106,11 +109,8 @@ def _decide_retries(client: Any, most: int | None) -> None:
 
 
 def _may_pass(response: Any, error: BaseException | None) -> bool:
-    from botocore.exceptions import ConnectionError as NoConnection
-    from botocore.exceptions import HTTPClientError
-
     if error is not None:
-        return isinstance(error, NoConnection | HTTPClientError) and "CERTIFICATE_VERIFY_FAILED" not in str(error)
+        return is_silence(error) and "CERTIFICATE_VERIFY_FAILED" not in str(error)
     if response is None:
         return False
     return response[0].status_code in _TRANSIENT_STATUSES or _code_in(response) in _TRANSIENT_CODES
@@ -118,6 +118,14 @@ def _may_pass(response: Any, error: BaseException | None) -> bool:
 
 def _code_in(response: Any) -> str:
     return str(response[1].get("Error", {}).get("Code") or response[0].status_code)
+
+
+def is_silence(error: BaseException) -> bool:
+    """Return whether no answer came."""
+    from botocore.exceptions import ConnectionError as NoConnection
+    from botocore.exceptions import HTTPClientError
+
+    return isinstance(error, NoConnection | HTTPClientError)
 
 
 def code_of(error: BaseException | None) -> str:

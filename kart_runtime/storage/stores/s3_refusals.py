@@ -8,7 +8,7 @@ from typing import Any
 
 from kart_runtime.storage.stores.s3_client import code_of
 
-_REACH = "Check AWS_ENDPOINT_URL, and that the service runs."
+_REACH = "Check AWS_ENDPOINT_URL, and that the service runs; `run.network_timeout` says how long to wait for it."
 _KEYS = "Check the credentials: AWS_PROFILE, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, ~/.aws."
 _RENEW = "The credentials have expired: get new ones, for example by `aws sso login`, and run again."
 _CLOCK = "The clock of this machine is wrong: set it, for example by NTP, and run again."
