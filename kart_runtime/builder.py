@@ -20,6 +20,7 @@ from kart_runtime.execution.working_folder import FixedFolder
 from kart_runtime.exporters.sending import Exports
 from kart_runtime.history.durations import estimate_durations
 from kart_runtime.history.ledger import Ledger
+from kart_runtime.history.losses import report_not_stored, tell_totals
 from kart_runtime.history.run_header import RunInfo, project_info
 from kart_runtime.plan.changes import Changes
 from kart_runtime.plan.decisions import Plan, make_plan
@@ -260,7 +261,9 @@ def _optional_records() -> Iterator[None]:
         with background_writes():
             yield
     except RecordsNotStored as error:
-        warn(logger, "%s", error)
+        report_not_stored(error)
+    finally:
+        tell_totals()
 
 
 def _workspace(roots: Sequence[luigi.Task]) -> str:
