@@ -87,7 +87,7 @@ def open_object(store: _Store, key: str) -> BinaryIO:
 
 def _open(store: _Store, key: str, limit: int) -> BinaryIO:
     if limit:
-        entry = _CacheEntry(cache_root(), limit, f"{store.service_id()} {key}")
+        entry = _entry(store, key, limit)
         try:
             return entry.open(store, key)
         except StoreError:
@@ -126,6 +126,17 @@ def cache_root() -> Path:
     if configured:
         return Path(configured).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME", "").strip() or "~/.cache").expanduser() / "kart" / "objects"
+
+
+def forget(store: _Store, key: str) -> None:
+    """Delete the cached files of an object."""
+    with contextlib.suppress(OSError):
+        for path in list(_entry(store, key, 0).folder.iterdir()):
+            path.unlink(missing_ok=True)
+
+
+def _entry(store: _Store, key: str, limit: int) -> _CacheEntry:
+    return _CacheEntry(cache_root(), limit, f"{store.service_id()} {key}")
 
 
 def _uncached(store: _Store, key: str, chunk: Any) -> BinaryIO:
@@ -173,7 +184,7 @@ class _CacheEntry:
     def __init__(self, root: Path, limit: int, name: str) -> None:
         digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()
         self._root, self._limit = root, limit
-        self._folder = root / digest[:40]
+        self.folder = root / digest[:40]
         self._stripe = root / "locks" / str(int(digest[:8], 16) % _STRIPES)
 
     def open(self, store: _Store, key: str) -> BinaryIO:
@@ -225,29 +236,29 @@ class _CacheEntry:
     def _cached(self) -> tuple[str, BinaryIO | None]:
         """Return the cached version and its file, open, because it may be deleted at any time."""
         with contextlib.suppress(FileNotFoundError):
-            for name in os.listdir(self._folder):  # noqa: PTH208 - only the names are needed
+            for name in os.listdir(self.folder):  # noqa: PTH208 - only the names are needed
                 version, _, digest = name.rpartition(".")
                 if name.startswith(".") or not version:
                     continue
-                file = (self._folder / name).open("rb")
+                file = (self.folder / name).open("rb")
                 if _digest(file) == digest:
                     return unquote(version), file
                 file.close()  # the disk changed it, or the machine went down before it was all there
         return "", None
 
     def _add(self, store: _Store, key: str, chunk: Any) -> BinaryIO:
-        self._folder.mkdir(exist_ok=True)
-        temporary = self._folder / f".{os.getpid()}-{threading.get_ident()}-{next(_numbers)}"
+        self.folder.mkdir(exist_ok=True)
+        temporary = self.folder / f".{os.getpid()}-{threading.get_ident()}-{next(_numbers)}"
         try:
             with temporary.open("xb") as file:
                 _download(file, store, key, chunk)
             with temporary.open("rb") as file:
                 digest = _digest(file)
-            for old in list(self._folder.iterdir()):
+            for old in list(self.folder.iterdir()):
                 if old != temporary:
                     with contextlib.suppress(PermissionError):  # Windows: another process reads it
                         old.unlink(missing_ok=True)
-            path = self._folder / f"{quote(chunk.version, safe='')}.{digest}"
+            path = self.folder / f"{quote(chunk.version, safe='')}.{digest}"
             temporary.replace(path)
             opened = path.open("rb")
         finally:

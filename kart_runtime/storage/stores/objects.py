@@ -130,6 +130,10 @@ class ObjectStore(abc.ABC):
         """Open an object for reading, as a file of this machine."""
         return object_cache.open_object(self, key)
 
+    def forget_copy(self, key: str) -> None:
+        """Delete the copy of an object on this machine, so that the next read downloads it."""
+        object_cache.forget(self, key)
+
     def read(self, key: str) -> Versioned | None:
         """Return a small object with its version, None if it does not exist."""
         try:
