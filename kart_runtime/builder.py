@@ -29,6 +29,7 @@ from kart_runtime.execution.working_folder import FixedFolder
 from kart_runtime.exporters.sending import Exports
 from kart_runtime.history.durations import estimate_durations
 from kart_runtime.history.ledger import Ledger
+from kart_runtime.history.losses import report_not_stored, tell_totals
 from kart_runtime.history.run_header import RunInfo, project_info
 from kart_runtime.plan.changes import Changes
 from kart_runtime.plan.decisions import Plan, make_plan
@@ -47,6 +48,7 @@ from kart_runtime.storage.durable import durable_writes
 from kart_runtime.storage.leftovers import cleared
 from kart_runtime.storage.registry import split_url
 from kart_runtime.storage.stores.background import background_writes
+from kart_runtime.storage.time_limits import using_network_timeout
 from kart_runtime.storage.value_cache import caching_values
 from kart_runtime.storage.workspace import why_not_writable
 from kart_runtime.task import identity
@@ -87,6 +89,7 @@ class BuildOptions(TypedDict, total=False):
     retry_delay: float
     fail_fast: bool
     durable: bool
+    network_timeout: float | None
 
 
 @overload
@@ -221,6 +224,7 @@ def run_build(
     info = replace(info or project_info(), settings=settings.changed())
     with (
         FixedFolder(),
+        using_network_timeout(settings.network_timeout),
         caching_values(settings.value_cache_mb * 1_000_000),
         durable_writes(settings.durable),
         build_logging(log_level, on_event) as listener,
@@ -267,7 +271,9 @@ def _optional_records() -> Iterator[None]:
         with background_writes():
             yield
     except RecordsNotStored as error:
-        warn(logger, "%s", error)
+        report_not_stored(error)
+    finally:
+        tell_totals()
 
 
 def _workspace(roots: Sequence[luigi.Task]) -> str:

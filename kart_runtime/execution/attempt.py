@@ -27,7 +27,6 @@ from kart_runtime.errors import (
     add_note,
     described,
     trace_of,
-    warn,
     without_engine,
 )
 from kart_runtime.execution.locks import LockHandle, Locks, NoLocks
@@ -40,6 +39,7 @@ from kart_runtime.execution.processor_time import this_place
 from kart_runtime.execution.time_limit import Clock, TaskTimeout, remote_clock
 from kart_runtime.execution.used_tasks import note_used
 from kart_runtime.execution.working_folder import RestoredFolder
+from kart_runtime.history.losses import Loss, collected_losses, report_not_stored
 from kart_runtime.storage.commit import recover
 from kart_runtime.storage.durable import durable_writes
 from kart_runtime.storage.durable import is_on as is_durable
@@ -114,6 +114,8 @@ class Outcome:
         Number of log records.
     secrets
         Those that were looked up in another process; no text may show them.
+    losses
+        Log files that another process could not write.
     timeout
         The limit in seconds, if that has ended it.
     """
@@ -137,6 +139,7 @@ class Outcome:
     series: tuple[str, ...] = ()
     logged: int = 0
     secrets: tuple[str, ...] = ()
+    losses: tuple[Loss, ...] = ()
     timeout: float | None = None
 
 
@@ -195,18 +198,24 @@ class Attempt:
     def _attempt(self) -> Outcome:
         if not self._is_remote:
             return self._bound()
-        outcome = None
         reset_peak()
+        with collected_losses() as losses, durable_writes(self._is_durable):
+            outcome = self._stored()
+        outcome.losses = tuple(losses)
+        sent = None if outcome.error is None else portable(outcome.error, outcome.trace)
+        outcome.error, outcome.peak_mb, outcome.secrets = sent, peak_mb(), tuple(self.task_run.secrets)
+        return outcome
+
+    def _stored(self) -> Outcome:
+        """Run, and wait until everything is stored: whoever waits for the outcome may end the process."""
+        outcome = None
         try:
-            # Whoever waits for this outcome may end the process.
-            with durable_writes(self._is_durable), background_writes():
+            with background_writes():
                 outcome = self._bound()
         except RecordsNotStored as error:
             if outcome is None:
                 raise
-            warn(logger, "%s: %s", self.task, error)
-        sent = None if outcome.error is None else portable(outcome.error, outcome.trace)
-        outcome.error, outcome.peak_mb, outcome.secrets = sent, peak_mb(), tuple(self.task_run.secrets)
+            report_not_stored(error)
         return outcome
 
     def _bound(self) -> Outcome:

@@ -199,6 +199,7 @@ class Target(luigi.Target):
         """Load bytes that differ from their record: another process may have stored and recorded others meanwhile."""
         if self.records is not None:
             self.records.refresh()
+        getattr(self._store, "forget_copy", lambda _: None)(self._key)  # its bytes may have changed on their way here
         with self._store.open(self._key) as file:
             source = self._verified(self._authentic(file, run), run)
             if source is not None:

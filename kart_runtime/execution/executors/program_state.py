@@ -19,6 +19,7 @@ import luigi
 from luigi.cmdline_parser import CmdlineParser
 
 from kart_runtime.storage import registry
+from kart_runtime.storage.time_limits import chosen_timeout, set_project_timeout
 from kart_runtime.task.parameters import ActiveOverrides, process_overrides, set_overrides
 
 
@@ -108,6 +109,7 @@ class Settings:
     logging: Logging
     luigi: LuigiConfiguration
     registered: tuple[dict[str, str], dict[str, str]]
+    network_timeout: float | None = None
 
     @classmethod
     def gather(cls) -> Settings:
@@ -124,6 +126,7 @@ class Settings:
             Logging.gather(),
             LuigiConfiguration.gather(),
             registry.tables(),
+            chosen_timeout(),
         )
 
     def apply(self) -> None:
@@ -138,6 +141,7 @@ class Settings:
         self.luigi.apply()
         self.logging.apply()
         registry.adopt(self.registered)
+        set_project_timeout(self.network_timeout)
 
 
 def search_path() -> list[str]:

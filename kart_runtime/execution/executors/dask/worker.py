@@ -27,6 +27,7 @@ from kart_runtime.execution.executors.pickling import DefinitionTable, loads
 from kart_runtime.execution.executors.program_state import Choices, LuigiConfiguration
 from kart_runtime.storage import registry
 from kart_runtime.storage.system import after_fork
+from kart_runtime.storage.time_limits import set_project_timeout
 from kart_runtime.task.progress import remote_report
 
 VERSION = make_version()()
@@ -69,6 +70,7 @@ class ProgramState:
     registered: tuple[dict[str, str], dict[str, str]]
     folder: str | None
     marks: tuple[str, ...]
+    network_timeout: float | None = None
 
     def apply(self, worker: str) -> None:
         """Set the same here, or raise `ConfigError` when a workspace is not visible."""
@@ -79,6 +81,7 @@ class ProgramState:
             raise not_shared([str(Path(mark).parent) for mark in missing], [worker])
         self.luigi.apply()
         registry.adopt(self.registered)
+        set_project_timeout(self.network_timeout)
 
 
 def not_shared(folders: Sequence[str], workers: Sequence[str]) -> ConfigError:
