@@ -33,6 +33,7 @@ from kart_runtime.schedule.resources import Limits
 from kart_runtime.schedule.retries import Retries
 from kart_runtime.schedule.run_tasks import TasksRecorder
 from kart_runtime.schedule.scheduler import BuildContext, Scheduler
+from kart_runtime.schedule.signals import before_exit, sigterm_ends_builds
 from kart_runtime.settings import BuildSettings
 from kart_runtime.storage.registry import split_url
 from kart_runtime.storage.stores.background import background_writes
@@ -171,7 +172,7 @@ def build(
     if options:
         settings = settings.with_options(options)
     watched = settings.progress and on_event is None and log_level is None  # else the program shows it its own way
-    with progress_line(settings.workers) if watched else nullcontext(on_event) as listener:
+    with sigterm_ends_builds(), progress_line(settings.workers) if watched else nullcontext(on_event) as listener:
         summary, values = run_build(
             roots, settings, return_values=return_value, on_event=listener, log_level=log_level, check_all=check_all
         )
@@ -296,8 +297,15 @@ def _run(
     tasks_recorder.add_plan(plan, may_grow=context.feed is not None)
     if to_run:
         context.ledger.ask_git()
+
+    def finish() -> None:
+        scheduler.abandon()
+        tasks_recorder.finish(scheduler.summary, dict)
+        context.ledger.close()
+
     try:
-        return scheduler.run()
+        with before_exit(finish):
+            return scheduler.run()
     finally:
         context.changes.save()
         planned, more = plan.graph.index_of, tasks_recorder.more

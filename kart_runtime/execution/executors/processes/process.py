@@ -137,7 +137,9 @@ class WorkerProcess:
     def _warn_if_stopped(self, was_stopped: bool, task: object) -> bool:
         is_stopped = self.is_stopped()
         if is_stopped and not was_stopped:
-            text = "Worker process %s, which runs %s, is stopped (SIGSTOP, or a debugger); `kill -CONT %s` continues it."
+            text = (
+                "Worker process %s, which runs %s, is stopped (SIGSTOP, or a debugger); `kill -CONT %s` continues it."
+            )
             warn(logger, text, self.pid, task, self.pid)
         return is_stopped
 
