@@ -91,6 +91,9 @@ class BuildSettings:
         `retry_delay` has its own.
     fail_fast
         Whether the first failure ends the build. Otherwise all tasks that do not depend on it run.
+    durable
+        Whether an output is flushed to the disk before it counts, so that it outlasts a power cut. Otherwise one that a
+        power cut has damaged is found when the machine is back, and computed again.
     """
 
     executor: str | None = None
@@ -111,6 +114,7 @@ class BuildSettings:
     retries: int = 0
     retry_delay: float = 0
     fail_fast: bool = False
+    durable: bool = False
 
     def with_options(self, options: Mapping[str, Any]) -> Self:
         """Return these settings with some fields replaced.

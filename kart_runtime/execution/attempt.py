@@ -11,7 +11,7 @@ import enum
 import logging
 import os
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -38,12 +38,16 @@ from kart_runtime.execution.memory import peak_mb, reset_peak
 from kart_runtime.execution.portable_errors import portable
 from kart_runtime.execution.processor_time import this_place
 from kart_runtime.execution.time_limit import Clock, TaskTimeout, remote_clock
+from kart_runtime.execution.used_tasks import note_used
 from kart_runtime.execution.working_folder import RestoredFolder
 from kart_runtime.storage.commit import recover
+from kart_runtime.storage.durable import durable_writes
+from kart_runtime.storage.durable import is_on as is_durable
+from kart_runtime.storage.signing_keys import keyring
 from kart_runtime.storage.staging import OutputRecord, active_run
 from kart_runtime.storage.stores.background import background_writes
 from kart_runtime.storage.stores.listings import cached_listings
-from kart_runtime.storage.target import path_of
+from kart_runtime.storage.target import Target, path_of
 from kart_runtime.task import identity
 from kart_runtime.task.base import TaskOnKart, is_complete, kart_task, noop
 from kart_runtime.task.loading import output_of
@@ -166,14 +170,17 @@ class Attempt:
     _logs: TaskLogWriter | None = None
     _lock: LockHandle | None = None
     _is_remote: bool = False
+    _is_durable: bool = False
     _before: dict[str, Any] | None = None
     _held: ExitStack | None = None
+    _unsigned: dict[str, Any] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle what goes to another process; there `run()` starts from its beginning."""
         run = self.task_run
         expected = recorded_inputs(self.task) | dict(run.expected)
-        state = (self.replaces, self.is_retry, expected, run.checks_types, run.keeps_logs, self._started, self._seconds)
+        state = (self.replaces, self.is_retry, expected, run.checks_types, run.keeps_logs, run.run_id)
+        state += (self._started, self._seconds, is_durable())  # type: ignore[assignment]
         return _remote_attempt, (self.task, self.locks, self.satisfied, *state)
 
     def run(self) -> Outcome:
@@ -191,7 +198,8 @@ class Attempt:
         outcome = None
         reset_peak()
         try:
-            with background_writes():  # whoever waits for this outcome may end the process
+            # Whoever waits for this outcome may end the process.
+            with durable_writes(self._is_durable), background_writes():
                 outcome = self._bound()
         except RecordsNotStored as error:
             if outcome is None:
@@ -342,6 +350,7 @@ class Attempt:
                 task.task_log = {}
             if self.replaces or task.rerun:
                 self._before = _versions(task)
+            self._unsigned = None if keyring() is None else _versions(task)
             self._logs = TaskLogWriter(task)
             self._logs.at_start()
         _give_reporters(self.task, task is not None)
@@ -363,8 +372,9 @@ class Attempt:
                 return ()
             yielded = _flat(self._yielded)
             asked = [task for task in yielded if task not in self.satisfied]
-            with cached_listings() if len(asked) > 1 else nullcontext():  # many are looked for by few requests
-                waiting_for = tuple(task for task in asked if not is_complete(task))
+            waiting_for = _incomplete(asked)
+            if not waiting_for and asked and note_used(self.task, asked, self.task_run.run_id):
+                waiting_for = _incomplete(asked)
             if waiting_for:
                 return waiting_for
             send = _paths(self._yielded)
@@ -394,6 +404,8 @@ class Attempt:
         self.task_run.commit()
         if task is not None:
             stored = self.task_run.stored
+            if self._unsigned is not None:
+                _sign_own(task, stored, self._unsigned)
             task._kart_reran = True
         _emit(self.task, luigi.Event.SUCCESS)
         inputs = tuple(self.task_run.loaded.items())
@@ -442,11 +454,14 @@ def _remote_attempt(  # noqa: PLR0917
     expected: Mapping[str, OutputRecord],
     checks_types: bool,
     keeps_logs: bool,
+    run_id: str,
     started: str,
     seconds: float,
+    durable: bool = False,
 ) -> Attempt:
-    run = TaskRun(expected=expected, checks_types=checks_types, keeps_logs=keeps_logs)
-    return Attempt(task, locks, satisfied, run, replaces, is_retry, _started=started, _seconds=seconds, _is_remote=True)
+    run = TaskRun(expected=expected, checks_types=checks_types, keeps_logs=keeps_logs, run_id=run_id)
+    progress: dict[str, Any] = {"_started": started, "_seconds": seconds, "_is_remote": True, "_is_durable": durable}
+    return Attempt(task, locks, satisfied, run, replaces, is_retry, **progress)
 
 
 def iso_time(moment: float) -> str:
@@ -508,12 +523,26 @@ def _versions(task: TaskOnKart[Any]) -> dict[str, Any]:
     return {path_of(target): _version(target) for target in iter_flat(output_of(task))}
 
 
+def _sign_own(task: TaskOnKart[Any], stored: Sequence[OutputRecord], before: Mapping[str, Any]) -> None:
+    """Sign the outputs that `run()` has written by their paths; what it dumped is signed."""
+    dumped = {record.url for record in stored}
+    for target in iter_flat(output_of(task)):
+        is_own = isinstance(target, Target) and target.owner is task and target.url not in dumped
+        if is_own and _version(target) not in (None, before.get(path_of(target))):
+            target.sign()
+
+
 def _version(target: Any) -> Any:
     """Return what changes when a task writes an output by its path; None if the file does not exist."""
     try:
         return os.stat(path_of(target)).st_mtime_ns  # noqa: PTH116
     except (OSError, ValueError):
         return None  # an object: to be dumped
+
+
+def _incomplete(tasks: Sequence[luigi.Task]) -> tuple[luigi.Task, ...]:
+    with cached_listings() if len(tasks) > 1 else nullcontext():  # many are looked for by few requests
+        return tuple(task for task in tasks if not is_complete(task))
 
 
 def _flat(yielded: Any) -> list[luigi.Task]:

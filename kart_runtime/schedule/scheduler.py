@@ -122,6 +122,9 @@ class BuildContext:
         What asks for further tasks while the build runs, or None.
     on_more
         Called with the plan of further tasks, before they run.
+    on_yield
+        Called with the plan of tasks that a task has yielded, that task, and those that it waits for; returns whether
+        the plan has to be made again.
     timeout, retries
         Time of a try, and the number of tries, where a class says nothing.
     fail_fast
@@ -141,6 +144,7 @@ class BuildContext:
     seconds: Mapping[TaskClass, float] = field(default_factory=dict)
     feed: Feed | None = None
     on_more: Callable[[Plan], None] | None = None
+    on_yield: Callable[[Plan, luigi.Task, Sequence[luigi.Task]], bool] | None = None
     timeout: float | None = None
     retries: Retries = field(default_factory=Retries)
     fail_fast: bool = False
@@ -181,8 +185,6 @@ class Scheduler:
         self._blocked: dict[luigi.Task, luigi.Task] = {}
         self._call_limits = CallLimiter()
         self._writers = {url: list(tasks) for url, tasks in plan.writers.items()}
-        self.waited_for: dict[luigi.Task, tuple[luigi.Task, ...]] = {}
-        """Task to the tasks that its `run()` has yielded and waited for."""
         self.summary: Summary | None = None
         """The summary, when the build has ended."""
         self._recomputed: set[str] = set()
@@ -421,6 +423,7 @@ class Scheduler:
             executor = self._executors[cls] = self._context.executors.get(requested_executor(cls))
         if node.attempt is None:
             run = TaskRun(node.output, checks_types=self._context.checks_types, keeps_logs=self._context.keeps_logs)
+            run.run_id = self._context.ledger.run_id
             replaces = node.decision is not None and node.decision.reason in REPLACING
             self._recorder.announce(node.task)
             task = fresh_copy(node.task) if node.goes_on else node.task
@@ -607,7 +610,7 @@ class Scheduler:
         """Return whether the task that stores a damaged file is to run again, which is tried once for each file."""
         producer = self._nodes.get(error.producer) if error.producer is not None else None
         return (
-            self._context.changes.recomputes
+            self._context.changes.may_recompute(error)
             and producer is not None
             and producer.state in (NodeState.DONE, NodeState.IDLE)
             and not is_external(producer.task)
@@ -701,6 +704,8 @@ class Scheduler:
         try:
             plan = make_plan(outcome.waiting_for, changes=self._context.changes)
             self._check_output_clash(plan)
+            while self._context.on_yield is not None and self._context.on_yield(plan, node.task, outcome.waiting_for):
+                plan = make_plan(outcome.waiting_for, changes=self._context.changes)
             self._add(plan, after=node.path_length)
         except KeyboardInterrupt:
             raise
@@ -708,7 +713,6 @@ class Scheduler:
             self._fail(node, error)
             return
         _attempt(node).satisfied.update(outcome.waiting_for)
-        self.waited_for[node.task] = (*self.waited_for.get(node.task, ()), *outcome.waiting_for)
         self._wait_for(node, [self._nodes[task] for task in dict.fromkeys(outcome.waiting_for)])
 
     def _check_output_clash(self, plan: Plan) -> None:

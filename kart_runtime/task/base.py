@@ -16,7 +16,7 @@ import luigi
 from luigi.parameter import ParameterVisibility
 
 from kart_runtime.errors import EmptyDump, LockSettingsIncomplete
-from kart_runtime.errors.secrets import MASK
+from kart_runtime.errors.secrets import MASK, masked
 from kart_runtime.storage.codecs import DataFrameType
 from kart_runtime.storage.codecs.libraries import library_of
 from kart_runtime.storage.codecs.losses import dumping
@@ -178,7 +178,9 @@ class TaskOnKart(TaskTargets, RunMetadata, GokartMethods, luigi.Task, Generic[T_
     """Pandera schema of the task's frames, or a dict of schemas by output key."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._adopt(resolve(type(self), args, kwargs))
+        values = resolve(type(self), args, kwargs)
+        declaration(type(self)).note_hidden(values)
+        self._adopt(values)
 
     _plain_init = __init__
 
@@ -277,8 +279,8 @@ class TaskOnKart(TaskTargets, RunMetadata, GokartMethods, luigi.Task, Generic[T_
         return self._describe(only_public=True)
 
     def _describe(self, only_public: bool) -> str:
-        shown = [f"{name}={text}" for name, text in self._shown_params(only_public)]
-        return f"{self.get_task_family()}[{self.make_unique_id()}]({', '.join(shown)})"
+        shown = masked(", ".join([f"{name}={text}" for name, text in self._shown_params(only_public)]))
+        return f"{self.get_task_family()}[{self.make_unique_id()}]({shown})"
 
     def _shown_params(self, only_public: bool) -> list[tuple[str, str]]:
         secrets = secret_names(type(self), self._kart.overrides)

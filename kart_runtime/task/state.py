@@ -48,8 +48,8 @@ class TaskRun:
     `checks_types` says whether a dumped value must have the declared type, `scratch` is the scratch folder in use,
     `metrics` and `steps` are what was measured, `keeps_logs` says whether log records are kept, and `lines`
     are those. `secrets` are those that were looked up. `report` is told how far the run is, if somebody watches;
-    `progress` is what it has been told. `given_up` is why nobody waits for the run any more, although its thread may go
-    on, and `fate` what came first: that, or the commit.
+    `progress` is what it has been told. `run_id` is the run of the build, "" if none is recorded. `given_up` is why
+    nobody waits for the run any more, although its thread may go on, and `fate` what came first: that, or the commit.
     """
 
     output: Any = None
@@ -70,6 +70,7 @@ class TaskRun:
     secrets: set[str] = field(default_factory=set)
     report: Callable[[float | None, str], None] | None = None
     progress: Any = None
+    run_id: str = ""
     given_up: BaseException | None = None
     fate: dict[str, str] = field(default_factory=dict)
 
