@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal, TypedDict, TypeVar, Unpack, cast, overload
 
 import luigi
@@ -306,19 +307,20 @@ def _run(
         context.ledger.note(workspace, restart)
     if to_run:
         context.ledger.ask_git()
-
-    def finish() -> None:
-        scheduler.abandon()
-        tasks_recorder.finish(scheduler.summary, dict)
-        context.ledger.close()
-
     try:
-        with before_exit(finish):
+        with before_exit(partial(_abandon, scheduler, tasks_recorder)):
             return scheduler.run()
     finally:
         context.changes.save()
         tasks_recorder.finish(scheduler.summary, context.changes.files)
         _forget_build(scheduler.tasks)
+
+
+def _abandon(scheduler: Scheduler, recorder: TasksRecorder) -> None:
+    """Record what runs when the process ends without the end of the build."""
+    scheduler.abandon()
+    recorder.finish(scheduler.summary, dict)
+    scheduler.ledger.close()
 
 
 def _check_writable(writers: Mapping[str, Sequence[luigi.Task]]) -> None:

@@ -193,6 +193,11 @@ class Scheduler:
         self._add(plan)
 
     @property
+    def ledger(self) -> Ledger:
+        """Return what writes the records."""
+        return self._context.ledger
+
+    @property
     def tasks(self) -> Iterable[luigi.Task]:
         """Return all tasks of the build, including those that a `run()` has yielded."""
         return self._nodes

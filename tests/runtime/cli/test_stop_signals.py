@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM on a real terminal: what is said at once, what is stored and recorded, and how the program ends."""
+"""Ctrl-C and SIGTERM on a real terminal: what is said at once, what is stored, and how the program ends."""
 
 from __future__ import annotations
 
@@ -99,7 +99,9 @@ def test_what_threads_still_do_is_said_at_once_and_stored_with_its_record(start)
     terminal = start("run", "Two", *THREADS)
     began(terminal, "wait", "other")
     terminal.send_signal(signal.SIGINT)
-    assert terminal.read_until(says(r"waiting for Held\(kind=\w+\) \(\d+ s\), Held\(kind=\w+\) \(\d+ s\), press Ctrl-C"))
+    assert terminal.read_until(
+        says(r"waiting for Held\(kind=\w+\) \(\d+ s\), Held\(kind=\w+\) \(\d+ s\), press Ctrl-C")
+    )
     (terminal.root / "go").touch()
     assert terminal.finish() == 130
     text = "\n".join(terminal.all_lines)
