@@ -173,6 +173,7 @@ class Attempt:
     _is_durable: bool = False
     _before: dict[str, Any] | None = None
     _held: ExitStack | None = None
+    _folder: RestoredFolder | None = None
     _unsigned: dict[str, Any] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -186,7 +187,8 @@ class Attempt:
     def run(self) -> Outcome:
         """Run the task, or resume it after a suspension, and return the outcome. Ctrl-C is not caught."""
         overrides = own_overrides(self.task)
-        with RestoredFolder():
+        self._folder = RestoredFolder()
+        with self._folder:
             if overrides is None:
                 return self._attempt()
             with using_overrides(overrides):
@@ -336,6 +338,8 @@ class Attempt:
         """
         if not self.task_run.give_up(error):
             return False
+        if self._folder is not None:
+            self._folder.leave()
         held = self._held
         if held is not None:
             with suppress(Exception):  # its holder may release it at this moment
