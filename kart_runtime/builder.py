@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal, TypedDict, TypeVar, Unpack, cast, overload
 
 import luigi
@@ -43,6 +44,7 @@ from kart_runtime.schedule.resources import Limits
 from kart_runtime.schedule.retries import Retries
 from kart_runtime.schedule.run_tasks import TasksRecorder
 from kart_runtime.schedule.scheduler import BuildContext, Scheduler
+from kart_runtime.schedule.signals import before_exit, sigterm_ends_builds
 from kart_runtime.settings import BuildSettings
 from kart_runtime.storage.durable import durable_writes
 from kart_runtime.storage.leftovers import cleared
@@ -186,7 +188,7 @@ def build(
     if options:
         settings = settings.with_options(options)
     watched = settings.progress and on_event is None and log_level is None  # else the program shows it its own way
-    with progress_line(settings.workers) if watched else nullcontext(on_event) as listener:
+    with sigterm_ends_builds(), progress_line(settings.workers) if watched else nullcontext(on_event) as listener:
         summary, values = run_build(
             roots, settings, return_values=return_value, on_event=listener, log_level=log_level, check_all=check_all
         )
@@ -322,12 +324,22 @@ def _run(
     if to_run:
         context.ledger.ask_git()
     try:
-        with cleared(_written(_folders(plan.writers), roots), lambda: _has_lost_workers(scheduler.summary)):
+        with (
+            cleared(_written(_folders(plan.writers), roots), lambda: _has_lost_workers(scheduler.summary)),
+            before_exit(partial(_abandon, scheduler, tasks_recorder)),
+        ):
             return scheduler.run()
     finally:
         context.changes.save()
         tasks_recorder.finish(scheduler.summary, context.changes.files)
         _forget_build(scheduler.tasks)
+
+
+def _abandon(scheduler: Scheduler, recorder: TasksRecorder) -> None:
+    """Record what runs when the process ends without the end of the build."""
+    scheduler.abandon()
+    recorder.finish(scheduler.summary, dict)
+    scheduler.ledger.close()
 
 
 def _folders(writers: Mapping[str, Sequence[luigi.Task]]) -> dict[str, luigi.Task]:

@@ -7,9 +7,11 @@ so that `--help` costs no more than argparse.
 from __future__ import annotations
 
 import argparse
+import atexit
 import io
 import os
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
@@ -45,8 +47,28 @@ def main(argv: Sequence[str] | None = None, *, package: str | None = None) -> in
         # `| head` has read enough. Python flushes once more at exit, which must not fail either.
         with suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.PIPE_CLOSED
+        code = ExitCode.PIPE_CLOSED
+    if argv is None:
+        _leave_threads(code)
     return code
+
+
+def _leave_threads(code: int) -> None:
+    """End the process at once if a thread is left whose task was given up: Python might wait for it."""
+    threads = sys.modules.get("kart_runtime.execution.executors.threads")
+    if threads is None or not threads.threads_given_up():
+        return
+    last = threading.Thread(target=atexit._run_exitfuncs, daemon=True)
+    last.start()
+    last.join(_LAST_SECONDS)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
+
+
+_LAST_SECONDS = 5.0
+"""How long the functions that are called at the end of the process may take."""
 
 
 def _replace_closed() -> None:
@@ -79,9 +101,9 @@ def _execute(argv: list[str], package: str | None) -> int:
 
         print(explain(error), file=sys.stderr)
         return ExitCode.REFUSED
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("Interrupted.", file=sys.stderr)
-        return ExitCode.INTERRUPTED
+        return ExitCode.TERMINATED if type(stop).__name__ == "Terminated" else ExitCode.INTERRUPTED
 
 
 def _loaded(command: Command, arguments: argparse.Namespace) -> Callable[[argparse.Namespace], int]:

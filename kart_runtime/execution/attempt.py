@@ -51,7 +51,7 @@ from kart_runtime.storage.target import Target, path_of
 from kart_runtime.task import identity
 from kart_runtime.task.base import TaskOnKart, is_complete, kart_task, noop
 from kart_runtime.task.loading import output_of
-from kart_runtime.task.naming import lock_name
+from kart_runtime.task.naming import display_name, lock_name
 from kart_runtime.task.nested import flatten, iter_flat
 from kart_runtime.task.origin import recorded_inputs
 from kart_runtime.task.parameters import ActiveOverrides, active_overrides, using_overrides
@@ -176,6 +176,7 @@ class Attempt:
     _is_durable: bool = False
     _before: dict[str, Any] | None = None
     _held: ExitStack | None = None
+    _folder: RestoredFolder | None = None
     _unsigned: dict[str, Any] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -189,7 +190,8 @@ class Attempt:
     def run(self) -> Outcome:
         """Run the task, or resume it after a suspension, and return the outcome. Ctrl-C is not caught."""
         overrides = own_overrides(self.task)
-        with RestoredFolder():
+        self._folder = RestoredFolder()
+        with self._folder:
             if overrides is None:
                 return self._attempt()
             with using_overrides(overrides):
@@ -331,7 +333,7 @@ class Attempt:
     def timed_out(self, error: TaskTimeout) -> Outcome:
         """Return the outcome of this try after `give_up`."""
         outcome = self.failed(error)
-        outcome.seconds = outcome.timeout = error.seconds
+        outcome.seconds = error.seconds
         outcome.ended = time.time()
         outcome.began = self._began or outcome.ended - error.seconds
         outcome.started = self._started or iso_time(outcome.began)
@@ -345,6 +347,8 @@ class Attempt:
         """
         if not self.task_run.give_up(error):
             return False
+        if self._folder is not None:
+            self._folder.leave()
         held = self._held
         if held is not None:
             with suppress(Exception):  # its holder may release it at this moment
@@ -401,6 +405,8 @@ class Attempt:
         log_files: tuple[str, ...] = ()
         if self.task_run.given_up is not None:
             raise self.task_run.given_up
+        if self.clock is not None:
+            self.clock.check(display_name(self.task))
         if self._lock is not None:
             self._lock.check()  # another process may have stored the output since, and writes these files
         if task is not None and self._logs is not None:
@@ -444,7 +450,10 @@ class Attempt:
         trace = trace_of(error)
         self.task_run.discard()
         stored = self.task_run.stored
-        return Outcome(AttemptState.FAILED, self._started, self._seconds, seed, stored, log_files, error, trace)
+        outcome = Outcome(AttemptState.FAILED, self._started, self._seconds, seed, stored, log_files, error, trace)
+        if isinstance(error, TaskTimeout):
+            outcome.timeout = error.seconds
+        return outcome
 
 
 def _asks_for_no_lock(task: TaskOnKart[Any], locks: Locks) -> bool:

@@ -386,7 +386,7 @@ def _list_of(kinds: tuple[str, ...]) -> str:
     return json.dumps(kinds)
 
 
-_RARER = ("metrics", "series", "logged", "trace")
+_RARER = ("metrics", "series", "logged", "timeout", "trace")
 """Keys of a record that most have nothing to say about."""
 
 

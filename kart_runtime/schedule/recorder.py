@@ -60,6 +60,7 @@ class Recorder:
             "metrics": dict(outcome.metrics) if outcome.metrics else None,
             "series": outcome.series,
             "logged": outcome.logged,
+            "timeout": outcome.timeout,
             "trace": masked(outcome.trace)[-_LONGEST_TRACE:] if outcome.trace else "",
             "error": described(error) if error is not None else "",
             "reason": decision.text if decision is not None else "",
