@@ -14,6 +14,8 @@ import luigi
 
 from kart_runtime import code
 from kart_runtime.errors import BuildFailed, ConfigError, ConfigErrors, ObjectCorrupt, RecordsNotStored, warn
+from kart_runtime.errors.interpreter import mask_what_python_prints
+from kart_runtime.errors.secret_sources import note_environment
 from kart_runtime.execution.executors import Executors
 from kart_runtime.execution.locks import make_locks
 from kart_runtime.execution.working_folder import FixedFolder
@@ -200,6 +202,8 @@ def run_build(
     `exports`, which are else those of the settings.
     """
     settings.check()
+    note_environment()
+    mask_what_python_prints()
     roots = [under_active_overrides(root) for root in roots]
     info = replace(info or project_info(), settings=settings.changed())
     with (

@@ -144,6 +144,14 @@ def note_password(url: str) -> None:
         note_secret(unquote(match[2]))
 
 
+def noted_secrets() -> tuple[str, ...]:
+    """Return the secrets, for a process of the same machine that runs tasks for this one."""
+    if _sources:
+        _look()
+    with _lock:
+        return tuple(sorted(_values))
+
+
 def forget_secrets() -> None:
     """Forget all secrets, for tests."""
     global _few
