@@ -151,8 +151,22 @@ class TaskOnKart(TaskTargets, RunMetadata, GokartMethods, luigi.Task, Generic[T_
     executor: ClassVar[str | None] = None
     """Executor of this class: "serial", "threads", "processes" or "dask". None: that of the build."""
 
-    retries: ClassVar[int] = 0
-    """How often a task is tried again after a failure: 2 means up to three tries."""
+    timeout: ClassVar[float | None] = None
+    """Seconds that a try may take before it is ended; 0: no limit. None: luigi's `worker_timeout`, or `run.timeout`."""
+
+    retries: ClassVar[int | None] = None
+    """How often a task is tried again after a failure: 2 means up to three tries. None: as `run.retries` says."""
+
+    retry_delay: ClassVar[float | None] = None
+    """Seconds before the second try, doubled before each further one. None: as `run.retry_delay` says."""
+
+    if not TYPE_CHECKING:  # else a class that states luigi's attribute would replace a property
+
+        @property
+        def worker_timeout(self) -> float | None:
+            """Return the seconds after which luigi's own worker ends this task: its `timeout`."""
+            value = getattr(type(self), "timeout", None)
+            return None if value is None or isinstance(value, luigi.Parameter) else self.timeout
 
     memory_gb: ClassVar[float | None] = None
     """Gigabytes that a task may use in a worker process, which ends it beyond that; None: no limit."""

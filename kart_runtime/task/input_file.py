@@ -232,6 +232,9 @@ class InputTarget(Target):
             raise InputReplaced(str(self.task), self.url)
         return value
 
+    def _needs_signature(self) -> bool:
+        return bool(getattr(self._codec, "runs_code", False))
+
     def remove(self) -> bool:
         """Leave the file: it is not kart's."""
         return False

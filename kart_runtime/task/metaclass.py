@@ -164,6 +164,7 @@ _SHADOWED: frozenset[str] = frozenset(
         "retry_delay",
         "scratch",
         "suffix",
+        "timeout",
     }
 )
 """Members of `TaskOnKart` that gokart has not: a parameter of this name takes their place in its class, as programs

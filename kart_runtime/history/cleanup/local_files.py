@@ -16,6 +16,7 @@ from kart_runtime.storage.commit import pending_temporaries
 from kart_runtime.storage.folder_deletion import is_files_folder, is_left
 from kart_runtime.storage.registry import CODECS
 from kart_runtime.storage.scratch import SCRATCH
+from kart_runtime.storage.signing import SUFFIX as SIGNATURE
 from kart_runtime.storage.stores import Stat
 from kart_runtime.storage.stores.local import TEMPORARY_PREFIX, LocalStore
 
@@ -81,7 +82,7 @@ def unneeded_files(root: str, needed: Collection[str]) -> Iterator[str]:
     """
     pending = pending_temporaries(root)
     for path, name in walk(root, {*needed, os.path.join(root, *SCRATCH.split("/"))}):  # noqa: PTH118
-        if name in pending or name.endswith(COMMIT_SUFFIX):
+        if name in pending or name.endswith(COMMIT_SUFFIX) or path.removesuffix(SIGNATURE) in needed:
             continue
         if is_stale_temp_file(path, name) or (_is_output_name(name) and _is_regular(path)):
             yield path

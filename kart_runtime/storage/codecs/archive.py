@@ -51,6 +51,8 @@ class Archive(FileProcessor):
         Folder of the temporary folders. None: the system's.
     """
 
+    runs_code = True
+
     def __init__(
         self,
         save_function: Callable[[Any, str], Any] | None,
