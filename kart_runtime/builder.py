@@ -24,6 +24,8 @@ from kart_runtime.errors import (
     WorkersKilled,
     warn,
 )
+from kart_runtime.errors.interpreter import mask_what_python_prints
+from kart_runtime.errors.secret_sources import note_environment
 from kart_runtime.execution.executors import Executors
 from kart_runtime.execution.locks import make_locks
 from kart_runtime.execution.working_folder import FixedFolder
@@ -222,6 +224,8 @@ def run_build(
     `exports`, which are else those of the settings.
     """
     settings.check()
+    note_environment()
+    mask_what_python_prints()
     roots = [under_active_overrides(root) for root in roots]
     info = replace(info or project_info(), settings=settings.changed())
     with (

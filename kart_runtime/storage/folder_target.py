@@ -8,7 +8,6 @@ workspace on a disk the stored folder itself, else a download (`folder_cache`).
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,6 +26,7 @@ from kart_runtime.storage.notes import Note
 from kart_runtime.storage.signing_keys import keyring
 from kart_runtime.storage.staging import StagedWrite, Writer, active_run
 from kart_runtime.storage.stores.local import LocalStore
+from kart_runtime.storage.system import copy_tree
 from kart_runtime.storage.target import Target
 
 
@@ -327,7 +327,7 @@ def _fill(value: Any, path: Path, partition_by: Sequence[str]) -> None:
         source = Path(value)
         if not source.is_dir():
             raise CannotEncode("A folder output", "folders", f"{source}, which is no folder,")
-        shutil.copytree(source, path, symlinks=True, dirs_exist_ok=True)
+        copy_tree(source, path)
     elif not folder_tables.write(value, path, partition_by):
         accepted = "a folder (a path), or a table of pandas, polars or pyarrow"
         raise CannotEncode("A folder output", accepted, type(value).__name__)

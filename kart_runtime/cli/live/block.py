@@ -16,6 +16,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 
 from kart_runtime.cli.live.plain import Display
+from kart_runtime.cli.terminal import visible
 from kart_runtime.errors.secrets import masked
 from kart_runtime.execution.attempt import AttemptState
 from kart_runtime.plan.decisions import Plan
@@ -158,7 +159,7 @@ class LiveDisplay(Display):
             event = counts.news.popleft()
             line = self._result(event)
             failed = event.outcome.state is AttemptState.FAILED and not event.is_retried
-            line = masked(line)
+            line = visible(masked(line))
             line = self._painter.colored(line, "failed") if failed else line
             if not self._screen.print(line):
                 self._line(line)

@@ -15,6 +15,7 @@ from typing import IO
 import luigi
 
 from kart_runtime.cli.messages import tries_report, user_traceback
+from kart_runtime.cli.terminal import visible
 from kart_runtime.errors import alike, described, described_tries, more_failed, not_run_text
 from kart_runtime.errors.secrets import masked
 from kart_runtime.execution.attempt import AttemptState
@@ -245,7 +246,7 @@ class Display:
         if stream in self._lost:
             return
         try:
-            stream.write(f"{masked(text)}\n")
+            stream.write(f"{visible(masked(text))}\n")
             stream.flush()
         except (OSError, ValueError) as error:  # nobody reads any more, the disk is full: the run goes on
             self._lost.append(stream)

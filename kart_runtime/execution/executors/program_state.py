@@ -18,6 +18,9 @@ from typing import Any
 import luigi
 from luigi.cmdline_parser import CmdlineParser
 
+from kart_runtime.errors.interpreter import mask_what_python_prints
+from kart_runtime.errors.secret_sources import note_environment
+from kart_runtime.errors.secrets import note_secret, noted_secrets
 from kart_runtime.storage import registry
 from kart_runtime.storage.time_limits import chosen_timeout, set_project_timeout
 from kart_runtime.task.parameters import ActiveOverrides, process_overrides, set_overrides
@@ -109,6 +112,7 @@ class Settings:
     logging: Logging
     luigi: LuigiConfiguration
     registered: tuple[dict[str, str], dict[str, str]]
+    secrets: tuple[str, ...]
     network_timeout: float | None = None
 
     @classmethod
@@ -126,6 +130,7 @@ class Settings:
             Logging.gather(),
             LuigiConfiguration.gather(),
             registry.tables(),
+            noted_secrets(),
             chosen_timeout(),
         )
 
@@ -138,6 +143,9 @@ class Settings:
         for name in os.environ.keys() - self.environ.keys():
             del os.environ[name]
         os.environ.update(self.environ)
+        note_environment()
+        note_secret(self.secrets)
+        mask_what_python_prints()
         self.luigi.apply()
         self.logging.apply()
         registry.adopt(self.registered)
