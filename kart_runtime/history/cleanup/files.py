@@ -290,3 +290,16 @@ def _is_text(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def delete_damaged(url: str) -> str:
+    """Delete a damaged output, so that it is computed again; return the reason of a failure, or ""."""
+    store, key = store_for(url)
+    try:
+        if key.endswith(SUFFIX):
+            delete_folder(store, key)
+        else:
+            store.delete(key)
+    except OSError as error:
+        return str(error)
+    return ""

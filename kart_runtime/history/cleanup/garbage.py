@@ -16,7 +16,6 @@ stop a deletion: a lost file may have named what is needed.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -27,7 +26,7 @@ from typing import Any
 from kart_runtime.history.cleanup.deleted_runs import deleted_runs, note_deleted
 from kart_runtime.history.cleanup.files import RemovalResult, WorkspaceFiles, files_of
 from kart_runtime.history.cleanup.notice import deleting_from, store_time
-from kart_runtime.history.cleanup.recorded import NamedFile, named_files
+from kart_runtime.history.cleanup.recorded import NamedFile, id_in, named_files
 from kart_runtime.history.cleanup.retention import (
     DAY,
     RetentionPolicy,
@@ -36,14 +35,13 @@ from kart_runtime.history.cleanup.retention import (
     check_references,
     check_version,
     missing_runs,
+    own_part,
 )
 from kart_runtime.history.cleanup.summaries import summaries
 from kart_runtime.history.index import Index, open_index
 from kart_runtime.history.runs import Run, RunFiles, list_runs, read_runs
 from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.stores import Stat, Unfinished, UnfinishedUpload, is_remote
-
-_ID_IN_NAME = re.compile(r"_([0-9a-f]{32})(?:\.[^./]*)?$")
 
 
 @dataclass
@@ -158,8 +156,8 @@ class _History:
         for summary in found:
             check_version(self._files, summary)
         if missing := missing_runs(found):
-            known = deleted_runs(self._files.workspace)
-            self.missing = {run: why for run, why in missing.items() if run not in known}
+            known = set(map(own_part, deleted_runs(self._files.workspace)))
+            self.missing = {run: why for run, why in missing.items() if own_part(run) not in known}
         self._retained = policy.retained(found, self._now)
         self._read_retained([run for run in self._listed if run.id in self._retained], read)
         for files in reversed(self._listed):
@@ -207,7 +205,7 @@ class _History:
         garbage = Garbage(self._files, all_runs=len(self._listed), seen=frozenset(self._listed))
         garbage.retained, garbage.missing, garbage.now = self._retained, self.missing, self._now
         named = {file.place for _, files in self._dropped for file in files}
-        garbage.in_use, garbage.named = in_use, self._named_by_retained.union(named)
+        garbage.in_use, garbage.named = in_use, frozenset(self._named_by_retained.union(named))
         garbage.retained_runs = garbage.all_runs - len(self._dropped)
         stats = self._files.stats(named)
         unused: set[str] = set()
@@ -295,12 +293,6 @@ def _places_in_use_since(entries: Sequence[Garbage], now: float) -> frozenset[st
             places |= {file.place for file in named_files(garbage.files, run.records)}
     candidates = [place for garbage in entries for place in garbage.sizes()]
     return frozenset(place for place in candidates if place in places or id_in(place) in ids)
-
-
-def id_in(place: str) -> str | None:
-    """Return the unique id in the name of a file; None if there is none."""
-    match = _ID_IN_NAME.search(place)
-    return match[1] if match else None
 
 
 def _abort_uploads(entries: Sequence[Garbage], result: RemovalResult) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from kart_runtime.history.cleanup.garbage import Garbage, id_in
+from kart_runtime.history.cleanup.garbage import Garbage
+from kart_runtime.history.cleanup.recorded import id_in
 from kart_runtime.history.cleanup.retention import DAY
 from kart_runtime.storage.workspace import LOG
 

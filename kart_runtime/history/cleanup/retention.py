@@ -169,17 +169,22 @@ def check_references(files: WorkspaceFiles, run: Run, now: float) -> None:
         )
 
 
+def own_part(run_id: str) -> str:
+    """Return the random part of a run's id: the time in the name of its file may have been corrected since."""
+    return run_id[-8:]
+
+
 def missing_runs(runs: Sequence[RunSummary]) -> dict[str, str]:
     """Return the runs whose files are gone, also those that were deleted on purpose, with what says so.
 
     Each run names those that it found before it. A run whose file lacks a part counts, too.
     """
-    known = {run.run.id for run in runs}
+    known = {own_part(run.run.id) for run in runs}
     missing: dict[str, str] = {}
     for run in runs:
         before = run.header.get("previous")
         for name in before if isinstance(before, list) else ():
-            if isinstance(name, str) and name not in known:
+            if isinstance(name, str) and own_part(name) not in known:
                 missing[name] = f"run {run.run.id} found it there"
         parts = sorted(filter(is_part_in_row, (part_number(stat.key) for stat in run.run.files)))
         if parts and parts != list(range(len(parts))):
