@@ -184,6 +184,7 @@ def test_gc_of_a_remote_workspace(small_project, kart, monkeypatch, tmp_path):
         store, key = store_for("s3://bucket/w")
         now = time.time()
         monkeypatch.setattr("kart_runtime.history.cleanup.garbage.time.time", lambda: now + 50 * DAY)
+        monkeypatch.setattr("kart_runtime.history.cleanup.garbage.store_time", lambda _: now + 50 * DAY)
         assert kart("gc", "--yes").lines == ["Retaining 1 of 1 runs.", "Nothing to delete."]
         s3._client().create_multipart_upload(Bucket="bucket", Key="w/large.pkl")
         told = "Would abort 1 incomplete upload."
