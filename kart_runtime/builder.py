@@ -202,6 +202,7 @@ def run_build(
     settings.check()
     roots = [under_active_overrides(root) for root in roots]
     info = replace(info or project_info(), settings=settings.changed())
+    locks = make_locks(settings.locks, _workspace(roots))
     with (
         FixedFolder(),
         caching_values(settings.value_cache_mb * 1_000_000),
@@ -209,13 +210,14 @@ def run_build(
         nullcontext(exports) if exports else Exports(settings.export) as exported,
         _optional_records(),
         Executors(settings.executor, settings.workers, settings.address) as executors,
+        locks.opened(),
         Ledger(info=info) as ledger,
     ):
         ledger.listeners += exported.queues
         context = BuildContext(
             executors=executors,
             workers=executors.workers,
-            locks=make_locks(settings.locks, _workspace(roots)),
+            locks=locks,
             lock_wait=settings.lock_wait,
             ledger=ledger,
             listener=listener,

@@ -7,6 +7,7 @@ again, which resumes the generator.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import logging
 import os
@@ -251,16 +252,46 @@ class Attempt:
         return redis_locks_of(task, self.locks) or self.locks
 
     def _run_locked(self, task: TaskOnKart[Any] | None, locks: Locks) -> Outcome:
-        workspace = None if task is None else task.workspace_directory
-        with locks.hold(lock_name(self.task), workspace, 0.0) as lock:
-            # Only another process can have changed the answer since the plan asked.
-            if self._generator is None and not self.replaces and self._is_complete():
-                return Outcome(AttemptState.COMPLETE, self._started)
-            self._lock, self.task_run.may_commit = lock, lock.check
+        lock = self._lock
+        if lock is None:
+            workspace = None if task is None else task.workspace_directory
+            lock = locks.acquire(lock_name(self.task), workspace, 0.0)
             try:
-                return self._run(task)
-            finally:
-                self._lock = self.task_run.may_commit = None
+                # Only another process can have changed the answer since the plan asked.
+                if not lock.alone and not self.replaces and self._is_complete():
+                    self._close_generator()
+                    lock.release()
+                    return Outcome(AttemptState.COMPLETE, self._started)
+            except BaseException:
+                lock.release()
+                raise
+            self._lock = lock
+        self.task_run.may_commit = lock.check_again
+        is_suspended = False
+        try:
+            outcome = self._run(task)
+            # While it waits, others wait for it; a task that starts again elsewhere is locked again there.
+            is_suspended = outcome.state is AttemptState.SUSPENDED and not self._is_remote
+        finally:
+            self.task_run.may_commit = None
+            if is_suspended:
+                lock.suspend()
+            else:
+                self.release_lock()
+        return outcome
+
+    def release_lock(self) -> None:
+        """Release the lock, so that another process may run the task."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.release()
+
+    def _close_generator(self) -> None:
+        """End a `run()` that has yielded tasks while another process completed the task."""
+        generator, self._generator = self._generator, None
+        if generator is not None:
+            with contextlib.suppress(Exception):  # what it raises while it ends is no failure of the task
+                generator.close()
 
     def _is_complete(self) -> bool:
         task = kart_task(self.task)
@@ -373,6 +404,7 @@ class Attempt:
         seed = self._logs.seed if self._logs is not None else None
         trace = trace_of(error)
         self.task_run.discard()
+        self.release_lock()
         stored = self.task_run.stored
         return Outcome(AttemptState.FAILED, self._started, self._seconds, seed, stored, log_files, error, trace)
 

@@ -23,7 +23,17 @@ from kart_runtime.plan.causes import FIRST
 from kart_runtime.plan.decisions import Decision, Plan, Reason
 from kart_runtime.plan.task_labels import TaskLabels
 from kart_runtime.schedule.estimate import Estimating, numbers
-from kart_runtime.schedule.events import BuildFinished, Event, PlanMade, Summary, TaskFinished, TaskStarted, retry_text
+from kart_runtime.schedule.events import (
+    BuildFinished,
+    Event,
+    PlanMade,
+    Summary,
+    TaskFinished,
+    TaskLocked,
+    TaskStarted,
+    retry_text,
+    waiting_text,
+)
 from kart_runtime.schedule.progress_counts import Counts
 from kart_runtime.task.outside import missing_places
 from kart_runtime.task.published import Published
@@ -96,6 +106,9 @@ class Display:
             self._started(event)
         elif isinstance(event, TaskFinished):
             self._finished(event)
+        elif isinstance(event, TaskLocked):
+            if event.number and not self._quiet:
+                self._line(waiting_text(event, self._labels(event.task)))
         elif isinstance(event, PlanMade):
             self.has_plan = True  # from here on, tasks may have run
             self._labels = event.plan.labels

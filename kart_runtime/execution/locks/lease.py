@@ -29,7 +29,8 @@ def _make_clock() -> Callable[[], float]:
     return time.monotonic if boot_time is None else partial(time.clock_gettime, boot_time)
 
 
-_clock = _make_clock()
+boot_clock = _make_clock()
+"""Seconds on a clock that nobody sets."""
 
 
 def holder_id() -> str:
@@ -56,7 +57,7 @@ class Instant(NamedTuple):
     @classmethod
     def now(cls) -> Instant:
         """Return the present."""
-        return cls(_clock(), time.time())
+        return cls(boot_clock(), time.time())
 
     def elapsed(self) -> float:
         """Return the seconds since then, by the clock that shows more."""
@@ -72,10 +73,20 @@ class Lease:
     the rest of the time-out is for clocks that differ, and for what is written after the check.
     """
 
+    alone = False
+
     def __init__(
-        self, name: str, timeout: float, renew: Callable[[], bool], began: Instant, *, trusted: float = 0.0
+        self,
+        name: str,
+        timeout: float,
+        renew: Callable[[], bool],
+        began: Instant,
+        *,
+        trusted: float = 0.0,
+        release: Callable[[], None] = lambda: None,
     ) -> None:
         self.name, self.timeout = name, timeout
+        self.release = release
         self._renew, self._confirmed, self._trusted = renew, began, trusted
         self._why_lost = ""
         self._ended = False
@@ -89,6 +100,11 @@ class Lease:
                     time.sleep(_PAUSE)
             if self._why_lost:
                 raise LockLost(self.name, self._why_lost)
+
+    check_again = check
+
+    def suspend(self) -> None:
+        """Do nothing: it is renewed as before."""
 
     def renew(self) -> float | None:
         """Renew it; return the seconds until the next renewal, None if there is none."""

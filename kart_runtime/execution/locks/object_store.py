@@ -15,10 +15,10 @@ import random
 import secrets
 import socket
 import time
-from collections.abc import Iterator
 from typing import Any
 
 from kart_runtime.errors import ConfigError, LockTimeout
+from kart_runtime.execution.locks.base import Locks
 from kart_runtime.execution.locks.lease import Instant, Lease, LeaseRenewer, holder_text, now_text
 from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.stores import Conditional, Versioned
@@ -39,37 +39,32 @@ _renewals = LeaseRenewer("kart-store-locks")
 _random = random.SystemRandom()  # the global generator is seeded alike in processes that wait for one another
 
 
-class StoreLocks:
+class StoreLocks(Locks):
     """Locks in the object store of a workspace; tasks that have a workspace of their own are locked there.
 
     The lock of a holder that has died expires after `timeout` seconds (default: `LOCK_TIMEOUT`).
     """
 
-    shared = True
-
     def __init__(self, workspace: str, timeout: float | None = None) -> None:
         self.workspace = workspace
         self.timeout = LOCK_TIMEOUT if timeout is None else timeout
 
-    def check(self) -> None:
-        """Do nothing: `make_locks` has checked that the store can lock."""
-
-    @contextlib.contextmanager
-    def hold(self, name: str, workspace: str | None, wait: float) -> Iterator[Lease]:
-        """Hold a name, and renew it until the block ends; wait for it for at most `wait` seconds."""
+    def acquire(self, name: str, workspace: str | None, wait: float) -> Lease:
+        """Lock a name, and renew it until it is released; wait for it for at most `wait` seconds."""
         claim = _Claim(*conditional_store(Workspace(workspace or self.workspace).lock(name)))
         began = self._acquire(claim, name, wait)
-        # Half of the time-out is left for the write that follows a check, and for clocks that differ.
-        lease = Lease(name, self.timeout, claim.renew, began, trusted=self.timeout / 2)
-        _renewals.add(lease)
-        try:
-            yield lease
-        finally:
+
+        def release() -> None:
             _renewals.remove(lease)
             is_certain = lease.end()
             with contextlib.suppress(Exception):  # the service is away: the lock expires
                 if is_certain or claim.renew():
                     claim.release()
+
+        # Half of the time-out is left for the write that follows a check, and for clocks that differ.
+        lease = Lease(name, self.timeout, claim.renew, began, trusted=self.timeout / 2, release=release)
+        _renewals.add(lease)
+        return lease
 
     def _acquire(self, claim: _Claim, name: str, wait: float) -> Instant:
         """Acquire a lock; return a moment before the store wrote it."""

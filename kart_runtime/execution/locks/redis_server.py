@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import SplitResult, quote, urlsplit
 
 from kart_runtime.errors import ConfigError, LockSettingsIncomplete, LockTimeout, require_extra
+from kart_runtime.execution.locks.base import Locks
 from kart_runtime.execution.locks.lease import Instant, Lease, LeaseRenewer, holder_id
 from kart_runtime.storage.workspace import Workspace
 
@@ -29,14 +30,12 @@ FORM = "redis://HOST:PORT"
 _renewals = LeaseRenewer("kart-redis-locks")
 
 
-class RedisLocks:
+class RedisLocks(Locks):
     """Locks on a redis server. Keys contain the workspace, so equal tasks of two workspaces do not wait for each other.
 
     The lock of a holder that has died expires after `timeout` seconds (default: `LOCK_TIMEOUT`). `key` is the setting
     or parameter that names the server, for errors.
     """
-
-    shared = True
 
     def __init__(self, url: str, workspace: str, timeout: float | None = None, key: str = "run.locks") -> None:
         self.url, self.workspace, self.key = url, workspace, key
@@ -50,23 +49,23 @@ class RedisLocks:
         with self._connecting():
             _client(self.url).ping()
 
-    @contextlib.contextmanager
-    def hold(self, name: str, workspace: str | None, wait: float) -> Iterator[Lease]:
-        """Hold a name, and renew it until the block ends; wait for it for at most `wait` seconds."""
+    def acquire(self, name: str, workspace: str | None, wait: float) -> Lease:
+        """Lock a name, and renew it until it is released; wait for it for at most `wait` seconds."""
         key = f"kart:{Workspace(workspace or self.workspace).normalized}:{name}"
         with self._connecting():
             lock = _client(self.url).lock(key, timeout=self.timeout, thread_local=False)
             self._acquire(lock, name, wait)
-        # Each check asks the server: that costs little, and only the server knows when the lock has expired.
-        lease = Lease(name, self.timeout, lambda: _renew(lock), Instant.now())
-        _renewals.add(lease)
-        try:
-            yield lease
-        finally:
+
+        def release() -> None:
             _renewals.remove(lease)
             lease.end()
             with contextlib.suppress(_redis().exceptions.RedisError):  # it has expired, or the server is away
                 lock.release()
+
+        # Each check asks the server: that costs little, and only the server knows when the lock has expired.
+        lease = Lease(name, self.timeout, lambda: _renew(lock), Instant.now(), release=release)
+        _renewals.add(lease)
+        return lease
 
     def _acquire(self, lock: Any, name: str, wait: float) -> None:
         began = time.monotonic()
@@ -169,7 +168,8 @@ def redis_locks_of(task: Any, of_build: Any = None) -> RedisLocks | None:
     if task.redis_host is not None or task.redis_port is not None:
         url, key = _url_of(task), f"{task.get_task_family()}.redis_host"
     if url is None:
-        if task.should_lock_run and not getattr(of_build, "shared", False):
+        is_locked = getattr(of_build, "shared", False) and not getattr(of_build, "optional", False)
+        if task.should_lock_run and not is_locked:
             _url_of(task)  # raises: one of both is missing
         return None
     if task.redis_timeout <= 0:
