@@ -284,7 +284,9 @@ def _run(
         context = replace(context, on_more=tasks_recorder.add_more)
     scheduler = Scheduler(plan, context)
     context.executors.open(to_run)
-    if to_run and not context.executors.on_cluster:  # there the workers hold the locks, and write
+    if to_run and context.executors.on_cluster:  # there the workers hold the locks, and write
+        context.locks.check_from_afar()
+    elif to_run:
         context.locks.check()
         _check_writable(plan.writers)
     tasks_recorder.add_plan(plan, may_grow=context.feed is not None)

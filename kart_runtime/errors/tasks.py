@@ -140,10 +140,12 @@ class LockLost(KartError, RuntimeError):
         Name of the lock.
     why
         The cause.
+    is_unanswered
+        Whether no server has said so: none has answered until the lock had expired.
     """
 
-    def __init__(self, name: str, why: str) -> None:
-        self.name, self.why = name, why
+    def __init__(self, name: str, why: str, *, is_unanswered: bool = False) -> None:
+        self.name, self.why, self.is_unanswered = name, why, is_unanswered
         super().__init__(
             f"Lost the lock on {name}: {why}. This attempt stops writing; the build retries the task. If the retries "
             "fail, run it again."

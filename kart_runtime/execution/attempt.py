@@ -16,12 +16,13 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, cast
 
 import luigi
 
 from kart_runtime.errors import (
+    LockLost,
     LockTimeout,
     NothingDumped,
     RecordsNotStored,
@@ -266,7 +267,7 @@ class Attempt:
                 lock.release()
                 raise
             self._lock = lock
-        self.task_run.may_commit = lock.check_again
+        self.task_run.may_commit = partial(self._check_lock, lock.check) if lock.is_lease else lock.check_again
         is_suspended = False
         try:
             outcome = self._run(task)
@@ -279,6 +280,19 @@ class Attempt:
             else:
                 self.release_lock()
         return outcome
+
+    def _check_lock(self, check: Callable[[], None]) -> None:
+        """Raise `LockLost` if another process may have the lock.
+
+        If no server has said so, the work is not lost: the output of a task with this id is the same, whoever stores
+        it. Only the output of a task that runs again on purpose may be another one.
+        """
+        try:
+            check()
+        except LockLost as error:
+            if not error.is_unanswered or self.replaces or getattr(self.task, "rerun", False):
+                raise
+            warn(logger, "%s: its output is stored although its lock has expired: %s.", self.task, error.why)
 
     def release_lock(self) -> None:
         """Release the lock, so that another process may run the task."""
@@ -365,7 +379,7 @@ class Attempt:
         seed: int | None = None
         log_files: tuple[str, ...] = ()
         if self._lock is not None:
-            self._lock.check()  # another process may have stored the output since, and writes these files
+            self._check_lock(self._lock.check)  # another process may have stored the output, and writes these files
         if task is not None and self._logs is not None:
             outputs = flatten(output_of(task))
             self._check_dumped(task, outputs)

@@ -39,6 +39,11 @@ class WorkspaceLocks(Locks):
         """Raise `ConfigError` if the workspace cannot have locks."""
         self._of(self.workspace).check()
 
+    def check_from_afar(self) -> None:
+        """Raise `ConfigError` if an object store cannot hold locks; a folder may be another one there."""
+        if not Workspace(self.workspace).is_local:
+            self._objects.check()
+
     def acquire(self, name: str, workspace: str | None, wait: float) -> LockHandle:
         """Lock a name, as `FileLocks` or `StoreLocks`."""
         workspace = workspace or self.workspace

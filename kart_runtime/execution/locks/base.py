@@ -12,6 +12,11 @@ class LockHandle(Protocol):
     """A lock that is held."""
 
     @property
+    def is_lease(self) -> bool:
+        """Whether a server holds it, which may not answer."""
+        ...
+
+    @property
     def alone(self) -> bool:
         """Whether no other process can have run the task since the plan was made: its outputs need no second look."""
         ...
@@ -46,6 +51,9 @@ class Locks:
     def check(self) -> None:
         """Raise `ConfigError` if the locks cannot be used, for example because no server answers."""
 
+    def check_from_afar(self) -> None:
+        """Check what can be checked where the tasks run on other machines."""
+
     def acquire(self, name: str, workspace: str | None, wait: float) -> LockHandle:
         """Lock a name of a workspace, by default that of the build.
 
@@ -68,6 +76,7 @@ class NoLocks(Locks):
 
     shared = False
     alone = True
+    is_lease = False
 
     def acquire(self, name: str, workspace: str | None, wait: float) -> LockHandle:  # noqa: ARG002
         """Return the lock of nothing."""

@@ -61,6 +61,8 @@ class Held:
 
     __slots__ = ("_checked", "_file", "alone", "is_suspended", "name", "since", "start")
 
+    is_lease = False
+
     def __init__(self, file: LockFile, name: str, since: float, alone: bool, start: int) -> None:
         self._file, self.name, self.since, self.alone, self.start = file, name, since, alone, start
         self.is_suspended, self._checked = False, 0.0

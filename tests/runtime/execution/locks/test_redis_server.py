@@ -32,6 +32,11 @@ def port(redis_port):
     return redis_port
 
 
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch):
+    monkeypatch.setattr(redis_locks, "_FIRST_RETRY", 0.001)
+
+
 def locks_at(port, workspace="w", timeout=30.0):
     return RedisLocks(f"redis://127.0.0.1:{port}", workspace, timeout)
 
