@@ -228,6 +228,7 @@ def run_build(
     mask_what_python_prints()
     roots = [under_active_overrides(root) for root in roots]
     info = replace(info or project_info(), settings=settings.changed())
+    locks = make_locks(settings.locks, _workspace(roots))
     with (
         FixedFolder(),
         using_network_timeout(settings.network_timeout),
@@ -237,13 +238,14 @@ def run_build(
         nullcontext(exports) if exports else Exports(settings.export) as exported,
         _optional_records(),
         Executors(settings.executor, settings.workers, settings.address) as executors,
+        locks.opened(),
         Ledger(info=info) as ledger,
     ):
         ledger.listeners += exported.queues
         context = BuildContext(
             executors=executors,
             workers=executors.workers,
-            locks=make_locks(settings.locks, _workspace(roots)),
+            locks=locks,
             lock_wait=settings.lock_wait,
             ledger=ledger,
             listener=listener,
@@ -316,7 +318,9 @@ def _run(
     context = replace(context, on_more=tasks_recorder.add_more, on_yield=tasks_recorder.add_yielded)
     scheduler = Scheduler(plan, context)
     context.executors.open(to_run)
-    if to_run and not context.executors.on_cluster:  # there the workers hold the locks, and write
+    if to_run and context.executors.on_cluster:  # there the workers hold the locks, and write
+        context.locks.check_from_afar()
+    elif to_run:
         context.locks.check()
         _check_writable(_folders(plan.writers))
     while tasks_recorder.add_plan(plan, may_grow=context.feed is not None):

@@ -58,9 +58,10 @@ class BuildSettings:
         Available amount of each resource that tasks declare, for example ``{"gpu": 1}``. A resource that neither this
         nor luigi's configuration names defaults to what the machine has (gpu, memory_gb), or to 1.
     locks
-        How processes that share a workspace avoid running the same task: "none"; "file", on one machine; "workspace",
-        on machines that share an object store or a disk; or a redis server, "redis://HOST:PORT". A task that another
-        process runs waits while others go first.
+        How processes that share a workspace avoid running the same task: "auto", as "file" where the workspace is a
+        folder that has locks, else "none"; "file", on one machine; "workspace", on machines that share an object store
+        or a disk; a redis server, "redis://HOST:PORT"; or "none". A task that another process runs waits while others
+        go first.
     lock_wait
         Seconds to wait for a task that another process runs, counted while nothing else can start.
     value_cache_mb
@@ -103,7 +104,7 @@ class BuildSettings:
     workers: int | None = None
     address: str | None = None
     resources: Mapping[str, float] = field(default_factory=dict)
-    locks: str = "none"
+    locks: str = "auto"
     lock_wait: float = 600
     value_cache_mb: int = 256
     code_changed: str = "warn"

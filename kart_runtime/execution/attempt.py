@@ -12,21 +12,23 @@ import logging
 import os
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import ExitStack, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, cast
 
 import luigi
 
 from kart_runtime.errors import (
+    LockLost,
     LockTimeout,
     NothingDumped,
     RecordsNotStored,
     add_note,
     described,
     trace_of,
+    warn,
     without_engine,
 )
 from kart_runtime.execution.locks import LockHandle, Locks, NoLocks
@@ -175,7 +177,6 @@ class Attempt:
     _is_remote: bool = False
     _is_durable: bool = False
     _before: dict[str, Any] | None = None
-    _held: ExitStack | None = None
     _folder: RestoredFolder | None = None
     _unsigned: dict[str, Any] | None = None
 
@@ -277,17 +278,59 @@ class Attempt:
         return redis_locks_of(task, self.locks) or self.locks
 
     def _run_locked(self, task: TaskOnKart[Any] | None, locks: Locks) -> Outcome:
-        workspace = None if task is None else task.workspace_directory
-        with ExitStack() as self._held:
-            lock = self._held.enter_context(locks.hold(lock_name(self.task), workspace, 0.0))
-            # Only another process can have changed the answer since the plan asked.
-            if self._generator is None and not self.replaces and self._is_complete():
-                return Outcome(AttemptState.COMPLETE, self._started)
-            self._lock, self.task_run.may_commit = lock, lock.check
+        lock = self._lock
+        if lock is None:
+            workspace = None if task is None else task.workspace_directory
+            lock = locks.acquire(lock_name(self.task), workspace, 0.0)
             try:
-                return self._run(task)
-            finally:
-                self._lock = self.task_run.may_commit = None
+                # Only another process can have changed the answer since the plan asked.
+                if not lock.alone and not self.replaces and self._is_complete():
+                    self._close_generator()
+                    lock.release()
+                    return Outcome(AttemptState.COMPLETE, self._started)
+            except BaseException:
+                lock.release()
+                raise
+            self._lock = lock
+        self.task_run.may_commit = partial(self._check_lock, lock.check) if lock.is_lease else lock.check_again
+        is_suspended = False
+        try:
+            outcome = self._run(task)
+            # While it waits, others wait for it; a task that starts again elsewhere is locked again there.
+            is_suspended = outcome.state is AttemptState.SUSPENDED and not self._is_remote
+        finally:
+            self.task_run.may_commit = None
+            if is_suspended:
+                lock.suspend()
+            else:
+                self.release_lock()
+        return outcome
+
+    def _check_lock(self, check: Callable[[], None]) -> None:
+        """Raise `LockLost` if another process may have the lock.
+
+        If no server has said so, the work is not lost: the output of a task with this id is the same, whoever stores
+        it. Only the output of a task that runs again on purpose may be another one.
+        """
+        try:
+            check()
+        except LockLost as error:
+            if not error.is_unanswered or self.replaces or getattr(self.task, "rerun", False):
+                raise
+            warn(logger, "%s: its output is stored although its lock has expired: %s.", self.task, error.why)
+
+    def release_lock(self) -> None:
+        """Release the lock, so that another process may run the task."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.release()
+
+    def _close_generator(self) -> None:
+        """End a `run()` that has yielded tasks while another process completed the task."""
+        generator, self._generator = self._generator, None
+        if generator is not None:
+            with suppress(Exception):  # what it raises while it ends is no failure of the task
+                generator.close()
 
     def _is_complete(self) -> bool:
         task = kart_task(self.task)
@@ -349,10 +392,8 @@ class Attempt:
             return False
         if self._folder is not None:
             self._folder.leave()
-        held = self._held
-        if held is not None:
-            with suppress(Exception):  # its holder may release it at this moment
-                held.close()
+        with suppress(Exception):  # its thread may release it at this moment
+            self.release_lock()
         return True
 
     def _start(self, task: TaskOnKart[Any] | None) -> None:
@@ -408,7 +449,7 @@ class Attempt:
         if self.clock is not None:
             self.clock.check(display_name(self.task))
         if self._lock is not None:
-            self._lock.check()  # another process may have stored the output since, and writes these files
+            self._check_lock(self._lock.check)  # another process may have stored the output, and writes these files
         if task is not None and self._logs is not None:
             outputs = flatten(output_of(task))
             self._check_dumped(task, outputs)
@@ -449,6 +490,7 @@ class Attempt:
         seed = self._logs.seed if self._logs is not None else None
         trace = trace_of(error)
         self.task_run.discard()
+        self.release_lock()
         stored = self.task_run.stored
         outcome = Outcome(AttemptState.FAILED, self._started, self._seconds, seed, stored, log_files, error, trace)
         if isinstance(error, TaskTimeout):

@@ -31,9 +31,11 @@ from kart_runtime.schedule.events import (
     PlanMade,
     Summary,
     TaskFinished,
+    TaskLocked,
     TaskStarted,
     retry_text,
     stopping_text,
+    waiting_text,
 )
 from kart_runtime.schedule.progress_counts import Counts
 from kart_runtime.task.outside import missing_places
@@ -117,6 +119,9 @@ class Display:
             self._started(event)
         elif isinstance(event, TaskFinished):
             self._finished(event)
+        elif isinstance(event, TaskLocked):
+            if event.number and not self._quiet:
+                self._line(waiting_text(event, self._labels(event.task)))
         elif isinstance(event, PlanMade):
             self.has_plan = True  # from here on, tasks may have run
             self._labels = event.plan.labels
