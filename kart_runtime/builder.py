@@ -34,6 +34,7 @@ from kart_runtime.schedule.run_tasks import TasksRecorder
 from kart_runtime.schedule.scheduler import BuildContext, Scheduler
 from kart_runtime.settings import BuildSettings
 from kart_runtime.storage.registry import split_url
+from kart_runtime.storage.signing_keys import keyring
 from kart_runtime.storage.stores.background import background_writes
 from kart_runtime.storage.value_cache import caching_values
 from kart_runtime.storage.workspace import why_not_writable
@@ -70,6 +71,7 @@ class BuildOptions(TypedDict, total=False):
     keep_logs: bool
     progress: bool
     export: Sequence[str]
+    outside_paths: str
 
 
 @overload
@@ -200,6 +202,7 @@ def run_build(
     `exports`, which are else those of the settings.
     """
     settings.check()
+    keyring()  # a key that is too short is told before anything runs
     roots = [under_active_overrides(root) for root in roots]
     info = replace(info or project_info(), settings=settings.changed())
     with (

@@ -16,6 +16,7 @@ from kart_runtime.errors import ConfigError, closest_match
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "code_changed": ("warn", "rerun", "ignore"),
     "on_corrupt": ("error", "recompute"),
+    "outside_paths": ("error", "allow"),
 }
 """Fields that take one of a few words."""
 
@@ -80,6 +81,9 @@ class BuildSettings:
     export
         Where to send what is recorded of the run: "mlflow", "otel", "webhook", "openlineage", or a class of your own
         as ``package.module:Class``.
+    outside_paths
+        What to do about an output whose path, or a link on the way, leads out of the workspace: "error", or "allow",
+        which only tells it. `kart_runtime.gokart.build` allows it, as gokart does.
     """
 
     executor: str | None = None
@@ -96,6 +100,7 @@ class BuildSettings:
     keep_logs: bool = True
     progress: bool = True
     export: Sequence[str] = ()
+    outside_paths: str = "error"
 
     def with_options(self, options: Mapping[str, Any]) -> Self:
         """Return these settings with some fields replaced.

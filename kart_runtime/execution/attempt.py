@@ -169,7 +169,7 @@ class Attempt:
         run = self.task_run
         expected = recorded_inputs(self.task) | dict(run.expected)
         state = (self.replaces, self.is_retry, expected, run.checks_types, run.keeps_logs, self._started, self._seconds)
-        return _remote_attempt, (self.task, self.locks, self.satisfied, *state)
+        return _remote_attempt, (self.task, self.locks, self.satisfied, *state, run.allows_outside)
 
     def run(self) -> Outcome:
         """Run the task, or resume it after a suspension, and return the outcome. Ctrl-C is not caught."""
@@ -400,8 +400,9 @@ def _remote_attempt(  # noqa: PLR0917
     keeps_logs: bool,
     started: str,
     seconds: float,
+    allows_outside: bool,
 ) -> Attempt:
-    run = TaskRun(expected=expected, checks_types=checks_types, keeps_logs=keeps_logs)
+    run = TaskRun(expected=expected, checks_types=checks_types, keeps_logs=keeps_logs, allows_outside=allows_outside)
     return Attempt(task, locks, satisfied, run, replaces, is_retry, _started=started, _seconds=seconds, _is_remote=True)
 
 

@@ -72,7 +72,19 @@ class StagedWrite:
     `statement` is what its signature says, None if it is not signed.
     """
 
-    __slots__ = ("_modified", "_record", "cache", "checksum", "entry", "key", "size", "statement", "store", "url", "writer")
+    __slots__ = (
+        "_modified",
+        "_record",
+        "cache",
+        "checksum",
+        "entry",
+        "key",
+        "size",
+        "statement",
+        "store",
+        "url",
+        "writer",
+    )
 
     def __init__(self, url: str, store: Any, key: str, writer: Writer) -> None:
         self.url, self.store, self.key, self.writer = url, store, key, writer
@@ -124,7 +136,8 @@ class Run(Protocol):
 
     `staged` holds the writes that wait for the commit, by url; None if each is committed at once. `loaded` holds the
     checksums of what was loaded, by url. `expected` are records that the store may not show yet. `process` stands for
-    the process of the run: what `run()` dumps in one that it has forked is committed at once.
+    the process of the run: what `run()` dumps in one that it has forked is committed at once. `allows_outside` says
+    whether outputs may lie outside of the workspace.
     """
 
     task: Any
@@ -133,6 +146,7 @@ class Run(Protocol):
     loaded: dict[str, str]
     expected: Mapping[str, OutputRecord]
     secrets: set[str]
+    allows_outside: bool
 
 
 class _Process:

@@ -48,7 +48,7 @@ class TaskRun:
     `checks_types` says whether a dumped value must have the declared type, `scratch` is the scratch folder in use,
     `metrics` and `steps` are what was measured, `keeps_logs` says whether log records are kept, and `lines`
     are those. `secrets` are those that were looked up. `report` is told how far the run is, if somebody watches;
-    `progress` is what it has been told.
+    `progress` is what it has been told. `allows_outside` says whether outputs may lie outside of the workspace.
     """
 
     output: Any = None
@@ -69,6 +69,7 @@ class TaskRun:
     secrets: set[str] = field(default_factory=set)
     report: Callable[[float | None, str], None] | None = None
     progress: Any = None
+    allows_outside: bool = True
 
     def add_metric(self, name: str, value: float | str, step: int | None) -> None:
         """Add a value of a metric."""

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -60,6 +62,8 @@ class Interpolation:
             return str(error).splitlines()[0]
         except RecursionError:
             return "it refers to itself"
+        except _TooMany:
+            return f"it stands for more than {_MAX_INTERPOLATIONS:,} references"
         return None
 
     def _error(self, path: tuple[str, ...], raw: object, reason: str, origin: str) -> ConfigError:
@@ -215,7 +219,48 @@ def _contains(raw: object, mark: str) -> bool:
     return isinstance(raw, list) and any(_contains(value, mark) for value in raw)
 
 
+_MAX_INTERPOLATIONS = 5_000
+"""References that one value may stand for: a few lines of ${b}${b} double them with each line."""
+
+
+class _TooMany(Exception):
+    """A value stands for too many references."""
+
+
+_resolving = threading.Lock()
+
+
+@contextmanager
+def _counted() -> Iterator[None]:
+    """Raise `_TooMany` when more references are resolved inside the block than a value may stand for.
+
+    OmegaConf resolves each of them anew wherever it occurs, and has no limit of its own.
+    """
+    from omegaconf.base import Container
+
+    resolve, left = Container._resolve_node_interpolation, _MAX_INTERPOLATIONS
+
+    def counting(self: Any, *args: Any, **options: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise _TooMany
+        return resolve(self, *args, **options)
+
+    with _resolving:
+        Container._resolve_node_interpolation = counting  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            Container._resolve_node_interpolation = resolve  # type: ignore[method-assign]
+
+
 def _resolved(config: Any, path: tuple[str, ...]) -> object:
+    with _counted():
+        return _resolved_node(config, path)
+
+
+def _resolved_node(config: Any, path: tuple[str, ...]) -> object:
     from omegaconf import DictConfig, ListConfig, OmegaConf
 
     node = config

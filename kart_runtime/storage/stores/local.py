@@ -25,7 +25,10 @@ TEMPORARY_PREFIX = ".kart-"
 
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows would change ends of lines
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
-_REPLACE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _BINARY
+_REPLACE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _BINARY | getattr(os, "O_NOFOLLOW", 0)
+
+_IS_LINK = frozenset({errno.ELOOP, getattr(errno, "EMLINK", errno.ELOOP), getattr(errno, "EFTYPE", errno.ELOOP)})
+"""What systems answer to O_NOFOLLOW for a link."""
 
 _counter = itertools.count()
 
@@ -78,6 +81,12 @@ class LocalStore:
         except FileNotFoundError:
             os.makedirs(os.path.dirname(key) or ".", exist_ok=True)  # noqa: PTH103, PTH120
             descriptor = os.open(key, _REPLACE, 0o666)
+        except OSError as error:
+            if error.errno not in _IS_LINK:
+                raise
+            with self.write(key) as file:  # replaces the link, and leaves alone where it leads
+                file.write(data)
+            return
         try:
             if os.write(descriptor, data) == len(data):
                 return
