@@ -30,9 +30,11 @@ from kart_runtime.schedule.events import Listener, Summary
 from kart_runtime.schedule.feed import Feed
 from kart_runtime.schedule.progress_line import progress_line
 from kart_runtime.schedule.resources import Limits
+from kart_runtime.schedule.retries import Retries
 from kart_runtime.schedule.run_tasks import TasksRecorder
 from kart_runtime.schedule.scheduler import BuildContext, Scheduler
 from kart_runtime.settings import BuildSettings
+from kart_runtime.storage.durable import durable_writes
 from kart_runtime.storage.registry import split_url
 from kart_runtime.storage.signing_keys import keyring
 from kart_runtime.storage.stores.background import background_writes
@@ -71,6 +73,11 @@ class BuildOptions(TypedDict, total=False):
     keep_logs: bool
     progress: bool
     export: Sequence[str]
+    timeout: float | None
+    retries: int
+    retry_delay: float
+    fail_fast: bool
+    durable: bool
     outside_paths: str
 
 
@@ -208,6 +215,7 @@ def run_build(
     with (
         FixedFolder(),
         caching_values(settings.value_cache_mb * 1_000_000),
+        durable_writes(settings.durable),
         build_logging(log_level, on_event) as listener,
         nullcontext(exports) if exports else Exports(settings.export) as exported,
         _optional_records(),
@@ -227,6 +235,9 @@ def run_build(
             checks_types=settings.check_types,
             keeps_logs=settings.keep_logs,
             feed=feed,
+            timeout=settings.timeout,
+            retries=Retries(settings.retries, settings.retry_delay),
+            fail_fast=settings.fail_fast,
         )
         summary = _run(roots, check_all, rerun, context, reports_warnings=reports_warnings, explain=explain)
         if not (summary.ok and return_values):
@@ -234,7 +245,7 @@ def run_build(
         try:
             return summary, list(map(_value, roots))
         except ObjectCorrupt as error:
-            if settings.on_corrupt != "recompute" or error.producer is None:
+            if error.producer is None or not context.changes.may_recompute(error):
                 raise
             warn(logger, "%s", error)
             damaged = [error.producer]
@@ -270,6 +281,8 @@ def _run(
         revalidate(roots)
     context.changes.run_id = context.ledger.run_id
     context.ledger.roots = [root.make_unique_id() for root in roots if isinstance(root, TaskOnKart)]
+    context.ledger.root_classes = [f"{type(root).__module__}.{type(root).__name__}" for root in roots]
+    context.ledger.runs_before = context.changes.runs_before
     plan = make_plan(roots, check_all=check_all, changes=context.changes, rerun=rerun)
     check_publications(plan.tasks)
     if explain is not None:
@@ -280,24 +293,25 @@ def _run(
     if not reports_warnings:
         for line in plan.warning_lines():
             logger.warning("%s", line)
-    tasks_recorder = TasksRecorder(context.ledger)
-    if context.feed is not None:
-        context = replace(context, on_more=tasks_recorder.add_more)
+    tasks_recorder = TasksRecorder(context.ledger, context.changes)
+    context = replace(context, on_more=tasks_recorder.add_more, on_yield=tasks_recorder.add_yielded)
     scheduler = Scheduler(plan, context)
     context.executors.open(to_run)
     if to_run and not context.executors.on_cluster:  # there the workers hold the locks, and write
         context.locks.check()
         _check_writable(plan.writers)
-    tasks_recorder.add_plan(plan, may_grow=context.feed is not None)
+    while tasks_recorder.add_plan(plan, may_grow=context.feed is not None):
+        plan = make_plan(roots, check_all=check_all, changes=context.changes, rerun=rerun)
+        scheduler, to_run = Scheduler(plan, context), plan.to_run
+        context.executors.open(to_run)
+    for workspace, restart in context.changes.restarts():
+        context.ledger.note(workspace, restart)
     if to_run:
         context.ledger.ask_git()
     try:
         return scheduler.run()
     finally:
         context.changes.save()
-        planned, more = plan.graph.index_of, tasks_recorder.more
-        yielded = [task for task in scheduler.tasks if task not in planned and task not in more]
-        tasks_recorder.add_yielded(yielded, scheduler.waited_for)
         tasks_recorder.finish(scheduler.summary, context.changes.files)
         _forget_build(scheduler.tasks)
 

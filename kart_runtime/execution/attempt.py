@@ -12,7 +12,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -37,8 +37,12 @@ from kart_runtime.execution.log_writer import TaskLogWriter
 from kart_runtime.execution.memory import peak_mb, reset_peak
 from kart_runtime.execution.portable_errors import portable
 from kart_runtime.execution.processor_time import this_place
+from kart_runtime.execution.time_limit import Clock, TaskTimeout, remote_clock
+from kart_runtime.execution.used_tasks import note_used
 from kart_runtime.execution.working_folder import RestoredFolder
 from kart_runtime.storage.commit import recover
+from kart_runtime.storage.durable import durable_writes
+from kart_runtime.storage.durable import is_on as is_durable
 from kart_runtime.storage.signing_keys import keyring
 from kart_runtime.storage.staging import OutputRecord, active_run
 from kart_runtime.storage.stores.background import background_writes
@@ -110,6 +114,8 @@ class Outcome:
         Number of log records.
     secrets
         Those that were looked up in another process; no text may show them.
+    timeout
+        The limit in seconds, if that has ended it.
     """
 
     state: AttemptState
@@ -131,6 +137,7 @@ class Outcome:
     series: tuple[str, ...] = ()
     logged: int = 0
     secrets: tuple[str, ...] = ()
+    timeout: float | None = None
 
 
 @dataclass
@@ -141,7 +148,8 @@ class Attempt:
     that are complete by now. `task_run` is the state of the run, bound to the task while it goes on; it holds what
     `run()` dumps until the attempt commits it. An attempt with `replaces` runs although all outputs exist, so `run()`
     has to dump each of them. One that `is_retry` follows a failed one, whose `task_log` it does not continue.
-    `on_start` is called, in this process only, when `run()` is about to begin.
+    `on_start` is called, in this process only, when `run()` is about to begin, and `clock` goes while the task runs, if
+    its time is limited.
     """
 
     task: luigi.Task
@@ -151,6 +159,7 @@ class Attempt:
     replaces: bool = False
     is_retry: bool = False
     on_start: Callable[[], None] | None = None
+    clock: Clock | None = None
     _generator: Generator[Any, Any, None] | None = None
     _yielded: Any = None
     _overrides: ActiveOverrides | None = None
@@ -161,15 +170,18 @@ class Attempt:
     _logs: TaskLogWriter | None = None
     _lock: LockHandle | None = None
     _is_remote: bool = False
+    _is_durable: bool = False
     _before: dict[str, Any] | None = None
+    _held: ExitStack | None = None
     _unsigned: dict[str, Any] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle what goes to another process; there `run()` starts from its beginning."""
         run = self.task_run
         expected = recorded_inputs(self.task) | dict(run.expected)
-        state = (self.replaces, self.is_retry, expected, run.checks_types, run.keeps_logs, self._started, self._seconds)
-        return _remote_attempt, (self.task, self.locks, self.satisfied, *state, run.allows_outside)
+        state = (self.replaces, self.is_retry, expected, run.checks_types, run.keeps_logs, run.run_id)
+        state += (self._started, self._seconds, is_durable(), run.allows_outside)  # type: ignore[assignment]
+        return _remote_attempt, (self.task, self.locks, self.satisfied, *state)
 
     def run(self) -> Outcome:
         """Run the task, or resume it after a suspension, and return the outcome. Ctrl-C is not caught."""
@@ -186,7 +198,8 @@ class Attempt:
         outcome = None
         reset_peak()
         try:
-            with background_writes():  # whoever waits for this outcome may end the process
+            # Whoever waits for this outcome may end the process.
+            with durable_writes(self._is_durable), background_writes():
                 outcome = self._bound()
         except RecordsNotStored as error:
             if outcome is None:
@@ -205,7 +218,7 @@ class Attempt:
         self._started = self._started or iso_time(began)
         keep_log_records()
         if self._is_remote:
-            run.report = remote_report.get()
+            run.report, self.clock = remote_report.get(), remote_clock.get()
         if task is not None:
             task._kart_run = run
         run.task = self.task
@@ -230,7 +243,7 @@ class Attempt:
                 run.discard()
                 run.staged = None  # a thread that still goes on stores at once
                 close_scratch(run, delete=done)
-            if task is not None:
+            if task is not None and task._kart_run is run:
                 task._kart_run = None
         self._cpu += place.clock() - cpu
         if not suspended:
@@ -241,7 +254,7 @@ class Attempt:
     def _measure(self, outcome: Outcome) -> None:
         """Add times, metrics and log records to an outcome."""
         run = self.task_run
-        if self._logs is not None and (run.lines is not None or run.steps):
+        if run.given_up is None and self._logs is not None and (run.lines is not None or run.steps):
             outcome.log_files += self._logs.at_end(run.lines, run.steps, self._began)
             outcome.series = tuple(dict.fromkeys(name for name, *_ in run.steps))
             outcome.logged = run.lines.count if run.lines is not None else 0
@@ -254,7 +267,8 @@ class Attempt:
 
     def _run_locked(self, task: TaskOnKart[Any] | None, locks: Locks) -> Outcome:
         workspace = None if task is None else task.workspace_directory
-        with locks.hold(lock_name(self.task), workspace, 0.0) as lock:
+        with ExitStack() as self._held:
+            lock = self._held.enter_context(locks.hold(lock_name(self.task), workspace, 0.0))
             # Only another process can have changed the answer since the plan asked.
             if self._generator is None and not self.replaces and self._is_complete():
                 return Outcome(AttemptState.COMPLETE, self._started)
@@ -273,6 +287,8 @@ class Attempt:
     def _run(self, task: TaskOnKart[Any] | None) -> Outcome:
         began = None
         try:
+            if self.clock is not None:
+                self.clock.start()
             if self._generator is None:
                 self._start(task)
             began = time.perf_counter()
@@ -286,8 +302,45 @@ class Attempt:
         except BaseException as error:  # noqa: BLE001 - whatever a task raises is its outcome
             self._seconds += time.perf_counter() - began if began else 0.0
             error.__traceback__ = without_engine(error.__traceback__)
-            _notify_failure(self.task, error)
+            if self.task_run.given_up is None:
+                _notify_failure(self.task, error)
             return self.failed(error)
+        finally:
+            if self.clock is not None:
+                self.clock.stop()
+
+    @property
+    def seconds(self) -> float:
+        """Return the seconds since it began, in this process."""
+        return time.time() - self._began if self._began else 0.0
+
+    @property
+    def is_given_up(self) -> bool:
+        """Return whether nothing of it is stored any more."""
+        return self.task_run.given_up is not None
+
+    def timed_out(self, error: TaskTimeout) -> Outcome:
+        """Return the outcome of this try after `give_up`."""
+        outcome = self.failed(error)
+        outcome.seconds = outcome.timeout = error.seconds
+        outcome.ended = time.time()
+        outcome.began = self._began or outcome.ended - error.seconds
+        outcome.started = self._started or iso_time(outcome.began)
+        _emit(self.task, luigi.Event.TIMEOUT, str(error))
+        return outcome
+
+    def give_up(self, error: BaseException) -> bool:
+        """Store nothing of this try from now on, and release its lock; return False if it is just being stored.
+
+        Called in another thread than that in which the task runs, which may go on.
+        """
+        if not self.task_run.give_up(error):
+            return False
+        held = self._held
+        if held is not None:
+            with suppress(Exception):  # its holder may release it at this moment
+                held.close()
+        return True
 
     def _start(self, task: TaskOnKart[Any] | None) -> None:
         if self.on_start is not None:
@@ -319,8 +372,9 @@ class Attempt:
                 return ()
             yielded = _flat(self._yielded)
             asked = [task for task in yielded if task not in self.satisfied]
-            with cached_listings() if len(asked) > 1 else nullcontext():  # many are looked for by few requests
-                waiting_for = tuple(task for task in asked if not is_complete(task))
+            waiting_for = _incomplete(asked)
+            if not waiting_for and asked and note_used(self.task, asked, self.task_run.run_id):
+                waiting_for = _incomplete(asked)
             if waiting_for:
                 return waiting_for
             send = _paths(self._yielded)
@@ -336,6 +390,8 @@ class Attempt:
         stored: tuple[OutputRecord, ...] = ()
         seed: int | None = None
         log_files: tuple[str, ...] = ()
+        if self.task_run.given_up is not None:
+            raise self.task_run.given_up
         if self._lock is not None:
             self._lock.check()  # another process may have stored the output since, and writes these files
         if task is not None and self._logs is not None:
@@ -398,12 +454,16 @@ def _remote_attempt(  # noqa: PLR0917
     expected: Mapping[str, OutputRecord],
     checks_types: bool,
     keeps_logs: bool,
+    run_id: str,
     started: str,
     seconds: float,
-    allows_outside: bool,
+    durable: bool = False,
+    allows_outside: bool = True,
 ) -> Attempt:
-    run = TaskRun(expected=expected, checks_types=checks_types, keeps_logs=keeps_logs, allows_outside=allows_outside)
-    return Attempt(task, locks, satisfied, run, replaces, is_retry, _started=started, _seconds=seconds, _is_remote=True)
+    run = TaskRun(expected=expected, checks_types=checks_types, keeps_logs=keeps_logs, run_id=run_id)
+    run.allows_outside = allows_outside
+    progress: dict[str, Any] = {"_started": started, "_seconds": seconds, "_is_remote": True, "_is_durable": durable}
+    return Attempt(task, locks, satisfied, run, replaces, is_retry, **progress)
 
 
 def iso_time(moment: float) -> str:
@@ -480,6 +540,11 @@ def _version(target: Any) -> Any:
         return os.stat(path_of(target)).st_mtime_ns  # noqa: PTH116
     except (OSError, ValueError):
         return None  # an object: to be dumped
+
+
+def _incomplete(tasks: Sequence[luigi.Task]) -> tuple[luigi.Task, ...]:
+    with cached_listings() if len(tasks) > 1 else nullcontext():  # many are looked for by few requests
+        return tuple(task for task in tasks if not is_complete(task))
 
 
 def _flat(yielded: Any) -> list[luigi.Task]:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from stat import S_ISDIR
 from typing import Any, NamedTuple
 
 from kart_runtime.errors import warn
@@ -124,6 +125,8 @@ def _scanned(folder: str) -> Iterator[_File]:
             if entry.name.endswith(".jsonl"):
                 with suppress(OSError):  # deleted meanwhile, or not readable
                     status = entry.stat()
+                    if S_ISDIR(status.st_mode):
+                        continue
                     stamp = f"{status.st_mtime_ns}-{status.st_ino}"
                     yield _File(entry.path, status.st_size, stamp, status.st_mtime)
 
@@ -315,6 +318,8 @@ class _Rows(NamedTuple):
         connection.executemany("INSERT OR IGNORE INTO edges VALUES (?, ?)", self.edges[self.names_before :])
         for number in self.lines.yielded:
             _add_edges(connection, *self.edges[number])
+        for user, others in self.lines.uses.items():
+            _add_edges(connection, _plain(user), " ".join(map(_plain, others)))
         self._insert_run(connection)
 
     def _insert_run(self, connection: sqlite3.Connection) -> None:

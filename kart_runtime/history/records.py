@@ -10,13 +10,17 @@ hundred thousand.
 
 from __future__ import annotations
 
+import heapq
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
-from kart_runtime.history.runs import list_files, run_of_file, runs_folder, text_of
+from kart_runtime.history.restarts import KEY, Restart, looks_torn, restart_before, stored_since
+from kart_runtime.history.runs import list_files, run_of_file, runs_folder, started_at, text_of
 from kart_runtime.history.signed_lines import signed_text
 from kart_runtime.history.task_record import (
     ID_LENGTH,
@@ -35,15 +39,18 @@ from kart_runtime.storage.signing_keys import keyring, with_trailer, without_tra
 from kart_runtime.storage.stores import Stat, Store, is_remote
 from kart_runtime.storage.stores.local import LocalStore
 from kart_runtime.storage.target import OutputRecord
-from kart_runtime.storage.workspace import Workspace
+from kart_runtime.storage.workspace import DELETING, Workspace
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = "kart-records-2"
+_FORMAT = "kart-records-3"
 """First line of the cache; another one is ignored."""
 
 _UNSAVED_BYTES, _UNSAVED_FILES = 1 << 16, 16
 """Bytes and number of files that may be read again by each process before the cache is written again."""
+
+_MOST_NAMED = 5
+"""Damaged outputs that the warning names."""
 
 REPLACING = "replacing"
 """State of the record that precedes the replacement of recorded outputs. A process that dies after it may have replaced
@@ -83,9 +90,18 @@ class Records:
         self._is_loaded = False
         self.pending: frozenset[str] = frozenset()
         """Urls of outputs that another process has begun to replace, and that do not count yet."""
+        self.restart: Restart | None = None
+        """The restart of the machine that this process was the first to find here."""
+        self._restarts: set[Restart] = set()
+        self.damaged: set[str] = set()
+        """Paths of outputs that a restart of the machine has damaged, and that no task has stored again."""
         self._current: dict[str, str | None] = {}
         self._key = ""
         """Key of the workspace in its store, as of the last refresh."""
+        self.newest_runs: tuple[str, ...] = ()
+        """The newest runs as of the last refresh: by their names, and by the time of the last write."""
+        self.has_notice = True
+        """Whether a list of a remote store has shown that a process deletes files, or none was asked for."""
 
     # -- looking up --------------------------------------------------------------------------------------------------
 
@@ -182,20 +198,42 @@ class Records:
         """Return whether the outputs of a record are what it says, as far as they exist."""
         current, base = self._current, self._key
         for output in record.outputs:
-            path, _, checksum, version = output
+            path, size, checksum, version = output
             try:
                 content = current[path]
             except KeyError:
                 # The common case, without anything that it does not need: there is one call for each task of a plan.
                 if base and version and path[0] != "/" and ":" not in path:
                     stat = self._store.stat(f"{base}{path}")
-                    content = checksum if stat is None or stat.version == version else self._look(path)
+                    content = checksum if stat is None or stat[1::2] == (size, version) else self._look(path)
                 else:
                     content = self._look(path)
                 current[path] = content
             if checksum and content != checksum and content is not None:
                 return False
         return True
+
+    def is_torn(self, record: TaskRecord) -> bool:
+        """Return whether an output of a record is not what it says because the machine has damaged it."""
+        return any(output.url in self.damaged or self.is_damaged(output) for output in record.outputs)
+
+    def is_damaged(self, output: OutputRecord) -> bool:
+        """Return whether a file is not what its record says, and nobody has written to it since."""
+        store, key = store_for(self.absolute(output.url))
+        content = self.content(output.url) if output.checksum and isinstance(store, LocalStore) else None
+        stat = store.stat(key) if content is not None else None
+        if stat is None or (content == output.checksum and stat.size == output.size):
+            return False
+        return looks_torn(key, output.size, output.version) or self.was_lost(stat.modified)
+
+    def was_lost(self, moment: float) -> bool:
+        """Return whether a restart of the machine may have lost what was written then."""
+        return any(restart.covers(moment) for restart in self._restarts)
+
+    @property
+    def saw_restart(self) -> bool:
+        """Return whether the machine was restarted soon after something was written here."""
+        return bool(self._restarts)
 
     def _look(self, path: str) -> str | None:
         url = self.absolute(path)
@@ -282,6 +320,8 @@ class Records:
             entries.append(record)
         self.interrupted.discard((record.unique_id, record.module))
         for output in record.outputs:
+            if self.damaged:
+                self.damaged.discard(output.url)
             if record.unique_id not in output.url:
                 self._fixed[output.url] = (record, output)
 
@@ -299,15 +339,43 @@ class Records:
         try:
             listed = None if isinstance(self._store, LocalStore) else list(self._store.list(self._runs))
             names = None if listed is None else [_name(stat) for stat in listed]
+            self.has_notice = names is None or DELETING in names
             self.pending = recover(self.workspace, names)
             files = list_files(self._store, self._runs, listed)
             if not self._is_loaded and files:  # where nothing has run there is no cache
                 self._load_cache({_name(stat) for stat in files})
-            self._is_loaded = True
+            is_first, self._is_loaded = not self._is_loaded, True
+            self.newest_runs = _newest_runs(files)
             for stat in files:
                 self._read_file(stat)
+            if is_first and isinstance(self._store, LocalStore):
+                self._note_restart(files)
         except OSError as error:
             logger.warning("Cannot read the records of %s: %s", self.workspace, error)
+
+    def _note_restart(self, files: Iterable[Stat]) -> None:
+        """Compare what was stored just before the machine was restarted with its records."""
+        found = restart_before(self._store, files)
+        if found is None:
+            return
+        self.restart, suspects = found
+        self._restarts.add(self.restart)
+        for stat in suspects:
+            for values in stored_since(_tail(self._store, stat.key, 0).split("\n"), self.restart.since):
+                with suppress(AttributeError, KeyError, TypeError, ValueError, OSError):  # a damaged line
+                    urls = [output.url for output in from_json(values, self._base).outputs]
+                    self.damaged.update(url for url in urls if self._is_lost(url))
+        if self.damaged:
+            logger.warning("The machine was restarted while %s was written: %s", self.workspace, _named(self.damaged))
+
+    def _is_lost(self, path: str) -> bool:
+        """Return whether an output differs from its newest record, reading it, and not because of an edit since."""
+        output = self.expected(self.absolute(path))
+        if output is None or not self.problem(output):
+            return False
+        store, key = store_for(self.absolute(path))
+        stat = store.stat(key)
+        return stat is not None and (looks_torn(key, output.size, output.version) or self.was_lost(stat.modified))
 
     def load(self) -> None:
         """Read the records unless they have been read."""
@@ -332,6 +400,8 @@ class Records:
                 self._add_line(line, base)
             elif line.startswith('{"run":'):
                 base = _decode_json(line).get("workspace") or base
+            elif line.startswith(f'{{"{KEY}":'):
+                self._add_restart(_decode_json(line))
             elif line.startswith('{"code":'):
                 values = _decode_json(line)
                 if isinstance(values.get("code"), str):
@@ -350,6 +420,11 @@ class Records:
         except (AttributeError, KeyError, TypeError, ValueError):  # a foreign or damaged line
             return
 
+    def _add_restart(self, values: Mapping[str, Any]) -> None:
+        with suppress(KeyError, TypeError, ValueError):
+            self._restarts.add(Restart(float(values[KEY]), float(values["until"])))
+            self.damaged.update(map(str, values.get("damaged", ())))
+
     def _load_cache(self, existing: set[str]) -> None:
         try:
             with self._store.open(self._cache_key) as file:
@@ -360,12 +435,15 @@ class Records:
         data = data if keys is None or data is None else without_trailer(data, _FORMAT, keys)
         if data is None:  # anybody may have written it
             return
-        text = data.decode(errors="replace")
+        try:
+            text = data.decode(errors="surrogatepass")
+        except UnicodeError:
+            return
         first, _, body = text.partition("\n")
         head = _decode_json(first)
         read = head.get("read")
-        if head.get("format") != _FORMAT or not isinstance(read, dict) or not text.endswith("\n"):
-            return
+        if head.get("format") != _FORMAT or not isinstance(read, dict) or head.get("crc32") != _crc32(body):
+            return  # of another version, or torn by a power cut
         if not existing.issuperset(read):  # `kart gc` has deleted runs: what only they say is no longer true
             return
         self._cache_size = len(text)
@@ -384,6 +462,8 @@ class Records:
             self.interrupted.add((unique_id, module))
         elif kind == ">":
             self._left.add(rest)
+        elif kind == "%":
+            self._add_restart(_decode_json(rest))
         elif kind == "#":
             code, _, definitions = rest.partition("\t")
             self._definitions[code] = definitions
@@ -399,7 +479,9 @@ class Records:
             return
         try:
             self._include_own()
-            text = "".join(f"{line}\n" for line in self._cache_lines())
+            body = "".join(f"{line}\n" for line in self._cache_lines())
+            head = {"format": _FORMAT, "read": self._read, "crc32": _crc32(body)}
+            text = f"{json.dumps(head)}\n{body}"
             with self._store.write(self._cache_key) as file:
                 file.write(with_trailer(text.encode(errors="surrogatepass"), _FORMAT))
         except (OSError, UnicodeError) as error:  # it is only a cache
@@ -417,8 +499,8 @@ class Records:
                 self._read[_name(stat)] = stat.size
 
     def _cache_lines(self) -> Iterator[str]:
-        yield json.dumps({"format": _FORMAT, "read": self._read})
         yield from (f"!{unique_id}\t{module}" for unique_id, module in self.interrupted)
+        yield from (f"%{json.dumps(restart.line(self.damaged))}" for restart in self._restarts)
         yield from (f">{path}" for path in self._left if not has_separator(path))
         for code, definitions in self._definitions.items():
             yield f"#{code}\t{definitions if isinstance(definitions, str) else json.dumps(dict(definitions))}"
@@ -450,6 +532,20 @@ def forget_records() -> None:
     _registry.clear()
 
 
+_MOST_NEWEST = 4
+"""Runs that the next one names as those before it. More than one, since some may be named by a clock that is ahead."""
+
+
+def _newest_runs(files: Sequence[Stat]) -> tuple[str, ...]:
+    by_time = heapq.nlargest(_MOST_NEWEST, files, key=_modified)
+    names = dict.fromkeys(run_of_file(_name(stat)) for stat in (*files[-1:], *by_time))
+    return tuple(name for name in names if started_at(name) is not None)
+
+
+def _modified(stat: Stat) -> float:
+    return stat.modified
+
+
 def _name(stat: Stat) -> str:
     return stat.key[stat.key.rfind("/") + 1 :]
 
@@ -460,6 +556,10 @@ def _tail(store: Store, key: str, start: int) -> str:
     with store.open(key) as file:
         file.seek(start)
         return file.read().decode(errors="replace")
+
+
+def _crc32(text: str) -> int:
+    return zlib.crc32(text.encode(errors="surrogatepass"))
 
 
 def _decode_json(line: str) -> dict[str, Any]:
@@ -473,3 +573,10 @@ def _decode_json(line: str) -> dict[str, Any]:
 def _checksum(store: Store, key: str, algorithm: str) -> str:
     with store.open(key) as file:
         return checksum_of(file, algorithm or usual_algorithm(key))
+
+
+def _named(paths: Iterable[str]) -> str:
+    """Return which outputs were damaged, and what comes of it."""
+    names = sorted(paths)
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return f"damaged on the disk: {', '.join(names[:_MOST_NAMED])}{more}. The tasks that store them run again."

@@ -45,6 +45,7 @@ _KINDS = {
     Reason.INPUT_CHANGED: "input",
     Reason.OUTPUT_CHANGED: "output",
     Reason.INTERRUPTED: "interrupted",
+    Reason.OUTPUT_DAMAGED: "damaged",
     Reason.OTHER_WRITER: "other writer",
     Reason.NOT_SIGNED: "not signed",
     Reason.UPSTREAM_RUNS: "maybe",
@@ -54,6 +55,7 @@ _KINDS = {
 _STOPPED = {
     "interrupted": "was interrupted before it was done",
     "failed": "ended before it, since a task upstream failed",
+    "died": "died before it was done",
     "died?": "died before it was done",
 }
 """State of a run to what that means for the tasks that it left undone."""

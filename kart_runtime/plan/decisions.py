@@ -54,6 +54,7 @@ class Reason(enum.Enum):
     INPUT_CHANGED = "its input changed"
     OUTPUT_CHANGED = "its output changed"
     INTERRUPTED = "an earlier run of it was interrupted"
+    OUTPUT_DAMAGED = "its output was damaged on the disk"
     OTHER_WRITER = "its output was written by another task"
     NOT_SIGNED = "its output is not signed"
     UPSTREAM_RUNS = "runs if the results upstream change"
@@ -238,6 +239,7 @@ REPLACING = frozenset(
         Reason.INPUT_CHANGED,
         Reason.OUTPUT_CHANGED,
         Reason.INTERRUPTED,
+        Reason.OUTPUT_DAMAGED,
         Reason.OTHER_WRITER,
         Reason.NOT_SIGNED,
     }
@@ -249,6 +251,7 @@ REASONS: Mapping[Difference, Reason] = {
     Difference.INPUT: Reason.INPUT_CHANGED,
     Difference.OUTPUT: Reason.OUTPUT_CHANGED,
     Difference.INTERRUPTED: Reason.INTERRUPTED,
+    Difference.DAMAGED: Reason.OUTPUT_DAMAGED,
 }
 """Kind of a change to the reason that it gives."""
 
@@ -305,7 +308,7 @@ class _Decider:
 
     def _add_change(self, index: int, task: luigi.Task, change: Change, forced: dict[int, Decision]) -> None:
         reruns = self.changes.recomputes if change.kind is Difference.OUTPUT else self.changes.reruns
-        reruns = reruns or change.kind is Difference.INTERRUPTED
+        reruns = reruns or change.kind in {Difference.INTERRUPTED, Difference.DAMAGED}
         decision = Decision(Action.RUN if reruns else Action.SKIP, REASONS[change.kind], change.detail)
         if reruns:
             forced[index] = decision

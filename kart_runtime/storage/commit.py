@@ -19,12 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from kart_runtime.storage import durable
 from kart_runtime.storage.checksum import algorithm_of, checksum_of
 from kart_runtime.storage.registry import split_url, store_for
 from kart_runtime.storage.signing_keys import VARIABLE, Signature, keyring
 from kart_runtime.storage.staging import StagedWrite
 from kart_runtime.storage.stores import Conditional, is_remote, put
-from kart_runtime.storage.stores.local import TEMPORARY_PREFIX, LocalStore
+from kart_runtime.storage.stores.local import TEMPORARY_PREFIX, LocalStore, flush_entry
 from kart_runtime.storage.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -53,6 +54,8 @@ def commit(writes: Sequence[StagedWrite], workspace: str) -> None:
     store, folder = store_for(Workspace(workspace).runs)
     key = f"{folder}/{os.urandom(8).hex()}-{os.getpid()}-{next(_numbers)}{SUFFIX}"
     text = _signed({"outputs": [entry._asdict() for entry in entries]})
+    if durable.is_on():  # the commit file promises that they are there
+        _flush_temporaries(writes)
     if isinstance(store, LocalStore):
         with store.write(key) as file:  # whole or absent; `put` is not
             file.write(text)
@@ -86,6 +89,12 @@ def _commit_new(writes: Sequence[StagedWrite]) -> None:
             with contextlib.suppress(OSError):
                 write.store.delete(write.key)
         raise
+
+
+def _flush_temporaries(writes: Sequence[StagedWrite]) -> None:
+    names = (getattr(write.writer, "temporary", "") for write in writes)
+    for folder in {os.path.dirname(name) for name in names if name}:  # noqa: PTH120
+        durable.flush_folder(folder)
 
 
 def _commit_one(write: StagedWrite) -> None:
@@ -221,6 +230,8 @@ class _Output:
         except FileNotFoundError:
             if self.state() != "done":
                 raise
+        if durable.is_on():
+            flush_entry(self._key)
 
     def drop_temporary(self) -> None:
         """Delete the temporary file."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from kart_runtime.errors import CannotEncode, ObjectCorrupt, WriteFailed
-from kart_runtime.storage import signing
+from kart_runtime.storage import durable, signing
 from kart_runtime.storage.codecs import folder_tables
 from kart_runtime.storage.codecs.folder import Folder, Manifest, decoded
 from kart_runtime.storage.commit import recover
@@ -88,7 +88,13 @@ class _LocalDraft(_Draft):
             raise WriteFailed(str(self.path), error.strerror or str(error)) from error
 
     def seal(self) -> Manifest:
-        return listed(self.path, self.token)
+        manifest = listed(self.path, self.token)
+        if durable.is_on():
+            try:
+                durable.flush_tree(str(self.path))
+            except OSError as error:
+                raise WriteFailed(str(self.path), f"the disk did not take it: {error.strerror or error}") from error
+        return manifest
 
     def committed(self) -> None:
         super().committed()

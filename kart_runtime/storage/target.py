@@ -295,6 +295,9 @@ class Target(luigi.Target):
         except StartAgain as error:  # what had been written went with the temporary file
             write = self._write(value, error.codec, labels)
         run = self._run()
+        if run is not None and run.given_up is not None:
+            write.discard()
+            raise run.given_up
         if run is not None and run.staged is not None and run.process is this_process():
             before, run.staged[self.url] = run.staged.pop(self.url, None), write
             if before is not None:

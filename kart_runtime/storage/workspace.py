@@ -6,6 +6,7 @@
     <workspace>/log/<kind>/<class>_<unique id><suffix>     five log files for each output, as gokart writes them
     <workspace>/log/{lines,series}/<class>_<unique id>...  log records of the last attempt, and metrics by step
     <workspace>/log/runs/<run id>.jsonl                    one file for each run
+    <workspace>/log/runs/{deleting,deleted}.json           notice of a deletion that goes on, and runs that are deleted
     <workspace>/log/locks/<name>.lock                      one file or object for each lock
     <workspace>/log/scratch/<class>_<unique id>/           scratch folders of tasks, in a workspace on disk
 """
@@ -22,6 +23,8 @@ from kart_runtime.storage.registry import split_url
 LOG = "log"
 RUNS = f"{LOG}/runs"
 LOCKS = f"{LOG}/locks"
+DELETING = "deleting.json"
+"""Name, in the folder of runs, of the notice that a process deletes files of the workspace."""
 
 LOG_FILES: Mapping[str, str] = {
     "task_log": ".pkl",

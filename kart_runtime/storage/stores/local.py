@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, ClassVar, cast
 
 from kart_runtime.errors import ObjectMissing, WriteFailed
+from kart_runtime.storage import durable
 from kart_runtime.storage.stores import Stat
 from kart_runtime.storage.system import after_fork
 
@@ -126,6 +127,16 @@ class LocalStore:
                         yield stat
 
 
+def flush_entry(key: str) -> None:
+    """Flush the entry of a file that has just appeared; one that may be lost again is deleted, and counts as failed."""
+    try:
+        durable.flush_entry(key)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.unlink(key)  # noqa: PTH108
+        raise WriteFailed(key, f"the disk did not take its name: {error.strerror or error}") from error
+
+
 _COPY_BLOCK = 1 << 24
 """Bytes that are read and written at a time where the system cannot copy by itself."""
 
@@ -172,6 +183,7 @@ class _Write:
                 self._descriptor = os.open(temporary, _CREATE, 0o666)
             except FileNotFoundError:
                 os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+                durable.forget_folder(folder)
                 self._descriptor = os.open(temporary, _CREATE, 0o666)
         except OSError as error:
             raise WriteFailed(self._key, error.strerror or str(error)) from error
@@ -204,7 +216,12 @@ class _Write:
         return self._descriptor < 0
 
     def seal(self) -> None:
-        """Close the temporary file."""
+        """Close the temporary file; a durable one is on the disk then."""
+        if durable.is_on():
+            try:
+                durable.flush_file(self._descriptor)
+            except OSError as error:
+                raise WriteFailed(self._key, f"the disk did not take it: {error.strerror or error}") from error
         self.version = version_of(os.fstat(self._descriptor))
         self._close()
 
@@ -221,6 +238,8 @@ class _Write:
         """Rename the temporary file to its key."""
         os.replace(self.temporary, self._key)  # noqa: PTH105
         self.temporary = ""
+        if durable.is_on():
+            flush_entry(self._key)
 
     def discard(self) -> None:
         """Delete the temporary file."""
