@@ -12,7 +12,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -27,7 +27,6 @@ from kart_runtime.errors import (
     add_note,
     described,
     trace_of,
-    warn,
     without_engine,
 )
 from kart_runtime.execution.locks import LockHandle, Locks, NoLocks
@@ -37,17 +36,22 @@ from kart_runtime.execution.log_writer import TaskLogWriter
 from kart_runtime.execution.memory import peak_mb, reset_peak
 from kart_runtime.execution.portable_errors import portable
 from kart_runtime.execution.processor_time import this_place
+from kart_runtime.execution.time_limit import Clock, TaskTimeout, remote_clock
 from kart_runtime.execution.used_tasks import note_used
 from kart_runtime.execution.working_folder import RestoredFolder
+from kart_runtime.history.losses import Loss, collected_losses, report_not_stored
 from kart_runtime.storage.commit import recover
+from kart_runtime.storage.durable import durable_writes
+from kart_runtime.storage.durable import is_on as is_durable
+from kart_runtime.storage.signing_keys import keyring
 from kart_runtime.storage.staging import OutputRecord, active_run
 from kart_runtime.storage.stores.background import background_writes
 from kart_runtime.storage.stores.listings import cached_listings
-from kart_runtime.storage.target import path_of
+from kart_runtime.storage.target import Target, path_of
 from kart_runtime.task import identity
 from kart_runtime.task.base import TaskOnKart, is_complete, kart_task, noop
 from kart_runtime.task.loading import output_of
-from kart_runtime.task.naming import lock_name
+from kart_runtime.task.naming import display_name, lock_name
 from kart_runtime.task.nested import flatten, iter_flat
 from kart_runtime.task.origin import recorded_inputs
 from kart_runtime.task.parameters import ActiveOverrides, active_overrides, using_overrides
@@ -110,6 +114,10 @@ class Outcome:
         Number of log records.
     secrets
         Those that were looked up in another process; no text may show them.
+    losses
+        Log files that another process could not write.
+    timeout
+        The limit in seconds, if that has ended it.
     """
 
     state: AttemptState
@@ -131,6 +139,8 @@ class Outcome:
     series: tuple[str, ...] = ()
     logged: int = 0
     secrets: tuple[str, ...] = ()
+    losses: tuple[Loss, ...] = ()
+    timeout: float | None = None
 
 
 @dataclass
@@ -141,7 +151,8 @@ class Attempt:
     that are complete by now. `task_run` is the state of the run, bound to the task while it goes on; it holds what
     `run()` dumps until the attempt commits it. An attempt with `replaces` runs although all outputs exist, so `run()`
     has to dump each of them. One that `is_retry` follows a failed one, whose `task_log` it does not continue.
-    `on_start` is called, in this process only, when `run()` is about to begin.
+    `on_start` is called, in this process only, when `run()` is about to begin, and `clock` goes while the task runs, if
+    its time is limited.
     """
 
     task: luigi.Task
@@ -151,6 +162,7 @@ class Attempt:
     replaces: bool = False
     is_retry: bool = False
     on_start: Callable[[], None] | None = None
+    clock: Clock | None = None
     _generator: Generator[Any, Any, None] | None = None
     _yielded: Any = None
     _overrides: ActiveOverrides | None = None
@@ -161,20 +173,25 @@ class Attempt:
     _logs: TaskLogWriter | None = None
     _lock: LockHandle | None = None
     _is_remote: bool = False
+    _is_durable: bool = False
     _before: dict[str, Any] | None = None
+    _held: ExitStack | None = None
+    _folder: RestoredFolder | None = None
+    _unsigned: dict[str, Any] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle what goes to another process; there `run()` starts from its beginning."""
         run = self.task_run
         expected = recorded_inputs(self.task) | dict(run.expected)
         state = (self.replaces, self.is_retry, expected, run.checks_types, run.keeps_logs, run.run_id)
-        state += (self._started, self._seconds)  # type: ignore[assignment]
+        state += (self._started, self._seconds, is_durable())  # type: ignore[assignment]
         return _remote_attempt, (self.task, self.locks, self.satisfied, *state)
 
     def run(self) -> Outcome:
         """Run the task, or resume it after a suspension, and return the outcome. Ctrl-C is not caught."""
         overrides = own_overrides(self.task)
-        with RestoredFolder():
+        self._folder = RestoredFolder()
+        with self._folder:
             if overrides is None:
                 return self._attempt()
             with using_overrides(overrides):
@@ -183,17 +200,24 @@ class Attempt:
     def _attempt(self) -> Outcome:
         if not self._is_remote:
             return self._bound()
-        outcome = None
         reset_peak()
+        with collected_losses() as losses, durable_writes(self._is_durable):
+            outcome = self._stored()
+        outcome.losses = tuple(losses)
+        sent = None if outcome.error is None else portable(outcome.error, outcome.trace)
+        outcome.error, outcome.peak_mb, outcome.secrets = sent, peak_mb(), tuple(self.task_run.secrets)
+        return outcome
+
+    def _stored(self) -> Outcome:
+        """Run, and wait until everything is stored: whoever waits for the outcome may end the process."""
+        outcome = None
         try:
-            with background_writes():  # whoever waits for this outcome may end the process
+            with background_writes():
                 outcome = self._bound()
         except RecordsNotStored as error:
             if outcome is None:
                 raise
-            warn(logger, "%s: %s", self.task, error)
-        sent = None if outcome.error is None else portable(outcome.error, outcome.trace)
-        outcome.error, outcome.peak_mb, outcome.secrets = sent, peak_mb(), tuple(self.task_run.secrets)
+            report_not_stored(error)
         return outcome
 
     def _bound(self) -> Outcome:
@@ -205,7 +229,7 @@ class Attempt:
         self._started = self._started or iso_time(began)
         keep_log_records()
         if self._is_remote:
-            run.report = remote_report.get()
+            run.report, self.clock = remote_report.get(), remote_clock.get()
         if task is not None:
             task._kart_run = run
         run.task = self.task
@@ -230,7 +254,7 @@ class Attempt:
                 run.discard()
                 run.staged = None  # a thread that still goes on stores at once
                 close_scratch(run, delete=done)
-            if task is not None:
+            if task is not None and task._kart_run is run:
                 task._kart_run = None
         self._cpu += place.clock() - cpu
         if not suspended:
@@ -241,7 +265,7 @@ class Attempt:
     def _measure(self, outcome: Outcome) -> None:
         """Add times, metrics and log records to an outcome."""
         run = self.task_run
-        if self._logs is not None and (run.lines is not None or run.steps):
+        if run.given_up is None and self._logs is not None and (run.lines is not None or run.steps):
             outcome.log_files += self._logs.at_end(run.lines, run.steps, self._began)
             outcome.series = tuple(dict.fromkeys(name for name, *_ in run.steps))
             outcome.logged = run.lines.count if run.lines is not None else 0
@@ -254,7 +278,8 @@ class Attempt:
 
     def _run_locked(self, task: TaskOnKart[Any] | None, locks: Locks) -> Outcome:
         workspace = None if task is None else task.workspace_directory
-        with locks.hold(lock_name(self.task), workspace, 0.0) as lock:
+        with ExitStack() as self._held:
+            lock = self._held.enter_context(locks.hold(lock_name(self.task), workspace, 0.0))
             # Only another process can have changed the answer since the plan asked.
             if self._generator is None and not self.replaces and self._is_complete():
                 return Outcome(AttemptState.COMPLETE, self._started)
@@ -273,6 +298,8 @@ class Attempt:
     def _run(self, task: TaskOnKart[Any] | None) -> Outcome:
         began = None
         try:
+            if self.clock is not None:
+                self.clock.start()
             if self._generator is None:
                 self._start(task)
             began = time.perf_counter()
@@ -286,8 +313,47 @@ class Attempt:
         except BaseException as error:  # noqa: BLE001 - whatever a task raises is its outcome
             self._seconds += time.perf_counter() - began if began else 0.0
             error.__traceback__ = without_engine(error.__traceback__)
-            _notify_failure(self.task, error)
+            if self.task_run.given_up is None:
+                _notify_failure(self.task, error)
             return self.failed(error)
+        finally:
+            if self.clock is not None:
+                self.clock.stop()
+
+    @property
+    def seconds(self) -> float:
+        """Return the seconds since it began, in this process."""
+        return time.time() - self._began if self._began else 0.0
+
+    @property
+    def is_given_up(self) -> bool:
+        """Return whether nothing of it is stored any more."""
+        return self.task_run.given_up is not None
+
+    def timed_out(self, error: TaskTimeout) -> Outcome:
+        """Return the outcome of this try after `give_up`."""
+        outcome = self.failed(error)
+        outcome.seconds = error.seconds
+        outcome.ended = time.time()
+        outcome.began = self._began or outcome.ended - error.seconds
+        outcome.started = self._started or iso_time(outcome.began)
+        _emit(self.task, luigi.Event.TIMEOUT, str(error))
+        return outcome
+
+    def give_up(self, error: BaseException) -> bool:
+        """Store nothing of this try from now on, and release its lock; return False if it is just being stored.
+
+        Called in another thread than that in which the task runs, which may go on.
+        """
+        if not self.task_run.give_up(error):
+            return False
+        if self._folder is not None:
+            self._folder.leave()
+        held = self._held
+        if held is not None:
+            with suppress(Exception):  # its holder may release it at this moment
+                held.close()
+        return True
 
     def _start(self, task: TaskOnKart[Any] | None) -> None:
         if self.on_start is not None:
@@ -297,6 +363,7 @@ class Attempt:
                 task.task_log = {}
             if self.replaces or task.rerun:
                 self._before = _versions(task)
+            self._unsigned = None if keyring() is None else _versions(task)
             self._logs = TaskLogWriter(task)
             self._logs.at_start()
         _give_reporters(self.task, task is not None)
@@ -336,6 +403,10 @@ class Attempt:
         stored: tuple[OutputRecord, ...] = ()
         seed: int | None = None
         log_files: tuple[str, ...] = ()
+        if self.task_run.given_up is not None:
+            raise self.task_run.given_up
+        if self.clock is not None:
+            self.clock.check(display_name(self.task))
         if self._lock is not None:
             self._lock.check()  # another process may have stored the output since, and writes these files
         if task is not None and self._logs is not None:
@@ -348,6 +419,8 @@ class Attempt:
         self.task_run.commit()
         if task is not None:
             stored = self.task_run.stored
+            if self._unsigned is not None:
+                _sign_own(task, stored, self._unsigned)
             task._kart_reran = True
         _emit(self.task, luigi.Event.SUCCESS)
         inputs = tuple(self.task_run.loaded.items())
@@ -377,7 +450,10 @@ class Attempt:
         trace = trace_of(error)
         self.task_run.discard()
         stored = self.task_run.stored
-        return Outcome(AttemptState.FAILED, self._started, self._seconds, seed, stored, log_files, error, trace)
+        outcome = Outcome(AttemptState.FAILED, self._started, self._seconds, seed, stored, log_files, error, trace)
+        if isinstance(error, TaskTimeout):
+            outcome.timeout = error.seconds
+        return outcome
 
 
 def _asks_for_no_lock(task: TaskOnKart[Any], locks: Locks) -> bool:
@@ -399,9 +475,11 @@ def _remote_attempt(  # noqa: PLR0917
     run_id: str,
     started: str,
     seconds: float,
+    durable: bool = False,
 ) -> Attempt:
-    run = TaskRun(expected=expected, checks_types=checks_types, keeps_logs=keeps_logs, run_id=run_id)
-    return Attempt(task, locks, satisfied, run, replaces, is_retry, _started=started, _seconds=seconds, _is_remote=True)
+    run = TaskRun(expected=expected, checks_types=checks_types, keeps_logs=keeps_logs, run_id=run_id, marks=replaces)
+    progress: dict[str, Any] = {"_started": started, "_seconds": seconds, "_is_remote": True, "_is_durable": durable}
+    return Attempt(task, locks, satisfied, run, replaces, is_retry, **progress)
 
 
 def iso_time(moment: float) -> str:
@@ -461,6 +539,15 @@ def _give_reporters(task: luigi.Task, is_kart: bool) -> None:
 def _versions(task: TaskOnKart[Any]) -> dict[str, Any]:
     """Return the versions of the outputs that a task may write itself, by their paths."""
     return {path_of(target): _version(target) for target in iter_flat(output_of(task))}
+
+
+def _sign_own(task: TaskOnKart[Any], stored: Sequence[OutputRecord], before: Mapping[str, Any]) -> None:
+    """Sign the outputs that `run()` has written by their paths; what it dumped is signed."""
+    dumped = {record.url for record in stored}
+    for target in iter_flat(output_of(task)):
+        is_own = isinstance(target, Target) and target.owner is task and target.url not in dumped
+        if is_own and _version(target) not in (None, before.get(path_of(target))):
+            target.sign()
 
 
 def _version(target: Any) -> Any:

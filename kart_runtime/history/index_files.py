@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from kart_runtime.errors import warn
 from kart_runtime.history.runs import RunLines, TaskName, run_of_file, runs_folder, started_at, text_of
+from kart_runtime.history.signed_lines import signed_text
 from kart_runtime.storage.stores import Stat, Store, is_remote
 from kart_runtime.storage.stores.local import LocalStore
 
@@ -63,6 +64,11 @@ class _Job(NamedTuple):
     files: Mapping[str, _File]
     known: Mapping[str, _Known]
     is_whole: bool
+
+    @property
+    def place(self) -> str:
+        """The folder of the files, for messages."""
+        return next((file.key.rpartition("/")[0] for file in self.files.values()), "")
 
 
 class _Text(NamedTuple):
@@ -286,7 +292,7 @@ class _Rows(NamedTuple):
         """Return the rows of what was read; `names` are the tasks of the lines before."""
         lines = RunLines(names)
         for _, text in contents.values():
-            lines.add(text.text)
+            lines.add(signed_text(text.text, job.run, job.place))
         graph = lines.graph()
         tasks = graph.tasks if graph is not None else ()
         edges = [

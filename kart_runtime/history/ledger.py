@@ -7,6 +7,7 @@ line of the tasks also tells `kart gc` what a run uses.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -21,10 +22,12 @@ from typing import Any, NamedTuple, Protocol, Self
 
 from kart_runtime.errors import described, warn
 from kart_runtime.errors.secrets import masked, masked_values
-from kart_runtime.history.log_files import report_again, report_loss
+from kart_runtime.history.losses import report_again, report_loss
 from kart_runtime.history.run_header import GitState, RunInfo, header_of, line_of, new_versions, now, shown
 from kart_runtime.history.run_state import BEAT_SECONDS, REMOTE_BEAT_SECONDS
+from kart_runtime.storage import durable
 from kart_runtime.storage.registry import store_for
+from kart_runtime.storage.signing_keys import keyring, signed_line
 from kart_runtime.storage.stores import background, put
 from kart_runtime.storage.stores.local import LocalStore
 from kart_runtime.storage.workspace import Workspace
@@ -287,6 +290,9 @@ class _Lines:
         self._lock = threading.Lock()
         path = Path(f"{key}.jsonl")
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = str(path)
+        self._run = path.name.removesuffix(".jsonl")
+        self._keys = keyring()
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         self._is_cut = False
         try:
@@ -297,6 +303,8 @@ class _Lines:
 
     def append(self, line: str) -> None:
         # One write call a line: a reader, or a crash, meets whole lines and at most one cut one at the end.
+        if self._keys is not None:
+            line = signed_line(line, self._run, self._keys)
         with self._lock:
             data = (f"\n{line}" if self._is_cut else line).encode()
             written = os.write(self._descriptor, data)
@@ -308,10 +316,15 @@ class _Lines:
     beat = append
 
     def flush(self) -> None:
-        """Do nothing: it is stored already."""
+        """Write the lines to the disk: after a power cut, they say that a run has gone on (`restarts`)."""
+        with contextlib.suppress(OSError):  # there are disks that cannot
+            durable.flush_file(self._descriptor)
+            durable.flush_entry(self._path)
 
     def close(self) -> None:
         with self._lock:
+            if durable.is_on():
+                self.flush()
             os.close(self._descriptor)
             self._descriptor = -1
 
@@ -325,17 +338,22 @@ class _Objects:
 
     def __init__(self, store: Any, key: str, header: str) -> None:
         self._store, self._key = store, key
-        self._lines = [header]
+        self._run, self._keys = key[key.rfind("/") + 1 :], keyring()
+        self._lines: list[str] = []
         self._parts = 0
         self._flushed = time.monotonic()
         self._is_beat = False
         self._lock = threading.RLock()
+        self.append(header)
 
     def append(self, line: str) -> None:
         with self._lock:
-            self._lines.append(line)
+            self._lines.append(self._signed(line))
             if time.monotonic() - self._flushed > _FLUSH_SECONDS:
                 self.flush()
+
+    def _signed(self, line: str) -> str:
+        return line if self._keys is None else signed_line(line, self._run, self._keys)
 
     def beat(self, line: str) -> None:
         """Store that the run goes on, if nothing has been stored for long; one object is used again for it."""
@@ -344,7 +362,7 @@ class _Objects:
                 return
             is_beat = not self._lines
             self._parts -= is_beat and self._is_beat
-            self._lines.append(line)
+            self._lines.append(self._signed(line))
             self.flush()
             self._is_beat = is_beat
 
@@ -368,7 +386,7 @@ def _list_of(kinds: tuple[str, ...]) -> str:
     return json.dumps(kinds)
 
 
-_RARER = ("metrics", "series", "logged", "trace")
+_RARER = ("metrics", "series", "logged", "timeout", "trace")
 """Keys of a record that most have nothing to say about."""
 
 

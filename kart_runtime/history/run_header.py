@@ -17,6 +17,7 @@ from typing import Any
 
 from kart_runtime.errors.secrets import masked, masked_values
 from kart_runtime.history.log_files import module_versions
+from kart_runtime.history.restarts import this_boot
 from kart_runtime.storage.processes import this_process
 
 FORMAT = 2
@@ -27,7 +28,7 @@ _CHECKED = ("--range", "--label")
 
 _PLAIN = frozenset(
     {"run", "run_id", "started", "end", "state", "host", "versions", "workspace", "folder", "roots", "modules"}
-    | {"process", "previous", "project", "root_classes"}
+    | {"process", "previous", "project", "root_classes", "boot"}
 )
 """Keys of values that readers rely on, and that hold no secret, though a short one may be a part of them by chance."""
 
@@ -90,6 +91,7 @@ def header_of(
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "process": this_process(),
+        "boot": this_boot(),
         "command": _command(info),
         "versions": module_versions(),
         "workspace": workspace,

@@ -89,6 +89,8 @@ class RunRecord:
         Number of log records of the attempt.
     trace
         End of the traceback of a failure.
+    timeout
+        Seconds that the attempt might take, if it was ended because it took longer.
     """
 
     task: str
@@ -117,6 +119,7 @@ class RunRecord:
     series: tuple[str, ...] = ()
     logged: int = 0
     trace: str = ""
+    timeout: float | None = None
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> RunRecord:
@@ -140,7 +143,7 @@ class RunRecord:
 _TEXTS = ("state", "started", "ended", "worker", "error", "reason", "run_id", "code", "origin", "trace")
 _TYPES: Mapping[str, Any] = {
     **dict.fromkeys(_TEXTS, str),
-    **dict.fromkeys(("cpu", "peak_mb", "seed"), (int, float, type(None))),
+    **dict.fromkeys(("cpu", "peak_mb", "seed", "timeout"), (int, float, type(None))),
     **dict.fromkeys(("waited", "logged"), (int, float)),
     **dict.fromkeys(("params", "inputs", "metrics"), dict),
 }

@@ -45,7 +45,9 @@ _KINDS = {
     Reason.INPUT_CHANGED: "input",
     Reason.OUTPUT_CHANGED: "output",
     Reason.INTERRUPTED: "interrupted",
+    Reason.OUTPUT_DAMAGED: "damaged",
     Reason.OTHER_WRITER: "other writer",
+    Reason.NOT_SIGNED: "not signed",
     Reason.UPSTREAM_RUNS: "maybe",
 }
 """Kind of the cause that a decision gives by itself."""

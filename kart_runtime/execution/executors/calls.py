@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from kart_runtime.errors import add_note, trace_of
 from kart_runtime.execution.executors.base import CallLimits, Report
 from kart_runtime.execution.executors.pickling import DefinitionTable, loads
 
-RESULT, ERROR, LEAVING, PROGRESS = "result", "error", "leaving", "progress"
+RESULT, ERROR, LEAVING, PROGRESS, STARTED = "result", "error", "leaving", "progress", "started"
 Answer = tuple[str, bytes, str]
 """Tag, pickle, and the text of a traceback. LEAVING: the worker ends, and has not read the call; PROGRESS: a report of
-the call, which still runs."""
+the call, which still runs; STARTED: its time begins, in the thread that the pickle names."""
 
 
 @dataclass(eq=False)
 class WorkItem:
     """A submitted call: its future, the pickle of function and arguments, the function's name for messages, limits.
 
-    `report` receives what the call reports while it runs.
+    `report` receives what the call reports while it runs, and `task` is the task of an attempt, for messages.
     """
 
     future: Future[Any]
@@ -28,6 +28,19 @@ class WorkItem:
     name: str
     limits: CallLimits | None = None
     report: Report | None = None
+    task: object = None
+    _ends: dict[str, object] = field(default_factory=dict)
+
+    def begin_end(self) -> bool:
+        """Return whether its answer decides what becomes of the call; False if it was canceled, or has expired."""
+        return self._ends.setdefault("end", self) is self and self.future.set_running_or_notify_cancel()
+
+    def expire(self, error: BaseException) -> bool:
+        """Fail the call, whose answer nobody waits for any more; return False if it has come."""
+        if self._ends.setdefault("end", None) is not None or not self.future.set_running_or_notify_cancel():
+            return False
+        self.future.set_exception(error)
+        return True
 
     def drop(self) -> None:
         """Cancel the future of a call that will not run."""

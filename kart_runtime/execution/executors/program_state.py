@@ -18,7 +18,11 @@ from typing import Any
 import luigi
 from luigi.cmdline_parser import CmdlineParser
 
+from kart_runtime.errors.interpreter import mask_what_python_prints
+from kart_runtime.errors.secret_sources import note_environment
+from kart_runtime.errors.secrets import note_secret, noted_secrets
 from kart_runtime.storage import registry
+from kart_runtime.storage.time_limits import chosen_timeout, set_project_timeout
 from kart_runtime.task.parameters import ActiveOverrides, process_overrides, set_overrides
 
 
@@ -108,6 +112,8 @@ class Settings:
     logging: Logging
     luigi: LuigiConfiguration
     registered: tuple[dict[str, str], dict[str, str]]
+    secrets: tuple[str, ...]
+    network_timeout: float | None = None
 
     @classmethod
     def gather(cls) -> Settings:
@@ -124,6 +130,8 @@ class Settings:
             Logging.gather(),
             LuigiConfiguration.gather(),
             registry.tables(),
+            noted_secrets(),
+            chosen_timeout(),
         )
 
     def apply(self) -> None:
@@ -135,9 +143,13 @@ class Settings:
         for name in os.environ.keys() - self.environ.keys():
             del os.environ[name]
         os.environ.update(self.environ)
+        note_environment()
+        note_secret(self.secrets)
+        mask_what_python_prints()
         self.luigi.apply()
         self.logging.apply()
         registry.adopt(self.registered)
+        set_project_timeout(self.network_timeout)
 
 
 def search_path() -> list[str]:

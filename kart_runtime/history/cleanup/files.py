@@ -21,9 +21,11 @@ from kart_runtime.storage.commit import pending_temporaries
 from kart_runtime.storage.folder_deletion import delete_folder, is_files_folder
 from kart_runtime.storage.folder_files import files_key, folder_key
 from kart_runtime.storage.registry import split_url, store_for
+from kart_runtime.storage.signing import SUFFIX as SIGNATURE
+from kart_runtime.storage.signing_keys import keyring
 from kart_runtime.storage.stores import Stat
 from kart_runtime.storage.stores.local import LocalStore
-from kart_runtime.storage.workspace import RUNS, as_folder
+from kart_runtime.storage.workspace import LOG, RUNS, as_folder
 
 _FEW = 64
 """Objects that are queried one by one; for more than that the workspace is listed, 1,000 a request."""
@@ -180,6 +182,8 @@ class _LocalFiles:
                     delete_folder(LocalStore(), folder_key(place))
                 else:
                     Path(place).unlink(missing_ok=True)
+                if f"/{LOG}/" not in place:  # outputs have one, log files do not
+                    Path(f"{place}{SIGNATURE}").unlink(missing_ok=True)
             except DeletionLost:
                 return failed | dict.fromkeys(places[number:], _LOST)
             except OSError as error:
@@ -250,6 +254,7 @@ class _Objects:
         failed: dict[str, str] = {}
         batches: list[Sequence[str]] = [[place] for place in places if place.endswith(SUFFIX)]
         others = [place for place in places if not place.endswith(SUFFIX)]
+        others += [f"{place}{SIGNATURE}" for place in places if f"/{LOG}/" not in place] if keyring() else []
         batches += [others[start : start + _DELETE_BATCH] for start in range(0, len(others), _DELETE_BATCH)]
         for number, batch in enumerate(batches):
             try:

@@ -13,7 +13,7 @@ import pytest
 from kart_runtime.history.runs import list_runs
 from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.scratch import open_scratch
-from kart_runtime.storage.stores import s3
+from kart_runtime.storage.stores import s3_client
 from tests.runtime.servers import environment, make_bucket, s3_server
 
 DAY = 86_400.0
@@ -186,7 +186,7 @@ def test_gc_of_a_remote_workspace(small_project, kart, monkeypatch, tmp_path):
         monkeypatch.setattr("kart_runtime.history.cleanup.garbage.time.time", lambda: now + 50 * DAY)
         monkeypatch.setattr("kart_runtime.history.cleanup.garbage.store_time", lambda _: now + 50 * DAY)
         assert kart("gc", "--yes").lines == ["Retaining 1 of 1 runs.", "Nothing to delete."]
-        s3._client().create_multipart_upload(Bucket="bucket", Key="w/large.pkl")
+        s3_client.client().create_multipart_upload(Bucket="bucket", Key="w/large.pkl")
         told = "Would abort 1 incomplete upload."
         nothing = "Dry run: nothing was aborted. Pass --yes to abort them."
         assert kart("gc").lines[-3:] == ["Retaining 1 of 1 runs.", told, nothing]
