@@ -6,7 +6,8 @@
 A small pipeline is built with its n-th operation failing, once for each n: calls of the system on local files, requests
 to S3 and GCS through the tests' proxy, with one kind of fault after the other. The build returns the right value, or an
 error that names what failed; then a build in another process, without a fault, returns the right value. A fault counts
-only when it was delivered. With `--broken` the store swallows failures of its writes, or stores half of the bytes: the check then
+only when it was delivered. With `--broken` the store swallows failures of its writes, or stores half of the bytes: the
+check then
 has to find a case that is not right.
 """
 
