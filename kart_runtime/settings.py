@@ -17,6 +17,7 @@ from kart_runtime.errors import ConfigError, closest_match
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "code_changed": ("warn", "rerun", "ignore"),
     "on_corrupt": ("error", "recompute"),
+    "outside_paths": ("error", "allow"),
 }
 """Fields that take one of a few words."""
 
@@ -58,9 +59,10 @@ class BuildSettings:
         Available amount of each resource that tasks declare, for example ``{"gpu": 1}``. A resource that neither this
         nor luigi's configuration names defaults to what the machine has (gpu, memory_gb), or to 1.
     locks
-        How processes that share a workspace avoid running the same task: "none"; "file", on one machine; "workspace",
-        on machines that share an object store or a disk; or a redis server, "redis://HOST:PORT". A task that another
-        process runs waits while others go first.
+        How processes that share a workspace avoid running the same task: "auto", as "file" where the workspace is a
+        folder that has locks, else "none"; "file", on one machine; "workspace", on machines that share an object store
+        or a disk; a redis server, "redis://HOST:PORT"; or "none". A task that another process runs waits while others
+        go first.
     lock_wait
         Seconds to wait for a task that another process runs, counted while nothing else can start.
     value_cache_mb
@@ -97,13 +99,16 @@ class BuildSettings:
     network_timeout
         Seconds until a request to an object store or a Dask cluster has its first answer or fails, retries included.
         None: `$KART_NETWORK_TIMEOUT`, or 60.
+    outside_paths
+        What to do about an output whose path, or a link on the way, leads out of the workspace: "error", or "allow",
+        which only tells it. `kart_runtime.gokart.build` allows it, as gokart does.
     """
 
     executor: str | None = None
     workers: int | None = None
     address: str | None = None
     resources: Mapping[str, float] = field(default_factory=dict)
-    locks: str = "none"
+    locks: str = "auto"
     lock_wait: float = 600
     value_cache_mb: int = 256
     code_changed: str = "warn"
@@ -119,6 +124,7 @@ class BuildSettings:
     fail_fast: bool = False
     durable: bool = False
     network_timeout: float | None = None
+    outside_paths: str = "error"
 
     def with_options(self, options: Mapping[str, Any]) -> Self:
         """Return these settings with some fields replaced.

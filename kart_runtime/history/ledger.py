@@ -293,7 +293,8 @@ class _Lines:
         self._path = str(path)
         self._run = path.name.removesuffix(".jsonl")
         self._keys = keyring()
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+        self._descriptor = os.open(path, flags, 0o666)
         self._is_cut = False
         try:
             self.append(header)
@@ -386,7 +387,7 @@ def _list_of(kinds: tuple[str, ...]) -> str:
     return json.dumps(kinds)
 
 
-_RARER = ("metrics", "series", "logged", "trace")
+_RARER = ("metrics", "series", "logged", "timeout", "trace")
 """Keys of a record that most have nothing to say about."""
 
 

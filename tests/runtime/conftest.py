@@ -12,6 +12,7 @@ from luigi import task_register
 
 from kart_runtime.errors.secrets import forget_secrets
 from kart_runtime.gokart import config_files
+from kart_runtime.history.cleanup import notice
 from kart_runtime.history.records import forget_records
 from kart_runtime.storage import time_limits
 from kart_runtime.task import input_file
@@ -32,6 +33,7 @@ def _clean(tmp_path, monkeypatch, request):
     """Work in an empty folder, with an empty registry of task objects, no overrides and kart's own event handlers."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("KART_CACHE_DIR", f"{tmp_path}-cache")
+    monkeypatch.setattr(notice, "GRACE_SECONDS", 0.05)  # for a store that takes no time
     before = set_overrides({})
     forget_records()
     forget_secrets()

@@ -8,12 +8,13 @@ keys.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, BinaryIO
 
 from kart_runtime.errors import ObjectMissing, RequestFailed, require_extra
+from kart_runtime.storage.notes import noted_upload
 from kart_runtime.storage.stores import Stat, UnfinishedUpload, upload
 from kart_runtime.storage.stores.object_cache import ObjectReplaced
 from kart_runtime.storage.stores.objects import Chunk, Labels, ObjectStore, Page, split
@@ -99,16 +100,24 @@ class S3Store(ObjectStore):
                     if not tries.sleep(error):
                         raise
 
-    def put(self, key: str, data: bytes, labels: Labels | None = None) -> str:  # noqa: ARG002
+    def mark_of(self, key: str) -> str:
+        """Return the checksum that an object was marked with, "" if it has no mark."""
+        bucket, name = split(key)
+        with suppress(ObjectMissing), self._request(key, "look for"):
+            return str(client().head_object(Bucket=bucket, Key=name)["Metadata"].get(upload.MARK, ""))
+        return ""
+
+    def put(self, key: str, data: bytes, labels: Labels | None = None) -> str:
         """Store an object by one request, and return its etag."""
         bucket, name = split(key)
         with self._request(key, "write"):
-            return str(client().put_object(Bucket=bucket, Key=name, Body=upload.in_blocks(data))["ETag"])
+            body = upload.in_blocks(data)
+            return str(client().put_object(Bucket=bucket, Key=name, Body=body, **_mark(labels))["ETag"])
 
-    def upload(self, key: str, file: BinaryIO, labels: Labels | None = None) -> str:  # noqa: ARG002
+    def upload(self, key: str, file: BinaryIO, labels: Labels | None = None) -> str:
         """Store a large object from a file by a multipart upload; return its etag."""
-        with self._request(key, "write"):
-            return upload_in_parts(client(), *split(key), file)
+        with self._request(key, "write"), noted_upload(self, key):
+            return upload_in_parts(client(), *split(key), file, **_mark(labels))
 
     def copy(self, source: str, key: str) -> str:
         """Copy an object inside the service; return its etag, "" for a very large one, which is copied in parts."""
@@ -118,7 +127,8 @@ class S3Store(ObjectStore):
             if client().head_object(**origin)["ContentLength"] <= _COPY_BYTES:
                 response = client().copy_object(Bucket=bucket, Key=name, CopySource=origin)
                 return str(response["CopyObjectResult"]["ETag"])
-            client().copy(origin, bucket, name, Config=_transfer_config())
+            with noted_upload(self, key):
+                client().copy(origin, bucket, name, Config=_transfer_config())
         return ""
 
     def page(self, prefix: str, token: str | None = None, *, below: bool = False, after: str = "") -> Page:
@@ -256,6 +266,11 @@ def _bytes_of(body: Any, tries: Tries) -> bytes:
         if len(block) == _BLOCK:
             tries.extend()
     return b"".join(blocks)
+
+
+def _mark(labels: Labels | None) -> dict[str, dict[str, str]]:
+    """Return the metadata of an object: its mark, if it has one; other labels are for GCS."""
+    return {"Metadata": {upload.MARK: labels[upload.MARK]}} if labels and upload.MARK in labels else {}
 
 
 def _chunk(response: Any, data: bytes) -> Chunk:

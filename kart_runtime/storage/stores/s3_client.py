@@ -7,11 +7,14 @@ so its own retries are switched off, and a handler of its event "needs-retry" de
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import luigi
 
 from kart_runtime.errors import ConfigError, require_extra
+from kart_runtime.storage.notes import note_upload_id
 from kart_runtime.storage.stores.clients import Clients
 from kart_runtime.storage.time_limits import TimeLimits, Tries, limits_for, time_limits
 
@@ -87,7 +90,14 @@ def _make(key: str | None, secret: str | None, timeout: str) -> Any:
     except ValueError as error:
         raise ConfigError(str(error), key="AWS_ENDPOINT_URL", expected="https://HOST or http://HOST:PORT") from error
     _decide_retries(client, limits, core.get_config_variable("max_attempts"))
+    client.meta.events.register("after-call.s3.CreateMultipartUpload", partial(_note_upload, client))
     return client
+
+
+def _note_upload(client: Any, parsed: Mapping[str, Any], **_: Any) -> None:
+    """Note the id of an upload that has begun, which boto3's transfers do not tell."""
+    if "UploadId" in parsed:
+        note_upload_id(str(client.meta.endpoint_url), f"{parsed['Bucket']}/{parsed['Key']}", parsed["UploadId"])
 
 
 def _decide_retries(client: Any, limits: TimeLimits, most: int | None) -> None:

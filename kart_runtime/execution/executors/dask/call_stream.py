@@ -65,6 +65,10 @@ class CallStream:
             self._flushing = True
             self._client.loop.add_callback(self._flush)
 
+    def drop(self, call: Call) -> None:
+        """Wait no longer for a call that has expired."""
+        self.pending.pop(call.work.future, None)
+
     def sent(self, key: str) -> Call | None:
         """Return a call that has been sent and not answered, by its key."""
         return self._calls.get(key)
@@ -146,7 +150,7 @@ class CallStream:
 
     def _finish(self, call: Call, answer: Answer | None = None, error: BaseException | None = None) -> None:
         self.pending.pop(call.work.future, None)
-        if not call.work.future.set_running_or_notify_cancel():
+        if not call.work.begin_end():
             return
         if answer is None:
             self._fail(call, error or ExecutorError("no answer"))

@@ -19,10 +19,11 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, wait
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from kart_runtime.errors import ConfigError, ExecutorError, WorkersKilled
+from kart_runtime.errors import ConfigError, ExecutorError, WorkersKilled, described
 from kart_runtime.execution.executors.base import CallLimits, Rank, Report, TaskExecutor
 from kart_runtime.execution.executors.calls import Answer, WorkItem
 from kart_runtime.execution.executors.dask.call_stream import Call, CallStream
@@ -43,10 +44,13 @@ from kart_runtime.execution.executors.dask.remote import (
     make_ages,
     make_call,
     make_death_counter,
+    make_kill,
     make_version,
 )
 from kart_runtime.execution.executors.dask.worker import CallMessage, own_tables, serve
+from kart_runtime.execution.time_limit import Stack, TaskTimeout
 from kart_runtime.storage.registry import split_url
+from kart_runtime.storage.temporary import temporary_name
 from kart_runtime.storage.time_limits import network_timeout
 
 P = ParamSpec("P")
@@ -66,6 +70,15 @@ _ON_START = "kart_call_started_1"
 _REPORTS = "kart-progress-1"
 """Topic of the events by which workers report how far calls are; one for all builds, since a scheduler keeps the last
 events of each topic. A new number for another form."""
+
+_STARTS = "kart-started-1"
+"""Topic of the events by which workers say that the time of a call begins."""
+
+_LATE_SECONDS = 5.0
+"""How long a worker may take to answer a call whose time is over, before it is restarted."""
+
+_KILL_SECONDS = 10.0
+"""How long the nanny of a worker may take to kill it, which starts another one by itself."""
 
 _LOOK_SECONDS = 10.0
 """How often to look whether there are workers."""
@@ -100,7 +113,8 @@ class DaskExecutor(TaskExecutor):
         self._plugins: StatePlugins
         self._stream: CallStream
         self._lost: ExecutorError | None = None
-        self._receives_reports = False
+        self._receives_reports = self._receives_starts = False
+        self._timers: dict[str, threading.Timer] = {}
         self._warned: set[str] = set()
         self._closed = threading.Event()
 
@@ -155,12 +169,12 @@ class DaskExecutor(TaskExecutor):
         self,
         rank: Rank,
         fn: Callable[[], R],
-        limits: CallLimits | None = None,  # noqa: ARG002
+        limits: CallLimits | None = None,
         report: Report | None = None,
     ) -> Future[R]:
-        """Have a worker run a function, those of the highest rank first."""
+        """Have a worker run a function, those of the highest rank first; the time of an attempt may be limited."""
         # Below what others run there, and what a call itself may compute on the cluster: that has the priority 0.
-        return self._submit(fn, (), {}, rank[0] - 1 / (1 + rank[1]), report)
+        return self._submit(fn, (), {}, rank[0] - 1 / (1 + rank[1]), report, limits)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more calls, and have the cluster forget this program when all have ended."""
@@ -259,8 +273,14 @@ class DaskExecutor(TaskExecutor):
 
     # -- calls ---------------------------------------------------------------------------------------------------
 
-    def _submit(
-        self, fn: Callable[..., R], args: Any, kwargs: Any, priority: float, report: Report | None = None
+    def _submit(  # noqa: PLR0917
+        self,
+        fn: Callable[..., R],
+        args: Any,
+        kwargs: Any,
+        priority: float,
+        report: Report | None = None,
+        limits: CallLimits | None = None,
     ) -> Future[R]:
         if self._closed.is_set():
             raise RuntimeError("the executor is closed; nothing can be submitted any more")
@@ -276,7 +296,11 @@ class DaskExecutor(TaskExecutor):
                 n_plugins = self._plugins.send_new()
             topic = self._reports_topic() if report is not None else None
             message = CallMessage(self._build, n_plugins, key, self._on_start, pickled, name, topic)
-            self._stream.put(Call(WorkItem(future, b"", name, report=report), key, pickle.dumps(message), priority))
+            if limits is not None and limits.timeout is not None:
+                started = self._starts_topic()
+                message = replace(message, timeout=limits.timeout, started=started, task=limits.name)
+            work = WorkItem(future, b"", name, limits, report)
+            self._stream.put(Call(work, key, pickle.dumps(message), priority))
         except ExecutorError as error:
             future.set_exception(error)
         except Exception as error:  # noqa: BLE001 - whatever Dask raises without a scheduler
@@ -290,6 +314,49 @@ class DaskExecutor(TaskExecutor):
             self._client.subscribe_topic(_REPORTS, self._receive_report)
         return _REPORTS
 
+    def _starts_topic(self) -> str:
+        """Return the topic of the cluster's events under which workers say that the time of a call begins."""
+        if not self._receives_starts:
+            self._receives_starts = True
+            self._client.subscribe_topic(_STARTS, self._receive_start)
+        return _STARTS
+
+    def _receive_start(self, event: tuple[float, Any]) -> None:
+        """Wait for the answer of a call of this build for as long as it may take; called in the client's event loop."""
+        with contextlib.suppress(Exception):  # it may be of another version
+            key, where, worker = event[1]
+            call = self._stream.sent(key)
+            limits = None if call is None else call.work.limits
+            if call is not None and limits is not None and limits.timeout is not None:
+                self._forget_timer(call)  # of a worker that died
+                seconds = limits.timeout + _LATE_SECONDS if where is None else 0.0
+                timer = threading.Timer(seconds, self._end_late, (call, limits.timeout, worker, where))
+                timer.daemon = True
+                self._timers[key] = timer
+                timer.start()
+
+    def _forget_timer(self, call: Call) -> None:
+        timer = self._timers.pop(call.key, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _end_late(self, call: Call, timeout: float, worker: str, where: Stack | None) -> None:
+        """Fail a call whose worker cannot end it, or does not answer in time, and restart the worker."""
+        future = self._stream.pending.get(call.work.future)
+        how = "" if where is not None else ", which does not answer"
+        name = call.work.limits.name if call.work.limits is not None else call.work.name
+        stack = [(str(file), int(line), str(function)) for file, line, function in where or ()]
+        if not call.work.expire(TaskTimeout(name, timeout, stack, f"was ended with the Dask worker {worker}{how}")):
+            return
+        self._stream.drop(call)
+        with contextlib.suppress(Exception):
+            within(_GRACE_SECONDS, lambda: self._client.cancel([future], force=True))
+        try:
+            kill = make_kill()
+            within(_KILL_SECONDS, lambda: self._client.run(kill, workers=[worker], nanny=True))
+        except Exception as error:  # noqa: BLE001 - without a nanny, for example
+            self._warn_once(f"The Dask worker {worker} does not answer, and cannot be restarted: {described(error)}.")
+
     def _receive_report(self, event: tuple[float, Any]) -> None:
         """Pass on the report of a call of this build; called in the client's event loop."""
         with contextlib.suppress(Exception):  # it may be of another version
@@ -299,6 +366,7 @@ class DaskExecutor(TaskExecutor):
                 call.work.report(done, text)
 
     def _settle(self, call: Call, answer: Answer) -> None:
+        self._forget_timer(call)
         tag, version, worker = answer
         if tag == UNFIT:
             call.work.future.set_exception(ExecutorError(lacks_kart([worker], version.decode() or None)))
@@ -306,6 +374,7 @@ class DaskExecutor(TaskExecutor):
             call.work.settle(answer)
 
     def _fail(self, call: Call, error: BaseException) -> None:
+        self._forget_timer(call)
         call.work.future.set_exception(self._explain(error))
 
     def _explain(self, error: BaseException) -> ExecutorError:
@@ -358,6 +427,8 @@ class DaskExecutor(TaskExecutor):
             with contextlib.suppress(Exception):
                 if self._receives_reports:
                     within(_GRACE_SECONDS, lambda: self._client.unsubscribe_topic(_REPORTS))
+                if self._receives_starts:
+                    within(_GRACE_SECONDS, lambda: self._client.unsubscribe_topic(_STARTS))
         for mark in self._marks:
             with contextlib.suppress(OSError):
                 mark.unlink()
@@ -383,7 +454,7 @@ def _folder(workspace: str) -> str | None:
 
 def _mark(folders: Iterable[str], build: str) -> list[Path]:
     """Write a file into each workspace on disk, by which workers recognize it; return the files."""
-    marks = [Path(os.path.abspath(folder), f".kart-dask-{build}") for folder in sorted(folders)]  # noqa: PTH100
+    marks = [Path(os.path.abspath(folder), f"{temporary_name()}-{build}") for folder in sorted(folders)]  # noqa: PTH100
     for mark in marks:
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()

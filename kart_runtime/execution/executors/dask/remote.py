@@ -21,6 +21,19 @@ UNFIT = "unfit"
 Check = Callable[[], Coroutine[Any, Any, tuple[str | None, list[str]]]]
 
 
+def make_kill() -> Callable[..., None]:
+    """Return a function that kills the worker of the nanny that runs it."""
+
+    def kill(dask_worker: Any) -> None:
+        import os
+        import signal
+
+        if dask_worker.pid:
+            os.kill(dask_worker.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+
+    return kill
+
+
 def make_version() -> Callable[[], str | None]:
     """Return a function that returns the version of kart where it is called; None without kart."""
 
