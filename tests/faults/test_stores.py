@@ -1,4 +1,4 @@
-"""Does a build outlive a failure of any one operation of its store, and does the check notice a store that is broken?"""
+"""Does a build outlive a failure of any one operation of its store, and does the check notice a broken store?"""
 
 from __future__ import annotations
 
