@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import zipfile
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import luigi
 import pytest
 
 from kart_runtime import BuildFailed, TaskOnKart, build
+from kart_runtime.execution.attempt import Attempt
 from kart_runtime.gokart.build import build as gokart_build
 from kart_runtime.history.log_files import LogFiles
 from kart_runtime.storage import confinement
@@ -79,10 +81,13 @@ def test_what_stays_in_the_workspace_is_stored(tmp_path, path):
     assert len(list(Path("resources").rglob("x.pkl"))) == 1
 
 
-@pytest.mark.parametrize("executor", ["threads", "processes"])
-def test_other_executors_refuse_it_as_well(tmp_path, executor):
-    with pytest.raises(BuildFailed, match="is outside of the workspace"):
-        build(Late(path=str(tmp_path / "x.pkl")), executor=executor, workers=2)
+def test_an_attempt_takes_the_setting_to_another_process(tmp_path):
+    attempt = Attempt(Late(path=str(tmp_path / "x.pkl")))
+    attempt.task_run.allows_outside = False
+
+    outcome = pickle.loads(pickle.dumps(attempt)).run()
+
+    assert "is outside of the workspace" in str(outcome.error)
     assert not (tmp_path / "x.pkl").exists()
 
 
