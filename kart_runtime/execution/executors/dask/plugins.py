@@ -31,6 +31,7 @@ from kart_runtime.execution.executors.pickling import DefinitionTable
 from kart_runtime.execution.executors.program_state import Choices, LuigiConfiguration
 from kart_runtime.storage import registry
 from kart_runtime.storage.signing_keys import keyring
+from kart_runtime.storage.time_limits import chosen_timeout
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +78,9 @@ class StatePlugins:
         self._table.by_reference |= {entry.partition(":")[0] for table in registered for entry in table.values()}
         keys = keyring()
         key = "" if keys is None else keys.first
-        state = pickle.dumps(ProgramState(LuigiConfiguration.gather(), registered, folder, tuple(marks), key))
+        state = pickle.dumps(
+            ProgramState(LuigiConfiguration.gather(), registered, folder, tuple(marks), chosen_timeout(), key)
+        )
         chosen = Choices.gather(self._table.takes)
         choices = self._table.dumps(chosen, "the parameters that the configuration overrides")
         self._send(state=state, choices=choices, packages=list(self._new_packages()))
