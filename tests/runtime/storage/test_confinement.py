@@ -20,7 +20,6 @@ from kart_runtime.storage.codecs import archive
 from kart_runtime.storage.codecs.archive import Archive, BadArchive
 from kart_runtime.storage.confinement import OutsideWorkspace
 from kart_runtime.storage.scratch import open_scratch
-from kart_runtime.storage.stores import local
 from kart_runtime.storage.stores.local import LocalStore
 from kart_runtime.task.metaclass import InvalidName
 
@@ -153,11 +152,15 @@ def test_files_are_not_written_through_links(victim):
 
 
 @links
-def test_without_the_flag_the_link_is_followed(victim, monkeypatch):
-    """The control."""
-    monkeypatch.setattr(local, "_REPLACE", local._REPLACE & ~os.O_NOFOLLOW)
+def test_a_store_that_writes_in_place_follows_the_link(victim):
+    """The control: the store of before, which opened what was there."""
+
+    class InPlace(LocalStore):
+        def put(self, key, data):
+            Path(key).write_bytes(data)
+
     Path("link").symlink_to(victim)
-    LocalStore().put("link", b"theirs")
+    InPlace().put("link", b"theirs")
     assert victim.read_bytes() == b"theirs"
 
 
