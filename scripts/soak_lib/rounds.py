@@ -22,7 +22,7 @@ from soak_lib.pipelines import random_pipeline, values_of
 from soak_lib.services import Services
 
 FAULTS = ("kill", "kill worker", "stop", "full disk", "dead redis", "network", "clock", "none")
-_SECONDS = 120.0
+_SECONDS = 300.0
 """Seconds after which a build that nothing disturbs counts as hanging."""
 _FAKETIME = next(
     (path for path in Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), Path("/usr/lib/faketime/none")
@@ -49,6 +49,7 @@ class Schedule:
     signing: bool
     size: int
     faults: int
+    small: bool
 
     def text(self) -> str:
         """Return the schedule on one line."""
@@ -77,9 +78,8 @@ def schedule_of(seed: int, fault: str, *, small: bool, stores: tuple[str, ...]) 
     workers = 1 if executor == "serial" else dice.randint(2, 3)
     size = dice.randint(3, 6) if small else dice.randint(4, 16)
     durable, signing = dice.random() < 0.3, dice.random() < 0.2
-    return Schedule(
-        seed, fault, executor, workers, store, locks, programs, durable, signing, size, 1 if small else dice.randint(1, 3)
-    )
+    faults = 1 if small else dice.randint(1, 3)
+    return Schedule(seed, fault, executor, workers, store, locks, programs, durable, signing, size, faults, small)
 
 
 class Program:
@@ -143,7 +143,7 @@ class Round:
 
     def _run(self, folder: Path) -> None:
         plan = self.schedule
-        pipeline = random_pipeline(random.Random(f"{plan.seed} pipeline"), plan.size)
+        pipeline = random_pipeline(random.Random(f"{plan.seed} pipeline"), plan.size, light=plan.small)
         path = folder / "pipeline.json"
         path.write_text(json.dumps(pipeline))
         expected = values_of(pipeline)
@@ -228,7 +228,7 @@ class Round:
     def _hit(self, program: Program) -> None:
         """Send a fault to a program after a random time in which it may build."""
         self._wait_until_begun(program)
-        time.sleep(self._dice.uniform(0, 0.4))
+        time.sleep(self._dice.uniform(0, 0.03 * self.schedule.size))
         getattr(self, f"_{self.schedule.fault.replace(' ', '_')}")(program)
 
     @staticmethod
@@ -278,7 +278,10 @@ class Round:
     def _count(self, ends: list[tuple[int, str]], programs: list[Program], offset: int) -> None:
         """Count the faults whose delivery shows only at the end."""
         fault = self.schedule.fault
-        if fault == "full disk" and any(code and "No space left" in each.log.read_text(errors="replace") for (code, _), each in zip(ends, programs, strict=True)):
+        logs = [program.log.read_text(errors="replace") for program in programs]
+        if fault == "full disk" and any(
+            code and "No space left" in log for (code, _), log in zip(ends, logs, strict=True)
+        ):
             self._note("full disk")
         elif fault == "network":
             self._disturbed += 1
