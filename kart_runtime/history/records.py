@@ -36,7 +36,7 @@ from kart_runtime.storage.commit import recover
 from kart_runtime.storage.folder_files import stored_difference
 from kart_runtime.storage.registry import relative_to, store_for
 from kart_runtime.storage.signing_keys import keyring, with_trailer, without_trailer
-from kart_runtime.storage.stores import Stat, Store, is_remote
+from kart_runtime.storage.stores import Stat, Store, is_marked, is_remote
 from kart_runtime.storage.stores.local import LocalStore
 from kart_runtime.storage.target import OutputRecord
 from kart_runtime.storage.workspace import DELETING, Workspace
@@ -214,6 +214,20 @@ class Records:
                 current[path] = content
             if checksum and content != checksum and content is not None:
                 return False
+        return True
+
+    def was_replaced(self, record: TaskRecord) -> bool:
+        """Return whether a run of kart's has replaced outputs of a record and died before it recorded that.
+
+        On a disk, a line of the run's file says that before. Objects say it by themselves, without a request more.
+        """
+        differing = [output for output in record.outputs if output.checksum not in {"", self._current.get(output.url)}]
+        places = [store_for(self.absolute(output.url)) for output in differing]
+        if not places or not all(hasattr(store, "mark_of") for store, _ in places):
+            return False
+        if not all(is_marked(store, key, _checksum(store, key, "")) for store, key in places):
+            return False
+        self.interrupted.add((record.unique_id, record.module))
         return True
 
     def is_torn(self, record: TaskRecord) -> bool:

@@ -168,6 +168,8 @@ class Changes:
             changed_outputs = {output.url: output.checksum for output in record.outputs if output.checksum}
             if other_writer(task, map(records.absolute, changed_outputs), records):
                 return None  # of a name without id, which the task of other parameters has: the plan says so
+            if records.was_replaced(record):
+                return Change(Difference.INTERRUPTED, "")
             return Change(Difference.OUTPUT, self._changed_inputs(records, changed_outputs))
         return None
 

@@ -8,7 +8,6 @@ workspace on a disk the stored folder itself, else a download (`folder_cache`).
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,9 +22,11 @@ from kart_runtime.storage.folder_cache import CachedFolder
 from kart_runtime.storage.folder_deletion import delete_files, delete_folder, sweep
 from kart_runtime.storage.folder_files import difference, files_key, listed, send, stored_manifest
 from kart_runtime.storage.folder_markers import Marker
+from kart_runtime.storage.notes import Note
 from kart_runtime.storage.signing_keys import keyring
 from kart_runtime.storage.staging import StagedWrite, Writer, active_run
 from kart_runtime.storage.stores.local import LocalStore
+from kart_runtime.storage.system import copy_tree
 from kart_runtime.storage.target import Target
 
 
@@ -111,16 +112,28 @@ class _RemoteDraft(_Draft):
         super().__init__(store, key)
         self._cached = CachedFolder(store, key, self.token)
         self.path = self._cached.new()
+        self._note: Note | None = None
 
     def seal(self) -> Manifest:
         manifest = listed(self.path, self.token)
+        if hasattr(self._store, "service_id"):
+            self._note = Note("folder", self._store, self._key, token=self.token, before=self._before)
         send(self._store, self._key, self.path, manifest)
         self._cached.keep(manifest)
         return manifest._replace(times=())
 
+    def committed(self) -> None:
+        super().committed()
+        self._end_note()
+
     def discard(self) -> None:
         self._cached.delete()
         super().discard()
+        self._end_note()
+
+    def _end_note(self) -> None:
+        if self._note is not None:
+            self._note.delete()
 
 
 class _FolderWriter:
@@ -314,7 +327,7 @@ def _fill(value: Any, path: Path, partition_by: Sequence[str]) -> None:
         source = Path(value)
         if not source.is_dir():
             raise CannotEncode("A folder output", "folders", f"{source}, which is no folder,")
-        shutil.copytree(source, path, symlinks=True, dirs_exist_ok=True)
+        copy_tree(source, path)
     elif not folder_tables.write(value, path, partition_by):
         accepted = "a folder (a path), or a table of pandas, polars or pyarrow"
         raise CannotEncode("A folder output", accepted, type(value).__name__)
