@@ -184,7 +184,7 @@ def _break_store() -> None:
 
     def broken(write: Any) -> None:
         if next(counter) % 3 == 0:
-            os.truncate(write.temporary, os.path.getsize(write.temporary) // 2)
+            os.truncate(write.temporary, Path(write.temporary).stat().st_size // 2)
         commit(write)
 
     local._Write.commit = broken  # type: ignore[method-assign]

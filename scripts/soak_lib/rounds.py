@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from soak_lib.pipelines import random_pipeline, values_of
+from soak_lib.pipelines import Step, random_pipeline, values_of
 from soak_lib.services import Services
 
 FAULTS = ("kill", "kill worker", "stop", "full disk", "dead redis", "network", "clock", "none")
@@ -87,7 +87,7 @@ class Program:
 
     def __init__(self, command: list[str], environment: dict[str, str], folder: Path, name: str) -> None:
         self.log = folder / f"{name}.log"
-        self._out = tempfile.TemporaryFile(dir=folder)
+        self._out = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - read by `wait`
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 command, stdout=self._out, stderr=log, env=environment, start_new_session=True, cwd=folder
@@ -211,7 +211,7 @@ class Round:
         if plan.fault == "clock" and _FAKETIME.exists():
             more = {"LD_PRELOAD": str(_FAKETIME), "FAKETIME": f"{offset:+d}s", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
         if plan.fault == "full disk":
-            self._fill(folder, Path(workspace))
+            self._fill(Path(workspace))
         if plan.fault == "network" and plan.store != "local":
             self._services.disturb(plan.store, self._dice)
         programs = [
@@ -268,7 +268,7 @@ class Round:
         if was_running:
             self._note("dead redis")
 
-    def _fill(self, folder: Path, workspace: Path) -> None:
+    def _fill(self, workspace: Path) -> None:
         if not os.path.ismount(workspace):
             return
         free = shutil.disk_usage(workspace).free
@@ -310,6 +310,8 @@ class Round:
         for number, step in enumerate(pipeline["steps"]):
             tries = (1 + step["failures"]) * (1 + len(step["yields"]))
             allowed = tries * (1 + max(self._disturbed, plan.faults if plan.fault != "none" else 0)) * plan.programs
+            if plan.fault in _RETRIED:
+                allowed *= 1 + Step.retries
             if plan.fault == "none" and plan.locks != "none":
                 allowed = tries
             if not 1 <= counts[number] <= allowed:
@@ -322,6 +324,9 @@ class Round:
         if pids:
             raise Failure(f"processes are left: {pids}")
 
+
+_RETRIED = frozenset({"full disk", "network", "dead redis"})
+"""Faults of which a build sees several: each try of a task may meet one."""
 
 _SIGNALS = frozenset({"kill", "kill worker", "stop", "dead redis"})
 
@@ -336,7 +341,8 @@ def _check_leftovers(workspace: Path) -> None:
 def _marked(mark: str) -> list[int]:
     """Return the processes of this round, by a variable of their environment."""
     found = []
-    for name in os.listdir("/proc") if os.path.isdir("/proc/self") else ():
+    for path in Path("/proc").glob("[0-9]*"):
+        name = path.name
         if name.isdigit() and _state(int(name)) not in "ZX":
             with contextlib.suppress(OSError):
                 if f"SOAK_MARK={mark}\0".encode() in Path(f"/proc/{name}/environ").read_bytes():

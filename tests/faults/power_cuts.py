@@ -1,4 +1,4 @@
-"""Power cuts: what is left of a workspace when writes that nobody flushed are lost, and what the next build makes of it.
+"""Power cuts: what is left of a workspace when unflushed writes are lost, and what the next build makes of it.
 
     python -m tests.faults.power_cuts --times 200 --seed 1 [--durable] [--broken] [--device]
 
