@@ -131,7 +131,7 @@ def _round(soak: Soak, services: Services, seed: int, fault: str, stores: tuple[
     one = Round(schedule, services, broken=soak.options.broken_store)
     try:
         one.run()
-    except Failure as error:
+    except (Failure, OSError, RuntimeError) as error:  # the latter: a server that does not start
         again = f"scripts/soak --only pipelines --rounds 1 --seed {seed} --fault '{fault}'"
         again += " --small" if soak.options.small else ""
         soak.failures.append(f"{schedule.text()}: {error}\nRepeat it: {again}")
