@@ -58,7 +58,7 @@ def _task_class(tool: str, kind: str) -> Any:
     if tool == "kart":
         import kart_runtime as library
     else:
-        import gokart as library  # type: ignore[no-redef, unused-ignore]
+        import gokart as library  # type: ignore[import-not-found, no-redef, unused-ignore]
     base: Any = library.TaskOnKart
 
     class Killed(base):  # type: ignore[misc, unused-ignore]

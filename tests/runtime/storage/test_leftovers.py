@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,16 @@ import luigi
 import pytest
 
 from kart_runtime import TaskOnKart, build
+from kart_runtime.errors import KartError
+from kart_runtime.history.history import History
+from kart_runtime.history.records import forget_records
 from kart_runtime.storage import leftovers, temporary
 from kart_runtime.storage.notes import Note
 from kart_runtime.storage.processes import this_process
+from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.stores import local
 from kart_runtime.storage.stores.local import LocalStore
+from kart_runtime.storage.workspace import LOG_FILES
 from tests.faults import kills
 
 pytestmark = [
@@ -286,6 +293,43 @@ def test_a_disk_without_files_without_names_is_written_to_by_a_rename(monkeypatc
     assert Path("x.pkl").read_bytes() == b"1"
 
 
+class Logs(TaskOnKart[int]):
+    """A task with each kind of log file."""
+
+    def run(self) -> None:
+        logging.getLogger("logs").warning("a line")
+        for step in range(3):
+            self.log_metric("loss", 1 / (step + 1), step=step)
+        self.dump(1)
+
+
+def test_readers_take_log_files_and_run_files_that_are_cut_anywhere(caplog: pytest.LogCaptureFixture) -> None:
+    task = Logs()
+    build(task)
+    paths = [path for path in Path("resources/log").rglob("*") if path.is_file()]
+    assert {path.parent.name for path in paths} >= {"runs", "series", "lines", *LOG_FILES}
+    cuts = 0
+    for path in paths:
+        data = path.read_bytes()
+        for length in range(0, len(data), 1 if len(data) < 300 else 61):
+            path.write_bytes(data[:length])
+            cuts += 1
+            if path.parent.name == "runs":
+                forget_records()
+                with suppress(KartError):
+                    history = History("resources")
+                    history.rows("attempts")
+                    history.rows("metrics")
+                assert task.complete()
+            elif path.parent.name in LOG_FILES:
+                assert task._log_files().read(path.parent.name) in {None, data[:length].decode(errors="replace")}
+            else:
+                past = History("resources").task("Logs")
+                assert past.log in data.decode() if path.parent.name == "lines" else len(past.series("loss")) <= 3
+        path.write_bytes(data)
+    assert cuts > 200
+
+
 # -- services --------------------------------------------------------------------------------------------------------
 
 
@@ -309,8 +353,6 @@ def test_the_next_build_aborts_the_upload_of_a_killed_one(
     own = service.create_multipart_upload(Bucket=s3_bucket.name, Key="ws/x.pkl")["UploadId"]
     living = service.create_multipart_upload(Bucket=s3_bucket.name, Key="ws/x.pkl")["UploadId"]
     foreign = service.create_multipart_upload(Bucket=s3_bucket.name, Key="ws/y.pkl")["UploadId"]
-    from kart_runtime.storage.registry import store_for
-
     store = store_for(s3_bucket.url)[0]
     Note("upload", store, key).add(id=living)
     if not os.fork():
@@ -370,8 +412,6 @@ def test_an_object_that_was_replaced_and_not_recorded_is_made_again(
     with monkeypatch.context() as patch:  # as if the process had died: nothing of this run is recorded
         patch.setattr("kart_runtime.history.ledger._Objects.flush", lambda *_: None)
         assert build(Made(workspace_directory=url, rerun=True)) == 2
-    from kart_runtime.history.records import forget_records
-
     forget_records()
     monkeypatch.setattr(f"{__name__}.GENERATION", 3)
     assert build(Uses(workspace_directory=url, n=1)) == 3
