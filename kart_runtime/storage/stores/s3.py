@@ -268,7 +268,7 @@ def _bytes_of(body: Any, tries: Tries) -> bytes:
     return b"".join(blocks)
 
 
-def _mark(labels: Labels | None) -> dict[str, dict[str, str]]:
+def _mark(labels: Labels | None) -> dict[str, Any]:
     """Return the metadata of an object: its mark, if it has one; other labels are for GCS."""
     return {"Metadata": {upload.MARK: labels[upload.MARK]}} if labels and upload.MARK in labels else {}
 
