@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from kart_runtime.storage import durable
 from kart_runtime.storage.checksum import algorithm_of, checksum_of
+from kart_runtime.storage.processes import is_alive, this_process
 from kart_runtime.storage.registry import split_url, store_for
 from kart_runtime.storage.signing_keys import VARIABLE, Signature, keyring
 from kart_runtime.storage.staging import StagedWrite
@@ -35,7 +36,10 @@ SUFFIX = ".commit.json"
 """End of the name of a commit file."""
 
 LEASE_SECONDS = 60.0
-"""Seconds, by the store's clock, in which a commit of objects belongs to the process that has begun it."""
+"""Seconds, by the store's clock, in which a commit of objects belongs to the process that has begun it.
+
+Unless that is known to have ended, because it was one of this machine.
+"""
 
 _numbers = itertools.count()
 
@@ -54,7 +58,7 @@ def commit(writes: Sequence[StagedWrite], workspace: str) -> None:
         return
     store, folder = store_for(Workspace(workspace).runs)
     key = f"{folder}/{os.urandom(8).hex()}-{os.getpid()}-{next(_numbers)}{SUFFIX}"
-    text = _signed({"outputs": [entry._asdict() for entry in entries]})
+    text = _signed({"outputs": [entry._asdict() for entry in entries], "process": this_process()})
     if durable.is_on():  # the commit file promises that they are there
         _flush_temporaries(writes)
     if isinstance(store, LocalStore):
@@ -146,6 +150,8 @@ class _Journal:
     key: str
     workspace: str
     entries: Sequence[_Entry]
+    process: str = ""
+    """Token of the process that writes them."""
 
     def urls(self) -> Iterator[str]:
         """Yield the urls of the outputs."""
@@ -181,7 +187,7 @@ class _Journal:
 
     def belongs_to_a_writer(self) -> bool:
         """Return whether the process that writes these outputs may still go on; files can be finished by anyone."""
-        if all(entry.temporary for entry in self.entries):
+        if all(entry.temporary for entry in self.entries) or is_alive(self.process) is False:
             return False
         if isinstance(self.store, Conditional):
             found = self.store.read(self.key)
@@ -290,7 +296,8 @@ def _read(store: Any, key: str, workspace: str) -> _Journal | None:
             values = json.loads(file.read())
         _check_signature(values)
         _check_writer(store, key, [str(entry["url"]) for entry in values["outputs"]])
-        return _Journal(store, key, workspace, [_Entry(**entry) for entry in values["outputs"]])
+        entries = [_Entry(**entry) for entry in values["outputs"]]
+        return _Journal(store, key, workspace, entries, str(values.get("process", "")))
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, KeyError) as error:

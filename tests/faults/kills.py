@@ -53,17 +53,15 @@ class _Generation:
 
 def _task_class(tool: str, kind: str) -> Any:
     """Return the class of the tasks of a kind; each has a number, and writes by which build it was written."""
+    import luigi
+
     if tool == "kart":
-        import luigi
-
-        from kart_runtime import TaskOnKart
+        import kart_runtime as library
     else:
-        import gokart
-        import luigi
+        import gokart as library  # type: ignore[import-not-found, no-redef, unused-ignore]
+    base: Any = library.TaskOnKart
 
-        TaskOnKart = gokart.TaskOnKart
-
-    class Killed(TaskOnKart):  # type: ignore[misc, valid-type, unused-ignore]
+    class Killed(base):  # type: ignore[misc, unused-ignore]
         n: Any = luigi.IntParameter()
 
         def output(self) -> Any:
@@ -127,7 +125,7 @@ def _mark_of(value: Any) -> str:
         marks = set(value["mark"].astype(str))
         if len(value) != _ROWS or len(marks) != 1:
             raise ValueError(f"{len(value)} rows, with the marks {marks}")
-        return marks.pop()
+        return str(marks.pop())
     if isinstance(value, Path):
         parts = {name: (value / name).read_bytes() for name in _FOLDERS}
         firsts = {data[:1] for data in parts.values()}
@@ -293,17 +291,13 @@ class _Kills:
 
 
 def _is_unreadable(path: Path) -> bool:
-    if not path.is_file() or path.suffix not in {".pkl", ".json", ".txt"}:
+    if path.suffix != ".pkl" or not path.is_file():  # gokart's texts of versions may be empty
         return False
     try:
-        data = path.read_bytes()
-        if path.suffix == ".pkl":
-            pickle.loads(data)
-        elif path.suffix == ".json":
-            json.loads(data)
-        return not data
+        pickle.loads(path.read_bytes())
     except Exception:
         return True
+    return False
 
 
 # -- what remains ----------------------------------------------------------------------------------------------------
@@ -337,7 +331,9 @@ def _uploads() -> int:
 
 def run(tool: str, kind: str, workspace: str, count: int, seed: int) -> dict[str, Any]:
     """Kill builds until `count` kills came inside of one; return what was found, and what remains."""
-    _warm(tool)
+    _warm(tool, kind)
+    if os.environ.get("KILLS_BROKEN") and tool == "kart":
+        _break()
     kills = _Kills(tool, kind, workspace, seed)
     seconds = kills.seconds()
     number = sent = 0
@@ -360,14 +356,30 @@ def run(tool: str, kind: str, workspace: str, count: int, seed: int) -> dict[str
     }
 
 
-def _warm(tool: str) -> None:
+def _break() -> None:
+    """Let builds remove nothing, and write each log file in place: the control, in which the checks have to fail."""
+    from kart_runtime import builder
+    from kart_runtime.storage.stores.local import LocalStore
+
+    def put(_self: Any, key: str, data: bytes) -> None:
+        Path(key).parent.mkdir(parents=True, exist_ok=True)
+        with open(key, "wb") as file:
+            file.flush()
+            time.sleep(0.005)
+            file.write(data)
+
+    LocalStore.put = put  # type: ignore[assignment, method-assign]
+    setattr(builder, "cleared", lambda *_: contextlib.nullcontext())  # noqa: B010
+
+
+def _warm(tool: str, kind: str) -> None:
     """Import what every build imports, so that the kills come into the build."""
-    for name in ("pandas", "pyarrow.parquet", "pyarrow.feather", "boto3", "xxhash"):
+    frames = ("pandas", "pyarrow.parquet", "pyarrow.feather") if kind in {"parquet", "feather", "csv"} else ()
+    for name in ("xxhash", *frames, *(("boto3",) if kind == "s3" else ())):
         with contextlib.suppress(ImportError):
             __import__(name)
     if tool == "kart":
-        import kart_runtime.builder
-        import kart_runtime.storage.codecs.frames  # noqa: F401
+        import kart_runtime.builder  # noqa: F401
 
 
 # -- in an environment of its own ------------------------------------------------------------------------------------
@@ -388,8 +400,14 @@ def _server(kind: str) -> Iterator[dict[str, str]]:
             server.communicate()
 
 
-def measure(kind: str, count: int, seed: int, tool: str = "kart", python: str = sys.executable) -> dict[str, Any]:
-    """Run the kills of one kind in a process of their own, with empty folders; return what was found."""
+def measure(
+    kind: str, count: int, seed: int, tool: str = "kart", python: str = sys.executable, broken: bool = False
+) -> dict[str, Any]:
+    """Run the kills of one kind in a process of their own, with empty folders; return what was found.
+
+    `tool` is "kart" or "gokart", `python` the interpreter of its environment. With `broken`, kart removes nothing and
+    writes log files in place, so that the checks have to fail.
+    """
     folder = tempfile.mkdtemp()
     try:
         temporary = Path(folder, "tmp")
@@ -397,6 +415,7 @@ def measure(kind: str, count: int, seed: int, tool: str = "kart", python: str = 
         with _server(kind) as variables:
             cache = {"KART_CACHE_DIR": f"{folder}/cache", "XDG_CACHE_HOME": f"{folder}/cache"}
             environ = {**os.environ, **variables, **cache, "TMPDIR": str(temporary), "PYTHONWARNINGS": "ignore"}
+            environ |= {"KILLS_BROKEN": "1"} if broken else {}
             workspace = f"{kind}://{_BUCKET}/ws" if kind in {"s3", "gs"} else f"{folder}/ws"
             command = [python, __file__, "--inside", "--tool", tool, "--kind", kind, "--workspace", workspace]
             command += ["--count", str(count), "--seed", str(seed)]
