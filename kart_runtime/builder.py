@@ -13,7 +13,16 @@ from typing import Any, Literal, TypedDict, TypeVar, Unpack, cast, overload
 import luigi
 
 from kart_runtime import code
-from kart_runtime.errors import BuildFailed, ConfigError, ConfigErrors, ObjectCorrupt, RecordsNotStored, warn
+from kart_runtime.errors import (
+    BuildFailed,
+    ConfigError,
+    ConfigErrors,
+    ObjectCorrupt,
+    RecordsNotStored,
+    WorkerDied,
+    WorkersKilled,
+    warn,
+)
 from kart_runtime.execution.executors import Executors
 from kart_runtime.execution.locks import make_locks
 from kart_runtime.execution.working_folder import FixedFolder
@@ -30,9 +39,12 @@ from kart_runtime.schedule.events import Listener, Summary
 from kart_runtime.schedule.feed import Feed
 from kart_runtime.schedule.progress_line import progress_line
 from kart_runtime.schedule.resources import Limits
+from kart_runtime.schedule.retries import Retries
 from kart_runtime.schedule.run_tasks import TasksRecorder
 from kart_runtime.schedule.scheduler import BuildContext, Scheduler
 from kart_runtime.settings import BuildSettings
+from kart_runtime.storage.durable import durable_writes
+from kart_runtime.storage.leftovers import cleared
 from kart_runtime.storage.registry import split_url
 from kart_runtime.storage.stores.background import background_writes
 from kart_runtime.storage.value_cache import caching_values
@@ -70,6 +82,11 @@ class BuildOptions(TypedDict, total=False):
     keep_logs: bool
     progress: bool
     export: Sequence[str]
+    timeout: float | None
+    retries: int
+    retry_delay: float
+    fail_fast: bool
+    durable: bool
 
 
 @overload
@@ -206,6 +223,7 @@ def run_build(
     with (
         FixedFolder(),
         caching_values(settings.value_cache_mb * 1_000_000),
+        durable_writes(settings.durable),
         build_logging(log_level, on_event) as listener,
         nullcontext(exports) if exports else Exports(settings.export) as exported,
         _optional_records(),
@@ -226,6 +244,9 @@ def run_build(
             checks_types=settings.check_types,
             keeps_logs=settings.keep_logs,
             feed=feed,
+            timeout=settings.timeout,
+            retries=Retries(settings.retries, settings.retry_delay),
+            fail_fast=settings.fail_fast,
         )
         summary = _run(roots, check_all, rerun, context, reports_warnings=reports_warnings, explain=explain)
         if not (summary.ok and return_values):
@@ -233,7 +254,7 @@ def run_build(
         try:
             return summary, list(map(_value, roots))
         except ObjectCorrupt as error:
-            if settings.on_corrupt != "recompute" or error.producer is None:
+            if error.producer is None or not context.changes.may_recompute(error):
                 raise
             warn(logger, "%s", error)
             damaged = [error.producer]
@@ -269,6 +290,8 @@ def _run(
         revalidate(roots)
     context.changes.run_id = context.ledger.run_id
     context.ledger.roots = [root.make_unique_id() for root in roots if isinstance(root, TaskOnKart)]
+    context.ledger.root_classes = [f"{type(root).__module__}.{type(root).__name__}" for root in roots]
+    context.ledger.runs_before = context.changes.runs_before
     plan = make_plan(roots, check_all=check_all, changes=context.changes, rerun=rerun)
     check_publications(plan.tasks)
     if explain is not None:
@@ -279,37 +302,54 @@ def _run(
     if not reports_warnings:
         for line in plan.warning_lines():
             logger.warning("%s", line)
-    tasks_recorder = TasksRecorder(context.ledger)
-    if context.feed is not None:
-        context = replace(context, on_more=tasks_recorder.add_more)
+    tasks_recorder = TasksRecorder(context.ledger, context.changes)
+    context = replace(context, on_more=tasks_recorder.add_more, on_yield=tasks_recorder.add_yielded)
     scheduler = Scheduler(plan, context)
     context.executors.open(to_run)
     if to_run and context.executors.on_cluster:  # there the workers hold the locks, and write
         context.locks.check_from_afar()
     elif to_run:
         context.locks.check()
-        _check_writable(plan.writers)
-    tasks_recorder.add_plan(plan, may_grow=context.feed is not None)
+        _check_writable(_folders(plan.writers))
+    while tasks_recorder.add_plan(plan, may_grow=context.feed is not None):
+        plan = make_plan(roots, check_all=check_all, changes=context.changes, rerun=rerun)
+        scheduler, to_run = Scheduler(plan, context), plan.to_run
+        context.executors.open(to_run)
+    for workspace, restart in context.changes.restarts():
+        context.ledger.note(workspace, restart)
     if to_run:
         context.ledger.ask_git()
     try:
-        return scheduler.run()
+        with cleared(_written(_folders(plan.writers), roots), lambda: _has_lost_workers(scheduler.summary)):
+            return scheduler.run()
     finally:
         context.changes.save()
-        planned, more = plan.graph.index_of, tasks_recorder.more
-        yielded = [task for task in scheduler.tasks if task not in planned and task not in more]
-        tasks_recorder.add_yielded(yielded, scheduler.waited_for)
         tasks_recorder.finish(scheduler.summary, context.changes.files)
         _forget_build(scheduler.tasks)
 
 
-def _check_writable(writers: Mapping[str, Sequence[luigi.Task]]) -> None:
-    """Raise `ConfigError` for each local folder that outputs go to and that this process cannot write to."""
+def _folders(writers: Mapping[str, Sequence[luigi.Task]]) -> dict[str, luigi.Task]:
+    """Return the folders that outputs go to, each with the first task that writes there."""
     first: dict[str, luigi.Task] = {}
     for path, tasks in writers.items():
         first.setdefault(path[: max(path.rfind("/"), path.rfind(os.sep)) + 1], tasks[0])
+    return first
+
+
+def _written(folders: Mapping[str, luigi.Task], roots: Sequence[luigi.Task]) -> dict[str, list[str]]:
+    """Return the folders on this machine that outputs go to, by workspace."""
+    found: dict[str, list[str]] = {_workspace(roots): []}
+    for folder, task in folders.items():
+        scheme, local = split_url(folder)
+        if scheme in ("", "file") and isinstance(task, TaskOnKart):
+            found.setdefault(task.workspace_directory, []).append(local)
+    return found
+
+
+def _check_writable(folders: Mapping[str, luigi.Task]) -> None:
+    """Raise `ConfigError` for each local folder that outputs go to and that this process cannot write to."""
     errors: dict[str, ConfigError] = {}
-    for folder, task in first.items():
+    for folder, task in folders.items():
         scheme, local = split_url(folder)
         why = why_not_writable(local) if scheme in ("", "file") else ""
         if why:
@@ -322,6 +362,14 @@ def _check_writable(writers: Mapping[str, Sequence[luigi.Task]]) -> None:
 def _not_writable(why: str, origin: str | None) -> ConfigError:
     key = "workspace_directory" if origin is None else "run.workspace"
     return ConfigError(f"cannot write outputs: {why} set {key} to another folder", file=origin, key=key)
+
+
+def _has_lost_workers(summary: Summary | None) -> bool:
+    """Return whether workers have died, which may have left files."""
+    if summary is None:
+        return False
+    errors = [*summary.failed.values(), *(error for tries in summary.tries.values() for error in tries)]
+    return any(isinstance(error, WorkerDied | WorkersKilled) for error in errors)
 
 
 def _forget_build(tasks: Iterable[luigi.Task]) -> None:

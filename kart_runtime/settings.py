@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
@@ -81,6 +82,19 @@ class BuildSettings:
     export
         Where to send what is recorded of the run: "mlflow", "otel", "webhook", "openlineage", or a class of your own
         as ``package.module:Class``.
+    timeout
+        Seconds that one try of a task may take before it is ended. A task class with `timeout` has its own. None: as
+        luigi's configuration says (`[worker] timeout`), else no limit; 0: no limit.
+    retries
+        How often a task is tried again after a failure. A task class with `retries` has its own number.
+    retry_delay
+        Seconds before the second try of a task, doubled before each further one up to 5 minutes. A task class with
+        `retry_delay` has its own.
+    fail_fast
+        Whether the first failure ends the build. Otherwise all tasks that do not depend on it run.
+    durable
+        Whether an output is flushed to the disk before it counts, so that it outlasts a power cut. Otherwise one that a
+        power cut has damaged is found when the machine is back, and computed again.
     """
 
     executor: str | None = None
@@ -97,6 +111,11 @@ class BuildSettings:
     keep_logs: bool = True
     progress: bool = True
     export: Sequence[str] = ()
+    timeout: float | None = None
+    retries: int = 0
+    retry_delay: float = 0
+    fail_fast: bool = False
+    durable: bool = False
 
     def with_options(self, options: Mapping[str, Any]) -> Self:
         """Return these settings with some fields replaced.
@@ -133,6 +152,10 @@ class BuildSettings:
         """Raise `ConfigError` if a number is out of range."""
         if self.value_cache_mb < 0:
             raise ConfigError("its size cannot be negative", key="value_cache_mb", expected="at least 0")
+        for name in ("timeout", "retries", "retry_delay"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < math.inf:
+                raise ConfigError(f"invalid value {value!r}", key=name, expected="a number of at least 0")
         for name, words in CHOICES.items():
             value = getattr(self, name)
             if value not in words:

@@ -54,6 +54,7 @@ Errors of a single package are defined there: `BadArchive` (`codecs.archive`), `
 Every class keeps its arguments as attributes and survives pickle, because outcomes cross process borders.
 """
 
+from kart_runtime.errors import secret_sources as secret_sources  # it notes those of the environment
 from kart_runtime.errors.base import (
     KartError,
 )

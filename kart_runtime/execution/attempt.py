@@ -7,13 +7,12 @@ again, which resumes the generator.
 
 from __future__ import annotations
 
-import contextlib
 import enum
 import logging
 import os
 import time
-from collections.abc import Callable, Generator, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache, partial
@@ -39,12 +38,17 @@ from kart_runtime.execution.log_writer import TaskLogWriter
 from kart_runtime.execution.memory import peak_mb, reset_peak
 from kart_runtime.execution.portable_errors import portable
 from kart_runtime.execution.processor_time import this_place
+from kart_runtime.execution.time_limit import Clock, TaskTimeout, remote_clock
+from kart_runtime.execution.used_tasks import note_used
 from kart_runtime.execution.working_folder import RestoredFolder
 from kart_runtime.storage.commit import recover
+from kart_runtime.storage.durable import durable_writes
+from kart_runtime.storage.durable import is_on as is_durable
+from kart_runtime.storage.signing_keys import keyring
 from kart_runtime.storage.staging import OutputRecord, active_run
 from kart_runtime.storage.stores.background import background_writes
 from kart_runtime.storage.stores.listings import cached_listings
-from kart_runtime.storage.target import path_of
+from kart_runtime.storage.target import Target, path_of
 from kart_runtime.task import identity
 from kart_runtime.task.base import TaskOnKart, is_complete, kart_task, noop
 from kart_runtime.task.loading import output_of
@@ -111,6 +115,8 @@ class Outcome:
         Number of log records.
     secrets
         Those that were looked up in another process; no text may show them.
+    timeout
+        The limit in seconds, if that has ended it.
     """
 
     state: AttemptState
@@ -132,6 +138,7 @@ class Outcome:
     series: tuple[str, ...] = ()
     logged: int = 0
     secrets: tuple[str, ...] = ()
+    timeout: float | None = None
 
 
 @dataclass
@@ -142,7 +149,8 @@ class Attempt:
     that are complete by now. `task_run` is the state of the run, bound to the task while it goes on; it holds what
     `run()` dumps until the attempt commits it. An attempt with `replaces` runs although all outputs exist, so `run()`
     has to dump each of them. One that `is_retry` follows a failed one, whose `task_log` it does not continue.
-    `on_start` is called, in this process only, when `run()` is about to begin.
+    `on_start` is called, in this process only, when `run()` is about to begin, and `clock` goes while the task runs, if
+    its time is limited.
     """
 
     task: luigi.Task
@@ -152,6 +160,7 @@ class Attempt:
     replaces: bool = False
     is_retry: bool = False
     on_start: Callable[[], None] | None = None
+    clock: Clock | None = None
     _generator: Generator[Any, Any, None] | None = None
     _yielded: Any = None
     _overrides: ActiveOverrides | None = None
@@ -162,13 +171,16 @@ class Attempt:
     _logs: TaskLogWriter | None = None
     _lock: LockHandle | None = None
     _is_remote: bool = False
+    _is_durable: bool = False
     _before: dict[str, Any] | None = None
+    _unsigned: dict[str, Any] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle what goes to another process; there `run()` starts from its beginning."""
         run = self.task_run
         expected = recorded_inputs(self.task) | dict(run.expected)
-        state = (self.replaces, self.is_retry, expected, run.checks_types, run.keeps_logs, self._started, self._seconds)
+        state = (self.replaces, self.is_retry, expected, run.checks_types, run.keeps_logs, run.run_id)
+        state += (self._started, self._seconds, is_durable())  # type: ignore[assignment]
         return _remote_attempt, (self.task, self.locks, self.satisfied, *state)
 
     def run(self) -> Outcome:
@@ -186,7 +198,8 @@ class Attempt:
         outcome = None
         reset_peak()
         try:
-            with background_writes():  # whoever waits for this outcome may end the process
+            # Whoever waits for this outcome may end the process.
+            with durable_writes(self._is_durable), background_writes():
                 outcome = self._bound()
         except RecordsNotStored as error:
             if outcome is None:
@@ -205,7 +218,7 @@ class Attempt:
         self._started = self._started or iso_time(began)
         keep_log_records()
         if self._is_remote:
-            run.report = remote_report.get()
+            run.report, self.clock = remote_report.get(), remote_clock.get()
         if task is not None:
             task._kart_run = run
         run.task = self.task
@@ -230,7 +243,7 @@ class Attempt:
                 run.discard()
                 run.staged = None  # a thread that still goes on stores at once
                 close_scratch(run, delete=done)
-            if task is not None:
+            if task is not None and task._kart_run is run:
                 task._kart_run = None
         self._cpu += place.clock() - cpu
         if not suspended:
@@ -241,7 +254,7 @@ class Attempt:
     def _measure(self, outcome: Outcome) -> None:
         """Add times, metrics and log records to an outcome."""
         run = self.task_run
-        if self._logs is not None and (run.lines is not None or run.steps):
+        if run.given_up is None and self._logs is not None and (run.lines is not None or run.steps):
             outcome.log_files += self._logs.at_end(run.lines, run.steps, self._began)
             outcome.series = tuple(dict.fromkeys(name for name, *_ in run.steps))
             outcome.logged = run.lines.count if run.lines is not None else 0
@@ -304,7 +317,7 @@ class Attempt:
         """End a `run()` that has yielded tasks while another process completed the task."""
         generator, self._generator = self._generator, None
         if generator is not None:
-            with contextlib.suppress(Exception):  # what it raises while it ends is no failure of the task
+            with suppress(Exception):  # what it raises while it ends is no failure of the task
                 generator.close()
 
     def _is_complete(self) -> bool:
@@ -316,6 +329,8 @@ class Attempt:
     def _run(self, task: TaskOnKart[Any] | None) -> Outcome:
         began = None
         try:
+            if self.clock is not None:
+                self.clock.start()
             if self._generator is None:
                 self._start(task)
             began = time.perf_counter()
@@ -329,8 +344,43 @@ class Attempt:
         except BaseException as error:  # noqa: BLE001 - whatever a task raises is its outcome
             self._seconds += time.perf_counter() - began if began else 0.0
             error.__traceback__ = without_engine(error.__traceback__)
-            _notify_failure(self.task, error)
+            if self.task_run.given_up is None:
+                _notify_failure(self.task, error)
             return self.failed(error)
+        finally:
+            if self.clock is not None:
+                self.clock.stop()
+
+    @property
+    def seconds(self) -> float:
+        """Return the seconds since it began, in this process."""
+        return time.time() - self._began if self._began else 0.0
+
+    @property
+    def is_given_up(self) -> bool:
+        """Return whether nothing of it is stored any more."""
+        return self.task_run.given_up is not None
+
+    def timed_out(self, error: TaskTimeout) -> Outcome:
+        """Return the outcome of this try after `give_up`."""
+        outcome = self.failed(error)
+        outcome.seconds = outcome.timeout = error.seconds
+        outcome.ended = time.time()
+        outcome.began = self._began or outcome.ended - error.seconds
+        outcome.started = self._started or iso_time(outcome.began)
+        _emit(self.task, luigi.Event.TIMEOUT, str(error))
+        return outcome
+
+    def give_up(self, error: BaseException) -> bool:
+        """Store nothing of this try from now on, and release its lock; return False if it is just being stored.
+
+        Called in another thread than that in which the task runs, which may go on.
+        """
+        if not self.task_run.give_up(error):
+            return False
+        with suppress(Exception):  # its holder may release it at this moment
+            self.release_lock()
+        return True
 
     def _start(self, task: TaskOnKart[Any] | None) -> None:
         if self.on_start is not None:
@@ -340,6 +390,7 @@ class Attempt:
                 task.task_log = {}
             if self.replaces or task.rerun:
                 self._before = _versions(task)
+            self._unsigned = None if keyring() is None else _versions(task)
             self._logs = TaskLogWriter(task)
             self._logs.at_start()
         _give_reporters(self.task, task is not None)
@@ -361,8 +412,9 @@ class Attempt:
                 return ()
             yielded = _flat(self._yielded)
             asked = [task for task in yielded if task not in self.satisfied]
-            with cached_listings() if len(asked) > 1 else nullcontext():  # many are looked for by few requests
-                waiting_for = tuple(task for task in asked if not is_complete(task))
+            waiting_for = _incomplete(asked)
+            if not waiting_for and asked and note_used(self.task, asked, self.task_run.run_id):
+                waiting_for = _incomplete(asked)
             if waiting_for:
                 return waiting_for
             send = _paths(self._yielded)
@@ -378,6 +430,8 @@ class Attempt:
         stored: tuple[OutputRecord, ...] = ()
         seed: int | None = None
         log_files: tuple[str, ...] = ()
+        if self.task_run.given_up is not None:
+            raise self.task_run.given_up
         if self._lock is not None:
             self._check_lock(self._lock.check)  # another process may have stored the output, and writes these files
         if task is not None and self._logs is not None:
@@ -390,6 +444,8 @@ class Attempt:
         self.task_run.commit()
         if task is not None:
             stored = self.task_run.stored
+            if self._unsigned is not None:
+                _sign_own(task, stored, self._unsigned)
             task._kart_reran = True
         _emit(self.task, luigi.Event.SUCCESS)
         inputs = tuple(self.task_run.loaded.items())
@@ -439,11 +495,14 @@ def _remote_attempt(  # noqa: PLR0917
     expected: Mapping[str, OutputRecord],
     checks_types: bool,
     keeps_logs: bool,
+    run_id: str,
     started: str,
     seconds: float,
+    durable: bool = False,
 ) -> Attempt:
-    run = TaskRun(expected=expected, checks_types=checks_types, keeps_logs=keeps_logs)
-    return Attempt(task, locks, satisfied, run, replaces, is_retry, _started=started, _seconds=seconds, _is_remote=True)
+    run = TaskRun(expected=expected, checks_types=checks_types, keeps_logs=keeps_logs, run_id=run_id, marks=replaces)
+    progress: dict[str, Any] = {"_started": started, "_seconds": seconds, "_is_remote": True, "_is_durable": durable}
+    return Attempt(task, locks, satisfied, run, replaces, is_retry, **progress)
 
 
 def iso_time(moment: float) -> str:
@@ -505,12 +564,26 @@ def _versions(task: TaskOnKart[Any]) -> dict[str, Any]:
     return {path_of(target): _version(target) for target in iter_flat(output_of(task))}
 
 
+def _sign_own(task: TaskOnKart[Any], stored: Sequence[OutputRecord], before: Mapping[str, Any]) -> None:
+    """Sign the outputs that `run()` has written by their paths; what it dumped is signed."""
+    dumped = {record.url for record in stored}
+    for target in iter_flat(output_of(task)):
+        is_own = isinstance(target, Target) and target.owner is task and target.url not in dumped
+        if is_own and _version(target) not in (None, before.get(path_of(target))):
+            target.sign()
+
+
 def _version(target: Any) -> Any:
     """Return what changes when a task writes an output by its path; None if the file does not exist."""
     try:
         return os.stat(path_of(target)).st_mtime_ns  # noqa: PTH116
     except (OSError, ValueError):
         return None  # an object: to be dumped
+
+
+def _incomplete(tasks: Sequence[luigi.Task]) -> tuple[luigi.Task, ...]:
+    with cached_listings() if len(tasks) > 1 else nullcontext():  # many are looked for by few requests
+        return tuple(task for task in tasks if not is_complete(task))
 
 
 def _flat(yielded: Any) -> list[luigi.Task]:

@@ -20,15 +20,13 @@ from typing import Any, NamedTuple, Protocol, Self, TypeVar
 from kart_runtime.history.html_tables import html_pairs
 from kart_runtime.history.index_files import refresh
 from kart_runtime.history.index_schema import delete_tables, index_path, is_damage, open_tables
+from kart_runtime.history.run_state import state_of
 from kart_runtime.history.runs import Run, RunFiles, RunRecord, read_runs, record_in, runs_folder
 from kart_runtime.storage.stores import Stat
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-ALIVE_SECONDS = 600.0
-"""Seconds without a write after which a run without an end is taken for dead."""
 
 _IS_RUN = """(tasks > 0 OR EXISTS (SELECT 1 FROM attempts a WHERE a.run = r.run AND a.state != 'accepted')
               OR (header != '{}' AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.run = r.run)))"""
@@ -57,7 +55,8 @@ class RunRow:
     seconds
         Duration; of a run that goes on, until now; of one that died, up to the last write to its file.
     state
-        "done", "failed", "interrupted", "running", or "died?" if it has no end and is not written any more.
+        "done", "failed", "interrupted", "running", "died" if its process has ended before it, or "died?" if this is not
+        the machine of the process, and its file is not written any more.
     counts
         Numbers of tasks: `ran`, `failed`, `complete`, and of a run with an end also `not_needed`, `missing` and
         `not_started`.
@@ -237,7 +236,7 @@ class Index:
         end = json.loads(end_text) if end_text else None
         states = dict(self._query("SELECT state, count(*) FROM attempts WHERE run = ? GROUP BY state", (run,)))
         counts = _counts(states, end, json.loads(verdicts))
-        state = _state(end, header, states, written, now)
+        state = state_of(header, end, written or 0.0, now, has_failed=bool(states.get("failed")))
         return RunRow(
             run,
             started,
@@ -450,20 +449,6 @@ def _counts(states: Mapping[str, int], end: Mapping[str, Any] | None, verdicts: 
         return counts
     names = (*counts, "not_needed", "missing", "not_started")
     return counts | {name: number for name in names if isinstance(number := end.get(name), int)}
-
-
-def _state(
-    end: Mapping[str, Any] | None,
-    header: Mapping[str, Any],
-    states: Mapping[str, int],
-    written: float | None,
-    now: float,
-) -> str:
-    if end is not None:
-        return _text(end.get("state")) or "died?"
-    if header and "format" not in header:  # an earlier version, which does not write an end
-        return "failed" if states.get("failed") else "done"
-    return "running" if now - (written or 0.0) < ALIVE_SECONDS else "died?"
 
 
 def _seconds(end: Mapping[str, Any] | None, started: float, written: float | None) -> float:

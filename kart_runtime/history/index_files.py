@@ -13,10 +13,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from stat import S_ISDIR
 from typing import Any, NamedTuple
 
 from kart_runtime.errors import warn
 from kart_runtime.history.runs import RunLines, TaskName, run_of_file, runs_folder, started_at, text_of
+from kart_runtime.history.signed_lines import signed_text
 from kart_runtime.storage.stores import Stat, Store, is_remote
 from kart_runtime.storage.stores.local import LocalStore
 
@@ -62,6 +64,11 @@ class _Job(NamedTuple):
     files: Mapping[str, _File]
     known: Mapping[str, _Known]
     is_whole: bool
+
+    @property
+    def place(self) -> str:
+        """The folder of the files, for messages."""
+        return next((file.key.rpartition("/")[0] for file in self.files.values()), "")
 
 
 class _Text(NamedTuple):
@@ -118,6 +125,8 @@ def _scanned(folder: str) -> Iterator[_File]:
             if entry.name.endswith(".jsonl"):
                 with suppress(OSError):  # deleted meanwhile, or not readable
                     status = entry.stat()
+                    if S_ISDIR(status.st_mode):
+                        continue
                     stamp = f"{status.st_mtime_ns}-{status.st_ino}"
                     yield _File(entry.path, status.st_size, stamp, status.st_mtime)
 
@@ -283,7 +292,7 @@ class _Rows(NamedTuple):
         """Return the rows of what was read; `names` are the tasks of the lines before."""
         lines = RunLines(names)
         for _, text in contents.values():
-            lines.add(text.text)
+            lines.add(signed_text(text.text, job.run, job.place))
         graph = lines.graph()
         tasks = graph.tasks if graph is not None else ()
         edges = [
@@ -309,6 +318,8 @@ class _Rows(NamedTuple):
         connection.executemany("INSERT OR IGNORE INTO edges VALUES (?, ?)", self.edges[self.names_before :])
         for number in self.lines.yielded:
             _add_edges(connection, *self.edges[number])
+        for user, others in self.lines.uses.items():
+            _add_edges(connection, _plain(user), " ".join(map(_plain, others)))
         self._insert_run(connection)
 
     def _insert_run(self, connection: sqlite3.Connection) -> None:

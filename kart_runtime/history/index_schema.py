@@ -14,6 +14,7 @@ from typing import Any
 
 from kart_runtime.errors import warn
 from kart_runtime.storage.registry import split_url, store_for
+from kart_runtime.storage.signing_keys import keyring
 from kart_runtime.storage.stores import is_remote
 
 logger = logging.getLogger(__name__)
@@ -61,6 +62,9 @@ def index_path(workspace: str) -> Path | None:
         name = f"{service} {workspace.rstrip('/')}"
     else:
         name = os.path.realpath(key or ".")
+    keys = keyring()
+    if keys is not None:  # only what is signed by one of them is in it
+        name += f" {' '.join(sorted(keys.keys))}"
     digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()
     return index_folder() / f"{digest[:16]}.sqlite"
 

@@ -7,9 +7,11 @@ line of the tasks also tells `kart gc` what a run uses.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -22,7 +24,10 @@ from kart_runtime.errors import described, warn
 from kart_runtime.errors.secrets import masked, masked_values
 from kart_runtime.history.log_files import report_again, report_loss
 from kart_runtime.history.run_header import GitState, RunInfo, header_of, line_of, new_versions, now, shown
+from kart_runtime.history.run_state import BEAT_SECONDS, REMOTE_BEAT_SECONDS
+from kart_runtime.storage import durable
 from kart_runtime.storage.registry import store_for
+from kart_runtime.storage.signing_keys import keyring, signed_line
 from kart_runtime.storage.stores import background, put
 from kart_runtime.storage.stores.local import LocalStore
 from kart_runtime.storage.workspace import Workspace
@@ -88,8 +93,11 @@ class Ledger:
         Id of the run.
     info
         What the run was asked for.
-    roots
-        Unique ids of the requested tasks.
+    roots, root_classes
+        Unique ids of the requested tasks, and their classes by full names.
+    runs_before
+        What names the newest runs of a workspace, as far as this process knows them: a later reader of all files then
+        sees whether one is missing. None for a run whose loss does not matter.
     listeners
         Receivers of what is recorded; one that raises is left out from then on.
     """
@@ -98,10 +106,13 @@ class Ledger:
         self.run_id = run_id or new_run_id()
         self.info = info or RunInfo()
         self.roots: Sequence[str] = ()
+        self.root_classes: Sequence[str] = ()
+        self.runs_before: Callable[[str], Sequence[str]] | None = None
         self.listeners: list[RecordListener] = []
         self._files: dict[str, _File] = {}
         self._header: dict[str, Any] | None = None
         self._git: GitState | None = None
+        self._beat: _Beat | None = None
         report_again()
 
     def append(self, workspace: str, record: Mapping[str, Any]) -> None:
@@ -147,6 +158,7 @@ class Ledger:
             file.append(json.dumps(values) + "\n")
             if runs:
                 file.flush()
+                self._beat = self._beat or _Beat(self._files)
         except Exception as error:  # noqa: BLE001 - as above
             what = "record this run (`kart gc` may delete outputs that it uses)"
             report_loss(what, Workspace(workspace).runs, error)
@@ -211,17 +223,20 @@ class Ledger:
         file = self._files.get(place.base)
         if file is None:
             store, key = store_for(f"{place.runs}/{self.run_id}")
-            header = self._header_of(place.base)
+            header = self._header_of(place.base, workspace)
             file = _Lines(key, header) if isinstance(store, LocalStore) else _Objects(store, key, header)
             self._files[place.base] = file
         return file
 
-    def _header_of(self, workspace: str) -> str:
+    def _header_of(self, base: str, workspace: str) -> str:
         if self._header is None:
-            self._header = shown(header_of(self.run_id, self.info, self.roots, workspace))
+            self._header = shown(header_of(self.run_id, self.info, self.roots, base, self.root_classes))
             if self.listeners:
                 self._tell("begin", self._header)
-        return line_of(self._header | {"workspace": workspace})
+        own: dict[str, Any] = {"workspace": base}
+        if self.runs_before is not None:
+            own["previous"] = [run for run in self.runs_before(workspace) if run != self.run_id]
+        return line_of(self._header | own)
 
     def __enter__(self) -> Self:
         return self
@@ -231,6 +246,8 @@ class Ledger:
 
     def close(self) -> None:
         """Close the files."""
+        if self._beat is not None:
+            self._beat.stop()
         while self._files:
             workspace, file = self._files.popitem()
             try:
@@ -239,12 +256,43 @@ class Ledger:
                 report_loss("write the last records", Workspace(workspace).runs, error)
 
 
+class _Beat:
+    """Thread that adds a line to the files of a run from time to time: other machines see that it goes on."""
+
+    def __init__(self, files: Mapping[str, _File]) -> None:
+        self._files = files
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="kart-beat", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._ended.wait(BEAT_SECONDS):
+            for workspace, file in list(self._files.items()):
+                try:
+                    file.beat(line_of({"beat": now()}))
+                except Exception as error:  # noqa: BLE001 - as above
+                    report_loss("write that this run goes on", Workspace(workspace).runs, error)
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._ended.set()
+        self._thread.join(_BEAT_JOIN_SECONDS)
+
+
+_BEAT_JOIN_SECONDS = 5.0
+"""Seconds to wait for a line that is being stored at this moment."""
+
+
 class _Lines:
     """A file of this machine, which grows by one line at a time."""
 
     def __init__(self, key: str, header: str) -> None:
+        self._lock = threading.Lock()
         path = Path(f"{key}.jsonl")
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = str(path)
+        self._run = path.name.removesuffix(".jsonl")
+        self._keys = keyring()
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         self._is_cut = False
         try:
@@ -255,18 +303,30 @@ class _Lines:
 
     def append(self, line: str) -> None:
         # One write call a line: a reader, or a crash, meets whole lines and at most one cut one at the end.
-        data = (f"\n{line}" if self._is_cut else line).encode()
-        written = os.write(self._descriptor, data)
-        self._is_cut = written < len(data)
-        if self._is_cut:  # a full disk takes a part, and reports the error only for the rest
-            os.write(self._descriptor, data[written:])
-            self._is_cut = False
+        if self._keys is not None:
+            line = signed_line(line, self._run, self._keys)
+        with self._lock:
+            data = (f"\n{line}" if self._is_cut else line).encode()
+            written = os.write(self._descriptor, data)
+            self._is_cut = written < len(data)
+            if self._is_cut:  # a full disk takes a part, and reports the error only for the rest
+                os.write(self._descriptor, data[written:])
+                self._is_cut = False
+
+    beat = append
 
     def flush(self) -> None:
-        """Do nothing: it is stored already."""
+        """Write the lines to the disk: after a power cut, they say that a run has gone on (`restarts`)."""
+        with contextlib.suppress(OSError):  # there are disks that cannot
+            durable.flush_file(self._descriptor)
+            durable.flush_entry(self._path)
 
     def close(self) -> None:
-        os.close(self._descriptor)
+        with self._lock:
+            if durable.is_on():
+                self.flush()
+            os.close(self._descriptor)
+            self._descriptor = -1
 
 
 _FLUSH_SECONDS = 30.0
@@ -278,23 +338,44 @@ class _Objects:
 
     def __init__(self, store: Any, key: str, header: str) -> None:
         self._store, self._key = store, key
-        self._lines = [header]
+        self._run, self._keys = key[key.rfind("/") + 1 :], keyring()
+        self._lines: list[str] = []
         self._parts = 0
         self._flushed = time.monotonic()
+        self._is_beat = False
+        self._lock = threading.RLock()
+        self.append(header)
 
     def append(self, line: str) -> None:
-        self._lines.append(line)
-        if time.monotonic() - self._flushed > _FLUSH_SECONDS:
+        with self._lock:
+            self._lines.append(self._signed(line))
+            if time.monotonic() - self._flushed > _FLUSH_SECONDS:
+                self.flush()
+
+    def _signed(self, line: str) -> str:
+        return line if self._keys is None else signed_line(line, self._run, self._keys)
+
+    def beat(self, line: str) -> None:
+        """Store that the run goes on, if nothing has been stored for long; one object is used again for it."""
+        with self._lock:
+            if time.monotonic() - self._flushed < REMOTE_BEAT_SECONDS:
+                return
+            is_beat = not self._lines
+            self._parts -= is_beat and self._is_beat
+            self._lines.append(self._signed(line))
             self.flush()
+            self._is_beat = is_beat
 
     def close(self) -> None:
         self.flush(put if not self._parts else background.put)  # the only object of a run without work
 
     def flush(self, store: Callable[[Any, str, bytes], None] = background.put) -> None:
-        if self._lines:
-            part = f".part{self._parts:04}" if self._parts else ""
-            store(self._store, f"{self._key}{part}.jsonl", "".join(self._lines).encode())
-            self._lines, self._parts, self._flushed = [], self._parts + 1, time.monotonic()
+        with self._lock:
+            if self._lines:
+                part = f".part{self._parts:04}" if self._parts else ""
+                store(self._store, f"{self._key}{part}.jsonl", "".join(self._lines).encode())
+                self._lines, self._parts, self._flushed = [], self._parts + 1, time.monotonic()
+                self._is_beat = False
 
 
 _File = _Lines | _Objects

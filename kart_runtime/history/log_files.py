@@ -10,10 +10,13 @@ import platform
 import sys
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import Any
+from io import BytesIO
+from typing import Any, BinaryIO
 
 from kart_runtime.errors import CodecError, ObjectCorrupt, described, warn
 from kart_runtime.storage.registry import store_for
+from kart_runtime.storage.signing import SignatureError
+from kart_runtime.storage.signing_keys import keyring, with_trailer, without_trailer
 from kart_runtime.storage.stores import background, is_remote, put
 from kart_runtime.storage.target import Target
 from kart_runtime.storage.workspace import KEPT_FILES, Workspace
@@ -42,6 +45,26 @@ def report_loss(what: str, folder: str, error: Exception) -> None:
         )
 
 
+_PICKLED = ".pkl"
+
+
+class _LogTarget(Target):
+    """A log file that is a pickle, whose signature stands behind it in the same file."""
+
+    __slots__ = ("label",)
+    label: str
+
+    def _authentic(self, file: BinaryIO, run: Any) -> BinaryIO:  # noqa: ARG002 - as the method of any target
+        keys = keyring()
+        if keys is None or not self.url.endswith(_PICKLED):
+            return file
+        content = without_trailer(file.read(), self.label, keys)
+        if content is None:
+            found = "it is not signed by a key that is known here, or was altered"
+            raise SignatureError(self.url, found, "Run the task again to write it anew, or sign it by `kart sign`.")
+        return BytesIO(content)
+
+
 class LogFiles:
     """Log files of one task, given by its workspace, class name and id."""
 
@@ -59,22 +82,30 @@ class LogFiles:
 
     def target(self, kind: str) -> Target:
         """Return the target of a log file."""
-        return Target(self.url(kind))
+        target = _LogTarget(self.url(kind))
+        target.label = self._label(kind)
+        return target
+
+    def _label(self, kind: str) -> str:
+        return f"kart-log-1 {kind}{self._name}"
 
     def write(self, kind: str, data: bytes) -> None:
         """Write a log file.
 
-        There are five of them with each output, so each is written at once, without a checksum and without the rename
-        that makes an output atomic: nobody takes one for a result.
+        There are five of them with each output, so each is written at once and without a checksum: nobody takes one for
+        a result. It is whole or absent.
         """
-        self._put(f"{self._key}{kind}{self._name}{KEPT_FILES[kind]}", data)
+        suffix = KEPT_FILES[kind]
+        if suffix == _PICKLED and keyring() is not None:
+            data = with_trailer(data, self._label(kind))
+        self._put(f"{self._key}{kind}{self._name}{suffix}", data)
 
     def read(self, kind: str) -> Any:
         """Return the value in a log file; None if there is none, or if it is damaged, with a warning."""
-        target = Target(self.url(kind))
+        target = self.target(kind)
         try:
             stat = target.stat()
-            return target.load() if stat is not None and stat.size else None  # empty: a process died while it wrote it
+            return target.load() if stat is not None and stat.size else None  # empty: by an earlier version
         except (ObjectCorrupt, CodecError, ImportError, MemoryError) as error:
             logger.warning("Ignoring a log file that cannot be read: %s", error)
             return None

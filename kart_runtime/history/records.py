@@ -10,13 +10,18 @@ hundred thousand.
 
 from __future__ import annotations
 
+import heapq
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
-from kart_runtime.history.runs import list_files, runs_folder, text_of
+from kart_runtime.history.restarts import KEY, Restart, looks_torn, restart_before, stored_since
+from kart_runtime.history.runs import list_files, run_of_file, runs_folder, started_at, text_of
+from kart_runtime.history.signed_lines import signed_text
 from kart_runtime.history.task_record import (
     ID_LENGTH,
     TaskRecord,
@@ -30,18 +35,22 @@ from kart_runtime.storage.checksum import FOLDER, algorithm_of, checksum_of, usu
 from kart_runtime.storage.commit import recover
 from kart_runtime.storage.folder_files import stored_difference
 from kart_runtime.storage.registry import relative_to, store_for
-from kart_runtime.storage.stores import Stat, Store, is_remote
+from kart_runtime.storage.signing_keys import keyring, with_trailer, without_trailer
+from kart_runtime.storage.stores import Stat, Store, is_marked, is_remote
 from kart_runtime.storage.stores.local import LocalStore
 from kart_runtime.storage.target import OutputRecord
-from kart_runtime.storage.workspace import Workspace
+from kart_runtime.storage.workspace import DELETING, Workspace
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = "kart-records-2"
+_FORMAT = "kart-records-3"
 """First line of the cache; another one is ignored."""
 
 _UNSAVED_BYTES, _UNSAVED_FILES = 1 << 16, 16
 """Bytes and number of files that may be read again by each process before the cache is written again."""
+
+_MOST_NAMED = 5
+"""Damaged outputs that the warning names."""
 
 REPLACING = "replacing"
 """State of the record that precedes the replacement of recorded outputs. A process that dies after it may have replaced
@@ -77,13 +86,25 @@ class Records:
         self._read: dict[str, int] = {}
         """Name of a run's file to the bytes of it that have been read."""
         self._own: set[str] = set()
+        self._ended: set[str] = set()
+        """Names of the files of runs that grow no more."""
         self._unsaved_bytes = self._unsaved_files = self._cache_size = 0
         self._is_loaded = False
         self.pending: frozenset[str] = frozenset()
         """Urls of outputs that another process has begun to replace, and that do not count yet."""
+        self.restart: Restart | None = None
+        """The restart of the machine that this process was the first to find here."""
+        self._restarts: set[Restart] = set()
+        self.damaged: set[str] = set()
+        """Paths of outputs that a restart of the machine has damaged, and that no task has stored again."""
         self._current: dict[str, str | None] = {}
         self._key = ""
         """Key of the workspace in its store, as of the last refresh."""
+        self.newest_runs: tuple[str, ...] = ()
+        self._newest: list[Stat] = []
+        """The newest runs as of the last refresh: by their names, and by the time of the last write."""
+        self.has_notice = True
+        """Whether a list of a remote store has shown that a process deletes files, or none was asked for."""
 
     # -- looking up --------------------------------------------------------------------------------------------------
 
@@ -180,20 +201,60 @@ class Records:
         """Return whether the outputs of a record are what it says, as far as they exist."""
         current, base = self._current, self._key
         for output in record.outputs:
-            path, _, checksum, version = output
+            path, size, checksum, version = output
             try:
                 content = current[path]
             except KeyError:
                 # The common case, without anything that it does not need: there is one call for each task of a plan.
                 if base and version and path[0] != "/" and ":" not in path:
                     stat = self._store.stat(f"{base}{path}")
-                    content = checksum if stat is None or stat.version == version else self._look(path)
+                    content = checksum if stat is None or stat[1::2] == (size, version) else self._look(path)
                 else:
                     content = self._look(path)
                 current[path] = content
             if checksum and content != checksum and content is not None:
                 return False
         return True
+
+    def was_replaced(self, record: TaskRecord) -> bool:
+        """Return whether a run of kart's has replaced outputs of a record and died before it recorded that.
+
+        On a disk, a line of the run's file says that before. Objects say it by themselves, without a request more.
+        """
+        differing = [output for output in record.outputs if output.checksum not in {"", self._current.get(output.url)}]
+        places = [store_for(self.absolute(output.url)) for output in differing]
+        if not places or not all(hasattr(store, "mark_of") for store, _ in places):
+            return False
+        if not all(is_marked(store, key, _checksum(store, key, "")) for store, key in places):
+            return False
+        self.interrupted.add((record.unique_id, record.module))
+        return True
+
+    def is_torn(self, record: TaskRecord) -> bool:
+        """Return whether an output of a record is not what it says because the machine has damaged it."""
+        return any(
+            output.url in self.damaged or (output.checksum and self._differs(output) and self.was_damaged(output))
+            for output in record.outputs
+        )
+
+    def _differs(self, output: OutputRecord) -> bool:
+        content = self.content(output.url)
+        return content is not None and content != output.checksum
+
+    def was_damaged(self, output: OutputRecord) -> bool:
+        """Return whether a file that is not what its record says was damaged by the machine, and changed by nobody."""
+        store, key = store_for(self.absolute(output.url))
+        stat = store.stat(key) if isinstance(store, LocalStore) else None
+        return stat is not None and (looks_torn(key, output.size, output.version) or self.was_lost(stat.modified))
+
+    def was_lost(self, moment: float) -> bool:
+        """Return whether a restart of the machine may have lost what was written then."""
+        return any(restart.covers(moment) for restart in self._restarts)
+
+    @property
+    def saw_restart(self) -> bool:
+        """Return whether the machine was restarted soon after something was written here."""
+        return bool(self._restarts)
 
     def _look(self, path: str) -> str | None:
         url = self.absolute(path)
@@ -280,6 +341,8 @@ class Records:
             entries.append(record)
         self.interrupted.discard((record.unique_id, record.module))
         for output in record.outputs:
+            if self.damaged:
+                self.damaged.discard(output.url)
             if record.unique_id not in output.url:
                 self._fixed[output.url] = (record, output)
 
@@ -295,17 +358,62 @@ class Records:
         self._current = {}
         self._key = store_for(f"{self._base}_")[1][:-1]
         try:
-            listed = None if isinstance(self._store, LocalStore) else list(self._store.list(self._runs))
-            names = None if listed is None else [_name(stat) for stat in listed]
-            self.pending = recover(self.workspace, names)
-            files = list_files(self._store, self._runs, listed)
-            if not self._is_loaded and files:  # where nothing has run there is no cache
-                self._load_cache({_name(stat) for stat in files})
+            names = self._names()
+            self.has_notice = isinstance(self._store, LocalStore) or DELETING in names
+            self.pending = recover(self.workspace, names.keys() - self._ended)
+            is_first = not self._is_loaded
+            if is_first and names:  # where nothing has run there is no cache
+                self._load_cache(set(names))
             self._is_loaded = True
+            files = list_files(self._store, self._runs, self._stats(names, all_files=is_first))
+            self._newest = [stat for stat in self._newest if _name(stat) in names]
+            self.newest_runs = _newest_runs(sorted({*self._newest, *files}), self._newest)
             for stat in files:
                 self._read_file(stat)
+            if is_first and isinstance(self._store, LocalStore):
+                self._note_restart(files)
         except OSError as error:
             logger.warning("Cannot read the records of %s: %s", self.workspace, error)
+
+    def _names(self) -> Mapping[str, Stat | None]:
+        """Return the names of the files of runs, with their states where the store tells them by the way."""
+        if isinstance(self._store, LocalStore):
+            with suppress(FileNotFoundError, NotADirectoryError):
+                return dict.fromkeys(os.listdir(self._runs))  # noqa: PTH208 - there may be thousands, in each build
+            return {}
+        return {_name(stat): stat for stat in self._store.list(self._runs)}
+
+    def _stats(self, names: Mapping[str, Stat | None], *, all_files: bool) -> Iterator[Stat]:
+        """Yield the states of the files of runs, unless they are known to have ended."""
+        for name in names if all_files else names.keys() - self._ended:
+            stat = names[name]
+            if name.partition(".")[0] in self._own:
+                self._ended.add(name)  # as far as this process has to read it
+            stat = stat or self._store.stat(f"{self._runs}{os.sep}{name}")
+            if stat is not None:  # else `kart gc` has deleted it just now
+                yield stat
+
+    def _note_restart(self, files: Iterable[Stat]) -> None:
+        """Compare what was stored just before the machine was restarted with its records."""
+        found = restart_before(self._store, files)
+        if found is None:
+            return
+        self.restart, suspects = found
+        self._restarts.add(self.restart)
+        for stat in suspects:
+            for values in stored_since(_tail(self._store, stat.key, 0).split("\n"), self.restart.since):
+                with suppress(AttributeError, KeyError, TypeError, ValueError, OSError):  # a damaged line
+                    urls = [output.url for output in from_json(values, self._base).outputs]
+                    self.damaged.update(url for url in urls if self._is_lost(url))
+        if self.damaged:
+            logger.warning("The machine was restarted while %s was written: %s", self.workspace, _named(self.damaged))
+
+    def _is_lost(self, path: str) -> bool:
+        """Return whether an output differs from its newest record, reading it, and not because of an edit since."""
+        output = self.expected(self.absolute(path))
+        if output is None or not self.problem(output):
+            return False
+        return self.was_damaged(output)
 
     def load(self) -> None:
         """Read the records unless they have been read."""
@@ -324,12 +432,17 @@ class Records:
         self._read[name] = stat.size - len(rest.encode())
         self._unsaved_bytes += len(whole)
         self._unsaved_files += not read
+        last = whole[whole.rfind("\n") + 1 :]
+        if not rest and last.startswith('{"run_id":') and last.partition('", ')[2].startswith('"end":'):
+            self._ended.add(name)
         base = self._base
-        for line in whole.split("\n"):
+        for line in signed_text(whole, run_of_file(name), self._runs).split("\n"):
             if line.startswith('{"task":'):
                 self._add_line(line, base)
             elif line.startswith('{"run":'):
                 base = _decode_json(line).get("workspace") or base
+            elif line.startswith(f'{{"{KEY}":'):
+                self._add_restart(_decode_json(line))
             elif line.startswith('{"code":'):
                 values = _decode_json(line)
                 if isinstance(values.get("code"), str):
@@ -348,17 +461,30 @@ class Records:
         except (AttributeError, KeyError, TypeError, ValueError):  # a foreign or damaged line
             return
 
+    def _add_restart(self, values: Mapping[str, Any]) -> None:
+        with suppress(KeyError, TypeError, ValueError):
+            self._restarts.add(Restart(float(values[KEY]), float(values["until"])))
+            self.damaged.update(map(str, values.get("damaged", ())))
+
     def _load_cache(self, existing: set[str]) -> None:
         try:
             with self._store.open(self._cache_key) as file:
-                text = file.read().decode(errors="replace")
+                data: bytes | None = file.read()
         except OSError:
+            return
+        keys = keyring()
+        data = data if keys is None or data is None else without_trailer(data, _FORMAT, keys)
+        if data is None:  # anybody may have written it
+            return
+        try:
+            text = data.decode(errors="surrogatepass")
+        except UnicodeError:
             return
         first, _, body = text.partition("\n")
         head = _decode_json(first)
         read = head.get("read")
-        if head.get("format") != _FORMAT or not isinstance(read, dict) or not text.endswith("\n"):
-            return
+        if head.get("format") != _FORMAT or not isinstance(read, dict) or head.get("crc32") != _crc32(body):
+            return  # of another version, or torn by a power cut
         if not existing.issuperset(read):  # `kart gc` has deleted runs: what only they say is no longer true
             return
         self._cache_size = len(text)
@@ -377,6 +503,8 @@ class Records:
             self.interrupted.add((unique_id, module))
         elif kind == ">":
             self._left.add(rest)
+        elif kind == "%":
+            self._add_restart(_decode_json(rest))
         elif kind == "#":
             code, _, definitions = rest.partition("\t")
             self._definitions[code] = definitions
@@ -392,9 +520,11 @@ class Records:
             return
         try:
             self._include_own()
-            text = "".join(f"{line}\n" for line in self._cache_lines())
+            body = "".join(f"{line}\n" for line in self._cache_lines())
+            head = {"format": _FORMAT, "read": self._read, "crc32": _crc32(body)}
+            text = f"{json.dumps(head)}\n{body}"
             with self._store.write(self._cache_key) as file:
-                file.write(text.encode(errors="surrogatepass"))
+                file.write(with_trailer(text.encode(errors="surrogatepass"), _FORMAT))
         except (OSError, UnicodeError) as error:  # it is only a cache
             logger.debug("Cannot write the index of records of %s: %s", self.workspace, error)
             return
@@ -405,13 +535,14 @@ class Records:
         """Note how much of the files of this process's runs is known: all that is there."""
         if is_remote(self._store):  # a request is not worth it: the next process reads that file again
             return
-        for stat in list_files(self._store, self._runs):
-            if _name(stat).partition(".")[0] in self._own:
+        for run_id in self._own:
+            stat = self._store.stat(f"{self._runs}{os.sep}{run_id}.jsonl")
+            if stat is not None:
                 self._read[_name(stat)] = stat.size
 
     def _cache_lines(self) -> Iterator[str]:
-        yield json.dumps({"format": _FORMAT, "read": self._read})
         yield from (f"!{unique_id}\t{module}" for unique_id, module in self.interrupted)
+        yield from (f"%{json.dumps(restart.line(self.damaged))}" for restart in self._restarts)
         yield from (f">{path}" for path in self._left if not has_separator(path))
         for code, definitions in self._definitions.items():
             yield f"#{code}\t{definitions if isinstance(definitions, str) else json.dumps(dict(definitions))}"
@@ -443,6 +574,21 @@ def forget_records() -> None:
     _registry.clear()
 
 
+_MOST_NEWEST = 4
+"""Runs that the next one names as those before it. More than one, since some may be named by a clock that is ahead."""
+
+
+def _newest_runs(files: Sequence[Stat], newest: list[Stat]) -> tuple[str, ...]:
+    """Return the newest runs of some files, and note those files."""
+    newest[:] = dict.fromkeys((*files[-1:], *heapq.nlargest(_MOST_NEWEST, files, key=_modified)))
+    names = dict.fromkeys(run_of_file(_name(stat)) for stat in newest)
+    return tuple(name for name in names if started_at(name) is not None)
+
+
+def _modified(stat: Stat) -> float:
+    return stat.modified
+
+
 def _name(stat: Stat) -> str:
     return stat.key[stat.key.rfind("/") + 1 :]
 
@@ -453,6 +599,10 @@ def _tail(store: Store, key: str, start: int) -> str:
     with store.open(key) as file:
         file.seek(start)
         return file.read().decode(errors="replace")
+
+
+def _crc32(text: str) -> int:
+    return zlib.crc32(text.encode(errors="surrogatepass"))
 
 
 def _decode_json(line: str) -> dict[str, Any]:
@@ -466,3 +616,10 @@ def _decode_json(line: str) -> dict[str, Any]:
 def _checksum(store: Store, key: str, algorithm: str) -> str:
     with store.open(key) as file:
         return checksum_of(file, algorithm or usual_algorithm(key))
+
+
+def _named(paths: Iterable[str]) -> str:
+    """Return which outputs were damaged, and what comes of it."""
+    names = sorted(paths)
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return f"damaged on the disk: {', '.join(names[:_MOST_NAMED])}{more}. The tasks that store them run again."

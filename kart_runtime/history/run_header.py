@@ -17,6 +17,8 @@ from typing import Any
 
 from kart_runtime.errors.secrets import masked, masked_values
 from kart_runtime.history.log_files import module_versions
+from kart_runtime.history.restarts import this_boot
+from kart_runtime.storage.processes import this_process
 
 FORMAT = 2
 """Version of the files of runs. Later ones only add keys."""
@@ -26,6 +28,7 @@ _CHECKED = ("--range", "--label")
 
 _PLAIN = frozenset(
     {"run", "run_id", "started", "end", "state", "host", "versions", "workspace", "folder", "roots", "modules"}
+    | {"process", "previous", "project", "root_classes", "boot"}
 )
 """Keys of values that readers rely on, and that hold no secret, though a short one may be a part of them by chance."""
 
@@ -49,6 +52,8 @@ class RunInfo:
         Label that the user gave it.
     sweep
         Keys and values of the variants, if several run at once.
+    project
+        Folder of the project; "" for a program that has none.
     """
 
     env: str = ""
@@ -56,6 +61,7 @@ class RunInfo:
     settings: Mapping[str, str] = field(default_factory=dict)
     label: str = ""
     sweep: Mapping[str, Any] | None = None
+    project: str = ""
 
 
 _project: Callable[[], RunInfo] = RunInfo
@@ -73,20 +79,27 @@ def set_project_info(source: Callable[[], RunInfo]) -> Callable[[], RunInfo]:
     return previous
 
 
-def header_of(run_id: str, info: RunInfo, roots: Sequence[str], workspace: str) -> dict[str, Any]:
-    """Return the header of a run's file; `roots` are the unique ids of the requested tasks."""
+def header_of(
+    run_id: str, info: RunInfo, roots: Sequence[str], workspace: str, root_classes: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return the header of a run's file; `roots` are the unique ids of the requested tasks, of these classes."""
+    folder = os.getcwd()  # noqa: PTH109 - the text
     header = {
         "run": run_id,
         "format": FORMAT,
         "started": now(),
         "host": socket.gethostname(),
         "pid": os.getpid(),
+        "process": this_process(),
+        "boot": this_boot(),
         "command": _command(info),
         "versions": module_versions(),
         "workspace": workspace,
-        "folder": os.getcwd(),  # noqa: PTH109 - the text
+        "folder": folder,
+        "project": info.project or folder,
         "env": info.env,
         "roots": list(roots),
+        "root_classes": sorted(set(root_classes)),
         "label": info.label,
         "overrides": dict(info.overrides),
         "settings": dict(info.settings),

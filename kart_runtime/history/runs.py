@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Any, NamedTuple
 
 from kart_runtime.history.html_tables import html_table
@@ -24,7 +25,7 @@ logger = logging.getLogger(__name__)
 _PARALLEL_REQUESTS = 16
 """Number of files of runs to read from a remote store in parallel."""
 
-_SUFFIX = re.compile(r"(?:\.part\d+)?\.jsonl$")
+_SUFFIX = re.compile(r"(?:\.part(\d+))?\.jsonl$")
 _RUN_ID = re.compile(r"(\d{8}T\d{6}Z)-\w+")
 
 
@@ -210,6 +211,8 @@ class Run:
         How the run ended; None while it goes on, or if it died.
     graph
         The tasks with what they require; None if nothing was to run, or if it cannot be read.
+    uses
+        Unique id of a task to those of the complete tasks that its `run()` has yielded.
     definitions
         Fingerprint of code to the hash of each definition by label, of those that were new in the workspace.
     """
@@ -227,6 +230,7 @@ class Run:
     end: Mapping[str, Any] | None = None
     graph: RunGraph | None = None
     definitions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    uses: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"<Run {self.id}: {self._state()}, {len(self.records):,} attempts>"
@@ -291,7 +295,8 @@ def _local_files(folder: str) -> Iterator[Stat]:
     for path in sorted(Path(folder).glob("*.jsonl")):
         try:
             status = path.stat()
-            yield Stat(str(path), status.st_size, status.st_mtime)
+            if not S_ISDIR(status.st_mode):  # no run's, whatever its name
+                yield Stat(str(path), status.st_size, status.st_mtime)
         except OSError:  # reading it gives the reason
             yield Stat(str(path), 0, 0.0)
 
@@ -323,6 +328,7 @@ def _read_run(store: Store, run: RunFiles) -> Run:
         lines.end,
         graph,
         lines.definitions,
+        lines.uses,
     )
 
 
@@ -369,6 +375,8 @@ class RunLines:
         self.header: dict[str, Any] = {}
         self.end: dict[str, Any] | None = None
         self.definitions: dict[str, dict[str, str]] = {}
+        self.uses: dict[str, dict[str, None]] = {}
+        """Unique id of a task to those of the complete tasks that its `run()` has yielded."""
         self._names: list[TaskName] = list(names)
         self._requires: list[tuple[int | str, ...]] = [()] * len(names)
         self._verdicts = " " * len(names)
@@ -411,6 +419,10 @@ class RunLines:
             self._names += names
             self._requires += [tuple(upstream) if isinstance(upstream, list) else () for upstream in requires]
             self._verdicts += values["verdicts"]
+        uses = values.get("uses")
+        for user, others in uses.items() if isinstance(uses, dict) else ():
+            if isinstance(others, list):
+                self.uses.setdefault(user, {}).update(dict.fromkeys(map(str, others)))
         yielded = values.get("yielded")
         for number, others in yielded.items() if isinstance(yielded, dict) else ():
             if number.isdecimal() and int(number) < len(self._requires) and isinstance(others, list):

@@ -45,7 +45,9 @@ _KINDS = {
     Reason.INPUT_CHANGED: "input",
     Reason.OUTPUT_CHANGED: "output",
     Reason.INTERRUPTED: "interrupted",
+    Reason.OUTPUT_DAMAGED: "damaged",
     Reason.OTHER_WRITER: "other writer",
+    Reason.NOT_SIGNED: "not signed",
     Reason.UPSTREAM_RUNS: "maybe",
 }
 """Kind of the cause that a decision gives by itself."""
@@ -53,6 +55,7 @@ _KINDS = {
 _STOPPED = {
     "interrupted": "was interrupted before it was done",
     "failed": "ended before it, since a task upstream failed",
+    "died": "died before it was done",
     "died?": "died before it was done",
 }
 """State of a run to what that means for the tasks that it left undone."""

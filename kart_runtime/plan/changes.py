@@ -6,7 +6,7 @@ Outputs without a record, those of gokart and of versions before 0.1.0, count as
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, cast
 
@@ -14,11 +14,15 @@ import luigi
 
 from kart_runtime.code import Code, changed, code_of
 from kart_runtime.code.syntax import hash_of
+from kart_runtime.errors import ObjectCorrupt
+from kart_runtime.history.cleanup.notice import Watch
 from kart_runtime.history.ledger import Ledger
 from kart_runtime.history.records import Records, records_of
 from kart_runtime.history.task_record import TaskRecord
 from kart_runtime.settings import BuildSettings
 from kart_runtime.task.base import TaskOnKart, kart_task
+from kart_runtime.task.loading import output_of
+from kart_runtime.task.nested import iter_flat
 from kart_runtime.task.origin import origin_of, other_writer
 from kart_runtime.task.run_metadata import visible_params
 
@@ -33,6 +37,7 @@ class Difference(enum.Enum):
     INPUT = "input"
     OUTPUT = "output"
     INTERRUPTED = "interrupted"
+    DAMAGED = "damaged"
 
 
 class Change(NamedTuple):
@@ -63,6 +68,7 @@ class Changes:
         self._packages: Sequence[str] = tuple(settings.code_packages)
         self.run_id = ""
         self._records: dict[str, Records] = {}
+        self._watch = Watch()
         self._origins: dict[type, str] = {}
         self._codes: dict[type, Code] = {}
 
@@ -74,7 +80,23 @@ class Changes:
             if self.run_id:
                 records.own_file(self.run_id)
             records.refresh()
+            self._watch.listed(workspace, has_notice=records.has_notice)
         return records
+
+    def await_deletions(self, workspaces: Iterable[str]) -> bool:
+        """Wait for processes that delete files of some workspaces; return whether there were any: then plan again.
+
+        To be called when the ledger says what this build uses.
+        """
+        if not self._watch.await_deletions(workspaces):
+            return False
+        for records in self._records.values():
+            records.refresh()
+        return True
+
+    def runs_before(self, workspace: str) -> Sequence[str]:
+        """Return the newest runs of a workspace at the time when this build asked for its records."""
+        return self.records(workspace).newest_runs
 
     def save(self) -> None:
         """Write the caches of the records that this build has asked for."""
@@ -127,10 +149,13 @@ class Changes:
         """Return how a task differs from the record of its output; None if it does not, or none is known."""
         record = self.record(task)
         if record is None:
-            return None
+            return self._lost(task)
         records = self._records[cast("TaskOnKart[Any]", task).workspace_directory]
         if records.interrupted and (record.unique_id, record.module) in records.interrupted:
             return Change(Difference.INTERRUPTED, "")
+        has_outputs = records.has_recorded_outputs(record) and not records.damaged
+        if not has_outputs and records.is_torn(record):
+            return Change(Difference.DAMAGED, ", ".join(output.url for output in record.outputs[:_MAX_NAMED]))
         if self._is_off:
             return None
         code = self._codes.get(type(task)) or self.code(type(task))
@@ -139,12 +164,40 @@ class Changes:
             return Change(Difference.CODE, names)
         if record.inputs and not records.has_content(record.inputs):
             return Change(Difference.INPUT, self._changed_inputs(records, record.inputs))
-        if not records.has_recorded_outputs(record):
+        if not (has_outputs or records.has_recorded_outputs(record)):
             changed_outputs = {output.url: output.checksum for output in record.outputs if output.checksum}
             if other_writer(task, map(records.absolute, changed_outputs), records):
                 return None  # of a name without id, which the task of other parameters has: the plan says so
+            if records.was_replaced(record):
+                return Change(Difference.INTERRUPTED, "")
             return Change(Difference.OUTPUT, self._changed_inputs(records, changed_outputs))
         return None
+
+    def _lost(self, task: luigi.Task) -> Change | None:
+        """Return that a task without a record was interrupted, if its outputs come from just before a restart."""
+        kart = kart_task(task)
+        if kart is None or "_kart" not in task.__dict__ or type(task).complete is not TaskOnKart.complete:
+            return None
+        records = self.records(kart.workspace_directory)
+        if not records.saw_restart:
+            return None
+        targets = [target for target in iter_flat(output_of(kart)) if hasattr(target, "stat")]
+        stats = [stat for target in targets if (stat := target.stat()) is not None]
+        is_lost = any(records.was_lost(stat.modified) for stat in stats)
+        return Change(Difference.INTERRUPTED, "the machine was restarted") if is_lost else None
+
+    def may_recompute(self, error: ObjectCorrupt) -> bool:
+        """Return whether the task that stored what cannot be loaded may run again: by the setting, or for what the
+        machine has damaged, and nobody has changed.
+        """
+        if self.recomputes or error.producer is None:
+            return self.recomputes
+        kart = kart_task(error.producer)
+        if kart is None:
+            return False
+        records = self.records(kart.workspace_directory)
+        output = records.expected(error.url)
+        return output is not None and records.was_damaged(output)
 
     def has_same_inputs(self, task: luigi.Task) -> bool:
         """Return whether everything that a task loaded, when it last ran, is still the same."""
@@ -159,6 +212,13 @@ class Changes:
         if record is None or record.inputs is None:
             return ""
         return self._changed_inputs(self.records(cast("TaskOnKart[Any]", task).workspace_directory), record.inputs)
+
+    def restarts(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield the restarts of the machine that this build has found, by workspace, as lines of a run's file."""
+        for workspace, records in self._records.items():
+            restart, records.restart = records.restart, None
+            if restart is not None:
+                yield workspace, restart.line(records.damaged)
 
     def accept(self, task: luigi.Task, ledger: Ledger) -> None:
         """Record that the output of a task is what its code gives from what is there now."""

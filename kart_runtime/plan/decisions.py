@@ -21,6 +21,8 @@ from kart_runtime.history.html_tables import html_table
 from kart_runtime.plan.changes import Change, Changes, Difference
 from kart_runtime.plan.graph import Graph, build_graph
 from kart_runtime.plan.task_labels import TaskLabels
+from kart_runtime.storage.signing import SignatureError
+from kart_runtime.storage.signing_keys import VARIABLE, keyring
 from kart_runtime.storage.stores.listings import cached_listings
 from kart_runtime.storage.target import path_of
 from kart_runtime.task.base import TaskOnKart, is_complete
@@ -51,7 +53,9 @@ class Reason(enum.Enum):
     INPUT_CHANGED = "its input changed"
     OUTPUT_CHANGED = "its output changed"
     INTERRUPTED = "an earlier run of it was interrupted"
+    OUTPUT_DAMAGED = "its output was damaged on the disk"
     OTHER_WRITER = "its output was written by another task"
+    NOT_SIGNED = "its output is not signed"
     UPSTREAM_RUNS = "runs if the results upstream change"
     EXTERNAL_MISSING = "external input not found"
     COMPLETE = "its output exists"
@@ -234,7 +238,9 @@ REPLACING = frozenset(
         Reason.INPUT_CHANGED,
         Reason.OUTPUT_CHANGED,
         Reason.INTERRUPTED,
+        Reason.OUTPUT_DAMAGED,
         Reason.OTHER_WRITER,
+        Reason.NOT_SIGNED,
     }
 )
 """Reasons to run although all outputs may exist: each must be dumped again."""
@@ -244,6 +250,7 @@ REASONS: Mapping[Difference, Reason] = {
     Difference.INPUT: Reason.INPUT_CHANGED,
     Difference.OUTPUT: Reason.OUTPUT_CHANGED,
     Difference.INTERRUPTED: Reason.INTERRUPTED,
+    Difference.DAMAGED: Reason.OUTPUT_DAMAGED,
 }
 """Kind of a change to the reason that it gives."""
 
@@ -300,7 +307,7 @@ class _Decider:
 
     def _add_change(self, index: int, task: luigi.Task, change: Change, forced: dict[int, Decision]) -> None:
         reruns = self.changes.recomputes if change.kind is Difference.OUTPUT else self.changes.reruns
-        reruns = reruns or change.kind is Difference.INTERRUPTED
+        reruns = reruns or change.kind in {Difference.INTERRUPTED, Difference.DAMAGED}
         decision = Decision(Action.RUN if reruns else Action.SKIP, REASONS[change.kind], change.detail)
         if reruns:
             forced[index] = decision
@@ -449,7 +456,7 @@ def _decide(task: luigi.Task, changes: Changes) -> tuple[Decision, Any]:
     if by_outputs and outputs and not missing:
         other = _other_writer(task, outputs, changes)
         if not other:
-            return _COMPLETE, output
+            return _unsigned(task, outputs, changes) or _COMPLETE, output
     if is_external(task):
         return (_COMPLETE if other else Decision(Action.MISSING, Reason.EXTERNAL_MISSING, missing)), output
     if other:
@@ -457,6 +464,18 @@ def _decide(task: luigi.Task, changes: Changes) -> tuple[Decision, Any]:
     if isinstance(task, luigi.WrapperTask) and not missing:
         return _INCOMPLETE_WRAPPER, output
     return Decision(Action.RUN, Reason.OUTPUT_MISSING if missing else Reason.INCOMPLETE, missing), output
+
+
+def _unsigned(task: luigi.Task, outputs: Sequence[Any], changes: Changes) -> Decision | None:
+    """Return that a task runs because an output is not signed; raise `SignatureError` if it must not."""
+    if keyring() is None:
+        return None
+    url = next((path_of(each) for each in outputs if getattr(each, "is_unsigned", bool)()), "")
+    if not url:
+        return None
+    if changes.recomputes and not is_external(task):
+        return Decision(Action.RUN, Reason.NOT_SIGNED, url)
+    raise SignatureError(url, f"it is not signed, and {VARIABLE} is set. Others may not be either", producer=task)
 
 
 def _other_writer(task: luigi.Task, outputs: Sequence[Any], changes: Changes) -> str:

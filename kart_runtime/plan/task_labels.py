@@ -9,7 +9,7 @@ from typing import Any
 
 import luigi
 
-from kart_runtime.errors.secrets import masked
+from kart_runtime.errors.secrets import MASK, masked
 from kart_runtime.history.labels import LabelNode, labels
 from kart_runtime.history.short_values import short_value
 from kart_runtime.task.base import TaskOnKart, kart_task
@@ -22,6 +22,7 @@ from kart_runtime.task.parameters import (
     TaskInstanceParameter,
     active_overrides,
     declaration,
+    secret_names,
     using_overrides,
 )
 from kart_runtime.task.published import Published
@@ -121,7 +122,9 @@ def nodes_of(tasks: Iterable[luigi.Task]) -> list[LabelNode]:
 def _params(task: luigi.Task) -> Mapping[str, str]:
     if isinstance(task, TaskOnKart):
         return recorded_params(task)
-    return {name: masked(text) for name, text in task.to_str_params(only_significant=True).items()}
+    secrets = secret_names(type(task))
+    params = task.to_str_params(only_significant=True)
+    return {name: MASK if name in secrets else masked(text) for name, text in params.items()}
 
 
 def _id(task: luigi.Task) -> str:

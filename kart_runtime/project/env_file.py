@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kart_runtime.errors import ConfigError, require_extra
+from kart_runtime.errors.secret_sources import note_variable
 from kart_runtime.project.problems import raise_all
 
 VARIABLE = "KART_ENV_FILE"
@@ -25,6 +26,7 @@ def read_env_file(root: Path) -> None:
     if path.is_file():
         for key, value in _variables(_text(path, name), name).items():
             os.environ.setdefault(key, value)
+            note_variable(key, value)
     elif VARIABLE in os.environ and name:
         raise ConfigError(f"no such file: {path}", file=f"${VARIABLE}")
 

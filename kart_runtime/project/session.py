@@ -124,7 +124,8 @@ class Session:
 
     def info(self, label: str = "") -> RunInfo:
         """Return what a run is asked for: the environment, and the checked values of the command line by full keys."""
-        return RunInfo(env=self.env, overrides=dict(_given(self)) | dict(self.several), label=label)
+        overrides = dict(_given(self)) | dict(self.several)
+        return RunInfo(env=self.env, overrides=overrides, label=label, project=str(self.project.root))
 
     def activate(self) -> Session:
         """Apply the configuration to this process, until `deactivate`; return the session itself."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kart_runtime.history.index import ALIVE_SECONDS, Index
+from kart_runtime.history.index import Index
+from kart_runtime.history.run_state import state_of
 from kart_runtime.history.runs import Run, RunRecord, TaskName
 from kart_runtime.report.critical import Timeline, critical_path, epoch, timeline
 
@@ -50,7 +50,7 @@ class Contents:
     Attributes
     ----------
     run, state
-        The run, and its state: "done", "failed", "interrupted", "running" or "died?".
+        The run, and its state: "done", "failed", "interrupted", "running", "died" or "died?".
     tasks, requires
         Its tasks, and by number the numbers of the tasks directly upstream.
     has_graph
@@ -137,12 +137,10 @@ def mapping(value: object) -> Mapping[str, Any]:
 
 
 def run_state(run: Run, now: float | None = None) -> str:
-    """Return how a run ended; "running" or "died?" if that is not recorded."""
-    if run.end is not None:
-        return str(run.end.get("state", "done"))
-    if run.header.get("format") is None:  # before ends were recorded
+    """Return how a run ended; "running", "died" or "died?" if that is not recorded."""
+    if run.end is None and run.header.get("format") is None:  # before ends were recorded
         return "failed" if any(record.state == "failed" for record in run.records) else "done"
-    return "running" if (time.time() if now is None else now) - run.written < ALIVE_SECONDS else "died?"
+    return state_of(run.header, run.end, run.written, now)
 
 
 def _names(run: Run) -> list[TaskName]:

@@ -21,6 +21,7 @@ _RESULTS = {
     "failed": "✗ failed",
     "interrupted": "✗ interrupted",
     "running": "… still running",
+    "died": "✗ died (its process ended before it)",
     "died?": "✗ died? (no end was recorded)",
 }
 

@@ -23,20 +23,22 @@ class CallLimiter:
     def __init__(self) -> None:
         self._said: set[str] = set()
 
-    def of(self, task: luigi.Task, gpus: Sequence[str], executor: TaskExecutor) -> CallLimits | None:
+    def of(
+        self, task: luigi.Task, gpus: Sequence[str], executor: TaskExecutor, timeout: float | None = None
+    ) -> CallLimits | None:
         """Return the limits of an attempt that an executor is given; None if there are none."""
         memory_gb = memory_gb_of(task)
-        if memory_gb is None and not gpus:
+        if memory_gb is None and not gpus and timeout is None:
             return None
         if not executor.has_own_processes:
             self._report(task, memory_gb, gpus, executor)
-            return None
+            return None if timeout is None else CallLimits(display_name(task), timeout=timeout)
         if memory_gb is not None and not can_measure():
             self._say(
                 "memory_gb of %s is not enforced: on this system that needs psutil, which is not installed.", task
             )
             memory_gb = None
-        return CallLimits(display_name(task), memory_gb, ",".join(gpus) or None)
+        return CallLimits(display_name(task), memory_gb, ",".join(gpus) or None, timeout=timeout)
 
     def _report(self, task: luigi.Task, memory_gb: float | None, gpus: Sequence[str], executor: TaskExecutor) -> None:
         kind = type(executor).__name__.removesuffix("Executor").lower()

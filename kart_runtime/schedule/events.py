@@ -44,6 +44,10 @@ class Summary:
         Duration of the build.
     interrupted
         Whether Ctrl-C ended it.
+    stopped
+        Tasks that were not started because the build ended at the first failure (`fail_fast`).
+    ended
+        Tasks that ran when the build was interrupted, or ended at the first failure, and did not come to their end.
     published
         A line for each output that was published under a fixed name.
     unpublished
@@ -71,6 +75,8 @@ class Summary:
     metrics: Mapping[luigi.Task, Mapping[str, float | str]] = field(default_factory=dict)
     run_id: str = ""
     roots: tuple[luigi.Task, ...] = ()
+    stopped: tuple[luigi.Task, ...] = ()
+    ended: tuple[luigi.Task, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -85,6 +91,8 @@ class Summary:
             *((display_name(task), "failed", described(error)) for task, error in self.failed.items()),
             *((display_name(task), "not published", described(error)) for task, error in self.unpublished.items()),
             *((display_name(task), "missing", "external input not found") for task in self.missing),
+            *((display_name(task), "ended", "it was running when the build ended") for task in self.ended),
+            *((display_name(task), "not started", "the build ended at the first failure") for task in self.stopped),
             *(
                 (display_name(task), "not started", f"upstream: {display_name(cause)}")
                 for task, cause in self.not_started.items()
@@ -104,7 +112,8 @@ class Summary:
             (self.not_needed, "not needed"),
             (len(self.failed), "failed"),
             (len(self.missing), "missing"),
-            (len(self.not_started), "not started"),
+            (len(self.ended), "ended while running"),
+            (len(self.not_started) + len(self.stopped), "not started"),
             (len(self.unpublished), "not published"),
         )
         parts += [f"{number} {words}" for number, words in counted if number]
@@ -112,6 +121,8 @@ class Summary:
         line = f"{self.total} task{plural}: {', '.join(parts)} ({_duration(self.seconds)})"
         if self.interrupted:
             return f"Interrupted: {line}"
+        if self.stopped or self.ended:
+            return f"{line}; ended at the first failure"
         return line if self.ran or not self.ok else f"Nothing to run: {line}"
 
 
@@ -246,6 +257,8 @@ class TaskFinished:
         Whether it has failed and is tried again.
     at
         Time in seconds since the epoch.
+    pause
+        Seconds until it is tried again.
     """
 
     task: luigi.Task
@@ -254,6 +267,25 @@ class TaskFinished:
     tries: int = 1
     is_retried: bool = False
     at: float = field(default_factory=time.time)
+    pause: float = 0.0
+
+    @property
+    def timeout(self) -> float | None:
+        """Return the seconds that the try might take, if it took longer and was ended."""
+        return self.outcome.timeout
+
+
+@dataclass(frozen=True)
+class BuildStopping:
+    """The build starts nothing more, after Ctrl-C or the first failure, and waits for threads that cannot be ended.
+
+    Attributes
+    ----------
+    waiting
+        The tasks that still run, each with the seconds that it has run.
+    """
+
+    waiting: tuple[tuple[luigi.Task, float], ...]
 
 
 @dataclass(frozen=True)
@@ -266,10 +298,23 @@ class BuildFinished:
 def retry_text(event: TaskFinished) -> str:
     """Return what is said about a try that failed and is followed by another one."""
     reason = described(event.outcome.error or RuntimeError("unknown")).partition("\n")[0]
-    return f"failed (try {event.attempt} of {event.tries}): {reason}; trying again"
+    when = f" in {event.pause:.3g} s" if event.pause else ""
+    return f"failed (try {event.attempt} of {event.tries}): {reason}; trying again{when}"
 
 
-Event = PlanMade | TaskStarted | TaskProgress | TaskLocked | TaskUnchanged | TaskFinished | BuildFinished
+def stopping_text(event: BuildStopping, label: Callable[[luigi.Task], str] = display_name) -> str:
+    """Return what is said about the tasks that a build which stops still waits for."""
+    waiting = [f"{label(task)} ({seconds:.0f} s)" for task, seconds in event.waiting[:_MOST_WAITING]]
+    more = len(event.waiting) - len(waiting)
+    names = ", ".join(waiting) + (f" and {more} more" if more else "")
+    return f"waiting for {names}, press Ctrl-C again to end at once"
+
+
+_MOST_WAITING = 10
+
+Event = (
+    PlanMade | TaskStarted | TaskProgress | TaskLocked | TaskUnchanged | TaskFinished | BuildStopping | BuildFinished
+)
 Listener = Callable[[Event], None]
 
 

@@ -1,8 +1,10 @@
-"""Retries: how many tries a task has, which errors end them, and what is said about the tries that failed."""
+"""Retries: how many tries a task has, the pauses between them, which errors end them, and what is said about them."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import luigi
 
@@ -17,7 +19,7 @@ from kart_runtime.errors import (
     add_note,
     described,
 )
-from kart_runtime.task.limits import retries_of
+from kart_runtime.task.limits import retries_of, retry_delay_of
 
 _FINAL = (
     ConfigError,
@@ -33,9 +35,38 @@ _FINAL = (
 """Errors that the same code raises again, whatever else has changed."""
 
 
-def number_of_tries(task: luigi.Task) -> int:
-    """Return how often a task is tried at most: `retries` says how often again, luigi's `retry_count` how often."""
-    return max(retries_of(task) + 1, task.retry_count or 1)
+_LONGEST_PAUSE = 300.0
+"""Seconds up to which the pause between two tries doubles; one that is stated may be longer."""
+
+_JITTER = 0.25
+"""Part of a pause that is added at random at most, so that tasks which failed together do not try again together."""
+
+_random = random.SystemRandom()
+"""Not the global generator, which tasks draw from."""
+
+
+@dataclass(frozen=True)
+class Retries:
+    """How often tasks are tried, and after which pauses, where their classes do not say so themselves."""
+
+    retries: int = 0
+    delay: float = 0.0
+
+    def check(self, task: luigi.Task) -> None:
+        """Raise `ConfigError` for what a class says that is no number or no time."""
+        retries_of(task)
+        retry_delay_of(task)
+
+    def tries(self, task: luigi.Task) -> int:
+        """Return how often a task is tried at most: `retries` says how often again, luigi's `retry_count` how often."""
+        count = task.retry_count
+        return max(retries_of(task, self.retries if count is None else 0) + 1, count or 1)
+
+    def pause(self, task: luigi.Task, failures: int) -> float:
+        """Return the seconds to wait after a number of failed tries."""
+        delay = retry_delay_of(task, self.delay)
+        pause = min(delay * 2.0 ** min(failures - 1, 30), max(delay, _LONGEST_PAUSE))
+        return pause * (1 + _JITTER * _random.random())
 
 
 def may_help(error: BaseException | None) -> bool:

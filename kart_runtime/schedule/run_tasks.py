@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from types import MappingProxyType
 
 import luigi
 
 from kart_runtime.history.ledger import Ledger, RunTasks
+from kart_runtime.plan.changes import Changes
 from kart_runtime.plan.decisions import Action, Decision, Plan, Reason
 from kart_runtime.schedule.events import Summary
 from kart_runtime.task.base import kart_task
@@ -23,68 +25,74 @@ _SKIPPED = {Reason.NOT_NEEDED: "n", Reason.DELETED: "n"}
 
 
 class TasksRecorder:
-    """Records the tasks of one run: at the beginning those of its plan, at the end those that tasks have yielded."""
+    """Records the tasks of one run: at the beginning those of its plan, then those that tasks yield."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, changes: Changes) -> None:
         self._ledger = ledger
+        self._changes = changes
         self._grouping: _Grouping | None = None
         """Tasks of the plan, if something runs."""
-        self.more: set[luigi.Task] = set()
-        """Tasks of further plans."""
-        self._known: set[luigi.Task] = set()
-        """Tasks of all plans; filled with the first further one."""
 
-    def add_plan(self, plan: Plan, *, may_grow: bool = False) -> None:
-        """Record the tasks of a plan; what they require only if something is to run, or if it `may_grow`."""
-        grouping = _Grouping(plan.tasks)
-        if not plan.to_run and not may_grow:
-            for workspace in grouping.orders:
-                self._ledger.record_tasks(workspace, RunTasks(grouping.names(workspace)), runs=False)
-            return
-        self._grouping = grouping
+    def add_plan(self, plan: Plan, *, may_grow: bool = False) -> bool:
+        """Record the tasks of a plan; what they require only if something is to run, or if it `may_grow`.
+
+        Return whether it has to be made again, because outputs may have been deleted meanwhile that it found complete.
+        """
+        known, grouping = self._grouping, _Grouping()
+        grouping.add(plan.tasks)
+        runs = bool(plan.to_run) or may_grow
+        if runs and known is None:
+            self._grouping = grouping
         letters = list(map(_verdict, plan.decisions))
         for workspace, order in grouping.orders.items():
+            if not runs or known is not None:
+                self._ledger.record_tasks(workspace, RunTasks(grouping.names(workspace)), runs=runs)
+                continue
             requires = [grouping.numbered(plan.graph.upstream[index], workspace) for index in order]
             verdicts = "".join([letters[index] for index in order])
             self._ledger.record_tasks(workspace, RunTasks(grouping.names(workspace), requires, verdicts))
+        return "s" in letters and self._changes.await_deletions(grouping.orders)
 
     def add_more(self, plan: Plan) -> None:
         """Record the tasks of a further plan that were not known."""
-        if self._grouping is not None:
-            known = self._known = self._known or {*self._grouping.tasks}
-            new = {task: each for task, each in zip(plan.tasks, plan.decisions, strict=True) if task not in known}
-            known.update(new)
-            self.more.update(new)
-            self._add(list(new), {}, "".join(map(_verdict, new.values())))
+        self._add(plan)
 
-    def add_yielded(self, tasks: Sequence[luigi.Task], waited_for: Mapping[luigi.Task, Sequence[luigi.Task]]) -> None:
-        """Record the tasks that were not in the plan, and for which task each of the others has waited."""
-        self._add(tasks, waited_for, "r" * len(tasks))
+    def add_yielded(self, plan: Plan, task: luigi.Task, waited_for: Sequence[luigi.Task]) -> bool:
+        """Record the tasks that the `run()` of a task has yielded, of which a plan was made, before they are used.
 
-    def _add(
-        self, tasks: Sequence[luigi.Task], waited_for: Mapping[luigi.Task, Sequence[luigi.Task]], letters: str
-    ) -> None:
-        if self._grouping is None or not (tasks or waited_for):
-            return
-        grouping = self._grouping = self._grouping.with_more(tasks)
-        index_of = {task: index for index, task in enumerate(grouping.tasks)}
+        Return whether the plan has to be made again, as `add_plan`.
+        """
+        return self._add(plan, {task: waited_for})
+
+    def _add(self, plan: Plan, waited_for: Mapping[luigi.Task, Sequence[luigi.Task]] = MappingProxyType({})) -> bool:
+        grouping = self._grouping
+        if grouping is None:
+            return False
+        index_of = grouping.index_of
+        decisions = zip(plan.tasks, plan.decisions, strict=True)
+        new = {task: _verdict(decision) for task, decision in decisions if task not in index_of}
+        letters = "".join(new.values())
+        first = grouping.add(list(new))
+        index_of = grouping.index_of
+        found_complete = "s" in letters
         for workspace, order in grouping.orders.items():
 
             def numbered(others: Iterable[luigi.Task], workspace: str = workspace) -> list[int | str]:
                 return grouping.numbered([index_of[task] for task in others], workspace)
 
-            new = [index for index in order if index >= grouping.first]
-            added = [grouping.tasks[index] for index in new]
+            added = order[grouping.known(workspace) :]
             yielded = {
                 str(grouping.numbers[index_of[task]]): numbered(others)
                 for task, others in waited_for.items()
                 if grouping.homes[index_of[task]] == workspace
             }
             if added or yielded:
-                requires = [numbered(dependencies(task)) for task in added]
-                verdicts = "".join([letters[index - grouping.first] for index in new])
+                requires = [numbered(dependencies(grouping.tasks[index])) for index in added]
+                verdicts = "".join([letters[index - first] for index in added])
                 values = RunTasks(grouping.names(workspace), requires, verdicts, yielded)
-                self._ledger.record_tasks(workspace, values, runs=False)  # stored with the end, which follows
+                # What is to run is young when it is there: it may be stored with the next records.
+                self._ledger.record_tasks(workspace, values, runs=found_complete)
+        return found_complete and self._changes.await_deletions(grouping.orders)
 
     def finish(self, summary: Summary | None, files: Callable[[], Mapping[str, str]]) -> None:
         """Record how the run has ended, and of which `files` it used code, if something was to run.
@@ -114,23 +122,43 @@ class _Grouping:
     """Tasks by workspace, module and class, which gives each its number in the file of its workspace.
 
     `orders` has the indexes of a workspace's tasks in the order of their numbers; `homes` and `numbers` have workspace
-    and number by index. Tasks of luigi have neither. Those before `first` were recorded earlier.
+    and number by index. Tasks of luigi have neither.
     """
 
-    def __init__(self, tasks: Sequence[luigi.Task], first: int = 0, before: _Grouping | None = None) -> None:
-        self.tasks, self.first = tasks, first
-        self.homes: list[str | None] = [*before.homes] if before else []
-        self.numbers: list[int] = [*before.numbers] if before else []
-        self.orders: dict[str, list[int]] = {home: [*order] for home, order in before.orders.items()} if before else {}
+    def __init__(self) -> None:
+        self.tasks: list[luigi.Task] = []
+        self.homes: list[str | None] = []
+        self.numbers: list[int] = []
+        self.orders: dict[str, list[int]] = {}
+        self._index_of: dict[luigi.Task, int] = {}
         self._groups: dict[str, dict[type, list[int]]] = {}
-        for index in range(first, len(tasks)):
-            self._place(index, tasks[index])
+
+    def add(self, tasks: Sequence[luigi.Task]) -> int:
+        """Add tasks, which come after the others; return the index of the first one."""
+        first = len(self.tasks)
+        self.tasks += tasks
+        self._groups = {}
+        for index in range(first, len(self.tasks)):
+            self._place(index, self.tasks[index])
         for workspace, groups in self._groups.items():
             order = self.orders.setdefault(workspace, [])
             for indexes in _by_module(groups):
-                order += indexes
-            for number in range(len(order) - sum(map(len, groups.values())), len(order)):
-                self.numbers[order[number]] = number
+                for index in indexes:
+                    self.numbers[index] = len(order)
+                    order.append(index)
+        return first
+
+    @property
+    def index_of(self) -> dict[luigi.Task, int]:
+        """Return the index of each task; complete after each time that it is asked for."""
+        known = self._index_of
+        for index in range(len(known), len(self.tasks)):
+            known[self.tasks[index]] = index
+        return known
+
+    def known(self, workspace: str) -> int:
+        """Return the number of tasks of a workspace before the last ones that were added."""
+        return len(self.orders[workspace]) - sum(map(len, self._groups.get(workspace, {}).values()))
 
     def _place(self, index: int, task: luigi.Task) -> None:
         kart = kart_task(task)
@@ -147,10 +175,6 @@ class _Grouping:
             groups[type(task)] = [index]
         else:
             group.append(index)
-
-    def with_more(self, tasks: Sequence[luigi.Task]) -> _Grouping:
-        """Return these tasks and others, which come after them."""
-        return _Grouping([*self.tasks, *tasks], len(self.tasks), self)
 
     def names(self, workspace: str) -> dict[str, dict[str, list[str]]]:
         """Return the ids of the new tasks of a workspace by module and class name, in the order of their numbers."""

@@ -7,12 +7,14 @@ tasks for each one.
 
 from __future__ import annotations
 
+import heapq
 import logging
 import queue
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -30,9 +32,10 @@ from kart_runtime.errors import (
     warn,
 )
 from kart_runtime.execution.attempt import Attempt, AttemptState, Outcome
-from kart_runtime.execution.executors import Executors, requested_executor
+from kart_runtime.execution.executors import Executors, SerialExecutor, ThreadExecutor, requested_executor
 from kart_runtime.execution.executors.base import Finishing, TaskExecutor
 from kart_runtime.execution.locks import Locks
+from kart_runtime.execution.time_limit import Interrupted, TaskTimeout, ThreadClock
 from kart_runtime.history.ledger import Ledger
 from kart_runtime.plan.changes import Changes
 from kart_runtime.plan.decisions import (
@@ -50,6 +53,7 @@ from kart_runtime.schedule.call_limits import CallLimiter
 from kart_runtime.schedule.critical_path import TaskClass, critical_path_lengths
 from kart_runtime.schedule.events import (
     BuildFinished,
+    BuildStopping,
     Event,
     Listener,
     PlanMade,
@@ -59,24 +63,31 @@ from kart_runtime.schedule.events import (
     TaskStarted,
     TaskUnchanged,
     retry_text,
+    stopping_text,
     waiting_text,
 )
 from kart_runtime.schedule.feed import Ended, Feed
 from kart_runtime.schedule.ready_queue import Node, NodeState, ReadyQueue, find_cycle
 from kart_runtime.schedule.recorder import Recorder
 from kart_runtime.schedule.resources import Limits
-from kart_runtime.schedule.retries import may_help, note_tries, number_of_tries
+from kart_runtime.schedule.retries import Retries, may_help, note_tries
+from kart_runtime.schedule.time_limits import GIVEN_UP, TimeLimits, Watch, warn_of_serial
 from kart_runtime.schedule.waiting import Wait, Waits
 from kart_runtime.task.base import kart_task
-from kart_runtime.task.limits import retries_of
 from kart_runtime.task.naming import display_name
 from kart_runtime.task.publishing import check_publications, publish_finished, publishing
-from kart_runtime.task.state import TaskRun
+from kart_runtime.task.state import TaskRun, fresh_copy
 
 logger = logging.getLogger(__name__)
 
 _FIRST_PAUSE, _LAST_PAUSE = 0.05, 1.0
 """Seconds between two tries at locked tasks, growing from the first to the last."""
+
+_LOOK_SECONDS = 0.2
+"""How often to look whether a try whose time is limited has begun."""
+
+_LAST_SECONDS = 5.0
+"""How long outputs may take to become visible when the build is to end at once."""
 
 _TRIES_WITH_A_LOCK = 3
 """Number of tries of a task that loses its lock each time."""
@@ -112,6 +123,13 @@ class BuildContext:
         What asks for further tasks while the build runs, or None.
     on_more
         Called with the plan of further tasks, before they run.
+    on_yield
+        Called with the plan of tasks that a task has yielded, that task, and those that it waits for; returns whether
+        the plan has to be made again.
+    timeout, retries
+        Time of a try, and the number of tries, where a class says nothing.
+    fail_fast
+        Whether the first failure ends the build.
     """
 
     executors: Executors
@@ -127,6 +145,10 @@ class BuildContext:
     seconds: Mapping[TaskClass, float] = field(default_factory=dict)
     feed: Feed | None = None
     on_more: Callable[[Plan], None] | None = None
+    on_yield: Callable[[Plan, luigi.Task, Sequence[luigi.Task]], bool] | None = None
+    timeout: float | None = None
+    retries: Retries = field(default_factory=Retries)
+    fail_fast: bool = False
 
 
 class Scheduler:
@@ -140,7 +162,16 @@ class Scheduler:
         self._ready = ReadyQueue(context.limits)
         self._executors: dict[type, TaskExecutor] = {}
         """Task class to the executor of its tasks."""
-        self._in_flight = 0
+        self._running: dict[Node, Finishing[Outcome] | None] = {}
+        """Tasks in flight; what their executor returned, if it has."""
+        self._watches: dict[Node, Watch] = {}
+        """Those in threads of this process whose time is limited."""
+        self._time_limits = TimeLimits(context.timeout)
+        self._paused: list[tuple[float, int, Node]] = []
+        """Heap of tasks that are tried again, by the time of the monotonic clock."""
+        self._n_paused = 0
+        self._first_failure: luigi.Task | None = None
+        """The failure that ends the build, if it ends at the first."""
         self._finished: queue.SimpleQueue[tuple[Node, Finishing[Outcome]] | Event] = queue.SimpleQueue()
         """What other threads have to say: which attempts have ended, and the events of those that have not."""
         self._thread = threading.get_ident()
@@ -160,8 +191,6 @@ class Scheduler:
         self._blocked: dict[luigi.Task, luigi.Task] = {}
         self._call_limits = CallLimiter()
         self._writers = {url: list(tasks) for url, tasks in plan.writers.items()}
-        self.waited_for: dict[luigi.Task, tuple[luigi.Task, ...]] = {}
-        """Task to the tasks that its `run()` has yielded and waited for."""
         self.summary: Summary | None = None
         """The summary, when the build has ended."""
         self._recomputed: set[str] = set()
@@ -180,13 +209,16 @@ class Scheduler:
         try:
             self._submit()
             self._take_more()
-            while self._in_flight or self._locked:
+            while (self._running or self._locked or self._paused) and self._first_failure is None:
                 self._wait()
                 self._submit()
                 self._take_more()
+            if self._first_failure is not None:
+                self._stop()
             self._fail_cycles()
             publications = publish_finished(self._nodes, {*self._failed, *self._blocked})
         except KeyboardInterrupt:
+            self._stop()
             self.summary = self._summary(interrupted=True)
             self._emit(BuildFinished(self.summary))
             raise
@@ -198,6 +230,59 @@ class Scheduler:
         self.summary = summary
         self._emit(BuildFinished(summary))
         return summary
+
+    def _stop(self) -> None:
+        """End what runs, and wait for threads, which nothing can end; a second Ctrl-C gives these up."""
+        try:
+            for watch in self._watches.values():
+                watch.interrupt()
+            self._context.executors.stop()
+            self._take_finished()
+            if self._threads():
+                self._tell_waiting(BuildStopping(self._waiting()))
+            while self._threads():
+                self._take_finished(self._finished.get())
+        except KeyboardInterrupt:
+            self._context.executors.stop()
+            for node in self._threads():
+                if node.attempt is not None and node.attempt.give_up(KeyboardInterrupt()):
+                    self._context.executors.give_up(self._running[node])
+            with suppress(queue.Empty):  # what becomes visible at this moment gets its record
+                while any(node.attempt is not None and not node.attempt.is_given_up for node in self._threads()):
+                    self._take_finished(self._finished.get(timeout=_LAST_SECONDS))
+
+    def _threads(self) -> list[Node]:
+        """Return the tasks that run in threads of this process."""
+        return [
+            node
+            for node, future in self._running.items()
+            if future is not None and self._executors[type(node.task)].runs_here
+        ]
+
+    def _waiting(self) -> tuple[tuple[luigi.Task, float], ...]:
+        attempts = [(node.task, node.attempt) for node in self._threads() if node.attempt is not None]
+        return tuple((task, attempt.seconds) for task, attempt in attempts)
+
+    def _tell_waiting(self, event: BuildStopping) -> None:
+        if self._context.listener is None:
+            warn(logger, "%s.", stopping_text(event).capitalize())
+        self._emit(event)
+
+    def _take_finished(self, news: tuple[Node, Finishing[Outcome]] | Event | None = None) -> None:
+        """Take the results of a build that starts nothing more: what is done or has failed by itself is recorded."""
+        with suppress(queue.Empty):
+            while True:
+                news = self._finished.get_nowait() if news is None else news
+                if isinstance(news, tuple) and self._running.get(news[0]) is news[1]:
+                    node, future = news
+                    outcome = future.result() if future.exception() is None else None
+                    ended = outcome is not None and outcome.state is not AttemptState.SUSPENDED
+                    if outcome is not None and ended and not isinstance(outcome.error, Interrupted | KeyboardInterrupt):
+                        self._release(node)
+                        self._end(node, outcome)
+                    else:
+                        self._running[node] = None
+                news = None
 
     def _emit(self, event: Event) -> None:
         if self._context.listener is not None:
@@ -212,7 +297,8 @@ class Scheduler:
         to_run = plan.to_run
         needs = {task: amounts for task in to_run if (amounts := self._context.limits.needs_of(task))}
         for task in to_run:
-            retries_of(task)
+            self._context.retries.check(task)
+            self._time_limits.of(task)
         for cls in set(map(type, to_run)):
             self._context.executors.check_requested(cls)
         nodes: list[Node] = []
@@ -290,7 +376,7 @@ class Scheduler:
     @property
     def free_workers(self) -> int:
         """Number of workers that have nothing to do, and nothing that is ready."""
-        return 0 if self._ready else self._context.workers - self._in_flight
+        return 0 if self._ready else self._context.workers - len(self._running)
 
     def ended(self, task: luigi.Task) -> Ended | None:
         """Return how a task has ended; None if it may still run."""
@@ -311,7 +397,7 @@ class Scheduler:
 
     def _submit(self) -> None:
         """Start as many ready tasks as there are free workers."""
-        while self._in_flight < self._context.workers:
+        while len(self._running) < self._context.workers and self._first_failure is None:
             node = self._ready.next()
             if node is None:
                 break
@@ -343,10 +429,12 @@ class Scheduler:
             executor = self._executors[cls] = self._context.executors.get(requested_executor(cls))
         if node.attempt is None:
             run = TaskRun(node.output, checks_types=self._context.checks_types, keeps_logs=self._context.keeps_logs)
+            run.run_id = self._context.ledger.run_id
             replaces = node.decision is not None and node.decision.reason in REPLACING
-            self._recorder.announce(node.task)
+            run.marks = self._recorder.announce(node.task)
+            task = fresh_copy(node.task) if node.goes_on else node.task
             node.attempt = Attempt(
-                node.task, self._context.locks, task_run=run, replaces=replaces, is_retry=bool(node.errors)
+                task, self._context.locks, task_run=run, replaces=replaces, is_retry=bool(node.errors)
             )
             node.output = None
             if self._context.listener is not None:
@@ -356,18 +444,50 @@ class Scheduler:
                 else:
                     self._tell_start(node)
         attempt = node.attempt
-        self._in_flight += 1
+        self._running[node] = None
+        timeout = self._time_limits.of(node.task)
         if node.needs:
             node.gpus = self._context.limits.take(node.needs)
-            node.call_limits = self._call_limits.of(node.task, node.gpus, executor)
+        if node.needs or timeout is not None:
+            node.call_limits = self._call_limits.of(node.task, node.gpus, executor, timeout)
+        if timeout is not None and executor.runs_here:
+            executor = self._watched(node, attempt, timeout, executor)
         rank = (node.task.priority, node.path_length)
         future = executor.submit_ranked(rank, attempt.run, node.call_limits, attempt.task_run.report)
+        self._running[node] = future
         future.add_done_callback(partial(self._on_done, node))
+
+    def _watched(self, node: Node, attempt: Attempt, timeout: float, executor: TaskExecutor) -> TaskExecutor:
+        """Return the executor of a try that may have to be given up: one of threads."""
+        if isinstance(executor, SerialExecutor):
+            if requested_executor(type(node.task)) == "serial":
+                warn_of_serial(node.task)
+                return executor
+            executor = executor.in_thread()
+        if isinstance(executor, ThreadExecutor):
+            if not isinstance(attempt.clock, ThreadClock):  # else it goes on after a suspension
+                attempt.clock = ThreadClock(timeout)
+            self._watches[node] = Watch(attempt, attempt.clock, executor)
+        return executor
+
+    def _end_late(self) -> None:
+        """End the tries in threads of this process that take longer than they may."""
+        for node, watch in list(self._watches.items()):
+            left = watch.clock.left()
+            if left is not None and left <= 0:
+                outcome = watch.give_up(self._running[node])
+                if outcome is None:
+                    del self._watches[node]
+                else:
+                    node.goes_on = isinstance(outcome.error, TaskTimeout) and outcome.error.how == GIVEN_UP
+                    self._handle_outcome(node, outcome)
 
     def _tell_start(self, node: Node) -> None:
         """Tell the listener that an attempt begins; another thread leaves that to the one that builds."""
         attempt = len(node.errors) + 1
-        event = TaskStarted(node.task, attempt, max(attempt, number_of_tries(node.task) if node.errors else 1))
+        event = TaskStarted(
+            node.task, attempt, max(attempt, self._context.retries.tries(node.task) if node.errors else 1)
+        )
         self._tell(event)
 
     def _tell_progress(self, node: Node, done: float | None, text: str) -> None:
@@ -381,23 +501,45 @@ class Scheduler:
             self._finished.put(event)
 
     def _wait(self) -> None:
-        """Handle the next result; retry locked tasks after a pause, or if nothing else can start."""
-        if self._in_flight:
+        """Handle the next result; retry locked and paused tasks when it is time, and end those that are late."""
+        pauses = [self._pause] if self._locked else []
+        if self._watches or self._paused:
+            pauses.append(self._until_next())
+        pause = min(pauses, default=None)
+        if self._running:
             try:
-                news = self._finished.get(timeout=self._pause if self._locked else None)
+                news = self._finished.get(timeout=pause)
             except queue.Empty:
-                self._try_locked()
+                self._after(pause or 0.0)
             else:
                 if isinstance(news, tuple):
                     self._handle_future(*news)
                 else:
                     self._emit(news)
                 if self._locked and time.monotonic() - self._tried > _LAST_PAUSE:  # also while others come and go
-                    self._try_locked()
-        elif self._locked and not self._ready:
-            time.sleep(self._pause)
-            self._break_deadlock()
-            self._try_locked()
+                    self._try_locked(0.0)
+        elif pause is not None and not self._ready:
+            time.sleep(pause)
+            if self._locked:
+                self._break_deadlock()
+            self._after(pause)
+        if self._watches:
+            self._end_late()
+
+    def _until_next(self) -> float:
+        """Return the seconds until a try is late, or a pause is over."""
+        lefts = [watch.clock.left() for watch in self._watches.values()]
+        moments = [_LOOK_SECONDS if left is None else left for left in lefts]
+        if self._paused:
+            moments.append(self._paused[0][0] - time.monotonic())
+        return max(min(moments), 0.0)
+
+    def _after(self, seconds: float) -> None:
+        """Go on with what waited, after some seconds without a result."""
+        if self._locked:
+            self._try_locked(seconds)
+        while self._paused and self._paused[0][0] <= time.monotonic():
+            self._ready.add(heapq.heappop(self._paused)[-1])
 
     def _break_deadlock(self) -> None:
         """Let others run what is suspended here, if nothing can go on before they have: they may wait for that."""
@@ -405,8 +547,8 @@ class Scheduler:
             for node in self._suspended:
                 _attempt(node).release_lock()
 
-    def _try_locked(self) -> None:
-        self._waited += self._pause
+    def _try_locked(self, seconds: float) -> None:
+        self._waited += seconds
         self._tried = time.monotonic()
         self._pause = min(self._pause * 1.5, _LAST_PAUSE)
         self._say_for_whom()
@@ -439,6 +581,8 @@ class Scheduler:
         self._finished.put((node, future))  # called in whichever thread the executor has
 
     def _handle_future(self, node: Node, future: Finishing[Outcome]) -> None:
+        if self._running.get(node) is not future:  # it was given up
+            return
         error = future.exception()
         if error is None:
             outcome, limits = future.result(), node.call_limits
@@ -453,7 +597,8 @@ class Scheduler:
             return
         if not isinstance(error, WorkerDied):
             peak_mb = node.call_limits.peak_mb if node.call_limits is not None else 0.0
-            outcome = _attempt(node).failed(error)
+            attempt = _attempt(node)
+            outcome = attempt.timed_out(error) if isinstance(error, TaskTimeout) else attempt.failed(error)
             outcome.peak_mb = peak_mb or None
             self._handle_outcome(node, outcome)
             return
@@ -463,7 +608,7 @@ class Scheduler:
         else:
             warn(logger, "%s Retrying the task once.", outcome.error)
             self._release(node)
-            self._try_again(node, outcome, max(number_of_tries(node.task), 2))
+            self._try_again(node, outcome, max(self._context.retries.tries(node.task), 2))
 
     def _handle_outcome(self, node: Node, outcome: Outcome) -> None:
         self._release(node)
@@ -480,12 +625,12 @@ class Scheduler:
         elif isinstance(outcome.error, LockLost) and len(node.errors) + 1 < _TRIES_WITH_A_LOCK:
             # The new holder may have stored the output: the next try waits for it, and checks.
             warn(logger, "%s Retrying the task.", outcome.error)
-            self._try_again(node, outcome, max(number_of_tries(node.task), _TRIES_WITH_A_LOCK))
+            self._try_again(node, outcome, max(self._context.retries.tries(node.task), _TRIES_WITH_A_LOCK))
         elif isinstance(outcome.error, ObjectCorrupt) and self._can_recompute(outcome.error):
             self._recompute_input(node, outcome, outcome.error)
         elif (
             outcome.state is AttemptState.FAILED
-            and len(node.errors) + 1 < (tries := number_of_tries(node.task))
+            and len(node.errors) + 1 < (tries := self._context.retries.tries(node.task))
             and may_help(outcome.error)
         ):
             self._try_again(node, outcome, tries)
@@ -496,7 +641,7 @@ class Scheduler:
         """Return whether the task that stores a damaged file is to run again, which is tried once for each file."""
         producer = self._nodes.get(error.producer) if error.producer is not None else None
         return (
-            self._context.changes.recomputes
+            self._context.changes.may_recompute(error)
             and producer is not None
             and producer.state in (NodeState.DONE, NodeState.IDLE)
             and not is_external(producer.task)
@@ -520,7 +665,9 @@ class Scheduler:
         self._wait_for(node, [producer])
 
     def _release(self, node: Node) -> None:
-        self._in_flight -= 1
+        del self._running[node]
+        if self._watches:
+            self._watches.pop(node, None)
         if node.needs:
             self._context.limits.give_back(node.needs, node.gpus)
             node.gpus, node.call_limits = (), None
@@ -531,12 +678,17 @@ class Scheduler:
         node.attempt = None
         self._recorder.record(node.task, outcome, node.decision, node.ready_at)
         node.ready_at = 0.0
-        event = TaskFinished(node.task, outcome, len(node.errors), tries, is_retried=True)
+        pause = self._context.retries.pause(node.task, len(node.errors))
+        event = TaskFinished(node.task, outcome, len(node.errors), tries, is_retried=True, pause=pause)
         if self._context.listener is not None:
             self._context.listener(event)
         elif not isinstance(outcome.error, WorkerDied | LockLost):  # of which it was said
             warn(logger, "%s %s", display_name(node.task), retry_text(event))
-        self._ready.add(node)
+        if pause:
+            self._n_paused += 1
+            heapq.heappush(self._paused, (time.monotonic() + pause, self._n_paused, node))
+        else:
+            self._ready.add(node)
 
     def _end(self, node: Node, outcome: Outcome) -> None:
         self._recorder.record(node.task, outcome, node.decision, node.ready_at)
@@ -547,11 +699,15 @@ class Scheduler:
             note_tries(self._tries[node.task])
         if self._context.listener is not None:
             attempt = len(node.errors) + 1
-            self._context.listener(TaskFinished(node.task, outcome, attempt, max(attempt, number_of_tries(node.task))))
+            self._context.listener(
+                TaskFinished(node.task, outcome, attempt, max(attempt, self._context.retries.tries(node.task)))
+            )
         node.attempt, node.errors = None, []
         if outcome.state is AttemptState.FAILED:
             node.state = NodeState.FAILED
             self._failed[node.task] = outcome.error or RuntimeError("unknown")
+            if self._context.fail_fast:
+                self._first_failure = self._first_failure or node.task
             for dependent in node.dependents:
                 self._block(dependent, node.task)
             return
@@ -579,6 +735,8 @@ class Scheduler:
         try:
             plan = make_plan(outcome.waiting_for, changes=self._context.changes)
             self._check_output_clash(plan)
+            while self._context.on_yield is not None and self._context.on_yield(plan, node.task, outcome.waiting_for):
+                plan = make_plan(outcome.waiting_for, changes=self._context.changes)
             self._add(plan, after=node.path_length)
         except KeyboardInterrupt:
             raise
@@ -587,7 +745,6 @@ class Scheduler:
             return
         self._suspended.add(node)
         _attempt(node).satisfied.update(outcome.waiting_for)
-        self.waited_for[node.task] = (*self.waited_for.get(node.task, ()), *outcome.waiting_for)
         self._wait_for(node, [self._nodes[task] for task in dict.fromkeys(outcome.waiting_for)])
 
     def _check_output_clash(self, plan: Plan) -> None:
@@ -612,8 +769,12 @@ class Scheduler:
     def _summary(self, interrupted: bool = False) -> Summary:
         states = Counter(node.state for node in self._nodes.values())
         missing = [node.task for node in self._nodes.values() if node.state is NodeState.MISSING]
+        is_cut = interrupted or self._first_failure is not None
+        waiting = [node for node in self._nodes.values() if is_cut and node.state is NodeState.WAITING]
         return Summary(
-            total=len(self._nodes) - (0 if interrupted else states[NodeState.WAITING]),
+            total=len(self._nodes) - (0 if is_cut else states[NodeState.WAITING]),
+            stopped=() if interrupted else tuple(node.task for node in waiting if node not in self._running),
+            ended=tuple(node.task for node in waiting if node in self._running),
             ran=self._counts[AttemptState.DONE],
             complete=self._counts[Reason.COMPLETE] + self._counts[AttemptState.COMPLETE],
             not_needed=states[NodeState.IDLE],

@@ -19,11 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from kart_runtime.storage import durable
 from kart_runtime.storage.checksum import algorithm_of, checksum_of
 from kart_runtime.storage.registry import split_url, store_for
+from kart_runtime.storage.signing_keys import VARIABLE, Signature, keyring
 from kart_runtime.storage.staging import StagedWrite
 from kart_runtime.storage.stores import Conditional, is_remote, put
-from kart_runtime.storage.stores.local import TEMPORARY_PREFIX, LocalStore
+from kart_runtime.storage.stores.local import LocalStore, flush_entry
+from kart_runtime.storage.temporary import TEMPORARY_PREFIX
 from kart_runtime.storage.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -43,13 +46,17 @@ def commit(writes: Sequence[StagedWrite], workspace: str) -> None:
     If it raises, either nothing is visible, or the outputs do not make a complete set.
     """
     recover(workspace)  # what another process has left must not be finished after this
+    for write in writes:
+        write.sign()
     entries = [_entry_of(write, workspace) for write in writes]
     if not any(entry.replaces or not entry.temporary for entry in entries):
         _commit_new(writes)
         return
     store, folder = store_for(Workspace(workspace).runs)
     key = f"{folder}/{os.urandom(8).hex()}-{os.getpid()}-{next(_numbers)}{SUFFIX}"
-    text = json.dumps({"outputs": [entry._asdict() for entry in entries]}).encode()
+    text = _signed({"outputs": [entry._asdict() for entry in entries]})
+    if durable.is_on():  # the commit file promises that they are there
+        _flush_temporaries(writes)
     if isinstance(store, LocalStore):
         with store.write(key) as file:  # whole or absent; `put` is not
             file.write(text)
@@ -83,6 +90,12 @@ def _commit_new(writes: Sequence[StagedWrite]) -> None:
             with contextlib.suppress(OSError):
                 write.store.delete(write.key)
         raise
+
+
+def _flush_temporaries(writes: Sequence[StagedWrite]) -> None:
+    names = (getattr(write.writer, "temporary", "") for write in writes)
+    for folder in {os.path.dirname(name) for name in names if name}:  # noqa: PTH120
+        durable.flush_folder(folder)
 
 
 def _commit_one(write: StagedWrite) -> None:
@@ -218,6 +231,8 @@ class _Output:
         except FileNotFoundError:
             if self.state() != "done":
                 raise
+        if durable.is_on():
+            flush_entry(self._key)
 
     def drop_temporary(self) -> None:
         """Delete the temporary file."""
@@ -273,12 +288,36 @@ def _read(store: Any, key: str, workspace: str) -> _Journal | None:
     try:
         with store.open(key) as file:
             values = json.loads(file.read())
+        _check_signature(values)
         return _Journal(store, key, workspace, [_Entry(**entry) for entry in values["outputs"]])
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, KeyError) as error:
         logger.warning("Ignoring the damaged commit file %s: %s", key, error)
         return None
+
+
+_LABEL = "kart-commit-1"
+
+
+def _signed(values: dict[str, Any]) -> bytes:
+    """Return the text of a commit file, with its signature if there is a key."""
+    keys = keyring()
+    if keys is not None:
+        signature = keys.sign(_LABEL, json.dumps(values["outputs"], sort_keys=True).encode())
+        values = {**values, "signature": str(signature)}
+    return json.dumps(values).encode()
+
+
+def _check_signature(values: Any) -> None:
+    """Raise ValueError for the text of a commit file that is not signed, if there is a key."""
+    keys = keyring()
+    if keys is None:
+        return
+    key, _, digits = str(values.get("signature", "")).partition(":")
+    outputs = json.dumps(values["outputs"], sort_keys=True).encode()
+    if not keys.verifies(Signature(key, digits), _LABEL, outputs):
+        raise ValueError(f"it is not signed by a key of {VARIABLE}")
 
 
 def _names_in(store: Any, folder: str) -> Iterator[str]:

@@ -15,13 +15,16 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from kart_runtime.errors import CannotEncode, ObjectCorrupt, WriteFailed
+from kart_runtime.storage import durable, signing
 from kart_runtime.storage.codecs import folder_tables
-from kart_runtime.storage.codecs.folder import Folder, Manifest
+from kart_runtime.storage.codecs.folder import Folder, Manifest, decoded
 from kart_runtime.storage.commit import recover
 from kart_runtime.storage.folder_cache import CachedFolder
 from kart_runtime.storage.folder_deletion import delete_files, delete_folder, sweep
 from kart_runtime.storage.folder_files import difference, files_key, listed, send, stored_manifest
 from kart_runtime.storage.folder_markers import Marker
+from kart_runtime.storage.notes import Note
+from kart_runtime.storage.signing_keys import keyring
 from kart_runtime.storage.staging import StagedWrite, Writer, active_run
 from kart_runtime.storage.stores.local import LocalStore
 from kart_runtime.storage.target import Target
@@ -85,7 +88,13 @@ class _LocalDraft(_Draft):
             raise WriteFailed(str(self.path), error.strerror or str(error)) from error
 
     def seal(self) -> Manifest:
-        return listed(self.path, self.token)
+        manifest = listed(self.path, self.token)
+        if durable.is_on():
+            try:
+                durable.flush_tree(str(self.path))
+            except OSError as error:
+                raise WriteFailed(str(self.path), f"the disk did not take it: {error.strerror or error}") from error
+        return manifest
 
     def committed(self) -> None:
         super().committed()
@@ -103,16 +112,28 @@ class _RemoteDraft(_Draft):
         super().__init__(store, key)
         self._cached = CachedFolder(store, key, self.token)
         self.path = self._cached.new()
+        self._note: Note | None = None
 
     def seal(self) -> Manifest:
         manifest = listed(self.path, self.token)
+        if hasattr(self._store, "service_id"):
+            self._note = Note("folder", self._store, self._key, token=self.token, before=self._before)
         send(self._store, self._key, self.path, manifest)
         self._cached.keep(manifest)
         return manifest._replace(times=())
 
+    def committed(self) -> None:
+        super().committed()
+        self._end_note()
+
     def discard(self) -> None:
         self._cached.delete()
         super().discard()
+        self._end_note()
+
+    def _end_note(self) -> None:
+        if self._note is not None:
+            self._note.delete()
 
 
 class _FolderWriter:
@@ -208,6 +229,9 @@ class FolderTarget(Target):
             if self.check is not None:
                 self.check(folder_tables.value_of(draft.path, self.as_type), "dump")
             write = super()._write(manifest, codec, labels)
+            if write.statement is not None:
+                names = [file.name for file in manifest.files]
+                write.statement = write.statement._replace(parts=signing.parts_of(draft.path, names))
         except BaseException:
             draft.discard()
             raise
@@ -221,6 +245,7 @@ class FolderTarget(Target):
     def remove(self) -> bool:
         """Delete the folder; return whether there was one."""
         staged = super().remove() if self._staged() is not None else False
+        self._delete_signature()
         return delete_folder(self._store, self._key) or staged
 
     # -- reading -----------------------------------------------------------------------------------------------------
@@ -248,7 +273,24 @@ class FolderTarget(Target):
             return super().load()  # another process may have replaced it since its list was read
 
     def _decode(self, file: BinaryIO) -> Any:
-        return folder_tables.value_of(self._on_this_machine(super()._decode(file)), self.as_type)
+        keys = keyring()
+        if keys is None:
+            return folder_tables.value_of(self._on_this_machine(super()._decode(file)), self.as_type)
+        path = self._on_this_machine(super()._decode(file))
+        if self._staged() is None:
+            file.seek(0)
+            run = active_run.get()
+            consumer = "" if run is None or run.task is None else str(run.task)
+            data = file.read()
+            parts = signing.signed_parts(self._store, self._key, self.url, data, self.owner, keys, consumer)
+            signing.check_parts(self.url, path, parts, self.owner, consumer)
+        return folder_tables.value_of(path, self.as_type)
+
+    def _signed_parts(self) -> Mapping[str, str]:
+        with self._store.open(self._key) as file:
+            manifest = decoded(file.read())
+        path = self._on_this_machine(manifest)
+        return signing.parts_of(path, [entry.name for entry in manifest.files])
 
     def _on_this_machine(self, manifest: Manifest) -> Path:
         run = active_run.get()

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, BinaryIO, ClassVar, NamedTuple, Protocol, cast
 
+from kart_runtime.storage.signing import Statement, write_signature
 from kart_runtime.storage.stores import Stat, Store
 from kart_runtime.storage.stores.upload import PART, ObjectWriter
 from kart_runtime.storage.system import after_fork
@@ -66,9 +67,24 @@ class Writer(Protocol):
 
 
 class StagedWrite:
-    """One value that is written and not visible; `cache` is called with `entry` when it is, with None if it may be."""
+    """One value that is written and not visible; `cache` is called with `entry` when it is, with None if it may be.
 
-    __slots__ = ("_modified", "_record", "cache", "checksum", "entry", "key", "size", "store", "url", "writer")
+    `statement` is what its signature says, None if it is not signed.
+    """
+
+    __slots__ = (
+        "_modified",
+        "_record",
+        "cache",
+        "checksum",
+        "entry",
+        "key",
+        "size",
+        "statement",
+        "store",
+        "url",
+        "writer",
+    )
 
     def __init__(self, url: str, store: Any, key: str, writer: Writer) -> None:
         self.url, self.store, self.key, self.writer = url, store, key, writer
@@ -78,9 +94,17 @@ class StagedWrite:
         self._record: OutputRecord | None = None
         self.entry: Any = None
         self.cache: Callable[[Any], None] | None = None
+        self.statement: Statement | None = None
+
+    def sign(self) -> None:
+        """Store the signature, which must be there before the value."""
+        statement, self.statement = self.statement, None
+        if statement is not None:
+            write_signature(self.store, self.key, statement)
 
     def commit(self) -> None:
         """Make the value visible."""
+        self.sign()
         try:
             self.writer.commit()
         except BaseException:
@@ -112,15 +136,18 @@ class Run(Protocol):
 
     `staged` holds the writes that wait for the commit, by url; None if each is committed at once. `loaded` holds the
     checksums of what was loaded, by url. `expected` are records that the store may not show yet. `process` stands for
-    the process of the run: what `run()` dumps in one that it has forked is committed at once.
+    the process of the run: what `run()` dumps in one that it has forked is committed at once. `marks` says that objects
+    are stored with a mark of their checksum. `given_up` is why nobody waits for the run any more, though it goes on.
     """
 
     task: Any
     process: object
     staged: dict[str, StagedWrite] | None
     loaded: dict[str, str]
+    marks: bool
     expected: Mapping[str, OutputRecord]
     secrets: set[str]
+    given_up: BaseException | None
 
 
 class _Process:

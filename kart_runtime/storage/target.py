@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, ClassVar, Literal, Protocol, cast
 import luigi
 
 from kart_runtime.errors import KartError, ObjectCorrupt
-from kart_runtime.storage import value_cache
+from kart_runtime.storage import signing, value_cache
 from kart_runtime.storage.checksum import ChecksumFile, algorithm_of, measured, usual_algorithm
 from kart_runtime.storage.codecs import Codec, StartAgain
 from kart_runtime.storage.codecs.archive import Archive
@@ -23,9 +23,10 @@ from kart_runtime.storage.codecs.folder import SUFFIX as FOLDER_SUFFIX
 from kart_runtime.storage.codecs.frames import Feather
 from kart_runtime.storage.codecs.losses import declared
 from kart_runtime.storage.registry import codec_for, folder_target_class, inner_path, store_for, suffix_of
+from kart_runtime.storage.signing_keys import keyring
 from kart_runtime.storage.staging import OutputRecord as OutputRecord  # noqa: PLC0414 - a part of dump()
 from kart_runtime.storage.staging import Run, StagedWrite, active_run, this_process, writer_for
-from kart_runtime.storage.stores import Stat, Store, is_remote
+from kart_runtime.storage.stores import Stat, Store, is_marked, is_remote
 from kart_runtime.storage.value_cache import THIS_PROCESS, CacheEntry, ValueCache, version_of
 
 
@@ -136,10 +137,44 @@ class Target(luigi.Target):
                 entry = cache.find(self.url, self._codec, self.as_type, version_of(file))
                 if entry is not None:
                     return self._cached(entry, run)
-            source = self._verified(file, run)
+            source = self._verified(self._authentic(file, run), run)
             if source is not None:
                 return self._decode(source)
         return self._load_again(run)
+
+    def _authentic(self, file: BinaryIO, run: Run | None) -> BinaryIO:
+        """Return the file if its signature is valid, or no key is set; raise `SignatureError` before it is decoded."""
+        keys = keyring()
+        if keys is None or not self._needs_signature():
+            return file
+        consumer = "" if run is None or run.task is None else str(run.task)
+        return signing.verified(self._store, self._key, self.url, file, self.owner, keys, consumer)
+
+    def _needs_signature(self) -> bool:
+        """Return whether kart stores it, or whether its format can run code when it is read."""
+        run = True if self.owner is None else getattr(self.owner, "run", None)
+        is_external = run is None or run is NotImplemented
+        return not is_external or bool(getattr(self._codec, "runs_code", False))
+
+    def is_unsigned(self) -> bool:
+        """Return whether it is stored without the signature that loading it needs, since a key is set."""
+        if keyring() is None or not self._needs_signature() or self._staged() is not None:
+            return False
+        return signing.is_unsigned(self._store, self._key)
+
+    def sign(self) -> None:
+        """Sign what is stored, if a key is set."""
+        if keyring() is not None:
+            with self._store.open(self._key) as file:
+                _, size, sha256 = signing.hashed(file)
+            parts = self._signed_parts()
+            signing.write_signature(
+                self._store, self._key, signing.statement_of(self.url, self.owner, size, sha256, parts)
+            )
+
+    def _signed_parts(self) -> Mapping[str, str]:
+        """Return the SHA-256 of each file of a folder that is stored; a file has none."""
+        return {}
 
     def _cached(self, entry: CacheEntry, run: Run | None) -> Any:
         self._note_use(run, entry.checksum)
@@ -165,12 +200,16 @@ class Target(luigi.Target):
         if self.records is not None:
             self.records.refresh()
         with self._store.open(self._key) as file:
-            source = self._verified(file, run)
+            source = self._verified(self._authentic(file, run), run)
             if source is not None:
                 return self._decode(source)
             file.seek(0)
             record = cast("OutputRecord", self._expected(run))
             _, size, checksum = measured(file, algorithm_of(record.checksum))
+            if is_marked(self._store, self._key, checksum):  # by a run that has died before it recorded this
+                file.seek(0)
+                self._note_use(run, checksum)
+                return self._decode(file)
         found = (
             f"it has {size:,} bytes instead of the {record.size:,} that were stored"
             if size != record.size
@@ -251,6 +290,9 @@ class Target(luigi.Target):
         except StartAgain as error:  # what had been written went with the temporary file
             write = self._write(value, error.codec, labels)
         run = self._run()
+        if run is not None and run.given_up is not None:
+            write.discard()
+            raise run.given_up
         if run is not None and run.staged is not None and run.process is this_process():
             before, run.staged[self.url] = run.staged.pop(self.url, None), write
             if before is not None:
@@ -275,13 +317,20 @@ class Target(luigi.Target):
         write = StagedWrite(self.url, self._store, self._key, writer)
         try:
             file = writer.__enter__()
-            checksum_file = ChecksumFile(file)
+            keys = keyring()
+            checksum_file = ChecksumFile(file) if keys is None else signing.SigningFile(file)
             token = declared.set(self.as_type)
             try:
                 codec.dump(value, checksum_file)
             finally:
                 declared.reset(token)
             write.size, write.checksum = checksum_file.size, checksum_file.checksum()
+            run = self._run()
+            if run is not None and run.marks and hasattr(self._store, "mark_of"):
+                writer.mark(write.checksum)  # type: ignore[attr-defined]
+            if isinstance(checksum_file, signing.SigningFile):
+                statement = signing.statement_of(self.url, self.owner, write.size, checksum_file.sha256())
+                write.statement = statement
             cache = value_cache.active_cache
             if cache is not None:
                 write.entry = self._cache_entry(cache, value, write, file)
@@ -309,7 +358,12 @@ class Target(luigi.Target):
         staged = run.staged.pop(self.url, None) if run is not None and run.staged else None
         if staged is not None:
             staged.discard()
+        self._delete_signature()
         return self._store.delete(self._key) or staged is not None
+
+    def _delete_signature(self) -> None:
+        if keyring() is not None or not is_remote(self._store):  # without a key, a store need not be asked for it
+            signing.delete_signature(self._store, self._key)
 
     def last_modification_time(self) -> datetime:
         """Return when the value was stored, in local time without a zone; of an object in S3, in UTC, as in gokart.

@@ -8,6 +8,7 @@
     <workspace>/log/runs/<run id>.jsonl                    one file for each run
     <workspace>/log/locks/tasks.lock                       the locks of all tasks, in a workspace on disk
     <workspace>/log/locks/<name>.lock                      one object for each lock, in an object store
+    <workspace>/log/runs/{deleting,deleted}.json           notice of a deletion that goes on, and runs that are deleted
     <workspace>/log/scratch/<class>_<unique id>/           scratch folders of tasks, in a workspace on disk
 """
 
@@ -23,6 +24,8 @@ from kart_runtime.storage.registry import split_url
 LOG = "log"
 RUNS = f"{LOG}/runs"
 LOCKS = f"{LOG}/locks"
+DELETING = "deleting.json"
+"""Name, in the folder of runs, of the notice that a process deletes files of the workspace."""
 
 LOG_FILES: Mapping[str, str] = {
     "task_log": ".pkl",

@@ -30,7 +30,7 @@ from kart_runtime.sweeps.words import (
     split_items,
     unquoted,
 )
-from kart_runtime.task.parameters import SecretParameter, coerce, is_optional, keeps_blanks, takes_text
+from kart_runtime.task.parameters import coerce, declaration, is_optional, keeps_blanks, takes_text
 
 _PER_VARIANT = frozenset({"run.seed"})
 """Settings that can differ within one plan."""
@@ -80,7 +80,7 @@ class Key:
     @property
     def is_secret(self) -> bool:
         """Return whether its values must not be shown."""
-        return isinstance(self.param, SecretParameter)
+        return self.cls is not None and self.name in declaration(self.cls).hidden
 
     @property
     def recorded(self) -> str:

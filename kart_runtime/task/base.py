@@ -16,7 +16,7 @@ import luigi
 from luigi.parameter import ParameterVisibility
 
 from kart_runtime.errors import EmptyDump, LockSettingsIncomplete
-from kart_runtime.errors.secrets import MASK
+from kart_runtime.errors.secrets import MASK, masked
 from kart_runtime.storage.codecs import DataFrameType
 from kart_runtime.storage.codecs.libraries import library_of
 from kart_runtime.storage.codecs.losses import dumping
@@ -151,8 +151,22 @@ class TaskOnKart(TaskTargets, RunMetadata, GokartMethods, luigi.Task, Generic[T_
     executor: ClassVar[str | None] = None
     """Executor of this class: "serial", "threads", "processes" or "dask". None: that of the build."""
 
-    retries: ClassVar[int] = 0
-    """How often a task is tried again after a failure: 2 means up to three tries."""
+    timeout: ClassVar[float | None] = None
+    """Seconds that a try may take before it is ended; 0: no limit. None: luigi's `worker_timeout`, or `run.timeout`."""
+
+    retries: ClassVar[int | None] = None
+    """How often a task is tried again after a failure: 2 means up to three tries. None: as `run.retries` says."""
+
+    retry_delay: ClassVar[float | None] = None
+    """Seconds before the second try, doubled before each further one. None: as `run.retry_delay` says."""
+
+    if not TYPE_CHECKING:  # else a class that states luigi's attribute would replace a property
+
+        @property
+        def worker_timeout(self) -> float | None:
+            """Return the seconds after which luigi's own worker ends this task: its `timeout`."""
+            value = getattr(type(self), "timeout", None)
+            return None if value is None or isinstance(value, luigi.Parameter) else self.timeout
 
     memory_gb: ClassVar[float | None] = None
     """Gigabytes that a task may use in a worker process, which ends it beyond that; None: no limit."""
@@ -164,7 +178,9 @@ class TaskOnKart(TaskTargets, RunMetadata, GokartMethods, luigi.Task, Generic[T_
     """Pandera schema of the task's frames, or a dict of schemas by output key."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._adopt(resolve(type(self), args, kwargs))
+        values = resolve(type(self), args, kwargs)
+        declaration(type(self)).note_hidden(values)
+        self._adopt(values)
 
     _plain_init = __init__
 
@@ -263,8 +279,8 @@ class TaskOnKart(TaskTargets, RunMetadata, GokartMethods, luigi.Task, Generic[T_
         return self._describe(only_public=True)
 
     def _describe(self, only_public: bool) -> str:
-        shown = [f"{name}={text}" for name, text in self._shown_params(only_public)]
-        return f"{self.get_task_family()}[{self.make_unique_id()}]({', '.join(shown)})"
+        shown = masked(", ".join([f"{name}={text}" for name, text in self._shown_params(only_public)]))
+        return f"{self.get_task_family()}[{self.make_unique_id()}]({shown})"
 
     def _shown_params(self, only_public: bool) -> list[tuple[str, str]]:
         secrets = secret_names(type(self), self._kart.overrides)

@@ -41,7 +41,10 @@ class TaskMeta(task_register.Register):
             except (TypeError, ValueError, AttributeError):  # a value without a hash, or without a text
                 known = task = None
             if task is None:
-                task = _instance(cls, args, kwargs, given, completed(declared, defaults, given))
+                values = completed(declared, defaults, given)
+                if declared.hidden:
+                    declared.note_hidden(values)
+                task = _instance(cls, args, kwargs, given, values)
                 if known is not None:
                     task = known.setdefault(key, task)
             return task
@@ -161,6 +164,7 @@ _SHADOWED: frozenset[str] = frozenset(
         "retry_delay",
         "scratch",
         "suffix",
+        "timeout",
     }
 )
 """Members of `TaskOnKart` that gokart has not: a parameter of this name takes their place in its class, as programs

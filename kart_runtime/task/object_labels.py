@@ -20,8 +20,10 @@ from kart_runtime.task.parameters import (
     ListTaskInstanceParameter,
     TaskInstanceParameter,
     active_overrides,
+    has_secrets,
     secret_names,
 )
+from kart_runtime.task.run_metadata import holds_hidden
 
 LARGEST = 8 * 1024
 """Maximum size of all labels of an object on GCS, in bytes, names and texts together."""
@@ -44,19 +46,20 @@ def labels_of(task: luigi.Task, custom: Mapping[Any, Any] | None = None) -> dict
 
 def _texts(custom: Mapping[Any, Any] | None) -> Iterator[tuple[str, str]]:
     # Two names can have one text, 1 and "1"; gokart takes the last one of these, as a dict does.
-    yield from {str(name): str(value) for name, value in (custom or {}).items()}.items()
+    yield from {str(name): masked(str(value)) for name, value in (custom or {}).items()}.items()
 
 
 def _parameters(task: luigi.Task) -> Iterator[tuple[str, str]]:
-    secrets, by_id = secret_names(type(task)), _any_secret()
+    secrets, by_id = secret_names(type(task)), _holds_secrets(task)
     params = dict(task.get_params())
     for name, text in task.to_str_params(only_significant=True, only_public=True).items():
         shown = _by_id(params[name], task.param_kwargs[name], text) if by_id else text
         yield name, MASK if name in secrets else masked(shown)
 
 
-def _any_secret() -> bool:
-    return any(override.secret for by_name in active_overrides().by_class.values() for override in by_name.values())
+def _holds_secrets(task: luigi.Task) -> bool:
+    """Return whether a task may hold others with secrets."""
+    return has_secrets(active_overrides()) or holds_hidden(list(task.param_kwargs.values()))
 
 
 def _by_id(param: luigi.Parameter[Any], value: Any, text: str) -> str:

@@ -11,7 +11,6 @@ from collections.abc import Collection
 from typing import Any
 
 import luigi
-from luigi.parameter import ParameterVisibility
 
 from kart_runtime.errors import TaskError, closest_match
 from kart_runtime.task.parameters import (
@@ -88,7 +87,7 @@ def _text(task: Any, path: str, name: str, form: str | None) -> str:
     param, value = declaration(type(task)).params[name], getattr(task, name)
     if isinstance(param, TaskInstanceParameter | ListTaskInstanceParameter):
         raise _error(task, path, f"'{name}' holds a task, which has no short text. Leave the unique id in the name.")
-    if param.visibility == ParameterVisibility.PRIVATE or name in secret_names(type(task), task._kart.overrides):
+    if name in secret_names(type(task), task._kart.overrides):
         raise _error(task, path, f"'{name}' is secret, and names of files are not. Leave it out.")
     if not form:
         return _safe(str(param.serialize(value)))

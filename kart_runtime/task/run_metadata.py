@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import luigi
 
+from kart_runtime.errors import ConfigError
 from kart_runtime.errors.secrets import MASK, any_secret, masked
 from kart_runtime.history.log_files import LogFiles
 from kart_runtime.task.parameters import (
@@ -89,10 +90,19 @@ class RunMetadata:
         ------
         ObjectMissing
             When the workspace has no such task.
+        ConfigError
+            When it had another value of a secret, which is not stored.
         """
         workspace = declaration(cast("Any", cls)).defaults().values["workspace_directory"]
         params = LogFiles(workspace, cls.__name__, unique_id).target("task_params").load()
-        return cls.from_str_params(params)
+        secrets = secret_names(cast("Any", cls)) & {name for name, text in params.items() if text == MASK}
+        task = cls.from_str_params({name: text for name, text in params.items() if name not in secrets})
+        if secrets and task.make_unique_id() != unique_id:
+            names = ", ".join(sorted(secrets))
+            why = f"cannot be restored: {names} is secret, so it is not stored, and it has another value now"
+            key = f"{cls.__name__}.restore({unique_id!r})"
+            raise ConfigError(why, key=key, expected=f"the value of {names} that it was made with")
+        return task
 
 
 def _informed(param: Any, value: Any) -> str:
@@ -106,14 +116,28 @@ def visible_params(task: Any) -> dict[str, str]:
     params: dict[str, str] = task._texts()
     if any_secret() or "://" in "".join(params.values()):  # a url may have a password
         params = {name: masked(text) for name, text in params.items()}
-    overrides = task._kart.overrides
-    if not overrides.by_class or not has_secrets(overrides):
+    overrides, values = task._kart.overrides, task.param_kwargs
+    secrets, held = secret_names(type(task), overrides), _with_tasks(type(task))
+    if held and not (overrides.by_class and has_secrets(overrides)):
+        held = tuple(name for name in held if holds_hidden(values[name]))
+    if not secrets and not held:
         return params
-    secrets, values = secret_names(type(task), overrides), task.param_kwargs
     return {
-        name: MASK if name in secrets else _without_held_secrets(values.get(name), text)
+        name: MASK if name in secrets else _without_held_secrets(values[name], text) if name in held else text
         for name, text in params.items()
     }
+
+
+def holds_hidden(value: Any, seen: set[int] | None = None) -> bool:
+    """Return whether one of these tasks, or of those that they hold, has a parameter that is not public."""
+    seen = set() if seen is None else seen
+    if isinstance(value, tuple | list):
+        return any(holds_hidden(item, seen) for item in value)
+    if not isinstance(value, luigi.Task) or id(value) in seen:
+        return False
+    seen.add(id(value))
+    cls = type(value)
+    return bool(declaration(cls).hidden) or any(holds_hidden(vars(value).get(name), seen) for name in _with_tasks(cls))
 
 
 def _without_held_secrets(value: Any, text: str) -> str:

@@ -48,7 +48,10 @@ class TaskRun:
     `checks_types` says whether a dumped value must have the declared type, `scratch` is the scratch folder in use,
     `metrics` and `steps` are what was measured, `keeps_logs` says whether log records are kept, and `lines`
     are those. `secrets` are those that were looked up. `report` is told how far the run is, if somebody watches;
-    `progress` is what it has been told.
+    `progress` is what it has been told. `run_id` is the run of the build, "" if none is recorded. `given_up` is why
+    nobody waits for the run any more, although its thread may go on, and `fate` what came first: that, or the commit.
+    `marks` says that there is a record of other outputs, so that objects have to say by themselves that they are whole,
+    should this process die before it records them.
     """
 
     output: Any = None
@@ -69,6 +72,20 @@ class TaskRun:
     secrets: set[str] = field(default_factory=set)
     report: Callable[[float | None, str], None] | None = None
     progress: Any = None
+    marks: bool = False
+    run_id: str = ""
+    given_up: BaseException | None = None
+    fate: dict[str, str] = field(default_factory=dict)
+
+    def give_up(self, error: BaseException) -> bool:
+        """Refuse from now on to store anything of this run; return False if its outputs become visible already.
+
+        May be called in another thread, or in a handler of signals. Whoever writes its word first decides.
+        """
+        if self.fate.setdefault("end", "given up") != "given up":
+            return False
+        self.given_up = error
+        return True
 
     def add_metric(self, name: str, value: float | str, step: int | None) -> None:
         """Add a value of a metric."""
@@ -80,6 +97,8 @@ class TaskRun:
         """Make everything that has been dumped visible, all or nothing."""
         if self.may_commit is not None:
             self.may_commit()
+        if self.fate.setdefault("end", "committed") != "committed":
+            raise self.given_up or RuntimeError("nobody waits for this run any more")
         if self.staged:
             writes = list(self.staged.values())
             if len(writes) > 1:
@@ -100,6 +119,14 @@ def close_scratch(run: TaskRun, *, delete: bool) -> None:
     if run.scratch is not None:
         run.scratch.close(delete=delete)
         run.scratch = None
+
+
+def fresh_copy(task: luigi.Task) -> luigi.Task:
+    """Return another object for a task, whose own one is still used by a thread that was given up."""
+    again: luigi.Task = object.__new__(type(task))
+    vars(again).update(vars(task) | {"_kart_run": None, "task_log": {}} if "_kart" in vars(task) else vars(task))
+    vars(again).pop("_kart_own_run", None)
+    return again
 
 
 def own_overrides(task: luigi.Task) -> ActiveOverrides | None:

@@ -8,20 +8,20 @@ promises and the emulator leaves out: conditions, generations beside the bytes, 
 from __future__ import annotations
 
 import http.client
-import itertools
 import json
 import os
 import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -30,6 +30,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+from tests.runtime.network_faults import Faults, needs_bytes, refusal, schedule
 
 HOST = "127.0.0.1"
 _NOT_PASSED_ON = frozenset({"connection", "content-length", "expect", "keep-alive", "transfer-encoding"})
@@ -57,11 +59,6 @@ class Given(NamedTuple):
     body: bytes
 
 
-class _Fault(NamedTuple):
-    how: str
-    applies: Callable[[Asked], bool]
-
-
 class Proxy:
     """Passes requests on to a server, and records them.
 
@@ -75,11 +72,17 @@ class Proxy:
         Of every request that was answered: its kind, the status, the bytes.
     delay
         Seconds that each request waits.
+    trickle
+        How many bytes a "slow" answer brings at once, and the seconds between.
     """
+
+    xml = True
+    """Whether refusals are written as S3 does."""
 
     def __init__(self, upstream: str) -> None:
         self._upstream = urlsplit(upstream)
         self._changing = threading.Lock()
+        self._over = threading.Event()
         self._server = _Server((HOST, 0), _Handler)
         self._server.proxy = self
         self.url = f"http://{HOST}:{self._server.server_address[1]}"
@@ -90,45 +93,65 @@ class Proxy:
         self.requests: list[Asked] = []
         self.answers: list[tuple[str, int, int]] = []
         self.delay = 0.0
-        self._faults: deque[_Fault] = deque()
+        self.trickle = (1024, 0.1)
+        self._faults = Faults()
 
     def count(self) -> Counter[str]:
         """Return how many requests there were of each kind."""
         return Counter(asked.kind for asked in self.requests)
 
-    def fail(self, how: str, kind: str = "", times: int = 1, after: int = 0) -> None:
+    @property
+    def delivered(self) -> Counter[tuple[str, str]]:
+        """How often each fault was delivered to requests of each kind."""
+        return self._faults.delivered
+
+    def fail(self, how: str, kind: str = "", times: int | None = 1, after: int = 0, **more: Any) -> None:
         """Let requests fail that are still to come.
 
         Parameters
         ----------
         how
-            "503": refused. "cut": the connection ends when half of the request has been read. "cut answer": it ends
-            when half of the answer's bytes have been sent. "lost": the request is carried out, and not answered.
+            One of `network_faults.HOWS`, or the answer: a status and the service's word, such as "403 AccessDenied".
         kind
             Only requests of this kind; any by default.
         times
-            How many.
+            How many; None: all.
         after
-            How many pass before.
+            How many of those pass before.
+        more
+            `every`: each n-th of them only. `matching`: a regular expression that finds something in method and path,
+            as in "PUT /bucket/log/x". `rate` and `seed`: which of them, by chance; the seed is printed.
         """
-        numbers = itertools.count()
-        chosen = range(after, after + times)
-        lock = threading.Lock()
+        self._faults.add(schedule(how, kind, times, after, **more))
 
-        def applies(asked: Asked) -> bool:
-            with lock:
-                return (not kind or asked.kind == kind) and next(numbers) in chosen
+    @contextmanager
+    def down(self) -> Iterator[None]:
+        """Listen no more until the block ends: connections are refused, and those that are open end."""
+        address = self._server.server_address
+        self._stop()
+        with socket.socket() as probe:
+            if probe.connect_ex((HOST, int(address[1]))) == 0:
+                raise RuntimeError("the proxy still listens")
+        self._faults.note("refused", "connection")
+        try:
+            yield
+        finally:
+            self._server = _Server((HOST, int(address[1])), _Handler)
+            self._server.proxy = self
+            self.__enter__()
 
-        self._faults.append(_Fault(how, applies))
+    def _stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._server.end_connections()
 
     def __enter__(self) -> Proxy:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), name="test-proxy", daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._server.end_connections()
+        self._over.set()
+        self._stop()
 
     # -- one request ---------------------------------------------------------------------------------------------
 
@@ -136,7 +159,15 @@ class Proxy:
         self.requests.append(asked)
         if self.delay:
             time.sleep(self.delay)
-        return next((fault.how for fault in self._faults if fault.applies(asked)), "")
+        return self._faults.choose(asked)
+
+    def note(self, how: str, asked: Asked) -> None:
+        """Count a fault that is delivered."""
+        self._faults.note(how, asked.kind)
+
+    def wait_in_silence(self) -> None:
+        """Wait until the proxy ends."""
+        self._over.wait()
 
     def kind(self, method: str, path: str) -> str:
         """Return the kind of a request to S3."""
@@ -187,6 +218,9 @@ class _Server(ThreadingHTTPServer):
         self._connections.discard(request)
         super().shutdown_request(request)
 
+    def forget(self, connection: socket.socket) -> None:
+        self._connections.discard(connection)
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing: clients that go away are what some tests are about."""
 
@@ -212,47 +246,101 @@ class _Handler(BaseHTTPRequestHandler):
         size = int(self.headers.get("Content-Length") or 0)
         asked = Asked(proxy.kind(self.command, self.path), self.command, self.path, dict(self.headers.items()), b"")
         fault = proxy.fault_of(asked)
-        if fault == "cut":
-            self.rfile.read(size // 2)
-            self._cut()
+        if fault in {"reset", "cut"}:
+            self.rfile.read(size // 2 if fault == "cut" else 0)
+            proxy.note(fault, asked)
+            self._cut(reset=fault == "reset")
             return
-        given = self._given(asked._replace(body=self.rfile.read(size)), fault)
+        asked = asked._replace(body=self.rfile.read(size))
+        given = self._given(asked, fault)
+        if fault in {"silent", "silent after"}:
+            proxy.note(fault, asked)
+            proxy.wait_in_silence()
+        if fault in {"lost", "lost reset", "silent", "silent after"}:
+            if fault.startswith("lost"):
+                proxy.answers.append((asked.kind, given.status, len(given.body)))
+                proxy.note(fault, asked)
+            self._cut(reset=fault == "lost reset")
+            return
         proxy.answers.append((asked.kind, given.status, len(given.body)))
-        if fault == "lost":
-            self._cut()
-            return
-        self.send_response_only(given.status)
-        told = {name.lower() for name in given.headers}
-        headers = {**given.headers, **({} if "date" in told else {"Date": self.date_time_string()})}
-        if "content-length" not in told:
-            headers["Content-Length"] = str(len(given.body))
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if fault == "cut answer":
-            self.wfile.write(given.body[: len(given.body) // 2])
-            self._cut()
-        elif self.command != "HEAD":
-            self.wfile.write(given.body)
+        self._send(asked, given, fault)
 
     def _given(self, asked: Asked, fault: str) -> Given:
-        if fault == "503":
-            return Given(503, {}, b"")
+        proxy = self.server.proxy
+        if fault[:1].isdigit():
+            proxy.note(fault, asked)
+            return Given(*refusal(fault, xml=proxy.xml))
+        if fault == "silent":
+            return Given(0, {}, b"")
         try:
-            return self.server.proxy.answer(asked)
+            return proxy.answer(asked)
         except (OSError, http.client.HTTPException) as error:
             return Given(502, {}, str(error).encode())
 
-    def _cut(self) -> None:
+    def _send(self, asked: Asked, given: Given, fault: str) -> None:
+        body = b"" if self.command == "HEAD" else given.body
+        fault = fault if needs_bytes(fault) and body else ""
+        headers = self._headers(given)
+        if fault:
+            self.server.proxy.note(fault, asked)
+            body, headers["Content-Length"] = _changed(body, fault)
+        self.send_response_only(given.status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if fault == "slow":
+            self._trickle(body)
+        else:
+            self.wfile.write(body)
+        if fault == "stall":
+            self.wfile.flush()
+            self.server.proxy.wait_in_silence()
+        if fault in {"cut answer", "stall", "long"}:
+            self._cut()
+
+    def _headers(self, given: Given) -> dict[str, str]:
+        told = {name.lower(): name for name in given.headers}
+        headers = {**given.headers, **({} if "date" in told else {"Date": self.date_time_string()})}
+        length = headers.pop(told.get("content-length", ""), str(len(given.body)))
+        return {**headers, "Content-Length": length}
+
+    def _trickle(self, body: bytes) -> None:
+        size, seconds = self.server.proxy.trickle
+        for start in range(0, len(body), size):
+            self.wfile.write(body[start : start + size])
+            self.wfile.flush()
+            time.sleep(seconds)
+
+    def _cut(self, reset: bool = False) -> None:
         self.close_connection = True
         with suppress(OSError):
             self.wfile.flush()
+            if reset:
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.server.forget(self.connection)
+                socket.close(self.connection.detach())  # while files of it are open, its own close would do nothing
+                return
             self.connection.shutdown(socket.SHUT_RDWR)
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = do_PATCH = do_any
 
     def log_message(self, *_: Any) -> None:
         """Say nothing."""
+
+
+def _changed(body: bytes, fault: str) -> tuple[bytes, str]:
+    """Return the bytes that are sent, and the length that is told."""
+    half = body[: len(body) // 2]
+    if fault in {"cut answer", "stall"}:
+        return half, str(len(body))
+    if fault == "short":
+        return half, str(len(half))
+    if fault == "long":
+        return body, str(len(body) + 10)
+    if fault == "corrupt":
+        place = len(body) // 2
+        body = body[:place] + bytes([body[place] ^ 1]) + body[place + 1 :]
+    return body, str(len(body))
 
 
 class GCSFront(Proxy):
@@ -263,6 +351,8 @@ class GCSFront(Proxy):
     unfinished
         The resumable uploads that have begun, and neither ended nor been given up.
     """
+
+    xml = False
 
     def __init__(self, upstream: str) -> None:
         super().__init__(upstream)

@@ -10,7 +10,7 @@ import luigi
 
 from kart_runtime.cli.arguments import open_session, resolve_names
 from kart_runtime.cli.exit_codes import ExitCode
-from kart_runtime.cli.formatting import format_value
+from kart_runtime.cli.formatting import format_value, is_hidden
 from kart_runtime.errors.secrets import MASK
 from kart_runtime.execution.locks.redis_server import without_password
 from kart_runtime.project import Session
@@ -98,5 +98,7 @@ def _value(task: type[luigi.Task], key: str, param: luigi.Parameter[Any], overri
     if not param.has_task_value(family, key):
         return "-", "given in Python" if is_task_parameter(param) else "required: no default"
     value = param.task_value(family, key)
+    if is_hidden(task, key, value):
+        return MASK, "default" if value == getattr(param, "_default", None) else "luigi's configuration"
     default = getattr(param, "_default", None)
     return format_value(param, value), "default" if value == param.normalize(default) else "luigi's configuration"

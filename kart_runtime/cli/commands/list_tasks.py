@@ -11,7 +11,7 @@ import luigi
 from kart_runtime.cli.arguments import find_project
 from kart_runtime.cli.commands.config import overrides_of
 from kart_runtime.cli.exit_codes import ExitCode
-from kart_runtime.cli.formatting import columns, counted, format_value, type_name
+from kart_runtime.cli.formatting import columns, counted, format_value, is_hidden, type_name
 from kart_runtime.errors import ConfigError
 from kart_runtime.errors.secrets import MASK
 from kart_runtime.project import Project, Session, open_project
@@ -42,7 +42,10 @@ def execute(arguments: argparse.Namespace) -> int:
             print(f"  {name}" + (f": {doc}" if doc else ""))
             declared = parameters(task) if arguments.all else own_parameters(task)
             overrides = overrides_of(session, task) if session else {}
-            rows = [(key, type_name(param), *_value(param, overrides.get(key))) for key, param in declared.items()]
+            rows = [
+                (key, type_name(param), *_value(task, key, param, overrides.get(key)))
+                for key, param in declared.items()
+            ]
             for line in columns(rows, indent="      "):
                 print(line)
     classes_text = "1 task class" if len(tasks) == 1 else f"{len(tasks)} task classes"
@@ -61,15 +64,19 @@ def _session(project: Project, env: str) -> tuple[Session | None, str]:
         return None, f"The configuration has {problems}: only the defaults of the code are shown. Run `kart check`."
 
 
-def _value(param: luigi.Parameter[Any], override: Override | None) -> tuple[str, str]:
+def _value(
+    task: type[luigi.Task], name: str, param: luigi.Parameter[Any], override: Override | None
+) -> tuple[str, str]:
     """Return the default of the code, with the configured value if it is another one, and where that is set."""
     default = _default(param)
+    if is_hidden(task, name, getattr(param, "_default", None)) and not default.startswith("("):
+        default = MASK
     if override is None:
         return default, ""
     if override.error is not None:
         return f"{default} -> (not set)", override.origin
     value = MASK if override.secret else format_value(param, override.value)
-    return default if value == default else f"{default} -> {value}", override.origin
+    return default if value == default != MASK else f"{default} -> {value}", override.origin
 
 
 def _first_line(task: type[luigi.Task]) -> str:

@@ -75,7 +75,7 @@ def result_text(run: RunRow) -> str:
     """Return what came of a run: `2 ran, 1 failed, 1 not started`."""
     names = {"ran": "ran", "failed": "failed", "missing": "missing", "not_started": "not started"}
     parts = [f"{run.counts[name]} {word}" for name, word in names.items() if run.counts.get(name)]
-    if run.state in {"running", "died?", "interrupted"}:
+    if run.state in {"running", "died", "died?", "interrupted"}:
         parts.insert(0, run.state)
     elif run.state == "failed" and not run.counts.get("failed"):
         parts.insert(0, "failed")

@@ -42,7 +42,14 @@ _MOST_LISTED = 20
 """Lines for the tasks or classes of one kind; the first few explain as much as a thousand."""
 
 _EXPLAINED = frozenset(
-    {Reason.CODE_CHANGED, Reason.INPUT_CHANGED, Reason.OUTPUT_CHANGED, Reason.OTHER_WRITER, Reason.DELETED}
+    {
+        Reason.CODE_CHANGED,
+        Reason.INPUT_CHANGED,
+        Reason.OUTPUT_CHANGED,
+        Reason.OTHER_WRITER,
+        Reason.NOT_SIGNED,
+        Reason.DELETED,
+    }
 )
 """Reasons that a run states: they are not what a reader expects."""
 

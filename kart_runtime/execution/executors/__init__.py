@@ -10,8 +10,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from kart_runtime.execution.executors.choice import KINDS, Executors, ThreadExecutor, make_executor, requested_executor
+from kart_runtime.execution.executors.choice import KINDS, Executors, make_executor, requested_executor
 from kart_runtime.execution.executors.serial import SerialExecutor
+from kart_runtime.execution.executors.threads import ThreadExecutor
 
 if TYPE_CHECKING:
     from kart_runtime.execution.executors.dask.executor import DaskExecutor

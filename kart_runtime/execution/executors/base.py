@@ -36,7 +36,7 @@ class Finishing(Protocol[R_co]):
 
 @dataclass(eq=False)
 class CallLimits:
-    """Limits of a call that has a process to itself: its memory, and the GPUs that ``CUDA_VISIBLE_DEVICES`` names.
+    """Limits of a call in another process: its memory, its time, and the GPUs that ``CUDA_VISIBLE_DEVICES`` names.
 
     `peak_mb` is filled in while a call with a limit of its memory runs: the most that its process and the processes
     that it started were seen to hold.
@@ -46,6 +46,7 @@ class CallLimits:
     memory_gb: float | None = None
     gpus: str | None = None
     peak_mb: float = 0.0
+    timeout: float | None = None
 
 
 class TaskExecutor(Executor):

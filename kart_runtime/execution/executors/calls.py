@@ -10,17 +10,17 @@ from kart_runtime.errors import add_note, trace_of
 from kart_runtime.execution.executors.base import CallLimits, Report
 from kart_runtime.execution.executors.pickling import DefinitionTable, loads
 
-RESULT, ERROR, LEAVING, PROGRESS = "result", "error", "leaving", "progress"
+RESULT, ERROR, LEAVING, PROGRESS, STARTED = "result", "error", "leaving", "progress", "started"
 Answer = tuple[str, bytes, str]
 """Tag, pickle, and the text of a traceback. LEAVING: the worker ends, and has not read the call; PROGRESS: a report of
-the call, which still runs."""
+the call, which still runs; STARTED: its time begins, in the thread that the pickle names."""
 
 
 @dataclass(eq=False)
 class WorkItem:
     """A submitted call: its future, the pickle of function and arguments, the function's name for messages, limits.
 
-    `report` receives what the call reports while it runs.
+    `report` receives what the call reports while it runs, and `task` is the task of an attempt, for messages.
     """
 
     future: Future[Any]
@@ -28,6 +28,7 @@ class WorkItem:
     name: str
     limits: CallLimits | None = None
     report: Report | None = None
+    task: object = None
 
     def drop(self) -> None:
         """Cancel the future of a call that will not run."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from types import TracebackType
 from typing import Self
@@ -15,14 +14,9 @@ import luigi
 from kart_runtime.errors import ConfigError, closest_match
 from kart_runtime.execution.executors.base import TaskExecutor
 from kart_runtime.execution.executors.serial import SerialExecutor
+from kart_runtime.execution.executors.threads import ThreadExecutor
 
 KINDS = ("serial", "threads", "processes", "dask")
-
-
-class ThreadExecutor(ThreadPoolExecutor, TaskExecutor):
-    """Executor of calls in threads. Nothing can end a running call from outside, not even Ctrl-C."""
-
-    runs_here = True
 
 
 def make_executor(kind: str | None, workers: int | None = None, address: str | None = None) -> TaskExecutor:
@@ -34,7 +28,7 @@ def make_executor(kind: str | None, workers: int | None = None, address: str | N
     kind = _resolve_kind(kind, workers, address)
     executor: TaskExecutor
     if kind == "threads":
-        return ThreadExecutor(workers or 1, thread_name_prefix="kart")
+        return ThreadExecutor(workers or 1)
     if kind == "processes":
         executor = import_module("kart_runtime.execution.executors.processes.pool").ProcessExecutor(workers or 1)
         return executor
@@ -102,6 +96,20 @@ class Executors:
         """
         for executor in self._executors.values():
             executor.close(kill)
+
+    def stop(self) -> None:
+        """End the calls that can be ended: those in worker processes, and those that wait on a cluster."""
+        for executor in self._executors.values():
+            if not executor.runs_here:
+                executor.close(kill=True)
+
+    def give_up(self, future: object) -> None:
+        """Wait no longer for a call in a thread of this process."""
+        for executor in self._executors.values():
+            if isinstance(executor, SerialExecutor):
+                executor.in_thread().give_up(future)
+            elif isinstance(executor, ThreadExecutor):
+                executor.give_up(future)
 
     def __enter__(self) -> Self:
         return self

@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from typing import Any, Generic, ParamSpec, TypeVar
 
 from kart_runtime.execution.executors.base import CallLimits, Finishing, Rank, Report, TaskExecutor
+from kart_runtime.execution.executors.threads import ThreadExecutor
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -16,6 +17,20 @@ class SerialExecutor(TaskExecutor):
     """Executor that runs each call at once, in the thread of the caller."""
 
     runs_here = True
+
+    def __init__(self) -> None:
+        self._in_thread: ThreadExecutor | None = None
+
+    def in_thread(self) -> ThreadExecutor:
+        """Return an executor with one thread, for calls that may have to be given up."""
+        if self._in_thread is None:
+            self._in_thread = ThreadExecutor(1, in_context=True)
+        return self._in_thread
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """End the thread, if there is one."""
+        if self._in_thread is not None:
+            self._in_thread.shutdown(wait, cancel_futures=cancel_futures)
 
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
         """Run a function and return its finished future; KeyboardInterrupt reaches the caller."""

@@ -20,9 +20,11 @@ from kart_runtime.storage.commit import pending_temporaries
 from kart_runtime.storage.folder_deletion import delete_folder, is_files_folder
 from kart_runtime.storage.folder_files import files_key, folder_key
 from kart_runtime.storage.registry import split_url, store_for
+from kart_runtime.storage.signing import SUFFIX as SIGNATURE
+from kart_runtime.storage.signing_keys import keyring
 from kart_runtime.storage.stores import Stat
 from kart_runtime.storage.stores.local import LocalStore
-from kart_runtime.storage.workspace import RUNS, as_folder
+from kart_runtime.storage.workspace import LOG, RUNS, as_folder
 
 _FEW = 64
 """Objects that are queried one by one; for more than that the workspace is listed, 1,000 a request."""
@@ -157,6 +159,8 @@ class _LocalFiles:
                     delete_folder(LocalStore(), folder_key(place))
                 else:
                     Path(place).unlink(missing_ok=True)
+                if f"/{LOG}/" not in place:  # outputs have one, log files do not
+                    Path(f"{place}{SIGNATURE}").unlink(missing_ok=True)
             except OSError as error:
                 failed[place] = error.strerror or str(error)
         return failed
@@ -220,7 +224,8 @@ class _Objects:
         for place in places:
             if place.endswith(SUFFIX):
                 failed |= self._delete_folder(place)
-        places = [place for place in places if not place.endswith(SUFFIX)]
+        signatures = [f"{place}{SIGNATURE}" for place in places if f"/{LOG}/" not in place] if keyring() else []
+        places = [*(place for place in places if not place.endswith(SUFFIX)), *signatures]
         for start in range(0, len(places), _DELETE_BATCH):
             failed |= self._delete(places[start : start + _DELETE_BATCH])
         return failed

@@ -9,6 +9,7 @@ from typing import Any
 import luigi
 
 from kart_runtime.errors import ConfigError, EnvVarMissing, closest_match
+from kart_runtime.errors.secrets import note_password
 from kart_runtime.project.conf.interpolation import Interpolation
 from kart_runtime.project.conf.sections import KEYS, SECTIONS, SHARED, TO_TASKS, check, field_names, kinds_of
 from kart_runtime.project.conf.shared import shared_values
@@ -19,7 +20,7 @@ from kart_runtime.project.project import local_folder
 from kart_runtime.settings import LoggingSettings, RunSettings, Settings
 from kart_runtime.task.base import TaskOnKart
 from kart_runtime.task.input_file import InputFile
-from kart_runtime.task.parameters import Override, SecretParameter, coerce, dates, takes_text
+from kart_runtime.task.parameters import Override, coerce, dates, declaration, note_held, takes_text
 
 
 @dataclass
@@ -81,6 +82,8 @@ class _Binder:
                 continue
             try:
                 value = self._value(path, child)
+                self._is_secret(path, child)  # which notes it: messages of a lock or a store may show it
+                note_password(str(value))
                 if self._is_from_text(child, value) and str not in kinds_of(section, name):
                     value = read_scalar(str(value))
                 typed = child.text if isinstance(child, Leaf) and value is child.value else None
@@ -107,6 +110,8 @@ class _Binder:
                 self._add_error(error)
             else:
                 self.bound.shared[key] = Override(value, leaf.origin, secret)
+                if secret:
+                    note_held(parts[-1], value)
             self.bound.origins[key] = leaf.origin
 
     def _check_run_task(self) -> None:
@@ -206,7 +211,7 @@ class _Binder:
     ) -> None:
         origin = origin_of(node)
         is_place = issubclass(task, InputFile) and path[-1] == "path"  # messages name it
-        secret = isinstance(parameter, SecretParameter) or (not is_place and self._is_secret(path, node))
+        secret = (not is_place and self._is_secret(path, node)) or path[-1] in declaration(task).hidden
         try:
             raw = self._value(path, node)
             if self._is_from_text(node, raw) and not takes_text(parameter):

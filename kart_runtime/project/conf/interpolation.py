@@ -1,6 +1,7 @@
 """Interpolations `${...}`, resolved by OmegaConf, which is imported for the first value that contains one.
 
-A value that refers to `${oc.env:NAME}`, directly or through another key, is secret.
+A value that refers to `${oc.env:NAME}`, directly or through another key, is secret, and so is what a resolver that is
+not OmegaConf's own returns: it may have asked a vault.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ from functools import cached_property
 from typing import Any
 
 from kart_runtime.errors import ConfigError, EnvVarMissing, closest_match
-from kart_runtime.errors.secrets import may_be_secret, note_secret
+from kart_runtime.errors.secret_sources import note_variable
 from kart_runtime.project.conf.tree import Branch, Node, node_at, origin_of, plain
 
-_ENVIRONMENT = re.compile(r"\$\{\s*oc\.env\s*:\s*([^},\s]+)")
-_SELECTED = re.compile(r"oc\.select:\s*([\w.\[\]-]+)")
+_ENVIRONMENT = re.compile(r"\$\{\s*oc\.env\s*:\s*['\"]?([^},\s'\"]+)")
+_SELECTED = re.compile(r"oc\.(?:select|deprecated|dict\.(?:keys|values))\s*:\s*['\"]?([\w.\[\]-]+)")
+_RESOLVER = re.compile(r"(?<!\\)\$\{\s*([A-Za-z_][\w.]*)\s*:")
+_PLAIN_RESOLVERS = {"oc.create", "oc.decode", "oc.deprecated", "oc.dict.keys", "oc.dict.values", "oc.select"}
+"""Resolvers of OmegaConf that return what stands in the configuration."""
 _REFERENCE = re.compile(r"\$\{\s*(\.*[^${}:]+?)\s*\}")
 
 
@@ -107,30 +111,30 @@ class Interpolation:
         return default
 
     def is_secret(self, path: tuple[str, ...], raw: object) -> bool:
-        """Return whether the value at `path` refers to an environment variable, directly or through another key."""
-        return self._reaches_environment(path, raw, set())
+        """Return whether the value at `path` is from outside, directly or through another key, and note the secrets."""
+        return self._is_from_outside(path, raw, set())
 
     def note_environment(self, raw: object) -> None:
         """Note as secrets the environment variables that a value refers to."""
         for name in _ENVIRONMENT.findall(str(raw)):
-            value = os.environ.get(name, "")
-            if may_be_secret(value):
-                note_secret(value)
+            note_variable(name, os.environ.get(name, ""))
 
-    def _reaches_environment(self, path: tuple[str, ...], raw: object, seen: set[tuple[str, ...]]) -> bool:
+    def _is_from_outside(self, path: tuple[str, ...], raw: object, seen: set[tuple[str, ...]]) -> bool:
         if isinstance(raw, Mapping):
-            return any(self._reaches_environment((*path, name), value, seen) for name, value in raw.items())
+            return sum(self._is_from_outside((*path, name), value, seen) for name, value in raw.items()) > 0
         if isinstance(raw, list):
-            return any(self._reaches_environment((*path, str(at)), value, seen) for at, value in enumerate(raw))
+            return sum(self._is_from_outside((*path, str(at)), value, seen) for at, value in enumerate(raw)) > 0
         if not isinstance(raw, str) or "${" not in raw:
             return False
-        if _ENVIRONMENT.search(raw):
+        self.note_environment(raw)
+        if _asks_outside(raw):
             return True
         # ${a.${b}}: which key is meant is only known when resolved, so it counts as secret when anything could be.
-        if re.search(r"\$\{[^}]*\$\{", raw):
-            return bool(_ENVIRONMENT.search(str(self._plain)))
+        if re.search(r"\$\{[^}]*\$\{", raw) and _asks_outside(str(self._plain)):
+            self.note_environment(self._plain)
+            return True
         references = (*_REFERENCE.findall(raw), *_SELECTED.findall(raw))
-        return any(self._reference_is_secret(path, reference, seen) for reference in references)
+        return sum(self._reference_is_secret(path, reference, seen) for reference in references) > 0  # all are noted
 
     def _reference_is_secret(self, path: tuple[str, ...], reference: str, seen: set[tuple[str, ...]]) -> bool:
         target = _target(path, reference)
@@ -138,7 +142,12 @@ class Interpolation:
             return False
         seen.add(target)
         value = _value_at(self._plain, target)
-        return value is not None and self._reaches_environment(target, value, seen)
+        return value is not None and self._is_from_outside(target, value, seen)
+
+
+def _asks_outside(text: str) -> bool:
+    """Return whether a text asks the environment, or a resolver that the project or a library has registered."""
+    return any(name not in _PLAIN_RESOLVERS for name in _RESOLVER.findall(text))
 
 
 def _references(raw: object) -> list[str]:

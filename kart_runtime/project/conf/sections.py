@@ -92,6 +92,9 @@ _MINIMUM = {
     "run.workers": ("a number", 1),
     "run.lock_wait": ("a number of seconds", 0),
     "run.value_cache_mb": ("a number of megabytes", 0),
+    "run.timeout": ("a number of seconds", 0),
+    "run.retries": ("a number", 0),
+    "run.retry_delay": ("a number of seconds", 0),
 }
 
 

@@ -85,7 +85,15 @@ class FileProcessor:
     """Base class of file formats in gokart's form; also of kart's own codecs.
 
     Pass an instance to a task's output as ``make_target(path, processor=...)``. For new formats `Codec` is simpler.
+
+    Attributes
+    ----------
+    runs_code
+        Whether a file of this format can run code when it is read, as a pickle can. With a signing key, such a file is
+        read only if it is signed, also if no task has stored it.
     """
+
+    runs_code: bool = False
 
     def format(self) -> Any:
         """Return the luigi format in which `load` and `dump` get the file.

@@ -27,6 +27,7 @@ class _Compressed(FileProcessor):
 
     def __init__(self, codec: Codec) -> None:
         self.codec = codec
+        self.runs_code = bool(getattr(codec, "runs_code", False))
 
     def dump(self, value: Any, file: BinaryIO) -> None:
         """Write a value that the format supports; raise what its codec raises."""

@@ -25,6 +25,7 @@ class _Saved(FileProcessor):
     """A format of a library that saves into an open file and can refuse a value."""
 
     name: str
+    runs_code = True
 
     def _save(self, value: Any, file: BinaryIO) -> None:
         raise NotImplementedError

@@ -78,6 +78,8 @@ class Pickle(FileProcessor):
     The pickle is written straight into the file, so a large array is not in memory twice.
     """
 
+    runs_code = True
+
     def dump(self, value: Any, file: BinaryIO) -> None:
         """Write any value that can be pickled.
 

@@ -105,6 +105,13 @@ class GCSStore(ObjectStore):
             data: bytes = blob.download_as_bytes(start=start, end=end, raw_download=True, **conditions, **_retries())
         return data
 
+    def mark_of(self, key: str) -> str:
+        """Return the checksum that an object was marked with, "" if it has no mark."""
+        bucket, name = split(key)
+        with self._request(key, "look for"):
+            blob = _bucket(bucket).get_blob(name, **_retries())
+        return str((blob.metadata or {}).get(upload.MARK, "")) if blob is not None else ""
+
     def read(self, key: str) -> Versioned | None:
         """Return a small object with its generation, None if it does not exist."""
         chunk = None

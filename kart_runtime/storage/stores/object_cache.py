@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import itertools
 import os
 import tempfile
 import threading
@@ -28,6 +27,7 @@ from urllib.parse import quote, unquote
 from kart_runtime.errors import ConfigError, RequestFailed, StoreError
 from kart_runtime.storage.checksum import checksum_of
 from kart_runtime.storage.system import after_fork
+from kart_runtime.storage.temporary import folder_prefix, temporary_name
 
 CHUNK = 8 << 20
 """Bytes of one request."""
@@ -51,8 +51,6 @@ FOLDERS = "folders"
 
 UNKNOWN_SIZE = -1
 """The size of an object whose service does not report it with a chunk."""
-
-_numbers = itertools.count()
 
 
 class ObjectReplaced(RequestFailed):
@@ -131,7 +129,7 @@ def cache_root() -> Path:
 def _uncached(store: _Store, key: str, chunk: Any) -> BinaryIO:
     if chunk.size <= len(chunk.data):
         return io.BytesIO(chunk.data)
-    file = cast("BinaryIO", tempfile.TemporaryFile(prefix="kart-"))  # noqa: SIM115 - the caller closes it
+    file = cast("BinaryIO", tempfile.TemporaryFile(prefix=folder_prefix()))  # noqa: SIM115 - the caller closes it
     try:
         _download(file, store, key, chunk)
         file.seek(0)
@@ -241,7 +239,7 @@ class _CacheEntry:
 
     def _add(self, store: _Store, key: str, chunk: Any) -> BinaryIO:
         self._folder.mkdir(exist_ok=True)
-        temporary = self._folder / f".{os.getpid()}-{threading.get_ident()}-{next(_numbers)}"
+        temporary = self._folder / temporary_name()
         try:
             with temporary.open("xb") as file:
                 _download(file, store, key, chunk)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 import luigi
 
 from kart_runtime.errors import ConfigError, ObjectMissing, RequestFailed, require_extra
+from kart_runtime.storage.notes import note_upload_id, noted_upload
 from kart_runtime.storage.stores import Stat, UnfinishedUpload, upload
 from kart_runtime.storage.stores.clients import Clients
 from kart_runtime.storage.stores.object_cache import ObjectReplaced
@@ -110,18 +111,25 @@ class S3Store(ObjectStore):
             response = _client().get_object(**request)
             return _chunk(response, response["Body"].read())
 
-    def put(self, key: str, data: bytes, labels: Labels | None = None) -> str:  # noqa: ARG002
+    def mark_of(self, key: str) -> str:
+        """Return the checksum that an object was marked with, "" if it has no mark."""
+        bucket, name = split(key)
+        with suppress(ObjectMissing), self._request(key, "look for"):
+            return str(_client().head_object(Bucket=bucket, Key=name)["Metadata"].get(upload.MARK, ""))
+        return ""
+
+    def put(self, key: str, data: bytes, labels: Labels | None = None) -> str:
         """Store an object by one request, and return its etag."""
         bucket, name = split(key)
         with self._request(key, "write"):
-            return str(_client().put_object(Bucket=bucket, Key=name, Body=data)["ETag"])
+            return str(_client().put_object(Bucket=bucket, Key=name, Body=data, **_mark(labels))["ETag"])
 
-    def upload(self, key: str, file: BinaryIO, labels: Labels | None = None) -> str:  # noqa: ARG002
+    def upload(self, key: str, file: BinaryIO, labels: Labels | None = None) -> str:
         """Store a large object from a file by a multipart upload, which boto3 aborts if it fails; return its etag."""
         bucket, name = split(key)
         try:
-            with self._request(key, "write"):
-                _client().upload_fileobj(file, bucket, name, Config=_transfer_config())
+            with self._request(key, "write"), noted_upload(self, key):
+                _client().upload_fileobj(file, bucket, name, ExtraArgs=_mark(labels), Config=_transfer_config())
         except RequestFailed as error:
             # If the answer to the last request was lost, boto3 has sent it again.
             if _code(error.__cause__) != "NoSuchUpload" or not self._is_uploaded(key, file):
@@ -136,7 +144,8 @@ class S3Store(ObjectStore):
             if _client().head_object(**origin)["ContentLength"] <= _COPY_BYTES:
                 response = _client().copy_object(Bucket=bucket, Key=name, CopySource=origin)
                 return str(response["CopyObjectResult"]["ETag"])
-            _client().copy(origin, bucket, name, Config=_transfer_config())
+            with noted_upload(self, key):
+                _client().copy(origin, bucket, name, Config=_transfer_config())
         return ""
 
     def _is_uploaded(self, key: str, file: BinaryIO) -> bool:
@@ -278,6 +287,11 @@ class S3Store(ObjectStore):
             raise RequestFailed(self.url(key), what, str(error), _HINTS.get(code, "")) from error
 
 
+def _mark(labels: Labels | None) -> dict[str, dict[str, str]]:
+    """Return the metadata of an object: its mark, if it has one; other labels are for GCS."""
+    return {"Metadata": {upload.MARK: labels[upload.MARK]}} if labels and upload.MARK in labels else {}
+
+
 def _chunk(response: Any, data: bytes) -> Chunk:
     total = response.get("ContentRange", "").rpartition("/")[2]
     size = int(total) if total.isdigit() else len(data)
@@ -335,6 +349,14 @@ def _make_client(key: str | None, secret: str | None) -> Any:
     session = boto3.session.Session()
     config = Config(connect_timeout=_CONNECT_SECONDS, max_pool_connections=_CONNECTIONS)
     try:
-        return session.client("s3", aws_access_key_id=key, aws_secret_access_key=secret, config=config)
+        client = session.client("s3", aws_access_key_id=key, aws_secret_access_key=secret, config=config)
     except ValueError as error:
         raise ConfigError(str(error), key="AWS_ENDPOINT_URL", expected="https://HOST or http://HOST:PORT") from error
+    client.meta.events.register("after-call.s3.CreateMultipartUpload", partial(_note_upload, client))
+    return client
+
+
+def _note_upload(client: Any, parsed: Mapping[str, Any], **_: Any) -> None:
+    """Note the id of an upload that has begun, which `upload_fileobj` does not tell."""
+    if "UploadId" in parsed:
+        note_upload_id(str(client.meta.endpoint_url), f"{parsed['Bucket']}/{parsed['Key']}", parsed["UploadId"])

@@ -30,7 +30,6 @@ from kart_runtime.task.parameters.overrides import (
     overrides_for,
     overriding,
     process_overrides,
-    secret_names,
     set_overrides,
     under_active_overrides,
     under_no_overrides,
@@ -44,8 +43,9 @@ from kart_runtime.task.parameters.resolution import (
     forget_declarations,
     luigi_section,
     resolve,
+    secret_names,
 )
-from kart_runtime.task.parameters.secret import SecretParameter, is_reference
+from kart_runtime.task.parameters.secret import SecretParameter, is_reference, note_held
 from kart_runtime.task.parameters.values import ONE_TEXT, kinds_of
 
 __all__ = [
@@ -81,6 +81,7 @@ __all__ = [
     "keeps_blanks",
     "kinds_of",
     "luigi_section",
+    "note_held",
     "overrides_for",
     "overriding",
     "parameter",

@@ -21,7 +21,8 @@ from weakref import WeakValueDictionary
 from luigi import task_register
 
 from kart_runtime.errors import ConfigError, TaskError
-from kart_runtime.errors.secrets import may_be_secret, note_password, note_secret
+from kart_runtime.errors.secret_sources import may_be_secret
+from kart_runtime.errors.secrets import note_password, note_secret
 
 
 @dataclass(frozen=True)
@@ -203,11 +204,11 @@ class ActiveOverrides:
 def _note_secrets(overrides: Overrides) -> None:
     """Remember the secrets of a configuration, so that no text shows them."""
     for by_name in overrides.values():
-        for override in by_name.values():
+        for name, override in by_name.items():
             value = override.value
             if isinstance(value, str):
                 note_password(value)
-            if override.secret and (not isinstance(value, str) or may_be_secret(value)):
+            if override.secret and (not isinstance(value, str) or may_be_secret(value, name)):
                 note_secret(value)
 
 
@@ -352,12 +353,6 @@ def _merged(cls: type, overrides: ActiveOverrides) -> dict[str, Override]:
     return merged
 
 
-def secret_names(cls: type, overrides: ActiveOverrides | None = None) -> frozenset[str]:
-    """Return the names of the parameters that hold secrets, by default under the active overrides."""
-    overrides = overrides or active_overrides()
-    return _secret_names(cls, overrides) if overrides.by_class else frozenset()
-
-
 @lru_cache(maxsize=64)
 def has_secrets(overrides: ActiveOverrides) -> bool:
     """Return whether any parameter of a configuration holds a secret."""
@@ -365,5 +360,6 @@ def has_secrets(overrides: ActiveOverrides) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _secret_names(cls: type, overrides: ActiveOverrides) -> frozenset[str]:
+def configured_secrets(cls: type, overrides: ActiveOverrides) -> frozenset[str]:
+    """Return the names of the parameters that a configuration gives secrets."""
     return frozenset(name for name, override in _merged(cls, overrides).items() if override.secret)

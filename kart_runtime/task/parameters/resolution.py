@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import luigi
@@ -27,17 +27,20 @@ from luigi.parameter import (
 )
 
 from kart_runtime.errors import ParameterValueError, closest_match
+from kart_runtime.errors.secrets import MASK
 from kart_runtime.task.parameters.inheritance import ATTRIBUTE as SOURCES
 from kart_runtime.task.parameters.inheritance import inherited_values
 from kart_runtime.task.parameters.kinds import made_default
 from kart_runtime.task.parameters.overrides import (
+    ActiveOverrides,
     AmbiguousVariant,
     active_overrides,
+    configured_secrets,
     overrides_for,
     under_active_overrides,
 )
 from kart_runtime.task.parameters.refusals import Unfit
-from kart_runtime.task.parameters.secret import SecretParameter, Unset
+from kart_runtime.task.parameters.secret import SecretParameter, Unset, note_held
 from kart_runtime.task.parameters.values import ONE_TEXT, Check, check_for, exact_types
 
 SHARED_SECTION = "TaskOnKart"
@@ -92,9 +95,22 @@ class Declaration:
         The parameters that make up the unique id: significant and not private.
     exact
         The types, by name, whose values are taken as they are.
+    hidden
+        The parameters that are not public, which no text shows.
     """
 
-    __slots__ = ("_checks", "_inherits", "_recent", "cls", "exact", "family", "params", "positional", "significant")
+    __slots__ = (
+        "_checks",
+        "_inherits",
+        "_recent",
+        "cls",
+        "exact",
+        "family",
+        "hidden",
+        "params",
+        "positional",
+        "significant",
+    )
 
     def __init__(self, cls: type[luigi.Task]) -> None:
         self.cls = cls
@@ -107,6 +123,7 @@ class Declaration:
             if param.significant and param.visibility != ParameterVisibility.PRIVATE
         ]
         self.exact = {name: exact_types(param) for name, param in self.params.items()}
+        self.hidden = frozenset(_not_public(cls, self.params))
         self._checks: dict[str, Check] = {name: check_for(param) for name, param in self.params.items()}
         self._inherits = cls if hasattr(cls, SOURCES) else None
         self._recent: tuple[Defaults, ...] = ()
@@ -130,8 +147,13 @@ class Declaration:
         try:
             held = self._checks[name](self.params[name], value)
         except Unfit as unfit:
-            raise unfit.refusal(self.family, name, value) from None
+            raise unfit.refusal(self.family, name, _HIDDEN if name in self.hidden else value) from None
         return held if type(held) in ONE_TEXT else under_active_overrides(held)
+
+    def note_hidden(self, values: Mapping[str, Any]) -> None:
+        """Remember the values of a new task that no text may show."""
+        for name in self.hidden:
+            note_held(name, values[name])
 
     def _default(self, name: str, param: luigi.Parameter[Any], inherited: Mapping[str, Any]) -> Any:
         override = overrides_for(self.cls).get(name)
@@ -174,6 +196,32 @@ def _listed(cls: type[luigi.Task]) -> list[tuple[str, luigi.Parameter[Any]]]:
         attributes.update(vars(base))
     params = [(name, value) for name, value in attributes.items() if isinstance(value, luigi.Parameter)]
     return sorted(params, key=lambda item: item[1]._counter)
+
+
+def _not_public(cls: type, params: Mapping[str, luigi.Parameter[Any]]) -> Iterator[str]:
+    """Yield the parameters that luigi's scheduler must not show; those that the engine hides are no secrets."""
+    engine = [vars(base) for base in cls.__mro__ if base.__module__.startswith("kart_runtime.")]
+    for name, param in params.items():
+        is_engines = any(getattr(each.get(name), "visibility", None) is ParameterVisibility.HIDDEN for each in engine)
+        if param.visibility != ParameterVisibility.PUBLIC and not is_engines:
+            yield name
+
+
+class _Hidden:
+    """What messages show in place of a value."""
+
+    def __repr__(self) -> str:
+        return MASK
+
+
+_HIDDEN = _Hidden()
+
+
+def secret_names(cls: type[luigi.Task], overrides: ActiveOverrides | None = None) -> frozenset[str]:
+    """Return the names of the parameters that hold secrets, by default under the active overrides."""
+    overrides = overrides or active_overrides()
+    hidden = declaration(cls).hidden
+    return hidden | configured_secrets(cls, overrides) if overrides.by_class else hidden
 
 
 def _all_sections() -> Mapping[str, Any]:
@@ -235,7 +283,8 @@ def accepted(declared: Declaration, args: Sequence[Any], kwargs: Mapping[str, An
             given[name] = value
         else:
             given[name] = held = declared.checked(name, value)
-            declared.params[name]._warn_on_wrong_param_type(name, held)
+            if name not in declared.hidden or isinstance(held, luigi.Task | tuple):  # the warning quotes the value
+                declared.params[name]._warn_on_wrong_param_type(name, held)
     return given
 
 

@@ -63,7 +63,7 @@ def test_a_saved_index_says_the_same_as_the_files():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{}", '{"format": "kart-records-2"}\n', "\x00\xff", '{"format": "other", "read": {}}\n-x\n']
+    "text", ["", "{}", '{"format": "kart-records-3"}\n', "\x00\xff", '{"format": "other", "read": {}}\n-x\n']
 )
 def test_a_damaged_index_is_read_anew(text):
     build(Sum())

@@ -23,6 +23,7 @@ from kart_runtime.history.runs import RunRecord
 from kart_runtime.report import write_report
 from kart_runtime.report.page import _script, _style
 from kart_runtime.report.write import report_text
+from kart_runtime.storage.processes import this_process
 from tests.runtime.report.made_runs import MadeRun, id_of, layered
 
 
@@ -146,7 +147,8 @@ def test_a_run_that_goes_on_and_one_that_died(ws):
     assert "… still running: 1 ran, 1 pending" in Texts(report(ws, run_id)).text
     (path,) = Path(ws, "log", "runs").iterdir()
     os.utime(path, (time.time() - 700, time.time() - 700))
-    path.write_text(path.read_text() + '{"task": "cut')
+    own = json.dumps(this_process())
+    path.write_text(path.read_text().replace(own, '"of another machine"') + '{"task": "cut')
     os.utime(path, (time.time() - 700, time.time() - 700))
     assert "died? (no end was recorded): 1 ran, 1 not started" in Texts(report(ws, run_id)).text
 

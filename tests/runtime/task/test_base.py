@@ -165,7 +165,7 @@ def test_text_shows_family_id_and_parameters_and_hides_what_is_not_public():
 
     task = Hidden()
     assert str(task) == f"Hidden[{task.make_unique_id()}](shown=1)"
-    assert repr(task) == f"Hidden[{task.make_unique_id()}](shown=1, secret=s)"
+    assert repr(task) == f"Hidden[{task.make_unique_id()}](shown=1, secret=***)"
 
 
 def test_complete_is_a_question():

@@ -36,6 +36,7 @@ from kart_runtime.execution.executors.dask.remote import (
 )
 from kart_runtime.execution.executors.dask.worker import CallMessage, own_tables, serve
 from kart_runtime.storage.registry import split_url
+from kart_runtime.storage.temporary import temporary_name
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -316,7 +317,7 @@ def _folder(workspace: str) -> str | None:
 
 def _mark(folders: Iterable[str], build: str) -> list[Path]:
     """Write a file into each workspace on disk, by which workers recognize it; return the files."""
-    marks = [Path(os.path.abspath(folder), f".kart-dask-{build}") for folder in sorted(folders)]  # noqa: PTH100
+    marks = [Path(os.path.abspath(folder), f"{temporary_name()}-{build}") for folder in sorted(folders)]  # noqa: PTH100
     for mark in marks:
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()

@@ -58,6 +58,13 @@ class MemoryWatch:
         self._tree: dict[int, int] = {}
         self._tree_until = 0.0
 
+    def pause(self) -> float:
+        """Return the seconds until the next look."""
+        return WATCH_SECONDS
+
+    def started(self, thread: int) -> None:
+        """Do nothing: the memory counts from the beginning."""
+
     def check(self) -> None:
         """Look once; end the worker and what it has started, and raise `MemoryExceeded`, if they hold too much."""
         if self._used() <= self._memory_gb * GB:

@@ -23,10 +23,13 @@ from kart_runtime.execution.executors.base import CallLimits, Rank, Report, Task
 from kart_runtime.execution.executors.calls import LEAVING, Answer, WorkItem
 from kart_runtime.execution.executors.pickling import DefinitionTable
 from kart_runtime.execution.executors.processes import idle_workers
-from kart_runtime.execution.executors.processes.memory_watch import WATCH_SECONDS, MemoryExceeded, MemoryWatch, suits
-from kart_runtime.execution.executors.processes.process import WorkerProcess
+from kart_runtime.execution.executors.processes.memory_watch import MemoryExceeded, MemoryWatch, suits
+from kart_runtime.execution.executors.processes.process import Watch, WorkerProcess
+from kart_runtime.execution.executors.processes.time_watch import TimeWatch
 from kart_runtime.execution.executors.processes.worker import Message
 from kart_runtime.execution.executors.program_state import Choices, Settings
+from kart_runtime.execution.memory import kill_rest, process_tree
+from kart_runtime.execution.time_limit import TaskTimeout
 from kart_runtime.storage.system import after_fork
 
 P = ParamSpec("P")
@@ -86,7 +89,7 @@ class ProcessExecutor(TaskExecutor):
         limits: CallLimits | None = None,
         report: Report | None = None,
     ) -> Future[R]:
-        """Have a worker run a function within limits; the future may also fail with `MemoryExceeded`."""
+        """Have a worker run a function within limits; the future may fail with `MemoryExceeded` or `TaskTimeout`."""
         return self._submit(limits, fn, (), {}, report)
 
     def _submit(
@@ -96,7 +99,9 @@ class ProcessExecutor(TaskExecutor):
         future: Future[R] = Future()
         name = str(getattr(fn, "__qualname__", type(fn).__qualname__))
         try:
-            item = WorkItem(future, self._table.dumps((fn, args, kwargs), f"the call of {name}"), name, limits, report)
+            pickled = self._table.dumps((fn, args, kwargs), f"the call of {name}")
+            task = getattr(getattr(fn, "__self__", None), "task", None)
+            item = WorkItem(future, pickled, name, limits, report, task)
             self._gather_state()
         except CannotSend as error:
             future.set_exception(error)
@@ -144,13 +149,18 @@ class ProcessExecutor(TaskExecutor):
         self.shutdown(wait=False, cancel_futures=True)
         with self._changed:
             busy, threads = list(self._busy), list(self._threads)
-        for worker in busy:
-            worker.terminate()
-        deadline = time.monotonic() + _GRACE_SECONDS
-        for thread in threads:
-            thread.join(max(deadline - time.monotonic(), 0.0))
-        for worker in busy:
-            worker.kill()  # nothing happens to one that has ended
+        trees = [process_tree(worker.pid) for worker in busy]
+        try:
+            for worker in busy:
+                worker.terminate()
+            deadline = time.monotonic() + _GRACE_SECONDS
+            for thread in threads:
+                thread.join(max(deadline - time.monotonic(), 0.0))
+        finally:  # also after a second Ctrl-C
+            for worker in busy:
+                worker.kill()  # nothing happens to one that has ended
+            for tree in trees:
+                kill_rest(tree)
         for thread in threads:
             thread.join()
 
@@ -218,7 +228,9 @@ class ProcessExecutor(TaskExecutor):
         answer, unread = None, True
         try:
             worker.send(self._message(worker, item))
-            answer = self._receive(worker, item.limits, item.report)
+            answer = self._receive(worker, item)
+        except TaskTimeout:  # which is an OSError
+            raise
         except (EOFError, OSError) as error:
             # Linux reports "reset", and not "end of file", when something that was sent had not been read.
             unread = isinstance(error, BrokenPipeError | ConnectionResetError)
@@ -226,17 +238,22 @@ class ProcessExecutor(TaskExecutor):
             answer = None
         with self._changed:
             self._busy.discard(worker)
-            if answer is not None:
+            if answer is not None and not worker.is_ending:
                 self._idle.append(worker)
+        if worker.is_ending:
+            worker.disconnect()
         return answer, unread
 
-    def _receive(self, worker: WorkerProcess, limits: CallLimits | None, report: Report | None) -> Answer:
-        """Wait for an answer; raise `MemoryExceeded` when the call has used too much and its worker was ended."""
-        if limits is None or limits.memory_gb is None:
-            return worker.receive(report)
+    def _receive(self, worker: WorkerProcess, item: WorkItem) -> Answer:
+        """Wait for an answer; raise `MemoryExceeded` or `TaskTimeout` when the call was ended with its worker."""
+        limits, watches = item.limits, list[Watch]()
+        if limits is not None and limits.memory_gb is not None:
+            watches.append(MemoryWatch(worker, limits, limits.memory_gb))
+        if limits is not None and limits.timeout is not None:
+            watches.append(TimeWatch(worker, limits.name, limits.timeout))
         try:
-            return worker.receive(report, MemoryWatch(worker, limits, limits.memory_gb).check, WATCH_SECONDS)
-        except MemoryExceeded:
+            return worker.receive(item.report, watches, item.task)
+        except (MemoryExceeded, TaskTimeout):
             worker.disconnect()
             with self._changed:
                 self._busy.discard(worker)
@@ -267,9 +284,9 @@ class ProcessExecutor(TaskExecutor):
             settings, choices = self._state or (b"", b"")
         definitions = self._table.definitions[worker.n_definitions :]
         worker.n_definitions += len(definitions)
-        gpus = None if item.limits is None else item.limits.gpus
-        environ = {} if gpus is None else {"CUDA_VISIBLE_DEVICES": gpus}
-        return settings, definitions, choices, item.pickled, environ
+        limits = item.limits or CallLimits("")
+        environ = {} if limits.gpus is None else {"CUDA_VISIBLE_DEVICES": limits.gpus}
+        return settings, definitions, choices, item.pickled, environ, limits.timeout
 
 
 _open: weakref.WeakSet[ProcessExecutor] = weakref.WeakSet()

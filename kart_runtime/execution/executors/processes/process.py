@@ -8,18 +8,22 @@ input, which is the one handle that `subprocess` passes on every system.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.machinery import ModuleSpec
 from multiprocessing import Pipe, spawn
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
+from kart_runtime.errors import warn
 from kart_runtime.execution.executors.base import Report
-from kart_runtime.execution.executors.calls import PROGRESS, Answer
+from kart_runtime.execution.executors.calls import PROGRESS, STARTED, Answer
 from kart_runtime.execution.executors.program_state import search_path
 
 _START = """
@@ -27,6 +31,7 @@ import gc, os, signal, sys
 gc.disable()
 signal.signal(signal.SIGINT, lambda *_: None)
 from multiprocessing import connection
+stacks = int(sys.argv.pop()) if sys.argv[1:] else None
 number = os.dup(0)
 os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
 if sys.platform == "win32":
@@ -36,14 +41,35 @@ else:
     link = connection.Connection(number)
 sys.path[:] = link.recv()
 from kart_runtime.execution.executors.processes.worker import serve
-serve(link)
+serve(link, stacks)
 """
 # A handler and not SIG_IGN for SIGINT: what the call starts (subprocess) would inherit that it is ignored.
 
 _POLL_SECONDS = 5.0
 """How often to look whether a busy worker lives: a process that its call started may hold the connection open."""
 
+_STACK_SECONDS = 0.01
+"""How often to look whether a worker has written where it stands."""
+
+logger = logging.getLogger(__name__)
+
 Specs = Mapping[str, ModuleSpec]
+
+
+class Watch(Protocol):
+    """What watches over a call while it runs."""
+
+    def pause(self) -> float:
+        """Return the seconds until the next look."""
+        ...
+
+    def started(self, thread: int) -> None:
+        """Hear that the time of the call begins."""
+        ...
+
+    def check(self) -> Answer | None:
+        """Look; raise an error after the worker was ended, or return what it has answered at the last moment."""
+        ...
 
 
 class WorkerProcess:
@@ -52,22 +78,31 @@ class WorkerProcess:
     `table` and `n_definitions` say what it has: the table of the executor whose settings are in force there, and how
     many of its definitions. `specs` and `streams` are the modules that the program had loaded, and the files that it
     wrote to, when the worker started. `is_new` says that it has had no call yet, and `gpus` what kart chose as
-    ``CUDA_VISIBLE_DEVICES`` of its calls: libraries look at that once in the life of a process.
+    ``CUDA_VISIBLE_DEVICES`` of its calls: libraries look at that once in the life of a process. `is_ending` says
+    that it was told to end, although it has still answered.
     """
 
     def __init__(self, specs: Specs) -> None:
         self._connection, theirs = Pipe()
+        self._stacks, number = _stack_pipe()
+        numbers = () if number is None else (number,)
         with theirs:
             try:
-                self._process = subprocess.Popen(_command(), stdin=_file_number(theirs))  # noqa: S603 - our interpreter
+                self._process = subprocess.Popen(  # noqa: S603 - our interpreter
+                    [*_command(), *map(str, numbers)], stdin=_file_number(theirs), pass_fds=numbers
+                )
             except BaseException:
-                self._connection.close()
+                self.disconnect()
                 raise
+            finally:
+                for each in numbers:
+                    os.close(each)
         self.pid = self._process.pid
         self.table: object = None
         self.n_definitions = 0
         self.is_new = True
         self.gpus: str | None = None
+        self.is_ending = False
         self.specs = dict(specs)
         self.streams = standard_streams()
         with contextlib.suppress(OSError):  # it died at once, which whoever sends it a call will see
@@ -77,27 +112,76 @@ class WorkerProcess:
         """Send a message as described in `worker`; raise OSError when the process has ended."""
         self._connection.send_bytes(pickle.dumps(message))
 
-    def receive(
-        self,
-        report: Report | None = None,
-        check: Callable[[], object] | None = None,
-        seconds: float = _POLL_SECONDS,
-    ) -> Answer:
-        """Wait for an answer, calling `check` at intervals; raise EOFError or OSError when the process has ended.
+    def receive(self, report: Report | None = None, watches: Sequence[Watch] = (), task: object = None) -> Answer:
+        """Wait for an answer, while others watch; raise EOFError or OSError when the process has ended.
 
         `report` is called with what the call reports meanwhile.
         """
+        was_stopped = False
         while True:
-            while not self._connection.poll(seconds):
-                if check is not None:
-                    check()
-                if self._process.poll() is not None and not self._connection.poll(0):
-                    raise EOFError
-            answer: Answer = pickle.loads(self._connection.recv_bytes())
-            if answer[0] != PROGRESS:
-                return answer
-            if report is not None:
-                report(*pickle.loads(answer[1]))
+            pause = min([_POLL_SECONDS, *(watch.pause() for watch in watches)])
+            if self._connection.poll(pause):
+                answer: Answer = pickle.loads(self._connection.recv_bytes())
+                if answer[0] not in (PROGRESS, STARTED):
+                    return answer
+                _pass_on(answer, report, watches)
+            elif self._process.poll() is not None and not self._connection.poll(0):
+                raise EOFError
+            elif pause == _POLL_SECONDS:
+                was_stopped = self._warn_if_stopped(was_stopped, task)
+            for watch in watches:
+                late = watch.check()
+                if late is not None:
+                    return late
+
+    def _warn_if_stopped(self, was_stopped: bool, task: object) -> bool:
+        is_stopped = self.is_stopped()
+        if is_stopped and not was_stopped:
+            text = (
+                "Worker process %s, which runs %s, is stopped (SIGSTOP, or a debugger); `kill -CONT %s` continues it."
+            )
+            warn(logger, text, self.pid, task, self.pid)
+        return is_stopped
+
+    def answer_within(self, seconds: float) -> Answer | None:
+        """Return an answer that comes at the last moment, from a process that was told to end."""
+        deadline = time.monotonic() + seconds
+        with contextlib.suppress(EOFError, OSError):
+            while (left := deadline - time.monotonic()) > 0 and self._connection.poll(left):
+                answer: Answer = pickle.loads(self._connection.recv_bytes())
+                if answer[0] not in (PROGRESS, STARTED):
+                    return answer
+        return None
+
+    def stack_text(self, seconds: float) -> str:
+        """Return what `faulthandler` has written in the process about its threads, after `seconds` at the latest."""
+        deadline, text = time.monotonic() + seconds, b""
+        while self._stacks is not None and time.monotonic() < deadline:
+            with contextlib.suppress(BlockingIOError):
+                text += os.read(self._stacks, 1 << 16)
+                if not text.endswith(b"\n"):
+                    continue
+            if text:
+                break
+            time.sleep(_STACK_SECONDS)
+        return text.decode(errors="replace")
+
+    def forget_stacks(self) -> None:
+        """Drop what was written about an earlier call."""
+        with contextlib.suppress(OSError, TypeError):
+            while self._stacks is not None and os.read(self._stacks, 1 << 16):
+                pass
+
+    def is_stopped(self) -> bool:
+        """Return whether the process was stopped by a signal, and does not run."""
+        try:
+            status = Path(f"/proc/{self.pid}/stat").read_bytes()
+        except OSError:
+            psutil = sys.modules.get("psutil")
+            with contextlib.suppress(Exception):
+                return psutil is not None and psutil.Process(self.pid).status() == "stopped"
+            return False
+        return status.rpartition(b")")[2].split()[:1] in ([b"T"], [b"t"])
 
     def is_idle(self) -> bool:
         """Return whether a worker without a call can take one: it has neither died nor sent that it leaves."""
@@ -113,6 +197,9 @@ class WorkerProcess:
     def disconnect(self) -> None:
         """Close the connection, which ends an idle worker."""
         self._connection.close()
+        number, self._stacks = self._stacks, None
+        if number is not None:
+            os.close(number)
 
     def terminate(self) -> None:
         """Interrupt its call and end it."""
@@ -130,6 +217,24 @@ class WorkerProcess:
             self._process.kill()
             self._process.wait()
             return None
+
+
+def _pass_on(answer: Answer, report: Report | None, watches: Sequence[Watch]) -> None:
+    """Pass on what a worker says while its call runs."""
+    if answer[0] == STARTED:
+        for watch in watches:
+            watch.started(pickle.loads(answer[1]))
+    elif report is not None:
+        report(*pickle.loads(answer[1]))
+
+
+def _stack_pipe() -> tuple[int | None, int | None]:
+    """Return the two ends of a pipe for where the threads of a worker stand; none on Windows, which cannot pass it."""
+    if os.name == "nt":
+        return None, None
+    ours, theirs = os.pipe()
+    os.set_blocking(ours, False)
+    return ours, theirs
 
 
 def loaded_specs() -> dict[str, ModuleSpec]:

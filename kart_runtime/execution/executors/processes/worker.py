@@ -1,9 +1,9 @@
 """Worker process: receives calls from the program, runs one at a time, answers each.
 
-`process` starts it. A message is `(settings, definitions, choices, call, environ)`; the first three are empty unless
-they have changed since the last message, and `environ` are environment variables for this call alone. The worker ends
-when its connection closes. SIGTERM interrupts the call as Ctrl-C does, so that locks are released and half-written
-files removed; SIGINT is for the program alone.
+`process` starts it. A message is `(settings, definitions, choices, call, environ, timeout)`; the first three are empty
+unless they have changed since the last message, `environ` are environment variables for this call alone, and `timeout`
+its time in seconds, if that is limited. The worker ends when its connection closes. SIGTERM interrupts the call as
+Ctrl-C does, so that locks are released and half-written files removed; SIGINT is for the program alone.
 """
 
 from __future__ import annotations
@@ -24,13 +24,16 @@ from multiprocessing.connection import Connection
 from types import FrameType
 from typing import Any
 
-from kart_runtime.execution.executors.calls import LEAVING, PROGRESS, RESULT, Answer, error_answer
+from kart_runtime.execution.executors.calls import LEAVING, PROGRESS, RESULT, STARTED, Answer, error_answer
 from kart_runtime.execution.executors.pickling import DefinitionTable, loads
 from kart_runtime.execution.executors.program_state import Choices, Settings
-from kart_runtime.execution.memory import measure_attempts
+from kart_runtime.execution.memory import kill_rest, measure_attempts, process_tree
+from kart_runtime.execution.time_limit import remote_clock
+from kart_runtime.storage.staging import active_run
 from kart_runtime.task.progress import remote_report
+from kart_runtime.task.state import TaskRun
 
-Message = tuple[bytes, Sequence[tuple[tuple[int, ...], bytes]], bytes, bytes, Mapping[str, str]]
+Message = tuple[bytes, Sequence[tuple[tuple[int, ...], bytes]], bytes, bytes, Mapping[str, str], float | None]
 
 IDLE_SECONDS = 300
 """A worker without calls ends after this time, so that a forgotten notebook holds no memory."""
@@ -48,7 +51,7 @@ class _Worker:
         self._unusable: BaseException | None = None
 
     def answer(self, message: Message) -> Answer:
-        settings, definitions, choices, call, environ = message
+        settings, definitions, choices, call, environ, _ = message
         try:
             self._prepare(settings, definitions, choices)
             function, args, kwargs = loads(call)
@@ -96,6 +99,11 @@ class _Reports:
             self._is_running = False
             self._connection.send_bytes(pickle.dumps(answer))
 
+    def start(self) -> None:
+        """Say that the time of the call begins."""
+        with self._lock:
+            self._connection.send_bytes(pickle.dumps((STARTED, pickle.dumps(threading.get_ident()), "")))
+
     def report(self, done: float | None, text: str) -> None:
         if self._lock.acquire(blocking=False):
             try:
@@ -105,8 +113,26 @@ class _Reports:
                 self._lock.release()
 
 
-def serve(connection: Connection[Any, Any]) -> None:
-    """Run calls until the program closes the connection."""
+class _Clock:
+    """Clock of a call: at the end of its time, `faulthandler` writes where all threads stand, also in compiled code."""
+
+    def __init__(self, seconds: float, reports: _Reports, stacks: int | None) -> None:
+        self._seconds, self._reports, self._stacks = seconds, reports, stacks
+
+    def start(self) -> None:
+        self._reports.start()
+        if self._stacks is not None:
+            faulthandler.dump_traceback_later(self._seconds, file=self._stacks)
+
+    def stop(self) -> None:
+        if self._stacks is not None:
+            faulthandler.cancel_dump_traceback_later()
+
+
+def serve(connection: Connection[Any, Any], stacks: int | None = None) -> None:
+    """Run calls until the program closes the connection; `stacks` is where to write where a call stands."""
+    if stacks is not None:
+        os.set_inheritable(stacks, False)
     signal.signal(signal.SIGTERM, _terminate)
     with contextlib.suppress(Exception):  # no standard error to write to
         faulthandler.enable()
@@ -121,9 +147,12 @@ def serve(connection: Connection[Any, Any]) -> None:
         while connection.poll(IDLE_SECONDS):
             message = pickle.loads(connection.recv_bytes())
             reports.begin()
+            remote_clock.set(None if message[-1] is None else _Clock(message[-1], reports, stacks))
             answer = worker.answer(message)
             _flush()
             reports.answer(answer)
+            if _terminated:
+                raise _terminated[0]
         connection.send_bytes(pickle.dumps((LEAVING, b"", "")))
     except _Terminated:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -157,8 +186,17 @@ def _flush() -> None:
             stream.flush()
 
 
+_terminated: list[_Terminated] = []
+"""SIGTERM that came while outputs became visible: the process ends when it has answered."""
+
+
 def _terminate(_number: int, _frame: FrameType | None) -> None:
-    raise _Terminated
+    run: TaskRun | None = active_run.get()  # type: ignore[assignment]
+    error = _Terminated()
+    if run is not None and not run.give_up(error):
+        _terminated.append(error)
+    else:
+        raise error
 
 
 def _end_with_program() -> None:
@@ -173,4 +211,7 @@ def _end_with_program() -> None:
     parent = os.getppid()
     while os.getppid() == parent:
         time.sleep(_POLL_SECONDS)
+    rest = process_tree(os.getpid())
+    del rest[os.getpid()]
+    kill_rest(rest)
     os._exit(1)

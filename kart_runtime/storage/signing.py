@@ -1,0 +1,272 @@
+"""Signatures of outputs: a small file ``x.pkl.sig`` beside each output, verified before its bytes are decoded.
+
+With keys (`signing_keys`) a signature is written just before its output becomes visible, so an output that exists has
+one whenever its process died. It holds what it says in clear, and signs it: the name of the output in its workspace,
+size and SHA-256 of the bytes, the task. The statement before it stays as well, for an output that was about to be
+replaced when its process died.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+from kart_runtime.errors import ObjectCorrupt, StoreError
+from kart_runtime.storage.checksum import ChecksumFile
+from kart_runtime.storage.registry import split_url
+from kart_runtime.storage.signing_keys import VARIABLE, Keyring, Signature, keyring
+from kart_runtime.storage.workspace import Workspace
+
+SUFFIX = ".sig"
+"""Suffix of the file with the signature of an output, after the name of the output."""
+
+_LABEL = "kart-output-1"
+_IN_MEMORY = 64 << 20
+"""Bytes of a file that is verified and decoded from memory, where nobody can change it in between."""
+
+_MOST = 1 << 28
+"""Bytes that a file of signatures may have: that of a folder names each file."""
+
+_BLOCK = 1 << 20
+
+_SIGN = (
+    "If you trust it, sign it by `kart sign` (or kart_runtime.sign_outputs(task)); else delete it and run again, or set "
+    "run.on_corrupt to recompute."
+)
+
+
+class SignatureError(ObjectCorrupt):
+    """An output has no valid signature, and a key is set: it was not decoded.
+
+    Parameters
+    ----------
+    url
+        The file.
+    found
+        What is wrong with its signature.
+    remedy
+        What to do.
+    producer
+        The task that stores it; None if it is not known.
+    consumer
+        The task that loads it, as text.
+    """
+
+    def __init__(self, url: str, found: str, remedy: str = _SIGN, producer: Any = None, consumer: str = "") -> None:
+        self.url, self.found, self.remedy = url, found, remedy
+        self.producer, self.consumer = producer, consumer
+        of = f", the output of {producer}," if producer is not None else ""
+        for_ = f" for {consumer}" if consumer else ""
+        StoreError.__init__(self, f"{url}{of} was not read{for_}: {found}. {remedy}")
+
+
+class Statement(NamedTuple):
+    """What a signature says of an output.
+
+    `name` is its path in the workspace, an absolute one outside of it; `is_loose` says that only its last part is known,
+    since no task has stored it. `task` and `id` are those of the task. `parts` are the SHA-256 of the files of a folder.
+    """
+
+    name: str
+    size: int
+    sha256: str
+    task: str = ""
+    id: str = ""
+    at: str = ""
+    is_loose: bool = False
+    parts: Mapping[str, str] = {}
+
+
+class SigningFile(ChecksumFile):
+    """A file open for writing that computes SHA-256 as well."""
+
+    __slots__ = ("_sha256",)
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__(file)
+        self._sha256 = hashlib.sha256()
+
+    def _write_block(self, data: Any) -> None:
+        super()._write_block(data)
+        self._sha256.update(data)
+
+    def sha256(self) -> str:
+        """Return the SHA-256 of everything written."""
+        return self._sha256.hexdigest()
+
+
+# -- names -----------------------------------------------------------------------------------------------------------
+
+
+def statement_of(url: str, owner: Any, size: int, sha256: str, parts: Mapping[str, str] | None = None) -> Statement:
+    """Return what the signature of an output says; `owner` is the task that stores it, None if there is none."""
+    name, is_loose = _name(url, owner)
+    task = "" if owner is None else f"{type(owner).__module__}.{type(owner).__qualname__}"
+    make_id = getattr(owner, "make_unique_id", None)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return Statement(name, size, sha256, task, "" if make_id is None else make_id(), now, is_loose, parts or {})
+
+
+def _name(url: str, owner: Any) -> tuple[str, bool]:
+    workspace = getattr(owner, "workspace_directory", None)
+    if workspace is None:
+        return url.rpartition("/")[2], True
+    base = Workspace(str(workspace)).base
+    return (url.removeprefix(base), False) if url.startswith(base) else (_absolute(url), False)
+
+
+def _absolute(url: str) -> str:
+    scheme, path = split_url(url)
+    return os.path.abspath(path) if scheme in ("", "file") else url  # noqa: PTH100 - a text
+
+
+def _fits(statement: Statement, url: str, owner: Any) -> bool:
+    """Return whether a statement is about what lies at a url."""
+    if statement.is_loose:
+        return statement.name == url.rpartition("/")[2]
+    name, is_loose = _name(url, owner)
+    if not is_loose:
+        return statement.name == name
+    return statement.name == _absolute(url) or f"/{url}".endswith(f"/{statement.name}")
+
+
+# -- writing ---------------------------------------------------------------------------------------------------------
+
+
+def write_signature(store: Any, key: str, statement: Statement, keys: Keyring | None = None) -> None:
+    """Store the signature of an output that is about to become visible, before the one that is valid until then."""
+    keys = keys or keyring()
+    if keys is None:
+        return
+    text = json.dumps(statement._asdict(), sort_keys=True)
+    entries = [{"statement": text, "signature": str(keys.sign(_LABEL, text.encode()))}]
+    with suppress(OSError, ValueError):
+        entries += [entry for entry in _stored(store, key) if entry["statement"] != text][:1]
+    with store.write(f"{key}{SUFFIX}") as file:
+        file.write(json.dumps({"format": 1, "signatures": entries}).encode())
+
+
+def delete_signature(store: Any, key: str) -> None:
+    """Delete the signature of an output, if it has one."""
+    store.delete(f"{key}{SUFFIX}")
+
+
+def parts_of(folder: Path, names: list[str]) -> dict[str, str]:
+    """Return the SHA-256 of files of a folder on this machine."""
+    parts: dict[str, str] = {}
+    for name in names:
+        with (folder / name).open("rb") as file:
+            parts[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return parts
+
+
+# -- verifying -------------------------------------------------------------------------------------------------------
+
+
+def hashed(file: BinaryIO) -> tuple[BinaryIO, int, str]:
+    """Return a file with the bytes of another one, at its start, their size and SHA-256; a small one is in memory."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if size <= _IN_MEMORY:
+        data = file.read()
+        return io.BytesIO(data), len(data), hashlib.sha256(data).hexdigest()
+    hasher = hashlib.sha256()
+    while block := file.read(_BLOCK):
+        hasher.update(block)
+    size = file.tell()
+    file.seek(0)
+    return file, size, hasher.hexdigest()
+
+
+def verified(store: Any, key: str, url: str, file: BinaryIO, owner: Any, keys: Keyring, consumer: str = "") -> BinaryIO:
+    """Return a file with the bytes of an output, at its start, which its signature covers; else `SignatureError`."""
+    source, size, sha256 = hashed(file)
+    _find(store, key, url, owner, keys, consumer, size, sha256)
+    return source
+
+
+def signed_parts(
+    store: Any, key: str, url: str, data: bytes, owner: Any, keys: Keyring, consumer: str = ""
+) -> Mapping[str, str]:
+    """Return the SHA-256 of the files of a folder, for the bytes of its list, which its signature covers."""
+    return _find(store, key, url, owner, keys, consumer, len(data), hashlib.sha256(data).hexdigest()).parts
+
+
+def check_parts(url: str, folder: Path, parts: Mapping[str, str], owner: Any, consumer: str = "") -> None:
+    """Raise `SignatureError` if the files of a folder on this machine are not those that were signed."""
+    actual = parts_of(folder, [name for name in parts if (folder / name).is_file()])
+    wrong = next((name for name, sha256 in parts.items() if actual.get(name) != sha256), None)
+    if wrong is not None:
+        raise SignatureError(url, f"its file '{wrong}' was altered after it was signed", _SIGN, owner, consumer)
+
+
+def is_unsigned(store: Any, key: str) -> bool:
+    """Return whether nothing lies where the signature of an output would be; whether one is right, only reading says."""
+    return store.stat(f"{key}{SUFFIX}") is None
+
+
+def _find(
+    store: Any, key: str, url: str, owner: Any, keys: Keyring, consumer: str, size: int, sha256: str
+) -> Statement:
+    """Return the valid statement about the bytes of an output; raise `SignatureError` if there is none."""
+    found, remedy = "it is not signed", _SIGN
+    try:
+        entries = _stored(store, key)
+    except FileNotFoundError:
+        entries = []
+    except ValueError:
+        entries, found = [], f"its signature {url}{SUFFIX} is damaged"
+    for entry in reversed(entries):  # the newest is the first, and the one that counts
+        statement, problem = _read(entry, url, owner, keys)
+        if statement is None:
+            found, remedy = problem
+        elif (statement.size, statement.sha256) == (size, sha256):
+            return statement
+        else:
+            found, remedy = "it was altered after it was signed", _SIGN
+    raise SignatureError(url, found, remedy, owner, consumer)
+
+
+def _read(entry: Mapping[str, str], url: str, owner: Any, keys: Keyring) -> tuple[Statement | None, tuple[str, str]]:
+    """Return the statement of an entry if it is valid for a url, else None, with what is wrong and what to do."""
+    key, _, digits = entry["signature"].partition(":")
+    signature = Signature(key, digits)
+    if not keys.knows(signature):
+        known = ", ".join(keys.keys)
+        remedy = f"If the key was replaced, add the old one behind the new one in {VARIABLE}; else: {_SIGN}"
+        return None, (f"its signature is by a key {key[:8]!r} that is not known here ({VARIABLE} has {known})", remedy)
+    if not keys.verifies(signature, _LABEL, entry["statement"].encode(errors="surrogatepass")):
+        return None, ("its signature is forged or damaged", _SIGN)
+    try:
+        statement = Statement(**json.loads(entry["statement"]))
+    except (ValueError, TypeError):
+        return None, ("its signature is of a later version of kart", "Use that version.")
+    if _fits(statement, url, owner):
+        return statement, ("", "")
+    of = f", the output of {statement.task} {statement.id[:8]}" if statement.task else ""
+    return None, (f"its signature is for another name, {statement.name}{of}: it was swapped or moved", _SIGN)
+
+
+def _stored(store: Any, key: str) -> list[dict[str, str]]:
+    """Return the entries of the stored signature; ValueError if it is damaged, FileNotFoundError if there is none."""
+    with store.open(f"{key}{SUFFIX}") as file:
+        data = file.read(_MOST)
+    try:
+        values = json.loads(data)
+    except RecursionError as error:
+        raise ValueError(str(error)) from error
+    entries = values.get("signatures") if isinstance(values, dict) else None
+    if not isinstance(entries, list) or not all(map(_is_entry, entries)):
+        raise ValueError("it holds no signatures")
+    return entries
+
+
+def _is_entry(entry: Any) -> bool:
+    return isinstance(entry, dict) and all(isinstance(entry.get(name), str) for name in ("statement", "signature"))
