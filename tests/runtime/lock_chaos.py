@@ -1,8 +1,8 @@
-"""Processes that build the same tasks in one folder, and are killed at random: each task runs once, or again after a kill.
+"""Processes that build the same tasks in one folder, and are killed at random. Which tasks run twice?
 
     python -m tests.runtime.lock_chaos --kills 200 --seed 7 --locks auto
 
-A task writes a line when its `run()` begins. Of the runs of one task, all but one must be of processes that were killed.
+A task writes a line when its `run()` begins. Of its runs, all but one must be of processes that were killed.
 """
 
 from __future__ import annotations
