@@ -83,8 +83,9 @@ def lock_like_windows():
 
 if LOADED:
     import filelock
-    lock_like_windows()
 import_all()
+if LOADED:
+    lock_like_windows()  # others look by it on which system they are
 take_away()
 '''
 

@@ -258,6 +258,8 @@ class LockFile:
     def wait_for_others(self, seconds: float) -> None:
         """Wait until no other process has locked all ranges, which takes long only if one is stopped."""
         deadline = time.monotonic() + seconds
+        if not self._system.locks_all:
+            return
         while (found := self._system.find(self._descriptor, _TASKS - 1, 1)) and found.start < _TASKS:
             if time.monotonic() > deadline:
                 return
