@@ -88,9 +88,10 @@ def build(  # noqa: PLR0917 - gokart's signature
         Whether to remove the task classes of other modules than luigi's and kart's from luigi's register first. kart
         does not need it; it is for programs that repeatedly define classes with the same name.
     task_lock_exception_max_tries
-        Accepted without effect: kart limits the time that it waits for a lock, not the number of tries.
+        Number of gokart's tries at a locked task. kart tries again at least once a second until `lock_wait` has passed;
+        that becomes longer if gokart would wait longer for so many tries.
     task_lock_exception_max_wait_seconds
-        gokart's name of `lock_wait`.
+        The longest pause between two of gokart's tries, which doubles from a second on.
     task_dump_config
         Tree or table of the tasks to log or store before the build.
     on_event
@@ -118,8 +119,9 @@ def build(  # noqa: PLR0917 - gokart's signature
     check_sections()
     if reset_register:
         forget_classes()
-    if task_lock_exception_max_wait_seconds is not None:
-        options["lock_wait"] = task_lock_exception_max_wait_seconds
+    if "lock_wait" not in options and "settings" not in options:
+        longest = _longest_wait(task_lock_exception_max_tries, task_lock_exception_max_wait_seconds)
+        options["lock_wait"] = max(longest, builder.DEFAULTS.lock_wait)
     if task_dump_config is not None:
         for root in task if isinstance(task, list | tuple) else [task]:
             process_task_info(root, task_dump_config)
@@ -138,6 +140,16 @@ def build(  # noqa: PLR0917 - gokart's signature
             raise
         raise GokartBuildError({"the plan": error}, summary="Nothing has run: the tasks cannot be planned") from error
 
+
+def _longest_wait(tries: int, longest_pause: float | None) -> float:
+    """Return how long gokart would at most wait for a lock: its pauses are 1, 2, 4 and so on seconds, up to a limit."""
+    limit = _LONGEST_PAUSE if longest_pause is None else max(longest_pause, 0.0)
+    doubling = min(tries - 1, 20)
+    return sum(min(2.0**number, limit) for number in range(doubling)) + (tries - 1 - doubling) * limit
+
+
+_LONGEST_PAUSE = 600.0
+"""Default of gokart's longest pause, in seconds."""
 
 _NO_LOCK = "no process lock is used"
 _NO_SCHEDULER = "kart schedules the tasks itself; luigi.build(tasks) uses luigi's worker and scheduler"

@@ -530,10 +530,11 @@ class Scheduler:
                 else:
                     self._emit(news)
                 if self._locked and time.monotonic() - self._tried > _LAST_PAUSE:  # also while others come and go
-                    self._try_locked(self._pause)
+                    self._try_locked(0.0)
         elif pause is not None and not self._ready:
             time.sleep(pause)
-            self._break_deadlock()
+            if self._locked:
+                self._break_deadlock()
             self._after(pause)
         if self._watches:
             self._end_late()

@@ -140,8 +140,10 @@ def test_the_system_is_asked_for_nothing_more():
 
     opened, closed, renamed = calls("open", "openat"), calls("close"), calls("rename", "renameat", "renameat2")
     assert (opened, calls("write"), closed, renamed) == (6.0, 7.0, 6.0, 1.0)  # and the line in the run's record
-    # Whether the output exists, and the version of what was written.
-    assert 2.0 <= calls("stat", "fstat", "newfstatat", "fstatat", "statx") <= 2.1
+    # Whether the output exists, the version of what was written, and whether the lock file is still there.
+    assert 3.0 <= calls("stat", "fstat", "newfstatat", "fstatat", "statx") <= 3.1
+    # All locks are held at once, as nobody else is there.
+    assert calls("fcntl") < 0.3
     # The processor time of the attempt, at its beginning and at its end.
     assert calls("clock_gettime") <= 2.1
     # The log files get their names when they are whole, so that a killed process leaves none that cannot be read.

@@ -119,7 +119,7 @@ def left_over(workspace):
     return [name for name in objects(workspace) if "/." in f"/{name}" or name.startswith(locks)]
 
 
-EVERYWHERE = ["disk file", "disk workspace", "disk redis", "s3 workspace", "s3 redis", "gcs workspace"]
+EVERYWHERE = ["disk auto", "disk file", "disk workspace", "disk redis", "s3 workspace", "s3 redis", "gcs workspace"]
 
 
 @pytest.mark.parametrize("place", EVERYWHERE, indirect=True)
@@ -133,7 +133,7 @@ def test_with_a_lock_each_task_runs_once(place):
     assert not [record.error for record in records if record.error]
 
 
-@pytest.mark.parametrize("place", ["disk file", "disk redis"], indirect=True)
+@pytest.mark.parametrize("place", ["disk auto", "disk redis"], indirect=True)
 def test_with_worker_processes_each_task_runs_once_too(place):
     assert build_at_once(*place, "2") == ONCE
 

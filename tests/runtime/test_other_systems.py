@@ -67,9 +67,25 @@ def import_all():
 def raise_it(name):
     raise
 
+def lock_like_windows():
+    """Give the module of Windows that locks bytes of a file."""
+    import fcntl, types
+
+    def locking(descriptor, mode, length):
+        kind = fcntl.LOCK_EX | fcntl.LOCK_NB if mode else fcntl.LOCK_UN
+        try:
+            fcntl.lockf(descriptor, kind, length, os.lseek(descriptor, 0, os.SEEK_CUR))
+        except BlockingIOError as error:
+            raise PermissionError(*error.args) from None
+
+    module = sys.modules["msvcrt"] = types.ModuleType("msvcrt")
+    module.locking, module.LK_NBLCK, module.LK_UNLCK = locking, 2, 0
+
 if LOADED:
     import filelock
 import_all()
+if LOADED:
+    lock_like_windows()  # others look by it on which system they are
 take_away()
 '''
 
@@ -129,7 +145,7 @@ def test_the_example_of_the_readme_runs():
 
 @pytest.mark.parametrize(
     ("executor", "workers", "locks"),
-    [("serial", 1, "none"), ("threads", 2, "none"), ("threads", 2, "file"), ("serial", 1, "workspace")],
+    [("serial", 1, "auto"), ("threads", 2, "none"), ("threads", 2, "file"), ("serial", 1, "workspace")],
 )
 def test_builds_run(executor, workers, locks):
     run("import luigi\n" + BUILD.format(executor=executor, workers=workers, locks=locks))

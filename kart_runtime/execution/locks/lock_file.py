@@ -119,6 +119,7 @@ class LockFile:
         self._held: dict[str, Held] = {}
         self._ranges: dict[int, list[Held]] = {}
         """Start of a range that is locked for a task to the locks in it, of which there are two if hashes collide."""
+        self._lengths: dict[int, int] = {}
         self._born = time.monotonic()
         self._token = os.urandom(_HEADER)
         self._number = self._register()
@@ -145,13 +146,16 @@ class LockFile:
         start, since = _TASKS + hash_of(name) * _REGION, time.monotonic()
         others = self._ranges.get(start)
         if others is None:
-            if not self._lock(self._descriptor, start, self._length(since)):
+            length = self._length(since)
+            if not self._lock(self._descriptor, start, length):
                 return self._busy(start) if self.is_current() else None
+            if not self._system.locks_all:
+                self._lengths[start] = length
             if self.alone and self._read(_HEADER, 0) != self._token:
                 self.alone = False
         if not self.alone and not self.is_current():
             if others is None:
-                self._unlock(self._descriptor, start, self._length(since))
+                self._unlock_range(start)
             return None
         held = self._held[name] = Held(self, name, since, self.alone, start)
         self._ranges.setdefault(start, []).append(held)
@@ -182,7 +186,14 @@ class LockFile:
         if not others:
             self._ranges.pop(held.start, None)
             if self._descriptor >= 0:
-                self._unlock(self._descriptor, held.start, _REGION)
+                self._unlock_range(held.start)
+
+    def _unlock_range(self, start: int) -> None:
+        if self._system.locks_all:
+            self._unlock(self._descriptor, start, _REGION)
+            return
+        self._unlock(self._descriptor, start, self._lengths.pop(start))  # Windows unlocks what was locked, as it was
+        self._unlock(self._descriptor, start + _SUSPENDED, 1)
 
     def suspend(self, held: Held) -> None:
         """Mark the lock as one whose task waits."""
@@ -247,6 +258,8 @@ class LockFile:
     def wait_for_others(self, seconds: float) -> None:
         """Wait until no other process has locked all ranges, which takes long only if one is stopped."""
         deadline = time.monotonic() + seconds
+        if not self._system.locks_all:
+            return
         while (found := self._system.find(self._descriptor, _TASKS - 1, 1)) and found.start < _TASKS:
             if time.monotonic() > deadline:
                 return

@@ -128,17 +128,25 @@ class _WindowsRanges:
         self._msvcrt: Any = msvcrt
 
     def lock(self, descriptor: int, start: int, length: int) -> bool:
-        os.lseek(descriptor, start, os.SEEK_SET)
         try:
-            self._msvcrt.locking(descriptor, self._msvcrt.LK_NBLCK, length)
+            self._msvcrt.locking(descriptor, self._msvcrt.LK_NBLCK, self._seek(descriptor, start, length))
         except PermissionError:
             return False
         return True
 
     def unlock(self, descriptor: int, start: int, length: int) -> None:
-        os.lseek(descriptor, start, os.SEEK_SET)
         with contextlib.suppress(OSError):
-            self._msvcrt.locking(descriptor, self._msvcrt.LK_UNLCK, length)
+            self._msvcrt.locking(descriptor, self._msvcrt.LK_UNLCK, self._seek(descriptor, start, length))
+
+    @staticmethod
+    def _seek(descriptor: int, start: int, length: int) -> int:
+        """Go to a range, which is but a byte for a task since nobody can ask for its length; return its length here."""
+        if start < 1 << 62:
+            os.lseek(descriptor, (1 << 39) + start % (1 << 39), os.SEEK_SET)
+            return length
+        number, inside = divmod(start - (1 << 62), 1 << 31)
+        os.lseek(descriptor, (1 << 40) + 2 * number + (inside > 0), os.SEEK_SET)
+        return 1
 
     def find(self, descriptor: int, start: int, length: int) -> Locked | None:
         if not self.lock(descriptor, start, length):

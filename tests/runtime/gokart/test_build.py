@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import threading
 
 import luigi
 import pytest
 
 import kart_runtime.gokart as gokart
 from kart_runtime.errors import ConfigError, NotATask
-from kart_runtime.gokart.build import LUIGI_OPTIONS, GokartBuildError
+from kart_runtime.execution.locks import FileLocks
+from kart_runtime.gokart.build import LUIGI_OPTIONS, GokartBuildError, _longest_wait
+from kart_runtime.task.naming import lock_name
 
 
 class Number(gokart.TaskOnKart[int]):
@@ -110,3 +113,30 @@ def test_the_central_scheduler_and_unknown_options_are_refused():
 def test_every_option_of_luigis_build_is_known():
     of_luigi = set(dict(luigi.interface.core.get_params())) - {"workers", "log_level"}
     assert of_luigi <= set(LUIGI_OPTIONS)
+
+
+class OneNumber(gokart.TaskOnKart[int]):
+    number: int = luigi.IntParameter()
+
+    def run(self):
+        self.dump(self.number)
+
+
+def test_the_longest_pause_at_a_locked_task_is_not_the_longest_wait():
+    task = OneNumber(number=5)
+    over = threading.Event()
+
+    def hold():
+        with FileLocks(task.workspace_directory).hold(lock_name(task), None, 0):
+            held.set()
+            over.wait(0.6)
+
+    held = threading.Event()
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert held.wait(10)
+    assert gokart.build(task, task_lock_exception_max_wait_seconds=0.1) == 5
+    holder.join()
+    assert _longest_wait(10, None) == 511
+    assert _longest_wait(10, 1) == 9
+    assert _longest_wait(1000, 600) > 500_000

@@ -7,6 +7,8 @@ import json
 import os
 import random
 import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -15,6 +17,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
+from kart_runtime import TaskOnKart, build
 from kart_runtime.errors import ConfigError, LockLost, LockTimeout
 from kart_runtime.execution.locks import lease, object_store
 from kart_runtime.execution.locks.lease import Instant, Lease
@@ -226,6 +229,73 @@ def test_answers_that_get_lost_lose_no_lock(remote):
             pytest.fail("the lock is held")
     with StoreLocks(workspace).hold("x", None, 0):
         pass
+
+
+class Ignorant(MemoryStore):
+    """A service that does not know the condition of a request, and stores."""
+
+    stored = 0
+
+    def create(self, key, data):
+        Ignorant.stored += 1
+        return super()._store(key, data)
+
+
+def test_a_store_that_creates_a_key_twice_is_refused_before_anything_runs():
+    register_store("ignorant", f"{__name__}:Ignorant")
+    ran = []
+
+    class Never(TaskOnKart[int]):
+        def run(self):
+            ran.append(1)
+
+    try:
+        with pytest.raises(ConfigError, match=r"run\.locks: the server of ignorant://w.*ignores conditional writes"):
+            build(Never(workspace_directory="ignorant://w"), locks="workspace")
+        assert Ignorant.stored == 2
+        assert not [each for each in store_for("ignorant://w")[0].list("") if "/locks/" in each.key]
+    finally:
+        del STORES["ignorant"]
+    assert not ran
+
+
+def test_the_proof_of_conditions_leaves_nothing_at_a_service(remote):
+    proxy, workspace = remote
+    StoreLocks(workspace).check()
+    assert proxy.count()["put"] >= 2
+    store, prefix = store_for(workspace)
+    assert list(store.list(prefix)) == []
+
+
+def test_a_service_that_ignores_conditions_is_refused(s3, tmp_path, monkeypatch):
+    dropped = []
+    real = s3.passed_on
+
+    def without(asked):
+        left = {name: value for name, value in asked.headers.items() if not name.lower().startswith("if-")}
+        dropped.extend(asked.headers.keys() - left.keys())
+        return real(asked._replace(headers=left))
+
+    monkeypatch.setattr(s3, "passed_on", without)
+    with pytest.raises(ConfigError, match="ignores conditional writes"):
+        StoreLocks(f"s3://bucket/{tmp_path.name}").check()
+    assert "If-None-Match" in dropped
+
+
+ENDED = """
+import sys
+from kart_runtime.storage.processes import this_process
+print(this_process())
+"""
+
+
+def test_the_lock_of_an_ended_process_of_this_machine_is_taken_over_at_once(store, caplog):
+    ended = subprocess.run([sys.executable, "-c", ENDED], capture_output=True, text=True, check=True).stdout.strip()
+    content = {"token": "other", "host": "h", "pid": 1, "since": "s", "process": ended}
+    store.create("shared/log/locks/x.lock", json.dumps(content).encode())
+    with StoreLocks(WORKSPACE).hold("x", None, 0) as lock:
+        lock.check()
+    assert "Taking over the lock shared/log/locks/x.lock: host h, process 1, since s has ended" in caplog.text
 
 
 # -- any order of events ---------------------------------------------------------------------------------------------

@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import re
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,7 +22,7 @@ import redis
 
 from kart_runtime import TaskOnKart, build
 from kart_runtime.errors import BuildFailed, ConfigError, LockLost, LockTimeout
-from kart_runtime.execution.locks import FileLocks
+from kart_runtime.execution.locks import FileLocks, lease
 from kart_runtime.execution.locks import redis_server as redis_locks
 from kart_runtime.execution.locks.redis_server import RedisLocks, redis_locks_of
 from kart_runtime.schedule.events import TaskStarted
@@ -223,6 +226,121 @@ def test_a_build_that_locks_is_enough_for_should_lock_run():
     assert redis_locks_of(Plain(should_lock_run=True), FileLocks(".")) is None
     assert build(Plain(should_lock_run=True), locks="file") == 1
     assert Path("resources/log/locks/tasks.lock").exists()
+
+
+# -- a server that dies while a lock is held ---------------------------------------------------------------------------
+
+faults: list[str] = []
+
+
+class Fault(TaskOnKart[int]):
+    """A task during which something happens to the server."""
+
+    what: str = luigi.Parameter()
+
+    def run(self):
+        FAULTS[self.what]()
+        faults.append(self.what)
+        self.dump(1)
+
+
+FAULTS: dict[str, Callable[[], None]] = {}
+
+
+@contextmanager
+def own_server(monkeypatch):
+    """Start a server that may be harmed; make the client impatient."""
+    monkeypatch.setattr(lease, "_PATIENCE", 0.2)
+    monkeypatch.setattr(redis_locks, "ANSWER_SECONDS", 0.5)
+    redis_locks._client.cache_clear()
+    redis_locks._failures.clear()
+    faults.clear()
+    with redis_server() as port, redis.Redis(host="127.0.0.1", port=port) as client:
+        yield port, client.info("server")["process_id"]
+    redis_locks._client.cache_clear()
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
+def test_what_is_finished_when_the_server_dies_is_stored_and_told(signal_number, monkeypatch, caplog):
+    with own_server(monkeypatch) as (port, pid):
+        FAULTS["dies"] = lambda: os.kill(pid, signal_number)
+        try:
+            assert build(Fault(what="dies"), locks=at(port)) == 1
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+    assert faults == ["dies"]
+    assert re.search(r"No server answers for the lock on Fault_\w+, which lasts for 1\d\d s", caplog.text)
+
+
+def at(port):
+    return f"redis://127.0.0.1:{port}"
+
+
+def test_after_the_lease_only_what_replaces_nothing_is_stored(monkeypatch, caplog):
+    with own_server(monkeypatch) as (port, pid):
+
+        def die():
+            os.kill(pid, signal.SIGKILL)
+            time.sleep(1.1)
+
+        FAULTS["dies long"] = die
+        assert build(Fault(what="dies long", redis_timeout=1), locks=at(port)) == 1
+    assert "its output is stored although its lock has expired" in caplog.text
+    with own_server(monkeypatch) as (port, pid), pytest.raises(BuildFailed, match=r"LockLost|cannot connect"):
+        build(Fault(what="dies long", redis_timeout=1, rerun=True), locks=at(port))
+    assert faults == ["dies long"]
+
+
+def test_a_server_that_was_restarted_empty_gives_the_lock_again(monkeypatch, caplog):
+    with own_server(monkeypatch) as (port, pid):
+        again = []
+
+        def restart():
+            os.kill(pid, signal.SIGKILL)
+            time.sleep(2.2)  # whole seconds of uptime
+            command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
+            again.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))
+            while True:
+                with contextlib.suppress(redis.RedisError), redis.Redis(host="127.0.0.1", port=port) as client:
+                    client.ping()
+                    return
+                time.sleep(0.02)
+
+        FAULTS["restarts"] = restart
+        try:
+            assert build(Fault(what="restarts"), locks=at(port)) == 1
+        finally:
+            for process in again:
+                process.kill()
+                process.wait()
+    assert faults == ["restarts"]
+    assert "restarted without the lock" in caplog.text
+
+
+def test_the_lock_of_an_ended_process_of_this_machine_is_taken_over_at_once(port, caplog):
+    script = "from kart_runtime.storage.processes import this_process; print(this_process())"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip()
+    with redis.Redis(host="127.0.0.1", port=port) as client:
+        client.set("kart:w:left", f"host h, process 1, since s#{ended}#1", px=100_000)
+    with locks_at(port).hold("left", None, 0) as lock:
+        lock.check()
+    assert "Taking over the lock kart:w:left: host h, process 1, since s has ended" in caplog.text
+
+
+def test_a_server_that_never_answers_fails_all_tasks_within_the_deadline(monkeypatch):
+    with own_server(monkeypatch) as (port, pid):
+        monkeypatch.setattr(redis_locks, "DEADLINE", 1.5)
+        os.kill(pid, signal.SIGSTOP)
+        began = time.monotonic()
+        try:
+            for _ in range(5):
+                with pytest.raises(ConfigError, match=f"cannot connect to redis at 127.0.0.1:{port}"):
+                    locks_at(port).acquire("x", None, 0)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert time.monotonic() - began < 6
+    redis_locks._failures.clear()
 
 
 PROGRAM = """
