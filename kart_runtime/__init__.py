@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from kart_runtime.project import open_project as open_project
     from kart_runtime.project.configured import configured as configured
     from kart_runtime.schedule.events import BuildFinished as BuildFinished
+    from kart_runtime.schedule.events import BuildStopping as BuildStopping
     from kart_runtime.schedule.events import PlanMade as PlanMade
     from kart_runtime.schedule.events import TaskFinished as TaskFinished
     from kart_runtime.schedule.events import TaskLocked as TaskLocked
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "BuildFailed": "errors",
     "BuildFinished": "schedule.events",
+    "BuildStopping": "schedule.events",
     "BuildSettings": "settings",
     "Codec": "storage.codecs",
     "ConfigError": "errors",
@@ -135,6 +137,7 @@ __all__ = [
     "BuildFailed",
     "BuildFinished",
     "BuildSettings",
+    "BuildStopping",
     "Codec",
     "ConfigError",
     "ExplicitBoolParameter",
