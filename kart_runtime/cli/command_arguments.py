@@ -216,6 +216,13 @@ def add_accept(parser: argparse.ArgumentParser) -> None:
     add_words(parser, "task whose changes do not matter", default="all tasks that run.task needs")
 
 
+def add_sign(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `kart sign`."""
+    add_words(parser, "task whose outputs to sign, with all that it needs", default="run.task")
+    parser.add_argument("--refused", action="store_true", help="also sign outputs that differ from their records")
+    parser.add_argument("--yes", action="store_true", help="sign; without it, only list the files")
+
+
 def add_verify(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `kart verify`."""
     add_words(parser, "task whose outputs to check", default="all tasks")
@@ -409,11 +416,17 @@ def add_gc(parser: argparse.ArgumentParser) -> None:
         type=_runs,
         default=1,
         metavar="N",
-        help="retain the last N runs, whatever their age (default: 1)",
+        help="retain the last N runs of each project, environment and requested task, whatever their age (default: 1)",
     )
     parser.add_argument(
         "--keep-days", type=_days, default=30.0, metavar="D", help="retain the runs of the last D days (default: 30)"
     )
+    parser.add_argument(
+        "--ignore-missing-runs",
+        action="store_true",
+        help="go on although the files of some runs are missing; what only these used is deleted",
+    )
+    parser.add_argument("--json", action="store_true", help="print what would be deleted and what stays as JSON")
     parser.add_argument("--yes", action="store_true", help=_YES)
 
 

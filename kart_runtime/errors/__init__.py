@@ -48,6 +48,7 @@ Errors of a single package are defined there: `BadArchive` (`codecs.archive`), `
 `TaskTimeout` (`execution.time_limit`),
 `SchemaMismatch` (`schemas`), `UnsafeWorkspace` (`history.cleanup.local_files`), `NotAPickleFile` (`gokart.tree`),
 `SlackError` with `ChannelListNotLoadedError`, `ChannelNotFoundError` and `FileNotUploadedError` (`gokart.slack`),
+`SignatureError` (`storage.signing`), `OutsideWorkspace` (`storage.confinement`), `InvalidName` (`task.metaclass`),
 `CannotEdit` (`edits.python_source`), `ObjectReplaced` (`stores.object_cache`), `NotInMemory` (`storage.memory_target`),
 `ExporterNotReady` (`exporters.base`), `TaskLockException` (`gokart.conflict_prevention_lock`), `TemplateError`
 (`project.template.record`).

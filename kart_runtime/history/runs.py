@@ -266,6 +266,12 @@ def run_of_file(name: str) -> str:
     return _SUFFIX.sub("", name)
 
 
+def part_number(name: str) -> int:
+    """Return the number of a part of a run's file; the first one has none in its name."""
+    match = _SUFFIX.search(name)
+    return int(match[1] or 0) if match else 0
+
+
 def list_files(store: Store, folder: str, listed: Iterable[Stat] | None = None) -> list[Stat]:
     """Return the files of the runs in a folder, oldest run first; `listed` is what is in it, if that is known."""
     files = listed

@@ -58,12 +58,15 @@ class Changes:
         The run of this build, whose records are added one by one and need not be read; or "".
     recomputes
         Whether an output that is not what its task wrote is computed again.
+    allows_outside
+        Whether outputs may lie outside of the workspace.
     """
 
     def __init__(self, settings: BuildSettings | None = None) -> None:
         settings = settings or BuildSettings()
         self.reruns = settings.code_changed == "rerun"
         self.recomputes = settings.on_corrupt == "recompute"
+        self.allows_outside = settings.outside_paths == "allow"
         self._is_off = settings.code_changed == "ignore"
         self._packages: Sequence[str] = tuple(settings.code_packages)
         self.run_id = ""
@@ -168,6 +171,8 @@ class Changes:
             changed_outputs = {output.url: output.checksum for output in record.outputs if output.checksum}
             if other_writer(task, map(records.absolute, changed_outputs), records):
                 return None  # of a name without id, which the task of other parameters has: the plan says so
+            if records.was_replaced(record):
+                return Change(Difference.INTERRUPTED, "")
             return Change(Difference.OUTPUT, self._changed_inputs(records, changed_outputs))
         return None
 
@@ -195,7 +200,7 @@ class Changes:
             return False
         records = self.records(kart.workspace_directory)
         output = records.expected(error.url)
-        return output is not None and records.is_damaged(output)
+        return output is not None and records.was_damaged(output)
 
     def has_same_inputs(self, task: luigi.Task) -> bool:
         """Return whether everything that a task loaded, when it last ran, is still the same."""

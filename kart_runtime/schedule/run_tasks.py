@@ -9,6 +9,7 @@ from types import MappingProxyType
 import luigi
 
 from kart_runtime.history.ledger import Ledger, RunTasks
+from kart_runtime.history.losses import lost_number
 from kart_runtime.plan.changes import Changes
 from kart_runtime.plan.decisions import Action, Decision, Plan, Reason
 from kart_runtime.schedule.events import Summary
@@ -113,6 +114,7 @@ class TasksRecorder:
             "missing": len(summary.missing),
             "not_started": len(summary.not_started) + len(summary.stopped),
         }
+        counts |= {"lost_records": lost} if (lost := lost_number()) else {}
         running = [[id_of(task), type(task).__name__] for task in islice(summary.ended, _MOST_BLOCKED)]
         blocked = [[id_of(task), id_of(cause)] for task, cause in islice(summary.not_started.items(), _MOST_BLOCKED)]
         used = {"modules": files()} if self._grouping is not None else {}

@@ -19,7 +19,9 @@ from kart_runtime.cli.live.plain import Display
 from kart_runtime.cli.logs import logging_as
 from kart_runtime.cli.messages import paragraph
 from kart_runtime.cli.stop_signals import StopSignals
+from kart_runtime.cli.terminal import visible
 from kart_runtime.errors import ConfigError
+from kart_runtime.errors.secrets import masked
 from kart_runtime.history.run_header import RunInfo
 from kart_runtime.project import Session
 from kart_runtime.project.conf.tree import COMMAND_LINE
@@ -251,7 +253,7 @@ class _Printer:
         if self.display is not None:
             self.display.outputs([line])
         else:
-            print(line, flush=True)
+            print(visible(masked(line)), flush=True)
 
 
 def _pairs(search: Search) -> tuple[Any, Any]:

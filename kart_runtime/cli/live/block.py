@@ -16,12 +16,21 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 
 from kart_runtime.cli.live.plain import Display
+from kart_runtime.cli.terminal import visible
 from kart_runtime.errors.secrets import masked
 from kart_runtime.execution.attempt import AttemptState
 from kart_runtime.plan.decisions import Plan
 from kart_runtime.plan.task_labels import TaskLabels
 from kart_runtime.schedule.estimate import Estimating, clock
-from kart_runtime.schedule.events import BuildFinished, BuildStopping, Event, PlanMade, stopping_text
+from kart_runtime.schedule.events import (
+    BuildFinished,
+    BuildStopping,
+    Event,
+    PlanMade,
+    TaskLocked,
+    stopping_text,
+    waiting_text,
+)
 from kart_runtime.schedule.progress_counts import ClassCount, Counts, Running, states
 from kart_runtime.schedule.screen import Screen
 
@@ -156,9 +165,12 @@ class LiveDisplay(Display):
         counts = self._counts
         while counts is not None and counts.news:
             event = counts.news.popleft()
-            line = self._result(event)
-            failed = event.outcome.state is AttemptState.FAILED and not event.is_retried
-            line = masked(line)
+            if isinstance(event, TaskLocked):
+                line, failed = waiting_text(event, self._name(event.task)), False
+            else:
+                line = self._result(event)
+                failed = event.outcome.state is AttemptState.FAILED and not event.is_retried
+            line = visible(masked(line))
             line = self._painter.colored(line, "failed") if failed else line
             if not self._screen.print(line):
                 self._line(line)
@@ -319,7 +331,8 @@ class Painter:
         elif number in counts.ended:
             words = "unchanged"
         elif number in counts.locked:
-            words = "run by another process"
+            held = counts.locked[number]
+            words = f"waiting for {held.holder}, {clock(held.seconds + now - held.at)}"
         elif counts.is_blocked(task):
             words = "blocked"
         longest = min(max(cell_len(self.label(other)) for other in self._plan.to_run), width // 2) if self._plan else 0

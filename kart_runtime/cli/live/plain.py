@@ -15,6 +15,7 @@ from typing import IO
 import luigi
 
 from kart_runtime.cli.messages import tries_report, user_traceback
+from kart_runtime.cli.terminal import visible
 from kart_runtime.errors import alike, described, described_tries, more_failed, not_run_text
 from kart_runtime.errors.secrets import masked
 from kart_runtime.execution.attempt import AttemptState
@@ -30,9 +31,11 @@ from kart_runtime.schedule.events import (
     PlanMade,
     Summary,
     TaskFinished,
+    TaskLocked,
     TaskStarted,
     retry_text,
     stopping_text,
+    waiting_text,
 )
 from kart_runtime.schedule.progress_counts import Counts
 from kart_runtime.task.outside import missing_places
@@ -116,6 +119,9 @@ class Display:
             self._started(event)
         elif isinstance(event, TaskFinished):
             self._finished(event)
+        elif isinstance(event, TaskLocked):
+            if event.number and not self._quiet:
+                self._line(waiting_text(event, self._labels(event.task)))
         elif isinstance(event, PlanMade):
             self.has_plan = True  # from here on, tasks may have run
             self._labels = event.plan.labels
@@ -245,7 +251,7 @@ class Display:
         if stream in self._lost:
             return
         try:
-            stream.write(f"{masked(text)}\n")
+            stream.write(f"{visible(masked(text))}\n")
             stream.flush()
         except (OSError, ValueError) as error:  # nobody reads any more, the disk is full: the run goes on
             self._lost.append(stream)

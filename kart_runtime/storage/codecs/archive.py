@@ -5,11 +5,12 @@ The archive has gokart's layout: ``model.pkl``, the other files that the save fu
 
 from __future__ import annotations
 
+import io
+import os
 import shutil
-import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
@@ -17,6 +18,7 @@ from kart_runtime.errors import CodecError
 from kart_runtime.storage.codecs import FileProcessor
 from kart_runtime.storage.codecs.files import seekable
 from kart_runtime.storage.codecs.pickles import Pickle
+from kart_runtime.storage.temporary import parents, temporary_folder
 
 _MODEL = "model.pkl"
 _LOAD_FUNCTION = "load_function.pkl"
@@ -62,6 +64,8 @@ class Archive(FileProcessor):
         self.save_function = save_function
         self.load_function = load_function
         self.temporary_directory = temporary_directory
+        if temporary_directory is not None:
+            parents.add(os.path.abspath(temporary_directory))  # noqa: PTH100 - the text
 
     def dump(self, value: Any, file: BinaryIO) -> None:
         """Save the value into a folder, and write the folder as a zip archive.
@@ -103,15 +107,8 @@ class Archive(FileProcessor):
             raise BadArchive(f"no load_function is given, and {_LOAD_FUNCTION} holds none")
         return load_function  # type: ignore[no-any-return]
 
-    @contextmanager
-    def _folder(self) -> Iterator[Path]:
-        if self.temporary_directory is not None:
-            Path(self.temporary_directory).mkdir(parents=True, exist_ok=True)
-        folder = tempfile.mkdtemp(prefix="kart-", dir=self.temporary_directory)
-        try:
-            yield Path(folder)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+    def _folder(self) -> AbstractContextManager[Path]:
+        return temporary_folder(self.temporary_directory)
 
 
 def _pack(folder: Path, file: BinaryIO) -> None:
@@ -127,8 +124,25 @@ def _pack(folder: Path, file: BinaryIO) -> None:
                 shutil.copyfileobj(source, target, 1 << 20)
 
 
+_LARGE, _RATIO = 1 << 30, 200
+"""Bytes from which on an archive must not grow by more than this factor when it is unpacked."""
+
+
+def _check_size(archive: zipfile.ZipFile, source: BinaryIO, folder: Path) -> None:
+    """Raise `BadArchive` for an archive that would fill the disk."""
+    packed = source.seek(0, io.SEEK_END)
+    unpacked = sum(entry.file_size for entry in archive.infolist())
+    if unpacked > _LARGE and unpacked > _RATIO * packed:
+        raise BadArchive(f"its {packed:,} bytes would become {unpacked:,}, which is more than {_RATIO} times as many")
+    free = shutil.disk_usage(folder).free
+    if unpacked > free:
+        raise BadArchive(f"it would become {unpacked:,} bytes in {folder.parent}, where {free:,} are free")
+
+
 def _unpack(file: BinaryIO, folder: Path) -> None:
-    with zipfile.ZipFile(seekable(file)) as archive:
+    source = seekable(file)
+    with zipfile.ZipFile(source) as archive:
+        _check_size(archive, source, folder)
         for name in archive.namelist():
             path = PurePosixPath(name.replace("\\", "/"))
             if path.is_absolute() or ".." in path.parts:

@@ -73,6 +73,13 @@ class CallStream:
         """Return a call that has been sent and not answered, by its key."""
         return self._calls.get(key)
 
+    def abandon(self, error: BaseException) -> None:
+        """Fail all calls that have not been answered; in the client's event loop."""
+        calls, self._calls = list(self._calls.values()), {}
+        waiting, self._outbox = list(self._outbox), deque()
+        for call in [*calls, *waiting]:
+            self._finish(call, error=error)
+
     def _flush(self) -> None:
         self._flushing = False
         for calls in _batches(self._take()):
@@ -123,13 +130,17 @@ class CallStream:
             except Exception:  # noqa: BLE001 - the scheduler is lost: each call will say so
                 answers = {}
         for future in futures:
+            if future.key not in self._calls:
+                continue  # abandoned
             if future.key in answers:
                 self._finish(self._calls.pop(future.key), answers[future.key])
             else:
                 self._run(self._fetch_alone(future))
 
     async def _fetch_alone(self, future: Any) -> None:
-        call = self._calls.pop(future.key)
+        call = self._calls.pop(future.key, None)
+        if call is None:
+            return
         try:
             answer = await future
         except BaseException as error:  # noqa: BLE001 - cancellation, too, is news for our future

@@ -93,6 +93,17 @@ def make_check(marks: Sequence[str]) -> Check:
     return check
 
 
+def make_ages() -> Callable[..., dict[str, float]]:
+    """Return a function that returns, on the scheduler, the seconds since each worker's last sign of life."""
+
+    def find_ages(dask_scheduler: Any) -> dict[str, float]:
+        from time import time
+
+        return {worker.address: time() - worker.last_seen for worker in dask_scheduler.workers.values()}
+
+    return find_ages
+
+
 def make_state_plugin(**content: Any) -> Any:
     """Return a plugin that holds its arguments as attributes on every worker, including those that join later."""
     from distributed.diagnostics.plugin import WorkerPlugin
