@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from kart_runtime.project import open_project as open_project
     from kart_runtime.project.configured import configured as configured
     from kart_runtime.schedule.events import BuildFinished as BuildFinished
+    from kart_runtime.schedule.events import BuildStopping as BuildStopping
     from kart_runtime.schedule.events import PlanMade as PlanMade
     from kart_runtime.schedule.events import TaskFinished as TaskFinished
     from kart_runtime.schedule.events import TaskLocked as TaskLocked
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "BuildFailed": "errors",
     "BuildFinished": "schedule.events",
+    "BuildStopping": "schedule.events",
     "BuildSettings": "settings",
     "Codec": "storage.codecs",
     "ConfigError": "errors",
@@ -137,6 +139,7 @@ __all__ = [
     "BuildFailed",
     "BuildFinished",
     "BuildSettings",
+    "BuildStopping",
     "Codec",
     "ConfigError",
     "ExplicitBoolParameter",

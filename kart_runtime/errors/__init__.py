@@ -45,6 +45,7 @@ Errors of a single package are defined there: `BadArchive` (`codecs.archive`), `
 (`parameters.overrides`), `QueryFailed` (`sql_query`), `CannotRead` (`codecs.reading`), `FolderNotStorable`
 (`storage.folder_files`), `InvalidRange` (`task.partitions`), `InvalidMetric` (`task.metrics`), `InvalidPlaceholder`
 (`task.placeholders`), `PublishRefused` (`history.publication`), `MemoryExceeded` (`executors.processes.memory_watch`),
+`TaskTimeout` (`execution.time_limit`),
 `SchemaMismatch` (`schemas`), `UnsafeWorkspace` (`history.cleanup.local_files`), `NotAPickleFile` (`gokart.tree`),
 `SlackError` with `ChannelListNotLoadedError`, `ChannelNotFoundError` and `FileNotUploadedError` (`gokart.slack`),
 `SignatureError` (`storage.signing`), `OutsideWorkspace` (`storage.confinement`), `InvalidName` (`task.metaclass`),

@@ -115,7 +115,7 @@ class TasksRecorder:
             "not_started": len(summary.not_started) + len(summary.stopped),
         }
         counts |= {"lost_records": lost} if (lost := lost_number()) else {}
-        running = [id_of(task) for task in islice(summary.ended, _MOST_BLOCKED)]
+        running = [[id_of(task), type(task).__name__] for task in islice(summary.ended, _MOST_BLOCKED)]
         blocked = [[id_of(task), id_of(cause)] for task, cause in islice(summary.not_started.items(), _MOST_BLOCKED)]
         used = {"modules": files()} if self._grouping is not None else {}
         named = {"blocked": blocked, "running": running}

@@ -38,6 +38,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
         "TaskLocked",
         "TaskUnchanged",
         "TaskFinished",
+        "BuildStopping",
         "BuildFinished",
         "Exporter",
     ),
@@ -63,8 +64,9 @@ GROUPS: Mapping[str, Sequence[str]] = {
 _MEMBERS = {
     "TaskOnKart": (
         "requires, output, load, load_generator, load_range, load_previous, dump, folder, scratch, make_target, "
-        "make_folder_target, make_model_target, make_large_data_frame_target, suffix, publish, retries, memory_gb, "
-        "executor, schema, check_dump_type, complete, clone, rng, make_unique_id, get_own_code, to_str_params"
+        "make_folder_target, make_model_target, make_large_data_frame_target, suffix, publish, timeout, retries, "
+        "retry_delay, memory_gb, executor, schema, check_dump_type, complete, clone, rng, make_unique_id, "
+        "get_own_code, to_str_params"
     ),
     "InputFile": "glob",
     "PandasTypeConfig": "type_dict",

@@ -20,6 +20,8 @@ _SEE = {
     "executor": ("run in parallel", "../how-to/run-in-parallel.md"),
     "locks": ("lock tasks", "../how-to/lock-tasks.md"),
     "resources": ("limits", "../how-to/run-in-parallel.md#limit-gpus-and-memory"),
+    "timeout": ("limits", "../how-to/limit-time-and-retry.md"),
+    "retries": ("retries", "../how-to/limit-time-and-retry.md#try-again-after-a-failure"),
     "value_cache_mb": ("in-memory value cache", "../explanation/decisions/0014-value-cache.md"),
     "workspace": ("S3 and GCS", "../how-to/remote-workspace.md"),
 }

@@ -36,6 +36,8 @@ class Load(TaskOnKart[pd.DataFrame]):
     """A task with luigi's parameters."""
 
     retries = 2
+    retry_delay = 1.5
+    timeout = 60
     memory_gb = 8
     rows: luigi.IntParameter = luigi.IntParameter(default=3)
     name: luigi.OptionalParameter = luigi.OptionalParameter(default=None)

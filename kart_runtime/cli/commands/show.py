@@ -121,6 +121,7 @@ def _show_run(index: Index, run_id: str, arguments: argparse.Namespace) -> None:
 def _about(run: RunRow) -> Iterator[tuple[str, str]]:
     yield "run", run.id
     yield "result", f"{result_text(run)} in {seconds_text(run.seconds)}, {ago(run.started)}"
+    yield "running", _running(run)
     names = ", ".join(dict.fromkeys(run.root_names))
     yield "what", "  ".join([names, *overrides_text(run.overrides)])
     yield "settings", "  ".join(overrides_text(run.settings))
@@ -130,6 +131,13 @@ def _about(run: RunRow) -> Iterator[tuple[str, str]]:
     yield "host", run.host
     command = run.header.get("command")
     yield "command", " ".join(map(str, command)) if isinstance(command, list) else ""
+
+
+def _running(run: RunRow) -> str:
+    """Return the tasks that ran when the run was ended."""
+    pairs = (run.end or {}).get("running", ())
+    named = [pair for pair in pairs if isinstance(pair, list) and len(pair) == 2] if isinstance(pairs, list) else []
+    return ", ".join(f"{name}[{str(unique_id)[:8]}]" for unique_id, name in named)
 
 
 def _git(git: Mapping[str, Any]) -> str:

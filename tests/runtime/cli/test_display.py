@@ -69,7 +69,8 @@ def test_ctrl_c_ends_with_130_and_says_what_finished(small_project, kart_process
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert re.search(
-        r"Interrupted: 2 tasks: 1 ran, 0 already complete.* s\)\nCompleted tasks are saved. Run the same command again",
+        r"Interrupted: 2 tasks: 1 ran, 0 already complete.* s\)\nended while running: \w+.*\n"
+        "Completed tasks are saved. Run the same command again",
         err,
     )
     assert "Traceback" not in err
