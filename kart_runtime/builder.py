@@ -8,12 +8,22 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal, TypedDict, TypeVar, Unpack, cast, overload
 
 import luigi
 
 from kart_runtime import code
-from kart_runtime.errors import BuildFailed, ConfigError, ConfigErrors, ObjectCorrupt, RecordsNotStored, warn
+from kart_runtime.errors import (
+    BuildFailed,
+    ConfigError,
+    ConfigErrors,
+    ObjectCorrupt,
+    RecordsNotStored,
+    WorkerDied,
+    WorkersKilled,
+    warn,
+)
 from kart_runtime.errors.interpreter import mask_what_python_prints
 from kart_runtime.errors.secret_sources import note_environment
 from kart_runtime.execution.executors import Executors
@@ -22,6 +32,7 @@ from kart_runtime.execution.working_folder import FixedFolder
 from kart_runtime.exporters.sending import Exports
 from kart_runtime.history.durations import estimate_durations
 from kart_runtime.history.ledger import Ledger
+from kart_runtime.history.losses import report_not_stored, tell_totals
 from kart_runtime.history.run_header import RunInfo, project_info
 from kart_runtime.plan.changes import Changes
 from kart_runtime.plan.decisions import Plan, make_plan
@@ -35,10 +46,13 @@ from kart_runtime.schedule.resources import Limits
 from kart_runtime.schedule.retries import Retries
 from kart_runtime.schedule.run_tasks import TasksRecorder
 from kart_runtime.schedule.scheduler import BuildContext, Scheduler
+from kart_runtime.schedule.signals import before_exit, sigterm_ends_builds
 from kart_runtime.settings import BuildSettings
 from kart_runtime.storage.durable import durable_writes
+from kart_runtime.storage.leftovers import cleared
 from kart_runtime.storage.registry import split_url
 from kart_runtime.storage.stores.background import background_writes
+from kart_runtime.storage.time_limits import using_network_timeout
 from kart_runtime.storage.value_cache import caching_values
 from kart_runtime.storage.workspace import why_not_writable
 from kart_runtime.task import identity
@@ -79,6 +93,7 @@ class BuildOptions(TypedDict, total=False):
     retry_delay: float
     fail_fast: bool
     durable: bool
+    network_timeout: float | None
 
 
 @overload
@@ -175,7 +190,7 @@ def build(
     if options:
         settings = settings.with_options(options)
     watched = settings.progress and on_event is None and log_level is None  # else the program shows it its own way
-    with progress_line(settings.workers) if watched else nullcontext(on_event) as listener:
+    with sigterm_ends_builds(), progress_line(settings.workers) if watched else nullcontext(on_event) as listener:
         summary, values = run_build(
             roots, settings, return_values=return_value, on_event=listener, log_level=log_level, check_all=check_all
         )
@@ -213,21 +228,24 @@ def run_build(
     mask_what_python_prints()
     roots = [under_active_overrides(root) for root in roots]
     info = replace(info or project_info(), settings=settings.changed())
+    locks = make_locks(settings.locks, _workspace(roots))
     with (
         FixedFolder(),
+        using_network_timeout(settings.network_timeout),
         caching_values(settings.value_cache_mb * 1_000_000),
         durable_writes(settings.durable),
         build_logging(log_level, on_event) as listener,
         nullcontext(exports) if exports else Exports(settings.export) as exported,
         _optional_records(),
         Executors(settings.executor, settings.workers, settings.address) as executors,
+        locks.opened(),
         Ledger(info=info) as ledger,
     ):
         ledger.listeners += exported.queues
         context = BuildContext(
             executors=executors,
             workers=executors.workers,
-            locks=make_locks(settings.locks, _workspace(roots)),
+            locks=locks,
             lock_wait=settings.lock_wait,
             ledger=ledger,
             listener=listener,
@@ -261,7 +279,9 @@ def _optional_records() -> Iterator[None]:
         with background_writes():
             yield
     except RecordsNotStored as error:
-        warn(logger, "%s", error)
+        report_not_stored(error)
+    finally:
+        tell_totals()
 
 
 def _workspace(roots: Sequence[luigi.Task]) -> str:
@@ -298,9 +318,11 @@ def _run(
     context = replace(context, on_more=tasks_recorder.add_more, on_yield=tasks_recorder.add_yielded)
     scheduler = Scheduler(plan, context)
     context.executors.open(to_run)
-    if to_run and not context.executors.on_cluster:  # there the workers hold the locks, and write
+    if to_run and context.executors.on_cluster:  # there the workers hold the locks, and write
+        context.locks.check_from_afar()
+    elif to_run:
         context.locks.check()
-        _check_writable(plan.writers)
+        _check_writable(_folders(plan.writers))
     while tasks_recorder.add_plan(plan, may_grow=context.feed is not None):
         plan = make_plan(roots, check_all=check_all, changes=context.changes, rerun=rerun)
         scheduler, to_run = Scheduler(plan, context), plan.to_run
@@ -310,20 +332,46 @@ def _run(
     if to_run:
         context.ledger.ask_git()
     try:
-        return scheduler.run()
+        with (
+            cleared(_written(_folders(plan.writers), roots), lambda: _has_lost_workers(scheduler.summary)),
+            before_exit(partial(_abandon, scheduler, tasks_recorder)),
+        ):
+            return scheduler.run()
     finally:
         context.changes.save()
         tasks_recorder.finish(scheduler.summary, context.changes.files)
         _forget_build(scheduler.tasks)
 
 
-def _check_writable(writers: Mapping[str, Sequence[luigi.Task]]) -> None:
-    """Raise `ConfigError` for each local folder that outputs go to and that this process cannot write to."""
+def _abandon(scheduler: Scheduler, recorder: TasksRecorder) -> None:
+    """Record what runs when the process ends without the end of the build."""
+    scheduler.abandon()
+    recorder.finish(scheduler.summary, dict)
+    scheduler.ledger.close()
+
+
+def _folders(writers: Mapping[str, Sequence[luigi.Task]]) -> dict[str, luigi.Task]:
+    """Return the folders that outputs go to, each with the first task that writes there."""
     first: dict[str, luigi.Task] = {}
     for path, tasks in writers.items():
         first.setdefault(path[: max(path.rfind("/"), path.rfind(os.sep)) + 1], tasks[0])
+    return first
+
+
+def _written(folders: Mapping[str, luigi.Task], roots: Sequence[luigi.Task]) -> dict[str, list[str]]:
+    """Return the folders on this machine that outputs go to, by workspace."""
+    found: dict[str, list[str]] = {_workspace(roots): []}
+    for folder, task in folders.items():
+        scheme, local = split_url(folder)
+        if scheme in ("", "file") and isinstance(task, TaskOnKart):
+            found.setdefault(task.workspace_directory, []).append(local)
+    return found
+
+
+def _check_writable(folders: Mapping[str, luigi.Task]) -> None:
+    """Raise `ConfigError` for each local folder that outputs go to and that this process cannot write to."""
     errors: dict[str, ConfigError] = {}
-    for folder, task in first.items():
+    for folder, task in folders.items():
         scheme, local = split_url(folder)
         why = why_not_writable(local) if scheme in ("", "file") else ""
         if why:
@@ -336,6 +384,14 @@ def _check_writable(writers: Mapping[str, Sequence[luigi.Task]]) -> None:
 def _not_writable(why: str, origin: str | None) -> ConfigError:
     key = "workspace_directory" if origin is None else "run.workspace"
     return ConfigError(f"cannot write outputs: {why} set {key} to another folder", file=origin, key=key)
+
+
+def _has_lost_workers(summary: Summary | None) -> bool:
+    """Return whether workers have died, which may have left files."""
+    if summary is None:
+        return False
+    errors = [*summary.failed.values(), *(error for tries in summary.tries.values() for error in tries)]
+    return any(isinstance(error, WorkerDied | WorkersKilled) for error in errors)
 
 
 def _forget_build(tasks: Iterable[luigi.Task]) -> None:

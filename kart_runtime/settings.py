@@ -58,9 +58,10 @@ class BuildSettings:
         Available amount of each resource that tasks declare, for example ``{"gpu": 1}``. A resource that neither this
         nor luigi's configuration names defaults to what the machine has (gpu, memory_gb), or to 1.
     locks
-        How processes that share a workspace avoid running the same task: "none"; "file", on one machine; "workspace",
-        on machines that share an object store or a disk; or a redis server, "redis://HOST:PORT". A task that another
-        process runs waits while others go first.
+        How processes that share a workspace avoid running the same task: "auto", as "file" where the workspace is a
+        folder that has locks, else "none"; "file", on one machine; "workspace", on machines that share an object store
+        or a disk; a redis server, "redis://HOST:PORT"; or "none". A task that another process runs waits while others
+        go first.
     lock_wait
         Seconds to wait for a task that another process runs, counted while nothing else can start.
     value_cache_mb
@@ -94,13 +95,16 @@ class BuildSettings:
     durable
         Whether an output is flushed to the disk before it counts, so that it outlasts a power cut. Otherwise one that a
         power cut has damaged is found when the machine is back, and computed again.
+    network_timeout
+        Seconds until a request to an object store or a Dask cluster has its first answer or fails, retries included.
+        None: `$KART_NETWORK_TIMEOUT`, or 60.
     """
 
     executor: str | None = None
     workers: int | None = None
     address: str | None = None
     resources: Mapping[str, float] = field(default_factory=dict)
-    locks: str = "none"
+    locks: str = "auto"
     lock_wait: float = 600
     value_cache_mb: int = 256
     code_changed: str = "warn"
@@ -115,6 +119,7 @@ class BuildSettings:
     retry_delay: float = 0
     fail_fast: bool = False
     durable: bool = False
+    network_timeout: float | None = None
 
     def with_options(self, options: Mapping[str, Any]) -> Self:
         """Return these settings with some fields replaced.
@@ -155,6 +160,9 @@ class BuildSettings:
             value = getattr(self, name)
             if value is not None and not 0 <= value < math.inf:
                 raise ConfigError(f"invalid value {value!r}", key=name, expected="a number of at least 0")
+        if self.network_timeout is not None and not 0 < self.network_timeout < float("inf"):
+            expected = "a number of seconds above 0"
+            raise ConfigError(f"invalid value {self.network_timeout!r}", key="network_timeout", expected=expected)
         for name, words in CHOICES.items():
             value = getattr(self, name)
             if value not in words:

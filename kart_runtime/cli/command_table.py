@@ -413,8 +413,9 @@ examples:
         "delete outputs that no recent run uses",
         "Delete the outputs and log files of earlier runs that no retained run uses, the\n"
         "records of these runs, and what killed processes left behind. A run is retained if\n"
-        "it is one of the last --keep-runs, if it started within --keep-days, or if it may\n"
-        "still be active. Without --yes, nothing is deleted.",
+        "it is one of the last --keep-runs of its project, environment and requested task, if\n"
+        "it started within --keep-days, or if it may still be active. New builds wait while\n"
+        "files are deleted. Without --yes, nothing is deleted.",
         """\
 examples:
   kart gc                               list what would be deleted

@@ -7,9 +7,11 @@ so that `--help` costs no more than argparse.
 from __future__ import annotations
 
 import argparse
+import atexit
 import io
 import os
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 
@@ -45,13 +47,33 @@ def main(argv: Sequence[str] | None = None, *, package: str | None = None) -> in
     except BrokenPipeError:
         # `| head` has read enough.
         _close_stdout()
-        return ExitCode.PIPE_CLOSED
+        code = ExitCode.PIPE_CLOSED
     except CannotPrint as error:
         _close_stdout()
         with suppress(OSError, ValueError):  # standard error may be on the same full disk
             print(f"error: cannot write to standard output: {error.strerror or error}", file=sys.stderr)
-        return ExitCode.FAILED
+        code = ExitCode.FAILED
+    if argv is None:
+        _leave_threads(code)
     return code
+
+
+def _leave_threads(code: int) -> None:
+    """End the process at once if a thread is left whose task was given up: Python might wait for it."""
+    threads = sys.modules.get("kart_runtime.execution.executors.threads")
+    if threads is None or not threads.threads_given_up():
+        return
+    last = threading.Thread(target=atexit._run_exitfuncs, daemon=True)
+    last.start()
+    last.join(_LAST_SECONDS)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
+
+
+_LAST_SECONDS = 5.0
+"""How long the functions that are called at the end of the process may take."""
 
 
 def _close_stdout() -> None:
@@ -97,9 +119,9 @@ def _execute(argv: list[str], package: str | None) -> int:
 
         print(visible(explain(error)), file=sys.stderr)
         return ExitCode.REFUSED
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("Interrupted.", file=sys.stderr)
-        return ExitCode.INTERRUPTED
+        return ExitCode.TERMINATED if type(stop).__name__ == "Terminated" else ExitCode.INTERRUPTED
 
 
 def _loaded(command: Command, arguments: argparse.Namespace) -> Callable[[argparse.Namespace], int]:

@@ -302,7 +302,7 @@ def _cache_file(path: str) -> Path | None:
 
 def _write(path: Path, data: bytes) -> None:
     """Write a file of the cache; a folder that cannot be written to has none."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    temporary = path.with_name(f"{path.name}.{os.urandom(8).hex()}")
     with suppress(OSError):
         path.parent.mkdir(exist_ok=True)
         temporary.write_bytes(data)

@@ -119,10 +119,12 @@ class LockTimeout(KartError, TimeoutError):
         Time waited, in seconds.
     holder
         Process that holds the lock, if known.
+    is_suspended
+        Whether its task waits for other tasks, which its `run()` has yielded.
     """
 
-    def __init__(self, name: str, waited: float, holder: str = "unknown") -> None:
-        self.name, self.waited, self.holder = name, waited, holder
+    def __init__(self, name: str, waited: float, holder: str = "unknown", *, is_suspended: bool = False) -> None:
+        self.name, self.waited, self.holder, self.is_suspended = name, waited, holder, is_suspended
         super().__init__(
             f"Timed out after {waited:.0f} s waiting for {name}, locked by {holder}. Run again when that process has "
             "finished, or raise lock_wait."
@@ -138,10 +140,12 @@ class LockLost(KartError, RuntimeError):
         Name of the lock.
     why
         The cause.
+    is_unanswered
+        Whether no server has said so: none has answered until the lock had expired.
     """
 
-    def __init__(self, name: str, why: str) -> None:
-        self.name, self.why = name, why
+    def __init__(self, name: str, why: str, *, is_unanswered: bool = False) -> None:
+        self.name, self.why, self.is_unanswered = name, why, is_unanswered
         super().__init__(
             f"Lost the lock on {name}: {why}. This attempt stops writing; the build retries the task. If the retries "
             "fail, run it again."

@@ -12,15 +12,16 @@ import logging
 import os
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import ExitStack, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, cast
 
 import luigi
 
 from kart_runtime.errors import (
+    LockLost,
     LockTimeout,
     NothingDumped,
     RecordsNotStored,
@@ -40,6 +41,7 @@ from kart_runtime.execution.processor_time import this_place
 from kart_runtime.execution.time_limit import Clock, TaskTimeout, remote_clock
 from kart_runtime.execution.used_tasks import note_used
 from kart_runtime.execution.working_folder import RestoredFolder
+from kart_runtime.history.losses import Loss, collected_losses, report_not_stored
 from kart_runtime.storage.commit import recover
 from kart_runtime.storage.durable import durable_writes
 from kart_runtime.storage.durable import is_on as is_durable
@@ -51,7 +53,7 @@ from kart_runtime.storage.target import Target, path_of
 from kart_runtime.task import identity
 from kart_runtime.task.base import TaskOnKart, is_complete, kart_task, noop
 from kart_runtime.task.loading import output_of
-from kart_runtime.task.naming import lock_name
+from kart_runtime.task.naming import display_name, lock_name
 from kart_runtime.task.nested import flatten, iter_flat
 from kart_runtime.task.origin import recorded_inputs
 from kart_runtime.task.parameters import ActiveOverrides, active_overrides, using_overrides
@@ -114,6 +116,8 @@ class Outcome:
         Number of log records.
     secrets
         Those that were looked up in another process; no text may show them.
+    losses
+        Log files that another process could not write.
     timeout
         The limit in seconds, if that has ended it.
     """
@@ -137,6 +141,7 @@ class Outcome:
     series: tuple[str, ...] = ()
     logged: int = 0
     secrets: tuple[str, ...] = ()
+    losses: tuple[Loss, ...] = ()
     timeout: float | None = None
 
 
@@ -172,7 +177,7 @@ class Attempt:
     _is_remote: bool = False
     _is_durable: bool = False
     _before: dict[str, Any] | None = None
-    _held: ExitStack | None = None
+    _folder: RestoredFolder | None = None
     _unsigned: dict[str, Any] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -186,7 +191,8 @@ class Attempt:
     def run(self) -> Outcome:
         """Run the task, or resume it after a suspension, and return the outcome. Ctrl-C is not caught."""
         overrides = own_overrides(self.task)
-        with RestoredFolder():
+        self._folder = RestoredFolder()
+        with self._folder:
             if overrides is None:
                 return self._attempt()
             with using_overrides(overrides):
@@ -195,18 +201,24 @@ class Attempt:
     def _attempt(self) -> Outcome:
         if not self._is_remote:
             return self._bound()
-        outcome = None
         reset_peak()
+        with collected_losses() as losses, durable_writes(self._is_durable):
+            outcome = self._stored()
+        outcome.losses = tuple(losses)
+        sent = None if outcome.error is None else portable(outcome.error, outcome.trace)
+        outcome.error, outcome.peak_mb, outcome.secrets = sent, peak_mb(), tuple(self.task_run.secrets)
+        return outcome
+
+    def _stored(self) -> Outcome:
+        """Run, and wait until everything is stored: whoever waits for the outcome may end the process."""
+        outcome = None
         try:
-            # Whoever waits for this outcome may end the process.
-            with durable_writes(self._is_durable), background_writes():
+            with background_writes():
                 outcome = self._bound()
         except RecordsNotStored as error:
             if outcome is None:
                 raise
-            warn(logger, "%s: %s", self.task, error)
-        sent = None if outcome.error is None else portable(outcome.error, outcome.trace)
-        outcome.error, outcome.peak_mb, outcome.secrets = sent, peak_mb(), tuple(self.task_run.secrets)
+            report_not_stored(error)
         return outcome
 
     def _bound(self) -> Outcome:
@@ -266,17 +278,59 @@ class Attempt:
         return redis_locks_of(task, self.locks) or self.locks
 
     def _run_locked(self, task: TaskOnKart[Any] | None, locks: Locks) -> Outcome:
-        workspace = None if task is None else task.workspace_directory
-        with ExitStack() as self._held:
-            lock = self._held.enter_context(locks.hold(lock_name(self.task), workspace, 0.0))
-            # Only another process can have changed the answer since the plan asked.
-            if self._generator is None and not self.replaces and self._is_complete():
-                return Outcome(AttemptState.COMPLETE, self._started)
-            self._lock, self.task_run.may_commit = lock, lock.check
+        lock = self._lock
+        if lock is None:
+            workspace = None if task is None else task.workspace_directory
+            lock = locks.acquire(lock_name(self.task), workspace, 0.0)
             try:
-                return self._run(task)
-            finally:
-                self._lock = self.task_run.may_commit = None
+                # Only another process can have changed the answer since the plan asked.
+                if not lock.alone and not self.replaces and self._is_complete():
+                    self._close_generator()
+                    lock.release()
+                    return Outcome(AttemptState.COMPLETE, self._started)
+            except BaseException:
+                lock.release()
+                raise
+            self._lock = lock
+        self.task_run.may_commit = partial(self._check_lock, lock.check) if lock.is_lease else lock.check_again
+        is_suspended = False
+        try:
+            outcome = self._run(task)
+            # While it waits, others wait for it; a task that starts again elsewhere is locked again there.
+            is_suspended = outcome.state is AttemptState.SUSPENDED and not self._is_remote
+        finally:
+            self.task_run.may_commit = None
+            if is_suspended:
+                lock.suspend()
+            else:
+                self.release_lock()
+        return outcome
+
+    def _check_lock(self, check: Callable[[], None]) -> None:
+        """Raise `LockLost` if another process may have the lock.
+
+        If no server has said so, the work is not lost: the output of a task with this id is the same, whoever stores
+        it. Only the output of a task that runs again on purpose may be another one.
+        """
+        try:
+            check()
+        except LockLost as error:
+            if not error.is_unanswered or self.replaces or getattr(self.task, "rerun", False):
+                raise
+            warn(logger, "%s: its output is stored although its lock has expired: %s.", self.task, error.why)
+
+    def release_lock(self) -> None:
+        """Release the lock, so that another process may run the task."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.release()
+
+    def _close_generator(self) -> None:
+        """End a `run()` that has yielded tasks while another process completed the task."""
+        generator, self._generator = self._generator, None
+        if generator is not None:
+            with suppress(Exception):  # what it raises while it ends is no failure of the task
+                generator.close()
 
     def _is_complete(self) -> bool:
         task = kart_task(self.task)
@@ -322,7 +376,7 @@ class Attempt:
     def timed_out(self, error: TaskTimeout) -> Outcome:
         """Return the outcome of this try after `give_up`."""
         outcome = self.failed(error)
-        outcome.seconds = outcome.timeout = error.seconds
+        outcome.seconds = error.seconds
         outcome.ended = time.time()
         outcome.began = self._began or outcome.ended - error.seconds
         outcome.started = self._started or iso_time(outcome.began)
@@ -336,10 +390,10 @@ class Attempt:
         """
         if not self.task_run.give_up(error):
             return False
-        held = self._held
-        if held is not None:
-            with suppress(Exception):  # its holder may release it at this moment
-                held.close()
+        if self._folder is not None:
+            self._folder.leave()
+        with suppress(Exception):  # its thread may release it at this moment
+            self.release_lock()
         return True
 
     def _start(self, task: TaskOnKart[Any] | None) -> None:
@@ -392,8 +446,10 @@ class Attempt:
         log_files: tuple[str, ...] = ()
         if self.task_run.given_up is not None:
             raise self.task_run.given_up
+        if self.clock is not None:
+            self.clock.check(display_name(self.task))
         if self._lock is not None:
-            self._lock.check()  # another process may have stored the output since, and writes these files
+            self._check_lock(self._lock.check)  # another process may have stored the output, and writes these files
         if task is not None and self._logs is not None:
             outputs = flatten(output_of(task))
             self._check_dumped(task, outputs)
@@ -434,8 +490,12 @@ class Attempt:
         seed = self._logs.seed if self._logs is not None else None
         trace = trace_of(error)
         self.task_run.discard()
+        self.release_lock()
         stored = self.task_run.stored
-        return Outcome(AttemptState.FAILED, self._started, self._seconds, seed, stored, log_files, error, trace)
+        outcome = Outcome(AttemptState.FAILED, self._started, self._seconds, seed, stored, log_files, error, trace)
+        if isinstance(error, TaskTimeout):
+            outcome.timeout = error.seconds
+        return outcome
 
 
 def _asks_for_no_lock(task: TaskOnKart[Any], locks: Locks) -> bool:
@@ -459,7 +519,7 @@ def _remote_attempt(  # noqa: PLR0917
     seconds: float,
     durable: bool = False,
 ) -> Attempt:
-    run = TaskRun(expected=expected, checks_types=checks_types, keeps_logs=keeps_logs, run_id=run_id)
+    run = TaskRun(expected=expected, checks_types=checks_types, keeps_logs=keeps_logs, run_id=run_id, marks=replaces)
     progress: dict[str, Any] = {"_started": started, "_seconds": seconds, "_is_remote": True, "_is_durable": durable}
     return Attempt(task, locks, satisfied, run, replaces, is_retry, **progress)
 

@@ -15,6 +15,7 @@ from kart_runtime.errors.secrets import masked_copy
 from kart_runtime.execution.log_lines import LogLines
 from kart_runtime.execution.seeds import set_seed
 from kart_runtime.history import log_files
+from kart_runtime.history.losses import report_loss
 from kart_runtime.storage.codecs.pickles import PROTOCOL, Pickle
 from kart_runtime.storage.target import path_of
 from kart_runtime.storage.workspace import LOG_FILES
@@ -85,7 +86,7 @@ class TaskLogWriter:
         return written
 
     def _report_loss(self, error: Exception) -> None:
-        log_files.report_loss(f"write the log files of {self.task}", self._files.folder, error)
+        report_loss(f"write the log files of {self.task}", self._files.folder, error)
 
 
 def _pickled(task_log: dict[str, Any]) -> bytes:

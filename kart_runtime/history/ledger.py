@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, Protocol, Self
 
 from kart_runtime.errors import described, warn
 from kart_runtime.errors.secrets import masked, masked_values
-from kart_runtime.history.log_files import report_again, report_loss
+from kart_runtime.history.losses import report_again, report_loss
 from kart_runtime.history.run_header import GitState, RunInfo, header_of, line_of, new_versions, now, shown
 from kart_runtime.history.run_state import BEAT_SECONDS, REMOTE_BEAT_SECONDS
 from kart_runtime.storage import durable
@@ -386,7 +386,7 @@ def _list_of(kinds: tuple[str, ...]) -> str:
     return json.dumps(kinds)
 
 
-_RARER = ("metrics", "series", "logged", "trace")
+_RARER = ("metrics", "series", "logged", "timeout", "trace")
 """Keys of a record that most have nothing to say about."""
 
 

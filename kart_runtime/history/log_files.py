@@ -1,6 +1,6 @@
 """Log files of a task, gokart's five under gokart's names, and what else is kept of each run of it.
 
-They only explain what happened: a loss is reported once for a folder, and never fails a task.
+They only explain what happened: a loss is reported (see `losses`), and never fails a task.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import lru_cache, partial
 from io import BytesIO
 from typing import Any, BinaryIO
 
-from kart_runtime.errors import CodecError, ObjectCorrupt, described, warn
+from kart_runtime.errors import CodecError, ObjectCorrupt
 from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.signing import SignatureError
 from kart_runtime.storage.signing_keys import keyring, with_trailer, without_trailer
@@ -22,28 +22,6 @@ from kart_runtime.storage.target import Target
 from kart_runtime.storage.workspace import KEPT_FILES, Workspace
 
 logger = logging.getLogger(__name__)
-
-_reported: set[str] = set()
-"""Folders of which it was said, since the last build began, that something could not be written there."""
-
-
-def report_again() -> None:
-    """Report losses again, since a build begins."""
-    _reported.clear()
-
-
-def report_loss(what: str, folder: str, error: Exception) -> None:
-    """Warn, once for a folder, of something that could not be written there, and that only explains what happened."""
-    if folder not in _reported:
-        _reported.add(folder)
-        warn(
-            logger,
-            "Could not %s in %s: %s. Outputs are not affected. Further losses there are not reported.",
-            what,
-            folder,
-            described(error),
-        )
-
 
 _PICKLED = ".pkl"
 
@@ -92,8 +70,8 @@ class LogFiles:
     def write(self, kind: str, data: bytes) -> None:
         """Write a log file.
 
-        There are five of them with each output, so each is written at once, without a checksum and without the rename
-        that makes an output atomic: nobody takes one for a result.
+        There are five of them with each output, so each is written at once and without a checksum: nobody takes one for
+        a result. It is whole or absent.
         """
         suffix = KEPT_FILES[kind]
         if suffix == _PICKLED and keyring() is not None:
@@ -105,7 +83,7 @@ class LogFiles:
         target = self.target(kind)
         try:
             stat = target.stat()
-            return target.load() if stat is not None and stat.size else None  # empty: a process died while it wrote it
+            return target.load() if stat is not None and stat.size else None  # empty: by an earlier version
         except (ObjectCorrupt, CodecError, ImportError, MemoryError) as error:
             logger.warning("Ignoring a log file that cannot be read: %s", error)
             return None

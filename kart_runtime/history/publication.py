@@ -16,7 +16,7 @@ from kart_runtime.storage.codecs.archive import Archive
 from kart_runtime.storage.codecs.folder import SUFFIX as FOLDER_SUFFIX
 from kart_runtime.storage.registry import CODECS, inner_path, store_for
 from kart_runtime.storage.registry import suffix_of as last_suffix
-from kart_runtime.storage.stores.local import TEMPORARY_PREFIX
+from kart_runtime.storage.temporary import TEMPORARY_PREFIX
 from kart_runtime.storage.workspace import LOG, Workspace
 
 SHORT = 8

@@ -36,7 +36,7 @@ from kart_runtime.storage.commit import recover
 from kart_runtime.storage.folder_files import stored_difference
 from kart_runtime.storage.registry import relative_to, store_for
 from kart_runtime.storage.signing_keys import keyring, with_trailer, without_trailer
-from kart_runtime.storage.stores import Stat, Store, is_remote
+from kart_runtime.storage.stores import Stat, Store, is_marked, is_remote
 from kart_runtime.storage.stores.local import LocalStore
 from kart_runtime.storage.target import OutputRecord
 from kart_runtime.storage.workspace import DELETING, Workspace
@@ -86,6 +86,8 @@ class Records:
         self._read: dict[str, int] = {}
         """Name of a run's file to the bytes of it that have been read."""
         self._own: set[str] = set()
+        self._ended: set[str] = set()
+        """Names of the files of runs that grow no more."""
         self._unsaved_bytes = self._unsaved_files = self._cache_size = 0
         self._is_loaded = False
         self.pending: frozenset[str] = frozenset()
@@ -99,6 +101,7 @@ class Records:
         self._key = ""
         """Key of the workspace in its store, as of the last refresh."""
         self.newest_runs: tuple[str, ...] = ()
+        self._newest: list[Stat] = []
         """The newest runs as of the last refresh: by their names, and by the time of the last write."""
         self.has_notice = True
         """Whether a list of a remote store has shown that a process deletes files, or none was asked for."""
@@ -213,18 +216,36 @@ class Records:
                 return False
         return True
 
+    def was_replaced(self, record: TaskRecord) -> bool:
+        """Return whether a run of kart's has replaced outputs of a record and died before it recorded that.
+
+        On a disk, a line of the run's file says that before. Objects say it by themselves, without a request more.
+        """
+        differing = [output for output in record.outputs if output.checksum not in {"", self._current.get(output.url)}]
+        places = [store_for(self.absolute(output.url)) for output in differing]
+        if not places or not all(hasattr(store, "mark_of") for store, _ in places):
+            return False
+        if not all(is_marked(store, key, _checksum(store, key, "")) for store, key in places):
+            return False
+        self.interrupted.add((record.unique_id, record.module))
+        return True
+
     def is_torn(self, record: TaskRecord) -> bool:
         """Return whether an output of a record is not what it says because the machine has damaged it."""
-        return any(output.url in self.damaged or self.is_damaged(output) for output in record.outputs)
+        return any(
+            output.url in self.damaged or (output.checksum and self._differs(output) and self.was_damaged(output))
+            for output in record.outputs
+        )
 
-    def is_damaged(self, output: OutputRecord) -> bool:
-        """Return whether a file is not what its record says, and nobody has written to it since."""
+    def _differs(self, output: OutputRecord) -> bool:
+        content = self.content(output.url)
+        return content is not None and content != output.checksum
+
+    def was_damaged(self, output: OutputRecord) -> bool:
+        """Return whether a file that is not what its record says was damaged by the machine, and changed by nobody."""
         store, key = store_for(self.absolute(output.url))
-        content = self.content(output.url) if output.checksum and isinstance(store, LocalStore) else None
-        stat = store.stat(key) if content is not None else None
-        if stat is None or (content == output.checksum and stat.size == output.size):
-            return False
-        return looks_torn(key, output.size, output.version) or self.was_lost(stat.modified)
+        stat = store.stat(key) if isinstance(store, LocalStore) else None
+        return stat is not None and (looks_torn(key, output.size, output.version) or self.was_lost(stat.modified))
 
     def was_lost(self, moment: float) -> bool:
         """Return whether a restart of the machine may have lost what was written then."""
@@ -337,21 +358,40 @@ class Records:
         self._current = {}
         self._key = store_for(f"{self._base}_")[1][:-1]
         try:
-            listed = None if isinstance(self._store, LocalStore) else list(self._store.list(self._runs))
-            names = None if listed is None else [_name(stat) for stat in listed]
-            self.has_notice = names is None or DELETING in names
-            self.pending = recover(self.workspace, names)
-            files = list_files(self._store, self._runs, listed)
-            if not self._is_loaded and files:  # where nothing has run there is no cache
-                self._load_cache({_name(stat) for stat in files})
-            is_first, self._is_loaded = not self._is_loaded, True
-            self.newest_runs = _newest_runs(files)
+            names = self._names()
+            self.has_notice = isinstance(self._store, LocalStore) or DELETING in names
+            self.pending = recover(self.workspace, names.keys() - self._ended)
+            is_first = not self._is_loaded
+            if is_first and names:  # where nothing has run there is no cache
+                self._load_cache(set(names))
+            self._is_loaded = True
+            files = list_files(self._store, self._runs, self._stats(names, all_files=is_first))
+            self._newest = [stat for stat in self._newest if _name(stat) in names]
+            self.newest_runs = _newest_runs(sorted({*self._newest, *files}), self._newest)
             for stat in files:
                 self._read_file(stat)
             if is_first and isinstance(self._store, LocalStore):
                 self._note_restart(files)
         except OSError as error:
             logger.warning("Cannot read the records of %s: %s", self.workspace, error)
+
+    def _names(self) -> Mapping[str, Stat | None]:
+        """Return the names of the files of runs, with their states where the store tells them by the way."""
+        if isinstance(self._store, LocalStore):
+            with suppress(FileNotFoundError, NotADirectoryError):
+                return dict.fromkeys(os.listdir(self._runs))  # noqa: PTH208 - there may be thousands, in each build
+            return {}
+        return {_name(stat): stat for stat in self._store.list(self._runs)}
+
+    def _stats(self, names: Mapping[str, Stat | None], *, all_files: bool) -> Iterator[Stat]:
+        """Yield the states of the files of runs, unless they are known to have ended."""
+        for name in names if all_files else names.keys() - self._ended:
+            stat = names[name]
+            if name.partition(".")[0] in self._own:
+                self._ended.add(name)  # as far as this process has to read it
+            stat = stat or self._store.stat(f"{self._runs}{os.sep}{name}")
+            if stat is not None:  # else `kart gc` has deleted it just now
+                yield stat
 
     def _note_restart(self, files: Iterable[Stat]) -> None:
         """Compare what was stored just before the machine was restarted with its records."""
@@ -373,9 +413,7 @@ class Records:
         output = self.expected(self.absolute(path))
         if output is None or not self.problem(output):
             return False
-        store, key = store_for(self.absolute(path))
-        stat = store.stat(key)
-        return stat is not None and (looks_torn(key, output.size, output.version) or self.was_lost(stat.modified))
+        return self.was_damaged(output)
 
     def load(self) -> None:
         """Read the records unless they have been read."""
@@ -394,6 +432,9 @@ class Records:
         self._read[name] = stat.size - len(rest.encode())
         self._unsaved_bytes += len(whole)
         self._unsaved_files += not read
+        last = whole[whole.rfind("\n") + 1 :]
+        if not rest and last.startswith('{"run_id":') and last.partition('", ')[2].startswith('"end":'):
+            self._ended.add(name)
         base = self._base
         for line in signed_text(whole, run_of_file(name), self._runs).split("\n"):
             if line.startswith('{"task":'):
@@ -494,8 +535,9 @@ class Records:
         """Note how much of the files of this process's runs is known: all that is there."""
         if is_remote(self._store):  # a request is not worth it: the next process reads that file again
             return
-        for stat in list_files(self._store, self._runs):
-            if _name(stat).partition(".")[0] in self._own:
+        for run_id in self._own:
+            stat = self._store.stat(f"{self._runs}{os.sep}{run_id}.jsonl")
+            if stat is not None:
                 self._read[_name(stat)] = stat.size
 
     def _cache_lines(self) -> Iterator[str]:
@@ -536,9 +578,10 @@ _MOST_NEWEST = 4
 """Runs that the next one names as those before it. More than one, since some may be named by a clock that is ahead."""
 
 
-def _newest_runs(files: Sequence[Stat]) -> tuple[str, ...]:
-    by_time = heapq.nlargest(_MOST_NEWEST, files, key=_modified)
-    names = dict.fromkeys(run_of_file(_name(stat)) for stat in (*files[-1:], *by_time))
+def _newest_runs(files: Sequence[Stat], newest: list[Stat]) -> tuple[str, ...]:
+    """Return the newest runs of some files, and note those files."""
+    newest[:] = dict.fromkeys((*files[-1:], *heapq.nlargest(_MOST_NEWEST, files, key=_modified)))
+    names = dict.fromkeys(run_of_file(_name(stat)) for stat in newest)
     return tuple(name for name in names if started_at(name) is not None)
 
 

@@ -117,7 +117,7 @@ def looks_torn(path: str, size: int, version: str) -> bool:
     try:
         status = os.stat(path)  # noqa: PTH116
         with open(path, "rb") as file:  # noqa: PTH123
-            file.seek(max(0, status.st_size - _ZEROS))
+            file.seek(status.st_size - min(_ZEROS, (status.st_size + 1) // 2))
             tail = file.read()
     except OSError:
         return False

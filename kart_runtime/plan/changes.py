@@ -168,6 +168,8 @@ class Changes:
             changed_outputs = {output.url: output.checksum for output in record.outputs if output.checksum}
             if other_writer(task, map(records.absolute, changed_outputs), records):
                 return None  # of a name without id, which the task of other parameters has: the plan says so
+            if records.was_replaced(record):
+                return Change(Difference.INTERRUPTED, "")
             return Change(Difference.OUTPUT, self._changed_inputs(records, changed_outputs))
         return None
 
@@ -195,7 +197,7 @@ class Changes:
             return False
         records = self.records(kart.workspace_directory)
         output = records.expected(error.url)
-        return output is not None and records.is_damaged(output)
+        return output is not None and records.was_damaged(output)
 
     def has_same_inputs(self, task: luigi.Task) -> bool:
         """Return whether everything that a task loaded, when it last ran, is still the same."""

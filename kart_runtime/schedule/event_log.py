@@ -10,7 +10,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from kart_runtime.execution.attempt import AttemptState
-from kart_runtime.schedule.events import BuildFinished, Event, Listener, TaskFinished, TaskStarted, retry_text, tolerant
+from kart_runtime.schedule.events import (
+    BuildFinished,
+    Event,
+    Listener,
+    TaskFinished,
+    TaskLocked,
+    TaskStarted,
+    retry_text,
+    tolerant,
+    waiting_text,
+)
 
 logger = logging.getLogger("kart_runtime.build")
 
@@ -53,5 +63,8 @@ def _log(event: Event) -> None:
             logger.error("%s: failed\n%s", event.task, outcome.trace)
         else:
             logger.info("%s: %s (%.1f s)", event.task, outcome.state.value, outcome.seconds)
+    elif isinstance(event, TaskLocked):
+        if event.number:
+            logger.warning("%s", waiting_text(event, str(event.task)))
     elif isinstance(event, BuildFinished):
         logger.info("%s", event.summary.text())

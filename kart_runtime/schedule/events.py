@@ -190,16 +190,37 @@ class TaskProgress:
 class TaskLocked:
     """Another process runs a task; it is tried again later, and starts or ends then.
 
+    It comes when the task is found locked, and again, for the task that waits longest, after growing intervals.
+
     Attributes
     ----------
     task
         The task.
     at
         Time in seconds since the epoch.
+    holder
+        Who runs it: "process 4711 on host"; "another process" if that is not known.
+    seconds
+        How long that process has been running it, or else how long this one has waited.
+    number
+        0 when the task is found locked, then 1, 2 and so on each time that the build says for whom it waits.
+    others
+        Number of further tasks that wait.
     """
 
     task: luigi.Task
     at: float = field(default_factory=time.time)
+    holder: str = "another process"
+    seconds: float = 0.0
+    number: int = 0
+    others: int = 0
+
+
+def waiting_text(event: TaskLocked, name: str) -> str:
+    """Return for whom a build waits: "waiting for Train: process 4711 on host has been running it for 12 s"."""
+    seconds = f"{event.seconds:.0f} s" if event.seconds < 90 else _duration(event.seconds)
+    more = f" ({event.others} more wait)" if event.others else ""
+    return f"waiting for {name}: {event.holder} has been running it for {seconds}{more}"
 
 
 @dataclass(frozen=True)

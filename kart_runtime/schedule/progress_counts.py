@@ -64,7 +64,8 @@ class Running:
 class Counts:
     """Counts of one build. `count` is called by the build; the rest by whoever shows them, in another thread.
 
-    `news` are the results that a display prints: failures and retries, and if `keeps_results` those of all tasks.
+    `news` is what a display prints: failures, retries and for whom the build waits, and if `keeps_results` the results
+    of all tasks.
     """
 
     keeps_results: bool = False
@@ -76,10 +77,10 @@ class Counts:
     most_running: int = 0
     classes: dict[type, ClassCount] = field(default_factory=dict)
     running: dict[int, Running] = field(default_factory=dict)
-    locked: dict[int, luigi.Task] = field(default_factory=dict)
+    locked: dict[int, TaskLocked] = field(default_factory=dict)
     ended: dict[int, TaskFinished | None] = field(default_factory=dict)
     """Identity of the task objects that have ended to how; None: it stayed as it was."""
-    news: deque[TaskFinished] = field(default_factory=deque)
+    news: deque[TaskFinished | TaskLocked] = field(default_factory=deque)
     began: float = field(default_factory=time.time)
     _known: set[int] = field(default_factory=set)
     _failures: deque[luigi.Task] = field(default_factory=deque)
@@ -98,7 +99,9 @@ class Counts:
                 running.done, running.text = event.done, event.text
         elif isinstance(event, TaskLocked):
             self._forget_running(event.task)
-            self.locked[id(event.task)] = event.task
+            self.locked[id(event.task)] = event
+            if event.number:
+                self.news.append(event)
         elif isinstance(event, TaskUnchanged):
             self._end(event.task, None)
         elif isinstance(event, PlanMade):

@@ -21,6 +21,7 @@ from kart_runtime.execution.attempt import Attempt
 from kart_runtime.execution.executors.base import CallLimits
 from kart_runtime.plan.decisions import Decision
 from kart_runtime.schedule.resources import Limits, Needs
+from kart_runtime.schedule.waiting import Wait
 
 
 class NodeState(enum.Enum):
@@ -61,6 +62,8 @@ class Node:
         When nothing was left to wait for but a worker, in seconds since the epoch; 0 until then.
     locked_since
         When another process was first seen to run it, on the clock of waiting (`Scheduler._waited`).
+    wait
+        For whom it waits, while another process runs it.
     """
 
     __slots__ = (
@@ -79,6 +82,7 @@ class Node:
         "ready_at",
         "state",
         "task",
+        "wait",
     )
 
     def __init__(self, task: luigi.Task) -> None:
@@ -96,7 +100,8 @@ class Node:
         self.goes_on = False
         self.call_limits: CallLimits | None = None
         self.gpus: tuple[str, ...] = ()
-        self.locked_since: float | None = None
+        self.locked_since = 0.0
+        self.wait: Wait | None = None
 
 
 class ReadyQueue:

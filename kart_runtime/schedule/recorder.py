@@ -11,6 +11,7 @@ from kart_runtime.errors import described
 from kart_runtime.errors.secrets import masked, note_secret
 from kart_runtime.execution.attempt import AttemptState, Outcome, iso_time
 from kart_runtime.history.ledger import Ledger
+from kart_runtime.history.losses import tell
 from kart_runtime.history.records import REPLACING
 from kart_runtime.history.task_record import TaskRecord
 from kart_runtime.plan.changes import Changes
@@ -34,6 +35,8 @@ class Recorder:
         """Write how an attempt ended, of a task that was ready at a time; one of luigi's has no workspace for it."""
         if outcome.secrets:
             note_secret(outcome.secrets)
+        for loss in outcome.losses:
+            tell(loss)
         error, kart = outcome.error, kart_task(task)
         if kart is None:
             return
@@ -57,6 +60,7 @@ class Recorder:
             "metrics": dict(outcome.metrics) if outcome.metrics else None,
             "series": outcome.series,
             "logged": outcome.logged,
+            "timeout": outcome.timeout,
             "trace": masked(outcome.trace)[-_LONGEST_TRACE:] if outcome.trace else "",
             "error": described(error) if error is not None else "",
             "reason": decision.text if decision is not None else "",
@@ -72,15 +76,19 @@ class Recorder:
             interrupted = self._changes.records(kart.workspace_directory).interrupted
             interrupted.discard((record["unique_id"], record["module"]))
 
-    def announce(self, task: luigi.Task) -> None:
-        """Record that the recorded outputs of a task are being replaced: this process may die before it says how."""
+    def announce(self, task: luigi.Task) -> bool:
+        """Record that the recorded outputs of a task are being replaced: this process may die before it says how.
+
+        Return whether there are any.
+        """
         before, kart = self._changes.record(task), kart_task(task)
         if before is None or kart is None:
-            return
+            return False
         values = {"state": REPLACING, "started": "", "seconds": 0.0, "seed": None, "params": {}, "log_files": ()}
         rest = {"outputs": (), "inputs": (), "error": "", "reason": ""}
         self._ledger.append(kart.workspace_directory, before._asdict() | values | rest)
         self._changes.records(kart.workspace_directory).interrupted.add((before.unique_id, before.module))
+        return True
 
     def _index(self, task: TaskOnKart[Any], outcome: Outcome, record: Mapping[str, Any]) -> None:
         """Add what an attempt has written to the records that tasks are compared with."""

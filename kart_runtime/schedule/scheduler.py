@@ -59,12 +59,12 @@ from kart_runtime.schedule.events import (
     PlanMade,
     Summary,
     TaskFinished,
-    TaskLocked,
     TaskProgress,
     TaskStarted,
     TaskUnchanged,
     retry_text,
     stopping_text,
+    waiting_text,
 )
 from kart_runtime.schedule.feed import Ended, Feed
 from kart_runtime.schedule.ready_queue import Node, NodeState, ReadyQueue, find_cycle
@@ -72,6 +72,7 @@ from kart_runtime.schedule.recorder import Recorder
 from kart_runtime.schedule.resources import Limits
 from kart_runtime.schedule.retries import Retries, may_help, note_tries
 from kart_runtime.schedule.time_limits import GIVEN_UP, TimeLimits, Watch, warn_of_serial
+from kart_runtime.schedule.waiting import Wait, Waits
 from kart_runtime.task.base import kart_task
 from kart_runtime.task.naming import display_name
 from kart_runtime.task.publishing import check_publications, publish_finished, publishing
@@ -176,6 +177,11 @@ class Scheduler:
         self._thread = threading.get_ident()
         self._locked: list[Node] = []
         self._pause = _FIRST_PAUSE
+        self._waits = Waits()
+        self._tried = 0.0
+        """When locked tasks were last tried again."""
+        self._suspended: set[Node] = set()
+        """Tasks that have yielded others, and may hold their locks meanwhile."""
         self._waited = 0.0
         """Seconds in which only locked tasks could have started."""
         self._counts: Counter[AttemptState | Reason] = Counter()
@@ -191,6 +197,11 @@ class Scheduler:
         """Urls of damaged files whose tasks have been run again."""
         self._began = time.perf_counter()
         self._add(plan)
+
+    @property
+    def ledger(self) -> Ledger:
+        """Return what writes the records."""
+        return self._context.ledger
 
     @property
     def tasks(self) -> Iterable[luigi.Task]:
@@ -216,6 +227,10 @@ class Scheduler:
             self.summary = self._summary(interrupted=True)
             self._emit(BuildFinished(self.summary))
             raise
+        finally:
+            for node in self._suspended:
+                if node.attempt is not None:
+                    node.attempt.release_lock()
         summary = replace(self._summary(), published=publications.published, unpublished=publications.failed)
         self.summary = summary
         self._emit(BuildFinished(summary))
@@ -226,10 +241,9 @@ class Scheduler:
         try:
             for watch in self._watches.values():
                 watch.interrupt()
+            self._tell_waiting(BuildStopping(self._waiting()))
             self._context.executors.stop()
             self._take_finished()
-            if self._threads():
-                self._tell_waiting(BuildStopping(self._waiting()))
             while self._threads():
                 self._take_finished(self._finished.get())
         except KeyboardInterrupt:
@@ -240,6 +254,14 @@ class Scheduler:
             with suppress(queue.Empty):  # what becomes visible at this moment gets its record
                 while any(node.attempt is not None and not node.attempt.is_given_up for node in self._threads()):
                     self._take_finished(self._finished.get(timeout=_LAST_SECONDS))
+
+    def abandon(self) -> None:
+        """Give up all that runs, since the process ends at once: nothing becomes visible without a record."""
+        for node in list(self._running):
+            if node.attempt is not None:
+                node.attempt.give_up(KeyboardInterrupt())
+        self._context.executors.kill()
+        self.summary = self._summary(interrupted=True)
 
     def _threads(self) -> list[Node]:
         """Return the tasks that run in threads of this process."""
@@ -254,8 +276,8 @@ class Scheduler:
         return tuple((task, attempt.seconds) for task, attempt in attempts)
 
     def _tell_waiting(self, event: BuildStopping) -> None:
-        if self._context.listener is None:
-            warn(logger, "%s.", stopping_text(event).capitalize())
+        if self._context.listener is None and event.waiting:
+            warn(logger, "Stopping: %s.", stopping_text(event))
         self._emit(event)
 
     def _take_finished(self, news: tuple[Node, Finishing[Outcome]] | Event | None = None) -> None:
@@ -335,7 +357,10 @@ class Scheduler:
             blocked = to_block.pop()
             if blocked.state is not NodeState.WAITING:
                 continue
-            blocked.state, blocked.attempt = NodeState.BLOCKED, None
+            blocked.state = NodeState.BLOCKED
+            if blocked.attempt is not None:  # suspended
+                blocked.attempt.release_lock()
+                blocked.attempt = None
             self._blocked[blocked.task] = cause
             to_block += blocked.dependents
 
@@ -418,7 +443,7 @@ class Scheduler:
             run = TaskRun(node.output, checks_types=self._context.checks_types, keeps_logs=self._context.keeps_logs)
             run.run_id = self._context.ledger.run_id
             replaces = node.decision is not None and node.decision.reason in REPLACING
-            self._recorder.announce(node.task)
+            run.marks = self._recorder.announce(node.task)
             task = fresh_copy(node.task) if node.goes_on else node.task
             node.attempt = Attempt(
                 task, self._context.locks, task_run=run, replaces=replaces, is_retry=bool(node.errors)
@@ -503,8 +528,11 @@ class Scheduler:
                     self._handle_future(*news)
                 else:
                     self._emit(news)
+                if self._locked and time.monotonic() - self._tried > _LAST_PAUSE:  # also while others come and go
+                    self._try_locked(self._pause)
         elif pause is not None and not self._ready:
             time.sleep(pause)
+            self._break_deadlock()
             self._after(pause)
         if self._watches:
             self._end_late()
@@ -524,22 +552,39 @@ class Scheduler:
         while self._paused and self._paused[0][0] <= time.monotonic():
             self._ready.add(heapq.heappop(self._paused)[-1])
 
+    def _break_deadlock(self) -> None:
+        """Let others run what is suspended here, if nothing can go on before they have: they may wait for that."""
+        if self._suspended and any(node.wait is not None and node.wait.error.is_suspended for node in self._locked):
+            for node in self._suspended:
+                _attempt(node).release_lock()
+
     def _try_locked(self, seconds: float) -> None:
         self._waited += seconds
+        self._tried = time.monotonic()
         self._pause = min(self._pause * 1.5, _LAST_PAUSE)
+        self._say_for_whom()
         locked, self._locked = self._locked, []
         for node in locked:
             self._ready.add(node)
 
+    def _say_for_whom(self) -> None:
+        """Say now and then for whom the build waits."""
+        event = self._waits.event([node.wait for node in self._locked if node.wait is not None])
+        if event is not None:
+            if self._context.listener is None:
+                warn(logger, "%s", waiting_text(event, display_name(event.task)))
+            self._emit(event)
+
     def _requeue_locked(self, node: Node, outcome: Outcome) -> None:
         """Let other tasks go first while another process runs this one; fail it after `lock_wait`."""
-        if node.locked_since is None:
-            node.locked_since = self._waited
-            self._emit(TaskLocked(node.task))
+        error = outcome.error if isinstance(outcome.error, LockTimeout) else LockTimeout("", 0.0, "another process")
+        if node.wait is None:
+            node.locked_since, node.wait = self._waited, Wait(node.task, error)
+            self._emit(node.wait.event())
+        node.wait.error = error
         waited = self._waited - node.locked_since
         if waited >= self._context.lock_wait:
-            holder = getattr(outcome.error, "holder", "another process")
-            self._fail(node, LockTimeout(display_name(node.task), waited, holder))
+            self._fail(node, LockTimeout(display_name(node.task), waited, error.holder))
         else:
             self._locked.append(node)
 
@@ -578,8 +623,12 @@ class Scheduler:
 
     def _handle_outcome(self, node: Node, outcome: Outcome) -> None:
         self._release(node)
-        if node.locked_since is not None and outcome.state is not AttemptState.LOCKED:
-            node.locked_since, self._pause = None, _FIRST_PAUSE
+        if node.wait is not None and outcome.state is not AttemptState.LOCKED:
+            node.wait, self._pause = None, _FIRST_PAUSE
+            if not self._locked:
+                self._waits.end()
+        if self._suspended:
+            self._suspended.discard(node)
         if outcome.state is AttemptState.SUSPENDED:
             self._suspend(node, outcome)
         elif outcome.state is AttemptState.LOCKED:
@@ -705,6 +754,7 @@ class Scheduler:
         except BaseException as error:  # noqa: BLE001 - the yielded tasks cannot run: only this one fails
             self._fail(node, error)
             return
+        self._suspended.add(node)
         _attempt(node).satisfied.update(outcome.waiting_for)
         self._wait_for(node, [self._nodes[task] for task in dict.fromkeys(outcome.waiting_for)])
 

@@ -25,7 +25,8 @@ from kart_runtime.storage.registry import split_url, store_for
 from kart_runtime.storage.signing_keys import VARIABLE, Signature, keyring
 from kart_runtime.storage.staging import StagedWrite
 from kart_runtime.storage.stores import Conditional, is_remote, put
-from kart_runtime.storage.stores.local import TEMPORARY_PREFIX, LocalStore, flush_entry
+from kart_runtime.storage.stores.local import LocalStore, flush_entry
+from kart_runtime.storage.temporary import TEMPORARY_PREFIX
 from kart_runtime.storage.workspace import Workspace
 
 logger = logging.getLogger(__name__)

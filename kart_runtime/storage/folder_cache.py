@@ -21,13 +21,16 @@ from typing import Any, ClassVar
 
 from kart_runtime.storage.codecs.folder import Manifest, decoded
 from kart_runtime.storage.folder_files import difference, fetch
-from kart_runtime.storage.folder_markers import Marker, live_markers
+from kart_runtime.storage.folder_markers import Marker, live_markers, newest
 from kart_runtime.storage.stores.object_cache import FOLDERS, cache_limit, cache_root
+from kart_runtime.storage.temporary import folder_prefix, is_left, temporary_name, token_in
 
 _FILES = "files"
 _LIST = "list"
 _SIZE = "size"
 _DAY = 86_400.0
+_STRIPES = 256
+"""Lock files, so that they do not become more and more."""
 
 
 class CachedFolder:
@@ -44,6 +47,7 @@ class CachedFolder:
 
     def new(self) -> Path:
         """Create the folder, to be filled here and then sent to the store."""
+        _clear_left(self._root)
         self._marker = Marker.create(self._entry, "", "")  # keeps other processes from deleting it
         self.path.mkdir(parents=True)
         return self.path
@@ -51,7 +55,7 @@ class CachedFolder:
     def keep(self, manifest: Manifest) -> None:
         """Count the files as those of the store."""
         (self._entry / _SIZE).write_text(str(manifest.size))
-        temporary = self._entry / f"{_LIST}-{os.getpid()}"
+        temporary = self._entry / temporary_name()
         temporary.write_bytes(manifest.encoded())
         temporary.replace(self._entry / _LIST)
         if self._marker is not None:
@@ -69,7 +73,8 @@ class CachedFolder:
         """
         if self._is_whole(manifest):
             return self.path
-        with self._locked():  # a second reader then finds what the first one has downloaded
+        _clear_left(self._root)
+        with _locked(self._entry):  # a second reader then finds what the first one has downloaded
             if not self._is_whole(manifest):
                 self._set_aside()
                 try:
@@ -93,20 +98,46 @@ class CachedFolder:
     def _set_aside(self) -> None:
         """Move what is here, which a download has left incomplete or a consumer has changed, and delete it."""
         if self._entry.exists():
-            aside = Path(tempfile.mkdtemp(prefix=".old-", dir=self._root))
+            aside = Path(tempfile.mkdtemp(prefix=f".{folder_prefix()}", dir=self._root))
             with contextlib.suppress(OSError):  # Windows: somebody reads it; then the download fails, and says so
                 self._entry.rename(aside / "entry")
             shutil.rmtree(aside, ignore_errors=True)
 
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Keep other threads and processes of this machine from downloading the same folder meanwhile."""
-        from filelock import FileLock
 
-        locks = self._root / "locks"
-        locks.mkdir(parents=True, exist_ok=True)
-        with FileLock(locks / f"{self._entry.name}.lock", is_singleton=False):
-            yield
+@contextlib.contextmanager
+def _locked(entry: Path, wait: float = -1) -> Iterator[None]:
+    """Keep other threads and processes of this machine from downloading the same folder meanwhile."""
+    from filelock import FileLock
+
+    locks = entry.parent / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with FileLock(locks / f"{int(entry.name[:8], 16) % _STRIPES}.lock", wait, is_singleton=False):
+        yield
+
+
+_looked_through: set[Path] = set()
+"""Folders of entries in which this process has looked for what dead ones have left."""
+
+
+def _clear_left(root: Path) -> None:
+    """Delete the entries that dead processes have not filled, once in each process."""
+    if root in _looked_through:
+        return
+    _looked_through.add(root)
+    with contextlib.suppress(OSError):
+        for path in root.iterdir():
+            if token_in(path.name):
+                if is_left(path.name, newest(path)):
+                    shutil.rmtree(path, ignore_errors=True)
+            elif path.name != "locks" and not (path / _SIZE).exists():
+                _clear_unfilled(path)
+
+
+def _clear_unfilled(entry: Path) -> None:
+    """Delete an entry without a size unless a process fills it, with a marker, or downloads it, with a lock."""
+    with contextlib.suppress(OSError, ValueError), _locked(entry, 0):  # filelock's TimeoutError is an OSError
+        if not (entry / _SIZE).exists() and not live_markers(str(entry)):
+            shutil.rmtree(entry, ignore_errors=True)
 
 
 class _OfThisProcess:
@@ -118,7 +149,7 @@ class _OfThisProcess:
     @classmethod
     def get(cls) -> Path:
         if cls.path is None or cls.process != os.getpid():
-            path = cls.path = Path(tempfile.mkdtemp(prefix="kart-folders-"))
+            path = cls.path = Path(tempfile.mkdtemp(prefix=folder_prefix()))
             cls.process = os.getpid()
             atexit.register(cls._delete, path, cls.process)
         return cls.path

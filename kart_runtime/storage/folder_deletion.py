@@ -12,8 +12,9 @@ from typing import Any
 
 from kart_runtime.storage.codecs.folder import FILES_SUFFIX, is_token
 from kart_runtime.storage.folder_files import files_key, folder_key, stored_manifest
-from kart_runtime.storage.folder_markers import DAY, MARKER, live_markers, markers_in, modified
+from kart_runtime.storage.folder_markers import MARKER, live_markers, markers_in, modified
 from kart_runtime.storage.stores.local import LocalStore
+from kart_runtime.storage.temporary import DAY
 
 
 def delete_folder(store: Any, key: str) -> bool:

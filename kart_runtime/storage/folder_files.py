@@ -18,10 +18,11 @@ from typing import Any, NamedTuple, TypeVar
 from kart_runtime.errors import StoreError
 from kart_runtime.storage.checksum import ALGORITHM, algorithm_of, checksum_of
 from kart_runtime.storage.codecs.folder import FILES_SUFFIX, SUFFIX, FileEntry, Manifest, decoded
-from kart_runtime.storage.stores.local import TEMPORARY_PREFIX, LocalStore
+from kart_runtime.storage.stores.local import LocalStore
 from kart_runtime.storage.stores.object_cache import download
 from kart_runtime.storage.stores.upload import PART
 from kart_runtime.storage.system import copy_file, make_executable
+from kart_runtime.storage.temporary import TEMPORARY_PREFIX
 
 _THREADS = 16
 _IGNORED = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", "__pycache__"})

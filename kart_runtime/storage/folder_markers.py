@@ -7,23 +7,13 @@ only what has not changed for a day counts as left behind.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import itertools
 import os
 import re
-import socket
-import time
 from collections.abc import Iterable, Iterator
-from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from kart_runtime.storage.stores.local import TEMPORARY_PREFIX
-
-DAY = 86_400.0
-"""Seconds after which files that nobody touches count as left behind."""
-
-_counter = itertools.count()
+from kart_runtime.storage.temporary import TEMPORARY_PREFIX, is_left, temporary_name
 
 
 def newest(path: Path) -> float:
@@ -42,33 +32,29 @@ def modified(path: Path) -> float:
 
 
 class Marker(NamedTuple):
-    """The file beside a folder that a process is filling: its name holds host and process.
+    """The file beside a folder that a process is filling: its name holds the token of the process.
 
     Its text holds the token of the folder, and that of the one that it replaces.
     """
 
     path: Path
-    host: str
-    process: int
 
     @classmethod
     def create(cls, folder: Path, token: str, before: str) -> Marker:
         """Create the folder of the files, and the marker in it."""
-        host, process = _this_machine(), os.getpid()
-        path = folder / f"{TEMPORARY_PREFIX}{host}-{process}-{next(_counter)}{_MARKER_SUFFIX}"
+        path = folder / f"{temporary_name()}{_MARKER_SUFFIX}"
         for _ in range(10):  # another process may delete the folder when it was the last one there
             folder.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(FileNotFoundError):
                 path.write_text(f"{token} {before}")
-                return cls(path, host, process)
+                return cls(path)
         path.write_text(f"{token} {before}")
-        return cls(path, host, process)
+        return cls(path)
 
     def is_stale(self, files: Path | None = None) -> bool:
         """Return whether the process has ended; of another machine's, whether it has written nothing for a day."""
-        if self.host != _this_machine():
-            return max(modified(self.path), 0.0 if files is None else newest(files)) < time.time() - DAY
-        return not _is_running(self.process)
+        touched = max(modified(self.path), 0.0 if files is None else newest(files))
+        return is_left(self.path.name, touched)
 
     def delete(self) -> None:
         """Delete the marker."""
@@ -85,54 +71,15 @@ def live_markers(folder: str) -> bool:
     return any(not marker.is_stale() for _, _, marker in markers_in(folder, names))
 
 
-@cache
-def _this_machine() -> str:
-    """Return what tells this machine, or container, from others that may share the workspace and the host's name."""
-    parts = []
-    for path in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):
-        with contextlib.suppress(OSError):
-            parts.append(os.readlink(path) if path.endswith("pid") else Path(path).read_text())  # noqa: PTH115
-    digest = hashlib.sha256("".join(parts).encode()).hexdigest()[:8]
-    return f"{socket.gethostname()[:50]}-{digest}"
-
-
 _MARKER_SUFFIX = ".writing"
-MARKER = re.compile(rf"{re.escape(TEMPORARY_PREFIX)}(.*)-(\d+)-\d+{re.escape(_MARKER_SUFFIX)}")
+MARKER = re.compile(rf"{re.escape(TEMPORARY_PREFIX)}.*-\d+{re.escape(_MARKER_SUFFIX)}")
 
 
 def markers_in(folder: str, names: Iterable[str]) -> Iterator[tuple[str, str, Marker]]:
     """Yield the markers among the files of a folder, with the tokens in them."""
     for name in names:
-        match = MARKER.fullmatch(name)
-        if match:
+        if MARKER.fullmatch(name):
             path = Path(folder, name)
             with contextlib.suppress(OSError):
                 token, _, before = path.read_text().partition(" ")
-                yield token, before, Marker(path, match[1], int(match[2]))
-
-
-def _is_running(process: int) -> bool:
-    if process == os.getpid():
-        return True
-    if os.name == "nt":  # there, os.kill would end the process
-        return _is_running_on_windows(process)
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
-
-
-def _is_running_on_windows(process: int) -> bool:
-    import ctypes
-
-    kernel: Any = ctypes.windll.kernel32  # type: ignore[attr-defined,unused-ignore]
-    handle = kernel.OpenProcess(0x00100000, False, process)  # SYNCHRONIZE
-    if not handle:
-        return False
-    try:
-        return bool(kernel.WaitForSingleObject(handle, 0) == 0x102)  # WAIT_TIMEOUT: it has not ended
-    finally:
-        kernel.CloseHandle(handle)
+                yield token, before, Marker(path)

@@ -22,6 +22,7 @@ from kart_runtime.storage.folder_cache import CachedFolder
 from kart_runtime.storage.folder_deletion import delete_files, delete_folder, sweep
 from kart_runtime.storage.folder_files import difference, files_key, listed, send, stored_manifest
 from kart_runtime.storage.folder_markers import Marker
+from kart_runtime.storage.notes import Note
 from kart_runtime.storage.signing_keys import keyring
 from kart_runtime.storage.staging import StagedWrite, Writer, active_run
 from kart_runtime.storage.stores.local import LocalStore
@@ -111,16 +112,28 @@ class _RemoteDraft(_Draft):
         super().__init__(store, key)
         self._cached = CachedFolder(store, key, self.token)
         self.path = self._cached.new()
+        self._note: Note | None = None
 
     def seal(self) -> Manifest:
         manifest = listed(self.path, self.token)
+        if hasattr(self._store, "service_id"):
+            self._note = Note("folder", self._store, self._key, token=self.token, before=self._before)
         send(self._store, self._key, self.path, manifest)
         self._cached.keep(manifest)
         return manifest._replace(times=())
 
+    def committed(self) -> None:
+        super().committed()
+        self._end_note()
+
     def discard(self) -> None:
         self._cached.delete()
         super().discard()
+        self._end_note()
+
+    def _end_note(self) -> None:
+        if self._note is not None:
+            self._note.delete()
 
 
 class _FolderWriter:

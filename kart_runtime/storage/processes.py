@@ -74,11 +74,11 @@ def is_running(pid: int) -> bool:
         return _is_running_on_windows(pid)
     try:
         os.kill(pid, 0)
-    except PermissionError:  # it belongs to another user
-        return True
-    except (ProcessLookupError, OverflowError):  # the latter: no process can have this number
+    except ProcessLookupError:
         return False
-    return pid > 0
+    except (PermissionError, OverflowError):  # it belongs to another user; or the number is not that of a process
+        return True
+    return True
 
 
 def host_name() -> str:

@@ -136,14 +136,15 @@ class Run(Protocol):
 
     `staged` holds the writes that wait for the commit, by url; None if each is committed at once. `loaded` holds the
     checksums of what was loaded, by url. `expected` are records that the store may not show yet. `process` stands for
-    the process of the run: what `run()` dumps in one that it has forked is committed at once. `given_up` is why nobody
-    waits for the run any more, though it goes on.
+    the process of the run: what `run()` dumps in one that it has forked is committed at once. `marks` says that objects
+    are stored with a mark of their checksum. `given_up` is why nobody waits for the run any more, though it goes on.
     """
 
     task: Any
     process: object
     staged: dict[str, StagedWrite] | None
     loaded: dict[str, str]
+    marks: bool
     expected: Mapping[str, OutputRecord]
     secrets: set[str]
     given_up: BaseException | None

@@ -26,7 +26,7 @@ from kart_runtime.storage.registry import codec_for, folder_target_class, inner_
 from kart_runtime.storage.signing_keys import keyring
 from kart_runtime.storage.staging import OutputRecord as OutputRecord  # noqa: PLC0414 - a part of dump()
 from kart_runtime.storage.staging import Run, StagedWrite, active_run, this_process, writer_for
-from kart_runtime.storage.stores import Stat, Store, is_remote
+from kart_runtime.storage.stores import Stat, Store, is_marked, is_remote
 from kart_runtime.storage.value_cache import THIS_PROCESS, CacheEntry, ValueCache, version_of
 
 
@@ -199,6 +199,7 @@ class Target(luigi.Target):
         """Load bytes that differ from their record: another process may have stored and recorded others meanwhile."""
         if self.records is not None:
             self.records.refresh()
+        getattr(self._store, "forget_copy", lambda _: None)(self._key)  # its bytes may have changed on their way here
         with self._store.open(self._key) as file:
             source = self._verified(self._authentic(file, run), run)
             if source is not None:
@@ -206,6 +207,10 @@ class Target(luigi.Target):
             file.seek(0)
             record = cast("OutputRecord", self._expected(run))
             _, size, checksum = measured(file, algorithm_of(record.checksum))
+            if is_marked(self._store, self._key, checksum):  # by a run that has died before it recorded this
+                file.seek(0)
+                self._note_use(run, checksum)
+                return self._decode(file)
         found = (
             f"it has {size:,} bytes instead of the {record.size:,} that were stored"
             if size != record.size
@@ -321,6 +326,9 @@ class Target(luigi.Target):
             finally:
                 declared.reset(token)
             write.size, write.checksum = checksum_file.size, checksum_file.checksum()
+            run = self._run()
+            if run is not None and run.marks and hasattr(self._store, "mark_of"):
+                writer.mark(write.checksum)  # type: ignore[attr-defined]
             if isinstance(checksum_file, signing.SigningFile):
                 statement = signing.statement_of(self.url, self.owner, write.size, checksum_file.sha256())
                 write.statement = statement

@@ -7,7 +7,8 @@
     <workspace>/log/{lines,series}/<class>_<unique id>...  log records of the last attempt, and metrics by step
     <workspace>/log/runs/<run id>.jsonl                    one file for each run
     <workspace>/log/runs/{deleting,deleted}.json           notice of a deletion that goes on, and runs that are deleted
-    <workspace>/log/locks/<name>.lock                      one file or object for each lock
+    <workspace>/log/locks/tasks.lock                       the locks of all tasks, in a workspace on disk
+    <workspace>/log/locks/<name>.lock                      one object for each lock, in an object store
     <workspace>/log/scratch/<class>_<unique id>/           scratch folders of tasks, in a workspace on disk
 """
 

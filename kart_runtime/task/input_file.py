@@ -30,6 +30,7 @@ from kart_runtime.storage.codecs.reading import ReadingOptions
 from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.stores import is_remote
 from kart_runtime.storage.target import Target
+from kart_runtime.storage.temporary import temporary_name
 from kart_runtime.task import identity, outside
 from kart_runtime.task.base import TaskOnKart
 from kart_runtime.task.declared_type import declared_type
@@ -306,7 +307,7 @@ def _read_cache(path: Path | None, version: str) -> str:
 
 def _write_cache(path: Path | None, version: str, checksum: str) -> None:
     if path is not None:
-        temporary = path.with_name(f"{path.name}.{os.getpid()}")
+        temporary = path.with_name(temporary_name())
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary.write_text(f"{version}\n{checksum}")

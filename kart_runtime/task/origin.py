@@ -28,11 +28,23 @@ def origin_of(cls: type) -> str:
     """Return what tells a class from another one of its module and name: a script's path, or a local class's code."""
     if "<locals>" in cls.__qualname__:
         return f"{cls.__qualname__}:{code_of(cls).fingerprint}:{_closure(cls)}"
-    return _script() if cls.__module__ == "__main__" else ""
+    return script() if cls.__module__ == "__main__" else ""
 
 
-def _script() -> str:
+_program: list[str] = []
+"""Path of the program that a worker process works for."""
+
+
+def work_for(program: str) -> None:
+    """Take another process's classes in ``__main__`` for those of its script."""
+    _program[:] = [program]
+    origin_of.cache_clear()
+
+
+def script() -> str:
     """Return the path of the program, or of the notebook if its server tells; "" if it is not known."""
+    if _program:
+        return _program[0]
     path = getattr(sys.modules.get("__main__"), "__file__", None) or os.environ.get("JPY_SESSION_NAME", "")
     return str(Path(path).resolve()) if path else ""
 

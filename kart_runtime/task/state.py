@@ -50,6 +50,8 @@ class TaskRun:
     are those. `secrets` are those that were looked up. `report` is told how far the run is, if somebody watches;
     `progress` is what it has been told. `run_id` is the run of the build, "" if none is recorded. `given_up` is why
     nobody waits for the run any more, although its thread may go on, and `fate` what came first: that, or the commit.
+    `marks` says that there is a record of other outputs, so that objects have to say by themselves that they are whole,
+    should this process die before it records them.
     """
 
     output: Any = None
@@ -70,6 +72,7 @@ class TaskRun:
     secrets: set[str] = field(default_factory=set)
     report: Callable[[float | None, str], None] | None = None
     progress: Any = None
+    marks: bool = False
     run_id: str = ""
     given_up: BaseException | None = None
     fate: dict[str, str] = field(default_factory=dict)

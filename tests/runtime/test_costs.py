@@ -144,5 +144,7 @@ def test_the_system_is_asked_for_nothing_more():
     assert 2.0 <= calls("stat", "fstat", "newfstatat", "fstatat", "statx") <= 2.1
     # The processor time of the attempt, at its beginning and at its end.
     assert calls("clock_gettime") <= 2.1
+    # The log files get their names when they are whole, so that a killed process leaves none that cannot be read.
+    assert calls("link", "linkat") in {0.0, 5.0}  # 0 where the disk has no files without names
     # What is left is memory, and the garbage of some hundred tasks.
-    assert sum(found.values()) < 25.5
+    assert sum(found.values()) - calls("link", "linkat") < 25.5

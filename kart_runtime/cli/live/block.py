@@ -22,7 +22,15 @@ from kart_runtime.execution.attempt import AttemptState
 from kart_runtime.plan.decisions import Plan
 from kart_runtime.plan.task_labels import TaskLabels
 from kart_runtime.schedule.estimate import Estimating, clock
-from kart_runtime.schedule.events import BuildFinished, Event, PlanMade
+from kart_runtime.schedule.events import (
+    BuildFinished,
+    BuildStopping,
+    Event,
+    PlanMade,
+    TaskLocked,
+    stopping_text,
+    waiting_text,
+)
 from kart_runtime.schedule.progress_counts import ClassCount, Counts, Running, states
 from kart_runtime.schedule.screen import Screen
 
@@ -86,6 +94,20 @@ class LiveDisplay(Display):
             self._print_results()
             self._screen.close()
 
+    def _stopping(self, event: BuildStopping) -> None:
+        text = masked(stopping_text(event, self._labels))
+        if event.waiting and not self._screen.print(text):
+            self._error(text)
+
+    def handles_sigterm(self) -> bool:
+        """Return whether the block's handler of SIGTERM is in force."""
+        return self._screen.handles_sigterm
+
+    def abandon(self) -> None:
+        """Take the block away, without waiting for the thread that draws it."""
+        self._is_over = True
+        self._screen.close()
+
     def say(self, text: str) -> None:
         """Show what goes on before anything runs."""
         self._text = text
@@ -93,10 +115,12 @@ class LiveDisplay(Display):
 
     def show(self, event: Event) -> None:
         """Count an event of the build."""
-        if self._counts is not None and not isinstance(event, PlanMade | BuildFinished):
+        if self._counts is not None and not isinstance(event, PlanMade | BuildFinished | BuildStopping):
             self._counts.count(event)
             if self._counts.news:
                 self._wake.set()
+        if isinstance(event, BuildStopping):
+            self._stopping(event)
         elif isinstance(event, PlanMade | BuildFinished):
             super().show(event)
             if isinstance(event, PlanMade) and event.plan.to_run:
@@ -141,8 +165,11 @@ class LiveDisplay(Display):
         counts = self._counts
         while counts is not None and counts.news:
             event = counts.news.popleft()
-            line = self._result(event)
-            failed = event.outcome.state is AttemptState.FAILED and not event.is_retried
+            if isinstance(event, TaskLocked):
+                line, failed = waiting_text(event, self._name(event.task)), False
+            else:
+                line = self._result(event)
+                failed = event.outcome.state is AttemptState.FAILED and not event.is_retried
             line = visible(masked(line))
             line = self._painter.colored(line, "failed") if failed else line
             if not self._screen.print(line):
@@ -304,7 +331,8 @@ class Painter:
         elif number in counts.ended:
             words = "unchanged"
         elif number in counts.locked:
-            words = "run by another process"
+            held = counts.locked[number]
+            words = f"waiting for {held.holder}, {clock(held.seconds + now - held.at)}"
         elif counts.is_blocked(task):
             words = "blocked"
         longest = min(max(cell_len(self.label(other)) for other in self._plan.to_run), width // 2) if self._plan else 0

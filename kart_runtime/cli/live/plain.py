@@ -24,7 +24,19 @@ from kart_runtime.plan.causes import FIRST
 from kart_runtime.plan.decisions import Decision, Plan, Reason
 from kart_runtime.plan.task_labels import TaskLabels
 from kart_runtime.schedule.estimate import Estimating, numbers
-from kart_runtime.schedule.events import BuildFinished, Event, PlanMade, Summary, TaskFinished, TaskStarted, retry_text
+from kart_runtime.schedule.events import (
+    BuildFinished,
+    BuildStopping,
+    Event,
+    PlanMade,
+    Summary,
+    TaskFinished,
+    TaskLocked,
+    TaskStarted,
+    retry_text,
+    stopping_text,
+    waiting_text,
+)
 from kart_runtime.schedule.progress_counts import Counts
 from kart_runtime.task.outside import missing_places
 from kart_runtime.task.published import Published
@@ -46,6 +58,9 @@ _EXPLAINED = frozenset(
 
 _MOST_TASKS = 200
 """Tasks up to which each has its lines; of more, the numbers are printed at intervals."""
+
+_MOST_NAMED = 10
+"""Tasks that one line names."""
 
 _LONGEST = 300
 """Characters of an error in the line of its task; the whole of it follows at the end."""
@@ -104,6 +119,9 @@ class Display:
             self._started(event)
         elif isinstance(event, TaskFinished):
             self._finished(event)
+        elif isinstance(event, TaskLocked):
+            if event.number and not self._quiet:
+                self._line(waiting_text(event, self._labels(event.task)))
         elif isinstance(event, PlanMade):
             self.has_plan = True  # from here on, tasks may have run
             self._labels = event.plan.labels
@@ -112,8 +130,22 @@ class Display:
             self._shows_tasks = not self._quiet and (self._verbose or self._total <= _MOST_TASKS)
             if not self._quiet and not self._shows_tasks:
                 self._counter = Counter(event, self.workers, self._line)
+        elif isinstance(event, BuildStopping):
+            self._stopping(event)
         elif isinstance(event, BuildFinished):
             self._summary = event.summary
+
+    def _stopping(self, event: BuildStopping) -> None:
+        """Say what the run still waits for; on a terminal, what a person typed is on the line before."""
+        if event.waiting:
+            self._error(stopping_text(event, self._labels))
+
+    def handles_sigterm(self) -> bool:
+        """Return whether this display handles SIGTERM, to restore the terminal."""
+        return False
+
+    def abandon(self) -> None:
+        """Restore the terminal when the process ends at once."""
 
     def _planned(self, plan: Plan) -> None:
         """Say what has changed since the tasks ran, and what was deleted and is not needed."""
@@ -144,9 +176,24 @@ class Display:
         for task in summary.missing:
             why = task.missing() if isinstance(task, Published) else missing_places(task)
             self._error(f"\nexternal input not found: {self._labels(task)}: {why}")
+        if summary.stopped and summary.failed:
+            cause, shown = next(iter(summary.failed)), self._named(summary.stopped)
+            number = len(summary.stopped)
+            self._error(f"\n{number} not started after the failure of {self._labels(cause)} (fail_fast): {shown}")
+        self._told_ended(summary)
         if summary.not_started:
             names = {self._labels(task): self._labels(cause) for task, cause in summary.not_started.items()}
             self._error(f"\n{not_run_text(names)}")
+
+    def _told_ended(self, summary: Summary) -> None:
+        """Name the tasks that ran when the run ended before them."""
+        if summary.ended:
+            self._error(f"ended while running: {self._named(summary.ended)}")
+
+    def _named(self, tasks: Sequence[luigi.Task]) -> str:
+        more = len(tasks) - _MOST_NAMED
+        names = ", ".join(self._labels(task) for task in tasks[:_MOST_NAMED])
+        return f"{names} and {more} more" if more > 0 else names
 
     def outputs(self, lines: Sequence[str]) -> None:
         """Print where the outputs are."""
@@ -162,7 +209,10 @@ class Display:
     def interrupted(self) -> None:
         """Print how far the build came before Ctrl-C."""
         text = self._summary.text() if self._summary is not None else "Interrupted: nothing had run"
-        self._error(f"{text}\nCompleted tasks are saved. Run the same command again to resume.")
+        self._error(text)
+        if self._summary is not None:
+            self._told_ended(self._summary)
+        self._error("Completed tasks are saved. Run the same command again to resume.")
 
     def _name(self, task: luigi.Task) -> str:
         name = self._names.get(task)

@@ -22,6 +22,8 @@ from kart_runtime.errors.interpreter import mask_what_python_prints
 from kart_runtime.errors.secret_sources import note_environment
 from kart_runtime.errors.secrets import note_secret, noted_secrets
 from kart_runtime.storage import registry
+from kart_runtime.storage.time_limits import chosen_timeout, set_project_timeout
+from kart_runtime.task.origin import script, work_for
 from kart_runtime.task.parameters import ActiveOverrides, process_overrides, set_overrides
 
 
@@ -112,6 +114,7 @@ class Settings:
     luigi: LuigiConfiguration
     registered: tuple[dict[str, str], dict[str, str]]
     secrets: tuple[str, ...]
+    network_timeout: float | None = None
 
     @classmethod
     def gather(cls) -> Settings:
@@ -129,6 +132,7 @@ class Settings:
             LuigiConfiguration.gather(),
             registry.tables(),
             noted_secrets(),
+            chosen_timeout(),
         )
 
     def apply(self) -> None:
@@ -146,6 +150,7 @@ class Settings:
         self.luigi.apply()
         self.logging.apply()
         registry.adopt(self.registered)
+        set_project_timeout(self.network_timeout)
 
 
 def search_path() -> list[str]:
@@ -161,17 +166,19 @@ def search_path() -> list[str]:
 
 @dataclass(frozen=True)
 class Choices:
-    """Choices for task classes: overrides of a project, luigi's command line, and its event handlers by class."""
+    """Choices for task classes: overrides of a project, luigi's command line, its event handlers, and the script."""
 
     overrides: ActiveOverrides
     command_line: dict[str, Any] | None
     handlers: Mapping[type, Mapping[str, tuple[Callable[..., Any], ...]]]
+    script: str = ""
 
     @classmethod
     def gather(cls, can_send: Callable[[Any], bool]) -> Choices:
         """Return the state of this process; `can_send` says whether an event handler can be pickled."""
         parser = CmdlineParser.get_instance()
-        return cls(process_overrides(), vars(parser.known_args) if parser is not None else None, _handlers(can_send))
+        known = vars(parser.known_args) if parser is not None else None
+        return cls(process_overrides(), known, _handlers(can_send), script())
 
     def apply(self) -> None:
         """Make it the state of this process, and forget the tasks of the previous build."""
@@ -186,6 +193,7 @@ class Choices:
             for event, functions in events.items():
                 luigi.Task._event_callbacks.setdefault(task_class, {})[event] = set(functions)
         set_overrides(self.overrides)
+        work_for(self.script)
 
 
 def _handlers(can_send: Callable[[Any], bool]) -> dict[type, dict[str, tuple[Callable[..., Any], ...]]]:

@@ -2,19 +2,18 @@
 
 Writes are atomic, so a lock saves work and is not needed for correctness: a lost lock costs a computation, never data::
 
-    FileLocks       file             locks of the operating system on files of the workspace
+    FileLocks       file             locks of the operating system in one file of the workspace
     StoreLocks      object_store     an object in the store of the workspace, renewed
     RedisLocks      redis_server     a key on a redis server, renewed
 """
 
 from __future__ import annotations
 
-import contextlib
 from contextlib import AbstractContextManager
-from typing import Protocol
 
 from kart_runtime.errors import ConfigError, closest_match
 from kart_runtime.execution.locks import redis_server
+from kart_runtime.execution.locks.base import LockHandle, Locks, NoLocks
 from kart_runtime.execution.locks.file import FileLocks, local_folder
 from kart_runtime.execution.locks.object_store import StoreLocks, conditional_store
 from kart_runtime.execution.locks.redis_server import RedisLocks
@@ -22,66 +21,36 @@ from kart_runtime.storage.workspace import Workspace
 
 __all__ = ["FileLocks", "LockHandle", "Locks", "NoLocks", "RedisLocks", "StoreLocks", "WorkspaceLocks", "make_locks"]
 
-KINDS = ("none", "file", "workspace", redis_server.FORM)
+KINDS = ("auto", "none", "file", "workspace", redis_server.FORM)
 
 
-class LockHandle(Protocol):
-    """A lock that is held."""
-
-    def check(self) -> None:
-        """Return if the lock is still held; raise `LockLost` if another process may have it."""
-        ...
-
-
-class Locks(Protocol):
-    """Locks of one kind."""
-
-    shared: bool
-    """Whether another process may have run the task meanwhile, so that completeness is checked again under the lock."""
-
-    def check(self) -> None:
-        """Raise `ConfigError` if the locks cannot be used, for example because no server answers."""
-        ...
-
-    def hold(self, name: str, workspace: str | None, wait: float) -> AbstractContextManager[LockHandle]:
-        """Hold a name of a workspace (by default that of the build) inside a ``with`` block.
-
-        Raise `LockTimeout` if another process holds it for `wait` seconds.
-        """
-        ...
-
-
-class NoLocks:
-    """No locks: any number of processes may run a task at once."""
-
-    shared = False
-
-    def hold(self, name: str, workspace: str | None, wait: float) -> AbstractContextManager[NoLocks]:  # noqa: ARG002 - the protocol's form
-        """Do nothing."""
-        return contextlib.nullcontext(self)
-
-    def check(self) -> None:
-        """Do nothing."""
-
-
-class WorkspaceLocks:
-    """Locks in the workspace itself: files in a folder, objects in an object store."""
-
-    shared = True
+class WorkspaceLocks(Locks):
+    """Locks in the workspace itself: ranges of a file in a folder, objects in an object store."""
 
     def __init__(self, workspace: str) -> None:
         self.workspace = workspace
+        self._files, self._objects = FileLocks(workspace), StoreLocks(workspace)
+
+    def opened(self) -> AbstractContextManager[None]:
+        """Return the block of a build."""
+        return self._files.opened()
 
     def check(self) -> None:
-        """Raise `ConfigError` if the system cannot lock files; `make_locks` has checked an object store."""
-        if Workspace(self.workspace).is_local:
-            FileLocks(self.workspace).check()
+        """Raise `ConfigError` if the workspace cannot have locks."""
+        self._of(self.workspace).check()
 
-    def hold(self, name: str, workspace: str | None, wait: float) -> AbstractContextManager[LockHandle]:
-        """Hold a name, as `FileLocks` or `StoreLocks`."""
+    def check_from_afar(self) -> None:
+        """Raise `ConfigError` if an object store cannot hold locks; a folder may be another one there."""
+        if not Workspace(self.workspace).is_local:
+            self._objects.check()
+
+    def acquire(self, name: str, workspace: str | None, wait: float) -> LockHandle:
+        """Lock a name, as `FileLocks` or `StoreLocks`."""
         workspace = workspace or self.workspace
-        locks: Locks = FileLocks(workspace) if Workspace(workspace).is_local else StoreLocks(workspace)
-        return locks.hold(name, workspace, wait)
+        return self._of(workspace).acquire(name, workspace, wait)
+
+    def _of(self, workspace: str) -> Locks:
+        return self._files if Workspace(workspace).is_local else self._objects
 
 
 def checked_kind(text: str) -> str:
@@ -106,6 +75,8 @@ def make_locks(kind: str, workspace: str) -> Locks:
         raise ConfigError(str(error), key="run.locks") from None
     if kind == "none":
         return NoLocks()
+    if kind == "auto":
+        return FileLocks(workspace, optional=True)
     if kind == "file":
         return FileLocks(local_folder(workspace))
     if kind == "workspace":

@@ -1,73 +1,143 @@
-"""Locks of the operating system on files of the workspace, for processes that share a disk.
-
-`filelock` has the call for each system. Its `FileLock` objects are not used: they cannot tell who holds the lock, and
-take a hundred times as long as its two functions for descriptors (decision 24).
-"""
+"""Locks of the operating system in the lock file of a workspace, for processes that share a disk."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import logging
 import os
+import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
-from kart_runtime.errors import ConfigError, LockLost, LockTimeout
-from kart_runtime.execution.locks.lease import holder_id
-from kart_runtime.storage.registry import split_url
-from kart_runtime.storage.workspace import Workspace
+from kart_runtime.errors import ConfigError, LockTimeout, warn
+from kart_runtime.execution.locks import lock_file
+from kart_runtime.execution.locks.base import LockHandle, Locks, NoLocks
+from kart_runtime.execution.locks.lock_file import Busy, LockFile, drop, give_back, look_at, open_lock_file
+from kart_runtime.storage.registry import store_for
+from kart_runtime.storage.workspace import LOCKS, Workspace
+
+logger = logging.getLogger(__name__)
 
 _FIRST_PAUSE, _LAST_PAUSE = 0.005, 0.5
 """Seconds between two tries at a lock that another process holds."""
 
+_SILENT = frozenset({errno.EACCES, errno.EROFS, errno.EPERM, errno.ELOOP})
+"""Reasons without a lock that the outputs share, which say it themselves."""
 
-class FileLocks:
-    """Locks on files of a workspace; tasks that have a workspace of their own are locked there.
+_NO_SYSTEM = "this system cannot lock files"
+_WITHOUT = (
+    "%s has no locks on files (%s), so other processes may run the same tasks at once. To lock them, set run.locks to "
+    "redis://HOST:PORT; to hide this warning, to none."
+)
 
-    The system releases such a lock when its process ends, however it ends, and not before. The files stay, since they
-    cost nothing. A holder whose file was removed notices before it writes.
+_NO_LOCK = NoLocks()
+_opening = threading.Lock()
+
+
+class FileLocks(Locks):
+    """Locks on ranges of one file of a workspace; tasks that have a workspace of their own are locked there.
+
+    The system releases such a lock when its process ends, however it ends, and not before. A holder whose file was
+    removed notices before it writes. If `optional`, a workspace that has no locks is used without.
     """
 
     shared = True
 
-    def __init__(self, workspace: str) -> None:
-        self.workspace = workspace
+    def __init__(self, workspace: str, *, optional: bool = False) -> None:
+        self.workspace, self.optional = workspace, optional
+        self._files: dict[str, LockFile | None] = {}
+        self._seen: bytes | None = None
+        self._is_open = False
 
-    def check(self) -> None:
-        """Raise `ConfigError` if this system cannot lock files."""
-        from filelock import FileLock, SoftFileLock
-
-        if issubclass(FileLock, SoftFileLock):
-            raise ConfigError("this system cannot lock files", key="run.locks", expected="none or redis://HOST:PORT")
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process needs: it opens the files itself."""
+        without = {workspace: None for workspace, file in self._files.items() if file is None}
+        return {**self.__dict__, "_files": without, "_seen": None, "_is_open": False}
 
     @contextlib.contextmanager
-    def hold(self, name: str, workspace: str | None, wait: float) -> Iterator[_FileLock]:
-        """Hold a name; try with growing pauses for at most `wait` seconds."""
-        from filelock import unlock_descriptor
-
-        folder = local_folder(workspace or self.workspace)
-        descriptor = _acquire(Path(split_url(Workspace(folder).lock(name))[1]), name, wait)
-        holder = os.getpid()
+    def opened(self) -> Iterator[None]:
+        """Look, before the plan is made, whether others use the workspace; close the files at the end of the build."""
+        if Workspace(self.workspace).is_local:
+            self._seen = look_at(_path(self.workspace))
+        self._is_open = True
         try:
-            os.ftruncate(descriptor, 0)
-            # On Windows other processes cannot read the first byte, on which the lock is.
-            os.write(descriptor, f" {holder_id()}".encode())
-            yield _FileLock(descriptor, name)
+            yield
         finally:
-            # Closing alone would leave the lock to a process that the task has forked, which has the file open, too;
-            # and that one must not release what is not its own.
-            if os.getpid() == holder:
-                unlock_descriptor(descriptor)
-            os.close(descriptor)
-
-
-class _FileLock:
-    def __init__(self, descriptor: int, name: str) -> None:
-        self._descriptor, self._name = descriptor, name
+            self._is_open = False
+            for file in filter(None, {id(file): file for file in self._files.values()}.values()):
+                give_back(file)
+            self._files.clear()
 
     def check(self) -> None:
-        if _is_removed(self._descriptor):
-            raise LockLost(self._name, "its lock file was removed, so another process could create a new one")
+        """Raise `ConfigError` if the workspace has no locks, unless they are optional."""
+        if self.workspace not in self._files:
+            self._open(self.workspace)
+
+    def acquire(self, name: str, workspace: str | None, wait: float) -> LockHandle:
+        """Lock a name; try with growing pauses for at most `wait` seconds."""
+        workspace = workspace or self.workspace
+        started, pause = time.monotonic(), _FIRST_PAUSE
+        while True:
+            file = self._files[workspace] if workspace in self._files else self._open(workspace)
+            if file is None:
+                return _NO_LOCK
+            try:
+                held = file.acquire(name)
+            except OSError as error:
+                self._refused(workspace, error)
+                continue
+            if held is None:
+                self._forget(file)
+                continue
+            if not isinstance(held, Busy):
+                return held
+            waited = time.monotonic() - started
+            if waited >= wait:
+                raise LockTimeout(name, waited, held.holder, is_suspended=held.is_suspended)
+            time.sleep(min(pause, wait - waited))
+            pause = min(pause * 1.5, _LAST_PAUSE)
+
+    def _open(self, workspace: str) -> LockFile | None:
+        """Return the lock file of a workspace; None if it has none, and needs none."""
+        if self.optional and not Workspace(workspace).is_local:
+            self._files[workspace] = None
+            return None
+        path = _path(local_folder(workspace))
+        with _opening:
+            file = next((file for file in self._files.values() if file is not None and file.path == path), None)
+            try:
+                file = file or self._opened_file(path)
+            except (OSError, ImportError) as error:
+                self._refused(workspace, error)
+                return None
+            if self._is_open:
+                self._files[workspace] = file
+        return file
+
+    def _opened_file(self, path: str) -> LockFile:
+        is_own = self._seen is not None and path == _path(self.workspace)
+        file = open_lock_file(path, self._seen if is_own else None)
+        if self._is_open:
+            file.users += 1
+        return file
+
+    def _forget(self, file: LockFile) -> None:
+        """Open a file anew that was removed, or closed by the program."""
+        self._seen = None
+        for workspace in [workspace for workspace, known in self._files.items() if known is file]:
+            del self._files[workspace]
+        drop(file)
+
+    def _refused(self, workspace: str, error: OSError | ImportError) -> None:
+        """Go on without locks where they are optional."""
+        reason = f"{workspace} has no locks on files: {error}" if isinstance(error, OSError) else _NO_SYSTEM
+        if not self.optional:
+            raise ConfigError(reason, key="run.locks", expected="none or redis://HOST:PORT") from error
+        self._files[workspace] = None
+        if isinstance(error, OSError) and error.errno not in _SILENT:
+            warn(logger, _WITHOUT, workspace, error.strerror or error)
 
 
 def local_folder(workspace: str) -> str:
@@ -78,44 +148,7 @@ def local_folder(workspace: str) -> str:
     return workspace
 
 
-def _acquire(path: Path, name: str, wait: float) -> int:
-    """Return the descriptor of a lock file, locked."""
-    started, pause = time.monotonic(), _FIRST_PAUSE
-    while True:
-        descriptor = _open(path)
-        try:
-            holder = _lock(descriptor)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        if holder is None:
-            return descriptor
-        os.close(descriptor)
-        waited = time.monotonic() - started
-        if waited >= wait:
-            raise LockTimeout(name, waited, holder)
-        time.sleep(min(pause, wait - waited))
-        pause = min(pause * 1.5, _LAST_PAUSE)
-
-
-def _open(path: Path) -> int:
-    try:
-        return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-
-
-def _lock(descriptor: int) -> str | None:
-    """Lock a file and return None; return who holds it if another process does."""
-    from filelock import lock_descriptor
-
-    if not lock_descriptor(descriptor, blocking=False):
-        os.lseek(descriptor, 1, os.SEEK_SET)
-        return os.read(descriptor, 400).decode(errors="replace") or "another process"
-    # Somebody may have removed the file since it was opened, so that others lock a new one.
-    return "another process" if _is_removed(descriptor) else None
-
-
-def _is_removed(descriptor: int) -> bool:
-    return os.fstat(descriptor).st_nlink == 0
+def _path(workspace: str) -> str:
+    """Return the path of the lock file of a workspace."""
+    key: str = store_for(Workspace(workspace).join(f"{LOCKS}/{lock_file.NAME}"))[1]
+    return os.path.abspath(key)  # noqa: PTH100 - links are followed by the system alone

@@ -7,6 +7,7 @@ of the process renews all leases that it holds.
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import socket
@@ -16,11 +17,19 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from kart_runtime.errors import LockLost
+from kart_runtime.errors import LockLost, warn
 from kart_runtime.storage.system import after_fork
+
+logger = logging.getLogger(__name__)
 
 _PAUSE = 0.1
 """Seconds between two requests to a server that does not answer."""
+
+_PATIENCE = 3.0
+"""Seconds for which such a server is asked before a result is stored, as long as the lease lasts by our own clock."""
+
+_MARGIN = 1.0
+"""Seconds before the end of a lease from which on our own clock is not enough."""
 
 
 def _make_clock() -> Callable[[], float]:
@@ -29,7 +38,8 @@ def _make_clock() -> Callable[[], float]:
     return time.monotonic if boot_time is None else partial(time.clock_gettime, boot_time)
 
 
-_clock = _make_clock()
+boot_clock = _make_clock()
+"""Seconds on a clock that nobody sets."""
 
 
 def holder_id() -> str:
@@ -56,7 +66,7 @@ class Instant(NamedTuple):
     @classmethod
     def now(cls) -> Instant:
         """Return the present."""
-        return cls(_clock(), time.time())
+        return cls(boot_clock(), time.time())
 
     def elapsed(self) -> float:
         """Return the seconds since then, by the clock that shows more."""
@@ -72,23 +82,49 @@ class Lease:
     the rest of the time-out is for clocks that differ, and for what is written after the check.
     """
 
+    alone = False
+    is_lease = True
+
     def __init__(
-        self, name: str, timeout: float, renew: Callable[[], bool], began: Instant, *, trusted: float = 0.0
+        self,
+        name: str,
+        timeout: float,
+        renew: Callable[[], bool],
+        began: Instant,
+        *,
+        trusted: float = 0.0,
+        release: Callable[[], None] = lambda: None,
     ) -> None:
         self.name, self.timeout = name, timeout
+        self.release = release
         self._renew, self._confirmed, self._trusted = renew, began, trusted
         self._why_lost = ""
         self._ended = False
+        self.is_silent = False
+        """Whether the server did not answer when it was last asked."""
         self._lock = threading.Lock()
 
     def check(self) -> None:
-        """Return if it is still held; raise `LockLost` if not, or if no server answers while the lease lasts."""
+        """Return if it is still held; raise `LockLost` if not, or if no server answers until it has expired.
+
+        While it has not, nobody else can have it: then a server that does not answer is no reason to lose the work.
+        """
         with self._lock:
             if not self._why_lost and not self._is_certain():
+                began = time.monotonic()
                 while not self._is_answered():
+                    left = self.seconds_left
+                    if left > 0 and time.monotonic() - began > _PATIENCE:
+                        warn(logger, "No server answers for the lock on %s, which lasts for %.0f s.", self.name, left)
+                        return
                     time.sleep(_PAUSE)
             if self._why_lost:
-                raise LockLost(self.name, self._why_lost)
+                raise LockLost(self.name, self._why_lost, is_unanswered=self.is_silent)
+
+    check_again = check
+
+    def suspend(self) -> None:
+        """Do nothing: it is renewed as before."""
 
     def renew(self) -> float | None:
         """Renew it; return the seconds until the next renewal, None if there is none."""
@@ -100,6 +136,11 @@ class Lease:
             return self.timeout / 3 if self._is_answered() else self.timeout / 10
         finally:
             self._lock.release()
+
+    @property
+    def seconds_left(self) -> float:
+        """Return for how long nobody else can have it, by our own clock."""
+        return self.timeout - _MARGIN - self._confirmed.elapsed()
 
     def end(self) -> bool:
         """Stop renewing it; return whether, by the clock alone, nobody else can have it."""
@@ -115,7 +156,9 @@ class Lease:
         began = Instant.now()
         try:
             is_ours = self._renew()
+            self.is_silent = False
         except Exception as error:  # noqa: BLE001 - of whatever client; reported when time is up
+            self.is_silent = True
             silent = self._confirmed.elapsed()
             if silent < self.timeout:
                 return False

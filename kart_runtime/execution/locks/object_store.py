@@ -1,8 +1,8 @@
 """Locks in an object store, for machines that share a workspace there.
 
 A lock is the object ``log/locks/<name>.lock`` of the workspace, written conditionally: only if it does not exist, or is
-still as it was read. Its holder rewrites it while it works; a lock older than the time-out, by the store's own clock,
-has expired and may be taken over.
+still as it was read. Its holder rewrites it while it works; a lock older than the time-out, by the store's own clock
+(which reports whole seconds), or whose holder was a process of this machine that has ended, may be taken over.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ import random
 import secrets
 import socket
 import time
-from collections.abc import Iterator
 from typing import Any
 
 from kart_runtime.errors import ConfigError, LockTimeout
+from kart_runtime.execution.locks.base import Locks
 from kart_runtime.execution.locks.lease import Instant, Lease, LeaseRenewer, holder_text, now_text
+from kart_runtime.storage.processes import is_alive, this_process
 from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.stores import Conditional, Versioned
 from kart_runtime.storage.workspace import Workspace
@@ -29,54 +30,50 @@ logger = logging.getLogger(__name__)
 LOCK_TIMEOUT = 60.0
 """Seconds after which a lock that nobody renews may be taken over."""
 
-_FIRST_PAUSE, _LAST_PAUSE = 0.2, 5.0
+_FIRST_PAUSE, _LAST_PAUSE = 0.2, 1.0
 """Seconds between two tries at a lock that is held; each is one or two requests."""
-
-_ROUNDING = 1.0
-"""Seconds by which the age of an object may be wrong: services report whole seconds."""
 
 _renewals = LeaseRenewer("kart-store-locks")
 _random = random.SystemRandom()  # the global generator is seeded alike in processes that wait for one another
 
 
-class StoreLocks:
+class StoreLocks(Locks):
     """Locks in the object store of a workspace; tasks that have a workspace of their own are locked there.
 
     The lock of a holder that has died expires after `timeout` seconds (default: `LOCK_TIMEOUT`).
     """
-
-    shared = True
 
     def __init__(self, workspace: str, timeout: float | None = None) -> None:
         self.workspace = workspace
         self.timeout = LOCK_TIMEOUT if timeout is None else timeout
 
     def check(self) -> None:
-        """Do nothing: `make_locks` has checked that the store can lock."""
+        """Raise `ConfigError` if the store does not honor conditions, so that it would lock nothing."""
+        prove_conditions(self.workspace)
 
-    @contextlib.contextmanager
-    def hold(self, name: str, workspace: str | None, wait: float) -> Iterator[Lease]:
-        """Hold a name, and renew it until the block ends; wait for it for at most `wait` seconds."""
+    def acquire(self, name: str, workspace: str | None, wait: float) -> Lease:
+        """Lock a name, and renew it until it is released; wait for it for at most `wait` seconds."""
         claim = _Claim(*conditional_store(Workspace(workspace or self.workspace).lock(name)))
         began = self._acquire(claim, name, wait)
-        # Half of the time-out is left for the write that follows a check, and for clocks that differ.
-        lease = Lease(name, self.timeout, claim.renew, began, trusted=self.timeout / 2)
-        _renewals.add(lease)
-        try:
-            yield lease
-        finally:
+
+        def release() -> None:
             _renewals.remove(lease)
             is_certain = lease.end()
             with contextlib.suppress(Exception):  # the service is away: the lock expires
                 if is_certain or claim.renew():
                     claim.release()
 
+        # Half of the time-out is left for the write that follows a check, and for clocks that differ.
+        lease = Lease(name, self.timeout, claim.renew, began, trusted=self.timeout / 2, release=release)
+        _renewals.add(lease)
+        return lease
+
     def _acquire(self, claim: _Claim, name: str, wait: float) -> Instant:
         """Acquire a lock; return a moment before the store wrote it."""
         started, pause = time.monotonic(), _FIRST_PAUSE
         while True:
             began = Instant.now()
-            holder = claim.acquire(self.timeout + _ROUNDING)
+            holder = claim.acquire(self.timeout)
             if holder is None:
                 return began
             waited = time.monotonic() - started
@@ -98,6 +95,31 @@ def conditional_store(url: str) -> tuple[Conditional, str]:
     return store, key
 
 
+def prove_conditions(workspace: str) -> None:
+    """Raise `ConfigError` unless the store of a workspace refuses to create an object that exists.
+
+    Services that do not know the condition of a request ignore it, and store: then two processes hold one lock.
+    """
+    store, key = conditional_store(Workspace(workspace).lock(f"proof-{secrets.token_hex(8)}"))
+    try:
+        first = store.create(key, b"{}")
+        second = store.create(key, b"[]")
+        current = store.read(key)
+        is_kept = current is not None and current.data == b"{}"
+        is_honest = first is not None and second is None and is_kept
+        is_honest = is_honest and store.replace(key, b"[]", "0" * 32) is None
+    finally:
+        with contextlib.suppress(Exception):
+            store.delete(key)  # type: ignore[attr-defined]
+    if not is_honest:
+        raise ConfigError(
+            f"the server of {workspace} ignores conditional writes: it created the same object twice, so it cannot "
+            "hold locks. Set run.locks to redis://HOST:PORT, or use a server that honors If-None-Match and If-Match.",
+            key="run.locks",
+            expected="redis://HOST:PORT",
+        )
+
+
 class _Claim:
     """One lock object, as its holder, or somebody who wants to hold it, knows it.
 
@@ -111,6 +133,7 @@ class _Claim:
             "token": secrets.token_hex(16),
             "host": socket.gethostname(),
             "pid": os.getpid(),
+            "process": this_process(),
             "since": now_text(),
             "writes": 0,
         }
@@ -131,12 +154,14 @@ class _Claim:
             self._version = current.version
             return None
         holder = _holder(content)
-        if current.age <= timeout:
+        is_over = is_alive(str(content.get("process", ""))) is False
+        if current.age <= timeout and not is_over:
             return holder
         version = self._store.replace(self._key, self._data(), current.version)
         if version is None:  # another process was faster
             return "another process, which has just taken it over"
-        logger.warning("Taking over the lock %s: %s has not renewed it for %.0f s.", self._key, holder, current.age)
+        why = "has ended" if is_over else f"has not renewed it for {current.age:.0f} s"
+        logger.warning("Taking over the lock %s: %s %s.", self._key, holder, why)
         self._version = version
         return None
 

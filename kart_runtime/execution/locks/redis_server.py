@@ -6,19 +6,42 @@ A build uses them, and so does a task whose `redis_host` and `redis_port` are se
 from __future__ import annotations
 
 import contextlib
+import logging
+import random
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import SplitResult, quote, urlsplit
 
 from kart_runtime.errors import ConfigError, LockSettingsIncomplete, LockTimeout, require_extra
+from kart_runtime.execution.locks.base import Locks
 from kart_runtime.execution.locks.lease import Instant, Lease, LeaseRenewer, holder_id
+from kart_runtime.storage.processes import is_alive, this_process
 from kart_runtime.storage.workspace import Workspace
 
-CONNECT_SECONDS = 10.0
-"""How long the server may take to answer."""
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+ANSWER_SECONDS = 5.0
+"""How long the server may take to answer one request."""
+
+DEADLINE = 60.0
+"""How long a server that does not answer is asked, in seconds."""
+
+_TRIES, _FIRST_RETRY = 9, 0.02
+"""Number of tries within that time, and the first pause between two, which doubles."""
+
+_FAIL_FAST_SECONDS = 10.0
+"""Seconds after such a failure in which the server is not asked again."""
+
+_FIRST_PAUSE, _LAST_PAUSE = 0.1, 0.5
+"""Seconds between two tries at a lock that another process holds."""
+
+_MARGIN = 1.0
+"""Seconds by which the age of a server may be wrong, which reports whole seconds."""
 
 LOCK_TIMEOUT = 180.0
 """Seconds after which a lock expires that nobody renews, unless a task sets its `redis_timeout`."""
@@ -27,16 +50,15 @@ FORM = "redis://HOST:PORT"
 """The form of a server's url."""
 
 _renewals = LeaseRenewer("kart-redis-locks")
+_random = random.SystemRandom()  # the global generator belongs to the task that runs
 
 
-class RedisLocks:
+class RedisLocks(Locks):
     """Locks on a redis server. Keys contain the workspace, so equal tasks of two workspaces do not wait for each other.
 
     The lock of a holder that has died expires after `timeout` seconds (default: `LOCK_TIMEOUT`). `key` is the setting
     or parameter that names the server, for errors.
     """
-
-    shared = True
 
     def __init__(self, url: str, workspace: str, timeout: float | None = None, key: str = "run.locks") -> None:
         self.url, self.workspace, self.key = url, workspace, key
@@ -47,55 +69,118 @@ class RedisLocks:
 
     def check(self) -> None:
         """Raise `ConfigError` if the server does not answer."""
-        with self._connecting():
-            _client(self.url).ping()
+        self._asked(lambda: _client(self.url).ping())
 
-    @contextlib.contextmanager
-    def hold(self, name: str, workspace: str | None, wait: float) -> Iterator[Lease]:
-        """Hold a name, and renew it until the block ends; wait for it for at most `wait` seconds."""
+    def acquire(self, name: str, workspace: str | None, wait: float) -> Lease:
+        """Lock a name, and renew it until it is released; wait for it for at most `wait` seconds."""
         key = f"kart:{Workspace(workspace or self.workspace).normalized}:{name}"
-        with self._connecting():
-            lock = _client(self.url).lock(key, timeout=self.timeout, thread_local=False)
-            self._acquire(lock, name, wait)
-        # Each check asks the server: that costs little, and only the server knows when the lock has expired.
-        lease = Lease(name, self.timeout, lambda: _renew(lock), Instant.now())
-        _renewals.add(lease)
-        try:
-            yield lease
-        finally:
+        lock = _client(self.url).lock(key, timeout=self.timeout, thread_local=False)
+        began = self._acquire(lock, name, wait)
+
+        def release() -> None:
             _renewals.remove(lease)
             lease.end()
-            with contextlib.suppress(_redis().exceptions.RedisError):  # it has expired, or the server is away
-                lock.release()
+            if not lease.is_silent:  # else it would be asked in vain: the lock expires
+                with contextlib.suppress(_redis().exceptions.RedisError):
+                    lock.release()
 
-    def _acquire(self, lock: Any, name: str, wait: float) -> None:
-        began = time.monotonic()
-        token = f"{holder_id()}#{uuid.uuid4()}"
-        if lock.acquire(blocking=wait > 0, blocking_timeout=wait or None, token=token):
-            return
-        value = lock.redis.get(lock.name)
-        holder = value.decode(errors="replace") if value else "another process"
-        if holder == token:  # the answer was lost, and the client sent it again
-            lock.local.token = token.encode()
-            return
-        raise LockTimeout(name, time.monotonic() - began, holder.partition("#")[0])
+        # Each check asks the server: that costs little, and only the server knows when the lock has expired.
+        lease = Lease(name, self.timeout, lambda: _renew(lock, lease), began, release=release)
+        _renewals.add(lease)
+        return lease
 
-    @contextlib.contextmanager
-    def _connecting(self) -> Iterator[None]:
-        try:
-            yield
-        except _redis().exceptions.RedisError as error:
-            server = without_password(self.url).partition("://")[2]
-            reason = str(error).rstrip(".")
-            message = f"cannot connect to redis at {server}: {reason}. Start the server, or correct {self.key}."
-            raise ConfigError(message, key=self.key) from error
+    def _acquire(self, lock: Any, name: str, wait: float) -> Instant:
+        """Acquire a lock; return a moment before the server granted it."""
+        started, pause = time.monotonic(), _FIRST_PAUSE
+        token = f"{holder_id()}#{this_process()}#{uuid.uuid4()}"
+        while True:
+            began = Instant.now()
+            holder = self._asked(lambda: _holder(lock, token))
+            if holder is None:
+                return began
+            waited = time.monotonic() - started
+            if waited >= wait:
+                raise LockTimeout(name, waited, holder)
+            time.sleep(min(pause * _random.uniform(0.5, 1.0), wait - waited))
+            pause = min(pause * 1.5, _LAST_PAUSE)
+
+    def _asked(self, ask: Callable[[], T]) -> T:
+        """Return the server's answer; ask again for a while, and raise `ConfigError` if there is none."""
+        errors = _redis().exceptions
+        failed = _failures.get(self.url)
+        if failed is not None and time.monotonic() - failed[0] < _FAIL_FAST_SECONDS:
+            raise self._unreachable(failed[1])
+        deadline, pause = time.monotonic() + DEADLINE, _FIRST_RETRY
+        for number in range(1, _TRIES + 1):
+            try:
+                return ask()
+            except errors.AuthenticationError as error:
+                raise self._unreachable(error) from error
+            except (errors.ConnectionError, errors.TimeoutError) as error:
+                if number == _TRIES or time.monotonic() + pause > deadline:
+                    _failures[self.url] = time.monotonic(), error
+                    raise self._unreachable(error) from error
+            except errors.RedisError as error:
+                raise self._unreachable(error) from error
+            time.sleep(pause * _random.uniform(0.5, 1.0))
+            pause *= 2
+        raise AssertionError
+
+    def _unreachable(self, error: Exception) -> ConfigError:
+        server = without_password(self.url).partition("://")[2]
+        reason = str(error).rstrip(".")
+        message = f"cannot connect to redis at {server}: {reason}. Start the server, or correct {self.key}."
+        return ConfigError(message, key=self.key)
 
 
-def _renew(lock: Any) -> bool:
+_failures: dict[str, tuple[float, Exception]] = {}
+"""When a server was last asked in vain until the deadline: the tasks of a build need not wait for it one by one."""
+
+
+def _holder(lock: Any, token: str) -> str | None:
+    """Acquire a lock that is free, or whose holder has ended, and return None; otherwise return who holds it."""
+    if lock.acquire(blocking=False, token=token):
+        return None
+    value = lock.redis.get(lock.name)
+    text = value.decode(errors="replace") if value else "another process"
+    if text == token:  # the answer was lost, and the client sent it again
+        lock.local.token = token.encode()
+        return None
+    holder, _, rest = text.partition("#")
+    if is_alive(rest.partition("#")[0]) is False and _drop(lock, value):
+        logger.warning("Taking over the lock %s: %s has ended.", lock.name, holder)
+        return None if lock.acquire(blocking=False, token=token) else "another process"
+    return holder
+
+
+def _drop(lock: Any, value: bytes) -> bool:
+    """Delete the lock of a process of this machine that has ended, if it is still that one."""
+    left = lock.redis.lock(lock.name, timeout=lock.timeout, thread_local=False)
+    left.local.token = value
+    try:
+        left.release()
+    except _redis().exceptions.LockError:
+        return False
+    return True
+
+
+def _renew(lock: Any, lease: Lease) -> bool:
     try:
         lock.reacquire()
     except _redis().exceptions.LockError:
+        return _is_taken_back(lock, lease)
+    return True
+
+
+def _is_taken_back(lock: Any, lease: Lease) -> bool:
+    """Take a lock again that a server has forgotten because it was restarted without its data."""
+    age = lease.timeout - _MARGIN - lease.seconds_left
+    if lease.seconds_left <= 0 or lock.redis.info("server")["uptime_in_seconds"] > age + _MARGIN:
         return False
+    token = lock.local.token.decode()
+    if not lock.redis.set(lock.name, token, nx=True, px=int(lock.timeout * 1000)):
+        return False
+    logger.warning("The redis server was restarted without the lock on %s, which nobody else has taken.", lease.name)
     return True
 
 
@@ -111,9 +196,7 @@ def _client(url: str) -> Any:
     # One immediate retry, for a connection that had gone stale. The client would draw its own pauses between retries
     # from the global random generator, which belongs to the task that runs.
     retry = redis.retry.Retry(redis.backoff.NoBackoff(), 1)
-    return redis.Redis.from_url(
-        url, socket_connect_timeout=CONNECT_SECONDS, socket_timeout=CONNECT_SECONDS, retry=retry
-    )
+    return redis.Redis.from_url(url, socket_connect_timeout=ANSWER_SECONDS, socket_timeout=ANSWER_SECONDS, retry=retry)
 
 
 def require_client() -> None:
@@ -169,7 +252,8 @@ def redis_locks_of(task: Any, of_build: Any = None) -> RedisLocks | None:
     if task.redis_host is not None or task.redis_port is not None:
         url, key = _url_of(task), f"{task.get_task_family()}.redis_host"
     if url is None:
-        if task.should_lock_run and not getattr(of_build, "shared", False):
+        is_locked = getattr(of_build, "shared", False) and not getattr(of_build, "optional", False)
+        if task.should_lock_run and not is_locked:
             _url_of(task)  # raises: one of both is missing
         return None
     if task.redis_timeout <= 0:

@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import stat
-import time
 from collections.abc import Collection, Iterator
 
 from kart_runtime.errors import StoreError
 from kart_runtime.storage.codecs.folder import FILES_SUFFIX
 from kart_runtime.storage.commit import SUFFIX as COMMIT_SUFFIX
 from kart_runtime.storage.commit import pending_temporaries
-from kart_runtime.storage.folder_deletion import is_files_folder, is_left
-from kart_runtime.storage.registry import CODECS
+from kart_runtime.storage.folder_deletion import is_files_folder
+from kart_runtime.storage.folder_deletion import is_left as is_left_folder
 from kart_runtime.storage.scratch import SCRATCH
 from kart_runtime.storage.signing import SUFFIX as SIGNATURE
 from kart_runtime.storage.stores import Stat
-from kart_runtime.storage.stores.local import TEMPORARY_PREFIX, LocalStore
+from kart_runtime.storage.stores.local import LocalStore
+from kart_runtime.storage.temporary import DAY, TEMPORARY_PREFIX, is_left
 
-STALE_AFTER = 86_400.0
-"""Seconds after which a temporary file whose process is gone counts as left behind.
-
-Containers may share a folder and a host name and not see each other's processes; none of them writes one file for a day
-without touching it.
-"""
+STALE_AFTER = DAY
+"""Seconds after which a temporary file counts as left behind if nothing is known of its process."""
 
 
 class UnsafeWorkspace(StoreError, ValueError):
@@ -70,13 +65,13 @@ def stale_folders(root: str, pending: Collection[str]) -> dict[str, Stat]:
         own = [f"{folder}/{name}" for name in folders if is_files_folder(f"{folder}/{name}")]
         folders[:] = [name for name in folders if not name.startswith(".") and f"{folder}/{name}" not in own]
         for path in own:
-            if is_left(path):
+            if is_left_folder(path):
                 stale[path] = Stat(path, sum(file.size for file in LocalStore().list(path)), 0.0)
     return stale
 
 
-def unneeded_files(root: str, needed: Collection[str]) -> Iterator[str]:
-    """Yield the files below a folder that look like outputs and are not needed.
+def unneeded_files(root: str, needed: Collection[str], recorded: Collection[str]) -> Iterator[str]:
+    """Yield the files below a folder that are recorded, or have an id in their names, and are not needed.
 
     Hidden files, links, scratch folders and what unfinished commits need stay.
     """
@@ -84,52 +79,27 @@ def unneeded_files(root: str, needed: Collection[str]) -> Iterator[str]:
     for path, name in walk(root, {*needed, os.path.join(root, *SCRATCH.split("/"))}):  # noqa: PTH118
         if name in pending or name.endswith(COMMIT_SUFFIX) or path.removesuffix(SIGNATURE) in needed:
             continue
-        if is_stale_temp_file(path, name) or (_is_output_name(name) and _is_regular(path)):
+        if is_stale_temp_file(path, name) or ((path in recorded or _WITH_ID.fullmatch(name)) and _is_regular(path)):
             yield path
 
 
-_WITH_ID = re.compile(r".*_[0-9a-f]{32}(\.[^.]+){1,2}")
-
-_DOCUMENTS = frozenset({".md", ".html", ".pdf", ".yaml", ".yml", ".toml", ".xlsx"})
-"""Suffixes of what a person may write, too."""
-
-
-def _is_output_name(name: str) -> bool:
-    """Return whether an output may have this name: with a unique id and a suffix, or with the suffix of a format.
-
-    What a person has put into a workspace, such as a README, stays.
-    """
-    suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - a plain text for each file of the workspace
-    by_suffix = (suffix in CODECS and suffix not in _DOCUMENTS) or suffix == ".zip"
-    return not name.startswith(".") and (by_suffix or _WITH_ID.fullmatch(name) is not None)
+_WITH_ID = re.compile(r"[^.].*_[0-9a-f]{32}(\.[^.]+){1,2}")
+"""Name of an output of any task: what a person has put into a workspace stays."""
 
 
 def is_stale_temp_file(path: str, name: str) -> bool:
-    """Return whether a temporary file was left behind by a process of this machine that has ended."""
+    """Return whether a temporary file was left behind by a process that has ended."""
     if not name.startswith(TEMPORARY_PREFIX):
         return False
-    host = re.escape(socket.gethostname()[:60])
-    parts = re.fullmatch(rf"{re.escape(TEMPORARY_PREFIX)}{host}-(\d+)-\d+", name)
-    if not parts or _is_running(int(parts[1])):
-        return False
-    return _is_regular(path, time.time() - STALE_AFTER)
-
-
-def _is_regular(path: str, before: float = float("inf")) -> bool:
     try:
         status = os.lstat(path)
     except FileNotFoundError:  # removed since the listing
         return False
-    return stat.S_ISREG(status.st_mode) and status.st_mtime < before
+    return stat.S_ISREG(status.st_mode) and is_left(name, status.st_mtime)
 
 
-def _is_running(process: int) -> bool:
-    if os.name == "nt":  # there, os.kill would end the process; its temporary files stay
-        return True
+def _is_regular(path: str) -> bool:
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except FileNotFoundError:
         return False
-    except (PermissionError, OverflowError):  # it belongs to another user; or the number is not that of a process
-        return True
-    return True

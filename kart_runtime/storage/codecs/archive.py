@@ -5,11 +5,11 @@ The archive has gokart's layout: ``model.pkl``, the other files that the save fu
 
 from __future__ import annotations
 
+import os
 import shutil
-import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
@@ -17,6 +17,7 @@ from kart_runtime.errors import CodecError
 from kart_runtime.storage.codecs import FileProcessor
 from kart_runtime.storage.codecs.files import seekable
 from kart_runtime.storage.codecs.pickles import Pickle
+from kart_runtime.storage.temporary import parents, temporary_folder
 
 _MODEL = "model.pkl"
 _LOAD_FUNCTION = "load_function.pkl"
@@ -62,6 +63,8 @@ class Archive(FileProcessor):
         self.save_function = save_function
         self.load_function = load_function
         self.temporary_directory = temporary_directory
+        if temporary_directory is not None:
+            parents.add(os.path.abspath(temporary_directory))  # noqa: PTH100 - the text
 
     def dump(self, value: Any, file: BinaryIO) -> None:
         """Save the value into a folder, and write the folder as a zip archive.
@@ -103,15 +106,8 @@ class Archive(FileProcessor):
             raise BadArchive(f"no load_function is given, and {_LOAD_FUNCTION} holds none")
         return load_function  # type: ignore[no-any-return]
 
-    @contextmanager
-    def _folder(self) -> Iterator[Path]:
-        if self.temporary_directory is not None:
-            Path(self.temporary_directory).mkdir(parents=True, exist_ok=True)
-        folder = tempfile.mkdtemp(prefix="kart-", dir=self.temporary_directory)
-        try:
-            yield Path(folder)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+    def _folder(self) -> AbstractContextManager[Path]:
+        return temporary_folder(self.temporary_directory)
 
 
 def _pack(folder: Path, file: BinaryIO) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import inspect
 import io
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -21,6 +20,7 @@ from kart_runtime.storage.codecs.files import local_path
 from kart_runtime.storage.codecs.frames import Csv, Feather, Parquet
 from kart_runtime.storage.codecs.json_values import Json
 from kart_runtime.storage.registry import codec_class, compressed, inner_path
+from kart_runtime.storage.temporary import temporary_folder
 
 
 class FileProcessorCodec:
@@ -32,7 +32,7 @@ class FileProcessorCodec:
 
     def dump(self, value: Any, file: BinaryIO) -> None:
         """Let the processor write a temporary file, and copy it."""
-        with tempfile.TemporaryDirectory(prefix="kart-") as folder:
+        with temporary_folder() as folder:
             path = Path(folder) / "value"
             # Not through LocalTarget, whose temporary name would draw from the task's seeded `random`.
             plain = io.BufferedWriter(io.FileIO(path.as_posix(), "w"))
@@ -49,7 +49,7 @@ class FileProcessorCodec:
         path = local_path(file)
         if path is not None:
             return self._load(path, as_type)
-        with tempfile.TemporaryDirectory(prefix="kart-") as folder:
+        with temporary_folder() as folder:
             copy = Path(folder) / "value"
             with copy.open("wb") as opened:
                 shutil.copyfileobj(file, opened)

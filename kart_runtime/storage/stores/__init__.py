@@ -284,8 +284,14 @@ def is_remote(store: Any) -> bool:
     return getattr(store, "remote", False)
 
 
+def is_marked(store: Any, key: str, checksum: str) -> bool:
+    """Return whether an object says by itself that kart has stored it with a checksum, as one that replaces another."""
+    mark_of = getattr(store, "mark_of", None)
+    return mark_of is not None and mark_of(key) == checksum
+
+
 def put(store: Store, key: str, data: bytes) -> None:
-    """Store a small object that nobody takes for a result, such as a log file; it may be empty if the process dies."""
+    """Store a small object that nobody takes for a result, such as a log file; it is whole or absent."""
     directly = getattr(store, "put", None)
     if directly is not None:
         directly(key, data)

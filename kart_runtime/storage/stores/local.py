@@ -1,48 +1,31 @@
 """Store of files on a file system: a key is a path, and a file appears by a rename, so writes are atomic.
 
-The temporary file is next to the target, because a rename is atomic only inside one file system. Its name holds host,
-process and a counter, not random numbers: `random` may have the same seed in two processes that write the same file.
+The temporary file is next to the target, because a rename is atomic only inside one file system. Its name holds the
+token of its process (`processes`) and a counter, so no other process has the same one, and the next build knows which
+ones a killed process has left (`leftovers`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import itertools
 import os
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, ClassVar, cast
+from typing import Any, BinaryIO, cast
 
 from kart_runtime.errors import ObjectMissing, WriteFailed
 from kart_runtime.storage import durable
 from kart_runtime.storage.stores import Stat
-from kart_runtime.storage.system import after_fork
-
-TEMPORARY_PREFIX = ".kart-"
-"""Prefix of the names of temporary files, which are no objects."""
+from kart_runtime.storage.temporary import TEMPORARY_PREFIX, is_own, temporary_name
 
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows would change ends of lines
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
-_REPLACE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _BINARY
+_NAMELESS = os.O_WRONLY | os.O_TMPFILE if hasattr(os, "O_TMPFILE") else 0  # Linux
 
-_counter = itertools.count()
-
-
-class _Names:
-    """Prefix of this process's temporary names, computed once because the process id is a system call."""
-
-    prefix: ClassVar[str] = ""
-
-    @classmethod
-    def set_prefix(cls) -> None:
-        cls.prefix = f"{TEMPORARY_PREFIX}{socket.gethostname()[:60]}-{os.getpid()}-"
-
-
-_Names.set_prefix()
-after_fork(_Names.set_prefix)
+_without_nameless: set[str] = set()
+"""Folders on whose disk no file can be made without a name."""
 
 
 def version_of(status: os.stat_result) -> str:
@@ -73,21 +56,10 @@ class LocalStore:
         return _Write(key)
 
     def put(self, key: str, data: bytes) -> None:
-        """Write a small file in place by one system call: complete, or empty if the process dies before it."""
-        try:
-            descriptor = os.open(key, _REPLACE, 0o666)
-        except FileNotFoundError:
-            os.makedirs(os.path.dirname(key) or ".", exist_ok=True)  # noqa: PTH103, PTH120
-            descriptor = os.open(key, _REPLACE, 0o666)
-        try:
-            if os.write(descriptor, data) == len(data):
-                return
-        finally:
-            os.close(descriptor)
-        # A full disk takes a part of the data, and reports the error only for the rest.
-        os.unlink(key)  # noqa: PTH108
-        with self.write(key) as file:
-            file.write(data)
+        """Write a small file: whole or not at all, however the process ends."""
+        if not _NAMELESS or not _put_nameless(key, data):
+            with self.write(key) as file:
+                file.write(data)
 
     def copy(self, source: str, key: str) -> str:
         """Copy a file, of which the file system shares the blocks if it can; return the version of the copy."""
@@ -116,6 +88,55 @@ class LocalStore:
                     stat = self.stat(str(Path(folder) / name))
                     if stat is not None:  # it may have been deleted since the listing
                         yield stat
+
+
+def _put_nameless(key: str, data: bytes) -> bool:
+    """Write a file that has no name until it is whole, so that nothing is left of it before; return whether it worked.
+
+    It costs one system call more than writing in place; a temporary name and a rename would cost twice as much.
+    """
+    folder = key[: key.rfind("/") + 1] or "."
+    if folder in _without_nameless:
+        return False
+    try:
+        try:
+            descriptor = os.open(folder, _NAMELESS, 0o666)
+        except FileNotFoundError:
+            os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+            descriptor = os.open(folder, _NAMELESS, 0o666)
+    except OSError as error:
+        if error.errno in _NO_NAMELESS:
+            _without_nameless.add(folder)
+        return False
+    try:
+        if os.write(descriptor, data) != len(data):  # a full disk; writing the rest reports it
+            return False
+        _give_name(descriptor, key, folder)
+    except OSError:  # among others: no `/proc`
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _give_name(descriptor: int, key: str, folder: str) -> None:
+    """Give a file without a name one, from which any other file is removed."""
+    source = f"/proc/self/fd/{descriptor}"
+    try:
+        os.link(source, key, src_dir_fd=descriptor, follow_symlinks=True)
+        return
+    except FileExistsError:
+        temporary = f"{folder}/{temporary_name()}"
+    os.link(source, temporary, src_dir_fd=descriptor, follow_symlinks=True)
+    try:
+        os.rename(temporary, key)  # noqa: PTH104
+    except BaseException:
+        os.unlink(temporary)  # noqa: PTH108
+        raise
+
+
+_NO_NAMELESS = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOSYS})
+"""Refusals of a file without a name that only mean that a kernel or file system has none."""
 
 
 def flush_entry(key: str) -> None:
@@ -168,7 +189,7 @@ class _Write:
 
     def __enter__(self) -> BinaryIO:
         folder = self._key[: max(self._key.rfind("/"), self._key.rfind(os.sep)) + 1]
-        temporary = f"{folder}{_Names.prefix}{next(_counter)}"
+        temporary = f"{folder}{temporary_name()}"
         try:
             try:
                 self._descriptor = os.open(temporary, _CREATE, 0o666)
@@ -257,6 +278,6 @@ class _Write:
 
     def __del__(self) -> None:
         # Of a run that was given up. A forked process has a copy of it, and must not delete its parent's file.
-        if self.temporary and _Names.prefix in self.temporary:
+        if self.temporary and is_own(self.temporary):
             with contextlib.suppress(OSError):
                 self.discard()

@@ -14,8 +14,15 @@ from tempfile import SpooledTemporaryFile, TemporaryFile
 from types import TracebackType
 from typing import Any, BinaryIO, Protocol, cast
 
+from kart_runtime.storage.temporary import folder_prefix
+
 PART = 8 << 20
 """Bytes that one request sends, and that are held in memory; S3 takes parts from 5 MiB on, GCS multiples of 256 KiB."""
+
+
+MARK = "kart-checksum"
+"""Name of the label with the checksum of an object that replaces a recorded one. The process that stores it may die
+before it has recorded that; then the label tells it from an object that somebody else has stored."""
 
 
 class _Store(Protocol):
@@ -25,12 +32,17 @@ class _Store(Protocol):
     def upload(self, key: str, file: BinaryIO, labels: Mapping[str, str] | None = None) -> str: ...
 
 
+def in_blocks(data: bytes) -> BinaryIO:
+    """Return bytes as a file, which is sent in blocks: of bytes sent at once, all have to leave within a time limit."""
+    return io.BytesIO(data)
+
+
 class ObjectWriter:
     """The ``with`` block of one write, and the file inside it."""
 
     def __init__(self, store: _Store, key: str, labels: Mapping[str, str] | None = None) -> None:
         self._store, self._key, self._labels = store, key, labels
-        self._file = SpooledTemporaryFile(prefix="kart-")  # noqa: SIM115 - closed by __exit__
+        self._file = SpooledTemporaryFile(prefix=folder_prefix())  # noqa: SIM115 - closed by __exit__
         self._size = 0
         self.closed = False
         self.version = ""
@@ -55,6 +67,10 @@ class ObjectWriter:
         self._file.seek(0)
         return self._file.read()
 
+    def mark(self, checksum: str) -> None:
+        """Have the object say by itself which bytes kart has stored."""
+        self._labels = {**(self._labels or {}), MARK: checksum}
+
     def flush(self) -> None:
         """Do nothing: the upload begins when the block ends."""
 
@@ -72,7 +88,7 @@ class ObjectWriter:
             content = self.content()
             if content is not None:
                 return io.BytesIO(content)
-            copy = TemporaryFile(prefix="kart-")  # noqa: SIM115 - the caller closes it
+            copy = TemporaryFile(prefix=folder_prefix())  # noqa: SIM115 - the caller closes it
             self._file.seek(0)
             shutil.copyfileobj(self._file, copy, PART)
         copy.seek(0)

@@ -246,7 +246,7 @@ def test_a_lock_that_is_not_to_be_had_is_named_and_not_waited_for():
 def test_a_task_is_locked_in_its_own_workspace():
     task = Draws(workspace_directory="elsewhere")
     Attempt(task, FileLocks("resources")).run()
-    assert Path(f"elsewhere/log/locks/Draws_{task.make_unique_id()}.lock").exists()
+    assert Path("elsewhere/log/locks/tasks.lock").exists()
     assert not Path("resources").exists()
 
 
@@ -257,7 +257,7 @@ class Robbed(TaskOnKart[int]):
     swallows = luigi.BoolParameter()
 
     def lose(self):
-        Path(f"resources/log/locks/Robbed_{self.make_unique_id()}.lock").unlink()
+        Path("resources/log/locks/tasks.lock").unlink()
 
     def run(self):
         if self.when == "before":
@@ -295,13 +295,15 @@ def test_a_plain_luigi_task_is_locked_in_the_workspace_of_the_build():
             return luigi.LocalTarget("plain.txt")
 
         def run(self):
-            names.extend(path.name for path in Path("resources/log/locks").iterdir())
+            with pytest.raises(LockTimeout), locks.hold(f"Plain_{self.task_id}", "resources", 0):
+                pytest.fail("the lock is held")
             with self.output().open("w") as file:
                 file.write("x")
 
-    names: list[str] = []
-    assert Attempt(Plain(), FileLocks("resources")).run().state is AttemptState.DONE
-    assert names == [f"Plain_{Plain().task_id}.lock"]
+    locks = FileLocks("resources")
+    assert Attempt(Plain(), locks).run().state is AttemptState.DONE
+    with locks.hold(f"Plain_{Plain().task_id}", "resources", 0):
+        pass
 
 
 def test_other_targets_than_kart_s_are_dumped_to_without_a_check():

@@ -22,6 +22,7 @@ from kart_runtime.execution.executors.dask.worker import ProgramState, plugin_na
 from kart_runtime.execution.executors.pickling import DefinitionTable
 from kart_runtime.execution.executors.program_state import Choices, LuigiConfiguration
 from kart_runtime.storage import registry
+from kart_runtime.storage.time_limits import chosen_timeout
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +67,9 @@ class StatePlugins:
             self._table.dumps(list(classes), "the task classes")
         registered = registry.tables()
         self._table.by_reference |= {entry.partition(":")[0] for table in registered for entry in table.values()}
-        state = pickle.dumps(ProgramState(LuigiConfiguration.gather(), registered, folder, tuple(marks)))
+        state = pickle.dumps(
+            ProgramState(LuigiConfiguration.gather(), registered, folder, tuple(marks), chosen_timeout())
+        )
         chosen = Choices.gather(self._table.takes)
         choices = self._table.dumps(chosen, "the parameters that the configuration overrides")
         self._send(state=state, choices=choices, packages=list(self._new_packages()))

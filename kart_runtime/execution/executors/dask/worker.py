@@ -16,17 +16,20 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from kart_runtime.errors import ConfigError, ExecutorError, NotImportable, add_note
 from kart_runtime.execution.executors.calls import RESULT, Answer, error_answer
+from kart_runtime.execution.executors.dask.limited import notify_program, run_limited
 from kart_runtime.execution.executors.dask.packages import Package, activate_packages
 from kart_runtime.execution.executors.dask.remote import make_version
 from kart_runtime.execution.executors.pickling import DefinitionTable, loads
 from kart_runtime.execution.executors.program_state import Choices, LuigiConfiguration
 from kart_runtime.storage import registry
 from kart_runtime.storage.system import after_fork
+from kart_runtime.storage.time_limits import set_project_timeout
 from kart_runtime.task.progress import remote_report
 
 VERSION = make_version()()
@@ -49,7 +52,8 @@ class CallMessage:
 
     `key` is the scheduler's name for it; `on_start` the handler of its death counter, if it has one; `call` the pickle
     of function and arguments, and `name` the function's name, for messages. `topic` is that of the events by which the
-    call reports how far it is, if anybody wants to know.
+    call reports how far it is, if anybody wants to know. `timeout` is its time in seconds, if that is limited,
+    `started` the topic of the event that it begins, and `task` the name of its task.
     """
 
     build: str
@@ -59,6 +63,9 @@ class CallMessage:
     call: bytes
     name: str
     topic: str | None = None
+    timeout: float | None = None
+    started: str = ""
+    task: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,7 @@ class ProgramState:
     registered: tuple[dict[str, str], dict[str, str]]
     folder: str | None
     marks: tuple[str, ...]
+    network_timeout: float | None = None
 
     def apply(self, worker: str) -> None:
         """Set the same here, or raise `ConfigError` when a workspace is not visible."""
@@ -79,6 +87,7 @@ class ProgramState:
             raise not_shared([str(Path(mark).parent) for mark in missing], [worker])
         self.luigi.apply()
         registry.adopt(self.registered)
+        set_project_timeout(self.network_timeout)
 
 
 def not_shared(folders: Sequence[str], workers: Sequence[str]) -> ConfigError:
@@ -193,7 +202,11 @@ def _run(worker: Any, message: CallMessage, table: DefinitionTable) -> Answer:
         None if topic is None else lambda done, text: worker.log_event(topic, [message.key, done, text])
     )
     try:
-        value = function(*args, **kwargs)
+        if message.timeout is None:
+            value = function(*args, **kwargs)
+        else:
+            start = partial(notify_program, worker, message.started, message.key)
+            value = run_limited(worker, function.__self__, message.task, message.timeout, start)
         failure = getattr(value, "error", None)  # an attempt returns its failure
         if isinstance(failure, BaseException):
             add_note(failure, f"On the Dask worker {worker.address}.")

@@ -116,7 +116,7 @@ def test_the_holder_of_a_removed_file_notices(tmp_path):
     locks = FileLocks(str(tmp_path))
     with locks.hold("x", None, 0) as lock:
         lock.check()
-        (tmp_path / "log/locks/x.lock").unlink()
+        (tmp_path / "log/locks/tasks.lock").unlink()
         with locks.hold("x", None, 0) as another:
             another.check()
         with pytest.raises(LockLost, match="Lost the lock on x: its lock file was removed"):
@@ -124,7 +124,7 @@ def test_the_holder_of_a_removed_file_notices(tmp_path):
 
 
 def test_files_may_be_removed_at_any_time(tmp_path):
-    kept, path = [], tmp_path / "log/locks/x.lock"
+    kept, path = [], tmp_path / "log/locks/tasks.lock"
     over = threading.Event()
 
     def work():
@@ -160,6 +160,7 @@ def test_no_locks_never_wait():
 @pytest.mark.parametrize(
     ("kind", "cls"),
     [
+        ("auto", FileLocks),
         ("none", NoLocks),
         ("file", FileLocks),
         ("workspace", WorkspaceLocks),
@@ -179,7 +180,7 @@ def test_kinds(kind, cls, tmp_path):
     ("kind", "wrong"),
     [
         ("files", "did you mean 'file'"),
-        ("", "expected one of none, file, workspace, redis://HOST:PORT"),
+        ("", "expected one of auto, none, file, workspace, redis://HOST:PORT"),
         ("redis", r"expected redis://HOST:PORT, got 'redis', which has no host"),
         ("rdis", r"did you mean 'redis://HOST:PORT'"),
         ("localhost:6379", "expected one of"),
@@ -214,7 +215,7 @@ def test_a_workspace_that_is_no_folder_has_no_files_to_lock():
 def test_the_workspace_says_which_locks_it_has(tmp_path):
     locks = make_locks("workspace", str(tmp_path))
     with locks.hold("x", None, 0), locks.hold("x", "memory://w", 0):
-        assert (tmp_path / "log/locks/x.lock").exists()
+        assert (tmp_path / "log/locks/tasks.lock").exists()
         assert store_for("memory://w")[0].read("w/log/locks/x.lock")
         with pytest.raises(LockTimeout), make_locks("workspace", "memory://w").hold("x", None, 0):
             pytest.fail("the lock is held")
@@ -293,7 +294,7 @@ class Robbed(TaskOnKart[int]):
         with Path("order.txt").open("a") as file:
             file.write("x")
         if Path("order.txt").stat().st_size <= self.times:
-            Path(f"resources/log/locks/{lock_name(self)}.lock").unlink()
+            Path("resources/log/locks/tasks.lock").unlink()
         self.dump(1)
 
 

@@ -32,6 +32,11 @@ def port(redis_port):
     return redis_port
 
 
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch):
+    monkeypatch.setattr(redis_locks, "_FIRST_RETRY", 0.001)
+
+
 def locks_at(port, workspace="w", timeout=30.0):
     return RedisLocks(f"redis://127.0.0.1:{port}", workspace, timeout)
 
@@ -217,7 +222,7 @@ def test_no_setting_is_no_lock():
 def test_a_build_that_locks_is_enough_for_should_lock_run():
     assert redis_locks_of(Plain(should_lock_run=True), FileLocks(".")) is None
     assert build(Plain(should_lock_run=True), locks="file") == 1
-    assert Path(f"resources/log/locks/{lock_name(Plain())}.lock").exists()
+    assert Path("resources/log/locks/tasks.lock").exists()
 
 
 PROGRAM = """
