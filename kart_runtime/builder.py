@@ -51,6 +51,7 @@ from kart_runtime.settings import BuildSettings
 from kart_runtime.storage.durable import durable_writes
 from kart_runtime.storage.leftovers import cleared
 from kart_runtime.storage.registry import split_url
+from kart_runtime.storage.signing_keys import keyring
 from kart_runtime.storage.stores.background import background_writes
 from kart_runtime.storage.time_limits import using_network_timeout
 from kart_runtime.storage.value_cache import caching_values
@@ -94,6 +95,7 @@ class BuildOptions(TypedDict, total=False):
     fail_fast: bool
     durable: bool
     network_timeout: float | None
+    outside_paths: str
 
 
 @overload
@@ -224,6 +226,7 @@ def run_build(
     `exports`, which are else those of the settings.
     """
     settings.check()
+    keyring()  # a key that is too short is told before anything runs
     note_environment()
     mask_what_python_prints()
     roots = [under_active_overrides(root) for root in roots]

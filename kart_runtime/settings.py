@@ -17,6 +17,7 @@ from kart_runtime.errors import ConfigError, closest_match
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "code_changed": ("warn", "rerun", "ignore"),
     "on_corrupt": ("error", "recompute"),
+    "outside_paths": ("error", "allow"),
 }
 """Fields that take one of a few words."""
 
@@ -98,6 +99,9 @@ class BuildSettings:
     network_timeout
         Seconds until a request to an object store or a Dask cluster has its first answer or fails, retries included.
         None: `$KART_NETWORK_TIMEOUT`, or 60.
+    outside_paths
+        What to do about an output whose path, or a link on the way, leads out of the workspace: "error", or "allow",
+        which only tells it. `kart_runtime.gokart.build` allows it, as gokart does.
     """
 
     executor: str | None = None
@@ -120,6 +124,7 @@ class BuildSettings:
     fail_fast: bool = False
     durable: bool = False
     network_timeout: float | None = None
+    outside_paths: str = "error"
 
     def with_options(self, options: Mapping[str, Any]) -> Self:
         """Return these settings with some fields replaced.

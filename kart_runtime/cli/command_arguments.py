@@ -216,6 +216,13 @@ def add_accept(parser: argparse.ArgumentParser) -> None:
     add_words(parser, "task whose changes do not matter", default="all tasks that run.task needs")
 
 
+def add_sign(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `kart sign`."""
+    add_words(parser, "task whose outputs to sign, with all that it needs", default="run.task")
+    parser.add_argument("--refused", action="store_true", help="also sign outputs that differ from their records")
+    parser.add_argument("--yes", action="store_true", help="sign; without it, only list the files")
+
+
 def add_verify(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `kart verify`."""
     add_words(parser, "task whose outputs to check", default="all tasks")

@@ -31,6 +31,7 @@ from kart_runtime.cli.command_arguments import (
     add_runs,
     add_search,
     add_show,
+    add_sign,
     add_update,
     add_verify,
     add_why,
@@ -393,6 +394,22 @@ examples:
 """,
         add_accept,
         "accept",
+    ),
+    Command(
+        "sign",
+        "sign outputs that were stored without a key",
+        "Sign the outputs of tasks, and of all that they need, which were stored before\n"
+        "KART_SIGNING_KEY was set or with a key that is gone, and the records of their runs.\n"
+        "Outputs that differ from their records are refused. Without --yes, nothing is\n"
+        "signed.",
+        """\
+examples:
+  kart sign                     list what would be signed
+  kart sign --yes               sign it
+  kart sign TrainModel --yes    sign what one task needs
+""",
+        add_sign,
+        "sign",
     ),
     Command(
         "verify",

@@ -185,7 +185,7 @@ class Attempt:
         run = self.task_run
         expected = recorded_inputs(self.task) | dict(run.expected)
         state = (self.replaces, self.is_retry, expected, run.checks_types, run.keeps_logs, run.run_id)
-        state += (self._started, self._seconds, is_durable())  # type: ignore[assignment]
+        state += (self._started, self._seconds, is_durable(), run.allows_outside)  # type: ignore[assignment]
         return _remote_attempt, (self.task, self.locks, self.satisfied, *state)
 
     def run(self) -> Outcome:
@@ -518,8 +518,10 @@ def _remote_attempt(  # noqa: PLR0917
     started: str,
     seconds: float,
     durable: bool = False,
+    allows_outside: bool = True,
 ) -> Attempt:
     run = TaskRun(expected=expected, checks_types=checks_types, keeps_logs=keeps_logs, run_id=run_id, marks=replaces)
+    run.allows_outside = allows_outside
     progress: dict[str, Any] = {"_started": started, "_seconds": seconds, "_is_remote": True, "_is_durable": durable}
     return Attempt(task, locks, satisfied, run, replaces, is_retry, **progress)
 

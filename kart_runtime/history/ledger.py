@@ -293,7 +293,8 @@ class _Lines:
         self._path = str(path)
         self._run = path.name.removesuffix(".jsonl")
         self._keys = keyring()
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+        self._descriptor = os.open(path, flags, 0o666)
         self._is_cut = False
         try:
             self.append(header)

@@ -78,6 +78,22 @@ class LogFiles:
             data = with_trailer(data, self._label(kind))
         self._put(f"{self._key}{kind}{self._name}{suffix}", data)
 
+    def sign(self, kind: str, *, dry_run: bool) -> bool:
+        """Sign a pickled log file that exists without a signature; return whether it was one."""
+        keys = keyring()
+        if keys is None or KEPT_FILES[kind] != _PICKLED:
+            return False
+        try:
+            with store_for(self.url(kind))[0].open(f"{self._key}{kind}{self._name}{_PICKLED}") as file:
+                data = file.read()
+        except OSError:
+            return False
+        if not data or without_trailer(data, self._label(kind), keys) is not None:
+            return False
+        if not dry_run:
+            self.write(kind, data)
+        return True
+
     def read(self, kind: str) -> Any:
         """Return the value in a log file; None if there is none, or if it is damaged, with a warning."""
         target = self.target(kind)

@@ -441,6 +441,7 @@ class Scheduler:
             executor = self._executors[cls] = self._context.executors.get(requested_executor(cls))
         if node.attempt is None:
             run = TaskRun(node.output, checks_types=self._context.checks_types, keeps_logs=self._context.keeps_logs)
+            run.allows_outside = self._context.changes.allows_outside
             run.run_id = self._context.ledger.run_id
             replaces = node.decision is not None and node.decision.reason in REPLACING
             run.marks = self._recorder.announce(node.task)

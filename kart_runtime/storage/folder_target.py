@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -23,7 +24,7 @@ from kart_runtime.storage.folder_deletion import delete_files, delete_folder, sw
 from kart_runtime.storage.folder_files import difference, files_key, listed, send, stored_manifest
 from kart_runtime.storage.folder_markers import Marker
 from kart_runtime.storage.notes import Note
-from kart_runtime.storage.signing_keys import keyring
+from kart_runtime.storage.signing_keys import Keyring, keyring
 from kart_runtime.storage.staging import StagedWrite, Writer, active_run
 from kart_runtime.storage.stores.local import LocalStore
 from kart_runtime.storage.system import copy_tree
@@ -276,15 +277,26 @@ class FolderTarget(Target):
         keys = keyring()
         if keys is None:
             return folder_tables.value_of(self._on_this_machine(super()._decode(file)), self.as_type)
-        path = self._on_this_machine(super()._decode(file))
+        data = file.read()
+        path = self._on_this_machine(super()._decode(BytesIO(data)))
         if self._staged() is None:
-            file.seek(0)
-            run = active_run.get()
-            consumer = "" if run is None or run.task is None else str(run.task)
-            data = file.read()
-            parts = signing.signed_parts(self._store, self._key, self.url, data, self.owner, keys, consumer)
-            signing.check_parts(self.url, path, parts, self.owner, consumer)
+            self._check_parts(data, path, keys)
         return folder_tables.value_of(path, self.as_type)
+
+    def _check_parts(self, data: bytes, path: Path, keys: Keyring) -> None:
+        """Raise `SignatureError` if the files of the folder are not those that were signed with its list."""
+        output = self._signed_output(active_run.get())
+        parts = signing.signed_parts(output, data, keys)
+        signing.check_parts(output, path, [entry.name for entry in decoded(data).files], parts)
+
+    def check_signature(self) -> None:
+        """Raise `SignatureError` if a key is set and the folder, or one of its files, is not signed."""
+        super().check_signature()
+        keys = keyring()
+        if keys is not None:
+            with self._store.open(self._key) as file:
+                data = file.read()
+            self._check_parts(data, self._on_this_machine(decoded(data)), keys)
 
     def _signed_parts(self) -> Mapping[str, str]:
         with self._store.open(self._key) as file:

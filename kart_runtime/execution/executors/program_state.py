@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -154,14 +155,19 @@ class Settings:
 
 
 def search_path() -> list[str]:
-    """Return the search path for modules, with the folder that '' meant when this process began."""
-    began_in = getattr(process, "ORIGINAL_DIR", None)
+    """Return the search path for modules, with the folders that '' means and meant when this process began.
+
+    As '' it would be the current folder of the worker, whatever a task makes that.
+    """
     path: list[str] = []
     for entry in sys.path:
-        path.append(str(entry))
-        if entry == "" and began_in:
-            path.append(str(began_in))
-    return path
+        if entry == "":
+            with contextlib.suppress(FileNotFoundError):
+                path.append(os.getcwd())  # noqa: PTH109 - a text
+            path.append(str(getattr(process, "ORIGINAL_DIR", None) or ""))
+        else:
+            path.append(str(entry))
+    return list(dict.fromkeys(filter(None, path)))
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from kart_runtime.execution.executors.dask.remote import make_version
 from kart_runtime.execution.executors.pickling import DefinitionTable, loads
 from kart_runtime.execution.executors.program_state import Choices, LuigiConfiguration
 from kart_runtime.storage import registry
+from kart_runtime.storage.signing_keys import VARIABLE, keyring
 from kart_runtime.storage.system import after_fork
 from kart_runtime.storage.time_limits import set_project_timeout
 from kart_runtime.task.progress import remote_report
@@ -70,13 +71,17 @@ class CallMessage:
 
 @dataclass(frozen=True)
 class ProgramState:
-    """What the program has set and a worker lacks; `marks` are files that a worker has to see in the workspaces."""
+    """What the program has set and a worker lacks; `marks` are files that a worker has to see in the workspaces.
+
+    `signing_key` is the id of the key with which the program signs, which a worker must have in its own environment.
+    """
 
     luigi: LuigiConfiguration
     registered: tuple[dict[str, str], dict[str, str]]
     folder: str | None
     marks: tuple[str, ...]
     network_timeout: float | None = None
+    signing_key: str = ""
 
     def apply(self, worker: str) -> None:
         """Set the same here, or raise `ConfigError` when a workspace is not visible."""
@@ -85,6 +90,10 @@ class ProgramState:
         missing = [mark for mark in self.marks if not _appears(Path(mark), deadline)]
         if missing:
             raise not_shared([str(Path(mark).parent) for mark in missing], [worker])
+        keys = keyring()
+        if self.signing_key and self.signing_key not in (keys.keys if keys is not None else ()):
+            message = f"the Dask worker {worker} does not have the key {self.signing_key} that this program signs with"
+            raise ConfigError(f"{message}. Set {VARIABLE} where the worker is started", key=VARIABLE)
         self.luigi.apply()
         registry.adopt(self.registered)
         set_project_timeout(self.network_timeout)
