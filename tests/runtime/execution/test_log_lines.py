@@ -245,5 +245,5 @@ def test_masking_is_cheap():
     began = time.perf_counter()
     for number in range(10_000):
         logger.makeRecord("mine", logging.INFO, __file__, 1, "line %d of a log that says what it does", (number,), None)
-    assert time.perf_counter() - began < 5  # 0.1 s on a quiet machine
+    assert time.perf_counter() - began < 5
     logging.setLogRecordFactory(make)
