@@ -185,9 +185,12 @@ def masked(text: str) -> str:
     if "://" in text and "@" in text:
         text = _PASSWORD.sub(rf"\1:{MASK}", text)
     few = _few
-    if few is not None and not any(secret in text for secret in few):
-        return text
-    return _replaced(text)
+    if few is None:
+        return _replaced(text)
+    for secret in few:
+        if secret in text:
+            return _replaced(text)
+    return text
 
 
 def _replaced(text: str) -> str:

@@ -108,7 +108,9 @@ class RunMetadata:
 def _informed(param: Any, value: Any) -> str:
     if isinstance(param, TaskInstanceParameter):
         return f"{type(value).__name__}-{value.make_unique_id()}"
-    return str(param.serialize(value))
+    if isinstance(param, ListTaskInstanceParameter) and holds_hidden(value):
+        return _without_held_secrets(value, "")
+    return masked(str(param.serialize(value)))
 
 
 def visible_params(task: Any) -> dict[str, str]:

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
 from urllib.parse import quote
 
+import luigi
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from luigi.parameter import ParameterVisibility
 
-from kart_runtime import SecretParameter, TaskOnKart
-from kart_runtime.errors import described, trace_of
+from kart_runtime import ListTaskInstanceParameter, SecretParameter, TaskInstanceParameter, TaskOnKart, build
+from kart_runtime.errors import ConfigError, ParameterValueError, described, trace_of
+from kart_runtime.errors.credentials import without_credentials
+from kart_runtime.errors.secret_sources import note_environment, note_variable
 from kart_runtime.errors.secrets import forget_secrets, masked, masked_values, note_password, note_secret
+from kart_runtime.task.object_labels import labels_of
 from kart_runtime.task.parameters import Override, overriding
+from kart_runtime.task.placeholders import InvalidPlaceholder
+from kart_runtime.task.run_metadata import recorded_params, visible_params
 
 
 @given(st.text(min_size=8).filter(lambda text: len(text.strip()) >= 8), st.text(), st.text())
@@ -85,3 +99,226 @@ def test_what_the_configuration_marks_is_a_secret(tmp_path):
     with overriding({Uses: {**overrides, "f": Override("plain-value", "conf/base/x.yaml:2")}}):
         text = f"configured-secret 8080 true {tmp_path} 123456789 plain-value"
         assert masked(text) == f"*** 8080 true {tmp_path} 123456789 plain-value"
+
+
+# -- what is no secret ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("1", "true", "dev", "admin", "8080", "3.14", "", "production", "2026-01-31", "/usr", "eu-central-1"),
+        *("localhost:5432", "s3://bucket/some/prefix", "http://mlflow.example:5000/", "postgresql://db.example/app"),
+    ],
+)
+def test_words_numbers_dates_and_places_of_the_environment_are_no_secrets(value, monkeypatch):
+    monkeypatch.setenv("SETTING", value)
+    note_variable("SETTING", value)
+    note_environment()
+    assert masked(f"role=admin {value} on 8080 since 2026-01-31") == f"role=admin {value} on 8080 since 2026-01-31"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DB_PASSWORD", "hunter2"),
+        ("SERVICE_TOKEN", "production"),
+        ("GITHUB_PAT", "ghp_0123456789"),
+        ("AWS_SESSION_TOKEN", "FwoGZXIvYXdzE"),
+        ("SENTRY_DSN", "https://0a1b2c@sentry.example/1"),
+        ("KART_SIGNING_KEY", "k1:00ff00ff"),
+        ("DEPLOY_KEY", "abcdefgh1234"),
+    ],
+)
+def test_a_variable_whose_name_says_so_is_a_secret(name, value, monkeypatch):
+    monkeypatch.setenv(name, value)
+    note_environment()
+    assert masked(f"with {value}") == "with ***"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SORT_KEY", "customer_id"),
+        ("TOKENIZERS_PARALLELISM", "enabled-always"),
+        ("MAX_TOKENS", "4096"),
+        ("PWD", "/some/where/else"),
+        ("TOKEN_TYPE", "bearer-of-rings"),
+        ("MLFLOW_EXPERIMENT_NAME", "churn-model-2"),
+    ],
+)
+def test_a_variable_whose_name_says_nothing_is_none(name, value, monkeypatch):
+    monkeypatch.setenv(name, value)
+    note_environment()
+    assert masked(f"with {value}") == f"with {value}"
+
+
+def test_members_of_credentials_in_json_are_secrets_and_the_rest_is_not(monkeypatch):
+    key = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkq\n-----END PRIVATE KEY-----\n"
+    monkeypatch.setenv(
+        "GCP_CREDENTIALS", json.dumps({"type": "service_account", "private_key": key, "id": "my-project"})
+    )
+    note_environment()
+    assert masked("my-project service_account MIIEvQIBADANBgkq") == "my-project service_account ***"
+
+
+@given(st.text(min_size=8).filter(lambda text: len(text.strip()) >= 8), st.binary(max_size=5))
+def test_a_secret_is_found_inside_of_what_base64_makes_of_it(secret, before):
+    forget_secrets()
+    note_secret(secret)
+    data = secret.strip().encode(errors="surrogatepass")
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        text = encode(before + data).decode()
+        shown = masked(text)
+        assert "***" in shown
+        assert len(shown.replace("***", "").rstrip("=")) <= len(before) * 4 // 3 + 6
+    assert masked(data.hex()) == "***"
+
+
+def test_many_secrets_are_found_as_few_are():
+    secrets = [f"user-{number:06}-x{number * 7}" for number in range(3000)]
+    note_secret(secrets)
+    text = " ".join(f"a {secret} b" for secret in secrets[::100])
+    assert masked(text) == " ".join(["a *** b"] * 30)
+    began = time.perf_counter()
+    for _ in range(1000):
+        masked(
+            "a line of a log, which has a hundred characters or so, as most of them have, and holds no secret at all"
+        )
+    assert time.perf_counter() - began < 2  # looking for each of the 20,000 forms alone would take longer
+
+
+def test_secrets_are_learned_while_other_threads_mask():
+    errors = []
+
+    def learn(name):
+        try:
+            for number in range(300):
+                note_secret(f"{name}-secret-{number}")
+                assert masked(f"x {name}-secret-{number}") == "x ***"
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=learn, args=(name,)) for name in ("one", "two", "three")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+
+
+# -- parameters that are not public -----------------------------------------------------------------------------------
+
+
+class Hides(TaskOnKart[int]):
+    hidden: str = luigi.Parameter(visibility=ParameterVisibility.HIDDEN)
+    pin: int = luigi.IntParameter(default=0, visibility=ParameterVisibility.HIDDEN)
+    private: str = luigi.Parameter(default="none", visibility=ParameterVisibility.PRIVATE)
+    stage: str = luigi.Parameter(default="dev", visibility=ParameterVisibility.HIDDEN)
+
+    def run(self):
+        self.dump(self.pin)
+
+
+class Holds(TaskOnKart[int]):
+    task = TaskInstanceParameter()
+    tasks = ListTaskInstanceParameter(default=[])
+    text: str = luigi.Parameter(default="")
+
+    def run(self):
+        self.dump(1)
+
+
+def test_parameters_that_are_not_public_are_shown_nowhere_and_ids_stay():
+    task = Hides(hidden="hidden-value-1", pin=4711, private="private-value-2")
+    holder = Holds(task=task, tasks=[task], text="passed hidden-value-1 in dev")
+    assert Hides(hidden="hidden-value-1", pin=4712).make_unique_id() != task.make_unique_id()
+    assert Hides(hidden="hidden-value-1", pin=4711).make_unique_id() == task.make_unique_id()
+    shown = [repr(task), str(task), repr(holder), str(holder), *task.get_info().values(), *holder.get_info().values()]
+    shown += [*visible_params(task).values(), *visible_params(holder).values(), *recorded_params(holder).values()]
+    shown += [*labels_of(task).values(), *labels_of(holder).values()]
+    text = re.sub("[0-9a-f]{32}", "", "\n".join(shown))
+    assert not re.search(r"hidden-value-1|private-value-2|\b471[12]\b", text)
+    assert visible_params(holder)["text"] == "passed *** in dev"
+    assert task.param_kwargs["pin"] == 4711
+    # which gokart gives, too: what is stored and what is shown are two things
+    assert task.to_str_params(only_significant=True)["hidden"] == "hidden-value-1"
+
+
+def test_a_refused_value_of_such_a_parameter_is_not_quoted():
+    with pytest.raises(ParameterValueError) as caught:
+        Hides(hidden="hidden-value-1", pin="wrong-value-4711")
+    assert "wrong-value" not in str(caught.value)
+    assert "***" in str(caught.value)
+
+
+def test_a_task_is_restored_with_the_secret_that_it_has_now():
+    task = Hides(hidden="hidden-value-1")
+    build(task)
+    unique_id = task.make_unique_id()
+    with overriding({Hides: {"hidden": Override("hidden-value-1", "conf/base/x.yaml:1", secret=True)}}):
+        assert Hides.restore(unique_id).make_unique_id() == unique_id
+    with (
+        overriding({Hides: {"hidden": Override("another-value-2", "conf/base/x.yaml:1", secret=True)}}),
+        pytest.raises(ConfigError, match="hidden, pin, stage is secret, so it is not stored"),
+    ):
+        Hides.restore(unique_id)
+
+
+def test_such_a_parameter_cannot_be_in_the_name_of_a_file():
+    class Named(TaskOnKart[int]):
+        region: str = luigi.Parameter(default="north", visibility=ParameterVisibility.HIDDEN)
+
+        def output(self):
+            return self.make_target("{region}.pkl")
+
+    with pytest.raises(InvalidPlaceholder, match="'region' is secret"):
+        Named().output()
+
+
+# -- what Python prints, and what libraries log -----------------------------------------------------------------------
+
+
+def test_errors_that_nobody_catches_and_warnings_are_masked(tmp_path):
+    program = """
+import os, sys, threading, warnings, luigi
+from kart_runtime import TaskOnKart, build
+class Fails(TaskOnKart[int]):
+    def run(self):
+        warnings.warn("warned of " + os.environ["API_TOKEN"])
+        raise ValueError("with " + os.environ["API_TOKEN"]) from KeyError(os.environ["API_TOKEN"])
+threading.Thread(target=lambda: 1 / 0).start()
+try:
+    build(Fails())
+except Exception as error:
+    thread = threading.Thread(target=lambda: int(os.environ["API_TOKEN"]))
+    thread.start()
+    thread.join()
+    raise RuntimeError(os.environ["API_TOKEN"]) from error
+"""
+    (tmp_path / "program.py").write_text(program, encoding="utf-8")
+    environment = {**os.environ, "API_TOKEN": "token-0011aabb"}
+    command = [sys.executable, "program.py"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "token-0011aabb" not in done.stdout + done.stderr
+    for line in ("RuntimeError: ***", "ValueError: with ***", "KeyError: '***'", "warned of ***"):
+        assert line in done.stderr
+    assert "literal for int() with base 10: '***'" in done.stderr
+    assert "ZeroDivisionError" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("{'Authorization': b'AWS4-HMAC-SHA256 Credential=AK/x, Signature=ab'}", "{'Authorization': b'***'}"),
+        ("x-amz-security-token:IQoJ\nhost:x", "x-amz-security-token:***\nhost:x"),
+        ("GET /k?X-Amz-Signature=abc&a=1 HTTP/1.1", "GET /k?X-Amz-Signature=***&a=1 HTTP/1.1"),
+        ('{"access_token": "ya29.x", "expires_in": 3599}', '{"access_token": "***", "expires_in": 3599}'),
+        ("<SecretAccessKey>ab/c</SecretAccessKey>", "<SecretAccessKey>***</SecretAccessKey>"),
+        (r"send: b'GET /\r\nAuthorization: Basic dTpw\r\nHost: x'", r"send: b'GET /\r\nAuthorization: ***\r\nHost: x'"),
+        ("the signature: of f(x), host;x-amz-security-token", "the signature: of f(x), host;x-amz-security-token"),
+    ],
+)
+def test_credentials_that_libraries_log_are_known_by_their_names(text, shown):
+    assert without_credentials(text) == shown

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import luigi
 
+from kart_runtime.errors.secrets import masked
 from kart_runtime.task.base import TaskOnKart
 
 
@@ -70,7 +71,7 @@ class EventAggregator:
         self._succeeded[_name(task)] = None
 
     def _on_failure(self, task: luigi.Task, error: BaseException) -> None:
-        self._failed[_name(task)] = str(error)
+        self._failed[_name(task)] = masked(str(error))
 
 
 def _name(task: luigi.Task) -> str:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import luigi
 
+from kart_runtime.errors.secrets import masked_copy
 from kart_runtime.plan.graph import build_graph
 from kart_runtime.storage.target import path_of
 from kart_runtime.task import identity
@@ -196,7 +197,7 @@ def _info(task: luigi.Task, children: list[TaskInfo]) -> TaskInfo:
     if isinstance(task, TaskOnKart):
         seconds = task.get_processing_time()
         time = seconds if isinstance(seconds, str) else f"{seconds}s"
-        params, log = task.get_info(only_significant=True), dict(task.get_task_log())
+        params, log = task.get_info(only_significant=True), masked_copy(dict(task.get_task_log()))
     else:
         time, log = "unknown", {}
         params = task.to_str_params(only_significant=True, only_public=True)

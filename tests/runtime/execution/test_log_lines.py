@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+import time
 from pathlib import Path
 
 import luigi
@@ -176,3 +177,73 @@ def test_a_thread_that_run_starts_logs_as_before(caplog):
 
     build(Starts())
     assert "from a thread" in caplog.text
+
+
+class Structured(logging.Formatter):
+    """A formatter as those that write JSON: it takes whatever a record has."""
+
+    def format(self, record):
+        trace = self.formatException(record.exc_info) if record.exc_info else record.exc_text
+        return repr({**{name: value for name, value in vars(record).items() if name != "exc_info"}, "trace": trace})
+
+
+class Says:
+    def __str__(self):
+        return "an object with secret-value-1"
+
+
+def test_a_formatter_of_the_program_gets_no_secret(caplog):
+    note_secret("secret-value-1")
+    keep_log_records()
+    lines = []
+    handler = logging.Handler()
+    handler.setFormatter(Structured())
+    handler.emit = lambda record: lines.append(handler.format(record))
+    logger.addHandler(handler)
+    try:
+        more = {"token": "secret-value-1", "all": {"a": ["x secret-value-1"], "n": 1}, "object": Says(), "number": 7}
+        logger.warning("with %s", "secret-value-1", extra=more)
+        logger.warning("%(shown)s", {"shown": "nothing", "unused": "secret-value-1"})
+        logger.warning("stack", stack_info=True)
+        try:
+            raise KeyError("secret-value-1")
+        except KeyError as error:
+            error.add_note("noted secret-value-1")
+            logger.exception("it fails")
+    finally:
+        logger.removeHandler(handler)
+    assert len(lines) == 4
+    assert not [line for line in lines if "secret-value-1" in line]
+    assert "'token': '***'" in lines[0]
+    assert "'number': 7" in lines[0]
+    assert "'all': {'a': ['x ***'], 'n': 1}" in lines[0]
+    assert "noted ***" in lines[3]
+    assert more["token"] == "secret-value-1"  # what the program passed is its own
+
+
+def test_what_libraries_log_of_their_requests_is_kept_without_credentials():
+    class Asks(TaskOnKart[int]):
+        def run(self):
+            log = logging.getLogger("botocore.auth")
+            log.setLevel(logging.DEBUG)
+            try:
+                log.debug("CanonicalRequest:\n%s", "GET\nx-amz-security-token:IQoJb3JpZ2lu\nhost:x")
+            finally:
+                log.setLevel(logging.NOTSET)
+            self.dump(1)
+
+    build(Asks())
+    text = "\n".join(lines_of(Asks()))
+    assert "x-amz-security-token:***" in text
+    assert "IQoJ" not in text
+
+
+def test_masking_is_cheap():
+    note_secret([f"secret-number-{number}" for number in range(10)])
+    make = logging.getLogRecordFactory()
+    keep_log_records()
+    began = time.perf_counter()
+    for number in range(10_000):
+        logger.makeRecord("mine", logging.INFO, __file__, 1, "line %d of a log that says what it does", (number,), None)
+    assert time.perf_counter() - began < 5
+    logging.setLogRecordFactory(make)
