@@ -13,7 +13,6 @@ from kart_runtime.storage.commit import SUFFIX as COMMIT_SUFFIX
 from kart_runtime.storage.commit import pending_temporaries
 from kart_runtime.storage.folder_deletion import is_files_folder
 from kart_runtime.storage.folder_deletion import is_left as is_left_folder
-from kart_runtime.storage.registry import CODECS
 from kart_runtime.storage.scratch import SCRATCH
 from kart_runtime.storage.signing import SUFFIX as SIGNATURE
 from kart_runtime.storage.stores import Stat
