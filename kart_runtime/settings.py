@@ -73,7 +73,8 @@ class BuildSettings:
     code_packages
         Installed packages, such as ``numpy``, whose version counts as code.
     on_corrupt
-        What to do about a stored output whose bytes are not those that its task wrote: "error", or "recompute".
+        What to do about a stored output whose bytes are not those that its task wrote: "error", or "recompute". One
+        that the machine has damaged is computed again in any case.
     check_types
         Whether a task may dump only values of the type that it declares, ``TaskOnKart[T]``.
     keep_logs

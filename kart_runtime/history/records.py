@@ -269,7 +269,10 @@ class Records:
         known = self._contents.get(path)
         if known is None or known[0] != version:
             algorithm = algorithm_of(record.checksum) if record is not None else ""
-            known = self._contents[path] = (version, _checksum(store, key, algorithm))
+            try:
+                known = self._contents[path] = (version, _checksum(store, key, algorithm))
+            except FileNotFoundError:  # deleted since the look
+                return None
             self._unsaved_bytes += _UNSAVED_BYTES // 8  # reading is what the cache shall spare
         return known[1]
 

@@ -13,12 +13,16 @@ from pathlib import Path
 from kart_runtime.history.losses import report_loss
 from kart_runtime.history.run_header import line_of
 from kart_runtime.storage.registry import store_for
+from kart_runtime.storage.signing_keys import signed_line
 from kart_runtime.storage.stores import put
 from kart_runtime.storage.stores.local import LocalStore
 from kart_runtime.storage.workspace import Workspace
 
 _MARK = 10**9
 """Numbers of parts that are no parts in a row begin here."""
+
+
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
 
 
 def is_part_in_row(number: int) -> bool:
@@ -34,6 +38,7 @@ def add_used(
     `others` are the unique ids of all that it uses.
     """
     line = line_of({"run_id": run_id, "tasks": tasks, "uses": {user: others}})
+    line = signed_line(line, run_id)
     store, key = store_for(f"{Workspace(workspace).runs}/{run_id}")
     try:
         if not isinstance(store, LocalStore):
@@ -41,7 +46,7 @@ def add_used(
             put(store, f"{key}.part{number}.jsonl", line.encode())
             return
         Path(key).parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(f"{key}.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        descriptor = os.open(f"{key}.jsonl", _APPEND, 0o666)
         try:
             os.write(descriptor, line.encode())
         finally:

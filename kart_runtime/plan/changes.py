@@ -20,6 +20,8 @@ from kart_runtime.history.ledger import Ledger
 from kart_runtime.history.records import Records, records_of
 from kart_runtime.history.task_record import TaskRecord
 from kart_runtime.settings import BuildSettings
+from kart_runtime.storage.signing_keys import keyring
+from kart_runtime.storage.target import Target
 from kart_runtime.task.base import TaskOnKart, kart_task
 from kart_runtime.task.loading import output_of
 from kart_runtime.task.nested import iter_flat
@@ -258,6 +260,9 @@ class Changes:
         )
         records.own_file(ledger.run_id)
         records.add(accepted)
+        for target in iter_flat(kart.output()) if keyring() is not None else ():
+            if isinstance(target, Target) and target.owner is kart and target.exists():
+                target.sign()
 
     def _changed_names(self, cls: type, before: Mapping[str, str]) -> str:
         if not before:

@@ -295,6 +295,7 @@ def _read(store: Any, key: str, workspace: str) -> _Journal | None:
         with store.open(key) as file:
             values = json.loads(file.read())
         _check_signature(values)
+        _check_writer(store, key, [str(entry["url"]) for entry in values["outputs"]])
         entries = [_Entry(**entry) for entry in values["outputs"]]
         return _Journal(store, key, workspace, entries, str(values.get("process", "")))
     except FileNotFoundError:
@@ -314,6 +315,15 @@ def _signed(values: dict[str, Any]) -> bytes:
         signature = keys.sign(_LABEL, json.dumps(values["outputs"], sort_keys=True).encode())
         values = {**values, "signature": str(signature)}
     return json.dumps(values).encode()
+
+
+def _check_writer(store: Any, key: str, urls: Iterable[str]) -> None:
+    """Raise ValueError for a commit file of another user that names something outside of the workspace to replace."""
+    is_outside = any(os.path.isabs(url) or "://" in url or ".." in url.split("/") for url in urls)  # noqa: PTH117
+    if is_outside and isinstance(store, LocalStore) and hasattr(os, "geteuid") and keyring() is None:
+        owner = os.lstat(key).st_uid
+        if owner not in {0, os.geteuid()}:
+            raise ValueError(f"user {owner} has written it, and it names files outside of the workspace")
 
 
 def _check_signature(values: Any) -> None:

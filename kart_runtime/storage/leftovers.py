@@ -233,7 +233,8 @@ def _dead_markers(workspace: str) -> Iterator[tuple[Path, list[str]]]:
             if entry.name.endswith(MARKER_SUFFIX) and entry.name.startswith(TEMPORARY_PREFIX):
                 with suppress(OSError):
                     if is_left(entry.name, entry.stat().st_mtime):
-                        yield Path(entry.path), Path(entry.path).read_text(errors="surrogateescape").split("\n")
+                        lines = Path(entry.path).read_text(errors="surrogateescape").split("\n")
+                        yield Path(entry.path), [line for line in lines if "\0" not in line]  # zeros after a power cut
 
 
 # -- what was being stored in a service ------------------------------------------------------------------------------

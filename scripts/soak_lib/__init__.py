@@ -1,1 +1,1 @@
-"""Parts of `scripts/soak`: random pipelines, the programs that build them, faults, and the model of what must be there."""
+"""Parts of `scripts/soak`: random pipelines, programs that build them, faults, and the model of what must be there."""

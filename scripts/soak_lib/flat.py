@@ -12,13 +12,13 @@ from __future__ import annotations
 import gc
 import json
 import logging
-import os
 import resource
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import luigi
@@ -65,7 +65,7 @@ def _work(kind: str, count: int, workspace: str) -> None:
 
 def measure(kind: str, count: int) -> dict[str, float]:
     """Return what a number of tasks or builds takes and leaves, without what the first one does."""
-    where = "/dev/shm" if os.path.isdir("/dev/shm") else None
+    where = "/dev/shm" if Path("/dev/shm").is_dir() else None
     with tempfile.TemporaryDirectory(dir=where) as folder:
         _work(kind, 10, f"{folder}/first")
         gc.collect()
@@ -83,7 +83,7 @@ def _state() -> dict[str, float]:
         len(getattr(logger, "handlers", ())) for logger in (logging.root, *logging.root.manager.loggerDict.values())
     )
     return {
-        "descriptors": len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0,
+        "descriptors": len(list(Path("/proc/self/fd").glob("*"))),
         "threads": threading.active_count(),
         "handlers": handlers,
         "objects": len(gc.get_objects()),

@@ -15,14 +15,17 @@ import luigi
 from kart_runtime import TaskOnKart
 from kart_runtime.storage.stores import local
 
-FORMS = ("pkl", "json", "txt", "csv", "parquet", "npy", "several", "folder")
+FORMS = ("pkl", "json", "txt", "several", "folder", "csv", "parquet", "npy")
 """Suffixes of outputs, several outputs, and a folder."""
+
+_LIGHT = 5
+"""How many of them need no library that takes long to import."""
 
 _PRIME = 1_000_003
 _ROWS = 60
 
 
-def random_pipeline(dice: random.Random, size: int) -> dict[str, Any]:
+def random_pipeline(dice: random.Random, size: int, *, light: bool = False) -> dict[str, Any]:
     """Return the steps of a pipeline: form, dependencies, yielded steps, failures, seconds."""
     steps: list[dict[str, Any]] = []
     shape = dice.choice(("chain", "fan", "layers", "random"))
@@ -32,7 +35,12 @@ def random_pipeline(dice: random.Random, size: int) -> dict[str, Any]:
         width = {"chain": 1, "fan": 0 if number < size // 2 else len(before), "layers": 3, "random": dice.randint(0, 3)}
         recent = before[-1:] if shape == "chain" else before
         dependencies = dice.sample(recent, min(width[shape], len(recent)))
-        step = {"form": dice.choice(FORMS), "requires": sorted(dependencies), "yields": [], "failures": 0}
+        step = {
+            "form": dice.choice(FORMS[:_LIGHT] if light else FORMS),
+            "requires": sorted(dependencies),
+            "yields": [],
+            "failures": 0,
+        }
         step["seconds"] = round(dice.choice((0, 0, 0.01, 0.05)), 3)
         if dice.random() < 0.1:
             step["failures"] = dice.randint(1, 2)
@@ -115,9 +123,6 @@ class Step(TaskOnKart[Any]):
             raise RuntimeError("a failure of the schedule")
 
     def _dump(self, value: int) -> None:
-        import numpy as np
-        import pandas as pd
-
         form = self.step["form"]
         if form == "several":
             for key in "ab":
@@ -128,8 +133,12 @@ class Step(TaskOnKart[Any]):
                     (path / name).write_text(f"{value}\n" * _ROWS)
             self.dump(f"{value}", "note")
         elif form in ("csv", "parquet"):
+            import pandas as pd
+
             self.dump(pd.DataFrame({"value": [value] * _ROWS}))
         elif form == "npy":
+            import numpy as np
+
             self.dump(np.full(_ROWS, value))
         else:
             self.dump(f"{value}" if form == "txt" else {"value": value})
@@ -175,7 +184,7 @@ def _break_store() -> None:
 
     def broken(write: Any) -> None:
         if next(counter) % 3 == 0:
-            os.truncate(write.temporary, os.path.getsize(write.temporary) // 2)
+            os.truncate(write.temporary, Path(write.temporary).stat().st_size // 2)
         commit(write)
 
     local._Write.commit = broken  # type: ignore[method-assign]

@@ -9,9 +9,9 @@ open descriptors, and the time of its clock.
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from kart_runtime import TaskFinished, build
@@ -32,7 +32,7 @@ def main() -> None:
 
     build(tasks[last], return_value=False, on_event=note, **options)
     values = [decode(_loaded(task.output())) for task in tasks]
-    descriptors = len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
+    descriptors = len(list(Path("/proc/self/fd").glob("*")))
     print(json.dumps({"values": values, "ran": len(attempts), "descriptors": descriptors, "time": time.time()}))
 
 

@@ -18,11 +18,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from soak_lib.pipelines import random_pipeline, values_of
+from soak_lib.pipelines import Step, random_pipeline, values_of
 from soak_lib.services import Services
 
 FAULTS = ("kill", "kill worker", "stop", "full disk", "dead redis", "network", "clock", "none")
-_SECONDS = 120.0
+_SECONDS = 300.0
 """Seconds after which a build that nothing disturbs counts as hanging."""
 _FAKETIME = next(
     (path for path in Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), Path("/usr/lib/faketime/none")
@@ -49,6 +49,7 @@ class Schedule:
     signing: bool
     size: int
     faults: int
+    small: bool
 
     def text(self) -> str:
         """Return the schedule on one line."""
@@ -77,9 +78,8 @@ def schedule_of(seed: int, fault: str, *, small: bool, stores: tuple[str, ...]) 
     workers = 1 if executor == "serial" else dice.randint(2, 3)
     size = dice.randint(3, 6) if small else dice.randint(4, 16)
     durable, signing = dice.random() < 0.3, dice.random() < 0.2
-    return Schedule(
-        seed, fault, executor, workers, store, locks, programs, durable, signing, size, 1 if small else dice.randint(1, 3)
-    )
+    faults = 1 if small else dice.randint(1, 3)
+    return Schedule(seed, fault, executor, workers, store, locks, programs, durable, signing, size, faults, small)
 
 
 class Program:
@@ -87,7 +87,7 @@ class Program:
 
     def __init__(self, command: list[str], environment: dict[str, str], folder: Path, name: str) -> None:
         self.log = folder / f"{name}.log"
-        self._out = tempfile.TemporaryFile(dir=folder)
+        self._out = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - read by `wait`
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 command, stdout=self._out, stderr=log, env=environment, start_new_session=True, cwd=folder
@@ -143,7 +143,7 @@ class Round:
 
     def _run(self, folder: Path) -> None:
         plan = self.schedule
-        pipeline = random_pipeline(random.Random(f"{plan.seed} pipeline"), plan.size)
+        pipeline = random_pipeline(random.Random(f"{plan.seed} pipeline"), plan.size, light=plan.small)
         path = folder / "pipeline.json"
         path.write_text(json.dumps(pipeline))
         expected = values_of(pipeline)
@@ -211,7 +211,7 @@ class Round:
         if plan.fault == "clock" and _FAKETIME.exists():
             more = {"LD_PRELOAD": str(_FAKETIME), "FAKETIME": f"{offset:+d}s", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
         if plan.fault == "full disk":
-            self._fill(folder, Path(workspace))
+            self._fill(Path(workspace))
         if plan.fault == "network" and plan.store != "local":
             self._services.disturb(plan.store, self._dice)
         programs = [
@@ -228,7 +228,7 @@ class Round:
     def _hit(self, program: Program) -> None:
         """Send a fault to a program after a random time in which it may build."""
         self._wait_until_begun(program)
-        time.sleep(self._dice.uniform(0, 0.4))
+        time.sleep(self._dice.uniform(0, 0.03 * self.schedule.size))
         getattr(self, f"_{self.schedule.fault.replace(' ', '_')}")(program)
 
     @staticmethod
@@ -268,7 +268,7 @@ class Round:
         if was_running:
             self._note("dead redis")
 
-    def _fill(self, folder: Path, workspace: Path) -> None:
+    def _fill(self, workspace: Path) -> None:
         if not os.path.ismount(workspace):
             return
         free = shutil.disk_usage(workspace).free
@@ -278,7 +278,10 @@ class Round:
     def _count(self, ends: list[tuple[int, str]], programs: list[Program], offset: int) -> None:
         """Count the faults whose delivery shows only at the end."""
         fault = self.schedule.fault
-        if fault == "full disk" and any(code and "No space left" in each.log.read_text(errors="replace") for (code, _), each in zip(ends, programs, strict=True)):
+        logs = [program.log.read_text(errors="replace") for program in programs]
+        if fault == "full disk" and any(
+            code and "No space left" in log for (code, _), log in zip(ends, logs, strict=True)
+        ):
             self._note("full disk")
         elif fault == "network":
             self._disturbed += 1
@@ -307,6 +310,8 @@ class Round:
         for number, step in enumerate(pipeline["steps"]):
             tries = (1 + step["failures"]) * (1 + len(step["yields"]))
             allowed = tries * (1 + max(self._disturbed, plan.faults if plan.fault != "none" else 0)) * plan.programs
+            if plan.fault in _RETRIED:
+                allowed *= 1 + Step.retries
             if plan.fault == "none" and plan.locks != "none":
                 allowed = tries
             if not 1 <= counts[number] <= allowed:
@@ -319,6 +324,9 @@ class Round:
         if pids:
             raise Failure(f"processes are left: {pids}")
 
+
+_RETRIED = frozenset({"full disk", "network", "dead redis"})
+"""Faults of which a build sees several: each try of a task may meet one."""
 
 _SIGNALS = frozenset({"kill", "kill worker", "stop", "dead redis"})
 
@@ -333,7 +341,8 @@ def _check_leftovers(workspace: Path) -> None:
 def _marked(mark: str) -> list[int]:
     """Return the processes of this round, by a variable of their environment."""
     found = []
-    for name in os.listdir("/proc") if os.path.isdir("/proc/self") else ():
+    for path in Path("/proc").glob("[0-9]*"):
+        name = path.name
         if name.isdigit() and _state(int(name)) not in "ZX":
             with contextlib.suppress(OSError):
                 if f"SOAK_MARK={mark}\0".encode() in Path(f"/proc/{name}/environ").read_bytes():

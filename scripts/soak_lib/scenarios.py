@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -66,13 +67,18 @@ class Soak:
         started = time.monotonic()
         command = [sys.executable, "-m", name, *arguments]
         environment = {"PYTHONPATH": f"{_REPOSITORY}:{_REPOSITORY / 'scripts'}"}
-        import os
-
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=seconds, cwd=_REPOSITORY, env={**os.environ, **environment},
+            command,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            cwd=_REPOSITORY,
+            env={**os.environ, **environment},
             check=False,
         )
-        print(f"{name} {' '.join(arguments)}: {time.monotonic() - started:.0f} s, exit code {done.returncode}", flush=True)
+        print(
+            f"{name} {' '.join(arguments)}: {time.monotonic() - started:.0f} s, exit code {done.returncode}", flush=True
+        )
         if done.returncode:
             text = f"{' '.join(command[1:])}\n{done.stderr[-1500:]}"
             self.failures.append(text)
@@ -81,10 +87,9 @@ class Soak:
 
 def flat(soak: Soak) -> None:
     """20,000 tasks, 2,000 builds and 100,000 ready tasks in one process: memory, threads and descriptors stay flat."""
-    for kind, small, large in (("tasks", 2_000, 20_000), ("builds", 200, 2_000), ("ready", 10_000, 100_000)):
-        if soak.options.small:
-            small, large = small // 20, large // 20
-        out = soak.child("soak_lib.flat", kind, str(small), str(large))
+    divisor = 20 if soak.options.small else 1
+    for kind, *sizes in (("tasks", 2_000, 20_000), ("builds", 200, 2_000), ("ready", 10_000, 100_000)):
+        out = soak.child("soak_lib.flat", kind, *(str(size // divisor) for size in sizes))
         if out:
             soak.figures[kind] = json.loads(out.splitlines()[-1])
             soak.outcomes[f"{kind} flat"] += not soak.failures
@@ -126,7 +131,7 @@ def _round(soak: Soak, services: Services, seed: int, fault: str, stores: tuple[
     one = Round(schedule, services, broken=soak.options.broken_store)
     try:
         one.run()
-    except Failure as error:
+    except (Failure, OSError, RuntimeError) as error:  # the latter: a server that does not start
         again = f"scripts/soak --only pipelines --rounds 1 --seed {seed} --fault '{fault}'"
         again += " --small" if soak.options.small else ""
         soak.failures.append(f"{schedule.text()}: {error}\nRepeat it: {again}")
@@ -134,7 +139,9 @@ def _round(soak: Soak, services: Services, seed: int, fault: str, stores: tuple[
         soak.delivered += one.delivered
         soak.outcomes["rounds"] += 1
         what = dict(one.delivered) or "nothing delivered"
-        print(f"[{time.strftime('%H:%M:%S')}] {schedule.text()}: {what}, {time.monotonic() - started:.1f} s", flush=True)
+        print(
+            f"[{time.strftime('%H:%M:%S')}] {schedule.text()}: {what}, {time.monotonic() - started:.1f} s", flush=True
+        )
 
 
 SCENARIOS: Mapping[str, Callable[[Soak], None]] = {"power": power, "flat": flat, "pipelines": pipelines}

@@ -1,4 +1,4 @@
-"""Power cuts: what is left of a workspace when writes that nobody flushed are lost, and what the next build makes of it.
+"""Power cuts: what is left of a workspace when unflushed writes are lost, and what the next build makes of it.
 
     python -m tests.faults.power_cuts --times 200 --seed 1 [--durable] [--broken] [--device]
 
@@ -25,6 +25,7 @@ import struct
 import subprocess
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -259,7 +260,7 @@ def _child(function: Callable[[], Any], boot: str) -> tuple[int, Any]:
                 file.flush()
                 status = 0
             except BaseException as error:
-                file.write(pickle.dumps(f"{type(error).__name__}: {error}"))
+                file.write(pickle.dumps("".join(traceback.format_exception(error))[-1500:]))
                 file.flush()
             os._exit(status)
         _, status = os.waitpid(process, 0)

@@ -3,10 +3,11 @@
     python -m tests.faults.stores --all --json
     python -m tests.faults.stores --store s3 --every 5 --seed 1 [--engine gokart --python PATH] [--broken swallow]
 
-A small pipeline is built with its n-th operation failing, once for each n and each kind of fault: calls of the system
-on local files, requests to S3 and GCS through the tests' proxy. The build returns the right value, or an error that
-names what failed; then a build in another process, without a fault, returns the right value. A fault counts only when
-it was delivered. With `--broken` the store swallows failures of its writes, or stores half of the bytes: the check then
+A small pipeline is built with its n-th operation failing, once for each n: calls of the system on local files, requests
+to S3 and GCS through the tests' proxy, with one kind of fault after the other. The build returns the right value, or an
+error that names what failed; then a build in another process, without a fault, returns the right value. A fault counts
+only when it was delivered. With `--broken` the store swallows failures of its writes, or stores half of the bytes: the
+check then
 has to find a case that is not right.
 """
 
@@ -53,7 +54,7 @@ class Engine:
 
     def _read(self) -> str:
         assert self._process.stdout is not None
-        line = self._process.stdout.readline()
+        line = str(self._process.stdout.readline())
         if not line:
             raise RuntimeError(f"the engine has ended: {self._process.args!r}")
         return line
@@ -93,6 +94,7 @@ def check(
     python: str = sys.executable,
     broken: str = "",
     hows: Sequence[str] = HOWS,
+    each_how: bool = False,
 ) -> dict[str, Any]:
     """Let each n-th operation of a store fail; return how many there are, what was delivered, and the outcomes."""
     print(f"{engine}, {store}: every {every}, seed {seed}", file=sys.stderr, flush=True)
@@ -101,21 +103,28 @@ def check(
     with (
         _place(store) as (root, proxy),
         contextlib.closing(Engine(engine, python, broken)) as faulty,
-        contextlib.closing(Engine(engine, python)) as clean,
+        contextlib.closing(Engine(engine, python, broken)) as clean,
     ):
         faulty.build(f"{root}/ws-warm", check=False)
         total = _operations(faulty, f"{root}/ws-count", proxy)
-        for how in hows if proxy is not None else ("EIO",):
-            for number in range(1 + chance.randrange(every), total + 1, every):
-                workspace = f"{root}/ws-{how[:3]}{how[-2:]}-{number}".replace(" ", "")
-                found = _case(faulty, clean, workspace, proxy, how, number)
-                if found["delivered"]:
-                    delivered[how] += found["delivered"]
-                    outcomes[found["outcome"]] += 1
-                    if found["outcome"] not in {"right", "told"}:
-                        bad.append(f"{how} at {number}: {found['outcome']}: {found['text'][:300]}")
+        numbers = range(1 + chance.randrange(every), total + 1, every)
+        for how, number in _cases(hows if proxy is not None else ("EIO",), numbers, each=each_how):
+            workspace = f"{root}/ws-{how[:3]}{how[-2:]}-{number}".replace(" ", "")
+            found = _case(faulty, clean, workspace, proxy, how, number)
+            if found["delivered"]:
+                delivered[how] += found["delivered"]
+                outcomes[found["outcome"]] += 1
+                if found["outcome"] not in {"right", "told"}:
+                    bad.append(f"{how} at {number}: {found['outcome']}: {found['text'][:300]}")
     table = {"store": store, "engine": engine, "seed": seed, "operations": total}
     return table | {"delivered": dict(delivered), "outcomes": dict(outcomes), "bad": bad}
+
+
+def _cases(hows: Sequence[str], numbers: Sequence[int], *, each: bool) -> list[tuple[str, int]]:
+    """Return the kind of fault for each operation: one after the other, or each of them."""
+    if each:
+        return [(how, number) for how in hows for number in numbers]
+    return [(hows[place % len(hows)], number) for place, number in enumerate(numbers)]
 
 
 def _operations(engine: Engine, workspace: str, proxy: servers.Proxy | None) -> int:
@@ -153,6 +162,7 @@ def main() -> None:
     parser.add_argument("--store", choices=STORES, action="append", help="store (default: all)")
     parser.add_argument("--every", type=int, default=5, help="fail each n-th operation only (default: 5)")
     parser.add_argument("--all", action="store_true", help="fail each operation")
+    parser.add_argument("--each-how", action="store_true", help="with each kind of fault, and not one after the other")
     parser.add_argument("--seed", type=int, default=1, help="which of them is the first (default: 1)")
     parser.add_argument("--engine", choices=("kart_runtime", "gokart"), default="kart_runtime", help="what builds")
     parser.add_argument("--python", default=sys.executable, help="interpreter that has the engine")
@@ -169,6 +179,7 @@ def main() -> None:
             engine=arguments.engine,
             python=arguments.python,
             broken=arguments.broken,
+            each_how=arguments.each_how,
         )
         bad += len(found["bad"])
         print(json.dumps(found) if arguments.json else "\n".join(f"{key}: {found[key]}" for key in found), flush=True)

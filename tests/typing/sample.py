@@ -27,6 +27,7 @@ from kart_runtime import (
     find_publication,
     parameter,
     partitions,
+    sign_outputs,
 )
 from kart_runtime.history import CompareTable, History, PastTask
 
@@ -244,6 +245,7 @@ class Publish(TaskOnKart[int]):
 
 
 assert_type(find_publication("outputs", "a.pkl"), Publication)
+assert_type(sign_outputs([]).refused, dict[str, str])
 Published[int](path=3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 

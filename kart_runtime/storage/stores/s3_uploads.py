@@ -24,7 +24,7 @@ _ABORT_SECONDS, _ABORT_SECONDS_INTERRUPTED = 10.0, 1.0
 
 def upload_in_parts(client: Any, bucket: str, name: str, file: BinaryIO, **properties: Any) -> str:
     """Store a file as an object that appears with its last part, and return its etag; abort the upload if it fails."""
-    place = {"Bucket": bucket, "Key": name}
+    place: dict[str, Any] = {"Bucket": bucket, "Key": name}
     place["UploadId"] = client.create_multipart_upload(**place, **properties)["UploadId"]
     try:
         return _complete(client, place, _send_parts(client, place, file))
@@ -36,7 +36,7 @@ def upload_in_parts(client: Any, bucket: str, name: str, file: BinaryIO, **prope
         raise
 
 
-def _send_parts(client: Any, place: dict[str, str], file: BinaryIO) -> list[dict[str, Any]]:
+def _send_parts(client: Any, place: dict[str, Any], file: BinaryIO) -> list[dict[str, Any]]:
     size = file.seek(0, os.SEEK_END)
     part = upload.PART
     while math.ceil(size / part) > _MOST_PARTS:
@@ -56,7 +56,7 @@ def _send_parts(client: Any, place: dict[str, str], file: BinaryIO) -> list[dict
         return [future.result() for future in futures]
 
 
-def _complete(client: Any, place: dict[str, str], parts: list[dict[str, Any]]) -> str:
+def _complete(client: Any, place: dict[str, Any], parts: list[dict[str, Any]]) -> str:
     from botocore.exceptions import ClientError
 
     try:
@@ -71,7 +71,7 @@ def _complete(client: Any, place: dict[str, str], parts: list[dict[str, Any]]) -
         return etag
 
 
-def _etag_of(client: Any, place: dict[str, str]) -> str:
+def _etag_of(client: Any, place: dict[str, Any]) -> str:
     return str(client.head_object(Bucket=place["Bucket"], Key=place["Key"])["ETag"])
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from kart_runtime import TaskInstanceParameter, TaskOnKart, build
 from kart_runtime.history.records import Records, forget_records, records_of
+from kart_runtime.storage.stores.local import LocalStore
 
 
 class Number(TaskOnKart[int]):
@@ -188,3 +189,34 @@ def test_what_loaded_an_output_that_has_another_name_now_runs_again(tmp_path, mo
         task = UsesMoved(moved=Moved(workspace_directory=str(tmp_path)), workspace_directory=str(tmp_path))
         assert build(task, code_changed="rerun") == number
         assert build(task, code_changed="rerun") == number
+
+
+def test_a_build_looks_only_at_files_of_runs_that_may_have_grown(monkeypatch):
+    for number in range(25):
+        build(Number(number=number))
+    looked: list[str] = []
+    stat = LocalStore.stat
+
+    def counted(store, key):
+        looked.append(key)
+        return stat(store, key)
+
+    monkeypatch.setattr(LocalStore, "stat", counted)
+    build(Number(number=100))
+    of_runs = [key for key in looked if "/log/runs/" in key]
+    assert len(list(Path("resources/log/runs").glob("*.jsonl"))) == 26
+    assert 1 <= len(of_runs) <= 3
+
+
+def test_a_run_that_goes_on_is_read_to_its_end():
+    build(Number())
+    (path,) = Path("resources/log/runs").glob("*.jsonl")
+    *lines, end = path.read_text().splitlines(keepends=True)
+    assert '"end"' in end
+    path.write_text("".join(lines))
+    again = Records("./resources/")
+    again.refresh()
+    record = next(line for line in lines if line.startswith('{"task":'))
+    path.write_text("".join([*lines, json.dumps({**json.loads(record), "unique_id": "f" * 32}) + "\n", end]))
+    again.refresh()
+    assert "f" * 32 in everything(again)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import zipfile
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import luigi
 import pytest
 
 from kart_runtime import BuildFailed, TaskOnKart, build
+from kart_runtime.execution.attempt import Attempt
 from kart_runtime.gokart.build import build as gokart_build
 from kart_runtime.history.log_files import LogFiles
 from kart_runtime.storage import confinement
@@ -18,7 +20,6 @@ from kart_runtime.storage.codecs import archive
 from kart_runtime.storage.codecs.archive import Archive, BadArchive
 from kart_runtime.storage.confinement import OutsideWorkspace
 from kart_runtime.storage.scratch import open_scratch
-from kart_runtime.storage.stores import local
 from kart_runtime.storage.stores.local import LocalStore
 from kart_runtime.task.metaclass import InvalidName
 
@@ -79,10 +80,13 @@ def test_what_stays_in_the_workspace_is_stored(tmp_path, path):
     assert len(list(Path("resources").rglob("x.pkl"))) == 1
 
 
-@pytest.mark.parametrize("executor", ["threads", "processes"])
-def test_other_executors_refuse_it_as_well(tmp_path, executor):
-    with pytest.raises(BuildFailed, match="is outside of the workspace"):
-        build(Late(path=str(tmp_path / "x.pkl")), executor=executor, workers=2)
+def test_an_attempt_takes_the_setting_to_another_process(tmp_path):
+    attempt = Attempt(Late(path=str(tmp_path / "x.pkl")))
+    attempt.task_run.allows_outside = False
+
+    outcome = pickle.loads(pickle.dumps(attempt)).run()
+
+    assert "is outside of the workspace" in str(outcome.error)
     assert not (tmp_path / "x.pkl").exists()
 
 
@@ -148,11 +152,15 @@ def test_files_are_not_written_through_links(victim):
 
 
 @links
-def test_without_the_flag_the_link_is_followed(victim, monkeypatch):
-    """The control."""
-    monkeypatch.setattr(local, "_REPLACE", local._REPLACE & ~os.O_NOFOLLOW)
+def test_a_store_that_writes_in_place_follows_the_link(victim):
+    """The control: the store of before, which opened what was there."""
+
+    class InPlace(LocalStore):
+        def put(self, key, data):
+            Path(key).write_bytes(data)
+
     Path("link").symlink_to(victim)
-    LocalStore().put("link", b"theirs")
+    InPlace().put("link", b"theirs")
     assert victim.read_bytes() == b"theirs"
 
 

@@ -92,7 +92,8 @@ def no_workers(address: str, seconds: float) -> ExecutorError:
     """Return the error for a cluster without workers."""
     return ExecutorError(
         f"The Dask cluster at {address} has had no workers for {seconds:.0f} s: start some, for example by `dask "
-        f"worker {address}`, and run again. For workers that take long to start, raise `run.network_timeout`."
+        f"worker {address}`, and run again. For workers that take long to start, set "
+        "DASK_DISTRIBUTED__SCHEDULER__NO_WORKERS_TIMEOUT, for example to 2h."
     )
 
 
