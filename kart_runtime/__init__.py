@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from kart_runtime.gokart.workspace_management import delete_unnecessary_outputs as delete_unnecessary_outputs
     from kart_runtime.history.publication import Publication as Publication
     from kart_runtime.luigi_bridge import WorkerSchedulerFactory as WorkerSchedulerFactory
+    from kart_runtime.plan.signing import sign_outputs as sign_outputs
     from kart_runtime.project import open_project as open_project
     from kart_runtime.project.configured import configured as configured
     from kart_runtime.schedule.events import BuildFinished as BuildFinished
@@ -127,6 +128,7 @@ _HOMES = {
     "register_codec": "storage.registry",
     "register_store": "storage.registry",
     "run": "gokart.run",
+    "sign_outputs": "plan.signing",
     "test_run": "gokart.empty_dumps",
     "tree_info": "gokart.tree.task_info",
 }
@@ -188,6 +190,7 @@ __all__ = [
     "register_codec",
     "register_store",
     "run",
+    "sign_outputs",
     "test_run",
     "tree_info",
 ]

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal, TypedDict, TypeVar, Unpack, cast, overload
 
 import luigi
@@ -23,12 +24,15 @@ from kart_runtime.errors import (
     WorkersKilled,
     warn,
 )
+from kart_runtime.errors.interpreter import mask_what_python_prints
+from kart_runtime.errors.secret_sources import note_environment
 from kart_runtime.execution.executors import Executors
 from kart_runtime.execution.locks import make_locks
 from kart_runtime.execution.working_folder import FixedFolder
 from kart_runtime.exporters.sending import Exports
 from kart_runtime.history.durations import estimate_durations
 from kart_runtime.history.ledger import Ledger
+from kart_runtime.history.losses import report_not_stored, tell_totals
 from kart_runtime.history.run_header import RunInfo, project_info
 from kart_runtime.plan.changes import Changes
 from kart_runtime.plan.decisions import Plan, make_plan
@@ -42,11 +46,14 @@ from kart_runtime.schedule.resources import Limits
 from kart_runtime.schedule.retries import Retries
 from kart_runtime.schedule.run_tasks import TasksRecorder
 from kart_runtime.schedule.scheduler import BuildContext, Scheduler
+from kart_runtime.schedule.signals import before_exit, sigterm_ends_builds
 from kart_runtime.settings import BuildSettings
 from kart_runtime.storage.durable import durable_writes
 from kart_runtime.storage.leftovers import cleared
 from kart_runtime.storage.registry import split_url
+from kart_runtime.storage.signing_keys import keyring
 from kart_runtime.storage.stores.background import background_writes
+from kart_runtime.storage.time_limits import using_network_timeout
 from kart_runtime.storage.value_cache import caching_values
 from kart_runtime.storage.workspace import why_not_writable
 from kart_runtime.task import identity
@@ -87,6 +94,8 @@ class BuildOptions(TypedDict, total=False):
     retry_delay: float
     fail_fast: bool
     durable: bool
+    network_timeout: float | None
+    outside_paths: str
 
 
 @overload
@@ -183,7 +192,7 @@ def build(
     if options:
         settings = settings.with_options(options)
     watched = settings.progress and on_event is None and log_level is None  # else the program shows it its own way
-    with progress_line(settings.workers) if watched else nullcontext(on_event) as listener:
+    with sigterm_ends_builds(), progress_line(settings.workers) if watched else nullcontext(on_event) as listener:
         summary, values = run_build(
             roots, settings, return_values=return_value, on_event=listener, log_level=log_level, check_all=check_all
         )
@@ -217,11 +226,15 @@ def run_build(
     `exports`, which are else those of the settings.
     """
     settings.check()
+    keyring()  # a key that is too short is told before anything runs
+    note_environment()
+    mask_what_python_prints()
     roots = [under_active_overrides(root) for root in roots]
     info = replace(info or project_info(), settings=settings.changed())
     locks = make_locks(settings.locks, _workspace(roots))
     with (
         FixedFolder(),
+        using_network_timeout(settings.network_timeout),
         caching_values(settings.value_cache_mb * 1_000_000),
         durable_writes(settings.durable),
         build_logging(log_level, on_event) as listener,
@@ -269,7 +282,9 @@ def _optional_records() -> Iterator[None]:
         with background_writes():
             yield
     except RecordsNotStored as error:
-        warn(logger, "%s", error)
+        report_not_stored(error)
+    finally:
+        tell_totals()
 
 
 def _workspace(roots: Sequence[luigi.Task]) -> str:
@@ -320,12 +335,22 @@ def _run(
     if to_run:
         context.ledger.ask_git()
     try:
-        with cleared(_written(_folders(plan.writers), roots), lambda: _has_lost_workers(scheduler.summary)):
+        with (
+            cleared(_written(_folders(plan.writers), roots), lambda: _has_lost_workers(scheduler.summary)),
+            before_exit(partial(_abandon, scheduler, tasks_recorder)),
+        ):
             return scheduler.run()
     finally:
         context.changes.save()
         tasks_recorder.finish(scheduler.summary, context.changes.files)
         _forget_build(scheduler.tasks)
+
+
+def _abandon(scheduler: Scheduler, recorder: TasksRecorder) -> None:
+    """Record what runs when the process ends without the end of the build."""
+    scheduler.abandon()
+    recorder.finish(scheduler.summary, dict)
+    scheduler.ledger.close()
 
 
 def _folders(writers: Mapping[str, Sequence[luigi.Task]]) -> dict[str, luigi.Task]:

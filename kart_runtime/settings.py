@@ -17,6 +17,7 @@ from kart_runtime.errors import ConfigError, closest_match
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "code_changed": ("warn", "rerun", "ignore"),
     "on_corrupt": ("error", "recompute"),
+    "outside_paths": ("error", "allow"),
 }
 """Fields that take one of a few words."""
 
@@ -95,6 +96,12 @@ class BuildSettings:
     durable
         Whether an output is flushed to the disk before it counts, so that it outlasts a power cut. Otherwise one that a
         power cut has damaged is found when the machine is back, and computed again.
+    network_timeout
+        Seconds until a request to an object store or a Dask cluster has its first answer or fails, retries included.
+        None: `$KART_NETWORK_TIMEOUT`, or 60.
+    outside_paths
+        What to do about an output whose path, or a link on the way, leads out of the workspace: "error", or "allow",
+        which only tells it. `kart_runtime.gokart.build` allows it, as gokart does.
     """
 
     executor: str | None = None
@@ -116,6 +123,8 @@ class BuildSettings:
     retry_delay: float = 0
     fail_fast: bool = False
     durable: bool = False
+    network_timeout: float | None = None
+    outside_paths: str = "error"
 
     def with_options(self, options: Mapping[str, Any]) -> Self:
         """Return these settings with some fields replaced.
@@ -156,6 +165,9 @@ class BuildSettings:
             value = getattr(self, name)
             if value is not None and not 0 <= value < math.inf:
                 raise ConfigError(f"invalid value {value!r}", key=name, expected="a number of at least 0")
+        if self.network_timeout is not None and not 0 < self.network_timeout < float("inf"):
+            expected = "a number of seconds above 0"
+            raise ConfigError(f"invalid value {self.network_timeout!r}", key="network_timeout", expected=expected)
         for name, words in CHOICES.items():
             value = getattr(self, name)
             if value not in words:

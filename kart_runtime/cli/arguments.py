@@ -77,8 +77,8 @@ def compose_from_args(
 
 
 def options_to_overrides(arguments: argparse.Namespace) -> None:
-    """Turn the options of executors into overrides, so that both are checked and reported alike."""
-    for option in ("executor", "workers", "address"):
+    """Turn the options of executors and limits into overrides, so that both are checked and reported alike."""
+    for option in ("executor", "workers", "address", "timeout", "retries", "fail_fast"):
         value = getattr(arguments, option)
         if value is not None:
             arguments.words.append(f"run.{option}={value}")

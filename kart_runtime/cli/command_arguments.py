@@ -23,6 +23,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `kart run`."""
     add_words(parser, "task to run")
     add_executor(parser)
+    add_limits(parser)
     parser.add_argument("--label", type=_label, metavar="TEXT", help="label of this run in the history, e.g., shallow")
     parser.add_argument("--quiet", action="store_true", help="print only failures, the summary, and what came out")
     parser.add_argument("--report", action="store_true", help="write report.html at the end, as kart report does")
@@ -42,6 +43,35 @@ def add_executor(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--address", metavar="URL", help="address of a Dask scheduler, tcp://HOST:8786 (default: run.address)"
+    )
+
+
+def add_limits(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how long and how often tasks are tried, and what a failure means for the others."""
+    parser.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        help="end each try of a task after this time, unless its class has one; 0: no limit (default: run.timeout)",
+    )
+    parser.add_argument(
+        "--retries",
+        metavar="N",
+        help="try a task that fails N times again, unless its class has retries (default: run.retries)",
+    )
+    failure = parser.add_mutually_exclusive_group()
+    failure.add_argument(
+        "--keep-going",
+        dest="fail_fast",
+        action="store_const",
+        const="false",
+        help="after a failure, run all tasks that do not depend on it (default: run.fail_fast)",
+    )
+    failure.add_argument(
+        "--fail-fast",
+        dest="fail_fast",
+        action="store_const",
+        const="true",
+        help="after the first failure, start nothing more, and end what runs, as Ctrl-C does",
     )
 
 
@@ -77,6 +107,7 @@ def add_search(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON, and nothing else")
     add_executor(parser)
+    add_limits(parser)
 
 
 def add_plan(parser: argparse.ArgumentParser) -> None:
@@ -183,6 +214,13 @@ def add_rerun(parser: argparse.ArgumentParser) -> None:
 def add_accept(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `kart accept`."""
     add_words(parser, "task whose changes do not matter", default="all tasks that run.task needs")
+
+
+def add_sign(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `kart sign`."""
+    add_words(parser, "task whose outputs to sign, with all that it needs", default="run.task")
+    parser.add_argument("--refused", action="store_true", help="also sign outputs that differ from their records")
+    parser.add_argument("--yes", action="store_true", help="sign; without it, only list the files")
 
 
 def add_verify(parser: argparse.ArgumentParser) -> None:
@@ -378,11 +416,17 @@ def add_gc(parser: argparse.ArgumentParser) -> None:
         type=_runs,
         default=1,
         metavar="N",
-        help="retain the last N runs, whatever their age (default: 1)",
+        help="retain the last N runs of each project, environment and requested task, whatever their age (default: 1)",
     )
     parser.add_argument(
         "--keep-days", type=_days, default=30.0, metavar="D", help="retain the runs of the last D days (default: 30)"
     )
+    parser.add_argument(
+        "--ignore-missing-runs",
+        action="store_true",
+        help="go on although the files of some runs are missing; what only these used is deleted",
+    )
+    parser.add_argument("--json", action="store_true", help="print what would be deleted and what stays as JSON")
     parser.add_argument("--yes", action="store_true", help=_YES)
 
 

@@ -31,6 +31,7 @@ from kart_runtime.cli.command_arguments import (
     add_runs,
     add_search,
     add_show,
+    add_sign,
     add_update,
     add_verify,
     add_why,
@@ -395,6 +396,22 @@ examples:
         "accept",
     ),
     Command(
+        "sign",
+        "sign outputs that were stored without a key",
+        "Sign the outputs of tasks, and of all that they need, which were stored before\n"
+        "KART_SIGNING_KEY was set or with a key that is gone, and the records of their runs.\n"
+        "Outputs that differ from their records are refused. Without --yes, nothing is\n"
+        "signed.",
+        """\
+examples:
+  kart sign                     list what would be signed
+  kart sign --yes               sign it
+  kart sign TrainModel --yes    sign what one task needs
+""",
+        add_sign,
+        "sign",
+    ),
+    Command(
         "verify",
         "check stored outputs against their checksums",
         "Read every output that a run has recorded, and compare its size and checksum.\n"
@@ -413,8 +430,9 @@ examples:
         "delete outputs that no recent run uses",
         "Delete the outputs and log files of earlier runs that no retained run uses, the\n"
         "records of these runs, and what killed processes left behind. A run is retained if\n"
-        "it is one of the last --keep-runs, if it started within --keep-days, or if it may\n"
-        "still be active. Without --yes, nothing is deleted.",
+        "it is one of the last --keep-runs of its project, environment and requested task, if\n"
+        "it started within --keep-days, or if it may still be active. New builds wait while\n"
+        "files are deleted. Without --yes, nothing is deleted.",
         """\
 examples:
   kart gc                               list what would be deleted

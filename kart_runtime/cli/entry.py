@@ -7,16 +7,19 @@ so that `--help` costs no more than argparse.
 from __future__ import annotations
 
 import argparse
+import atexit
 import io
 import os
 import sys
+import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 from kart_runtime.cli.command_table import Command
 from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.live import shows_block
 from kart_runtime.cli.parser import parse
+from kart_runtime.cli.terminal import CannotPrint, flush, shown, visible
 from kart_runtime.errors import KartError
 
 
@@ -40,13 +43,47 @@ def main(argv: Sequence[str] | None = None, *, package: str | None = None) -> in
     _replace_unencodable()
     try:
         code = _execute(list(sys.argv[1:] if argv is None else argv), package)
-        sys.stdout.flush()
+        flush(sys.stdout)
     except BrokenPipeError:
-        # `| head` has read enough. Python flushes once more at exit, which must not fail either.
-        with suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.PIPE_CLOSED
+        # `| head` has read enough.
+        _close_stdout()
+        code = ExitCode.PIPE_CLOSED
+    except CannotPrint as error:
+        _close_stdout()
+        with suppress(OSError, ValueError):  # standard error may be on the same full disk
+            print(f"error: cannot write to standard output: {error.strerror or error}", file=sys.stderr)
+        code = ExitCode.FAILED
+    if argv is None:
+        _leave_threads(code)
     return code
+
+
+def _leave_threads(code: int) -> None:
+    """End the process at once if a thread is left whose task was given up: Python might wait for it."""
+    threads = sys.modules.get("kart_runtime.execution.executors.threads")
+    if threads is None or not threads.threads_given_up():
+        return
+    last = threading.Thread(target=atexit._run_exitfuncs, daemon=True)
+    last.start()
+    last.join(_LAST_SECONDS)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
+
+
+_LAST_SECONDS = 5.0
+"""How long the functions that are called at the end of the process may take."""
+
+
+def _close_stdout() -> None:
+    """Throw away what is left to print: Python writes it once more at exit, which must not fail either."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+_WITH_TASKS = ("run", "search")
+"""Commands in which tasks print as well, and draw bars: they mask and escape their own lines alone."""
 
 
 def _replace_closed() -> None:
@@ -70,18 +107,21 @@ def _replace_unencodable() -> None:
 
 def _execute(argv: list[str], package: str | None) -> int:
     try:
-        command, arguments = parse(argv, package)
-        return _loaded(command, arguments)(arguments)
+        with shown():
+            command, arguments = parse(argv, package)
+        execute = _loaded(command, arguments)
+        with nullcontext() if command.name in _WITH_TASKS else shown():
+            return execute(arguments)
     except SystemExit as done:  # argparse has printed help, or an error
         return done.code if isinstance(done.code, int) else ExitCode.REFUSED
     except KartError as error:
         from kart_runtime.cli.messages import explain
 
-        print(explain(error), file=sys.stderr)
+        print(visible(explain(error)), file=sys.stderr)
         return ExitCode.REFUSED
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("Interrupted.", file=sys.stderr)
-        return ExitCode.INTERRUPTED
+        return ExitCode.TERMINATED if type(stop).__name__ == "Terminated" else ExitCode.INTERRUPTED
 
 
 def _loaded(command: Command, arguments: argparse.Namespace) -> Callable[[argparse.Namespace], int]:

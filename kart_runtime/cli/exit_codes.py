@@ -19,3 +19,5 @@ class ExitCode(enum.IntEnum):
     """Ctrl-C."""
     PIPE_CLOSED = 141
     """Standard output was closed by its reader (broken pipe)."""
+    TERMINATED = 143
+    """SIGTERM."""

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from kart_runtime.cli.terminal import visible
 from kart_runtime.errors.secrets import masked
 from kart_runtime.settings import LoggingSettings
 
@@ -19,7 +20,7 @@ class _CurrentStderr(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            print(masked(self.format(record)), file=sys.stderr)
+            print(visible(masked(self.format(record))), file=sys.stderr)
         except Exception:  # noqa: BLE001 - as every handler of the standard library: a log line never ends a run
             self.handleError(record)
 

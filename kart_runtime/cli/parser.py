@@ -26,7 +26,8 @@ environment variables:
 
 exit codes:
   0 success   1 a task failed   2 invalid command or configuration, nothing ran
-  3 check reported problems, or update --check found an update   130 interrupted
+  3 check reported problems, or update --check found an update
+  130 interrupted (Ctrl-C)   143 ended by SIGTERM
 """
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -41,26 +41,18 @@ def _lines(data: bytes, encoding: str) -> list[str]:
 
 def stage(path: Path, data: bytes) -> Path:
     """Write data to a temporary file beside a path, with the mode of the file there, and return it."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    staged = Path(name)
+    staged = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
         if path.exists():
-            shutil.copymode(path, name)
-        else:
-            staged.chmod(0o666 & ~_umask())
+            shutil.copymode(path, staged)
     except BaseException:
         with suppress(OSError):
             staged.unlink(missing_ok=True)
         raise
     return staged
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def replace(path: Path, data: bytes) -> None:

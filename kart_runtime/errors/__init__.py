@@ -47,6 +47,7 @@ Errors of a single package are defined there: `BadArchive` (`codecs.archive`), `
 (`task.placeholders`), `PublishRefused` (`history.publication`), `MemoryExceeded` (`executors.processes.memory_watch`),
 `SchemaMismatch` (`schemas`), `UnsafeWorkspace` (`history.cleanup.local_files`), `NotAPickleFile` (`gokart.tree`),
 `SlackError` with `ChannelListNotLoadedError`, `ChannelNotFoundError` and `FileNotUploadedError` (`gokart.slack`),
+`SignatureError` (`storage.signing`), `OutsideWorkspace` (`storage.confinement`), `InvalidName` (`task.metaclass`),
 `CannotEdit` (`edits.python_source`), `ObjectReplaced` (`stores.object_cache`), `NotInMemory` (`storage.memory_target`),
 `ExporterNotReady` (`exporters.base`), `TaskLockException` (`gokart.conflict_prevention_lock`), `TemplateError`
 (`project.template.record`).

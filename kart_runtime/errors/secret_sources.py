@@ -40,7 +40,8 @@ _WORD = re.compile(r"[a-z]{1,7}", re.IGNORECASE)
 
 _PLACE = re.compile(
     r"(?:s3|gs|gcs|file|memory)://[^@]*"  # objects in buckets
-    r"|[\w.-]+:\d{1,5}|[a-z]+(?:-[a-z]+)?-(?:north|south|east|west|central)[a-z]*-?\d[a-z]?"  # hosts with a port, and regions
+    r"|[\w.-]+:\d{1,5}"  # hosts with a port
+    r"|[a-z]+(?:-[a-z]+)?-(?:north|south|east|west|central)[a-z]*-?\d[a-z]?"  # regions
     r"|[a-z][\w+.-]*://[\w.-]+(?::\d+)?(?:/[\w.~-]{0,15})*"  # addresses without a user, a query, or a long part
     r"|\d{4}-\d\d(?:-\d\d(?:[T ][\d:.+Z-]*)?)?",  # dates
     re.IGNORECASE,

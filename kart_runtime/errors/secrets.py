@@ -23,7 +23,10 @@ SHORTEST = 4
 WITHIN_WORDS = 8
 """Characters from which on it is replaced inside of words as well, such as in ``tokenABC``."""
 
-_LONGEST_URL_PART = 16
+_SHORTEST_ENCODED = 6
+"""Bytes of a secret from which on it is known in base64, of which it takes up eight characters."""
+
+_LONG_URL_PART = 16
 """Characters from which on the last part of a secret url's path is a secret of its own."""
 
 _PASSWORD = re.compile(r"(?<=://)([^\s/:@'\"]*):([^\s/@'\"]+)(?=@)")
@@ -104,7 +107,7 @@ def _written(text: str) -> Iterator[str]:
     yield from (repr(data)[2:-1], text.translate(_HTML), text.translate(_HTML_TEXT), *quoted)
     for each in quoted:  # a text in JSON in a record, and the repr of one in a message
         yield from (json.dumps(each)[1:-1], repr(each)[1:-1])
-    if len(data) >= WITHIN_WORDS:
+    if len(data) >= _SHORTEST_ENCODED:
         yield from (data.hex(), data.hex().upper(), *_base64(data))
 
 
@@ -123,17 +126,17 @@ def _encoded(data: bytes) -> str:
 
 
 def _parts(url: str) -> Iterator[str]:
-    """Yield the path of a secret url, which a library may log alone, and its last part if that is long."""
+    """Yield the path of a secret url, which a library may log alone, and its long parts."""
     try:
         place = urlsplit(url)
     except ValueError:
         return
     path = f"{place.path}?{place.query}" if place.query else place.path
     if len(path) > WITHIN_WORDS:
-        yield path
-    last = path.rpartition("/")[2]
-    if len(last) >= _LONGEST_URL_PART:
-        yield last
+        yield from _written(path)
+    for part in re.split("[/?&=]", path):
+        if len(part) >= _LONG_URL_PART:
+            yield from _written(part)
 
 
 def note_password(url: str) -> None:
@@ -142,6 +145,14 @@ def note_password(url: str) -> None:
     if match:
         note_secret(match[2])
         note_secret(unquote(match[2]))
+
+
+def noted_secrets() -> tuple[str, ...]:
+    """Return the secrets, for a process of the same machine that runs tasks for this one."""
+    if _sources:
+        _look()
+    with _lock:
+        return tuple(sorted(_values))
 
 
 def forget_secrets() -> None:

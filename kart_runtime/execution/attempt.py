@@ -41,6 +41,7 @@ from kart_runtime.execution.processor_time import this_place
 from kart_runtime.execution.time_limit import Clock, TaskTimeout, remote_clock
 from kart_runtime.execution.used_tasks import note_used
 from kart_runtime.execution.working_folder import RestoredFolder
+from kart_runtime.history.losses import Loss, collected_losses, report_not_stored
 from kart_runtime.storage.commit import recover
 from kart_runtime.storage.durable import durable_writes
 from kart_runtime.storage.durable import is_on as is_durable
@@ -52,7 +53,7 @@ from kart_runtime.storage.target import Target, path_of
 from kart_runtime.task import identity
 from kart_runtime.task.base import TaskOnKart, is_complete, kart_task, noop
 from kart_runtime.task.loading import output_of
-from kart_runtime.task.naming import lock_name
+from kart_runtime.task.naming import display_name, lock_name
 from kart_runtime.task.nested import flatten, iter_flat
 from kart_runtime.task.origin import recorded_inputs
 from kart_runtime.task.parameters import ActiveOverrides, active_overrides, using_overrides
@@ -115,6 +116,8 @@ class Outcome:
         Number of log records.
     secrets
         Those that were looked up in another process; no text may show them.
+    losses
+        Log files that another process could not write.
     timeout
         The limit in seconds, if that has ended it.
     """
@@ -138,6 +141,7 @@ class Outcome:
     series: tuple[str, ...] = ()
     logged: int = 0
     secrets: tuple[str, ...] = ()
+    losses: tuple[Loss, ...] = ()
     timeout: float | None = None
 
 
@@ -173,6 +177,7 @@ class Attempt:
     _is_remote: bool = False
     _is_durable: bool = False
     _before: dict[str, Any] | None = None
+    _folder: RestoredFolder | None = None
     _unsigned: dict[str, Any] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -180,13 +185,14 @@ class Attempt:
         run = self.task_run
         expected = recorded_inputs(self.task) | dict(run.expected)
         state = (self.replaces, self.is_retry, expected, run.checks_types, run.keeps_logs, run.run_id)
-        state += (self._started, self._seconds, is_durable())  # type: ignore[assignment]
+        state += (self._started, self._seconds, is_durable(), run.allows_outside)  # type: ignore[assignment]
         return _remote_attempt, (self.task, self.locks, self.satisfied, *state)
 
     def run(self) -> Outcome:
         """Run the task, or resume it after a suspension, and return the outcome. Ctrl-C is not caught."""
         overrides = own_overrides(self.task)
-        with RestoredFolder():
+        self._folder = RestoredFolder()
+        with self._folder:
             if overrides is None:
                 return self._attempt()
             with using_overrides(overrides):
@@ -195,18 +201,24 @@ class Attempt:
     def _attempt(self) -> Outcome:
         if not self._is_remote:
             return self._bound()
-        outcome = None
         reset_peak()
+        with collected_losses() as losses, durable_writes(self._is_durable):
+            outcome = self._stored()
+        outcome.losses = tuple(losses)
+        sent = None if outcome.error is None else portable(outcome.error, outcome.trace)
+        outcome.error, outcome.peak_mb, outcome.secrets = sent, peak_mb(), tuple(self.task_run.secrets)
+        return outcome
+
+    def _stored(self) -> Outcome:
+        """Run, and wait until everything is stored: whoever waits for the outcome may end the process."""
+        outcome = None
         try:
-            # Whoever waits for this outcome may end the process.
-            with durable_writes(self._is_durable), background_writes():
+            with background_writes():
                 outcome = self._bound()
         except RecordsNotStored as error:
             if outcome is None:
                 raise
-            warn(logger, "%s: %s", self.task, error)
-        sent = None if outcome.error is None else portable(outcome.error, outcome.trace)
-        outcome.error, outcome.peak_mb, outcome.secrets = sent, peak_mb(), tuple(self.task_run.secrets)
+            report_not_stored(error)
         return outcome
 
     def _bound(self) -> Outcome:
@@ -364,7 +376,7 @@ class Attempt:
     def timed_out(self, error: TaskTimeout) -> Outcome:
         """Return the outcome of this try after `give_up`."""
         outcome = self.failed(error)
-        outcome.seconds = outcome.timeout = error.seconds
+        outcome.seconds = error.seconds
         outcome.ended = time.time()
         outcome.began = self._began or outcome.ended - error.seconds
         outcome.started = self._started or iso_time(outcome.began)
@@ -378,7 +390,9 @@ class Attempt:
         """
         if not self.task_run.give_up(error):
             return False
-        with suppress(Exception):  # its holder may release it at this moment
+        if self._folder is not None:
+            self._folder.leave()
+        with suppress(Exception):  # its thread may release it at this moment
             self.release_lock()
         return True
 
@@ -432,6 +446,8 @@ class Attempt:
         log_files: tuple[str, ...] = ()
         if self.task_run.given_up is not None:
             raise self.task_run.given_up
+        if self.clock is not None:
+            self.clock.check(display_name(self.task))
         if self._lock is not None:
             self._check_lock(self._lock.check)  # another process may have stored the output, and writes these files
         if task is not None and self._logs is not None:
@@ -476,7 +492,10 @@ class Attempt:
         self.task_run.discard()
         self.release_lock()
         stored = self.task_run.stored
-        return Outcome(AttemptState.FAILED, self._started, self._seconds, seed, stored, log_files, error, trace)
+        outcome = Outcome(AttemptState.FAILED, self._started, self._seconds, seed, stored, log_files, error, trace)
+        if isinstance(error, TaskTimeout):
+            outcome.timeout = error.seconds
+        return outcome
 
 
 def _asks_for_no_lock(task: TaskOnKart[Any], locks: Locks) -> bool:
@@ -499,8 +518,10 @@ def _remote_attempt(  # noqa: PLR0917
     started: str,
     seconds: float,
     durable: bool = False,
+    allows_outside: bool = True,
 ) -> Attempt:
     run = TaskRun(expected=expected, checks_types=checks_types, keeps_logs=keeps_logs, run_id=run_id, marks=replaces)
+    run.allows_outside = allows_outside
     progress: dict[str, Any] = {"_started": started, "_seconds": seconds, "_is_remote": True, "_is_durable": durable}
     return Attempt(task, locks, satisfied, run, replaces, is_retry, **progress)
 

@@ -11,7 +11,9 @@ import weakref
 from collections import deque
 from typing import Any
 
-from kart_runtime.errors.secrets import any_secret, masked
+from kart_runtime.errors.credentials import is_of_requests, without_credentials
+from kart_runtime.errors.secret_sources import note_new_environment
+from kart_runtime.errors.secrets import any_secret, masked, masked_copy
 from kart_runtime.storage.staging import active_run
 
 _HEAD, _TAIL = 1 << 15, 1 << 15
@@ -69,8 +71,12 @@ def _message(record: logging.LogRecord) -> str:
             record.msg, record.args = shown, None
         return shown
     shown = masked(text)
+    if record.levelno <= logging.DEBUG or is_of_requests(record.name):
+        shown = without_credentials(shown)
     if shown != text:
         record.msg, record.args = shown, None
+    elif record.args:  # a formatter may write them, also those that the message does not use
+        record.args = masked_copy(record.args)
     return shown
 
 
@@ -90,8 +96,30 @@ def _trace(record: logging.LogRecord) -> str:
     text = logging.Formatter().formatException(record.exc_info)
     shown = masked(text)
     if shown != text:
-        record.exc_text = shown  # which formatters take if it is there
+        record.exc_text, record.exc_info = shown, None  # formatters take the text if it is there
     return f"\n{shown}"
+
+
+class _Fields(dict[str, Any]):
+    """Attributes of a log record, in which the values of `extra=`, which `logging` adds last, are masked."""
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        super().__setitem__(name, _shown(value))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)
+
+
+def _shown(value: Any) -> Any:
+    """Return a value without secrets; what shows one in its text is replaced by that."""
+    try:
+        copy = masked_copy(value)
+        if copy is not value or isinstance(value, str | int | float | bool | None):
+            return copy
+        text = str(value)
+        return value if masked(text) == text else masked(text)
+    except Exception:  # noqa: BLE001 - of an object whose text cannot be made
+        return value
 
 
 class _Factory:
@@ -107,6 +135,9 @@ class _Factory:
             run = None
         if run is not None or any_secret():
             text = f"{_message(record)}{_trace(record)}"
+            if any_secret() and record.name is not None:
+                record.stack_info = masked(record.stack_info) if record.stack_info else record.stack_info
+                record.__dict__ = _Fields(vars(record))
             if run is not None:
                 if run.lines is None:
                     run.lines = LogLines()
@@ -116,6 +147,7 @@ class _Factory:
 
 def keep_log_records() -> None:
     """Keep what is logged in an attempt from now on, and mask secrets in it, in this process."""
+    note_new_environment()
     make = logging.getLogRecordFactory()
     if type(make) is not _Factory:  # the first attempt of this process, or a program has set its own since
         logging.setLogRecordFactory(_Factory(make))

@@ -11,9 +11,11 @@ from io import BytesIO
 from pickle import dumps
 from typing import Any
 
+from kart_runtime.errors.secrets import masked_copy
 from kart_runtime.execution.log_lines import LogLines
 from kart_runtime.execution.seeds import set_seed
 from kart_runtime.history import log_files
+from kart_runtime.history.losses import report_loss
 from kart_runtime.storage.codecs.pickles import PROTOCOL, Pickle
 from kart_runtime.storage.target import path_of
 from kart_runtime.storage.workspace import LOG_FILES
@@ -61,7 +63,7 @@ class TaskLogWriter:
         if self._wanted:
             try:
                 files.write("processing_time", dumps(seconds, PROTOCOL))
-                files.write("task_log", _pickled(task.task_log))
+                files.write("task_log", _pickled(masked_copy(task.task_log)))
                 self.written = tuple(LOG_FILES)
             except Exception as error:  # noqa: BLE001 - as above
                 self._report_loss(error)
@@ -84,7 +86,7 @@ class TaskLogWriter:
         return written
 
     def _report_loss(self, error: Exception) -> None:
-        log_files.report_loss(f"write the log files of {self.task}", self._files.folder, error)
+        report_loss(f"write the log files of {self.task}", self._files.folder, error)
 
 
 def _pickled(task_log: dict[str, Any]) -> bytes:

@@ -121,6 +121,10 @@ class Clock(Protocol):
         """Stand still."""
         ...
 
+    def check(self, task: str) -> None:
+        """Raise `TaskTimeout` if the time is over, and nobody could end the task before."""
+        ...
+
 
 remote_clock: ContextVar[Clock | None] = ContextVar("remote_clock", default=None)
 """Clock of the call that a worker runs here, if its time is limited."""
@@ -144,6 +148,14 @@ class ThreadClock:
         if self._began is not None:
             self._used += time.monotonic() - self._began
             self._began = None
+
+    def check(self, task: str) -> None:
+        """Raise `TaskTimeout` if the time is over, and nobody could end the task before."""
+        left = self.left()
+        if left is not None and left <= 0:
+            took = self.seconds - left
+            how = f"came back after {took:.3g} s: nothing could end it before, and nothing of it is stored"
+            raise TaskTimeout(task, self.seconds, (), how)
 
     def left(self) -> float | None:
         """Return the seconds that are left; None while it stands still."""

@@ -65,9 +65,15 @@ class FixedFolder:
 
 
 class RestoredFolder:
-    """The ``with`` block of an attempt, after which the working folder is what it was before."""
+    """The ``with`` block of an attempt, after which the working folder is what it was before.
 
-    __slots__ = ()
+    `leave` does the same earlier, when the attempt is given up; its thread then leaves the folder of others alone.
+    """
+
+    __slots__ = ("_is_left",)
+
+    def __init__(self) -> None:
+        self._is_left = False
 
     def __enter__(self) -> None:
         with _users.lock:
@@ -77,7 +83,14 @@ class RestoredFolder:
         _users.enter(0, 1)
 
     def __exit__(self, *_error: object) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """End the block, unless it has ended."""
         with _users.lock:
+            if self._is_left:
+                return
+            self._is_left = True
             _users.attempts -= 1
             if not _users.attempts:
                 _users.restore()

@@ -113,7 +113,7 @@ def build(  # noqa: PLR0917 - gokart's signature
         At least one task failed, or could not be planned: its `output()` or `complete()` raised, or a file has an
         unknown format. What `requires()` raises is passed on, as in gokart.
     """
-    options = {"progress": False, **_without_luigi_options(options)}
+    options = {"progress": False, "outside_paths": "allow", **_without_luigi_options(options)}
     if task_lock_exception_max_tries < 1:
         raise ConfigError("at least one try is needed", key="task_lock_exception_max_tries", expected="at least 1")
     check_sections()

@@ -1,7 +1,8 @@
 """Deletion of the files of a workspace that are no outputs of a pipeline, as gokart has it.
 
-A deletion cannot be undone, so whatever is in doubt stays: workspaces that are not a folder of this machine, links,
-hidden files, logs. `kart gc` deletes by another rule, on any store.
+A deletion cannot be undone, so whatever is in doubt stays: workspaces that are not a folder of this machine or in which
+kart never ran, what nobody has recorded and has no id in its name, links, hidden files, logs. `kart gc` deletes by
+another rule, on any store. Unlike the commands, the function deletes when it is called, as its name says.
 """
 
 from __future__ import annotations
@@ -9,20 +10,24 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import luigi
 
-from kart_runtime.history.cleanup.files import RemovalResult, files_of
+from kart_runtime.history.cleanup.files import RemovalResult
 from kart_runtime.history.cleanup.local_files import UnsafeWorkspace, unneeded_files
+from kart_runtime.history.cleanup.notice import deleting_from
+from kart_runtime.history.cleanup.recorded import recorded_files
+from kart_runtime.history.cleanup.running import used_by_running
 from kart_runtime.history.published import PublishedFile, published_paths
 from kart_runtime.plan.graph import build_graph
 from kart_runtime.storage.codecs.folder import SUFFIX as FOLDER_SUFFIX
 from kart_runtime.storage.folder_files import files_key
 from kart_runtime.storage.registry import split_url
 from kart_runtime.storage.target import path_of
-from kart_runtime.storage.workspace import LOG
+from kart_runtime.storage.workspace import LOG, RUNS
 from kart_runtime.task.base import TaskOnKart
 from kart_runtime.task.nested import iter_flat
 
@@ -32,11 +37,11 @@ logger = logging.getLogger(__name__)
 def delete_unnecessary_outputs(task: TaskOnKart[Any], dry_run: bool = False) -> list[str]:
     """Delete the files of a task's workspace that are no outputs of it or of anything upstream.
 
-    Only files whose names outputs may have are deleted: with a unique id and a suffix, or with the suffix of one of
-    kart's formats. What stays: all others; outputs, also those in another workspace inside this one and everything
-    below an output that is a folder; published files; everything below ``log`` of the workspaces of these tasks;
-    hidden files and folders; links; temporary files of running programs; empty folders. Tasks that only `run()` yields
-    are not known, so their outputs are deleted. Do not call it while other pipelines write to the workspace.
+    Only files that records of runs name, or whose names have a unique id and a suffix, are deleted, and only in a
+    workspace in which kart has run. What stays: all others; outputs, also those in another workspace inside this one
+    and everything below an output that is a folder; what running runs use; published files; everything below ``log`` of
+    the workspaces of these tasks; hidden files and folders; links; temporary files of running programs; empty folders.
+    Tasks that only `run()` yields are not known, so their outputs are deleted.
 
     Parameters
     ----------
@@ -53,20 +58,26 @@ def delete_unnecessary_outputs(task: TaskOnKart[Any], dry_run: bool = False) -> 
     Raises
     ------
     UnsafeWorkspace
-        The workspace is not on a file system, or is a folder that is surely no workspace: `/`, the home folder, the
-        current folder, or a folder that contains one of these.
+        The workspace is not on a file system, kart has never run in it, or it is a folder that is surely no workspace:
+        `/`, the home folder, the current folder, the folder of a project, or a folder that contains one of these.
     OSError
         Some files could not be deleted; the others are.
     """
     root = _checked(task.workspace_directory)
+    if not Path(root).exists():
+        return []
     tasks = build_graph([task]).tasks
     needed = {path for path in map(_real, _outputs(tasks)) if path}
     needed |= {path for path in map(_real, _published(tasks)) if path}
     needed |= {os.path.join(folder, LOG) for folder in map(_real, _workspaces(tasks)) if folder}  # noqa: PTH118
-    paths = sorted(unneeded_files(root, needed))
+    recorded = recorded_files(root, Path.cwd(), ())
     result = RemovalResult()
-    if not dry_run:
-        result.delete(files_of(root, Path.cwd()), dict.fromkeys(paths, 0))
+    with nullcontext() if dry_run else deleting_from(root) as notice:
+        in_use = used_by_running(recorded)
+        paths = sorted(path for path in unneeded_files(root, needed, recorded.sizes()) if not in_use(path))
+        if notice is not None:
+            recorded.files.check = notice.check
+            result.delete(recorded.files, dict.fromkeys(paths, 0))
     for path in paths:
         if path not in result.failed:
             logger.info("%s %s", "would remove" if dry_run else "removed", path)
@@ -90,7 +101,16 @@ def _checked(workspace: str) -> str:
             raise UnsafeWorkspace(
                 workspace, f"it is or contains {name}. Set workspace_directory to a folder of its own."
             )
-    return root
+    if not any((Path(root) / name).exists() for name in _OF_A_PROJECT):
+        if not Path(root).exists() or any((Path(root) / RUNS).glob("*.jsonl")):
+            return root
+        raise UnsafeWorkspace(
+            workspace, "no run of kart is recorded in it. Run the task once, or delete by hand what is not needed."
+        )
+    raise UnsafeWorkspace(workspace, "it is the folder of a project. Set workspace_directory to a folder of its own.")
+
+
+_OF_A_PROJECT = ("pyproject.toml", "setup.py", "setup.cfg")
 
 
 def _real(url: str) -> str | None:

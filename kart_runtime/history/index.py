@@ -447,7 +447,7 @@ def _counts(states: Mapping[str, int], end: Mapping[str, Any] | None, verdicts: 
     if end is None:
         counts["complete"] += verdicts.get("s", 0)
         return counts
-    names = (*counts, "not_needed", "missing", "not_started")
+    names = (*counts, "not_needed", "missing", "not_started", "lost_records")
     return counts | {name: number for name in names if isinstance(number := end.get(name), int)}
 
 

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, Protocol, Self
 
 from kart_runtime.errors import described, warn
 from kart_runtime.errors.secrets import masked, masked_values
-from kart_runtime.history.log_files import report_again, report_loss
+from kart_runtime.history.losses import report_again, report_loss
 from kart_runtime.history.run_header import GitState, RunInfo, header_of, line_of, new_versions, now, shown
 from kart_runtime.history.run_state import BEAT_SECONDS, REMOTE_BEAT_SECONDS
 from kart_runtime.storage import durable
@@ -293,7 +293,8 @@ class _Lines:
         self._path = str(path)
         self._run = path.name.removesuffix(".jsonl")
         self._keys = keyring()
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+        self._descriptor = os.open(path, flags, 0o666)
         self._is_cut = False
         try:
             self.append(header)
@@ -386,7 +387,7 @@ def _list_of(kinds: tuple[str, ...]) -> str:
     return json.dumps(kinds)
 
 
-_RARER = ("metrics", "series", "logged", "trace")
+_RARER = ("metrics", "series", "logged", "timeout", "trace")
 """Keys of a record that most have nothing to say about."""
 
 

@@ -1,6 +1,6 @@
 """Log files of a task, gokart's five under gokart's names, and what else is kept of each run of it.
 
-They only explain what happened: a loss is reported once for a folder, and never fails a task.
+They only explain what happened: a loss is reported (see `losses`), and never fails a task.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import lru_cache, partial
 from io import BytesIO
 from typing import Any, BinaryIO
 
-from kart_runtime.errors import CodecError, ObjectCorrupt, described, warn
+from kart_runtime.errors import CodecError, ObjectCorrupt
 from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.signing import SignatureError
 from kart_runtime.storage.signing_keys import keyring, with_trailer, without_trailer
@@ -22,28 +22,6 @@ from kart_runtime.storage.target import Target
 from kart_runtime.storage.workspace import KEPT_FILES, Workspace
 
 logger = logging.getLogger(__name__)
-
-_reported: set[str] = set()
-"""Folders of which it was said, since the last build began, that something could not be written there."""
-
-
-def report_again() -> None:
-    """Report losses again, since a build begins."""
-    _reported.clear()
-
-
-def report_loss(what: str, folder: str, error: Exception) -> None:
-    """Warn, once for a folder, of something that could not be written there, and that only explains what happened."""
-    if folder not in _reported:
-        _reported.add(folder)
-        warn(
-            logger,
-            "Could not %s in %s: %s. Outputs are not affected. Further losses there are not reported.",
-            what,
-            folder,
-            described(error),
-        )
-
 
 _PICKLED = ".pkl"
 
@@ -99,6 +77,22 @@ class LogFiles:
         if suffix == _PICKLED and keyring() is not None:
             data = with_trailer(data, self._label(kind))
         self._put(f"{self._key}{kind}{self._name}{suffix}", data)
+
+    def sign(self, kind: str, *, dry_run: bool) -> bool:
+        """Sign a pickled log file that exists without a signature; return whether it was one."""
+        keys = keyring()
+        if keys is None or KEPT_FILES[kind] != _PICKLED:
+            return False
+        try:
+            with store_for(self.url(kind))[0].open(f"{self._key}{kind}{self._name}{_PICKLED}") as file:
+                data = file.read()
+        except OSError:
+            return False
+        if not data or without_trailer(data, self._label(kind), keys) is not None:
+            return False
+        if not dry_run:
+            self.write(kind, data)
+        return True
 
     def read(self, kind: str) -> Any:
         """Return the value in a log file; None if there is none, or if it is damaged, with a warning."""

@@ -29,6 +29,7 @@ from kart_runtime.history.publication import Publication, PublishRefused, now
 from kart_runtime.history.published_contents import content_kind
 from kart_runtime.storage.codecs import Codec
 from kart_runtime.storage.registry import store_for
+from kart_runtime.storage.signing import Output, SignatureError, copy_signature
 from kart_runtime.storage.stores import Stat, is_remote
 from kart_runtime.storage.stores.local import LocalStore
 from kart_runtime.storage.target import OutputRecord, Target
@@ -187,6 +188,7 @@ class PublishedFile:
         kept = store_for(self.content_url(expected))[1]
         if self._store.stat(kept) is None:
             self._kind.copy(store, key, self._store, kept)
+            self._sign(store, key, source, self.content_url(expected), may_fail=record is None)
             problem = "" if is_checked else self._kind.problem(self._store, kept, expected)
             if problem:
                 self._kind.delete(self._store, kept)
@@ -216,6 +218,18 @@ class PublishedFile:
         if self._store.stat(key) is None:
             raise ObjectMissing(content, "Its content was deleted. Publish the task again.")
         self._point_to(publication_id, self._kind.copy(self._store, key, self._store, self._key))
+        self._sign(self._store, key, content, self.url, may_fail=True)
+
+    def _sign(self, store: Any, key: str, source: str, url: str, *, may_fail: bool) -> None:
+        """Sign a copy if its source is signed; a source that kart has not stored need not be, and stays unsigned."""
+        name = url.removeprefix(Workspace(self.workspace).base)
+        try:
+            copy_signature(Output(store, key, source), Output(self._store, store_for(url)[1], url), name)
+        except SignatureError:
+            if may_fail:
+                return
+            self._kind.delete(self._store, store_for(url)[1])
+            raise
 
     def _point_to(self, publication_id: str, version: str) -> None:
         """Record which publication a version of the file is, that was written here; another may be there by now."""

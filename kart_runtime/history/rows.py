@@ -54,6 +54,7 @@ def attempt_row(record: RunRecord) -> dict[str, Any]:
         "params": dict(record.params),
         "metrics": dict(record.metrics),
         "outputs": [output.url for output in record.outputs],
+        "timeout": record.timeout,
     }
 
 

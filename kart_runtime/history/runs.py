@@ -89,6 +89,8 @@ class RunRecord:
         Number of log records of the attempt.
     trace
         End of the traceback of a failure.
+    timeout
+        Seconds that the attempt might take, if it was ended because it took longer.
     """
 
     task: str
@@ -117,6 +119,7 @@ class RunRecord:
     series: tuple[str, ...] = ()
     logged: int = 0
     trace: str = ""
+    timeout: float | None = None
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> RunRecord:
@@ -140,7 +143,7 @@ class RunRecord:
 _TEXTS = ("state", "started", "ended", "worker", "error", "reason", "run_id", "code", "origin", "trace")
 _TYPES: Mapping[str, Any] = {
     **dict.fromkeys(_TEXTS, str),
-    **dict.fromkeys(("cpu", "peak_mb", "seed"), (int, float, type(None))),
+    **dict.fromkeys(("cpu", "peak_mb", "seed", "timeout"), (int, float, type(None))),
     **dict.fromkeys(("waited", "logged"), (int, float)),
     **dict.fromkeys(("params", "inputs", "metrics"), dict),
 }
@@ -261,6 +264,12 @@ def list_runs(workspace: str) -> list[RunFiles]:
 def run_of_file(name: str) -> str:
     """Return the id of the run that a file belongs to."""
     return _SUFFIX.sub("", name)
+
+
+def part_number(name: str) -> int:
+    """Return the number of a part of a run's file; the first one has none in its name."""
+    match = _SUFFIX.search(name)
+    return int(match[1] or 0) if match else 0
 
 
 def list_files(store: Store, folder: str, listed: Iterable[Stat] | None = None) -> list[Stat]:

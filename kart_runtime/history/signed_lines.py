@@ -39,8 +39,8 @@ def signed_text(text: str, run: str, place: str) -> str:
         _reported.add(place)
         warn(
             logger,
-            "Ignoring what run %s, and perhaps others, have recorded in %s: it is not signed by a key of %s. Sign it, if "
-            "you trust it: kart sign",
+            "Ignoring what run %s, and perhaps others, have recorded in %s: it is not signed by a key of %s. Sign it, "
+            "if you trust it: kart sign",
             run,
             place,
             VARIABLE,

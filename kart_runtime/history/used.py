@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from kart_runtime.history.log_files import report_loss
+from kart_runtime.history.losses import report_loss
 from kart_runtime.history.run_header import line_of
 from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.stores import put

@@ -58,12 +58,15 @@ class Changes:
         The run of this build, whose records are added one by one and need not be read; or "".
     recomputes
         Whether an output that is not what its task wrote is computed again.
+    allows_outside
+        Whether outputs may lie outside of the workspace.
     """
 
     def __init__(self, settings: BuildSettings | None = None) -> None:
         settings = settings or BuildSettings()
         self.reruns = settings.code_changed == "rerun"
         self.recomputes = settings.on_corrupt == "recompute"
+        self.allows_outside = settings.outside_paths == "allow"
         self._is_off = settings.code_changed == "ignore"
         self._packages: Sequence[str] = tuple(settings.code_packages)
         self.run_id = ""

@@ -21,10 +21,11 @@ from kart_runtime.history.html_tables import html_table
 from kart_runtime.plan.changes import Change, Changes, Difference
 from kart_runtime.plan.graph import Graph, build_graph
 from kart_runtime.plan.task_labels import TaskLabels
+from kart_runtime.storage.confinement import check_inside
 from kart_runtime.storage.signing import SignatureError
 from kart_runtime.storage.signing_keys import VARIABLE, keyring
 from kart_runtime.storage.stores.listings import cached_listings
-from kart_runtime.storage.target import path_of
+from kart_runtime.storage.target import Target, path_of
 from kart_runtime.task.base import TaskOnKart, is_complete
 from kart_runtime.task.nested import flatten
 from kart_runtime.task.origin import other_writer
@@ -446,6 +447,7 @@ def _decide(task: luigi.Task, changes: Changes) -> tuple[Decision, Any]:
             return (_ALL_COMPLETE if isinstance(task, luigi.WrapperTask) else _COMPLETE), None
         output = task.output()
         outputs = flatten(output)
+        _check_inside(task, outputs, changes)
         pending = changes.pending(task)
         missing = next((path_of(target) for target in outputs if not target.exists() or path_of(target) in pending), "")
     except (KartError, KeyboardInterrupt):
@@ -464,6 +466,13 @@ def _decide(task: luigi.Task, changes: Changes) -> tuple[Decision, Any]:
     if isinstance(task, luigi.WrapperTask) and not missing:
         return _INCOMPLETE_WRAPPER, output
     return Decision(Action.RUN, Reason.OUTPUT_MISSING if missing else Reason.INCOMPLETE, missing), output
+
+
+def _check_inside(task: luigi.Task, outputs: Sequence[Any], changes: Changes) -> None:
+    """Raise `OutsideWorkspace` if an output of a task leads out of its workspace."""
+    for target in outputs if not is_external(task) else ():
+        if isinstance(target, Target) and target.owner is task:
+            check_inside(target.url, task, allowed=changes.allows_outside)
 
 
 def _unsigned(task: luigi.Task, outputs: Sequence[Any], changes: Changes) -> Decision | None:

@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from kart_runtime.errors import ConfigError, closest_match
+from kart_runtime.project.owner import check_owner
 from kart_runtime.project.problems import raise_all
 from kart_runtime.project.template.record import first_marker
 
@@ -78,6 +79,7 @@ class Project:
             if path.is_file():
                 table = kart_table(path)
                 if table is not None:
+                    check_owner(folder, path)
                     return _from_table(folder, table)
                 searched.append(path)
         seen = "".join(f"\n  {path} has no [tool.kart] table" for path in searched)
@@ -151,10 +153,10 @@ class Project:
         return tasks, failed
 
     def put_on_path(self) -> None:
-        """Make the package importable in this process."""
+        """Make the package importable in this process, behind all else: a random.py beside it replaces nothing."""
         source = str(self.source)
         if source not in sys.path:
-            sys.path.insert(0, source)
+            sys.path.append(source)
         importlib.invalidate_caches()
 
     def _import(self, name: str, path: Path) -> ModuleType:
@@ -236,6 +238,7 @@ def _from_table(root: Path, table: dict[str, Any]) -> Project:
     raise_all(errors)
     project = Project(root, values["package"], root / values["conf"], root / values["tests"], tuple(uses))
     _check_folders(project)
+    check_owner(root, project.package_folder, project.conf)
     return project
 
 

@@ -31,6 +31,7 @@ from kart_runtime.project.problems import raise_all
 from kart_runtime.project.project import Project, distinct_causes
 from kart_runtime.project.used import UsedProject, file_roots, import_all, used_projects
 from kart_runtime.settings import Settings, format_setting
+from kart_runtime.storage.time_limits import set_project_timeout
 from kart_runtime.task.parameters import ActiveOverrides, Override, set_overrides
 from kart_runtime.task.parameters.dates import fix_now
 
@@ -83,6 +84,7 @@ class Session:
     active: ActiveOverrides | None = None
     several: Mapping[str, str] = field(default_factory=dict)
     _before: list[tuple[ActiveOverrides, Callable[[], RunInfo]]] = field(default_factory=list, repr=False)
+    _timeouts: list[float | None] = field(default_factory=list, repr=False)
 
     @property
     def tasks(self) -> dict[str, type[luigi.Task]]:
@@ -131,6 +133,7 @@ class Session:
         """Apply the configuration to this process, until `deactivate`; return the session itself."""
         self.project.put_on_path()
         self._before.append((set_overrides(self.active or self.all_overrides()), set_project_info(self.info)))
+        self._timeouts.append(set_project_timeout(self.settings.run.network_timeout))
         return self
 
     def all_overrides(self) -> dict[type, dict[str, Override]]:
@@ -151,6 +154,7 @@ class Session:
             overrides, info = self._before.pop()
             set_overrides(overrides)
             set_project_info(info)
+            set_project_timeout(self._timeouts.pop())
 
     def __enter__(self) -> Session:
         return self.activate()

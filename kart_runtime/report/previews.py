@@ -20,6 +20,9 @@ from kart_runtime.history.runs import Run, RunRecord
 from kart_runtime.report.data import FAILED, Contents, ReportTask
 from kart_runtime.storage.codecs.pickles import Pickle
 from kart_runtime.storage.registry import codec_for, inner_path, store_for, suffix_of
+from kart_runtime.storage.signing import Output, verified
+from kart_runtime.storage.signing_keys import keyring
+from kart_runtime.storage.stores import Store
 
 ROWS, COLUMNS = 10, 20
 MOST_BYTES = 300_000
@@ -154,10 +157,15 @@ def preview_of(urls: Sequence[str], *, unpickles: bool) -> Content:
             stat = store.stat(key)
             if stat is not None:
                 with store.open(key) as file:
-                    return _content(url, file, stat.size, unpickles)
+                    return _content(url, _authentic(store, key, url, file), stat.size, unpickles)
     except Exception as error:  # noqa: BLE001 - a file may hold anything, and the report goes on
         return "note", f"No preview: {described(error)}"[:500], ""
     return "note", "The file is gone.", ""
+
+
+def _authentic(store: Store, key: str, url: str, file: BinaryIO) -> BinaryIO:
+    keys = keyring()
+    return file if keys is None else verified(Output(store, key, url), file, keys)
 
 
 def _content(url: str, file: BinaryIO, size: int, unpickles: bool) -> Content:

@@ -6,6 +6,7 @@ It appears when a build takes longer than a moment, and becomes the summary when
 from __future__ import annotations
 
 import contextvars
+import logging
 import os
 import sys
 import threading
@@ -13,11 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
+from kart_runtime.errors import warn
 from kart_runtime.schedule.estimate import Estimating, numbers
-from kart_runtime.schedule.events import BuildFinished, Event, Listener, PlanMade
+from kart_runtime.schedule.events import BuildFinished, BuildStopping, Event, Listener, PlanMade, stopping_text
 from kart_runtime.schedule.progress_counts import Counts
 from kart_runtime.schedule.screen import Screen, size_of
 from kart_runtime.storage.staging import active_run
+
+logger = logging.getLogger(__name__)
 
 _DELAY, _INTERVAL = 0.5, 0.25
 """Seconds before the line appears, and between two drawings."""
@@ -118,6 +122,8 @@ class _Line:
     def listen(self, event: Event) -> None:
         """Count an event; the thread begins with the first plan that has something to run."""
         self._counts.count(event)
+        if isinstance(event, BuildStopping) and event.waiting:
+            warn(logger, "Stopping: %s.", stopping_text(event))
         if isinstance(event, BuildFinished):
             self._last = event.summary.text()
         elif isinstance(event, PlanMade) and event.plan.to_run and self._thread is None:

@@ -11,6 +11,7 @@ from kart_runtime.errors import described
 from kart_runtime.errors.secrets import masked, note_secret
 from kart_runtime.execution.attempt import AttemptState, Outcome, iso_time
 from kart_runtime.history.ledger import Ledger
+from kart_runtime.history.losses import tell
 from kart_runtime.history.records import REPLACING
 from kart_runtime.history.task_record import TaskRecord
 from kart_runtime.plan.changes import Changes
@@ -34,6 +35,8 @@ class Recorder:
         """Write how an attempt ended, of a task that was ready at a time; one of luigi's has no workspace for it."""
         if outcome.secrets:
             note_secret(outcome.secrets)
+        for loss in outcome.losses:
+            tell(loss)
         error, kart = outcome.error, kart_task(task)
         if kart is None:
             return
@@ -57,6 +60,7 @@ class Recorder:
             "metrics": dict(outcome.metrics) if outcome.metrics else None,
             "series": outcome.series,
             "logged": outcome.logged,
+            "timeout": outcome.timeout,
             "trace": masked(outcome.trace)[-_LONGEST_TRACE:] if outcome.trace else "",
             "error": described(error) if error is not None else "",
             "reason": decision.text if decision is not None else "",

@@ -9,6 +9,7 @@ from types import MappingProxyType
 import luigi
 
 from kart_runtime.history.ledger import Ledger, RunTasks
+from kart_runtime.history.losses import lost_number
 from kart_runtime.plan.changes import Changes
 from kart_runtime.plan.decisions import Action, Decision, Plan, Reason
 from kart_runtime.schedule.events import Summary
@@ -111,11 +112,14 @@ class TasksRecorder:
             "not_needed": summary.not_needed,
             "failed": len(summary.failed),
             "missing": len(summary.missing),
-            "not_started": len(summary.not_started),
+            "not_started": len(summary.not_started) + len(summary.stopped),
         }
+        counts |= {"lost_records": lost} if (lost := lost_number()) else {}
+        running = [id_of(task) for task in islice(summary.ended, _MOST_BLOCKED)]
         blocked = [[id_of(task), id_of(cause)] for task, cause in islice(summary.not_started.items(), _MOST_BLOCKED)]
         used = {"modules": files()} if self._grouping is not None else {}
-        self._ledger.finish(state, counts | used | ({"blocked": blocked} if blocked else {}))
+        named = {"blocked": blocked, "running": running}
+        self._ledger.finish(state, counts | used | {key: values for key, values in named.items() if values})
 
 
 class _Grouping:

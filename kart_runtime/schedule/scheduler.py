@@ -199,6 +199,11 @@ class Scheduler:
         self._add(plan)
 
     @property
+    def ledger(self) -> Ledger:
+        """Return what writes the records."""
+        return self._context.ledger
+
+    @property
     def tasks(self) -> Iterable[luigi.Task]:
         """Return all tasks of the build, including those that a `run()` has yielded."""
         return self._nodes
@@ -236,10 +241,9 @@ class Scheduler:
         try:
             for watch in self._watches.values():
                 watch.interrupt()
+            self._tell_waiting(BuildStopping(self._waiting()))
             self._context.executors.stop()
             self._take_finished()
-            if self._threads():
-                self._tell_waiting(BuildStopping(self._waiting()))
             while self._threads():
                 self._take_finished(self._finished.get())
         except KeyboardInterrupt:
@@ -250,6 +254,14 @@ class Scheduler:
             with suppress(queue.Empty):  # what becomes visible at this moment gets its record
                 while any(node.attempt is not None and not node.attempt.is_given_up for node in self._threads()):
                     self._take_finished(self._finished.get(timeout=_LAST_SECONDS))
+
+    def abandon(self) -> None:
+        """Give up all that runs, since the process ends at once: nothing becomes visible without a record."""
+        for node in list(self._running):
+            if node.attempt is not None:
+                node.attempt.give_up(KeyboardInterrupt())
+        self._context.executors.kill()
+        self.summary = self._summary(interrupted=True)
 
     def _threads(self) -> list[Node]:
         """Return the tasks that run in threads of this process."""
@@ -264,8 +276,8 @@ class Scheduler:
         return tuple((task, attempt.seconds) for task, attempt in attempts)
 
     def _tell_waiting(self, event: BuildStopping) -> None:
-        if self._context.listener is None:
-            warn(logger, "%s.", stopping_text(event).capitalize())
+        if self._context.listener is None and event.waiting:
+            warn(logger, "Stopping: %s.", stopping_text(event))
         self._emit(event)
 
     def _take_finished(self, news: tuple[Node, Finishing[Outcome]] | Event | None = None) -> None:
@@ -429,6 +441,7 @@ class Scheduler:
             executor = self._executors[cls] = self._context.executors.get(requested_executor(cls))
         if node.attempt is None:
             run = TaskRun(node.output, checks_types=self._context.checks_types, keeps_logs=self._context.keeps_logs)
+            run.allows_outside = self._context.changes.allows_outside
             run.run_id = self._context.ledger.run_id
             replaces = node.decision is not None and node.decision.reason in REPLACING
             run.marks = self._recorder.announce(node.task)
@@ -517,11 +530,10 @@ class Scheduler:
                 else:
                     self._emit(news)
                 if self._locked and time.monotonic() - self._tried > _LAST_PAUSE:  # also while others come and go
-                    self._try_locked(0.0)
+                    self._try_locked(self._pause)
         elif pause is not None and not self._ready:
             time.sleep(pause)
-            if self._locked:
-                self._break_deadlock()
+            self._break_deadlock()
             self._after(pause)
         if self._watches:
             self._end_late()

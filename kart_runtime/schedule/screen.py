@@ -52,6 +52,12 @@ class Screen:
         self._handlers: dict[int, Any] = {}
 
     @property
+    def handles_sigterm(self) -> bool:
+        """Return whether its handler of SIGTERM is in force."""
+        number = getattr(signal, "SIGTERM", None)
+        return number in self._handlers and signal.getsignal(number) == self._handlers[number]
+
+    @property
     def size(self) -> tuple[int, int] | None:
         """Return columns and rows of the terminal; None if it is gone, or too small."""
         return size_of(self._stream)

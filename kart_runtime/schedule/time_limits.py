@@ -56,8 +56,8 @@ class Watch(NamedTuple):
     executor: ThreadExecutor
 
     def interrupt(self) -> None:
-        """Interrupt the task, as Ctrl-C does where it runs in the main thread."""
-        if self.clock.left() is not None:
+        """Interrupt a task of the serial executor, as Ctrl-C does where it runs in the main thread."""
+        if self.executor.in_context and self.clock.left() is not None:
             interrupt(self.clock.thread)
 
     def give_up(self, future: object) -> Outcome | None:

@@ -14,6 +14,7 @@ from kart_runtime.storage.folder_files import each, files_key, stored_manifest
 from kart_runtime.storage.folder_markers import Marker
 from kart_runtime.storage.stores import copy, copy_between
 from kart_runtime.storage.stores.local import LocalStore
+from kart_runtime.storage.system import make_executable
 
 
 def copy_folder(store: Any, key: str, into: Any, target: str) -> str:
@@ -58,8 +59,8 @@ def _copy_files(store: Any, source: str, into: Any, folder: str, manifest: Manif
             copy_between(store, f"{source}/{entry.name}", into, key)
         if not is_local:
             return 0
-        if entry.executable and os.name != "nt":
-            Path(key).chmod(Path(key).stat().st_mode | 0o111)
+        if entry.executable:
+            make_executable(Path(key))
         return Path(key).stat().st_mtime_ns
 
     times = each(copy_one, manifest.files)

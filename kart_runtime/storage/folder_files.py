@@ -21,6 +21,7 @@ from kart_runtime.storage.codecs.folder import FILES_SUFFIX, SUFFIX, FileEntry, 
 from kart_runtime.storage.stores.local import LocalStore
 from kart_runtime.storage.stores.object_cache import download
 from kart_runtime.storage.stores.upload import PART
+from kart_runtime.storage.system import copy_file, make_executable
 from kart_runtime.storage.temporary import TEMPORARY_PREFIX
 
 _THREADS = 16
@@ -119,7 +120,7 @@ def _follow(root: Path, name: str, path: str) -> None:
     if not os.path.isfile(target):  # noqa: PTH113
         raise FolderNotStorable(str(root), f"'{name}' is a link to {target}, which is no file. Delete the link.")
     temporary = f"{path}{TEMPORARY_PREFIX}copy"
-    shutil.copy2(target, temporary)
+    copy_file(Path(target), Path(temporary))
     os.replace(temporary, path)  # noqa: PTH105
 
 
@@ -243,8 +244,8 @@ def _fetch_one(store: Any, key: str, path: Path, entry: FileEntry) -> int:
         file.seek(0)
         if checksum_of(file, algorithm_of(entry.checksum) or ALGORITHM) != entry.checksum:
             raise ValueError(f"its file '{entry.name}' is not what was stored")
-    if entry.executable and os.name != "nt":
-        path.chmod(path.stat().st_mode | 0o111)
+    if entry.executable:
+        make_executable(path)
     return path.stat().st_mtime_ns
 
 

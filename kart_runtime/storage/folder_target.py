@@ -8,9 +8,9 @@ workspace on a disk the stored folder itself, else a download (`folder_cache`).
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -24,9 +24,10 @@ from kart_runtime.storage.folder_deletion import delete_files, delete_folder, sw
 from kart_runtime.storage.folder_files import difference, files_key, listed, send, stored_manifest
 from kart_runtime.storage.folder_markers import Marker
 from kart_runtime.storage.notes import Note
-from kart_runtime.storage.signing_keys import keyring
+from kart_runtime.storage.signing_keys import Keyring, keyring
 from kart_runtime.storage.staging import StagedWrite, Writer, active_run
 from kart_runtime.storage.stores.local import LocalStore
+from kart_runtime.storage.system import copy_tree
 from kart_runtime.storage.target import Target
 
 
@@ -276,15 +277,26 @@ class FolderTarget(Target):
         keys = keyring()
         if keys is None:
             return folder_tables.value_of(self._on_this_machine(super()._decode(file)), self.as_type)
-        path = self._on_this_machine(super()._decode(file))
+        data = file.read()
+        path = self._on_this_machine(super()._decode(BytesIO(data)))
         if self._staged() is None:
-            file.seek(0)
-            run = active_run.get()
-            consumer = "" if run is None or run.task is None else str(run.task)
-            data = file.read()
-            parts = signing.signed_parts(self._store, self._key, self.url, data, self.owner, keys, consumer)
-            signing.check_parts(self.url, path, parts, self.owner, consumer)
+            self._check_parts(data, path, keys)
         return folder_tables.value_of(path, self.as_type)
+
+    def _check_parts(self, data: bytes, path: Path, keys: Keyring) -> None:
+        """Raise `SignatureError` if the files of the folder are not those that were signed with its list."""
+        output = self._signed_output(active_run.get())
+        parts = signing.signed_parts(output, data, keys)
+        signing.check_parts(output, path, [entry.name for entry in decoded(data).files], parts)
+
+    def check_signature(self) -> None:
+        """Raise `SignatureError` if a key is set and the folder, or one of its files, is not signed."""
+        super().check_signature()
+        keys = keyring()
+        if keys is not None:
+            with self._store.open(self._key) as file:
+                data = file.read()
+            self._check_parts(data, self._on_this_machine(decoded(data)), keys)
 
     def _signed_parts(self) -> Mapping[str, str]:
         with self._store.open(self._key) as file:
@@ -327,7 +339,7 @@ def _fill(value: Any, path: Path, partition_by: Sequence[str]) -> None:
         source = Path(value)
         if not source.is_dir():
             raise CannotEncode("A folder output", "folders", f"{source}, which is no folder,")
-        shutil.copytree(source, path, symlinks=True, dirs_exist_ok=True)
+        copy_tree(source, path)
     elif not folder_tables.write(value, path, partition_by):
         accepted = "a folder (a path), or a table of pandas, polars or pyarrow"
         raise CannotEncode("A folder output", accepted, type(value).__name__)

@@ -99,6 +99,8 @@ def open_scratch(root: Path, name: str) -> Scratch:
         descriptor = _locked(path)
         if descriptor is not None:
             try:
+                if path.is_symlink():  # somebody has put it there, and it may lead anywhere
+                    path.unlink()
                 path.mkdir(exist_ok=True)
             except BaseException:
                 os.close(descriptor)
@@ -130,7 +132,7 @@ def _locked(path: Path) -> int | None:
     from filelock import lock_descriptor
 
     while True:
-        descriptor = os.open(_lock_file(path), os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = os.open(_lock_file(path), os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         try:
             if not lock_descriptor(descriptor, blocking=False):
                 os.close(descriptor)

@@ -12,7 +12,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,8 +37,8 @@ _MOST = 1 << 28
 _BLOCK = 1 << 20
 
 _SIGN = (
-    "If you trust it, sign it by `kart sign` (or kart_runtime.sign_outputs(task)); else delete it and run again, or set "
-    "run.on_corrupt to recompute."
+    "If you trust it, sign it by `kart sign` (or kart_runtime.sign_outputs(task)); else delete it and run again, or "
+    "set run.on_corrupt to recompute."
 )
 
 
@@ -57,21 +57,38 @@ class SignatureError(ObjectCorrupt):
         The task that stores it; None if it is not known.
     consumer
         The task that loads it, as text.
+
+    Attributes
+    ----------
+    is_by_other_key
+        Whether it is signed by a key that is not known here.
     """
 
     def __init__(self, url: str, found: str, remedy: str = _SIGN, producer: Any = None, consumer: str = "") -> None:
         self.url, self.found, self.remedy = url, found, remedy
         self.producer, self.consumer = producer, consumer
+        self.is_by_other_key = VARIABLE in remedy
         of = f", the output of {producer}," if producer is not None else ""
         for_ = f" for {consumer}" if consumer else ""
         StoreError.__init__(self, f"{url}{of} was not read{for_}: {found}. {remedy}")
 
 
+class Output(NamedTuple):
+    """What is read: its store and key, its url, the task that stores it and, as text, the one that loads it."""
+
+    store: Any
+    key: str
+    url: str
+    owner: Any = None
+    consumer: str = ""
+
+
 class Statement(NamedTuple):
     """What a signature says of an output.
 
-    `name` is its path in the workspace, an absolute one outside of it; `is_loose` says that only its last part is known,
-    since no task has stored it. `task` and `id` are those of the task. `parts` are the SHA-256 of the files of a folder.
+    `name` is its path in the workspace, an absolute one outside of it; `is_loose` says that only its last part is
+    known, since no task has stored it. `task` and `id` are those of the task. `parts` are the SHA-256 of the files of a
+    folder.
     """
 
     name: str
@@ -153,12 +170,31 @@ def write_signature(store: Any, key: str, statement: Statement, keys: Keyring | 
         file.write(json.dumps({"format": 1, "signatures": entries}).encode())
 
 
+def copy_signature(source: Output, copy: Output, name: str) -> None:
+    """Sign a copy of a signed file or of the list of a folder, under the name that it has in its workspace.
+
+    Raise `SignatureError` for a source that is not signed, and for a copy that has other bytes.
+    """
+    keys = keyring()
+    if keys is None:
+        return
+    with source.store.open(source.key) as file:
+        _, size, sha256 = hashed(file)
+    before = _find(source, keys, size, sha256)
+    with copy.store.open(copy.key) as file:
+        _, size, sha256 = hashed(file)
+    if not before.parts and sha256 != before.sha256:
+        raise SignatureError(source.url, "it was altered while it was copied")
+    copied = before._replace(name=name, is_loose=False, size=size, sha256=sha256)
+    write_signature(copy.store, copy.key, copied, keys)
+
+
 def delete_signature(store: Any, key: str) -> None:
     """Delete the signature of an output, if it has one."""
     store.delete(f"{key}{SUFFIX}")
 
 
-def parts_of(folder: Path, names: list[str]) -> dict[str, str]:
+def parts_of(folder: Path, names: Iterable[str]) -> dict[str, str]:
     """Return the SHA-256 of files of a folder on this machine."""
     parts: dict[str, str] = {}
     for name in names:
@@ -185,57 +221,54 @@ def hashed(file: BinaryIO) -> tuple[BinaryIO, int, str]:
     return file, size, hasher.hexdigest()
 
 
-def verified(store: Any, key: str, url: str, file: BinaryIO, owner: Any, keys: Keyring, consumer: str = "") -> BinaryIO:
+def verified(output: Output, file: BinaryIO, keys: Keyring) -> BinaryIO:
     """Return a file with the bytes of an output, at its start, which its signature covers; else `SignatureError`."""
     source, size, sha256 = hashed(file)
-    _find(store, key, url, owner, keys, consumer, size, sha256)
+    _find(output, keys, size, sha256)
     return source
 
 
-def signed_parts(
-    store: Any, key: str, url: str, data: bytes, owner: Any, keys: Keyring, consumer: str = ""
-) -> Mapping[str, str]:
+def signed_parts(output: Output, data: bytes, keys: Keyring) -> Mapping[str, str]:
     """Return the SHA-256 of the files of a folder, for the bytes of its list, which its signature covers."""
-    return _find(store, key, url, owner, keys, consumer, len(data), hashlib.sha256(data).hexdigest()).parts
+    return _find(output, keys, len(data), hashlib.sha256(data).hexdigest()).parts
 
 
-def check_parts(url: str, folder: Path, parts: Mapping[str, str], owner: Any, consumer: str = "") -> None:
-    """Raise `SignatureError` if the files of a folder on this machine are not those that were signed."""
-    actual = parts_of(folder, [name for name in parts if (folder / name).is_file()])
-    wrong = next((name for name, sha256 in parts.items() if actual.get(name) != sha256), None)
+def check_parts(output: Output, folder: Path, names: Sequence[str], parts: Mapping[str, str]) -> None:
+    """Raise `SignatureError` if the files of a folder on this machine, by name, are not those that were signed."""
+    actual = parts_of(folder, [name for name in names if (folder / name).is_file()])
+    wrong = next((name for name in {*names, *parts} if actual.get(name, "") != parts.get(name)), None)
     if wrong is not None:
-        raise SignatureError(url, f"its file '{wrong}' was altered after it was signed", _SIGN, owner, consumer)
+        found = f"its file '{wrong}' was altered after it was signed"
+        raise SignatureError(output.url, found, _SIGN, output.owner, output.consumer)
 
 
 def is_unsigned(store: Any, key: str) -> bool:
-    """Return whether nothing lies where the signature of an output would be; whether one is right, only reading says."""
+    """Return whether no signature lies beside an output; whether one is right, only reading the output says."""
     return store.stat(f"{key}{SUFFIX}") is None
 
 
-def _find(
-    store: Any, key: str, url: str, owner: Any, keys: Keyring, consumer: str, size: int, sha256: str
-) -> Statement:
+def _find(output: Output, keys: Keyring, size: int, sha256: str) -> Statement:
     """Return the valid statement about the bytes of an output; raise `SignatureError` if there is none."""
     found, remedy = "it is not signed", _SIGN
     try:
-        entries = _stored(store, key)
+        entries = _stored(output.store, output.key)
     except FileNotFoundError:
         entries = []
     except ValueError:
-        entries, found = [], f"its signature {url}{SUFFIX} is damaged"
+        entries, found = [], f"its signature {output.url}{SUFFIX} is damaged"
     for entry in reversed(entries):  # the newest is the first, and the one that counts
-        statement, problem = _read(entry, url, owner, keys)
+        statement, problem = _read(entry, output, keys)
         if statement is None:
             found, remedy = problem
         elif (statement.size, statement.sha256) == (size, sha256):
             return statement
         else:
             found, remedy = "it was altered after it was signed", _SIGN
-    raise SignatureError(url, found, remedy, owner, consumer)
+    raise SignatureError(output.url, found, remedy, output.owner, output.consumer)
 
 
-def _read(entry: Mapping[str, str], url: str, owner: Any, keys: Keyring) -> tuple[Statement | None, tuple[str, str]]:
-    """Return the statement of an entry if it is valid for a url, else None, with what is wrong and what to do."""
+def _read(entry: Mapping[str, str], output: Output, keys: Keyring) -> tuple[Statement | None, tuple[str, str]]:
+    """Return the statement of an entry if it is valid for an output, else None, with what is wrong and what to do."""
     key, _, digits = entry["signature"].partition(":")
     signature = Signature(key, digits)
     if not keys.knows(signature):
@@ -248,7 +281,7 @@ def _read(entry: Mapping[str, str], url: str, owner: Any, keys: Keyring) -> tupl
         statement = Statement(**json.loads(entry["statement"]))
     except (ValueError, TypeError):
         return None, ("its signature is of a later version of kart", "Use that version.")
-    if _fits(statement, url, owner):
+    if _fits(statement, output.url, output.owner):
         return statement, ("", "")
     of = f", the output of {statement.task} {statement.id[:8]}" if statement.task else ""
     return None, (f"its signature is for another name, {statement.name}{of}: it was swapped or moved", _SIGN)

@@ -65,7 +65,10 @@ def _digits(key: bytes, label: str, data: bytes) -> str:
 def keyring() -> Keyring | None:
     """Return the keys of this process, None if there are none; raise `ConfigError` for one that is too short."""
     text = os.environ.get(VARIABLE)
-    return _parsed(text) if text else None
+    if not text:
+        return None
+    note_secret(text)
+    return _parsed(text)
 
 
 @lru_cache(maxsize=8)

@@ -138,6 +138,7 @@ class Run(Protocol):
     checksums of what was loaded, by url. `expected` are records that the store may not show yet. `process` stands for
     the process of the run: what `run()` dumps in one that it has forked is committed at once. `marks` says that objects
     are stored with a mark of their checksum. `given_up` is why nobody waits for the run any more, though it goes on.
+    `allows_outside` says whether outputs may lie outside of the workspace.
     """
 
     task: Any
@@ -148,6 +149,7 @@ class Run(Protocol):
     expected: Mapping[str, OutputRecord]
     secrets: set[str]
     given_up: BaseException | None
+    allows_outside: bool
 
 
 class _Process:

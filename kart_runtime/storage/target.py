@@ -22,6 +22,7 @@ from kart_runtime.storage.codecs.file_processors import as_codec
 from kart_runtime.storage.codecs.folder import SUFFIX as FOLDER_SUFFIX
 from kart_runtime.storage.codecs.frames import Feather
 from kart_runtime.storage.codecs.losses import declared
+from kart_runtime.storage.confinement import check_inside
 from kart_runtime.storage.registry import codec_for, folder_target_class, inner_path, store_for, suffix_of
 from kart_runtime.storage.signing_keys import keyring
 from kart_runtime.storage.staging import OutputRecord as OutputRecord  # noqa: PLC0414 - a part of dump()
@@ -147,8 +148,11 @@ class Target(luigi.Target):
         keys = keyring()
         if keys is None or not self._needs_signature():
             return file
+        return signing.verified(self._signed_output(run), file, keys)
+
+    def _signed_output(self, run: Run | None) -> signing.Output:
         consumer = "" if run is None or run.task is None else str(run.task)
-        return signing.verified(self._store, self._key, self.url, file, self.owner, keys, consumer)
+        return signing.Output(self._store, self._key, self.url, self.owner, consumer)
 
     def _needs_signature(self) -> bool:
         """Return whether kart stores it, or whether its format can run code when it is read."""
@@ -161,6 +165,11 @@ class Target(luigi.Target):
         if keyring() is None or not self._needs_signature() or self._staged() is not None:
             return False
         return signing.is_unsigned(self._store, self._key)
+
+    def check_signature(self) -> None:
+        """Raise `SignatureError` if a key is set and the stored bytes are not signed; nothing is decoded."""
+        with self._store.open(self._key) as file:
+            self._authentic(file, None)
 
     def sign(self) -> None:
         """Sign what is stored, if a key is set."""
@@ -199,6 +208,7 @@ class Target(luigi.Target):
         """Load bytes that differ from their record: another process may have stored and recorded others meanwhile."""
         if self.records is not None:
             self.records.refresh()
+        getattr(self._store, "forget_copy", lambda _: None)(self._key)  # its bytes may have changed on their way here
         with self._store.open(self._key) as file:
             source = self._verified(self._authentic(file, run), run)
             if source is not None:
@@ -313,6 +323,9 @@ class Target(luigi.Target):
 
     def _write(self, value: Any, codec: Any, labels: Mapping[str, str] | None) -> StagedWrite:
         """Write a value completely; it is not visible."""
+        if self.owner is not None:
+            run = self._run()
+            check_inside(self.url, self.owner, allowed=run is None or run.allows_outside)
         writer = writer_for(self._store, self._key, labels)
         write = StagedWrite(self.url, self._store, self._key, writer)
         try:

@@ -6,9 +6,9 @@
     <workspace>/log/<kind>/<class>_<unique id><suffix>     five log files for each output, as gokart writes them
     <workspace>/log/{lines,series}/<class>_<unique id>...  log records of the last attempt, and metrics by step
     <workspace>/log/runs/<run id>.jsonl                    one file for each run
+    <workspace>/log/runs/{deleting,deleted}.json           notice of a deletion that goes on, and runs that are deleted
     <workspace>/log/locks/tasks.lock                       the locks of all tasks, in a workspace on disk
     <workspace>/log/locks/<name>.lock                      one object for each lock, in an object store
-    <workspace>/log/runs/{deleting,deleted}.json           notice of a deletion that goes on, and runs that are deleted
     <workspace>/log/scratch/<class>_<unique id>/           scratch folders of tasks, in a workspace on disk
 """
 

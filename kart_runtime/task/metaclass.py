@@ -20,6 +20,28 @@ if TYPE_CHECKING:
     from kart_runtime.task.parameters.resolution import Declaration, Defaults
 
 
+_SEPARATING = frozenset("/\\\0")
+
+
+class InvalidName(TaskError, ValueError):
+    """The name of a task class, or of its module, cannot be a part of a path.
+
+    Parameters
+    ----------
+    task
+        Name of the class.
+    name
+        The name at fault.
+    """
+
+    def __init__(self, task: str, name: str) -> None:
+        self.task, self.name = task, name
+        super().__init__(
+            f"{task!r}: {name!r} cannot be the name of a task class or of its module, since files are named by it and "
+            "it would lead out of the workspace. Use letters, digits and underscores."
+        )
+
+
 class TaskMeta(task_register.Register):
     """Metaclass that returns the existing task for equal parameters.
 
@@ -53,6 +75,7 @@ class TaskMeta(task_register.Register):
         super().__init__(name, bases, members)
         known = task_register.Register._reg
         try:
+            _check_class_name(cls)
             make_parameters(cls, members)
             _check_names(cls, {key: value for base in cls.__mro__[::-1] for key, value in vars(base).items()})
         except TaskError:
@@ -143,6 +166,13 @@ def _check_names(cls: Any, params: dict[str, Any]) -> None:
             continue
         if name in _OF_OBJECTS or any(_uses(base, name) for base in cls.__mro__):
             raise ReservedName(cls.__name__, name, f"{cls.__name__.lower()}_{name.strip('_')}")
+
+
+def _check_class_name(cls: type) -> None:
+    """Raise `InvalidName` for a name, as `type()` takes any, that the files named by it cannot have."""
+    for name in (cls.__name__, cls.__module__):
+        if not _SEPARATING.isdisjoint(name) or ".." in name:
+            raise InvalidName(cls.__name__, name)
 
 
 def _uses(base: type, name: str) -> bool:

@@ -47,7 +47,7 @@ class RunMetadata:
         only_significant
             Only what makes up the unique id.
         """
-        secrets = secret_names(type(self), self._kart.overrides)
+        secrets = secret_names(cast("Any", type(self)), self._kart.overrides)
         params = declaration(cast("Any", type(self))).params
         return {
             name: MASK
@@ -117,7 +117,7 @@ def visible_params(task: Any) -> dict[str, str]:
     if any_secret() or "://" in "".join(params.values()):  # a url may have a password
         params = {name: masked(text) for name, text in params.items()}
     overrides, values = task._kart.overrides, task.param_kwargs
-    secrets, held = secret_names(type(task), overrides), _with_tasks(type(task))
+    secrets, held = secret_names(type(task), overrides), _with_tasks(cast("Any", type(task)))
     if held and not (overrides.by_class and has_secrets(overrides)):
         held = tuple(name for name in held if holds_hidden(values[name]))
     if not secrets and not held:

@@ -51,7 +51,8 @@ class TaskRun:
     `progress` is what it has been told. `run_id` is the run of the build, "" if none is recorded. `given_up` is why
     nobody waits for the run any more, although its thread may go on, and `fate` what came first: that, or the commit.
     `marks` says that there is a record of other outputs, so that objects have to say by themselves that they are whole,
-    should this process die before it records them.
+    should this process die before it records them. `allows_outside` says whether outputs may lie outside of the
+    workspace.
     """
 
     output: Any = None
@@ -73,6 +74,7 @@ class TaskRun:
     report: Callable[[float | None, str], None] | None = None
     progress: Any = None
     marks: bool = False
+    allows_outside: bool = True
     run_id: str = ""
     given_up: BaseException | None = None
     fate: dict[str, str] = field(default_factory=dict)

@@ -175,6 +175,23 @@ ENTRIES: Mapping[str, Entry] = {
         "Nothing has to run again, but the history of this run is incomplete: `kart gc` may not know what it uses.",
         ("log/runs/20260131-0930.jsonl", 3, "AccessDenied"),
     ),
+    "SignatureError": Entry(
+        "A key is set, and an output is not signed, was altered or swapped, or is signed by a key that is not known "
+        "here. It was not decoded.",
+        "Find out who wrote it. Then delete it and run again, or [sign it](../how-to/sign-outputs.md).",
+        (_URL, "it was altered after it was signed"),
+        {"producer": _TASK},
+    ),
+    "OutsideWorkspace": Entry(
+        "The path of an output, made of a parameter for example, or a link on the way leads out of the workspace.",
+        "Correct the path or the parameter. If it is meant, set `run.outside_paths: allow`.",
+        (_TASK, "outputs/../../x.pkl", "outputs/", "'..' leads out of it"),
+    ),
+    "InvalidName": Entry(
+        "A task class, made by `type()`, has a name with slashes: files are named by it.",
+        "Use letters, digits and underscores.",
+        ("../../x", "../../x"),
+    ),
     "FolderNotStorable": Entry(
         "A folder that `run()` has filled holds something that would not be the same elsewhere: a link to a folder or "
         "to nothing, a pipe, a name that is no text.",

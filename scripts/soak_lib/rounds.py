@@ -78,7 +78,17 @@ def schedule_of(seed: int, fault: str, *, small: bool, stores: tuple[str, ...]) 
     size = dice.randint(3, 6) if small else dice.randint(4, 16)
     durable, signing = dice.random() < 0.3, dice.random() < 0.2
     return Schedule(
-        seed, fault, executor, workers, store, locks, programs, durable, signing, size, 1 if small else dice.randint(1, 3)
+        seed,
+        fault,
+        executor,
+        workers,
+        store,
+        locks,
+        programs,
+        durable,
+        signing,
+        size,
+        1 if small else dice.randint(1, 3),
     )
 
 
@@ -278,7 +288,10 @@ class Round:
     def _count(self, ends: list[tuple[int, str]], programs: list[Program], offset: int) -> None:
         """Count the faults whose delivery shows only at the end."""
         fault = self.schedule.fault
-        if fault == "full disk" and any(code and "No space left" in each.log.read_text(errors="replace") for (code, _), each in zip(ends, programs, strict=True)):
+        if fault == "full disk" and any(
+            code and "No space left" in each.log.read_text(errors="replace")
+            for (code, _), each in zip(ends, programs, strict=True)
+        ):
             self._note("full disk")
         elif fault == "network":
             self._disturbed += 1

@@ -69,10 +69,17 @@ class Soak:
         import os
 
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=seconds, cwd=_REPOSITORY, env={**os.environ, **environment},
+            command,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            cwd=_REPOSITORY,
+            env={**os.environ, **environment},
             check=False,
         )
-        print(f"{name} {' '.join(arguments)}: {time.monotonic() - started:.0f} s, exit code {done.returncode}", flush=True)
+        print(
+            f"{name} {' '.join(arguments)}: {time.monotonic() - started:.0f} s, exit code {done.returncode}", flush=True
+        )
         if done.returncode:
             text = f"{' '.join(command[1:])}\n{done.stderr[-1500:]}"
             self.failures.append(text)
@@ -134,7 +141,9 @@ def _round(soak: Soak, services: Services, seed: int, fault: str, stores: tuple[
         soak.delivered += one.delivered
         soak.outcomes["rounds"] += 1
         what = dict(one.delivered) or "nothing delivered"
-        print(f"[{time.strftime('%H:%M:%S')}] {schedule.text()}: {what}, {time.monotonic() - started:.1f} s", flush=True)
+        print(
+            f"[{time.strftime('%H:%M:%S')}] {schedule.text()}: {what}, {time.monotonic() - started:.1f} s", flush=True
+        )
 
 
 SCENARIOS: Mapping[str, Callable[[Soak], None]] = {"power": power, "flat": flat, "pipelines": pipelines}

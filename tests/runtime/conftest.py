@@ -12,7 +12,9 @@ from luigi import task_register
 
 from kart_runtime.errors.secrets import forget_secrets
 from kart_runtime.gokart import config_files
+from kart_runtime.history.cleanup import notice
 from kart_runtime.history.records import forget_records
+from kart_runtime.storage import time_limits
 from kart_runtime.task import input_file
 from kart_runtime.task.parameters import set_overrides
 from tests.runtime.servers import (
@@ -31,6 +33,7 @@ def _clean(tmp_path, monkeypatch, request):
     """Work in an empty folder, with an empty registry of task objects, no overrides and kart's own event handlers."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("KART_CACHE_DIR", f"{tmp_path}-cache")
+    monkeypatch.setattr(notice, "GRACE_SECONDS", 0.05)  # for a store that takes no time
     before = set_overrides({})
     forget_records()
     forget_secrets()
@@ -125,6 +128,15 @@ def workspace(request, tmp_path):
         return f"memory://{name}"
     request.getfixturevalue("s3")
     return f"s3://bucket/{name}"
+
+
+@pytest.fixture
+def short_tries(monkeypatch):
+    """Tries that end after a second, with pauses of milliseconds; a loaded machine may still answer slowly."""
+    short = time_limits.TimeLimits(total=2.0, connect=10.0, silence=30.0, tries=1.0)
+    monkeypatch.setattr(time_limits, "limits_for", lambda _: short)
+    monkeypatch.setattr("kart_runtime.storage.stores.s3_client.limits_for", lambda _: short)
+    monkeypatch.setenv("KART_NETWORK_TIMEOUT", "59.5")  # clients of their own
 
 
 @pytest.fixture

@@ -11,9 +11,11 @@ import luigi
 from kart_runtime.cli.arguments import downstream_of, open_session, planning, tasks_from_args
 from kart_runtime.cli.deletion import dry_run_summary, report_deletion, size_lines, workspaces
 from kart_runtime.cli.exit_codes import ExitCode
+from kart_runtime.cli.formatting import counted
 from kart_runtime.errors import ConfigError
 from kart_runtime.history.cleanup.files import RemovalResult
 from kart_runtime.history.cleanup.recorded import recorded_classes, recorded_files
+from kart_runtime.history.cleanup.running import delete_recorded
 from kart_runtime.history.cleanup.scratch import abandoned_scratch, delete_abandoned
 from kart_runtime.plan.graph import build_graph
 from kart_runtime.project import Session
@@ -45,9 +47,11 @@ def execute(arguments: argparse.Namespace) -> int:
         print(dry_run_summary(sizes.values()))
     else:
         result = RemovalResult()
-        for workspace_files in recorded:
-            result.delete(workspace_files.files, workspace_files.sizes())
+        in_use = delete_recorded(recorded, result)
         delete_abandoned(scratch, result)
+        if in_use:
+            runs = ", ".join(sorted(set(in_use.values())))
+            print(f"{counted(len(in_use), 'file')} stay, because a running run uses them: {runs}")
         if users and result.deleted and not arguments.downstream:
             print(
                 f"What depends on {_names(tasks)} was not deleted: {_names(users)}. Where that is complete, the "

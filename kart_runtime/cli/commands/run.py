@@ -18,11 +18,12 @@ from kart_runtime.cli.live.plain import Display
 from kart_runtime.cli.logs import logging_as
 from kart_runtime.cli.ranges import Part, date_words, ranges_from_args
 from kart_runtime.cli.recorded_metrics import RecordedMetrics
+from kart_runtime.cli.stop_signals import StopSignals
 from kart_runtime.exporters.sending import Exports
 from kart_runtime.plan.causes import explained
 from kart_runtime.plan.decisions import Plan
 from kart_runtime.project import Session
-from kart_runtime.schedule.events import Event, PlanMade
+from kart_runtime.schedule.events import BuildStopping, Event, PlanMade
 from kart_runtime.schedule.results import result_lines
 
 if TYPE_CHECKING:
@@ -42,9 +43,15 @@ def execute(arguments: argparse.Namespace) -> int:
         if not session.settings.run.progress:
             opened.close()
             display = Display(quiet=arguments.quiet, verbose=arguments.verbose)
-        with session, logging_as(session.settings.logging), _exports(session) as exports:
+        with (
+            StopSignals(display) as signals,
+            session,
+            logging_as(session.settings.logging),
+            _exports(session) as exports,
+        ):
             display.say("planning ...")
-            options: dict[str, Any] = {"quiet": arguments.quiet, "label": arguments.label or "", "display": display}
+            options: dict[str, Any] = {"quiet": arguments.quiet, "label": arguments.label or ""}
+            options |= {"display": display, "signals": signals}
             run = partial(run_tasks, session, **options, exports=exports)  # waited for when the result is printed
             code = _run_roots(session, names, sweep, arguments, run)
             if arguments.report:
@@ -92,6 +99,7 @@ def run_tasks(
     check_all: bool = True,
     sweep: Mapping[str, Any] | None = None,
     exports: Exports | None = None,
+    signals: StopSignals | None = None,
 ) -> ExitCode:
     """Run tasks with a display of the progress, and print the result."""
     display = display or make_display(quiet=quiet)
@@ -104,6 +112,8 @@ def run_tasks(
             if not quiet:
                 display.outputs(date_words(session, event.plan.tasks))
                 display.outputs([part.planned(event.plan) for part in parts])
+        elif isinstance(event, BuildStopping) and signals is not None:
+            signals.notice()
         display.show(event)
 
     try:
@@ -121,7 +131,7 @@ def run_tasks(
             )
     except KeyboardInterrupt:
         display.interrupted()
-        return ExitCode.INTERRUPTED
+        return ExitCode.INTERRUPTED if signals is None else signals.code
     except BaseException as error:
         if not display.has_plan:
             raise as_plan_error(error, session) from error

@@ -74,6 +74,7 @@ def _table(runs: Sequence[RunRow]) -> list[str]:
 def result_text(run: RunRow) -> str:
     """Return what came of a run: `2 ran, 1 failed, 1 not started`."""
     names = {"ran": "ran", "failed": "failed", "missing": "missing", "not_started": "not started"}
+    names["lost_records"] = "log files or records lost"
     parts = [f"{run.counts[name]} {word}" for name, word in names.items() if run.counts.get(name)]
     if run.state in {"running", "died", "died?", "interrupted"}:
         parts.insert(0, run.state)

@@ -18,11 +18,14 @@ from kart_runtime.cli.live import make_display
 from kart_runtime.cli.live.plain import Display
 from kart_runtime.cli.logs import logging_as
 from kart_runtime.cli.messages import paragraph
+from kart_runtime.cli.stop_signals import StopSignals
+from kart_runtime.cli.terminal import visible
 from kart_runtime.errors import ConfigError
+from kart_runtime.errors.secrets import masked
 from kart_runtime.history.run_header import RunInfo
 from kart_runtime.project import Session
 from kart_runtime.project.conf.tree import COMMAND_LINE
-from kart_runtime.schedule.events import Event, Summary
+from kart_runtime.schedule.events import BuildStopping, Event, Summary
 from kart_runtime.sweeps.keys import Key, Kind
 from kart_runtime.sweeps.samplers import default_sampler, make_sampler
 from kart_runtime.sweeps.search import Goal, Search, Trial, space_of
@@ -111,16 +114,19 @@ def _run(search: Search, first: list[luigi.Task], info: RunInfo, printer: _Print
         display.has_plan = True
         if not printer.is_json:
             display.show(event)
+        if isinstance(event, BuildStopping):
+            signals.notice()
 
+    signals = StopSignals(display)
     try:
-        with display:
+        with signals, display:
             summary, _ = run_build(
                 first, session.settings.run, on_event=on_event, reports_warnings=True, info=info, feed=search
             )
     except KeyboardInterrupt:
         if not printer.is_json:
             display.interrupted()
-        return ExitCode.INTERRUPTED
+        return signals.code
     except BaseException as error:
         if not display.has_plan:
             raise as_plan_error(error, session) from error
@@ -247,7 +253,7 @@ class _Printer:
         if self.display is not None:
             self.display.outputs([line])
         else:
-            print(line, flush=True)
+            print(visible(masked(line)), flush=True)
 
 
 def _pairs(search: Search) -> tuple[Any, Any]:

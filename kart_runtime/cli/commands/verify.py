@@ -10,11 +10,11 @@ from kart_runtime.cli.arguments import open_session, resolve_names
 from kart_runtime.cli.deletion import size_text, workspaces
 from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.formatting import counted
+from kart_runtime.history.cleanup.files import delete_damaged
 from kart_runtime.history.published import PublishedFile, published_paths
 from kart_runtime.history.records import Records, records_of
 from kart_runtime.history.task_record import TaskRecord
 from kart_runtime.storage.codecs.folder import SUFFIX
-from kart_runtime.storage.folder_deletion import delete_folder
 from kart_runtime.storage.folder_files import folder_size
 from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.target import OutputRecord
@@ -79,16 +79,10 @@ def _size(records: Records, output: OutputRecord) -> int:
 
 
 def _deleted(url: str) -> bool:
-    store, key = store_for(url)
-    try:
-        if key.endswith(SUFFIX):
-            delete_folder(store, key)
-        else:
-            store.delete(key)
-    except OSError as error:
-        print(f"error: {url}: {error}", file=sys.stderr)
-        return False
-    return True
+    reason = delete_damaged(url)
+    if reason:
+        print(f"error: {url}: {reason}", file=sys.stderr)
+    return not reason
 
 
 def _summary(number: int, size: int, damaged: int, failed: int, *, fix: bool) -> str:

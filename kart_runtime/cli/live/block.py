@@ -16,12 +16,21 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 
 from kart_runtime.cli.live.plain import Display
+from kart_runtime.cli.terminal import visible
 from kart_runtime.errors.secrets import masked
 from kart_runtime.execution.attempt import AttemptState
 from kart_runtime.plan.decisions import Plan
 from kart_runtime.plan.task_labels import TaskLabels
 from kart_runtime.schedule.estimate import Estimating, clock
-from kart_runtime.schedule.events import BuildFinished, Event, PlanMade, TaskLocked, waiting_text
+from kart_runtime.schedule.events import (
+    BuildFinished,
+    BuildStopping,
+    Event,
+    PlanMade,
+    TaskLocked,
+    stopping_text,
+    waiting_text,
+)
 from kart_runtime.schedule.progress_counts import ClassCount, Counts, Running, states
 from kart_runtime.schedule.screen import Screen
 
@@ -85,6 +94,20 @@ class LiveDisplay(Display):
             self._print_results()
             self._screen.close()
 
+    def _stopping(self, event: BuildStopping) -> None:
+        text = masked(stopping_text(event, self._labels))
+        if event.waiting and not self._screen.print(text):
+            self._error(text)
+
+    def handles_sigterm(self) -> bool:
+        """Return whether the block's handler of SIGTERM is in force."""
+        return self._screen.handles_sigterm
+
+    def abandon(self) -> None:
+        """Take the block away, without waiting for the thread that draws it."""
+        self._is_over = True
+        self._screen.close()
+
     def say(self, text: str) -> None:
         """Show what goes on before anything runs."""
         self._text = text
@@ -92,10 +115,12 @@ class LiveDisplay(Display):
 
     def show(self, event: Event) -> None:
         """Count an event of the build."""
-        if self._counts is not None and not isinstance(event, PlanMade | BuildFinished):
+        if self._counts is not None and not isinstance(event, PlanMade | BuildFinished | BuildStopping):
             self._counts.count(event)
             if self._counts.news:
                 self._wake.set()
+        if isinstance(event, BuildStopping):
+            self._stopping(event)
         elif isinstance(event, PlanMade | BuildFinished):
             super().show(event)
             if isinstance(event, PlanMade) and event.plan.to_run:
@@ -145,7 +170,7 @@ class LiveDisplay(Display):
             else:
                 line = self._result(event)
                 failed = event.outcome.state is AttemptState.FAILED and not event.is_retried
-            line = masked(line)
+            line = visible(masked(line))
             line = self._painter.colored(line, "failed") if failed else line
             if not self._screen.print(line):
                 self._line(line)

@@ -15,6 +15,7 @@ from typing import IO
 import luigi
 
 from kart_runtime.cli.messages import tries_report, user_traceback
+from kart_runtime.cli.terminal import visible
 from kart_runtime.errors import alike, described, described_tries, more_failed, not_run_text
 from kart_runtime.errors.secrets import masked
 from kart_runtime.execution.attempt import AttemptState
@@ -25,6 +26,7 @@ from kart_runtime.plan.task_labels import TaskLabels
 from kart_runtime.schedule.estimate import Estimating, numbers
 from kart_runtime.schedule.events import (
     BuildFinished,
+    BuildStopping,
     Event,
     PlanMade,
     Summary,
@@ -32,6 +34,7 @@ from kart_runtime.schedule.events import (
     TaskLocked,
     TaskStarted,
     retry_text,
+    stopping_text,
     waiting_text,
 )
 from kart_runtime.schedule.progress_counts import Counts
@@ -55,6 +58,9 @@ _EXPLAINED = frozenset(
 
 _MOST_TASKS = 200
 """Tasks up to which each has its lines; of more, the numbers are printed at intervals."""
+
+_MOST_NAMED = 10
+"""Tasks that one line names."""
 
 _LONGEST = 300
 """Characters of an error in the line of its task; the whole of it follows at the end."""
@@ -124,8 +130,22 @@ class Display:
             self._shows_tasks = not self._quiet and (self._verbose or self._total <= _MOST_TASKS)
             if not self._quiet and not self._shows_tasks:
                 self._counter = Counter(event, self.workers, self._line)
+        elif isinstance(event, BuildStopping):
+            self._stopping(event)
         elif isinstance(event, BuildFinished):
             self._summary = event.summary
+
+    def _stopping(self, event: BuildStopping) -> None:
+        """Say what the run still waits for; on a terminal, what a person typed is on the line before."""
+        if event.waiting:
+            self._error(stopping_text(event, self._labels))
+
+    def handles_sigterm(self) -> bool:
+        """Return whether this display handles SIGTERM, to restore the terminal."""
+        return False
+
+    def abandon(self) -> None:
+        """Restore the terminal when the process ends at once."""
 
     def _planned(self, plan: Plan) -> None:
         """Say what has changed since the tasks ran, and what was deleted and is not needed."""
@@ -156,9 +176,24 @@ class Display:
         for task in summary.missing:
             why = task.missing() if isinstance(task, Published) else missing_places(task)
             self._error(f"\nexternal input not found: {self._labels(task)}: {why}")
+        if summary.stopped and summary.failed:
+            cause, shown = next(iter(summary.failed)), self._named(summary.stopped)
+            number = len(summary.stopped)
+            self._error(f"\n{number} not started after the failure of {self._labels(cause)} (fail_fast): {shown}")
+        self._told_ended(summary)
         if summary.not_started:
             names = {self._labels(task): self._labels(cause) for task, cause in summary.not_started.items()}
             self._error(f"\n{not_run_text(names)}")
+
+    def _told_ended(self, summary: Summary) -> None:
+        """Name the tasks that ran when the run ended before them."""
+        if summary.ended:
+            self._error(f"ended while running: {self._named(summary.ended)}")
+
+    def _named(self, tasks: Sequence[luigi.Task]) -> str:
+        more = len(tasks) - _MOST_NAMED
+        names = ", ".join(self._labels(task) for task in tasks[:_MOST_NAMED])
+        return f"{names} and {more} more" if more > 0 else names
 
     def outputs(self, lines: Sequence[str]) -> None:
         """Print where the outputs are."""
@@ -174,7 +209,10 @@ class Display:
     def interrupted(self) -> None:
         """Print how far the build came before Ctrl-C."""
         text = self._summary.text() if self._summary is not None else "Interrupted: nothing had run"
-        self._error(f"{text}\nCompleted tasks are saved. Run the same command again to resume.")
+        self._error(text)
+        if self._summary is not None:
+            self._told_ended(self._summary)
+        self._error("Completed tasks are saved. Run the same command again to resume.")
 
     def _name(self, task: luigi.Task) -> str:
         name = self._names.get(task)
@@ -213,7 +251,7 @@ class Display:
         if stream in self._lost:
             return
         try:
-            stream.write(f"{masked(text)}\n")
+            stream.write(f"{visible(masked(text))}\n")
             stream.flush()
         except (OSError, ValueError) as error:  # nobody reads any more, the disk is full: the run goes on
             self._lost.append(stream)

@@ -73,6 +73,9 @@ class TaskExecutor(Executor):
         """
         return self.submit(fn)
 
+    def kill(self) -> None:
+        """End at once the processes that only this program uses, because it ends itself."""
+
     def close(self, kill: bool = False) -> None:
         """Shut down; `kill` drops the calls that have not started and does not wait for the others."""
         self.shutdown(wait=not kill, cancel_futures=kill)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from kart_runtime.errors import add_note, trace_of
@@ -29,6 +29,18 @@ class WorkItem:
     limits: CallLimits | None = None
     report: Report | None = None
     task: object = None
+    _ends: dict[str, object] = field(default_factory=dict)
+
+    def begin_end(self) -> bool:
+        """Return whether its answer decides what becomes of the call; False if it was canceled, or has expired."""
+        return self._ends.setdefault("end", self) is self and self.future.set_running_or_notify_cancel()
+
+    def expire(self, error: BaseException) -> bool:
+        """Fail the call, whose answer nobody waits for any more; return False if it has come."""
+        if self._ends.setdefault("end", None) is not None or not self.future.set_running_or_notify_cancel():
+            return False
+        self.future.set_exception(error)
+        return True
 
     def drop(self) -> None:
         """Cancel the future of a call that will not run."""

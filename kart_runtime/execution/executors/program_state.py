@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -18,7 +19,11 @@ from typing import Any
 import luigi
 from luigi.cmdline_parser import CmdlineParser
 
+from kart_runtime.errors.interpreter import mask_what_python_prints
+from kart_runtime.errors.secret_sources import note_environment
+from kart_runtime.errors.secrets import note_secret, noted_secrets
 from kart_runtime.storage import registry
+from kart_runtime.storage.time_limits import chosen_timeout, set_project_timeout
 from kart_runtime.task.origin import script, work_for
 from kart_runtime.task.parameters import ActiveOverrides, process_overrides, set_overrides
 
@@ -109,6 +114,8 @@ class Settings:
     logging: Logging
     luigi: LuigiConfiguration
     registered: tuple[dict[str, str], dict[str, str]]
+    secrets: tuple[str, ...]
+    network_timeout: float | None = None
 
     @classmethod
     def gather(cls) -> Settings:
@@ -125,6 +132,8 @@ class Settings:
             Logging.gather(),
             LuigiConfiguration.gather(),
             registry.tables(),
+            noted_secrets(),
+            chosen_timeout(),
         )
 
     def apply(self) -> None:
@@ -136,20 +145,29 @@ class Settings:
         for name in os.environ.keys() - self.environ.keys():
             del os.environ[name]
         os.environ.update(self.environ)
+        note_environment()
+        note_secret(self.secrets)
+        mask_what_python_prints()
         self.luigi.apply()
         self.logging.apply()
         registry.adopt(self.registered)
+        set_project_timeout(self.network_timeout)
 
 
 def search_path() -> list[str]:
-    """Return the search path for modules, with the folder that '' meant when this process began."""
-    began_in = getattr(process, "ORIGINAL_DIR", None)
+    """Return the search path for modules, with the folders that '' means and meant when this process began.
+
+    As '' it would be the current folder of the worker, whatever a task makes that.
+    """
     path: list[str] = []
     for entry in sys.path:
-        path.append(str(entry))
-        if entry == "" and began_in:
-            path.append(str(began_in))
-    return path
+        if entry == "":
+            with contextlib.suppress(FileNotFoundError):
+                path.append(os.getcwd())  # noqa: PTH109 - a text
+            path.append(str(getattr(process, "ORIGINAL_DIR", None) or ""))
+        else:
+            path.append(str(entry))
+    return list(dict.fromkeys(filter(None, path)))
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ class ThreadExecutor(TaskExecutor):
             raise ConfigError(
                 f"the threads executor cannot have {workers} workers", key="run.workers", expected="at least 1"
             )
-        self._size, self._in_context = workers, in_context
+        self._size, self.in_context = workers, in_context
         self._lock = threading.Lock()
         self._queue: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._threads: set[threading.Thread] = set()
@@ -72,7 +72,7 @@ class ThreadExecutor(TaskExecutor):
         """Have a thread run a function, and return its future."""
         future: Future[R] = Future()
         call = _Call(future, partial(fn, *args, **kwargs))
-        if self._in_context:
+        if self.in_context:
             call.run = partial(contextvars.copy_context().run, call.run)
         with self._lock:
             if self._closed:

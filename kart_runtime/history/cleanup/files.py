@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from kart_runtime.history.cleanup.local_files import is_stale_temp_file, stale_folders, walk
-from kart_runtime.storage.codecs.folder import SUFFIX
+from kart_runtime.history.cleanup.notice import DeletionLost
+from kart_runtime.storage.codecs.folder import FILES_SUFFIX, SUFFIX
 from kart_runtime.storage.commit import pending_temporaries
 from kart_runtime.storage.folder_deletion import delete_folder, is_files_folder
 from kart_runtime.storage.folder_files import files_key, folder_key
@@ -63,6 +64,13 @@ class WorkspaceFiles(Protocol):
         """Return the temporary files that dead processes have left."""
         ...
 
+    check: Callable[[], None]
+    """Called before a deletion; it raises `DeletionLost` when nothing more may be deleted."""
+
+    def all(self) -> Iterator[Stat]:
+        """Iterate over all files, without hidden ones and the parts of folder values."""
+        ...
+
     def delete(self, places: Sequence[str]) -> dict[str, str]:
         """Delete files; return the reason for each that is still there. A missing file is no failure."""
         ...
@@ -97,6 +105,13 @@ class RemovalResult:
         return not failed
 
 
+_LOST = "it stays, because this process stood still for so long that builds no longer wait for it; run it again"
+
+
+def _nothing() -> None:
+    """Allow the deletion."""
+
+
 def files_of(workspace: str, root: Path) -> WorkspaceFiles:
     """Return the files of a workspace; paths on this machine are relative to `root`."""
     store, key = store_for(workspace)
@@ -108,6 +123,7 @@ class _LocalFiles:
 
     def __init__(self, path: str, root: Path) -> None:
         self.workspace = str(root / path)
+        self.check: Callable[[], None] = _nothing
         self._root = root
         self._folder = (root / path).resolve()
         runs = self._folder / RUNS
@@ -151,16 +167,25 @@ class _LocalFiles:
         stale = [path for path, name in walk(self.key) if is_stale_temp_file(path, name) and name not in pending]
         return self.stats(stale) | stale_folders(self.key, {name for name in pending if name})
 
+    def all(self) -> Iterator[Stat]:
+        for path, _ in walk(self.key):
+            status = self._stat(path)
+            if status is not None:
+                yield status
+
     def delete(self, places: Sequence[str]) -> dict[str, str]:
-        failed = {}
-        for place in places:
+        failed: dict[str, str] = {}
+        for number, place in enumerate(places):
             try:
+                self.check()
                 if place.endswith(SUFFIX) or is_files_folder(place):
                     delete_folder(LocalStore(), folder_key(place))
                 else:
                     Path(place).unlink(missing_ok=True)
                 if f"/{LOG}/" not in place:  # outputs have one, log files do not
                     Path(f"{place}{SIGNATURE}").unlink(missing_ok=True)
+            except DeletionLost:
+                return failed | dict.fromkeys(places[number:], _LOST)
             except OSError as error:
                 failed[place] = error.strerror or str(error)
         return failed
@@ -189,6 +214,7 @@ class _Objects:
 
     def __init__(self, store: Any, workspace: str, key: str) -> None:
         self.workspace = workspace
+        self.check: Callable[[], None] = _nothing
         self._store = store
         self._url, self.key = as_folder(workspace), as_folder(key)
 
@@ -219,15 +245,23 @@ class _Objects:
     def stale_temp_files(self) -> dict[str, Stat]:
         return {}
 
+    def all(self) -> Iterator[Stat]:
+        for status in self._store.list(self.key):
+            if f"{FILES_SUFFIX}/" not in status.key:
+                yield status
+
     def delete(self, places: Sequence[str]) -> dict[str, str]:
         failed: dict[str, str] = {}
-        for place in places:
-            if place.endswith(SUFFIX):
-                failed |= self._delete_folder(place)
-        signatures = [f"{place}{SIGNATURE}" for place in places if f"/{LOG}/" not in place] if keyring() else []
-        places = [*(place for place in places if not place.endswith(SUFFIX)), *signatures]
-        for start in range(0, len(places), _DELETE_BATCH):
-            failed |= self._delete(places[start : start + _DELETE_BATCH])
+        batches: list[Sequence[str]] = [[place] for place in places if place.endswith(SUFFIX)]
+        others = [place for place in places if not place.endswith(SUFFIX)]
+        others += [f"{place}{SIGNATURE}" for place in places if f"/{LOG}/" not in place] if keyring() else []
+        batches += [others[start : start + _DELETE_BATCH] for start in range(0, len(others), _DELETE_BATCH)]
+        for number, batch in enumerate(batches):
+            try:
+                self.check()
+            except DeletionLost:
+                return failed | {place: _LOST for batch in batches[number:] for place in batch}
+            failed |= self._delete_folder(batch[0]) if batch[0].endswith(SUFFIX) else self._delete(batch)
         return failed
 
     def _delete(self, places: Sequence[str]) -> dict[str, str]:
@@ -261,3 +295,16 @@ def _is_text(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def delete_damaged(url: str) -> str:
+    """Delete a damaged output, so that it is computed again; return the reason of a failure, or ""."""
+    store, key = store_for(url)
+    try:
+        if key.endswith(SUFFIX):
+            delete_folder(store, key)
+        else:
+            store.delete(key)
+    except OSError as error:
+        return str(error)
+    return ""

@@ -13,7 +13,6 @@ from kart_runtime.storage.commit import SUFFIX as COMMIT_SUFFIX
 from kart_runtime.storage.commit import pending_temporaries
 from kart_runtime.storage.folder_deletion import is_files_folder
 from kart_runtime.storage.folder_deletion import is_left as is_left_folder
-from kart_runtime.storage.registry import CODECS
 from kart_runtime.storage.scratch import SCRATCH
 from kart_runtime.storage.signing import SUFFIX as SIGNATURE
 from kart_runtime.storage.stores import Stat
@@ -71,8 +70,8 @@ def stale_folders(root: str, pending: Collection[str]) -> dict[str, Stat]:
     return stale
 
 
-def unneeded_files(root: str, needed: Collection[str]) -> Iterator[str]:
-    """Yield the files below a folder that look like outputs and are not needed.
+def unneeded_files(root: str, needed: Collection[str], recorded: Collection[str]) -> Iterator[str]:
+    """Yield the files below a folder that are recorded, or have an id in their names, and are not needed.
 
     Hidden files, links, scratch folders and what unfinished commits need stay.
     """
@@ -80,24 +79,12 @@ def unneeded_files(root: str, needed: Collection[str]) -> Iterator[str]:
     for path, name in walk(root, {*needed, os.path.join(root, *SCRATCH.split("/"))}):  # noqa: PTH118
         if name in pending or name.endswith(COMMIT_SUFFIX) or path.removesuffix(SIGNATURE) in needed:
             continue
-        if is_stale_temp_file(path, name) or (_is_output_name(name) and _is_regular(path)):
+        if is_stale_temp_file(path, name) or ((path in recorded or _WITH_ID.fullmatch(name)) and _is_regular(path)):
             yield path
 
 
-_WITH_ID = re.compile(r".*_[0-9a-f]{32}(\.[^.]+){1,2}")
-
-_DOCUMENTS = frozenset({".md", ".html", ".pdf", ".yaml", ".yml", ".toml", ".xlsx"})
-"""Suffixes of what a person may write, too."""
-
-
-def _is_output_name(name: str) -> bool:
-    """Return whether an output may have this name: with a unique id and a suffix, or with the suffix of a format.
-
-    What a person has put into a workspace, such as a README, stays.
-    """
-    suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - a plain text for each file of the workspace
-    by_suffix = (suffix in CODECS and suffix not in _DOCUMENTS) or suffix == ".zip"
-    return not name.startswith(".") and (by_suffix or _WITH_ID.fullmatch(name) is not None)
+_WITH_ID = re.compile(r"[^.].*_[0-9a-f]{32}(\.[^.]+){1,2}")
+"""Name of an output of any task: what a person has put into a workspace stays."""
 
 
 def is_stale_temp_file(path: str, name: str) -> bool:

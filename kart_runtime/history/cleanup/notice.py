@@ -56,9 +56,9 @@ class Notice:
         self._count = 0
         self._write()
         stat = store.stat(key)
-        self.moment = time.time() if stat is None else stat.modified
-        self._version = self._own_version()
-        self._renewed = time.monotonic()
+        if stat is None:
+            raise FileNotFoundError(f"{key} vanished")
+        self.moment, self._version, self._renewed = stat.modified, _version(stat), time.monotonic()
 
     def _write(self) -> None:
         self._count += 1
@@ -112,6 +112,20 @@ def deleting_from(workspace: str) -> Iterator[Notice | None]:
         yield notice
     finally:
         notice.take_down()
+
+
+def store_time(workspace: str) -> float:
+    """Return the time by the clock of a store, in seconds since the epoch; that of this machine if it does not say."""
+    store, folder = store_for(f"{as_folder(workspace)}{RUNS}")
+    key = f"{folder}/{this_process()}.time"
+    try:
+        put(store, key, b"time")
+        stat = store.stat(key)
+        store.delete(key)
+    except OSError as error:
+        warn(logger, "Using the clock of this machine, because nothing can be written to %s: %s", workspace, error)
+        stat = None
+    return time.time() if stat is None else stat.modified
 
 
 def store_url(workspace: str, key: str) -> str:

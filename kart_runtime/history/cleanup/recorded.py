@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,8 @@ class RecordedFiles:
 
     files: WorkspaceFiles
     by_task: dict[str, dict[str, int]] = field(default_factory=dict)
+    ids: dict[str, set[str]] = field(default_factory=dict)
+    """Place to the unique ids of the tasks under which records name it."""
 
     def sizes(self) -> dict[str, int]:
         """Return all places with their sizes in bytes."""
@@ -41,9 +44,12 @@ def recorded_files(workspace: str, root: Path, classes: Collection[tuple[str, st
         names = sorted({task for _, task in classes})
         every = [index.attempts(task=name) for name in names] if classes else [index.attempts()]
     records = (record for found in every for record in found if not classes or (record.module, record.task) in classes)
-    task_of = {named.place: named.task for named in named_files(files, records)}
-    stats = files.stats(task_of)
     recorded = RecordedFiles(files)
+    task_of: dict[str, str] = {}
+    for named in named_files(files, records):
+        task_of[named.place] = named.task
+        recorded.ids.setdefault(named.place, set()).add(named.unique_id)
+    stats = files.stats(task_of)
     for place, task in task_of.items():
         if place in stats:
             recorded.by_task.setdefault(task, {})[place] = stats[place].size
@@ -63,6 +69,15 @@ def named_files(files: WorkspaceFiles, records: Iterable[RunRecord]) -> Iterator
             place = files.place(url)
             if place is not None:
                 yield NamedFile(record.task, record.unique_id, place)
+
+
+_ID_IN_NAME = re.compile(r"_([0-9a-f]{32})(?:\.[^./]*){0,2}$")
+
+
+def id_in(place: str) -> str | None:
+    """Return the unique id in the name of a file; None if there is none."""
+    match = _ID_IN_NAME.search(place)
+    return match[1] if match else None
 
 
 def named_urls(workspace: str, record: RunRecord) -> Iterator[str]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -29,6 +31,8 @@ class Interpolation:
 
     def __init__(self, tree: Branch) -> None:
         self._tree = tree
+        self._sizes: dict[tuple[str, ...], int] = {}
+        """Path of a value to the number of references that it stands for."""
 
     @cached_property
     def _plain(self) -> Any:
@@ -58,13 +62,41 @@ class Interpolation:
             return broken
         from omegaconf.errors import OmegaConfBaseException
 
+        most = _MAX_OF_A_TEXT if isinstance(raw, str) else _MAX_REFERENCES
+        if self._size(path, raw) > most:  # before OmegaConf begins, which takes a millisecond for each
+            return f"it stands for more than {most:,} references"
         try:
             _resolved(self._config, path)
         except OmegaConfBaseException as error:
             return str(error).splitlines()[0]
         except RecursionError:
             return "it refers to itself"
+        except _TooMany:
+            return f"it stands for more than {_MAX_REFERENCES:,} references"
         return None
+
+    def _size(self, path: tuple[str, ...], raw: object) -> int:
+        """Return the number of references that a value stands for, as far as its text shows them."""
+        try:
+            return self._counted(path, raw)
+        except RecursionError:
+            return 0  # OmegaConf will not come to its end either
+
+    def _counted(self, path: tuple[str, ...], raw: object) -> int:
+        if path in self._sizes:
+            return self._sizes[path]
+        self._sizes[path] = 0  # of one that refers to itself
+        size = 0
+        if isinstance(raw, Mapping):
+            size = sum(self._counted((*path, name), value) for name, value in raw.items())
+        elif isinstance(raw, list):
+            size = sum(self._counted((*path, str(at)), value) for at, value in enumerate(raw))
+        elif isinstance(raw, str) and "${" in raw:
+            for reference in (*_REFERENCE.findall(raw), *_SELECTED.findall(raw)):
+                target = _target(path, reference)
+                size += 1 + self._counted(target, _value_at(self._plain, target))
+        self._sizes[path] = size
+        return size
 
     def _error(self, path: tuple[str, ...], raw: object, reason: str, origin: str) -> ConfigError:
         """Return the error for a value, at the key whose own text is at fault: others may only refer to it."""
@@ -224,7 +256,54 @@ def _contains(raw: object, mark: str) -> bool:
     return isinstance(raw, list) and any(_contains(value, mark) for value in raw)
 
 
+_MAX_OF_A_TEXT, _MAX_REFERENCES = 200, 5_000
+"""References that a text, and a map or list, may stand for: a few lines of ${b}${b} double them with each line."""
+
+
+class _TooMany(BaseException):
+    """A value stands for too many references; OmegaConf would turn an Exception into one of its own."""
+
+
+_resolving = threading.Lock()
+
+
+@contextmanager
+def _counted() -> Iterator[None]:
+    """Raise `_TooMany` when more references are resolved inside the block than a value may stand for.
+
+    OmegaConf resolves each of them anew wherever it occurs, and has no limit of its own.
+    """
+    from omegaconf.base import Container
+
+    left = _MAX_REFERENCES
+    methods = {name: getattr(Container, name) for name in ("_resolve_node_interpolation", "_evaluate_custom_resolver")}
+
+    def counting(method: Any) -> Any:
+        def counted(self: Any, *args: Any, **options: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise _TooMany
+            return method(self, *args, **options)
+
+        return counted
+
+    with _resolving:
+        try:
+            for name, method in methods.items():
+                setattr(Container, name, counting(method))
+            yield
+        finally:
+            for name, method in methods.items():
+                setattr(Container, name, method)
+
+
 def _resolved(config: Any, path: tuple[str, ...]) -> object:
+    with _counted():
+        return _resolved_node(config, path)
+
+
+def _resolved_node(config: Any, path: tuple[str, ...]) -> object:
     from omegaconf import DictConfig, ListConfig, OmegaConf
 
     node = config

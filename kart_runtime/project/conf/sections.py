@@ -12,6 +12,7 @@ from kart_runtime.errors import closest_match
 from kart_runtime.execution import executors, locks
 from kart_runtime.project.conf.tree import GROUPS
 from kart_runtime.settings import CHOICES, LoggingSettings, RunSettings, exporter_names
+from kart_runtime.storage.time_limits import checked
 from kart_runtime.task.parameters import as_found
 
 SECTIONS: dict[str, dict[str, Any]] = {"run": get_type_hints(RunSettings), "logging": get_type_hints(LoggingSettings)}
@@ -111,6 +112,8 @@ def _check_choice(key: str, value: object) -> None:
         raise ValueError(f"expected {noun} of at least {minimum}, got {value}")
     if key == "logging.format":
         _check_format(str(value))
+    if key == "run.network_timeout" and value is not None:
+        checked(float(str(value)))
     if key == "run.address" and value == "":
         raise ValueError("expected an address such as tcp://HOST:8786, got empty text")
     if key == "run.workspace" and value == "":

@@ -21,6 +21,10 @@ else:
 
 _TAG = "tag:yaml.org,2002:"
 _MAX_DEPTH = 100
+_MAX_ALIASED = 100_000
+"""Values beyond the number of characters of a file that aliases may make of it."""
+_MAX_DIGITS = 1000
+_FEWER = f"at most {_MAX_DIGITS:,}, or a text in quotes"
 _TOO_DEEP = f"nested too deeply: more than {_MAX_DEPTH} levels of maps and lists"
 _TAGS = frozenset(_TAG + name for name in ("str", "int", "float", "bool", "null", "map", "seq"))
 
@@ -36,7 +40,7 @@ for _name, _pattern, _first in (
     ("int", r"^[-+]?(?:0|[1-9][0-9_]*|0o[0-7]+|0x[0-9a-fA-F]+)$", "-+0123456789"),
     (
         "float",
-        r"^(?:[-+]?(?:(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?|\.(?:inf|Inf|INF))|\.(?:nan|NaN))$",
+        r"^(?:[-+]?(?:(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?|\.(?:inf|Inf|INF))|\.(?:nan|NaN))$",
         "-+0123456789.",
     ),
     ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
@@ -55,6 +59,8 @@ class _Reading:
     errors: list[ConfigError]
     ancestors: set[int] = field(default_factory=set)
     """Ids of the maps and lists around the current node."""
+    left: int = _MAX_ALIASED
+    """Values that may still be made: more than the file has characters come only of aliases of aliases."""
 
     def origin(self, node: yaml.Node) -> str:
         """Return where a YAML node starts."""
@@ -66,6 +72,8 @@ class _Reading:
 
     def convert(self, node: yaml.Node, path: tuple[str, ...], origin: str) -> Node | None:
         """Return the tree of a YAML node; None if it is invalid."""
+        if self._is_too_much(node, path):
+            return None
         if isinstance(node, yaml.MappingNode):
             return self._branch(node, path, origin) if self._is_known(node, path) else None
         value = self._value(node, path)
@@ -108,7 +116,19 @@ class _Reading:
         first[key] = node
         return key
 
+    def _is_too_much(self, node: yaml.Node, path: tuple[str, ...]) -> bool:
+        """Count a value; refuse the first one that is too much."""
+        self.left -= 1
+        if self.left == -1:
+            self.refuse(node, path[:9], "its aliases stand for too many values. Write out what they stand for.")
+        return self.left < 0
+
     def _value(self, node: yaml.Node, path: tuple[str, ...]) -> object:
+        if self._is_too_much(node, path):
+            return _REFUSED
+        if isinstance(node, yaml.ScalarNode) and node.tag == _TAG + "int" and len(node.value) > _MAX_DIGITS:
+            self.refuse(node, path, f"an integer of {len(node.value):,} characters is too large", expected=_FEWER)
+            return _REFUSED
         if not self._is_known(node, path):
             return _REFUSED
         if isinstance(node, yaml.MappingNode):
@@ -157,7 +177,7 @@ def read_document(text: str, *, name: str, prefix: tuple[str, ...], errors: list
     if parsed is None:
         return Branch()
     root, loader = parsed
-    reading = _Reading(name, loader, errors)
+    reading = _Reading(name, loader, errors, left=len(text) + _MAX_ALIASED)
     if not isinstance(root, yaml.MappingNode):
         reading.refuse(root, prefix, "the file does not contain a map", expected="lines such as name: value")
         return Branch()
@@ -172,7 +192,7 @@ def read_plain(text: str, *, name: str, errors: list[ConfigError]) -> object:
     if parsed is None:
         return None
     root, loader = parsed
-    node = _Reading(name, loader, errors).convert(root, (), f"{name}:1")
+    node = _Reading(name, loader, errors, left=len(text) + _MAX_ALIASED).convert(root, (), f"{name}:1")
     return None if node is None else plain(node)
 
 

@@ -5,6 +5,7 @@ The archive has gokart's layout: ``model.pkl``, the other files that the save fu
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import zipfile
@@ -123,8 +124,25 @@ def _pack(folder: Path, file: BinaryIO) -> None:
                 shutil.copyfileobj(source, target, 1 << 20)
 
 
+_LARGE, _RATIO = 1 << 30, 200
+"""Bytes from which on an archive must not grow by more than this factor when it is unpacked."""
+
+
+def _check_size(archive: zipfile.ZipFile, source: BinaryIO, folder: Path) -> None:
+    """Raise `BadArchive` for an archive that would fill the disk."""
+    packed = source.seek(0, io.SEEK_END)
+    unpacked = sum(entry.file_size for entry in archive.infolist())
+    if unpacked > _LARGE and unpacked > _RATIO * packed:
+        raise BadArchive(f"its {packed:,} bytes would become {unpacked:,}, which is more than {_RATIO} times as many")
+    free = shutil.disk_usage(folder).free
+    if unpacked > free:
+        raise BadArchive(f"it would become {unpacked:,} bytes in {folder.parent}, where {free:,} are free")
+
+
 def _unpack(file: BinaryIO, folder: Path) -> None:
-    with zipfile.ZipFile(seekable(file)) as archive:
+    source = seekable(file)
+    with zipfile.ZipFile(source) as archive:
+        _check_size(archive, source, folder)
         for name in archive.namelist():
             path = PurePosixPath(name.replace("\\", "/"))
             if path.is_absolute() or ".." in path.parts:

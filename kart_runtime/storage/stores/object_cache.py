@@ -19,13 +19,13 @@ import os
 import tempfile
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 from urllib.parse import quote, unquote
 
 from kart_runtime.errors import ConfigError, RequestFailed, StoreError
 from kart_runtime.storage.checksum import checksum_of
+from kart_runtime.storage.stores.threads import RequestThreads
 from kart_runtime.storage.system import after_fork
 from kart_runtime.storage.temporary import folder_prefix, temporary_name
 
@@ -85,7 +85,7 @@ def open_object(store: _Store, key: str) -> BinaryIO:
 
 def _open(store: _Store, key: str, limit: int) -> BinaryIO:
     if limit:
-        entry = _CacheEntry(cache_root(), limit, f"{store.service_id()} {key}")
+        entry = _entry(store, key, limit)
         try:
             return entry.open(store, key)
         except StoreError:
@@ -126,6 +126,17 @@ def cache_root() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", "").strip() or "~/.cache").expanduser() / "kart" / "objects"
 
 
+def forget(store: _Store, key: str) -> None:
+    """Delete the cached files of an object."""
+    with contextlib.suppress(OSError):
+        for path in list(_entry(store, key, 0).folder.iterdir()):
+            path.unlink(missing_ok=True)
+
+
+def _entry(store: _Store, key: str, limit: int) -> _CacheEntry:
+    return _CacheEntry(cache_root(), limit, f"{store.service_id()} {key}")
+
+
 def _uncached(store: _Store, key: str, chunk: Any) -> BinaryIO:
     if chunk.size <= len(chunk.data):
         return io.BytesIO(chunk.data)
@@ -159,14 +170,10 @@ def _download(file: BinaryIO, store: _Store, key: str, first: Any) -> None:
             file.seek(start)
             file.write(chunk.data)
 
-    with ThreadPoolExecutor(min(_CONCURRENCY, len(starts)), "kart-download") as threads:
+    with RequestThreads(min(_CONCURRENCY, len(starts)), "kart-download") as threads:
         futures = [threads.submit(fetch, start) for start in starts]
-        try:
-            for future in futures:
-                future.result()
-        except BaseException:
-            threads.shutdown(wait=False, cancel_futures=True)
-            raise
+        for future in futures:
+            future.result()
 
 
 class _CacheEntry:
@@ -175,7 +182,7 @@ class _CacheEntry:
     def __init__(self, root: Path, limit: int, name: str) -> None:
         digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()
         self._root, self._limit = root, limit
-        self._folder = root / digest[:40]
+        self.folder = root / digest[:40]
         self._stripe = root / "locks" / str(int(digest[:8], 16) % _STRIPES)
 
     def open(self, store: _Store, key: str) -> BinaryIO:
@@ -227,29 +234,29 @@ class _CacheEntry:
     def _cached(self) -> tuple[str, BinaryIO | None]:
         """Return the cached version and its file, open, because it may be deleted at any time."""
         with contextlib.suppress(FileNotFoundError):
-            for name in os.listdir(self._folder):  # noqa: PTH208 - only the names are needed
+            for name in os.listdir(self.folder):  # noqa: PTH208 - only the names are needed
                 version, _, digest = name.rpartition(".")
                 if name.startswith(".") or not version:
                     continue
-                file = (self._folder / name).open("rb")
+                file = (self.folder / name).open("rb")
                 if _digest(file) == digest:
                     return unquote(version), file
                 file.close()  # the disk changed it, or the machine went down before it was all there
         return "", None
 
     def _add(self, store: _Store, key: str, chunk: Any) -> BinaryIO:
-        self._folder.mkdir(exist_ok=True)
-        temporary = self._folder / temporary_name()
+        self.folder.mkdir(exist_ok=True)
+        temporary = self.folder / temporary_name()
         try:
             with temporary.open("xb") as file:
                 _download(file, store, key, chunk)
             with temporary.open("rb") as file:
                 digest = _digest(file)
-            for old in list(self._folder.iterdir()):
+            for old in list(self.folder.iterdir()):
                 if old != temporary:
                     with contextlib.suppress(PermissionError):  # Windows: another process reads it
                         old.unlink(missing_ok=True)
-            path = self._folder / f"{quote(chunk.version, safe='')}.{digest}"
+            path = self.folder / f"{quote(chunk.version, safe='')}.{digest}"
             temporary.replace(path)
             opened = path.open("rb")
         finally:

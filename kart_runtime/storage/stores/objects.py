@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import BinaryIO, ClassVar, NamedTuple
 
 from kart_runtime.errors import ObjectMissing
 from kart_runtime.storage.stores import Stat, Versioned, listings, object_cache
+from kart_runtime.storage.stores.threads import RequestThreads
 from kart_runtime.storage.stores.upload import ObjectWriter
 from kart_runtime.storage.workspace import as_folder
 
@@ -118,9 +118,21 @@ class ObjectStore(abc.ABC):
             return "" if stat is None else stat.version
         return ""
 
+    def _own_version(self, key: str, data: bytes) -> str | None:
+        """Return the version of an object if it consists of these bytes, else None.
+
+        A conditional write whose answer was lost is sent again, and refused then because of what it has itself written.
+        """
+        found = self.read(key)
+        return found.version if found is not None and found.data == data else None
+
     def open(self, key: str) -> BinaryIO:
         """Open an object for reading, as a file of this machine."""
         return object_cache.open_object(self, key)
+
+    def forget_copy(self, key: str) -> None:
+        """Delete the copy of an object on this machine, so that the next read downloads it."""
+        object_cache.forget(self, key)
 
     def read(self, key: str) -> Versioned | None:
         """Return a small object with its version, None if it does not exist."""
@@ -151,7 +163,7 @@ class ObjectStore(abc.ABC):
             except OSError as error:
                 failed[key] = str(error)
 
-        with ThreadPoolExecutor(16, "kart-delete") as threads:
+        with RequestThreads(16, "kart-delete") as threads:
             list(threads.map(delete, keys))
         return failed
 

@@ -32,6 +32,11 @@ class _Store(Protocol):
     def upload(self, key: str, file: BinaryIO, labels: Mapping[str, str] | None = None) -> str: ...
 
 
+def in_blocks(data: bytes) -> BinaryIO:
+    """Return bytes as a file, which is sent in blocks: of bytes sent at once, all have to leave within a time limit."""
+    return io.BytesIO(data)
+
+
 class ObjectWriter:
     """The ``with`` block of one write, and the file inside it."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from kart_runtime.gokart.workspace_management import (
     delete_unnecessary_outputs,
 )
 from kart_runtime.history.cleanup.local_files import STALE_AFTER, UnsafeWorkspace
+from kart_runtime.history.ledger import Ledger, RunTasks
 
 
 class Step(TaskOnKart[int]):
@@ -57,6 +59,15 @@ def put(path, text="x"):
     return str(path.resolve())
 
 
+ID = "0a" * 16
+
+
+@pytest.fixture(autouse=True)
+def _written_by_kart():
+    """Let kart have run in the workspace, without outputs."""
+    put("resources/log/runs/20200101T000000Z-0.jsonl", "")
+
+
 def files(folder="."):
     return {str(path) for path in Path(folder).rglob("*") if path.is_file() or path.is_symlink()}
 
@@ -71,7 +82,7 @@ def test_outputs_and_logs_stay_however_the_workspace_is_written(workspace):
     build(task)
     before = files()
     assert any("log/task_log" in path for path in before)
-    old = [put("resources/Old_0123.pkl"), put(f"resources/deep/er/Old_{'0a' * 16}.any")]
+    old = [put(f"resources/Old_{ID}.pkl"), put(f"resources/deep/er/Old_{ID}.any")]
     assert delete_unnecessary_outputs(task) == sorted(old)
     assert files() == before
     assert task.complete()
@@ -81,20 +92,21 @@ def test_an_absolute_workspace_and_one_behind_a_link(tmp_path):
     task = Step(number=1, workspace_directory=str(tmp_path / "real"))
     build(task)
     os.symlink(tmp_path / "real", "link")
-    old = put("real/old.pkl")
+    old = put(f"real/old_{ID}.pkl")
     assert delete_unnecessary_outputs(Step(number=1, workspace_directory="link"), dry_run=True) == [old]
     assert delete_unnecessary_outputs(task) == [old]
     assert task.complete()
 
 
 def test_a_dry_run_removes_nothing():
-    old = put("resources/old.pkl")
+    old = put(f"resources/old_{ID}.pkl")
     assert delete_unnecessary_outputs(Step(), dry_run=True) == [old]
     assert Path(old).exists()
 
 
 @pytest.mark.parametrize(
-    "name", ["README", "LICENSE", "notes.md", "Makefile", "model.py", f"Old_{'0' * 32}", "x_12.old"]
+    "name",
+    ["README", "LICENSE", "notes.md", "Makefile", "model.py", "mine.csv", f"Old_{'0' * 32}", "x_12.old"],
 )
 def test_what_cannot_be_an_output_stays(name):
     build(Step())
@@ -103,7 +115,7 @@ def test_what_cannot_be_an_output_stays(name):
     assert Path(mine).exists()
 
 
-@pytest.mark.parametrize("name", ["stray.pkl", "x.CSV", "model.zip", f"x_{'0123456789abcdef' * 2}.joblib"])
+@pytest.mark.parametrize("name", [f"x_{ID}.csv.gz", f"x_{'0123456789abcdef' * 2}.joblib"])
 def test_what_can_be_an_output_goes(name):
     old = put(f"resources/sub/{name}")
     assert delete_unnecessary_outputs(Step()) == [old]
@@ -117,20 +129,20 @@ def test_outputs_in_a_nested_workspace_folders_and_several_outputs_stay():
     mixed.run()
     before = files()
     assert {model} < {str(Path(path).resolve()) for path in before}
-    old = [put("resources/inner/old.pkl"), put("resources/a.json"), put("resources/sub/b.old.txt")]
+    old = [put(f"resources/inner/old_{ID}.pkl"), put(f"resources/a_{ID}.json"), put(f"resources/sub/b_{ID}.old.txt")]
     assert delete_unnecessary_outputs(mixed) == sorted(old)
     assert files() == before
     assert "log" in {part for path in files("resources/inner") for part in Path(path).parts}
 
 
 def test_only_the_top_log_folder_is_one():
-    kept, gone = put("resources/log/any/thing.txt"), put("resources/other/log/thing.txt")
+    kept, gone = put(f"resources/log/any/thing_{ID}.txt"), put(f"resources/other/log/thing_{ID}.txt")
     assert delete_unnecessary_outputs(Step()) == [gone]
     assert Path(kept).exists()
 
 
 def test_hidden_files_and_folders_stay():
-    for path in (".git/config", ".gitkeep", "sub/.hidden/data.pkl", "sub/.DS_Store"):
+    for path in (".git/config", ".gitkeep", f"sub/.hidden/data_{ID}.pkl", "sub/.DS_Store"):
         put(f"resources/{path}")
     before = files()
     assert delete_unnecessary_outputs(Step()) == []
@@ -138,11 +150,10 @@ def test_hidden_files_and_folders_stay():
 
 
 def test_links_are_not_followed_and_not_removed(tmp_path):
-    outside = put("outside/precious.pkl")
-    Path("resources").mkdir()
+    outside = put(f"outside/precious_{ID}.pkl")
     os.symlink(tmp_path / "outside", "resources/folder")
-    os.symlink(outside, "resources/file.pkl")
-    os.symlink("nowhere", "resources/broken.pkl")
+    os.symlink(outside, f"resources/file_{ID}.pkl")
+    os.symlink("nowhere", f"resources/broken_{ID}.pkl")
     before = files()
     assert delete_unnecessary_outputs(Step()) == []
     assert files() == before
@@ -161,8 +172,7 @@ class Linked(TaskOnKart[str]):
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
 def test_what_is_no_regular_file_stays():
-    Path("resources").mkdir()
-    os.mkfifo("resources/pipe.pkl")
+    os.mkfifo(f"resources/pipe_{ID}.pkl")
     assert delete_unnecessary_outputs(Step()) == []
 
 
@@ -204,12 +214,12 @@ def test_a_remote_workspace_is_refused(workspace):
 
 @pytest.mark.parametrize("workspace", ["", " ", "/", "//", "file:///", ".", "./", "..", "resources/.."])
 def test_a_folder_that_is_no_workspace_is_refused(workspace):
-    put("resources/old.pkl")
+    put(f"resources/old_{ID}.pkl")
     with pytest.raises(UnsafeWorkspace, match="Set workspace_directory") as caught:
         delete_unnecessary_outputs(Step(workspace_directory=workspace))
     assert caught.value.workspace == workspace
     assert isinstance(caught.value, KartError)
-    assert Path("resources/old.pkl").exists()
+    assert Path(f"resources/old_{ID}.pkl").exists()
 
 
 def test_the_home_folder_is_refused(tmp_path, monkeypatch):
@@ -219,22 +229,24 @@ def test_the_home_folder_is_refused(tmp_path, monkeypatch):
     for workspace in (home, home.parent, home / "x" / ".."):
         with pytest.raises(UnsafeWorkspace, match="home folder"):
             delete_unnecessary_outputs(Step(workspace_directory=str(workspace)))
-    below = put(home / "resources" / "old.pkl")
+    below = put(home / "resources" / f"old_{ID}.pkl")
+    put(home / "resources" / "log" / "runs" / "20200101T000000Z-0.jsonl")
     assert delete_unnecessary_outputs(Step(workspace_directory=str(home / "resources"))) == [below]
     assert Path(precious).exists()
 
 
 def test_a_workspace_that_does_not_exist_has_nothing_to_remove():
+    shutil.rmtree("resources")
     assert delete_unnecessary_outputs(Step()) == []
     assert not Path("resources").exists()
 
 
 def test_a_file_that_cannot_be_deleted_is_named_and_the_others_go(monkeypatch):
-    locked, old = put("resources/locked.pkl"), put("resources/old.pkl")
+    locked, old = put(f"resources/locked_{ID}.pkl"), put(f"resources/old_{ID}.pkl")
     unlink = Path.unlink
 
     def guarded(self, missing_ok=False):
-        if self.name == "locked.pkl":
+        if self.name.startswith("locked"):
             raise PermissionError(13, "Permission denied", str(self))
         unlink(self, missing_ok=missing_ok)
 
@@ -245,7 +257,7 @@ def test_a_file_that_cannot_be_deleted_is_named_and_the_others_go(monkeypatch):
 
 
 def test_what_is_removed_is_logged(caplog):
-    old = put("resources/old.pkl")
+    old = put(f"resources/old_{ID}.pkl")
     with caplog.at_level(logging.INFO, "kart_runtime.gokart.workspace_management"):
         delete_unnecessary_outputs(Step(), dry_run=True)
         assert f"would remove {old}" in caplog.messages
@@ -267,12 +279,45 @@ class Numbers(TaskOnKart[int]):
 
 
 def test_a_chain_of_20_000_tasks():
-    kept, gone = put("resources/numbers/7.json"), put("resources/numbers/20001.json")
+    kept, gone = put("resources/numbers/7.json"), put(f"resources/numbers/20001_{ID}.json")
     assert delete_unnecessary_outputs(Numbers(number=20_000)) == [gone]
     assert Path(kept).exists()
 
 
 def test_gokarts_name():
-    old = put("resources/old.pkl")
+    old = put(f"resources/old_{ID}.pkl")
     delete_local_unnecessary_outputs(Step())
     assert not Path(old).exists()
+
+
+def test_a_recorded_output_without_an_id_goes_and_what_nobody_has_recorded_stays():
+    build(Mixed())
+    gone, mine = Path("resources/sub/b.txt"), put("resources/sub/c.txt")
+    assert delete_unnecessary_outputs(Step(number=3), dry_run=True)
+    delete_unnecessary_outputs(Step(number=3))
+    assert (gone.exists(), Path(mine).exists()) == (False, True)
+
+
+@pytest.mark.parametrize("name", ["setup.py", "pyproject.toml"])
+def test_the_folder_of_a_project_is_refused(name):
+    old = put(f"resources/old_{ID}.pkl")
+    Path("resources", name).mkdir()
+    with pytest.raises(UnsafeWorkspace, match=r"folder of a project\. Set workspace_directory"):
+        delete_unnecessary_outputs(Step())
+    assert Path(old).exists()
+
+
+def test_a_folder_in_which_kart_never_ran_is_refused():
+    old = put(f"data/old_{ID}.pkl")
+    with pytest.raises(UnsafeWorkspace, match=r"no run of kart is recorded in it\. Run the task once"):
+        delete_unnecessary_outputs(Step(workspace_directory="data"))
+    assert Path(old).exists()
+
+
+def test_what_a_running_run_uses_stays():
+    used, old = put(f"resources/used_{'0b' * 16}.pkl"), put(f"resources/old_{ID}.pkl")
+    with Ledger() as ledger:
+        ledger.record_tasks("resources", RunTasks({"module": {"Other": ["0b" * 16]}}))
+        assert delete_unnecessary_outputs(Step()) == [old]
+        ledger.finish("done", {})
+    assert delete_unnecessary_outputs(Step()) == [used]

@@ -65,9 +65,20 @@ class CallStream:
             self._flushing = True
             self._client.loop.add_callback(self._flush)
 
+    def drop(self, call: Call) -> None:
+        """Wait no longer for a call that has expired."""
+        self.pending.pop(call.work.future, None)
+
     def sent(self, key: str) -> Call | None:
         """Return a call that has been sent and not answered, by its key."""
         return self._calls.get(key)
+
+    def abandon(self, error: BaseException) -> None:
+        """Fail all calls that have not been answered; in the client's event loop."""
+        calls, self._calls = list(self._calls.values()), {}
+        waiting, self._outbox = list(self._outbox), deque()
+        for call in [*calls, *waiting]:
+            self._finish(call, error=error)
 
     def _flush(self) -> None:
         self._flushing = False
@@ -119,13 +130,17 @@ class CallStream:
             except Exception:  # noqa: BLE001 - the scheduler is lost: each call will say so
                 answers = {}
         for future in futures:
+            if future.key not in self._calls:
+                continue  # abandoned
             if future.key in answers:
                 self._finish(self._calls.pop(future.key), answers[future.key])
             else:
                 self._run(self._fetch_alone(future))
 
     async def _fetch_alone(self, future: Any) -> None:
-        call = self._calls.pop(future.key)
+        call = self._calls.pop(future.key, None)
+        if call is None:
+            return
         try:
             answer = await future
         except BaseException as error:  # noqa: BLE001 - cancellation, too, is news for our future
@@ -135,7 +150,7 @@ class CallStream:
 
     def _finish(self, call: Call, answer: Answer | None = None, error: BaseException | None = None) -> None:
         self.pending.pop(call.work.future, None)
-        if not call.work.future.set_running_or_notify_cancel():
+        if not call.work.begin_end():
             return
         if answer is None:
             self._fail(call, error or ExecutorError("no answer"))

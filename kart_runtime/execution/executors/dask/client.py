@@ -10,9 +10,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kart_runtime.errors import ConfigError, how_to_add
+from kart_runtime.errors import ConfigError, ExecutorError, how_to_add
 from kart_runtime.execution.executors.dask.remote import make_check, make_version
 from kart_runtime.execution.executors.dask.worker import first_of, not_shared
+from kart_runtime.storage.time_limits import network_timeout
 
 R = TypeVar("R")
 
@@ -41,11 +42,13 @@ def connect(address: str | None) -> tuple[Any, bool]:
             expected=_ADDRESS,
         )
 
+    seconds = min(_CONNECT_SECONDS, network_timeout())
+
     def new_client() -> Any:
-        return distributed.Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
+        return distributed.Client(address, timeout=seconds, set_as_default=False)
 
     try:
-        return within(_CONNECT_SECONDS + 1, new_client), True  # a scheduler may accept, and never answer
+        return within(seconds + 1, new_client), True  # a scheduler may accept, and never answer
     except Exception as error:
         cause = f"{type(error).__name__}: {error}".rstrip(". \n")
         raise ConfigError(
@@ -72,6 +75,32 @@ def within(seconds: float, function: Callable[[], R]) -> R:
     if not results:
         raise TimeoutError(f"no answer within {seconds:.0f} s")
     return results[0]
+
+
+def not_answering(address: str, seconds: float, workers: Sequence[str] = (), *, known: bool = False) -> ExecutorError:
+    """Return the error for a cluster that does not answer, and for which of its `workers`; `known` if it says so."""
+    who = f"workers {first_of(workers)}" if workers else "workers" if known else "scheduler"
+    of = f"the Dask cluster at {address}" if known else f"at {address}"
+    return ExecutorError(
+        f"The {'Dask ' if not known else ''}{who} {'of ' if known else ''}{of} did not answer within {seconds:.0f} s: "
+        "restart what hangs, and run again; what has been stored is not computed again. `run.network_timeout` says how "
+        "long to wait."
+    )
+
+
+def no_workers(address: str, seconds: float) -> ExecutorError:
+    """Return the error for a cluster without workers."""
+    return ExecutorError(
+        f"The Dask cluster at {address} has had no workers for {seconds:.0f} s: start some, for example by `dask "
+        f"worker {address}`, and run again. For workers that take long to start, raise `run.network_timeout`."
+    )
+
+
+def no_workers_limit(seconds: float) -> float:
+    """Return the seconds to wait for workers: those of Dask's configuration, else `seconds`."""
+    dask = import_module("dask")
+    text = dask.config.get("distributed.scheduler.no-workers-timeout", None)
+    return float(dask.utils.parse_timedelta(text)) if text else seconds
 
 
 def _import_distributed() -> Any:

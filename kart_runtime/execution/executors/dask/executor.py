@@ -15,28 +15,43 @@ import logging
 import os
 import pickle
 import threading
+import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, wait
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from kart_runtime.errors import ConfigError, ExecutorError, WorkersKilled
+from kart_runtime.errors import ConfigError, ExecutorError, WorkersKilled, described
 from kart_runtime.execution.executors.base import CallLimits, Rank, Report, TaskExecutor
 from kart_runtime.execution.executors.calls import Answer, WorkItem
 from kart_runtime.execution.executors.dask.call_stream import Call, CallStream
-from kart_runtime.execution.executors.dask.client import check_pythons, check_workers, connect, lacks_kart, within
+from kart_runtime.execution.executors.dask.client import (
+    check_pythons,
+    check_workers,
+    connect,
+    lacks_kart,
+    no_workers,
+    no_workers_limit,
+    not_answering,
+    within,
+)
 from kart_runtime.execution.executors.dask.plugins import ModuleTracker, StatePlugins
 from kart_runtime.execution.executors.dask.remote import (
     PREFIX,
     UNFIT,
+    make_ages,
     make_call,
     make_death_counter,
+    make_kill,
     make_version,
 )
 from kart_runtime.execution.executors.dask.worker import CallMessage, own_tables, serve
+from kart_runtime.execution.time_limit import Stack, TaskTimeout
 from kart_runtime.storage.registry import split_url
 from kart_runtime.storage.temporary import temporary_name
+from kart_runtime.storage.time_limits import network_timeout
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -56,11 +71,23 @@ _REPORTS = "kart-progress-1"
 """Topic of the events by which workers report how far calls are; one for all builds, since a scheduler keeps the last
 events of each topic. A new number for another form."""
 
+_STARTS = "kart-started-1"
+"""Topic of the events by which workers say that the time of a call begins."""
+
+_LATE_SECONDS = 5.0
+"""How long a worker may take to answer a call whose time is over, before it is restarted."""
+
+_KILL_SECONDS = 10.0
+"""How long the nanny of a worker may take to kill it, which starts another one by itself."""
+
 _LOOK_SECONDS = 10.0
 """How often to look whether there are workers."""
 
-_GRACE_SECONDS = 5.0
-"""How long a cluster may take to forget a build."""
+_GRACE_SECONDS, _INTERRUPTED_SECONDS = 5.0, 1.0
+"""How long a cluster may take to forget a build, and one that was interrupted or is lost."""
+
+_SILENT_SECONDS = 10.0
+"""Seconds without a sign of life after which a worker is named as the one that may hang."""
 
 
 class DaskExecutor(TaskExecutor):
@@ -86,7 +113,8 @@ class DaskExecutor(TaskExecutor):
         self._plugins: StatePlugins
         self._stream: CallStream
         self._lost: ExecutorError | None = None
-        self._receives_reports = False
+        self._receives_reports = self._receives_starts = False
+        self._timers: dict[str, threading.Timer] = {}
         self._warned: set[str] = set()
         self._closed = threading.Event()
 
@@ -114,14 +142,15 @@ class DaskExecutor(TaskExecutor):
         self._client, self._address = client, str(client.scheduler.address)
         self._plugins = StatePlugins(client, self._build, self._table)
         try:
-            check_pythons(client)
+            self._in_time(lambda: check_pythons(client))
             self._marks = _mark({os.path.join(here, folder) for folder in folders}, self._build)  # noqa: PTH118
-            check_workers(client, self._marks)
-            self._count_deaths()
+            self._in_time(lambda: check_workers(client, self._marks))
+            self._in_time(self._count_deaths)
             own_tables[self._build] = self._table
             self._stream = CallStream(client, make_call(make_version()(), serve.__module__), self._settle, self._fail)
-            self._plugins.send_state(classes, here if relative else None, map(str, self._marks))
-            self._look_at_workers()
+            folder = here if relative else None
+            self._in_time(lambda: self._plugins.send_state(classes, folder, map(str, self._marks)))
+            self._in_time(self._look_at_workers)
         except BaseException:
             self._release()
             raise
@@ -140,12 +169,12 @@ class DaskExecutor(TaskExecutor):
         self,
         rank: Rank,
         fn: Callable[[], R],
-        limits: CallLimits | None = None,  # noqa: ARG002
+        limits: CallLimits | None = None,
         report: Report | None = None,
     ) -> Future[R]:
-        """Have a worker run a function, those of the highest rank first."""
+        """Have a worker run a function, those of the highest rank first; the time of an attempt may be limited."""
         # Below what others run there, and what a call itself may compute on the cluster: that has the priority 0.
-        return self._submit(fn, (), {}, rank[0] - 1 / (1 + rank[1]), report)
+        return self._submit(fn, (), {}, rank[0] - 1 / (1 + rank[1]), report, limits)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more calls, and have the cluster forget this program when all have ended."""
@@ -174,13 +203,58 @@ class DaskExecutor(TaskExecutor):
                 error,
             )
 
+    def _in_time(self, function: Callable[[], object]) -> None:
+        """Call what asks the cluster; raise `ExecutorError` when it does not answer in time."""
+        limit = network_timeout()
+        try:
+            within(limit, function)
+        except TimeoutError as error:
+            ages: Mapping[str, float] = {}
+            with contextlib.suppress(Exception):
+                ages = within(min(_GRACE_SECONDS, limit), lambda: self._client.run_on_scheduler(make_ages()))
+            silent = [worker for worker, age in ages.items() if age > min(limit, _SILENT_SECONDS)]
+            raise not_answering(self._address, limit, silent, known=bool(ages)) from error
+
     def _watch(self) -> None:
-        """Warn, once each, of a cluster without workers, and of workers with several threads."""
-        while not self._closed.wait(_LOOK_SECONDS):
+        """Look at the cluster now and then, and fail what waits for one that does not answer or has no workers."""
+        lonely_since: float | None = None
+        while not self._closed.wait(min(_LOOK_SECONDS, network_timeout() / 4)):
+            limit = network_timeout()
             try:
-                self._look_at_workers()
-            except Exception:  # noqa: BLE001 - the scheduler is lost; the futures will say so
+                within(limit, self._look_at_workers)
+                ages = within(limit, lambda: self._client.run_on_scheduler(make_ages()))
+            except TimeoutError:
+                self._give_up(not_answering(self._address, limit))
                 return
+            except Exception as error:  # noqa: BLE001 - the scheduler is lost
+                if self._client.status != "running":
+                    self._give_up(self._explain(error))
+                    return
+                continue
+            self._warn_of_silent(ages, limit)
+            if ages or not self._stream.pending:
+                lonely_since = None
+                continue
+            lonely_since = lonely_since or time.monotonic()
+            if time.monotonic() - lonely_since >= no_workers_limit(limit):
+                self._give_up(no_workers(self._address, time.monotonic() - lonely_since))
+                return
+
+    def _warn_of_silent(self, ages: Mapping[str, float], limit: float) -> None:
+        for worker, age in ages.items():
+            if age > limit:
+                self._warn_once(
+                    f"The Dask worker {worker} has not answered for {limit:.0f} s: if it hangs, end it, and its tasks "
+                    "run on another one. The scheduler does so after `distributed.scheduler.worker-ttl`."
+                )
+
+    def _give_up(self, error: ExecutorError) -> None:
+        """Fail everything that waits for the cluster, and what is submitted from now on."""
+        self._lost = error
+        sent = [future for future in self._stream.pending.values() if future is not None]
+        self._client.loop.add_callback(self._stream.abandon, error)
+        with contextlib.suppress(Exception):
+            within(_GRACE_SECONDS, lambda: self._client.cancel(sent))
 
     def _look_at_workers(self) -> None:
         threads = self._client.nthreads().values()
@@ -199,8 +273,14 @@ class DaskExecutor(TaskExecutor):
 
     # -- calls ---------------------------------------------------------------------------------------------------
 
-    def _submit(
-        self, fn: Callable[..., R], args: Any, kwargs: Any, priority: float, report: Report | None = None
+    def _submit(  # noqa: PLR0917
+        self,
+        fn: Callable[..., R],
+        args: Any,
+        kwargs: Any,
+        priority: float,
+        report: Report | None = None,
+        limits: CallLimits | None = None,
     ) -> Future[R]:
         if self._closed.is_set():
             raise RuntimeError("the executor is closed; nothing can be submitted any more")
@@ -216,7 +296,11 @@ class DaskExecutor(TaskExecutor):
                 n_plugins = self._plugins.send_new()
             topic = self._reports_topic() if report is not None else None
             message = CallMessage(self._build, n_plugins, key, self._on_start, pickled, name, topic)
-            self._stream.put(Call(WorkItem(future, b"", name, report=report), key, pickle.dumps(message), priority))
+            if limits is not None and limits.timeout is not None:
+                started = self._starts_topic()
+                message = replace(message, timeout=limits.timeout, started=started, task=limits.name)
+            work = WorkItem(future, b"", name, limits, report)
+            self._stream.put(Call(work, key, pickle.dumps(message), priority))
         except ExecutorError as error:
             future.set_exception(error)
         except Exception as error:  # noqa: BLE001 - whatever Dask raises without a scheduler
@@ -230,6 +314,49 @@ class DaskExecutor(TaskExecutor):
             self._client.subscribe_topic(_REPORTS, self._receive_report)
         return _REPORTS
 
+    def _starts_topic(self) -> str:
+        """Return the topic of the cluster's events under which workers say that the time of a call begins."""
+        if not self._receives_starts:
+            self._receives_starts = True
+            self._client.subscribe_topic(_STARTS, self._receive_start)
+        return _STARTS
+
+    def _receive_start(self, event: tuple[float, Any]) -> None:
+        """Wait for the answer of a call of this build for as long as it may take; called in the client's event loop."""
+        with contextlib.suppress(Exception):  # it may be of another version
+            key, where, worker = event[1]
+            call = self._stream.sent(key)
+            limits = None if call is None else call.work.limits
+            if call is not None and limits is not None and limits.timeout is not None:
+                self._forget_timer(call)  # of a worker that died
+                seconds = limits.timeout + _LATE_SECONDS if where is None else 0.0
+                timer = threading.Timer(seconds, self._end_late, (call, limits.timeout, worker, where))
+                timer.daemon = True
+                self._timers[key] = timer
+                timer.start()
+
+    def _forget_timer(self, call: Call) -> None:
+        timer = self._timers.pop(call.key, None)
+        if timer is not None:
+            timer.cancel()
+
+    def _end_late(self, call: Call, timeout: float, worker: str, where: Stack | None) -> None:
+        """Fail a call whose worker cannot end it, or does not answer in time, and restart the worker."""
+        future = self._stream.pending.get(call.work.future)
+        how = "" if where is not None else ", which does not answer"
+        name = call.work.limits.name if call.work.limits is not None else call.work.name
+        stack = [(str(file), int(line), str(function)) for file, line, function in where or ()]
+        if not call.work.expire(TaskTimeout(name, timeout, stack, f"was ended with the Dask worker {worker}{how}")):
+            return
+        self._stream.drop(call)
+        with contextlib.suppress(Exception):
+            within(_GRACE_SECONDS, lambda: self._client.cancel([future], force=True))
+        try:
+            kill = make_kill()
+            within(_KILL_SECONDS, lambda: self._client.run(kill, workers=[worker], nanny=True))
+        except Exception as error:  # noqa: BLE001 - without a nanny, for example
+            self._warn_once(f"The Dask worker {worker} does not answer, and cannot be restarted: {described(error)}.")
+
     def _receive_report(self, event: tuple[float, Any]) -> None:
         """Pass on the report of a call of this build; called in the client's event loop."""
         with contextlib.suppress(Exception):  # it may be of another version
@@ -239,6 +366,7 @@ class DaskExecutor(TaskExecutor):
                 call.work.report(done, text)
 
     def _settle(self, call: Call, answer: Answer) -> None:
+        self._forget_timer(call)
         tag, version, worker = answer
         if tag == UNFIT:
             call.work.future.set_exception(ExecutorError(lacks_kart([worker], version.decode() or None)))
@@ -246,18 +374,24 @@ class DaskExecutor(TaskExecutor):
             call.work.settle(answer)
 
     def _fail(self, call: Call, error: BaseException) -> None:
+        self._forget_timer(call)
         call.work.future.set_exception(self._explain(error))
 
     def _explain(self, error: BaseException) -> ExecutorError:
         """Return what it means that Dask did not bring an answer."""
         from distributed import KilledWorker
 
+        if isinstance(error, ExecutorError):
+            return error
         if isinstance(error, KilledWorker):
             deaths = DEATHS if self._on_start is not None else error.allowed_failures + 1
             return WorkersKilled(deaths, str(error.last_worker.address))
         cause = f"{type(error).__name__}: {error}".rstrip(". \n")
         if self._client.status != "running":
-            self._lost = ExecutorError(f"Lost the connection to the Dask scheduler at {self._address}: {cause}.")
+            self._lost = ExecutorError(
+                f"Lost the connection to the Dask scheduler at {self._address}: {cause}. Start it again, and run "
+                "again; what has been stored is not computed again."
+            )
             return self._lost
         return ExecutorError(f"The Dask cluster at {self._address} did not run the task: {cause}.")
 
@@ -274,7 +408,7 @@ class DaskExecutor(TaskExecutor):
             )
             sent = [dask_future for dask_future in pending.values() if dask_future is not None]
             with contextlib.suppress(Exception):
-                within(_GRACE_SECONDS, lambda: self._client.cancel(sent))
+                within(_INTERRUPTED_SECONDS, lambda: self._client.cancel(sent))
 
     def _finish(self) -> None:
         if self._client is not None and not self._released:
@@ -292,7 +426,9 @@ class DaskExecutor(TaskExecutor):
                 within(_GRACE_SECONDS, self._plugins.withdraw)
             with contextlib.suppress(Exception):
                 if self._receives_reports:
-                    self._client.unsubscribe_topic(_REPORTS)
+                    within(_GRACE_SECONDS, lambda: self._client.unsubscribe_topic(_REPORTS))
+                if self._receives_starts:
+                    within(_GRACE_SECONDS, lambda: self._client.unsubscribe_topic(_STARTS))
         for mark in self._marks:
             with contextlib.suppress(OSError):
                 mark.unlink()
@@ -300,7 +436,8 @@ class DaskExecutor(TaskExecutor):
         self._table.forget()
         if self._owns_client:
             with contextlib.suppress(Exception):
-                self._client.close(timeout=_GRACE_SECONDS)
+                seconds = _INTERRUPTED_SECONDS if self._lost else _GRACE_SECONDS
+                within(2 * seconds, lambda: self._client.close(timeout=seconds))
 
 
 def _folder(workspace: str) -> str | None:

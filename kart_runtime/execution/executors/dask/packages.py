@@ -8,8 +8,11 @@ import os
 import re
 import sys
 import sysconfig
+import tomllib
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from fnmatch import fnmatch
 from importlib import invalidate_caches
 from importlib.util import find_spec
 from pathlib import Path
@@ -90,13 +93,75 @@ def _files_of(name: str) -> Iterator[tuple[str, Path]]:
         if place.is_file():
             yield place.name, place
             continue
-        for folder, subfolders, files in os.walk(place):
-            subfolders[:] = [sub for sub in subfolders if not sub.startswith(".") and sub != "__pycache__"]
-            for path in (
-                Path(folder, file) for file in files if not file.startswith(".") and not file.endswith(".pyc")
-            ):
-                if path.is_file():
-                    yield f"{name}/{path.relative_to(place).as_posix()}", path
+        declared = _declared_data(place, name)
+        for inside, path in _files_below(place):
+            if _is_sent(path, inside, declared):
+                yield f"{name}/{inside}", path
+
+
+def files_left_out(name: str) -> list[str]:
+    """Return the files of a package that are not sent, because they are not code and are not declared as its data."""
+    sent = dict(_files_of(name))
+    places = [place for place in _places(name) if place.is_dir()]
+    found = (f"{name}/{inside}" for place in places for inside, _ in _files_below(place))
+    return sorted(file for file in found if file not in sent)
+
+
+def shortened_list(names: Sequence[str]) -> str:
+    """Return the first names of a list, and how many more there are."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _files_below(place: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the files below a folder, by their paths in it; no hidden one, and no link, which may lead anywhere."""
+    for folder, subfolders, files in os.walk(place):
+        subfolders[:] = [sub for sub in subfolders if not sub.startswith(".") and sub != "__pycache__"]
+        for path in (Path(folder, file) for file in files if not file.startswith(".") and not file.endswith(".pyc")):
+            if path.is_file() and not path.is_symlink():
+                yield path.relative_to(place).as_posix(), path
+
+
+_CODE = frozenset({".py", ".pyi", ".so", ".pyd"})
+
+_SETTINGS = frozenset(
+    {"", ".cfg", ".cnf", ".conf", ".credentials", ".crt", ".db", ".env", ".ini", ".ipynb", ".jks", ".json", ".kdbx"}
+    | {".key", ".keystore", ".keytab", ".log", ".netrc", ".p12", ".pem", ".pfx", ".pgpass", ".ppk", ".properties"}
+    | {".sqlite", ".sqlite3", ".tfstate", ".tfvars", ".toml", ".txt", ".xml", ".yaml", ".yml"}
+)
+"""Suffixes of files in which credentials lie: they go with a package only if they are declared as its data."""
+
+_NAMES = re.compile(r"secret|credential|passw|token|api_?key|private|account|id_(rsa|dsa|ecdsa)|ed25519", re.IGNORECASE)
+_CONTENTS = re.compile(rb"PRIVATE KEY-----|\"private_key\"|aws_secret_access_key|_authToken|\bAKIA[0-9A-Z]{16}\b")
+_HEAD = 1 << 16
+
+
+def _is_sent(path: Path, inside: str, declared: Sequence[str]) -> bool:
+    """Return whether a file of a package is code or its data, and does not look like credentials."""
+    if path.suffix in _CODE or inside in declared:
+        return True
+    is_data = path.suffix.lower() not in _SETTINGS or any(fnmatch(inside, pattern) for pattern in declared)
+    return is_data and not _NAMES.search(path.name) and not _holds_credentials(path)
+
+
+def _holds_credentials(path: Path) -> bool:
+    with suppress(OSError), path.open("rb") as file:
+        return _CONTENTS.search(file.read(_HEAD)) is not None
+    return True
+
+
+def _declared_data(place: Path, name: str) -> list[str]:
+    """Return the patterns of the package's data in the closest pyproject.toml above it."""
+    for folder in place.resolve().parents:
+        file = folder / "pyproject.toml"
+        if file.is_file():
+            try:
+                tools = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {})
+                data = tools.get("setuptools", {}).get("package-data", {})
+                found = [pattern for key in ("*", name) for pattern in data.get(key, ())]
+            except (OSError, ValueError, AttributeError, TypeError):  # it is not for us to judge
+                return []
+            return [pattern for pattern in found if isinstance(pattern, str) and pattern.strip("*/") not in ("", ".")]
+    return []
 
 
 def _places(name: str) -> list[Path]:

@@ -16,12 +16,22 @@ from types import FunctionType
 from typing import Any
 
 from kart_runtime.errors import CannotSend
-from kart_runtime.execution.executors.dask.packages import Package, TooLarge, imported_by, own_packages, pack
+from kart_runtime.execution.executors.dask.packages import (
+    Package,
+    TooLarge,
+    files_left_out,
+    imported_by,
+    own_packages,
+    pack,
+    shortened_list,
+)
 from kart_runtime.execution.executors.dask.remote import make_state_plugin
 from kart_runtime.execution.executors.dask.worker import ProgramState, plugin_name
 from kart_runtime.execution.executors.pickling import DefinitionTable
 from kart_runtime.execution.executors.program_state import Choices, LuigiConfiguration
 from kart_runtime.storage import registry
+from kart_runtime.storage.signing_keys import keyring
+from kart_runtime.storage.time_limits import chosen_timeout
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +76,11 @@ class StatePlugins:
             self._table.dumps(list(classes), "the task classes")
         registered = registry.tables()
         self._table.by_reference |= {entry.partition(":")[0] for table in registered for entry in table.values()}
-        state = pickle.dumps(ProgramState(LuigiConfiguration.gather(), registered, folder, tuple(marks)))
+        keys = keyring()
+        key = "" if keys is None else keys.first
+        state = pickle.dumps(
+            ProgramState(LuigiConfiguration.gather(), registered, folder, tuple(marks), chosen_timeout(), key)
+        )
         chosen = Choices.gather(self._table.takes)
         choices = self._table.dumps(chosen, "the parameters that the configuration overrides")
         self._send(state=state, choices=choices, packages=list(self._new_packages()))
@@ -93,6 +107,14 @@ class StatePlugins:
         self._packages |= new
         for name, files in own_packages(new).items():
             self._packages.add(name)
+            left = files_left_out(name)
+            if left:
+                logger.warning(
+                    "Not sending %s of package %s to the Dask workers: such files may hold credentials. Name what a "
+                    "task reads in [tool.setuptools.package-data] of pyproject.toml.",
+                    shortened_list(left),
+                    name,
+                )
             try:
                 yield pack(name, files)
             except TooLarge as error:

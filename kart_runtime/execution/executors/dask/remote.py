@@ -21,6 +21,19 @@ UNFIT = "unfit"
 Check = Callable[[], Coroutine[Any, Any, tuple[str | None, list[str]]]]
 
 
+def make_kill() -> Callable[..., None]:
+    """Return a function that kills the worker of the nanny that runs it."""
+
+    def kill(dask_worker: Any) -> None:
+        import os
+        import signal
+
+        if dask_worker.pid:
+            os.kill(dask_worker.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+
+    return kill
+
+
 def make_version() -> Callable[[], str | None]:
     """Return a function that returns the version of kart where it is called; None without kart."""
 
@@ -78,6 +91,17 @@ def make_check(marks: Sequence[str]) -> Check:
         return find_version(), missing
 
     return check
+
+
+def make_ages() -> Callable[..., dict[str, float]]:
+    """Return a function that returns, on the scheduler, the seconds since each worker's last sign of life."""
+
+    def find_ages(dask_scheduler: Any) -> dict[str, float]:
+        from time import time
+
+        return {worker.address: time() - worker.last_seen for worker in dask_scheduler.workers.values()}
+
+    return find_ages
 
 
 def make_state_plugin(**content: Any) -> Any:

@@ -16,17 +16,21 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from kart_runtime.errors import ConfigError, ExecutorError, NotImportable, add_note
 from kart_runtime.execution.executors.calls import RESULT, Answer, error_answer
+from kart_runtime.execution.executors.dask.limited import notify_program, run_limited
 from kart_runtime.execution.executors.dask.packages import Package, activate_packages
 from kart_runtime.execution.executors.dask.remote import make_version
 from kart_runtime.execution.executors.pickling import DefinitionTable, loads
 from kart_runtime.execution.executors.program_state import Choices, LuigiConfiguration
 from kart_runtime.storage import registry
+from kart_runtime.storage.signing_keys import VARIABLE, keyring
 from kart_runtime.storage.system import after_fork
+from kart_runtime.storage.time_limits import set_project_timeout
 from kart_runtime.task.progress import remote_report
 
 VERSION = make_version()()
@@ -49,7 +53,8 @@ class CallMessage:
 
     `key` is the scheduler's name for it; `on_start` the handler of its death counter, if it has one; `call` the pickle
     of function and arguments, and `name` the function's name, for messages. `topic` is that of the events by which the
-    call reports how far it is, if anybody wants to know.
+    call reports how far it is, if anybody wants to know. `timeout` is its time in seconds, if that is limited,
+    `started` the topic of the event that it begins, and `task` the name of its task.
     """
 
     build: str
@@ -59,16 +64,24 @@ class CallMessage:
     call: bytes
     name: str
     topic: str | None = None
+    timeout: float | None = None
+    started: str = ""
+    task: str = ""
 
 
 @dataclass(frozen=True)
 class ProgramState:
-    """What the program has set and a worker lacks; `marks` are files that a worker has to see in the workspaces."""
+    """What the program has set and a worker lacks; `marks` are files that a worker has to see in the workspaces.
+
+    `signing_key` is the id of the key with which the program signs, which a worker must have in its own environment.
+    """
 
     luigi: LuigiConfiguration
     registered: tuple[dict[str, str], dict[str, str]]
     folder: str | None
     marks: tuple[str, ...]
+    network_timeout: float | None = None
+    signing_key: str = ""
 
     def apply(self, worker: str) -> None:
         """Set the same here, or raise `ConfigError` when a workspace is not visible."""
@@ -77,8 +90,13 @@ class ProgramState:
         missing = [mark for mark in self.marks if not _appears(Path(mark), deadline)]
         if missing:
             raise not_shared([str(Path(mark).parent) for mark in missing], [worker])
+        keys = keyring()
+        if self.signing_key and self.signing_key not in (keys.keys if keys is not None else ()):
+            message = f"the Dask worker {worker} does not have the key {self.signing_key} that this program signs with"
+            raise ConfigError(f"{message}. Set {VARIABLE} where the worker is started", key=VARIABLE)
         self.luigi.apply()
         registry.adopt(self.registered)
+        set_project_timeout(self.network_timeout)
 
 
 def not_shared(folders: Sequence[str], workers: Sequence[str]) -> ConfigError:
@@ -193,7 +211,11 @@ def _run(worker: Any, message: CallMessage, table: DefinitionTable) -> Answer:
         None if topic is None else lambda done, text: worker.log_event(topic, [message.key, done, text])
     )
     try:
-        value = function(*args, **kwargs)
+        if message.timeout is None:
+            value = function(*args, **kwargs)
+        else:
+            start = partial(notify_program, worker, message.started, message.key)
+            value = run_limited(worker, function.__self__, message.task, message.timeout, start)
         failure = getattr(value, "error", None)  # an attempt returns its failure
         if isinstance(failure, BaseException):
             add_note(failure, f"On the Dask worker {worker.address}.")

@@ -164,6 +164,14 @@ class ProcessExecutor(TaskExecutor):
         for thread in threads:
             thread.join()
 
+    def kill(self) -> None:
+        """End the workers at once, with what they have started."""
+        self._killing = True
+        for worker in list(self._busy):
+            tree = process_tree(worker.pid)
+            worker.kill()
+            kill_rest(tree)
+
     def _check_open(self) -> None:
         if os.getpid() != self._owner:
             raise RuntimeError("this executor belongs to the process that this one was forked from; create another one")

@@ -27,7 +27,9 @@ from kart_runtime.execution.executors.calls import PROGRESS, STARTED, Answer
 from kart_runtime.execution.executors.program_state import search_path
 
 _START = """
-import gc, os, signal, sys
+import sys
+sys.path[:] = [entry for entry in sys.path if entry]
+import gc, os, signal
 gc.disable()
 signal.signal(signal.SIGINT, lambda *_: None)
 from multiprocessing import connection
@@ -43,6 +45,7 @@ sys.path[:] = link.recv()
 from kart_runtime.execution.executors.processes.worker import serve
 serve(link, stacks)
 """
+# First the empty entry of the path goes, with which `python -c` would import a random.py of the current folder.
 # A handler and not SIG_IGN for SIGINT: what the call starts (subprocess) would inherit that it is ignored.
 
 _POLL_SECONDS = 5.0

@@ -28,7 +28,7 @@ from kart_runtime.execution.executors.calls import LEAVING, PROGRESS, RESULT, ST
 from kart_runtime.execution.executors.pickling import DefinitionTable, loads
 from kart_runtime.execution.executors.program_state import Choices, Settings
 from kart_runtime.execution.memory import kill_rest, measure_attempts, process_tree
-from kart_runtime.execution.time_limit import remote_clock
+from kart_runtime.execution.time_limit import ThreadClock, remote_clock
 from kart_runtime.storage.staging import active_run
 from kart_runtime.task.progress import remote_report
 from kart_runtime.task.state import TaskRun
@@ -113,18 +113,21 @@ class _Reports:
                 self._lock.release()
 
 
-class _Clock:
+class _Clock(ThreadClock):
     """Clock of a call: at the end of its time, `faulthandler` writes where all threads stand, also in compiled code."""
 
     def __init__(self, seconds: float, reports: _Reports, stacks: int | None) -> None:
-        self._seconds, self._reports, self._stacks = seconds, reports, stacks
+        super().__init__(seconds)
+        self._reports, self._stacks = reports, stacks
 
     def start(self) -> None:
         self._reports.start()
+        super().start()
         if self._stacks is not None:
-            faulthandler.dump_traceback_later(self._seconds, file=self._stacks)
+            faulthandler.dump_traceback_later(self.seconds, file=self._stacks)
 
     def stop(self) -> None:
+        super().stop()
         if self._stacks is not None:
             faulthandler.cancel_dump_traceback_later()
 

@@ -179,7 +179,7 @@ def test_clean_deletes_what_records_name_in_a_remote_workspace(small_project, ka
 def test_clean_passes_over_a_run_that_cannot_be_read(small_project, kart, caplog):
     root = small_project()
     kart("run")
-    (root / "outputs/log/runs/20260101T000000Z-a.jsonl").mkdir()
+    (root / "outputs/log/runs/20260101T000000Z-a.jsonl").symlink_to("nowhere")
     assert kart("clean", "--yes").lines[-1].startswith("Deleted 18 files")
     assert "20260101T000000Z-a.jsonl" in caplog.text
 

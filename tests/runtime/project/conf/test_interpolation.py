@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from kart_runtime import build
-from kart_runtime.errors import EnvVarMissing
+from kart_runtime.errors import ConfigError, EnvVarMissing
 from kart_runtime.execution.executors import ProcessExecutor
 from kart_runtime.project import open_project
+from kart_runtime.project.conf import interpolation
 from kart_runtime.project.conf.interpolation import Interpolation
 from kart_runtime.project.conf.tree import Branch, Leaf
 
@@ -163,3 +166,36 @@ def test_without_an_interpolation_a_value_is_what_omegaconf_would_return(value):
     resolved = Interpolation(Branch({"key": Leaf(value, "x")})).value(("key",), value, origin="x")
     expected = OmegaConf.to_container(OmegaConf.create({"key": value}), resolve=True, throw_on_missing=True)["key"]
     assert (resolved, repr(resolved)) == (expected, repr(expected))
+
+
+def doubling(levels, reference="${b%d}"):
+    texts = {f"b{n}": reference % (n - 1) * 2 for n in range(1, levels)}
+    return {"b0": "x", **texts}
+
+
+@pytest.mark.parametrize("reference", ["${b%d}", "${oc.select:b%d}"])
+def test_references_that_double_with_each_line_are_bounded(reference):
+    texts = doubling(40, reference)
+    tree = Branch({name: Leaf(text, "conf/base/run.yaml:3") for name, text in texts.items()})
+    began = time.perf_counter()
+
+    with pytest.raises(ConfigError, match=r"conf/base/run\.yaml:3: b\d+: .*stands for more than 200 references"):
+        Interpolation(tree).value(("b39",), texts["b39"], origin="conf/base/run.yaml:3")
+
+    assert time.perf_counter() - began < 10
+
+
+def test_some_doubling_is_fine():
+    texts = doubling(5)
+    tree = Branch({name: Leaf(text, "x") for name, text in texts.items()})
+    assert Interpolation(tree).value(("b4",), texts["b4"], origin="x") == "x" * 16
+
+
+def test_references_that_only_resolving_shows_are_bounded(monkeypatch):
+    monkeypatch.setattr(interpolation, "_MAX_REFERENCES", 50)
+    names = {f"k{n}": f"b{n}" for n in range(20)}
+    texts = {"b0": "x", **{f"b{n}": f"${{m.${{k{n - 1}}}}}" * 2 for n in range(1, 20)}}
+    leaves = Branch({name: Leaf(text, "x") for name, text in texts.items()})
+    tree = Branch({**{name: Leaf(text, "x") for name, text in names.items()}, "m": leaves})
+    with pytest.raises(ConfigError, match="stands for more than 50 references"):
+        Interpolation(tree).value(("m", "b19"), texts["b19"], origin="x")

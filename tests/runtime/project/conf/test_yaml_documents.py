@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
+import time
 
 import pytest
 import yaml
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from kart_runtime.errors import ConfigError
 from kart_runtime.project.conf import yaml_documents
 from kart_runtime.project.conf.tree import leaves, plain
 from kart_runtime.project.conf.yaml_documents import read_document, read_value
@@ -146,3 +149,37 @@ def test_a_value_of_the_command_line_must_be_plain_yaml():
     errors = []
     assert read_value("{a: }", key="k", errors=errors) is not None
     assert "command line: k.a: has no value" in str(errors[0])
+
+
+def billion(levels):
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, levels)]
+    return "\n".join(lines)
+
+
+def test_aliases_of_aliases_are_bounded():
+    errors: list[ConfigError] = []
+    began = time.perf_counter()
+    read_document(billion(12), name="bomb.yaml", prefix=(), errors=errors)
+    assert time.perf_counter() - began < 10
+    assert any(re.search(r"bomb\.yaml:\d+: .*stand for too many values", str(error)) for error in errors)
+    assert len(billion(12)) < 700
+
+
+def test_a_few_aliases_are_fine():
+    errors: list[ConfigError] = []
+    tree = read_document(billion(3), name="few.yaml", prefix=(), errors=errors)
+    assert not errors
+    assert len(plain(tree)["a2"]) == 9
+
+
+def test_huge_numbers_are_refused():
+    for text in (f"a: {'9' * 5000}", f"a: 0x{'f' * 100_000}"):
+        errors: list[ConfigError] = []
+        read_document(text, name="big.yaml", prefix=(), errors=errors)
+        assert "big.yaml:1" in str(errors[0])
+        assert "integer" in str(errors[0])
+    errors = []
+    began = time.perf_counter()
+    read_document(f"a: {'1' * 100_000}x", name="long.yaml", prefix=(), errors=errors)
+    assert time.perf_counter() - began < 5

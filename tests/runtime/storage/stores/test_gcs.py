@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from kart_runtime.errors import ConfigError, RequestFailed
 from kart_runtime.storage.registry import store_for
-from kart_runtime.storage.stores import gcs
+from kart_runtime.storage.stores import gcs_client
 from kart_runtime.storage.stores.clients import Clients
 from kart_runtime.storage.stores.gcs import GCSStore
 
@@ -22,9 +22,7 @@ MIB = 1 << 20
 
 
 @pytest.fixture
-def store(gcs_bucket, monkeypatch):
-    for name, seconds in (("_TRY_SECONDS", 1.0), ("_FIRST_PAUSE", 0.001), ("_LAST_PAUSE", 0.01)):
-        monkeypatch.setattr(gcs, name, seconds)
+def store(gcs_bucket, short_tries):
     return store_for(gcs_bucket.url)[0]
 
 
@@ -115,12 +113,12 @@ def _real(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("CLOUDSDK_CONFIG", os.getcwd())
     monkeypatch.setenv("NO_GCE_CHECK", "true")
-    monkeypatch.setattr(gcs, "_clients", Clients())
-    monkeypatch.setattr(gcs, "_TRY_SECONDS", 0.5)
+    monkeypatch.setattr(gcs_client, "_clients", Clients())
+    monkeypatch.setenv("KART_NETWORK_TIMEOUT", "1")
 
 
 def _email():
-    return gcs._client()._credentials.service_account_email
+    return gcs_client.client()._credentials.service_account_email
 
 
 @pytest.mark.usefixtures("_real")

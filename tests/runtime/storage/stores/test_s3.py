@@ -15,7 +15,7 @@ import pytest
 
 from kart_runtime.errors import ConfigError, RequestFailed
 from kart_runtime.storage.registry import store_for
-from kart_runtime.storage.stores import s3
+from kart_runtime.storage.stores import s3_client
 from kart_runtime.storage.stores.s3 import S3Store
 
 
@@ -97,7 +97,7 @@ class _NotImplemented(Exception):
 
 def test_only_what_is_unfinished_in_a_folder_is_discarded(store, s3_bucket):
     for name in ("ws/a", "ws/b/c", "ws2/a"):
-        s3._client().create_multipart_upload(Bucket=s3_bucket.name, Key=name)
+        s3_client.client().create_multipart_upload(Bucket=s3_bucket.name, Key=name)
     folder = f"{s3_bucket.name}/ws"
     assert store.unfinished(folder, 0) == []
     found = store.unfinished(folder, time.time())

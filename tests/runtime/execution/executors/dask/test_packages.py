@@ -112,3 +112,32 @@ def test_the_code_in_use_is_that_of_the_present_build(folder, tmp_path):
     activate_packages([], place)
     assert value() == 200
     assert not [entry for entry in sys.path if entry.startswith(str(place))]
+
+
+def test_credentials_beside_the_code_stay(folder):
+    write(
+        folder.parent,
+        pyproject_DOT_toml='[tool.setuptools.package-data]\nown_a = ["labels.json", "data/*.yaml"]\n',
+    )
+    write(
+        folder,
+        own_a__x_DOT_py="1",
+        own_a__query_DOT_sql="select 1",
+        own_a__labels_DOT_json="{}",
+        own_a__gcp_DOT_json='{"private_key": "x"}',
+        own_a__data__a_DOT_yaml="a: 1",
+        own_a__data__secrets_DOT_yaml="a: 1",
+        own_a__server_DOT_pem="-----BEGIN PRIVATE KEY-----",
+        own_a__table_DOT_csv="-----BEGIN RSA PRIVATE KEY-----",
+        own_a__id_rsa="x",
+        own_a__look_DOT_ipynb="{}",
+        own_a___DOT_env="PASSWORD=x",
+    )
+    (folder.parent / "outside.csv").write_text("1")
+    (folder / "own_a" / "link.csv").symlink_to(folder.parent / "outside.csv")
+
+    sent = sorted(own_packages(["own_a"])["own_a"])
+
+    assert sent == ["own_a/data/a.yaml", "own_a/labels.json", "own_a/query.sql", "own_a/x.py"]
+    left = ["data/secrets.yaml", "gcp.json", "id_rsa", "look.ipynb", "server.pem", "table.csv"]
+    assert packages.files_left_out("own_a") == [f"own_a/{name}" for name in left]

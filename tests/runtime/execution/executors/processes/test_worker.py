@@ -5,10 +5,13 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 from kart_runtime.execution.executors import ProcessExecutor
+from kart_runtime.execution.executors.processes import process
 from tests.runtime.execution.executors.scripts import run_script, start_script
 
 
@@ -251,3 +254,25 @@ def test_the_work_ends_in_order_when_its_worker_is_terminated():
         error = executor.submit(work).exception()
     assert error.exit_code == -signal.SIGTERM
     assert Path("tidied").exists()
+
+
+def test_workers_import_nothing_from_the_current_folder():
+    """A program elsewhere does not import from here, so its workers must not; its own modules lie beside it."""
+    for name in ("random", "tempfile", "signal", "selectors", "pandas", "yaml", "kart_runtime_plugin"):
+        Path(f"{name}.py").write_text("from pathlib import Path\nPath('IMPORTED').touch()\nraise SystemExit(3)\n")
+    Path("beside").mkdir()
+    Path("beside/own_module.py").write_text("def value():\n    import random, tempfile, yaml, pandas\n    return 7\n")
+    Path("beside/program.py").write_text(
+        "import own_module\n"
+        "from kart_runtime.execution.executors import ProcessExecutor\n"
+        "print(ProcessExecutor(1).submit(own_module.value).result())\n"
+    )
+
+    done = subprocess.run([sys.executable, "beside/program.py"], capture_output=True, text=True)
+
+    assert (done.stdout, done.stderr) == ("7\n", "")
+    assert not Path("IMPORTED").exists()
+    # The control: the way that workers are started would import them if the empty entry of the path stayed.
+    start = process._START.split("import gc")[1].split("number =")[0]
+    subprocess.run([sys.executable, "-c", f"import gc{start}"], capture_output=True, check=False)
+    assert Path("IMPORTED").exists()

@@ -1,0 +1,121 @@
+"""Confinement of outputs to their workspace: a path, or a link on the way, must not lead out of it.
+
+A path is often put together of parameters, and a link lies where others may write. Programs that were written for
+gokart store at absolute paths, too: there it is allowed, and told once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from typing import Any
+
+from kart_runtime.errors import StoreError, warn
+from kart_runtime.storage.registry import split_url
+from kart_runtime.storage.workspace import Workspace
+
+logger = logging.getLogger(__name__)
+
+_LOCAL = ("", "file")
+_SEPARATORS = ("/", "\\") if os.name == "nt" else ("/",)
+_SECONDS = 10.0
+"""How long a folder counts as looked at: once for the many files that are written into it."""
+
+
+class OutsideWorkspace(StoreError, ValueError):
+    """The path of an output leads out of the workspace of its task.
+
+    Parameters
+    ----------
+    task
+        The task, as text.
+    path
+        The path.
+    workspace
+        Its workspace.
+    why
+        How the path leads out.
+    """
+
+    def __init__(self, task: str, path: str, workspace: str, why: str) -> None:
+        self.task, self.path, self.workspace, self.why = task, path, workspace, why
+        super().__init__(
+            f"{task}: its output {path!r} is outside of the workspace {workspace}: {why}. Correct the path in output() "
+            "or the parameter that it is made of; or, if that is meant, set run.outside_paths to allow."
+        )
+
+
+class _Folders:
+    """Folders that were found to lie in their workspaces, and until when that counts; and what was told."""
+
+    inside: dict[tuple[str, str], float] = {}  # noqa: RUF012 - one for the process
+    told: set[str] = set()  # noqa: RUF012
+
+
+def check_inside(url: str, owner: Any, *, allowed: bool) -> None:
+    """Raise `OutsideWorkspace` if an output of a task leads out of its workspace; only tell it where it is allowed."""
+    workspace = getattr(owner, "workspace_directory", None)
+    if not isinstance(workspace, str):
+        return
+    why = _why_outside(url, workspace)
+    if not why:
+        return
+    if not allowed or "\0" in url:
+        raise OutsideWorkspace(str(owner), url, workspace, why)
+    if workspace not in _Folders.told:
+        _Folders.told.add(workspace)
+        warn(logger, "%s stores %s, which is outside of the workspace %s: %s.", owner, url, workspace, why)
+
+
+def _why_outside(url: str, workspace: str) -> str:
+    base = Workspace(workspace).base
+    scheme, key = split_url(url)
+    if "\0" in url:
+        return "a path cannot hold the character NUL"
+    if not url.startswith(base):
+        if scheme not in _LOCAL or split_url(base)[0] not in _LOCAL:
+            return "it is in another store or bucket"
+        if not _is_below(os.path.abspath(key), os.path.abspath(split_url(base)[1])):  # noqa: PTH100 - texts
+            return "it is an absolute path" if os.path.isabs(key) else "'..' leads out of it"  # noqa: PTH117
+    below = url.removeprefix(base)
+    if ".." in below and ".." in _parts(below) and (scheme not in _LOCAL or _leaves(below)):
+        return "'..' leads out of it"
+    if scheme in _LOCAL:
+        return _link(key, split_url(base)[1])
+    return ""
+
+
+def _parts(path: str) -> list[str]:
+    for separator in _SEPARATORS[1:]:
+        path = path.replace(separator, "/")
+    return path.split("/")
+
+
+def _leaves(path: str) -> bool:
+    depth = 0
+    for part in _parts(path):
+        depth += -1 if part == ".." else part not in ("", ".")
+        if depth < 0:
+            return True
+    return False
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
+
+
+def _link(key: str, base: str) -> str:
+    """Return which folder is a link out of the workspace; "" if none is, or if one was looked at a moment ago."""
+    folder = key[: max(map(key.rfind, _SEPARATORS)) + 1]
+    known = (base, folder)
+    now = time.monotonic()
+    if _Folders.inside.get(known, 0.0) > now:
+        return ""
+    leads, root = os.path.realpath(folder or "."), os.path.realpath(base or ".")
+    if not _is_below(leads, root):
+        return f"a link leads to {leads}"
+    if len(_Folders.inside) > 10_000:
+        _Folders.inside.clear()
+    _Folders.inside[known] = now + _SECONDS
+    return ""
