@@ -81,7 +81,6 @@ def test_a_refusal_is_told_at_once_with_the_missing_right(store, bucket, operati
         ("400 ExpiredToken", "have expired"),
         ("403 SignatureDoesNotMatch", "Check the credentials"),
         ("401 Unauthorized", "Check the credentials"),
-        ("301 PermanentRedirect", "AWS_DEFAULT_REGION"),
     ],
 )
 def test_other_refusals_say_what_to_do(s3_bucket, answer, hint):
