@@ -251,7 +251,8 @@ class S3Store(ObjectStore):
 
         try:
             yield
-            note_answer(SERVICE)
+            if key:  # else nobody was asked
+                note_answer(SERVICE)
         except (BotoCoreError, ClientError) as error:
             (note_silence if is_silence(error) else note_answer)(SERVICE)
             if code_of(error) in _MISSING:
