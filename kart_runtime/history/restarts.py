@@ -112,7 +112,8 @@ def stored_since(lines: Iterable[str], since: float) -> Iterable[Mapping[str, An
 def looks_torn(path: str, size: int, version: str) -> bool:
     """Return whether a file that differs from its record was damaged by the machine, and changed by nobody.
 
-    `size` and `version` are those of the record. It is empty, ends in zeros, or nobody has written to it since.
+    `size` and `version` are those of the record. It is empty, ends in zeros, or has another size although
+    nobody has written to it since; a bit that a disk has lost is for `on_corrupt`.
     """
     try:
         status = os.stat(path)  # noqa: PTH116
@@ -122,5 +123,5 @@ def looks_torn(path: str, size: int, version: str) -> bool:
     except OSError:
         return False
     written = version.partition("-")[0]
-    is_older = written.isdigit() and status.st_mtime_ns <= int(written)
+    is_older = status.st_size != size and written.isdigit() and status.st_mtime_ns <= int(written)
     return is_older or (size > 0 and not any(tail))

