@@ -19,8 +19,9 @@ import luigi
 from kart_runtime.history.cleanup.files import RemovalResult
 from kart_runtime.history.cleanup.local_files import UnsafeWorkspace, unneeded_files
 from kart_runtime.history.cleanup.notice import deleting_from
-from kart_runtime.history.cleanup.recorded import recorded_files
+from kart_runtime.history.cleanup.recorded import id_in, recorded_files
 from kart_runtime.history.cleanup.running import used_by_running
+from kart_runtime.history.index import open_index
 from kart_runtime.history.published import PublishedFile, published_paths
 from kart_runtime.plan.graph import build_graph
 from kart_runtime.storage.codecs.folder import SUFFIX as FOLDER_SUFFIX
@@ -41,7 +42,7 @@ def delete_unnecessary_outputs(task: TaskOnKart[Any], dry_run: bool = False) -> 
     workspace in which kart has run. What stays: all others; outputs, also those in another workspace inside this one
     and everything below an output that is a folder; what running runs use; published files; everything below ``log`` of
     the workspaces of these tasks; hidden files and folders; links; temporary files of running programs; empty folders.
-    Tasks that only `run()` yields are not known, so their outputs are deleted.
+    Outputs of tasks that only `run()` yields stay if a recorded run says what was yielded.
 
     Parameters
     ----------
@@ -73,8 +74,12 @@ def delete_unnecessary_outputs(task: TaskOnKart[Any], dry_run: bool = False) -> 
     recorded = recorded_files(root, Path.cwd(), ())
     result = RemovalResult()
     with nullcontext() if dry_run else deleting_from(root) as notice:
-        in_use = used_by_running(recorded)
-        paths = sorted(path for path in unneeded_files(root, needed, recorded.sizes()) if not in_use(path))
+        in_use, upstream = used_by_running(recorded), _recorded_upstream(root, tasks)
+        paths = sorted(
+            path
+            for path in unneeded_files(root, needed, recorded.sizes())
+            if not in_use(path) and upstream.isdisjoint({id_in(path), *recorded.ids.get(path, ())})
+        )
         if notice is not None:
             recorded.files.check = notice.check
             result.delete(recorded.files, dict.fromkeys(paths, 0))
@@ -122,6 +127,18 @@ def _real(url: str) -> str | None:
 def _outputs(tasks: Iterable[luigi.Task]) -> Iterator[str]:
     for task in tasks:
         yield from (path_of(target) for target in iter_flat(task.output()))
+
+
+def _recorded_upstream(root: str, tasks: Iterable[luigi.Task]) -> frozenset[str]:
+    """Return the ids of what tasks have yielded in recorded runs, and of what that required."""
+    new = frozenset(task.make_unique_id() for task in tasks if isinstance(task, TaskOnKart))
+    found: set[str] = set()
+    with open_index(root) as index:
+        while new:
+            known = index.upstream_of(new)
+            new = frozenset(uid for ids in known.values() for uid in ids) - found
+            found |= new
+    return frozenset(found)
 
 
 def _published(tasks: Iterable[luigi.Task]) -> Iterator[str]:

@@ -52,6 +52,12 @@ class Mixed(TaskOnKart[int]):
         self.dump("b", "b")
 
 
+class Yielding(TaskOnKart[int]):
+    def run(self):
+        yield Step(number=1)
+        self.dump(2)
+
+
 def put(path, text="x"):
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -321,3 +327,14 @@ def test_what_a_running_run_uses_stays():
         assert delete_unnecessary_outputs(Step()) == [old]
         ledger.finish("done", {})
     assert delete_unnecessary_outputs(Step()) == [used]
+
+
+def test_what_a_recorded_run_has_yielded_stays(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    build([Yielding(), Step(number=3)])
+    deleted = delete_unnecessary_outputs(Yielding())
+    assert {Path(path).name.split(".")[0] for path in deleted} == {
+        f"Step_{Step(number=number).make_unique_id()}" for number in (2, 3)
+    }
+    assert Step(number=1).complete()
+    assert Step(number=0).complete()
