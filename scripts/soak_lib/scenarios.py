@@ -102,10 +102,11 @@ class Soak:
 def flat(soak: Soak) -> None:
     """20,000 tasks, 2,000 builds and 100,000 ready tasks in one process: memory, threads and descriptors stay flat."""
     divisor = 20 if soak.options.small else 1
-    for kind, *sizes in (("tasks", 2_000, 20_000), ("builds", 200, 2_000), ("ready", 10_000, 100_000)):
+    for kind, *sizes in (("tasks", 2_000, 20_000), ("builds", 400, 2_000), ("ready", 10_000, 100_000)):
         out = soak.child("soak_lib.flat", kind, *(str(size // divisor) for size in sizes))
         if out:
             soak.figures[kind] = json.loads(out.splitlines()[-1])
+            print(f"{kind}: {out.splitlines()[-1]}", flush=True)
             soak.outcomes[f"{kind} flat"] += not soak.failures
 
 
