@@ -304,9 +304,7 @@ def _run(
     for revalidate in identity.revalidations:
         revalidate(roots)
     context.changes.run_id = context.ledger.run_id
-    context.ledger.roots = [root.make_unique_id() for root in roots if isinstance(root, TaskOnKart)]
-    context.ledger.root_classes = [f"{type(root).__module__}.{type(root).__name__}" for root in roots]
-    context.ledger.runs_before = context.changes.runs_before
+    _announce(roots, context)
     plan = make_plan(roots, check_all=check_all, changes=context.changes, rerun=rerun)
     check_publications(plan.tasks)
     if explain is not None:
@@ -321,11 +319,8 @@ def _run(
     context = replace(context, on_more=tasks_recorder.add_more, on_yield=tasks_recorder.add_yielded)
     scheduler = Scheduler(plan, context)
     context.executors.open(to_run)
-    if to_run and context.executors.on_cluster:  # there the workers hold the locks, and write
-        context.locks.check_from_afar()
-    elif to_run:
-        context.locks.check()
-        _check_writable(_folders(plan.writers))
+    if to_run:
+        _check_places(context, plan)
     while tasks_recorder.add_plan(plan, may_grow=context.feed is not None):
         plan = make_plan(roots, check_all=check_all, changes=context.changes, rerun=rerun)
         scheduler, to_run = Scheduler(plan, context), plan.to_run
@@ -344,6 +339,14 @@ def _run(
         context.changes.save()
         tasks_recorder.finish(scheduler.summary, context.changes.files)
         _forget_build(scheduler.tasks)
+
+
+def _announce(roots: Sequence[luigi.Task], context: BuildContext) -> None:
+    """Tell the ledger what the header of the run names."""
+    ledger = context.ledger
+    ledger.roots = [root.make_unique_id() for root in roots if isinstance(root, TaskOnKart)]
+    ledger.root_classes = [f"{type(root).__module__}.{type(root).__name__}" for root in roots]
+    ledger.runs_before = context.changes.runs_before
 
 
 def _abandon(scheduler: Scheduler, recorder: TasksRecorder) -> None:
@@ -369,6 +372,15 @@ def _written(folders: Mapping[str, luigi.Task], roots: Sequence[luigi.Task]) -> 
         if scheme in ("", "file") and isinstance(task, TaskOnKart):
             found.setdefault(task.workspace_directory, []).append(local)
     return found
+
+
+def _check_places(context: BuildContext, plan: Plan) -> None:
+    """Raise `ConfigError` if tasks cannot be locked, or their outputs not be written, where they run."""
+    if context.executors.on_cluster:  # there the workers hold the locks, and write
+        context.locks.check_from_afar()
+        return
+    context.locks.check()
+    _check_writable(_folders(plan.writers))
 
 
 def _check_writable(folders: Mapping[str, luigi.Task]) -> None:

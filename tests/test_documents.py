@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import re
 import subprocess
 import sys
@@ -13,7 +14,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
-DOCUMENTS = [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "scripts" / "bench_lib" / "README.md"]
+TOP = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")]
+DOCUMENTS = [*PAGES, *TOP, ROOT / "scripts" / "bench_lib" / "README.md"]
 SCRIPT = ROOT / "scripts" / "reference"
 
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -70,6 +72,23 @@ def test_every_page_is_in_an_index():
         for link in re.findall(r"\]\(([^)#]+\.md)\)", index.read_text(encoding="utf-8"))
     }
     assert [str(page.relative_to(DOCS)) for page in PAGES if page not in listed and page != DOCS / "README.md"] == []
+
+
+def test_what_says_where_a_promise_is_checked_names_files_that_exist():
+    page = (DOCS / "explanation" / "reliability.md").read_text(encoding="utf-8")
+    paths = set(re.findall(r"`((?:tests|scripts)/[\w./]+)", page))
+    modules = {f"{name.replace('.', '/')}.py" for name in re.findall(r"python -m (tests\.[\w.]+)", page)}
+    assert len(paths) > 20
+    assert modules
+    assert [path for path in sorted(paths | modules) if not (ROOT / path).is_file()] == []
+
+
+def test_modules_in_the_page_on_architecture_exist():
+    page = (DOCS / "explanation" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`[a-z_]+\.[a-z_.]+`(?:, `[a-z_.]+`)*) \|", page, re.MULTILINE)
+    names = [name for row in rows for name in re.findall(r"`([a-z_.]+)`", row)]
+    assert len(names) > 10
+    assert [name for name in names if importlib.util.find_spec(f"kart_runtime.{name}") is None] == []
 
 
 def test_generated_parts_are_up_to_date():

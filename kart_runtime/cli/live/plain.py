@@ -123,17 +123,21 @@ class Display:
             if event.number and not self._quiet:
                 self._line(waiting_text(event, self._labels(event.task)))
         elif isinstance(event, PlanMade):
-            self.has_plan = True  # from here on, tasks may have run
-            self._labels = event.plan.labels
-            self._total = len(event.plan.to_run)
-            self._planned(event.plan)
-            self._shows_tasks = not self._quiet and (self._verbose or self._total <= _MOST_TASKS)
-            if not self._quiet and not self._shows_tasks:
-                self._counter = Counter(event, self.workers, self._line)
+            self._begin(event)
         elif isinstance(event, BuildStopping):
             self._stopping(event)
         elif isinstance(event, BuildFinished):
             self._summary = event.summary
+
+    def _begin(self, event: PlanMade) -> None:
+        """Say what has changed; from here on, tasks may have run."""
+        self.has_plan = True
+        self._labels = event.plan.labels
+        self._total = len(event.plan.to_run)
+        self._planned(event.plan)
+        self._shows_tasks = not self._quiet and (self._verbose or self._total <= _MOST_TASKS)
+        if not self._quiet and not self._shows_tasks:
+            self._counter = Counter(event, self.workers, self._line)
 
     def _stopping(self, event: BuildStopping) -> None:
         """Say what the run still waits for; on a terminal, what a person typed is on the line before."""
