@@ -21,12 +21,9 @@ from typing import Any
 from soak_lib.pipelines import Step, random_pipeline, values_of
 from soak_lib.services import Services
 
-FAULTS = ("kill", "kill worker", "stop", "full disk", "dead redis", "network", "clock", "none")
+FAULTS = ("kill", "kill worker", "stop", "full disk", "dead redis", "network", "clock", "dask", "none")
 _SECONDS = 300.0
 """Seconds after which a build that nothing disturbs counts as hanging."""
-_FAKETIME = next(
-    (path for path in Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), Path("/usr/lib/faketime/none")
-)
 _HERE = Path(__file__).resolve().parent.parent
 
 
@@ -59,11 +56,13 @@ class Schedule:
 def schedule_of(seed: int, fault: str, *, small: bool, stores: tuple[str, ...]) -> Schedule:
     """Return the schedule of a seed and a kind of fault, with what that fault needs."""
     dice = random.Random(f"{seed} {fault}")
-    executor = dice.choice(("serial", "threads", "processes", "processes"))
+    executor = dice.choice(("serial", "threads", "processes", "dask"))
     store = dice.choice(stores)
     locks = dice.choice(("none", "file", "workspace", "redis"))
     if fault == "kill worker":
         executor = "processes"
+    if fault == "dask":
+        executor = "dask"
     if fault == "dead redis":
         locks = "redis"
     if fault == "network":
@@ -139,6 +138,7 @@ class Round:
             finally:
                 for program in self._programs:
                     program.kill()
+                end_marked(self._mark)
                 self._services.heal()
 
     def _run(self, folder: Path) -> None:
@@ -184,7 +184,7 @@ class Round:
         options = {"executor": plan.executor, "workers": plan.workers, "durable": plan.durable, "lock_wait": 60}
         options["locks"] = self._services.redis_url() if plan.locks == "redis" else plan.locks
         environment = {**os.environ, **self._services.environment(plan.store), "SOAK_MARK": self._mark, **more}
-        environment["PYTHONPATH"] = f"{_HERE}{os.pathsep}{_HERE.parent}"
+        environment["PYTHONPATH"] = os.pathsep.join(map(str, (_HERE / "soak_lib" / "clock", _HERE, _HERE.parent)))
         environment["TMPDIR"] = str(folder)
         if plan.signing:
             environment["KART_SIGNING_KEY"] = "the-key-of-the-soak-protects-nothing-0123456789abcdef"
@@ -208,8 +208,8 @@ class Round:
     def _disturbed_build(self, folder: Path, path: Path, workspace: str, number: int) -> None:
         plan, more = self.schedule, {}
         offset = self._dice.choice((-400_000, -7200, 7200, 400_000))
-        if plan.fault == "clock" and _FAKETIME.exists():
-            more = {"LD_PRELOAD": str(_FAKETIME), "FAKETIME": f"{offset:+d}s", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+        if plan.fault == "clock":
+            more = {"SOAK_CLOCK": str(offset)}
         if plan.fault == "full disk":
             self._fill(Path(workspace))
         if plan.fault == "network" and plan.store != "local":
@@ -253,6 +253,13 @@ class Round:
                     self._note("kill worker")
                 return
             time.sleep(0.01)
+
+    def _dask(self, program: Program) -> None:
+        """Kill the program, and so its cluster."""
+        if program.is_running:
+            os.kill(program.process.pid, signal.SIGKILL)
+            if program.process.wait() == -signal.SIGKILL:
+                self._note("dask")
 
     def _stop(self, program: Program) -> None:
         if program.is_running:
@@ -328,7 +335,7 @@ class Round:
 _RETRIED = frozenset({"full disk", "network", "dead redis"})
 """Faults of which a build sees several: each try of a task may meet one."""
 
-_SIGNALS = frozenset({"kill", "kill worker", "stop", "dead redis"})
+_SIGNALS = frozenset({"kill", "kill worker", "stop", "dead redis", "dask"})
 
 
 def _check_leftovers(workspace: Path) -> None:
@@ -348,6 +355,16 @@ def _marked(mark: str) -> list[int]:
                 if f"SOAK_MARK={mark}\0".encode() in Path(f"/proc/{name}/environ").read_bytes():
                     found.append(int(name))
     return found
+
+
+def end_marked(mark: str) -> None:
+    """End what a round or a scenario has started, and what that has started, in any session."""
+    end = time.monotonic() + 10
+    while (pids := _marked(mark)) and time.monotonic() < end:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.02)
 
 
 def _state(pid: int) -> str:

@@ -135,7 +135,7 @@ class World:
         """Build a root: what is missing runs, with what it yields; a run may fail, die, or go on."""
         moment = self.now + skew * DAY
         run_id = f"{datetime.fromtimestamp(moment, UTC):%Y%m%dT%H%M%SZ}-{next(_numbers):05x}{os.urandom(4).hex()}"
-        listed = _newest_runs(list_files(*runs_folder(self.workspace)))
+        listed = _newest_runs(sorted(list_files(*runs_folder(self.workspace))), [])
         ledger = Ledger(run_id, RunInfo(project=project))
         ledger.root_classes, ledger.runs_before = [f"m.{root}"], lambda _: listed
         past = Past(run_id, (project, root), moment, self.now, closure([f"{root} {number}"], yields=False), state=state)
