@@ -12,7 +12,7 @@ from tests.faults import stores
 
 @pytest.mark.parametrize(
     ("store", "every", "hows"),
-    [("local", 60, ()), ("s3", 12, ("503 SlowDown", "lost")), ("gs", 12, ("cut answer", "403 AccessDenied"))],
+    [("local", 60, ()), ("s3", 20, ("503 SlowDown", "lost")), ("gs", 20, ("cut answer", "403 AccessDenied"))],
 )
 def test_a_failure_of_one_operation_is_survived_or_told(store, every, hows):
     found = stores.check(store, every=every, seed=3, hows=hows)
