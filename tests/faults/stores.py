@@ -7,8 +7,7 @@ A small pipeline is built with its n-th operation failing, once for each n: call
 to S3 and GCS through the tests' proxy, with one kind of fault after the other. The build returns the right value, or an
 error that names what failed; then a build in another process, without a fault, returns the right value. A fault counts
 only when it was delivered. With `--broken` the store swallows failures of its writes, or stores half of the bytes: the
-check then
-has to find a case that is not right.
+check then has to find a case that is not right.
 """
 
 from __future__ import annotations
@@ -36,9 +35,12 @@ _NAMES = ("Errno", "workspace", "ws-", "s3://", "gs://", "HeadObject", "PutObjec
 class Engine:
     """A process that builds the pipeline, for each line that it gets."""
 
-    def __init__(self, name: str = "kart_runtime", python: str = sys.executable, broken: str = "") -> None:
+    def __init__(
+        self, name: str = "kart_runtime", python: str = sys.executable, broken: str = "", only: str = ""
+    ) -> None:
         program = os.path.join(os.path.dirname(__file__), "stores_program.py")
         environ = {**os.environ, "FAULTS_ENGINE": name, "FAULTS_BROKEN": broken, "KART_NETWORK_TIMEOUT": "5"}
+        environ["FAULTS_OPERATIONS"] = only
         command = [python, program]
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
         self._process = subprocess.Popen(command, text=True, env=environ, cwd=tempfile.gettempdir(), **pipes)
@@ -93,17 +95,21 @@ def check(
     engine: str = "kart_runtime",
     python: str = sys.executable,
     broken: str = "",
+    only: str = "",
     hows: Sequence[str] = HOWS,
     each_how: bool = False,
 ) -> dict[str, Any]:
-    """Let each n-th operation of a store fail; return how many there are, what was delivered, and the outcomes."""
+    """Let each n-th operation of a store fail; return how many there are, what was delivered, and the outcomes.
+
+    `only` names the calls of the system that fail on local files, such as "replace"; any by default.
+    """
     print(f"{engine}, {store}: every {every}, seed {seed}", file=sys.stderr, flush=True)
     chance = random.Random(seed)
     outcomes, delivered, bad = Counter[str](), Counter[str](), []
     with (
         _place(store) as (root, proxy),
-        contextlib.closing(Engine(engine, python, broken)) as faulty,
-        contextlib.closing(Engine(engine, python, broken)) as clean,
+        contextlib.closing(Engine(engine, python, broken, only)) as faulty,
+        contextlib.closing(Engine(engine, python, broken, only)) as clean,
     ):
         faulty.build(f"{root}/ws-warm", check=False)
         total = _operations(faulty, f"{root}/ws-count", proxy)
@@ -167,6 +173,7 @@ def main() -> None:
     parser.add_argument("--engine", choices=("kart_runtime", "gokart"), default="kart_runtime", help="what builds")
     parser.add_argument("--python", default=sys.executable, help="interpreter that has the engine")
     parser.add_argument("--broken", choices=("swallow", "half"), default="", help="control: break the store")
+    parser.add_argument("--only", default="", help="calls of the system that fail on local files (default: any)")
     parser.add_argument("--json", action="store_true", help="print a line of JSON for each store")
     arguments = parser.parse_args()
     bad = 0
@@ -179,6 +186,7 @@ def main() -> None:
             engine=arguments.engine,
             python=arguments.python,
             broken=arguments.broken,
+            only=arguments.only,
             each_how=arguments.each_how,
         )
         bad += len(found["bad"])

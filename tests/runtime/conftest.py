@@ -15,6 +15,7 @@ from kart_runtime.gokart import config_files
 from kart_runtime.history.cleanup import notice
 from kart_runtime.history.records import forget_records
 from kart_runtime.storage import time_limits
+from kart_runtime.storage.stores import s3_client
 from kart_runtime.task import input_file
 from kart_runtime.task.parameters import set_overrides
 from tests.runtime.servers import (
@@ -135,7 +136,7 @@ def short_tries(monkeypatch):
     """Tries that end after a second, with pauses of milliseconds; a loaded machine may still answer slowly."""
     short = time_limits.TimeLimits(total=2.0, connect=10.0, silence=30.0, tries=1.0)
     monkeypatch.setattr(time_limits, "limits_for", lambda _: short)
-    monkeypatch.setattr("kart_runtime.storage.stores.s3_client.limits_for", lambda _: short)
+    monkeypatch.setattr(s3_client, "limits_for", lambda _: short)
     monkeypatch.setenv("KART_NETWORK_TIMEOUT", "59.5")  # clients of their own
 
 

@@ -79,6 +79,9 @@ class Proxy:
     xml = True
     """Whether refusals are written as S3 does."""
 
+    head_of_bodies = 0
+    """Bytes of a request's body that are read before a fault is chosen."""
+
     def __init__(self, upstream: str) -> None:
         self._upstream = urlsplit(upstream)
         self._changing = threading.Lock()
@@ -156,10 +159,14 @@ class Proxy:
     # -- one request ---------------------------------------------------------------------------------------------
 
     def fault_of(self, asked: Asked) -> str:
+        """Return the fault that meets a request, of whose body only the beginning has come."""
+        return self._faults.choose(asked)
+
+    def record(self, asked: Asked) -> None:
+        """Record a request, and wait as long as each has to."""
         self.requests.append(asked)
         if self.delay:
             time.sleep(self.delay)
-        return self._faults.choose(asked)
 
     def note(self, how: str, asked: Asked) -> None:
         """Count a fault that is delivered."""
@@ -245,13 +252,17 @@ class _Handler(BaseHTTPRequestHandler):
         proxy = self.server.proxy
         size = int(self.headers.get("Content-Length") or 0)
         asked = Asked(proxy.kind(self.command, self.path), self.command, self.path, dict(self.headers.items()), b"")
+        start = self.rfile.read(min(size, proxy.head_of_bodies))
+        asked = asked._replace(body=start)
         fault = proxy.fault_of(asked)
         if fault in {"reset", "cut"}:
-            self.rfile.read(size // 2 if fault == "cut" else 0)
+            proxy.record(asked)
+            self.rfile.read(max(0, size // 2 - len(start)) if fault == "cut" else 0)
             proxy.note(fault, asked)
             self._cut(reset=fault == "reset")
             return
-        asked = asked._replace(body=self.rfile.read(size))
+        asked = asked._replace(body=start + self.rfile.read(size - len(start)))
+        proxy.record(asked)
         given = self._given(asked, fault)
         if fault in {"silent", "silent after"}:
             proxy.note(fault, asked)
@@ -353,12 +364,17 @@ class GCSFront(Proxy):
     """
 
     xml = False
+    head_of_bodies = 4000  # small objects have their names there
 
     def __init__(self, upstream: str) -> None:
         super().__init__(upstream)
         self._turn = threading.RLock()  # a condition, and what happens under it
         self.unfinished: set[str] = set()
         self._ended: dict[str, Given] = {}
+
+    def fault_of(self, asked: Asked) -> str:
+        """Return the fault that meets a request; a pattern is looked for in its path, and in the object's name."""
+        return super().fault_of(asked._replace(path=f"{asked.path} {'/'.join(_named(asked))}"))
 
     def kind(self, method: str, path: str) -> str:
         """Return the kind of a request to GCS; asking for what is known of an object is a head."""

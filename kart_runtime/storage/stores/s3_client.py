@@ -115,7 +115,16 @@ def _decide_retries(client: Any, limits: TimeLimits, most: int | None) -> None:
         return tries.pause(caught_exception or _code_in(response))
 
     client.meta.events.register("before-call.s3", begin)
+    client.meta.events.register("before-call.s3.HeadBucket", _redirect_no_search)
     client.meta.events.register_first("needs-retry.s3", pause)
+
+
+def _redirect_no_search(params: dict[str, Any], **_: Any) -> None:
+    """Take the request by which botocore looks for a bucket's region for redirected: it would look for it, and so on.
+
+    An answer without a region to that request, too, would be a RecursionError.
+    """
+    params["context"].setdefault("s3_redirect", {})["redirected"] = True
 
 
 def _may_pass(response: Any, error: BaseException | None) -> bool:

@@ -24,11 +24,17 @@ _HINTS = {
     **dict.fromkeys(("EndpointConnectionError", "ConnectTimeoutError", "ConnectionClosedError"), _REACH),
     **dict.fromkeys(("ReadTimeoutError", "HTTPClientError", "ProxyConnectionError", "SSLError"), _REACH),
 }
-_OTHER_REGION = frozenset({"PermanentRedirect", "301", "AuthorizationHeaderMalformed", "IllegalLocationConstraint"})
+_OTHER_REGION = frozenset(
+    {
+        *("PermanentRedirect", "301", "TemporaryRedirect", "307", "Redirect", "302"),
+        *("AuthorizationHeaderMalformed", "IllegalLocationConstraint", "IllegalLocationConstraintException"),
+    }
+)
 _FORBIDDEN = 403
+_REDIRECTS = frozenset({301, 302, 307})
 _DENIED = frozenset({"AccessDenied", "403", "AllAccessDisabled", "AccountProblem"})
 
-TOO_SHORT = frozenset({"403", "400", "401", "301", "AccessDenied"})
+TOO_SHORT = frozenset({"403", "400", "401", "301", "302", "307", "AccessDenied"})
 """Codes of answers to HEAD, which has no text: only another request tells what is wrong."""
 
 _RIGHTS = {
@@ -48,7 +54,7 @@ _TOLD = re.compile(r"not authorized to perform: (\S+?)[.,]?(?: on resource: (\S+
 def hint_for(error: BaseException, bucket: str, name: str) -> str:
     """Return what to do about an error of boto3's."""
     code = code_of(error)
-    if code in _OTHER_REGION:
+    if code in _OTHER_REGION or _status_of(error) in _REDIRECTS:
         region = _region_in(getattr(error, "response", None) or {})
         return _REGION.format(f": {region}" if region else "")
     if code in _DENIED or (code not in _HINTS and _status_of(error) == _FORBIDDEN):
