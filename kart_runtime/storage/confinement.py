@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from typing import Any
 
 from kart_runtime.errors import StoreError, warn
@@ -19,8 +18,6 @@ logger = logging.getLogger(__name__)
 
 _LOCAL = ("", "file")
 _SEPARATORS = ("/", "\\") if os.name == "nt" else ("/",)
-_SECONDS = 10.0
-"""How long a folder counts as looked at: once for the many files that are written into it."""
 
 
 class OutsideWorkspace(StoreError, ValueError):
@@ -47,9 +44,9 @@ class OutsideWorkspace(StoreError, ValueError):
 
 
 class _Folders:
-    """Folders that were found to lie in their workspaces, and until when that counts; and what was told."""
+    """Folders that were found to lie in their workspaces, with the identity of each; and what was told."""
 
-    inside: dict[tuple[str, str], float] = {}  # noqa: RUF012 - one for the process
+    inside: dict[tuple[str, str], tuple[int, int]] = {}  # noqa: RUF012 - one for the process
     told: set[str] = set()  # noqa: RUF012
 
 
@@ -106,16 +103,26 @@ def _is_below(path: str, folder: str) -> bool:
 
 
 def _link(key: str, base: str) -> str:
-    """Return which folder is a link out of the workspace; "" if none is, or if one was looked at a moment ago."""
+    """Return which folder is a link out of the workspace; "" if none is, or if it is the folder that was looked at."""
     folder = key[: max(map(key.rfind, _SEPARATORS)) + 1]
     known = (base, folder)
-    now = time.monotonic()
-    if _Folders.inside.get(known, 0.0) > now:
+    found = _identity(folder or ".")
+    if found is not None and _Folders.inside.get(known) == found:
         return ""
     leads, root = os.path.realpath(folder or "."), os.path.realpath(base or ".")
     if not _is_below(leads, root):
         return f"a link leads to {leads}"
     if len(_Folders.inside) > 10_000:
         _Folders.inside.clear()
-    _Folders.inside[known] = now + _SECONDS
+    if found is not None:
+        _Folders.inside[known] = found
     return ""
+
+
+def _identity(folder: str) -> tuple[int, int] | None:
+    """Return which folder a path leads to, in one call for the many files of it; None if it is not there yet."""
+    try:
+        status = os.stat(folder)  # noqa: PTH116 - the path is text
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino) if status.st_ino else None

@@ -254,7 +254,7 @@ def _find(output: Output, keys: Keyring, size: int, sha256: str) -> Statement:
         entries = _stored(output.store, output.key)
     except FileNotFoundError:
         entries = []
-    except ValueError:
+    except (ValueError, IsADirectoryError):
         entries, found = [], f"its signature {output.url}{SUFFIX} is damaged"
     for entry in reversed(entries):  # the newest is the first, and the one that counts
         statement, problem = _read(entry, output, keys)

@@ -228,11 +228,24 @@ def _syntax_error(text: str) -> str | None:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    if text.count("${") > _MAX_OF_A_TEXT:  # before its parser begins, which takes seconds for thousands
+        return f"it has more than {_MAX_OF_A_TEXT:,} references"
+    if _depth(text) > _MAX_DEPTH:
+        return f"its references are nested more than {_MAX_DEPTH} levels deep"
     try:
         OmegaConf.create({"text": text})
     except OmegaConfBaseException as error:
         return str(error).splitlines()[0]
     return None
+
+
+def _depth(text: str) -> int:
+    """Return how many references of a text lie within one another at most."""
+    depth = deepest = 0
+    for mark in re.findall(r"\$\{|\}", text):
+        depth = depth + 1 if mark == "${" else max(depth - 1, 0)
+        deepest = max(deepest, depth)
+    return deepest
 
 
 _UNRESOLVABLE = "${kart.not_valid:}"
@@ -258,6 +271,9 @@ def _contains(raw: object, mark: str) -> bool:
 
 _MAX_OF_A_TEXT, _MAX_REFERENCES = 200, 5_000
 """References that a text, and a map or list, may stand for: a few lines of ${b}${b} double them with each line."""
+
+_MAX_DEPTH = 20
+"""Levels of references within references: OmegaConf's parser calls itself for each, and Python ends that."""
 
 
 class _TooMany(BaseException):

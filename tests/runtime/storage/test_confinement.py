@@ -112,6 +112,18 @@ def test_programs_of_gokart_store_at_absolute_paths(tmp_path, caplog):
 
 
 @links
+def test_a_link_in_place_of_a_folder_that_was_written_to_is_not_followed(tmp_path):
+    (tmp_path / "out").mkdir()
+    build(Stored(path="a/x.pkl"))
+    Path("resources/a").rename("resources/b")
+    Path("resources/a").symlink_to(tmp_path / "out")
+
+    with pytest.raises((OutsideWorkspace, BuildFailed), match="a link leads to"):
+        build(Stored(path="a/x.pkl"))
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@links
 def test_the_workspace_itself_may_be_a_link(tmp_path):
     (tmp_path / "disk").mkdir()
     Path("resources").symlink_to(tmp_path / "disk")

@@ -149,6 +149,16 @@ def test_a_wrong_output_is_refused_before_it_is_decoded(workspace, key, ran, how
     assert not ran.exists()
 
 
+def test_a_folder_in_the_place_of_a_signature_is_refused(key):
+    build(Number())
+    signature = Path(f"{Number().output().url}.sig")
+    signature.unlink()
+    signature.mkdir()
+
+    with pytest.raises(SignatureError, match="is damaged"):
+        Number().output().load()
+
+
 def test_without_a_key_the_planted_pickle_runs(workspace, ran):
     """The control: what the key prevents does happen."""
     one = Number(workspace_directory=f"{workspace}/")

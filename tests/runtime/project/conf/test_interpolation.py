@@ -199,3 +199,27 @@ def test_references_that_only_resolving_shows_are_bounded(monkeypatch):
     tree = Branch({**{name: Leaf(text, "x") for name, text in names.items()}, "m": leaves})
     with pytest.raises(ConfigError, match="stands for more than 50 references"):
         Interpolation(tree).value(("m", "b19"), texts["b19"], origin="x")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("${oc.env:NO," * 100 + "x" + "}" * 100, "nested more than 20 levels"),
+        ("${" * 2000 + "a" + "}" * 2000, "more than 200 references"),
+        ("${a}" * 20_000, "more than 200 references"),
+    ],
+    ids=("nested", "unfinished", "many"),
+)
+def test_a_text_that_the_parser_would_not_come_to_the_end_of_is_refused(text, why):
+    tree = Branch({"b": Leaf(text, "conf/base/run.yaml:3")})
+    began = time.perf_counter()
+
+    with pytest.raises(ConfigError, match=rf"conf/base/run\.yaml:3: b: .*{why}"):
+        Interpolation(tree).value(("b",), text, origin="conf/base/run.yaml:3")
+
+    assert time.perf_counter() - began < 10
+
+
+def test_references_in_references_are_fine():
+    text = "${oc.env:KART_NO_SUCH," * 15 + "x" + "}" * 15
+    assert Interpolation(Branch({"b": Leaf(text, "x")})).value(("b",), text, origin="x") == "x"
