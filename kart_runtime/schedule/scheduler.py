@@ -498,10 +498,8 @@ class Scheduler:
     def _tell_start(self, node: Node) -> None:
         """Tell the listener that an attempt begins; another thread leaves that to the one that builds."""
         attempt = len(node.errors) + 1
-        event = TaskStarted(
-            node.task, attempt, max(attempt, self._context.retries.tries(node.task) if node.errors else 1)
-        )
-        self._tell(event)
+        tries = max(attempt, self._context.retries.tries(node.task) if node.errors else 1)
+        self._tell(TaskStarted(node.task, attempt, tries, timeout=self._time_limits.of(node.task)))
 
     def _tell_progress(self, node: Node, done: float | None, text: str) -> None:
         if node.attempt is not None:  # else it has ended meanwhile

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from concurrent.futures import Future
 from pathlib import Path
 
 import luigi
 import pytest
+from distributed import Client
 
 from kart_runtime import BuildFailed, TaskOnKart, build
 from kart_runtime.execution.executors.calls import WorkItem
 from kart_runtime.execution.executors.dask import executor
 from kart_runtime.execution.time_limit import TaskTimeout
-from tests.runtime.execution.executors.dask_clusters import cluster
+from tests.runtime.execution.executors.dask_clusters import cluster, until
 
 
 class Hangs(TaskOnKart[int]):
@@ -31,6 +33,10 @@ class Hangs(TaskOnKart[int]):
             os.kill(os.getpid(), signal.SIGSTOP)
         time.sleep(90)
         self.dump(1)
+
+
+class Unlimited(Hangs):
+    timeout = 0
 
 
 class Fine(TaskOnKart[int]):
@@ -81,6 +87,30 @@ def test_a_worker_that_does_not_answer_is_restarted(address, monkeypatch):
     monkeypatch.setattr(executor, "_LATE_SECONDS", 1.0)
     errors = errors_of(("stopped",), address)
     assert "which does not answer" in str(errors["stopped"])
+
+
+def test_after_ctrl_c_the_workers_are_free(address):
+    def has_any_call():  # inside, so that it goes by its code
+        from kart_runtime.execution.executors.dask import limited
+
+        return bool(limited._calls)
+
+    kinds = ("loop", "sleep")
+
+    def interrupt():
+        until(lambda: all(Path(f"began-{kind}").exists() for kind in kinds))
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        build([Unlimited(kind=kind) for kind in kinds], return_value=False, executor="dask", address=address)
+    assert not is_running(int(Path("began-sleep").read_text()))  # nothing else ends what sleeps
+    with Client(address) as client:
+        assert until(lambda: not any(client.processing().values()))
+        assert until(lambda: not any(client.run(has_any_call).values()))
+    build(Fine(), executor="dask", address=address)
+    assert Fine().complete()
+    assert not any(Unlimited(kind=kind).complete() for kind in kinds)
 
 
 def test_of_two_ends_of_a_call_only_the_first_counts():
