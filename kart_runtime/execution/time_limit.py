@@ -110,6 +110,12 @@ def interrupt(thread: int) -> None:
     set_error(ctypes.c_ulong(thread), ctypes.py_object(Interrupted))
 
 
+def withdraw_interrupt(thread: int) -> None:
+    """Take back an `interrupt` that has not come yet."""
+    set_error: Callable[..., int] = ctypes.pythonapi.PyThreadState_SetAsyncExc
+    set_error(ctypes.c_ulong(thread), None)
+
+
 class Clock(Protocol):
     """What is told when a try begins, or goes on, and when it stands still."""
 

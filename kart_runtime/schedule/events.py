@@ -156,12 +156,15 @@ class TaskStarted:
         Number of tries that the task has at most.
     at
         Time in seconds since the epoch.
+    timeout
+        Seconds that the try may take; None without a limit.
     """
 
     task: luigi.Task
     attempt: int = 1
     tries: int = 1
     at: float = field(default_factory=time.time)
+    timeout: float | None = None
 
 
 @dataclass(frozen=True)

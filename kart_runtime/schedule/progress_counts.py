@@ -52,12 +52,13 @@ class ClassCount:
 
 @dataclass(eq=False)
 class Running:
-    """A task that runs, since when, and what it has said about its progress."""
+    """A task that runs, since when, what it has said about its progress, and the seconds that it may take."""
 
     task: luigi.Task
     since: float
     done: float | None = None
     text: str = ""
+    limit: float | None = None
 
 
 @dataclass(eq=False)
@@ -137,7 +138,7 @@ class Counts:
             count.total += 1
         if number not in self.running:
             count.running += 1
-        self.running[number] = Running(task, event.at)
+        self.running[number] = Running(task, event.at, limit=event.timeout)
         self.most_running = max(self.most_running, len(self.running))
 
     def _finished(self, event: TaskFinished) -> None:

@@ -14,6 +14,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import CancelledError
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -287,7 +288,9 @@ class Scheduler:
                 news = self._finished.get_nowait() if news is None else news
                 if isinstance(news, tuple) and self._running.get(news[0]) is news[1]:
                     node, future = news
-                    outcome = future.result() if future.exception() is None else None
+                    outcome = None
+                    with suppress(CancelledError):  # by the end of its executor
+                        outcome = future.result() if future.exception() is None else None
                     ended = outcome is not None and outcome.state is not AttemptState.SUSPENDED
                     if outcome is not None and ended and not isinstance(outcome.error, Interrupted | KeyboardInterrupt):
                         self._release(node)
@@ -498,10 +501,8 @@ class Scheduler:
     def _tell_start(self, node: Node) -> None:
         """Tell the listener that an attempt begins; another thread leaves that to the one that builds."""
         attempt = len(node.errors) + 1
-        event = TaskStarted(
-            node.task, attempt, max(attempt, self._context.retries.tries(node.task) if node.errors else 1)
-        )
-        self._tell(event)
+        tries = max(attempt, self._context.retries.tries(node.task) if node.errors else 1)
+        self._tell(TaskStarted(node.task, attempt, tries, timeout=self._time_limits.of(node.task)))
 
     def _tell_progress(self, node: Node, done: float | None, text: str) -> None:
         if node.attempt is not None:  # else it has ended meanwhile

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 
+import luigi
+
 from kart_runtime.cli.arguments import open_sweep, plan_from_args, plan_of, planning
 from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.formatting import columns, counted
 from kart_runtime.cli.ranges import Part, date_words, ranges_from_args
 from kart_runtime.plan.causes import explained
-from kart_runtime.plan.decisions import Action, Plan, Reason
+from kart_runtime.plan.decisions import RUNNING, Action, Plan, Reason
 from kart_runtime.project import Session
+from kart_runtime.task.limits import timeout_of
 from kart_runtime.task.naming import short_id
 from kart_runtime.task.published import Published
 
@@ -37,7 +40,12 @@ def execute(arguments: argparse.Namespace) -> int:
         for line in chosen_options(session):
             print(line)
         rows = [
-            (decision.action.value, labels(task), short_id(task), decision.text)
+            (
+                decision.action.value,
+                labels(task),
+                short_id(task),
+                decision.text + _limit_text(session, task, decision.action),
+            )
             for task, decision in zip(plan.tasks, plan.decisions, strict=True)
         ]
         for line in columns(rows):
@@ -51,6 +59,12 @@ def execute(arguments: argparse.Namespace) -> int:
                 print(f"missing: {task.missing()}")
         print(counts(plan))
     return ExitCode.FAILED if plan.with_action(Action.MISSING) else ExitCode.OK
+
+
+def _limit_text(session: Session, task: luigi.Task, action: Action) -> str:
+    """Return the limit of the time of a task that is to run, if it has one."""
+    seconds = timeout_of(task, session.settings.run.timeout) if action in RUNNING else None
+    return f" (at most {seconds:g} s)" if seconds is not None else ""
 
 
 def chosen_options(session: Session) -> list[str]:

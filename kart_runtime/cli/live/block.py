@@ -310,7 +310,8 @@ class Painter:
         return f"{row} {self._dot} {self._more} {rest} more" if rest else row
 
     def _running(self, each: Running, now: float) -> str:
-        parts = [self.label(each.task), clock(now - each.since)]
+        limit = f" of {clock(each.limit)}" if each.limit is not None else ""
+        parts = [self.label(each.task), clock(now - each.since) + limit]
         if each.done is not None:
             parts.append(f"{each.done:.0%}".replace("%", " %"))
         if each.text:

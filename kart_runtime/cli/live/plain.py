@@ -228,7 +228,8 @@ class Display:
     def _started(self, event: TaskStarted) -> None:
         if self._shows_tasks:
             number = f" (try {event.attempt} of {event.tries})" if event.attempt > 1 else ""
-            self._line(f"{self._name(event.task)}{number} ...")
+            limit = f" (at most {event.timeout:g} s)" if event.timeout is not None else ""
+            self._line(f"{self._name(event.task)}{number}{limit} ...")
 
     def _finished(self, event: TaskFinished) -> None:
         if self._shows_tasks or event.outcome.state is AttemptState.FAILED:

@@ -36,8 +36,8 @@ class WorkItem:
         return self._ends.setdefault("end", self) is self and self.future.set_running_or_notify_cancel()
 
     def expire(self, error: BaseException) -> bool:
-        """Fail the call, whose answer nobody waits for any more; return False if it has come."""
-        if self._ends.setdefault("end", None) is not None or not self.future.set_running_or_notify_cancel():
+        """Fail the call, whose answer nobody waits for any more; return False if it has come, or has expired before."""
+        if self._ends.setdefault("end", error) is not error or not self.future.set_running_or_notify_cancel():
             return False
         self.future.set_exception(error)
         return True

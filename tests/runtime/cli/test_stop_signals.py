@@ -24,6 +24,10 @@ TASKS = """
     from kart_runtime import TaskOnKart
 
 
+    if Path("deaf").exists():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
     class Held(TaskOnKart[int]):
         kind: str = luigi.Parameter(default="wait")
 
@@ -59,8 +63,8 @@ def start(small_project):
     """Return a function that starts `kart` with some words in a terminal."""
     terminals = []
 
-    def begin(*words):
-        root = small_project({"src/PKG/tasks/held.py": TASKS})
+    def begin(*words, **files):
+        root = small_project({"src/PKG/tasks/held.py": TASKS, **files})
         terminal = Terminal([sys.executable, "-m", "kart_runtime", *words], columns=160)
         terminal.root = root
         terminals.append(terminal)
@@ -110,6 +114,17 @@ def test_what_threads_still_do_is_said_at_once_and_stored_with_its_record(start)
     end, states = end_of_run(terminal.root)
     assert (end["state"], end["ran"], states) == ("interrupted", 2, ["done", "done"])
     assert len(outputs(terminal.root)) == 2
+
+
+def test_control_a_program_that_does_not_hear_ctrl_c_fails_these_checks(start):
+    terminal = start("run", "Held", *THREADS, deaf="")
+    began(terminal, "wait")
+    terminal.send_signal(signal.SIGINT)
+    with pytest.raises(TimeoutError):
+        terminal.read_until(says("press Ctrl-C"), seconds=1)
+    (terminal.root / "go").touch()
+    assert terminal.finish() == 0
+    assert end_of_run(terminal.root)[0]["state"] != "interrupted"
 
 
 @pytest.mark.parametrize("words", [THREADS, ("--executor", "serial", "--timeout", "50")])

@@ -16,8 +16,9 @@ import luigi
 import pytest
 
 from kart_runtime import BuildFailed, ConfigError, TaskFinished, TaskOnKart, build
-from kart_runtime.execution.time_limit import TaskTimeout
+from kart_runtime.execution.time_limit import TaskTimeout, ThreadClock
 from kart_runtime.history.runs import read_records
+from kart_runtime.task.state import TaskRun
 
 LIMIT = 0.4
 HERE = [{"executor": "serial"}, {"executor": "threads", "workers": 2}]
@@ -94,6 +95,14 @@ def test_in_threads_a_task_is_interrupted_or_given_up_with_where_it_is(options):
         lambda: Path("dumped-swallow").exists() or not any(t.name.startswith("kart_") for t in threading.enumerate()), 2
     )
     assert not Hangs(kind="swallow").complete()
+
+
+def test_control_a_try_that_is_not_given_up_stores_late_and_the_check_sees_it(monkeypatch):
+    monkeypatch.setattr(TaskRun, "give_up", lambda self, error: True)
+    monkeypatch.setattr(ThreadClock, "check", lambda self, task: None)
+    timed_out(["swallow"], executor="threads", workers=2)
+    Path("go").touch()
+    assert until(lambda: Hangs(kind="swallow").complete(), 20)
 
 
 def test_in_processes_a_task_is_ended_with_what_it_has_started():

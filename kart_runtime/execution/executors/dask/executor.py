@@ -20,6 +20,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, wait
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -37,6 +38,7 @@ from kart_runtime.execution.executors.dask.client import (
     not_answering,
     within,
 )
+from kart_runtime.execution.executors.dask.limited import end_calls, has_calls
 from kart_runtime.execution.executors.dask.plugins import ModuleTracker, StatePlugins
 from kart_runtime.execution.executors.dask.remote import (
     PREFIX,
@@ -47,7 +49,7 @@ from kart_runtime.execution.executors.dask.remote import (
     make_kill,
     make_version,
 )
-from kart_runtime.execution.executors.dask.worker import CallMessage, own_tables, serve
+from kart_runtime.execution.executors.dask.worker import CallMessage, first_of, own_tables, serve
 from kart_runtime.execution.time_limit import Stack, TaskTimeout
 from kart_runtime.storage.registry import split_url
 from kart_runtime.storage.temporary import temporary_name
@@ -83,7 +85,10 @@ _KILL_SECONDS = 10.0
 _LOOK_SECONDS = 10.0
 """How often to look whether there are workers."""
 
-_GRACE_SECONDS, _INTERRUPTED_SECONDS = 5.0, 1.0
+_PAUSE_SECONDS = 0.05
+"""How often to ask whether an interrupted call has ended."""
+
+_GRACE_SECONDS, _INTERRUPTED_SECONDS = 5.0, 2.0
 """How long a cluster may take to forget a build, and one that was interrupted or is lost."""
 
 _SILENT_SECONDS = 10.0
@@ -187,7 +192,7 @@ class DaskExecutor(TaskExecutor):
             threading.Thread(target=self._finish, name="kart-dask-end", daemon=True).start()
 
     def close(self, kill: bool = False) -> None:
-        """Shut down; `kill` drops what has not ended, though what runs on a worker goes on there."""
+        """Shut down; `kill` drops what has not ended, and ends what runs on the workers."""
         self.shutdown(cancel_futures=kill)
 
     # -- before anything runs ------------------------------------------------------------------------------------
@@ -401,14 +406,40 @@ class DaskExecutor(TaskExecutor):
         pending = {} if self._client is None or self._released else dict(self._stream.pending)
         for future in pending:
             future.cancel()
-        if pending:
-            self._warn_once(
-                f"Tasks that are running on the Dask cluster at {self._address} cannot be canceled and keep their "
-                "workers busy. Call Client.restart() to stop them."
-            )
-            sent = [dask_future for dask_future in pending.values() if dask_future is not None]
+        sent = [dask_future for dask_future in pending.values() if dask_future is not None]
+        if sent:
+            workers: list[str] = []
             with contextlib.suppress(Exception):
-                within(_INTERRUPTED_SECONDS, lambda: self._client.cancel(sent))
+                workers = within(_INTERRUPTED_SECONDS, lambda: self._workers_of({future.key for future in sent}))
+            with contextlib.suppress(Exception):
+                within(_INTERRUPTED_SECONDS, lambda: self._client.cancel(sent, force=True))
+            busy = [worker for worker in workers if self._goes_on(worker)]
+            if busy:
+                self._warn_once(
+                    f"Tasks go on, and nothing that they dump is wanted, on the Dask workers {first_of(busy)}: they "
+                    "have several threads or no nanny, or do not answer. Restart them to have them free."
+                )
+
+    def _workers_of(self, keys: set[str]) -> list[str]:
+        """Return the workers that have some of these calls."""
+        return [worker for worker, calls in self._client.processing().items() if not keys.isdisjoint(calls)]
+
+    def _goes_on(self, worker: str) -> bool:
+        """End the calls of this build on a worker, and the worker if they go on; return whether they still do."""
+        try:
+            run = partial(self._client.run, workers=[worker])
+            within(_INTERRUPTED_SECONDS, lambda: run(end_calls, self._build))
+            until = time.monotonic() + _INTERRUPTED_SECONDS
+            while within(_INTERRUPTED_SECONDS, lambda: run(has_calls, self._build))[worker]:
+                if time.monotonic() > until:
+                    if self._client.nthreads()[worker] > 1:
+                        return True
+                    within(_KILL_SECONDS, lambda: run(make_kill(), nanny=True))
+                    return False
+                time.sleep(_PAUSE_SECONDS)
+        except Exception:  # noqa: BLE001 - it does not answer, or has no nanny
+            return True
+        return False
 
     def _finish(self) -> None:
         if self._client is not None and not self._released:

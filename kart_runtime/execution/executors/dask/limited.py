@@ -1,9 +1,12 @@
-"""Limit of the time of a call on a Dask worker.
+"""Limit of the time of a call on a Dask worker, and the end of the calls of a build that was interrupted.
 
 The call has a thread of its own there, which is interrupted at the end of its time. If it goes on all the same, the
 program fails the call and restarts the worker, whose only thread waits until then, so that no other call is lost with
 it. A worker with several threads, or without a nanny that could restart it, gives the call up. The program acts by
 itself (`executor`) where a worker says nothing: it was stopped, or compiled code holds its interpreter.
+
+After Ctrl-C the program has all workers interrupt the calls of its build (`end_calls`), and restarts those whose calls
+go on all the same (`has_calls`).
 """
 
 from __future__ import annotations
@@ -11,16 +14,64 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from kart_runtime.execution.time_limit import Stack, TaskTimeout, ThreadClock, interrupt, remote_clock, stack_of
+from kart_runtime.execution.time_limit import (
+    Interrupted,
+    Stack,
+    TaskTimeout,
+    ThreadClock,
+    interrupt,
+    remote_clock,
+    stack_of,
+    withdraw_interrupt,
+)
+from kart_runtime.storage.system import after_fork
 
 GRACE_SECONDS = 1.0
 """How long a call may take to end after it was interrupted."""
 
 _LOOK_SECONDS = 0.2
 _NOTIFY_SECONDS = 10.0
+
+_lock = threading.Lock()
+_calls: dict[int, str] = {}
+"""Thread to the build whose call it runs."""
+_ended: set[str] = set()
+"""Builds that were interrupted."""
+after_fork(_calls.clear)
+
+
+@contextmanager
+def call_of(build: str) -> Iterator[None]:
+    """Let `end_calls` reach what this thread runs inside the block; raise `Interrupted` if its build has ended."""
+    thread = threading.get_ident()
+    with _lock:
+        if build in _ended:
+            raise Interrupted
+        _calls[thread] = build
+    try:
+        yield
+    finally:
+        with _lock:
+            _calls.pop(thread, None)
+            withdraw_interrupt(thread)
+
+
+def end_calls(build: str) -> None:
+    """Interrupt the calls of a build in this process, and refuse those that come."""
+    with _lock:
+        _ended.add(build)
+        for thread, other in _calls.items():
+            if other == build:
+                interrupt(thread)
+
+
+def has_calls(build: str) -> bool:
+    """Return whether calls of a build still run in this process."""
+    return build in list(_calls.values())
 
 
 class _Clock(ThreadClock):
@@ -35,7 +86,9 @@ class _Clock(ThreadClock):
         super().start()
 
 
-def run_limited(worker: Any, attempt: Any, name: str, seconds: float, notify: Callable[[Stack | None], None]) -> Any:
+def run_limited(  # noqa: PLR0917
+    worker: Any, attempt: Any, build: str, name: str, seconds: float, notify: Callable[[Stack | None], None]
+) -> Any:
     """Run an attempt for some seconds; `notify` hears when its time begins, and where it stands if it goes on."""
     clock = _Clock(seconds, lambda: notify(None))
     values: list[Any] = []
@@ -44,7 +97,8 @@ def run_limited(worker: Any, attempt: Any, name: str, seconds: float, notify: Ca
     def run() -> None:
         remote_clock.set(clock)
         try:
-            values.append(attempt.run())
+            with call_of(build):
+                values.append(attempt.run())
         except BaseException as error:  # noqa: BLE001 - raised by the caller
             errors.append(error)
 

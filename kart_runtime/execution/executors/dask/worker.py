@@ -22,7 +22,7 @@ from typing import Any
 
 from kart_runtime.errors import ConfigError, ExecutorError, NotImportable, add_note
 from kart_runtime.execution.executors.calls import RESULT, Answer, error_answer
-from kart_runtime.execution.executors.dask.limited import notify_program, run_limited
+from kart_runtime.execution.executors.dask.limited import call_of, notify_program, run_limited
 from kart_runtime.execution.executors.dask.packages import Package, activate_packages
 from kart_runtime.execution.executors.dask.remote import make_version
 from kart_runtime.execution.executors.pickling import DefinitionTable, loads
@@ -212,10 +212,11 @@ def _run(worker: Any, message: CallMessage, table: DefinitionTable) -> Answer:
     )
     try:
         if message.timeout is None:
-            value = function(*args, **kwargs)
+            with call_of(message.build):
+                value = function(*args, **kwargs)
         else:
             start = partial(notify_program, worker, message.started, message.key)
-            value = run_limited(worker, function.__self__, message.task, message.timeout, start)
+            value = run_limited(worker, function.__self__, message.build, message.task, message.timeout, start)
         failure = getattr(value, "error", None)  # an attempt returns its failure
         if isinstance(failure, BaseException):
             add_note(failure, f"On the Dask worker {worker.address}.")

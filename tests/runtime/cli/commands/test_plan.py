@@ -32,6 +32,16 @@ def test_plan_counts_what_nothing_needs(small_project, kart):
     assert typed.lines[-1] == "3 tasks: 0 to run, 2 complete, 1 not needed"
 
 
+def test_plan_and_run_say_how_long_a_task_may_take(small_project, kart):
+    small_project()
+    assert "at most" not in kart("plan").out
+    first, second, *_ = kart("plan", "Numbers", "run.timeout=90").lines
+    assert first.endswith(" (at most 90 s)")
+    assert "at most" not in second
+    assert re.search(r"\[1/1\] Numbers \(at most 90 s\) \.\.\.", kart("run", "Numbers", "--timeout", "90").out)
+    assert "at most" not in kart("plan", "Numbers", "run.timeout=90").out
+
+
 EXTERNAL = """
     import luigi
     from kart_runtime import TaskOnKart

@@ -19,7 +19,7 @@ QUIET = {"DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "warning"}
 DASK = str(Path(sys.executable).with_name("dask"))
 
 
-def until(condition, seconds=30.0):
+def until(condition, seconds=120.0):
     """Wait for something; say whether it came."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -72,7 +72,7 @@ class Cluster:
     def wait_for_workers(self, number: int) -> None:
         """Return when a number of workers have come."""
         with Client(self.address) as client:
-            client.wait_for_workers(number, timeout=30)
+            client.wait_for_workers(number, timeout=120)
 
     def close(self) -> None:
         """End the processes, and those that they have started."""
