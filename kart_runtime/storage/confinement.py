@@ -19,8 +19,8 @@ logger = logging.getLogger(__name__)
 
 _LOCAL = ("", "file")
 _SEPARATORS = ("/", "\\") if os.name == "nt" else ("/",)
-_SECONDS = 10.0
-"""How long a folder counts as looked at: once for the many files that are written into it."""
+_SECONDS = 5.0
+"""How long a folder, and a url in it, count as looked at: once for the many files that are written into it."""
 
 
 class OutsideWorkspace(StoreError, ValueError):
@@ -50,6 +50,7 @@ class _Folders:
     """Folders that were found to lie in their workspaces, and until when that counts; and what was told."""
 
     inside: dict[tuple[str, str], float] = {}  # noqa: RUF012 - one for the process
+    checked: dict[tuple[str, str], float] = {}  # noqa: RUF012 - workspaces and folders of urls below them, as written
     told: set[str] = set()  # noqa: RUF012
 
 
@@ -58,8 +59,14 @@ def check_inside(url: str, owner: Any, *, allowed: bool) -> None:
     workspace = getattr(owner, "workspace_directory", None)
     if not isinstance(workspace, str):
         return
+    known = (workspace, url[: max(map(url.rfind, _SEPARATORS)) + 1])
+    is_plain = ".." not in url and "\0" not in url
+    if is_plain and _Folders.checked.get(known, 0.0) > time.monotonic():
+        return
     why = _why_outside(url, workspace)
     if not why:
+        if is_plain and url.startswith(Workspace(workspace).base):
+            _note(_Folders.checked, known)
         return
     if not allowed or "\0" in url:
         raise OutsideWorkspace(str(owner), url, workspace, why)
@@ -109,13 +116,16 @@ def _link(key: str, base: str) -> str:
     """Return which folder is a link out of the workspace; "" if none is, or if one was looked at a moment ago."""
     folder = key[: max(map(key.rfind, _SEPARATORS)) + 1]
     known = (base, folder)
-    now = time.monotonic()
-    if _Folders.inside.get(known, 0.0) > now:
+    if _Folders.inside.get(known, 0.0) > time.monotonic():
         return ""
     leads, root = os.path.realpath(folder or "."), os.path.realpath(base or ".")
     if not _is_below(leads, root):
         return f"a link leads to {leads}"
-    if len(_Folders.inside) > 10_000:
-        _Folders.inside.clear()
-    _Folders.inside[known] = now + _SECONDS
+    _note(_Folders.inside, known)
     return ""
+
+
+def _note(folders: dict[tuple[str, str], float], known: tuple[str, str]) -> None:
+    if len(folders) > 10_000:
+        folders.clear()
+    folders[known] = time.monotonic() + _SECONDS
