@@ -10,7 +10,7 @@ import json
 import re
 import threading
 from binascii import b2a_base64
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
@@ -238,14 +238,11 @@ def masked_copy(value: Any) -> Any:
     kind = type(value)
     if kind is dict:
         items = {masked_copy(key): masked_copy(item) for key, item in value.items()}
-        changed = any(new is not old for new, old in zip(_flat(items), _flat(value), strict=False))
-        return items if changed or len(items) != len(value) else value
+        if len(items) != len(value):
+            return items
+        pairs = zip(items.items(), value.items(), strict=True)
+        return items if any(new[0] is not old[0] or new[1] is not old[1] for new, old in pairs) else value
     if kind in (list, tuple, set, frozenset):
         copies = [masked_copy(item) for item in value]
         return kind(copies) if any(new is not old for new, old in zip(copies, value, strict=True)) else value
     return value
-
-
-def _flat(items: Mapping[Any, Any]) -> Iterable[Any]:
-    for pair in items.items():
-        yield from pair

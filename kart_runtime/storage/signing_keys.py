@@ -21,6 +21,8 @@ from kart_runtime.errors.secrets import note_secret
 VARIABLE = "KART_SIGNING_KEY"
 """Variable of the environment with the keys."""
 
+_ENCODED = getattr(os.environ, "encodekey", str)(VARIABLE)
+
 SHORTEST = 16
 """Characters that a key has at least; `openssl rand -hex 32` gives 64."""
 
@@ -64,6 +66,10 @@ def _digits(key: bytes, label: str, data: bytes) -> str:
 
 def keyring() -> Keyring | None:
     """Return the keys of this process, None if there are none; raise `ConfigError` for one that is too short."""
+    # This is asked six times for each task, and `os.environ.get` raises inside what is missing.
+    variables = getattr(os.environ, "_data", None)
+    if variables is not None and _ENCODED not in variables:
+        return None
     text = os.environ.get(VARIABLE)
     if not text:
         return None

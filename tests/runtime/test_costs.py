@@ -142,11 +142,13 @@ def test_the_system_is_asked_for_nothing_more():
     assert (opened, calls("write"), closed, renamed) == (6.0, 7.0, 6.0, 1.0)  # and the line in the run's record
     # Whether the output exists, the version of what was written, and whether the lock file is still there.
     assert 3.0 <= calls("stat", "fstat", "newfstatat", "fstatat", "statx") <= 3.1
-    # All locks are held at once, as nobody else is there.
-    assert calls("fcntl") < 0.3
+    # All locks are held at once, as nobody else is there, which a thread makes sure of ten times a second.
+    looks, slept = calls("fcntl"), calls("clock_nanosleep", "nanosleep", "select", "pselect6")
+    assert looks <= slept + 0.1
     # The processor time of the attempt, at its beginning and at its end.
     assert calls("clock_gettime") <= 2.1
     # The log files get their names when they are whole, so that a killed process leaves none that cannot be read.
     assert calls("link", "linkat") in {0.0, 5.0}  # 0 where the disk has no files without names
-    # What is left is memory, and the garbage of some hundred tasks.
-    assert sum(found.values()) - calls("link", "linkat") < 25.5
+    # What is left is memory, the garbage of some hundred tasks, and whether the working folder is still the same. It
+    # takes out what depends on the time that all this takes: the thread's looks, and its turns at the interpreter.
+    assert sum(found.values()) - calls("link", "linkat", "futex") - looks - slept < 26.5

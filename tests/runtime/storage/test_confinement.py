@@ -49,6 +49,7 @@ class Late(TaskOnKart[int]):
 @pytest.fixture(autouse=True)
 def _forget():
     confinement._Folders.inside.clear()
+    confinement._Folders.checked.clear()
     confinement._Folders.told.clear()
 
 
