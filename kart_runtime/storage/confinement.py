@@ -18,11 +18,6 @@ logger = logging.getLogger(__name__)
 
 _LOCAL = ("", "file")
 _SEPARATORS = ("/", "\\") if os.name == "nt" else ("/",)
-<<<<<<< HEAD
-=======
-_SECONDS = 5.0
-"""How long a folder, and a url in it, count as looked at: once for the many files that are written into it."""
->>>>>>> i17-locks
 
 
 class OutsideWorkspace(StoreError, ValueError):
@@ -51,12 +46,7 @@ class OutsideWorkspace(StoreError, ValueError):
 class _Folders:
     """Folders that were found to lie in their workspaces, with the identity of each; and what was told."""
 
-<<<<<<< HEAD
     inside: dict[tuple[str, str], tuple[int, int]] = {}  # noqa: RUF012 - one for the process
-=======
-    inside: dict[tuple[str, str], float] = {}  # noqa: RUF012 - one for the process
-    checked: dict[tuple[str, str], float] = {}  # noqa: RUF012 - workspaces and folders of urls below them, as written
->>>>>>> i17-locks
     told: set[str] = set()  # noqa: RUF012
 
 
@@ -66,13 +56,14 @@ def check_inside(url: str, owner: Any, *, allowed: bool) -> None:
     if not isinstance(workspace, str):
         return
     known = (workspace, url[: max(map(url.rfind, _SEPARATORS)) + 1])
-    is_plain = ".." not in url and "\0" not in url
-    if is_plain and _Folders.checked.get(known, 0.0) > time.monotonic():
+    is_plain = ".." not in url and "\0" not in url and "://" not in url
+    found = _identity(known[1] or ".") if is_plain else None
+    if found is not None and _Folders.inside.get(known) == found:
         return
     why = _why_outside(url, workspace)
     if not why:
-        if is_plain and url.startswith(Workspace(workspace).base):
-            _note(_Folders.checked, known)
+        if found is not None and url.startswith(Workspace(workspace).base):
+            _note(known, found)
         return
     if not allowed or "\0" in url:
         raise OutsideWorkspace(str(owner), url, workspace, why)
@@ -122,22 +113,21 @@ def _link(key: str, base: str) -> str:
     """Return which folder is a link out of the workspace; "" if none is, or if it is the folder that was looked at."""
     folder = key[: max(map(key.rfind, _SEPARATORS)) + 1]
     known = (base, folder)
-<<<<<<< HEAD
     found = _identity(folder or ".")
     if found is not None and _Folders.inside.get(known) == found:
-=======
-    if _Folders.inside.get(known, 0.0) > time.monotonic():
->>>>>>> i17-locks
         return ""
     leads, root = os.path.realpath(folder or "."), os.path.realpath(base or ".")
     if not _is_below(leads, root):
         return f"a link leads to {leads}"
-<<<<<<< HEAD
+    if found is not None:
+        _note(known, found)
+    return ""
+
+
+def _note(known: tuple[str, str], found: tuple[int, int]) -> None:
     if len(_Folders.inside) > 10_000:
         _Folders.inside.clear()
-    if found is not None:
-        _Folders.inside[known] = found
-    return ""
+    _Folders.inside[known] = found
 
 
 def _identity(folder: str) -> tuple[int, int] | None:
@@ -147,13 +137,3 @@ def _identity(folder: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return (status.st_dev, status.st_ino) if status.st_ino else None
-=======
-    _note(_Folders.inside, known)
-    return ""
-
-
-def _note(folders: dict[tuple[str, str], float], known: tuple[str, str]) -> None:
-    if len(folders) > 10_000:
-        folders.clear()
-    folders[known] = time.monotonic() + _SECONDS
->>>>>>> i17-locks
