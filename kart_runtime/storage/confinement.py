@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Any
+import time
+from typing import Any, TypeVar
 
 from kart_runtime.errors import StoreError, warn
 from kart_runtime.storage.registry import split_url
@@ -18,6 +19,11 @@ logger = logging.getLogger(__name__)
 
 _LOCAL = ("", "file")
 _SEPARATORS = ("/", "\\") if os.name == "nt" else ("/",)
+
+_SECONDS = 0.05
+"""How long a folder counts as looked at, so that many small files in it cost one look."""
+
+V = TypeVar("V")
 
 
 class OutsideWorkspace(StoreError, ValueError):
@@ -47,6 +53,7 @@ class _Folders:
     """Folders that were found to lie in their workspaces, with the identity of each; and what was told."""
 
     inside: dict[tuple[str, str], tuple[int, int]] = {}  # noqa: RUF012 - one for the process
+    checked: dict[tuple[str, str], float] = {}  # noqa: RUF012 - until when a folder, as written, counts as looked at
     told: set[str] = set()  # noqa: RUF012
 
 
@@ -57,13 +64,12 @@ def check_inside(url: str, owner: Any, *, allowed: bool) -> None:
         return
     known = (workspace, url[: max(map(url.rfind, _SEPARATORS)) + 1])
     is_plain = ".." not in url and "\0" not in url and "://" not in url
-    found = _identity(known[1] or ".") if is_plain else None
-    if found is not None and _Folders.inside.get(known) == found:
+    if is_plain and _Folders.checked.get(known, 0.0) > time.monotonic():
         return
     why = _why_outside(url, workspace)
     if not why:
-        if found is not None and url.startswith(Workspace(workspace).base):
-            _note(known, found)
+        if is_plain and url.startswith(Workspace(workspace).base):
+            _note(_Folders.checked, known, time.monotonic() + _SECONDS)
         return
     if not allowed or "\0" in url:
         raise OutsideWorkspace(str(owner), url, workspace, why)
@@ -120,14 +126,14 @@ def _link(key: str, base: str) -> str:
     if not _is_below(leads, root):
         return f"a link leads to {leads}"
     if found is not None:
-        _note(known, found)
+        _note(_Folders.inside, known, found)
     return ""
 
 
-def _note(known: tuple[str, str], found: tuple[int, int]) -> None:
-    if len(_Folders.inside) > 10_000:
-        _Folders.inside.clear()
-    _Folders.inside[known] = found
+def _note(folders: dict[tuple[str, str], V], known: tuple[str, str], value: V) -> None:
+    if len(folders) > 10_000:
+        folders.clear()
+    folders[known] = value
 
 
 def _identity(folder: str) -> tuple[int, int] | None:

@@ -96,7 +96,8 @@ def per_task(how: str = "plain", *, again: bool = False) -> dict[str, float]:
 
 
 def test_a_first_run_asks_everything_once():
-    assert per_task() == {
+    # Every 50 ms one more look, whether the folder is still the same one.
+    assert {name: int(count) for name, count in per_task().items()} == {
         "requires": 1,
         "output": 1,
         "__init__": 1,
