@@ -48,6 +48,7 @@ from kart_runtime.schedule.run_tasks import TasksRecorder
 from kart_runtime.schedule.scheduler import BuildContext, Scheduler
 from kart_runtime.schedule.signals import before_exit, sigterm_ends_builds
 from kart_runtime.settings import BuildSettings
+from kart_runtime.storage.confinement import check_log_folders
 from kart_runtime.storage.durable import durable_writes
 from kart_runtime.storage.leftovers import cleared
 from kart_runtime.storage.registry import split_url
@@ -319,8 +320,7 @@ def _run(
     context = replace(context, on_more=tasks_recorder.add_more, on_yield=tasks_recorder.add_yielded)
     scheduler = Scheduler(plan, context)
     context.executors.open(to_run)
-    if to_run:
-        _check_places(context, plan)
+    _check_places(context, plan, _workspace(roots))
     while tasks_recorder.add_plan(plan, may_grow=context.feed is not None):
         plan = make_plan(roots, check_all=check_all, changes=context.changes, rerun=rerun)
         scheduler, to_run = Scheduler(plan, context), plan.to_run
@@ -374,8 +374,12 @@ def _written(folders: Mapping[str, luigi.Task], roots: Sequence[luigi.Task]) -> 
     return found
 
 
-def _check_places(context: BuildContext, plan: Plan) -> None:
-    """Raise `ConfigError` if tasks cannot be locked, or their outputs not be written, where they run."""
+def _check_places(context: BuildContext, plan: Plan, workspace: str) -> None:
+    """Raise `ConfigError` if tasks cannot be locked, or their outputs and log files not be written, where they run."""
+    for folder in {workspace, *(task.workspace_directory for task in plan.to_run if isinstance(task, TaskOnKart))}:
+        check_log_folders(folder, allowed=context.changes.allows_outside)
+    if not plan.to_run:
+        return
     if context.executors.on_cluster:  # there the workers hold the locks, and write
         context.locks.check_from_afar()
         return

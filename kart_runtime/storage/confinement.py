@@ -11,9 +11,9 @@ import os
 import time
 from typing import Any, TypeVar
 
-from kart_runtime.errors import StoreError, warn
+from kart_runtime.errors import ConfigError, StoreError, warn
 from kart_runtime.storage.registry import split_url
-from kart_runtime.storage.workspace import Workspace
+from kart_runtime.storage.workspace import LOG, Workspace
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +76,35 @@ def check_inside(url: str, owner: Any, *, allowed: bool) -> None:
     if workspace not in _Folders.told:
         _Folders.told.add(workspace)
         warn(logger, "%s stores %s, which is outside of the workspace %s: %s.", owner, url, workspace, why)
+
+
+def check_log_folders(workspace: str, *, allowed: bool) -> None:
+    """Raise `ConfigError` if a folder of log files is a link out of the workspace; only tell it where it is allowed."""
+    if not Workspace(workspace).is_local:
+        return
+    root = split_url(Workspace(workspace).base)[1]
+    log = os.path.join(root, LOG)  # noqa: PTH118
+    for path in _linked_folders(log):
+        leads = os.path.realpath(path)
+        if _is_below(leads, os.path.realpath(root)):
+            continue
+        text = f"{path} is a link to {leads}, so log files of the workspace {workspace} would be written outside of it"
+        if not allowed:
+            raise ConfigError(text, key="run.outside_paths", expected="'allow', if the link is meant")
+        if path not in _Folders.told:
+            _Folders.told.add(path)
+            warn(logger, "%s.", text)
+
+
+def _linked_folders(log: str) -> list[str]:
+    """Return which of the folder of log files and its folders are links."""
+    if os.path.islink(log):  # noqa: PTH114
+        return [log]
+    try:
+        with os.scandir(log) as entries:
+            return [entry.path for entry in entries if entry.is_symlink()]
+    except OSError:
+        return []  # not there yet
 
 
 def _why_outside(url: str, workspace: str) -> str:

@@ -78,7 +78,7 @@ def keyring() -> Keyring | None:
 
 
 @lru_cache(maxsize=8)
-def _parsed(text: str) -> Keyring | None:
+def _parsed(text: str) -> Keyring:
     keys: dict[str, bytes] = {}
     for key in filter(None, _SEPARATORS.split(text)):
         note_secret(key)
@@ -90,7 +90,7 @@ def _parsed(text: str) -> Keyring | None:
             )
         keys[_id_of(key)] = key.encode(errors="surrogateescape")
     if not keys:
-        return None
+        raise ConfigError("it holds only spaces", key=VARIABLE, expected="one or more keys, or no such variable")
     note_secret(text)
     return Keyring(next(iter(keys)), keys)
 

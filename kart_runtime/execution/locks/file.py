@@ -23,8 +23,8 @@ logger = logging.getLogger(__name__)
 _FIRST_PAUSE, _LAST_PAUSE = 0.005, 0.5
 """Seconds between two tries at a lock that another process holds."""
 
-_SILENT = frozenset({errno.EACCES, errno.EROFS, errno.EPERM, errno.ELOOP})
-"""Reasons without a lock that the outputs share, which say it themselves."""
+_SHARED = frozenset({errno.EACCES, errno.EROFS, errno.EPERM})
+"""Reasons without a lock that the outputs share, which say it themselves, unless it is only the lock file's."""
 
 _NO_SYSTEM = "this system cannot lock files"
 _WITHOUT = (
@@ -136,7 +136,7 @@ class FileLocks(Locks):
         if not self.optional:
             raise ConfigError(reason, key="run.locks", expected="none or redis://HOST:PORT") from error
         self._files[workspace] = None
-        if isinstance(error, OSError) and error.errno not in _SILENT:
+        if isinstance(error, OSError) and (error.errno not in _SHARED or os.access(workspace, os.W_OK)):
             warn(logger, _WITHOUT, workspace, error.strerror or error)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import luigi
 import pytest
 
-from kart_runtime import BuildFailed, TaskOnKart, build
+from kart_runtime import BuildFailed, ConfigError, TaskOnKart, build
 from kart_runtime.execution.attempt import Attempt
 from kart_runtime.gokart.build import build as gokart_build
 from kart_runtime.history.log_files import LogFiles
@@ -111,6 +111,23 @@ def test_programs_of_gokart_store_at_absolute_paths(tmp_path, caplog):
     assert gokart_build(Stored(path=str(tmp_path / "x.pkl")), log_level=logging.WARNING) == 1
     assert (tmp_path / "x.pkl").exists()
     assert "outside of the workspace" in caplog.text
+
+
+@links
+@pytest.mark.parametrize("folder", ["log", "log/runs", "log/locks", "log/task_log"])
+def test_a_folder_of_log_files_that_leads_outside_is_refused(folder, tmp_path, caplog):
+    (tmp_path / "out").mkdir()
+    path = Path("resources", folder)
+    path.parent.mkdir(parents=True)
+    path.symlink_to(tmp_path / "out")
+
+    with pytest.raises(ConfigError, match=rf"run.outside_paths: .*{folder} is a link to"):
+        build(Stored(path="a/x.pkl"))
+    assert list((tmp_path / "out").iterdir()) == []
+
+    build(Stored(path="a/x.pkl"), outside_paths="allow")  # a disk for log files may be meant
+    assert "would be written outside of it" in caplog.text
+    assert list((tmp_path / "out").iterdir())
 
 
 @links

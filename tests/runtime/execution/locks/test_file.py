@@ -181,7 +181,7 @@ def test_a_disk_without_locks_is_used_without_and_told_once(number, monkeypatch,
         build(Plain(rerun=True), locks="file")
 
 
-def test_a_folder_that_is_not_for_writing_is_used_without_a_word(monkeypatch, caplog):
+def test_a_lock_file_of_another_user_is_told(monkeypatch, caplog):
     real, refused = os.open, []
 
     def refuse(path, *arguments, **options):
@@ -193,7 +193,7 @@ def test_a_folder_that_is_not_for_writing_is_used_without_a_word(monkeypatch, ca
     monkeypatch.setattr(os, "open", refuse)
     assert build(Plain()) == 1
     assert refused
-    assert "locks" not in caplog.text
+    assert "has no locks on files" in caplog.text
 
 
 def test_an_object_store_has_no_locks_unless_they_are_set():
