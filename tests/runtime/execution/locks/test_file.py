@@ -182,6 +182,7 @@ def test_a_disk_without_locks_is_used_without_and_told_once(number, monkeypatch,
 
 
 def test_a_lock_file_of_another_user_is_told(monkeypatch, caplog):
+    Path("resources").mkdir()
     real, refused = os.open, []
 
     def refuse(path, *arguments, **options):
