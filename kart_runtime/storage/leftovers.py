@@ -118,8 +118,7 @@ class _Removal:
     def _clear_by_markers(self, workspace: str, written: Collection[str]) -> None:
         dead = dict(_dead_markers(workspace))
         if not dead:
-            if written:
-                self.clear_workspace(workspace, written, thorough=False)
+            self.clear_workspace(workspace, written, thorough=False)
             return
         known = {line for lines in dead.values() for line in lines}
         self._parents.update(line.removeprefix("temporary ") for line in known if line.startswith("temporary "))
@@ -135,7 +134,9 @@ class _Removal:
         if not place.is_local:
             return
         base = Path(store_for(place.base)[1]).absolute()
-        folders = [*(Path(os.path.abspath(each or ".")) for each in written), base, base / LOG, base / RUNS]  # noqa: PTH100
+        folders = [*(Path(os.path.abspath(each or ".")) for each in written), base]  # noqa: PTH100
+        if written or thorough:  # else there is only what a process left that died before it wrote: marks for Dask
+            folders += [base / LOG, base / RUNS]
         names: list[Path] = []
         for folder in dict.fromkeys(folders):
             names += self._left_in(folder, thorough=thorough)

@@ -127,6 +127,20 @@ def test_a_build_with_nothing_to_do_removes_it_as_well() -> None:
     assert hidden() == []
 
 
+def test_a_build_with_nothing_to_do_removes_what_a_process_left_that_died_before_it_wrote() -> None:
+    build(Other())
+    pid = os.fork()
+    if not pid:
+        Path(
+            "resources", temporary.temporary_name()
+        ).touch()  # as by which the workers of a Dask cluster know a workspace
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert len(hidden()) == 1
+    build(Other())
+    assert hidden() == []
+
+
 def test_an_interrupted_build_leaves_no_marker() -> None:
     class Interrupted(TaskOnKart[int]):
         def run(self) -> None:
