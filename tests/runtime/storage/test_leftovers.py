@@ -132,8 +132,6 @@ def test_a_build_with_nothing_to_do_removes_what_a_process_left_that_died_before
     pid = os.fork()
     if not pid:
         Path("resources", temporary.temporary_name()).touch()  # as by which workers of Dask know a workspace
-            "resources", temporary.temporary_name()
-        ).touch()  # as by which the workers of a Dask cluster know a workspace
         os._exit(0)
     os.waitpid(pid, 0)
     assert len(hidden()) == 1
