@@ -340,7 +340,7 @@ ENTRIES: Mapping[str, Entry] = {
         "A try of the task took longer than the `timeout` of its class, or of the build.",
         "Look at where it was. Raise the limit, or give the call that waits a time-out of its own; see "
         "[limits](../how-to/limit-time-and-retry.md).",
-        (_TASK, 60.0, (("/work/train.py", 12, "run"),)),
+        (_TASK, 60.0, (("/project/train.py", 12, "run"),)),
     ),
     "CannotSend": Entry(
         "A task, its parameter or an error holds something that cannot be pickled: a connection, a lock, a generator.",
