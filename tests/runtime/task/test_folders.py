@@ -27,6 +27,7 @@ from kart_runtime.history.records import records_of
 from kart_runtime.storage import folder_files, folder_markers, folder_target
 from kart_runtime.storage.folder_files import FolderNotStorable, files_key
 from kart_runtime.storage.folder_target import FolderTarget
+from kart_runtime.storage.processes import this_process
 from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.staging import StagedWrite
 
@@ -57,6 +58,12 @@ class Train(TaskOnKart[Path]):
         with self.folder() as path:
             fill(path, {**CONTENT, "text": self.text.encode()})
             (path / "empty").mkdir()
+
+
+class Numbered(Train):
+    """The same for each number."""
+
+    number: luigi.IntParameter = luigi.IntParameter()
 
 
 class Count(TaskOnKart[int]):
@@ -338,7 +345,7 @@ class Use(TaskOnKart[int]):
         time.sleep(0.3)  # the other process stores its folder meanwhile
         self.dump(sum(len((path / str(number)).read_text()) for number in range(20)))
 
-print(build(Use(workspace_directory=workspace), executor="serial"))
+print(build(Use(workspace_directory=workspace), executor="serial", locks="none"))
 """
 
 
@@ -382,7 +389,9 @@ def test_a_run_that_is_called_directly_stores_at_once(workspace):
 def test_what_another_machine_writes_stays_for_a_day(tmp_path, monkeypatch):
     task = Train(workspace_directory=str(tmp_path))
     with monkeypatch.context() as other:
-        other.setattr(folder_markers, "_this_machine", lambda: "other-host")
+        host, _, rest = this_process().partition("-")
+        elsewhere = f".kart-{host}-00000000-{rest.split('-', 1)[1]}-"  # booted another time
+        other.setattr(folder_markers, "temporary_name", lambda: f"{elsewhere}1")
         draft = task.output().draft()
         fill(draft.path)
     build(task, return_value=False)
@@ -557,7 +566,8 @@ def test_clean_deletes_the_files_of_a_folder(workspace):
 
 def test_gc_deletes_folders_of_old_runs_and_what_killed_processes_left(tmp_path):
     workspace = str(tmp_path / "ws")
-    build(Train(workspace_directory=workspace), return_value=False)
+    for number in (1, 2):
+        build(Numbered(number=number, workspace_directory=workspace), return_value=False)
     build(Beside(workspace_directory=workspace), return_value=False)
     left = tmp_path / "ws" / "dead_0123456789abcdef0123456789abcdef.files" / "0123456789abcdef"
     fill(left)
@@ -567,7 +577,7 @@ def test_gc_deletes_folders_of_old_runs_and_what_killed_processes_left(tmp_path)
     garbage = find_garbage([workspace], Path.cwd(), RetentionPolicy(runs=1, days=0), time.time() + 2 * 86_400)
     assert any("dead" in place for part in garbage for place in part.temporary)
     assert not remove(garbage).failed
-    assert not Train(workspace_directory=workspace).complete()
+    assert [Numbered(number=number, workspace_directory=workspace).complete() for number in (1, 2)] == [False, True]
     assert not left.parent.exists()
     assert Beside(workspace_directory=workspace).complete()
     assert content_of(Beside(workspace_directory=workspace).output()["one"].load()) == CONTENT
