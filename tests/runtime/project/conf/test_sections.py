@@ -29,7 +29,7 @@ def test_settings_have_their_values_and_defaults(small_project):
         (
             "conf/base/run.yaml",
             "locks: flie\n",
-            "expected one of none, file, workspace, redis://HOST:PORT, got 'flie'; did you mean 'file'?",
+            "expected one of auto, none, file, workspace, redis://HOST:PORT, got 'flie'; did you mean 'file'?",
         ),
         ("conf/base/run.yaml", "locks: redis://:secret@h\n", "got 'redis://***@h', which has no port"),
         ("conf/base/run.yaml", "executor: dusk\n", "expected one of serial"),
