@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import luigi
 import pytest
@@ -78,7 +82,9 @@ def test_a_task_that_another_process_runs_starts_when_it_has_the_lock(options):
 def test_a_task_that_another_process_completes_does_not_start():
     class Other(TaskOnKart[int]):
         def run(self):
-            Sleeps().output().dump(1.0)
+            code = f"from {__name__} import Sleeps; from kart_runtime import build; build(Sleeps())"
+            environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+            subprocess.run([sys.executable, "-c", code], env=environment, check=True)
             self.dump(1)
 
     events, _ = events_of([Other(), Sleeps()], locks="file")

@@ -96,11 +96,11 @@ def test_arrays_are_written(shape):
 @pytest.mark.parametrize("service", ["s3", "gcs"])
 def test_parts_are_sent_in_as_many_requests(service, request, monkeypatch):
     monkeypatch.setattr("kart_runtime.storage.stores.upload.PART", 256 << 10)
-    monkeypatch.setattr("s3transfer.utils.ChunksizeAdjuster._adjust_for_chunksize_limits", lambda _, size: size)
     bucket = request.getfixturevalue(f"{service}_bucket")
     with store_for(bucket.url)[0].write(f"{bucket.name}/x") as file:
         file.write(bytes(1000 << 10))
-    assert dict(bucket.proxy.count()) == {"post": 2 if service == "s3" else 1, "put": 4, "head": 1}  # and its version
+    others = {"post": 2} if service == "s3" else {"post": 1, "head": 1}  # GCS is asked for the version
+    assert dict(bucket.proxy.count()) == {"put": 4, **others}
 
 
 MEMORY = """
