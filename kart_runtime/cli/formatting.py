@@ -7,10 +7,12 @@ from typing import Any
 
 import luigi
 
+from kart_runtime.errors.secrets import MASK
 from kart_runtime.project.names import is_task_parameter
 from kart_runtime.settings import format_setting
 from kart_runtime.task.parameters import (
     ListTaskInstanceParameter,
+    SecretParameter,
     TaskInstanceParameter,
     declaration,
     is_reference,
@@ -36,6 +38,8 @@ def format_value(param: luigi.Parameter[Any], value: object) -> str:
         tasks = value if isinstance(value, tuple | list) else (value,)
         names = ", ".join(_task_name(task) for task in tasks)
         return f"[{names}]" if isinstance(value, tuple | list) else names
+    if isinstance(param, SecretParameter) and value is not None and not is_reference(value):
+        return MASK
     if value is None or isinstance(value, bool | int | float | str | list | tuple | Mapping):
         return format_setting(value)
     return str(param.serialize(value))
