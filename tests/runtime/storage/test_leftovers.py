@@ -448,6 +448,10 @@ def test_after_kills_and_one_more_build_nothing_is_left() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="as above")
 def test_the_control_leaves_something() -> None:
-    found = kills.measure("model", 4, seed=3, broken=True)
-    assert found["kills inside a build"] == 4
-    assert found["after one more build"]["temporary bytes"] > 0, found
+    found = []
+    for seed in (3, 4, 5):  # a kill may come when no model is being packed
+        found.append(kills.measure("model", 4, seed=seed, broken=True))
+        assert found[-1]["kills inside a build"] == 4
+        if found[-1]["after one more build"]["temporary bytes"] > 0:
+            return
+    pytest.fail(str(found))
