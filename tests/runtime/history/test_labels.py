@@ -272,8 +272,10 @@ def test_the_cost_grows_with_the_number_of_tasks_and_not_with_its_square(make):
     small, large = make(2_000), make(10_000)
     seconds = []
     for nodes, upstream in (small, large):
-        began = time.process_time()
-        assert len(set(labels(nodes, upstream))) == len(nodes)
-        seconds.append(time.process_time() - began)
-    assert seconds[1] < 2.0  # 0.1 to 0.4 s where nothing else runs
-    assert seconds[1] < 15 * max(seconds[0], 0.01)
+        tries = []
+        for _ in range(3):  # a busy machine costs processor time as well
+            began = time.process_time()
+            assert len(set(labels(nodes, upstream))) == len(nodes)
+            tries.append(time.process_time() - began)
+        seconds.append(min(tries))
+    assert seconds[1] < 15 * max(seconds[0], 0.05)  # 25 if it were the square
