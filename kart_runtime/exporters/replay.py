@@ -20,6 +20,7 @@ def replay(run: Run, workspace: str, exporter: Exporter, on_progress: Callable[[
     """
     records = [record for record in run.records if record.state in ATTEMPTS]
     header = {"run": run.id, "started": _iso(run.started), "workspace": workspace, **run.header}
+    header.pop("previous", None)  # it is known only when the first task has run
     end = run.end or {"state": "interrupted", "end": _iso(run.written)}
     with silent_libraries():
         exporter.begin(without_secrets(header))

@@ -28,7 +28,7 @@ from kart_runtime.storage.codecs.folder import SUFFIX as FOLDER_SUFFIX
 from kart_runtime.storage.folder_files import files_key
 from kart_runtime.storage.registry import split_url
 from kart_runtime.storage.target import path_of
-from kart_runtime.storage.workspace import LOG, RUNS
+from kart_runtime.storage.workspace import LOG, LOG_FILES, RUNS
 from kart_runtime.task.base import TaskOnKart
 from kart_runtime.task.nested import iter_flat
 
@@ -82,6 +82,7 @@ def delete_unnecessary_outputs(task: TaskOnKart[Any], dry_run: bool = False) -> 
         )
         if notice is not None:
             recorded.files.check = notice.check
+        if not dry_run:
             result.delete(recorded.files, dict.fromkeys(paths, 0))
     for path in paths:
         if path not in result.failed:
@@ -107,12 +108,18 @@ def _checked(workspace: str) -> str:
                 workspace, f"it is or contains {name}. Set workspace_directory to a folder of its own."
             )
     if not any((Path(root) / name).exists() for name in _OF_A_PROJECT):
-        if not Path(root).exists() or any((Path(root) / RUNS).glob("*.jsonl")):
+        if not Path(root).exists() or _has_log_files(root):
             return root
         raise UnsafeWorkspace(
-            workspace, "no run of kart is recorded in it. Run the task once, or delete by hand what is not needed."
+            workspace, "no run is recorded in it. Run the task once, or delete by hand what is not needed."
         )
     raise UnsafeWorkspace(workspace, "it is the folder of a project. Set workspace_directory to a folder of its own.")
+
+
+def _has_log_files(root: str) -> bool:
+    """Return whether a run has left records or, as under luigi's worker and gokart, log files of tasks."""
+    patterns = [f"{RUNS}/*.jsonl", *(f"{LOG}/{kind}/*_{'[0-9a-f]' * 32}.*" for kind in LOG_FILES)]
+    return any(found for pattern in patterns for found in Path(root).glob(pattern))
 
 
 _OF_A_PROJECT = ("pyproject.toml", "setup.py", "setup.cfg")

@@ -372,7 +372,8 @@ class Records:
             self._newest = [stat for stat in self._newest if _name(stat) in names]
             self.newest_runs = _newest_runs(sorted({*self._newest, *files}), self._newest)
             for stat in files:
-                self._read_file(stat)
+                with suppress(IsADirectoryError):  # no run has this name
+                    self._read_file(stat)
             if is_first and isinstance(self._store, LocalStore):
                 self._note_restart(files)
         except OSError as error:

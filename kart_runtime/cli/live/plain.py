@@ -123,13 +123,13 @@ class Display:
             if event.number and not self._quiet:
                 self._line(waiting_text(event, self._labels(event.task)))
         elif isinstance(event, PlanMade):
-            self._begin(event)
+            self._plan_made(event)
         elif isinstance(event, BuildStopping):
             self._stopping(event)
         elif isinstance(event, BuildFinished):
             self._summary = event.summary
 
-    def _begin(self, event: PlanMade) -> None:
+    def _plan_made(self, event: PlanMade) -> None:
         """Say what has changed; from here on, tasks may have run."""
         self.has_plan = True
         self._labels = event.plan.labels

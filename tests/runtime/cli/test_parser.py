@@ -35,6 +35,7 @@ COMMANDS = [
     "export",
     "clean",
     "accept",
+    "sign",
     "verify",
     "gc",
     "new",

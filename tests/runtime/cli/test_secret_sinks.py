@@ -296,6 +296,7 @@ def test_no_secret_of_any_source_is_anywhere(executor, small_project, monkeypatc
 
 NO_TEXT = {
     "outputs",
+    "outputs/log/locks",
     "outputs/log/module_versions",
     "outputs/log/processing_time",
     "outputs/log/random_seed",

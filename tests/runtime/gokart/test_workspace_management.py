@@ -315,7 +315,7 @@ def test_the_folder_of_a_project_is_refused(name):
 
 def test_a_folder_in_which_kart_never_ran_is_refused():
     old = put(f"data/old_{ID}.pkl")
-    with pytest.raises(UnsafeWorkspace, match=r"no run of kart is recorded in it\. Run the task once"):
+    with pytest.raises(UnsafeWorkspace, match=r"no run is recorded in it\. Run the task once"):
         delete_unnecessary_outputs(Step(workspace_directory="data"))
     assert Path(old).exists()
 

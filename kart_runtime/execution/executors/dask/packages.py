@@ -126,7 +126,7 @@ _CODE = frozenset({".py", ".pyi", ".so", ".pyd"})
 _SETTINGS = frozenset(
     {"", ".cfg", ".cnf", ".conf", ".credentials", ".crt", ".db", ".env", ".ini", ".ipynb", ".jks", ".json", ".kdbx"}
     | {".key", ".keystore", ".keytab", ".log", ".netrc", ".p12", ".pem", ".pfx", ".pgpass", ".ppk", ".properties"}
-    | {".sqlite", ".sqlite3", ".tfstate", ".tfvars", ".toml", ".txt", ".xml", ".yaml", ".yml"}
+    | {".sqlite", ".sqlite3", ".tfstate", ".tfvars", ".toml", ".xml", ".yaml", ".yml"}
 )
 """Suffixes of files in which credentials lie: they go with a package only if they are declared as its data."""
 

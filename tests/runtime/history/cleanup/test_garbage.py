@@ -433,14 +433,15 @@ def test_files_go_that_killed_processes_have_left(tmp_path):
     process.wait()
     here = socket.gethostname()[:60]
     gone = put(str(tmp_path / "w" / "deep" / f".kart-{here}-{process.pid}-0"))
-    kept = [put(str(tmp_path / "w" / name)) for name in (f".kart-{here}-{os.getpid()}-0", ".kart-elsewhere-1-0")]
+    old = [put(str(tmp_path / "w" / name)) for name in (f".kart-{here}-{os.getpid()}-0", ".kart-elsewhere-1-0")]
+    kept = [put(str(tmp_path / "w" / ".kart-elsewhere-2-0"), days=1)]  # its process may run
     kept += [put(str(tmp_path / "w" / f".kart-{here}-{process.pid}-1"), days=0)]
     kept += [put(str(tmp_path / "w" / ".hidden" / f".kart-{here}-{process.pid}-0"))]
     kept += [put(str(tmp_path / "w" / "deep" / f".kart-{here}-{process.pid}-7"))]  # of a commit that can be finished
     entry = {"url": "deep/x.pkl", "size": 4, "checksum": "", "temporary": f".kart-{here}-{process.pid}-7"}
     (tmp_path / "w" / "log" / "runs").mkdir(parents=True)
     (tmp_path / "w" / "log" / "runs" / "x.commit.json").write_text(json.dumps({"outputs": [entry]}))
-    assert collect(str(tmp_path / "w")) == {gone}
+    assert collect(str(tmp_path / "w")) == {gone, *old}
     assert all(map(exists, kept))
 
 

@@ -25,7 +25,7 @@ def test_needed_and_hidden_files_and_links_stay(tmp_path):
     put("w/needed.pkl", "w/old.pkl", "w/.gitkeep", "w/.hidden.pkl", "w/README")
     Path("w/link.pkl").symlink_to("old.pkl")
     root = str(tmp_path / "w")
-    assert list(unneeded_files(root, {f"{root}/needed.pkl"})) == [f"{root}/old.pkl"]
+    assert list(unneeded_files(root, {f"{root}/needed.pkl"}, {f"{root}/old.pkl"})) == [f"{root}/old.pkl"]
     put("w/log/runs/x.commit.json")  # whoever comes next needs it
     put("w/log/scratch/Train_1/checkpoint.pkl")
-    assert list(unneeded_files(root, {f"{root}/needed.pkl"})) == [f"{root}/old.pkl"]
+    assert list(unneeded_files(root, {f"{root}/needed.pkl"}, {f"{root}/old.pkl"})) == [f"{root}/old.pkl"]

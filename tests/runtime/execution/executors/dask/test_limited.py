@@ -64,7 +64,8 @@ def errors_of(kinds, address):
         assert Path(f"began-{kind}").exists()  # it hung where it was meant to
         assert isinstance(error, TaskTimeout)
         assert not Hangs(kind=kind).complete()
-        assert not is_running(int(Path(f"began-{kind}").read_text())) or "on the Dask worker" in str(error)
+        process = int(Path(f"began-{kind}").read_text())
+        assert "on the Dask worker" in str(error) or until(lambda process=process: not is_running(process))
     return errors
 
 
