@@ -38,7 +38,7 @@ from kart_runtime.execution.executors.dask.client import (
     not_answering,
     within,
 )
-from kart_runtime.execution.executors.dask.limited import end_calls, has_calls
+from kart_runtime.execution.executors.dask.limited import can_be_restarted, end_calls, has_calls
 from kart_runtime.execution.executors.dask.plugins import ModuleTracker, StatePlugins
 from kart_runtime.execution.executors.dask.remote import (
     PREFIX,
@@ -432,7 +432,7 @@ class DaskExecutor(TaskExecutor):
             until = time.monotonic() + _INTERRUPTED_SECONDS
             while within(_INTERRUPTED_SECONDS, lambda: run(has_calls, self._build))[worker]:
                 if time.monotonic() > until:
-                    if self._client.nthreads()[worker] > 1:
+                    if not within(_INTERRUPTED_SECONDS, lambda: run(can_be_restarted))[worker]:
                         return True
                     within(_KILL_SECONDS, lambda: run(make_kill(), nanny=True))
                     return False

@@ -74,6 +74,11 @@ def has_calls(build: str) -> bool:
     return build in list(_calls.values())
 
 
+def can_be_restarted(dask_worker: Any) -> bool:
+    """Return whether this worker may be killed: its nanny starts another one, and no other call is lost with it."""
+    return bool(dask_worker.nanny) and dask_worker.state.nthreads == 1
+
+
 class _Clock(ThreadClock):
     """Clock that says when it begins."""
 
@@ -125,7 +130,7 @@ def _end(worker: Any, thread: threading.Thread, ask_for_end: Callable[[], None])
     thread.join(GRACE_SECONDS)
     if not thread.is_alive():
         return f"was ended on the Dask worker {worker.address}"
-    if worker.nanny and worker.state.nthreads == 1:
+    if can_be_restarted(worker):
         ask_for_end()
         thread.join()
     return f"was given up: its thread goes on on the Dask worker {worker.address}"
