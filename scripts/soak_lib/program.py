@@ -34,7 +34,7 @@ def _build_on_dask(path: str, workspace: str, options: dict[str, Any]) -> None:
     from distributed import LocalCluster
 
     workers = options.pop("workers")
-    with LocalCluster(n_workers=1, threads_per_worker=workers, processes=False, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=1, threads_per_worker=workers, processes=False, dashboard_address=":0") as cluster:
         _build(path, workspace, options | {"address": cluster.scheduler_address})
 
 

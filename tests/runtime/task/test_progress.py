@@ -66,7 +66,7 @@ def test_progress_comes_from_every_executor(tmp_path, options):
 def test_progress_comes_from_a_cluster(tmp_path):
     distributed = pytest.importorskip("distributed")
     with (
-        distributed.LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None) as cluster,
+        distributed.LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=":0") as cluster,
         distributed.Client(cluster),
     ):
         tasks = [Loops(size=size, workspace_directory=str(tmp_path)) for size in (4, 5)]
