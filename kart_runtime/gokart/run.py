@@ -25,7 +25,7 @@ from kart_runtime.gokart.slack.event_aggregator import EventAggregator
 from kart_runtime.gokart.slack.slack_api import SlackAPI
 from kart_runtime.gokart.slack.slack_config import SlackConfig
 from kart_runtime.gokart.tree.task_info import make_tree_info, tree_info
-from kart_runtime.gokart.workspace_management import delete_unnecessary_outputs
+from kart_runtime.gokart.workspace_management import delete_local_unnecessary_outputs
 from kart_runtime.luigi_bridge import WorkerSchedulerFactory
 from kart_runtime.task.base import TaskOnKart
 
@@ -109,7 +109,7 @@ def _delete_outputs(args: list[str]) -> None:
     with _parsed(args) as root:
         if not isinstance(root, TaskOnKart) or not root.delete_unnecessary_output_files:
             return
-        delete_unnecessary_outputs(root)
+        delete_local_unnecessary_outputs(root)
     sys.exit()
 
 

@@ -64,7 +64,40 @@ def delete_unnecessary_outputs(task: TaskOnKart[Any], dry_run: bool = False) -> 
     OSError
         Some files could not be deleted; the others are.
     """
-    root = _checked(task.workspace_directory)
+    return _delete(task, dry_run, by_suffix=False)
+
+
+def delete_local_unnecessary_outputs(task: TaskOnKart[Any], dry_run: bool = False) -> list[str]:
+    """Delete the files of a task's workspace that are no outputs of it or of anything upstream, as gokart does.
+
+    Files with the suffix of a format are deleted as well, whether a record names them or not, also in a folder in which
+    nothing has run. What a person may write stays: documents, and files without a suffix. In all else it is
+    `kart_runtime.delete_unnecessary_outputs`.
+
+    Parameters
+    ----------
+    task
+        The task whose outputs are needed, with those of everything upstream.
+    dry_run
+        Only return what would be deleted.
+
+    Returns
+    -------
+    list of str
+        Absolute paths, sorted.
+
+    Raises
+    ------
+    UnsafeWorkspace
+        As `delete_unnecessary_outputs`, but for a workspace without records.
+    OSError
+        Some files could not be deleted; the others are.
+    """
+    return _delete(task, dry_run, by_suffix=True)
+
+
+def _delete(task: TaskOnKart[Any], dry_run: bool, *, by_suffix: bool) -> list[str]:
+    root = _checked(task.workspace_directory, needs_records=not by_suffix)
     if not Path(root).exists():
         return []
     tasks = build_graph([task]).tasks
@@ -77,7 +110,7 @@ def delete_unnecessary_outputs(task: TaskOnKart[Any], dry_run: bool = False) -> 
         in_use, upstream = used_by_running(recorded), _recorded_upstream(root, tasks)
         paths = sorted(
             path
-            for path in unneeded_files(root, needed, recorded.sizes())
+            for path in unneeded_files(root, needed, recorded.sizes(), by_suffix=by_suffix)
             if not in_use(path) and upstream.isdisjoint({id_in(path), *recorded.ids.get(path, ())})
         )
         if notice is not None:
@@ -93,7 +126,7 @@ def delete_unnecessary_outputs(task: TaskOnKart[Any], dry_run: bool = False) -> 
     return paths
 
 
-def _checked(workspace: str) -> str:
+def _checked(workspace: str, *, needs_records: bool) -> str:
     """Return the real path of a workspace in which files may be deleted."""
     if not workspace.strip():
         raise UnsafeWorkspace(workspace, "it is empty, which means the current folder. Set workspace_directory.")
@@ -108,7 +141,7 @@ def _checked(workspace: str) -> str:
                 workspace, f"it is or contains {name}. Set workspace_directory to a folder of its own."
             )
     if not any((Path(root) / name).exists() for name in _OF_A_PROJECT):
-        if not Path(root).exists() or _has_log_files(root):
+        if not needs_records or not Path(root).exists() or _has_log_files(root):
             return root
         raise UnsafeWorkspace(
             workspace, "no run is recorded in it. Run the task once, or delete by hand what is not needed."
@@ -158,7 +191,3 @@ def _published(tasks: Iterable[luigi.Task]) -> Iterator[str]:
 
 def _workspaces(tasks: Iterable[luigi.Task]) -> set[str]:
     return {task.workspace_directory for task in tasks if isinstance(task, TaskOnKart)}
-
-
-delete_local_unnecessary_outputs = delete_unnecessary_outputs
-"""gokart's name."""

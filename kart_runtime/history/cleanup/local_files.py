@@ -13,6 +13,7 @@ from kart_runtime.storage.commit import SUFFIX as COMMIT_SUFFIX
 from kart_runtime.storage.commit import pending_temporaries
 from kart_runtime.storage.folder_deletion import is_files_folder
 from kart_runtime.storage.folder_deletion import is_left as is_left_folder
+from kart_runtime.storage.registry import CODECS
 from kart_runtime.storage.scratch import SCRATCH
 from kart_runtime.storage.signing import SUFFIX as SIGNATURE
 from kart_runtime.storage.stores import Stat
@@ -70,21 +71,34 @@ def stale_folders(root: str, pending: Collection[str]) -> dict[str, Stat]:
     return stale
 
 
-def unneeded_files(root: str, needed: Collection[str], recorded: Collection[str]) -> Iterator[str]:
+def unneeded_files(
+    root: str, needed: Collection[str], recorded: Collection[str], *, by_suffix: bool = False
+) -> Iterator[str]:
     """Yield the files below a folder that are recorded, or have an id in their names, and are not needed.
 
+    `by_suffix` takes files with the suffix of a format as well, as gokart does, but not what a person may write.
     Hidden files, links, scratch folders and what unfinished commits need stay.
     """
     pending = pending_temporaries(root)
     for path, name in walk(root, {*needed, os.path.join(root, *SCRATCH.split("/"))}):  # noqa: PTH118
         if name in pending or name.endswith(COMMIT_SUFFIX) or path.removesuffix(SIGNATURE) in needed:
             continue
-        if is_stale_temp_file(path, name) or ((path in recorded or _WITH_ID.fullmatch(name)) and _is_regular(path)):
+        is_output = path in recorded or _WITH_ID.fullmatch(name) or (by_suffix and _has_suffix_of_a_format(name))
+        if is_stale_temp_file(path, name) or (is_output and _is_regular(path)):
             yield path
 
 
 _WITH_ID = re.compile(r"[^.].*_[0-9a-f]{32}(\.[^.]+){1,2}")
 """Name of an output of any task: what a person has put into a workspace stays."""
+
+
+_DOCUMENTS = frozenset({".md", ".html", ".pdf", ".yaml", ".yml", ".toml", ".xlsx"})
+"""Suffixes of what a person may write, too."""
+
+
+def _has_suffix_of_a_format(name: str) -> bool:
+    suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - a plain text for each file of the workspace
+    return not name.startswith(".") and ((suffix in CODECS and suffix not in _DOCUMENTS) or suffix == ".zip")
 
 
 def is_stale_temp_file(path: str, name: str) -> bool:

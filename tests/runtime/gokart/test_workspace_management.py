@@ -338,3 +338,14 @@ def test_what_a_recorded_run_has_yielded_stays(tmp_path, monkeypatch):
     }
     assert Step(number=1).complete()
     assert Step(number=0).complete()
+
+
+def test_gokarts_function_keeps_gokarts_rule():
+    Path("elsewhere").mkdir()
+    for name in ("stray.pkl", "README", "notes.md", "data.unknown"):
+        Path("elsewhere", name).touch()
+    with pytest.raises(UnsafeWorkspace, match="no run is recorded in it"):
+        delete_unnecessary_outputs(Step(workspace_directory="elsewhere"))
+    deleted = delete_local_unnecessary_outputs(Step(workspace_directory="elsewhere"))
+    assert [Path(path).name for path in deleted] == ["stray.pkl"]
+    assert sorted(os.listdir("elsewhere")) == ["README", "data.unknown", "notes.md"]
