@@ -81,5 +81,6 @@ def markers_in(folder: str, names: Iterable[str]) -> Iterator[tuple[str, str, Ma
         if MARKER.fullmatch(name):
             path = Path(folder, name)
             with contextlib.suppress(OSError):
-                token, _, before = path.read_text().partition(" ")
+                text = path.read_text(errors="replace").replace("\0", "")  # a power cut leaves zeros
+                token, _, before = text.partition(" ")
                 yield token, before, Marker(path)

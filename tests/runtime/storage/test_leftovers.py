@@ -368,12 +368,13 @@ def test_the_next_build_aborts_the_upload_of_a_killed_one(
     foreign = service.create_multipart_upload(Bucket=s3_bucket.name, Key="ws/y.pkl")["UploadId"]
     store = store_for(s3_bucket.url)[0]
     Note("upload", store, key).add(id=living)
-    if not os.fork():
+    pid = os.fork()
+    if not pid:
         note = Note("upload", store, key)
         if known:
             note.add(id=own)
         os._exit(0)
-    os.wait()
+    os.waitpid(pid, 0)
     assert len(list(temporary_folder.iterdir())) == 2
     build(Other())
     left = [one["UploadId"] for one in service.list_multipart_uploads(Bucket=s3_bucket.name).get("Uploads", ())]

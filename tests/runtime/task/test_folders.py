@@ -593,6 +593,22 @@ def test_unnecessary_outputs_are_whole_folders(tmp_path):
     assert not list(Path(workspace).rglob("one*"))
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="another process writes the marker")
+def test_a_marker_that_a_power_cut_has_filled_with_zeros_goes(tmp_path):
+    task = Train(workspace_directory=str(tmp_path))
+    build(task, return_value=False)
+    folder = Path(task.output().load()).parent
+    pid = os.fork()
+    if not pid:
+        Path(folder, f"{folder_markers.temporary_name()}.writing").write_bytes(bytes(33))
+        os._exit(0)
+    os.waitpid(pid, 0)
+    (marker,) = folder.glob(".kart-*")
+    build(Train(workspace_directory=str(tmp_path), rerun=True), return_value=False)
+    assert not marker.exists()
+    assert content_of(task.output().load()) == {**CONTENT, "text": b"x"}
+
+
 def test_a_live_process_is_not_disturbed(tmp_path):
     task = Train(workspace_directory=str(tmp_path))
     with task.output().filling() as draft:
