@@ -21,7 +21,6 @@ from kart_runtime.execution.attempt import Attempt
 from kart_runtime.execution.executors.base import CallLimits
 from kart_runtime.plan.decisions import Decision
 from kart_runtime.schedule.resources import Limits, Needs
-from kart_runtime.schedule.waiting import Wait
 
 
 class NodeState(enum.Enum):
@@ -60,10 +59,6 @@ class Node:
         Limits of the attempt in flight, and the GPUs that it was given.
     ready_at
         When nothing was left to wait for but a worker, in seconds since the epoch; 0 until then.
-    locked_since
-        When another process was first seen to run it, on the clock of waiting (`Scheduler._waited`).
-    wait
-        For whom it waits, while another process runs it.
     """
 
     __slots__ = (
@@ -74,7 +69,6 @@ class Node:
         "errors",
         "goes_on",
         "gpus",
-        "locked_since",
         "n_pending",
         "needs",
         "output",
@@ -82,7 +76,6 @@ class Node:
         "ready_at",
         "state",
         "task",
-        "wait",
     )
 
     def __init__(self, task: luigi.Task) -> None:
@@ -100,8 +93,6 @@ class Node:
         self.goes_on = False
         self.call_limits: CallLimits | None = None
         self.gpus: tuple[str, ...] = ()
-        self.locked_since = 0.0
-        self.wait: Wait | None = None
 
 
 class ReadyQueue:

@@ -7,7 +7,6 @@ tasks for each one.
 
 from __future__ import annotations
 
-import heapq
 import logging
 import queue
 import threading
@@ -73,16 +72,13 @@ from kart_runtime.schedule.recorder import Recorder
 from kart_runtime.schedule.resources import Limits
 from kart_runtime.schedule.retries import Retries, may_help, note_tries
 from kart_runtime.schedule.time_limits import GIVEN_UP, TimeLimits, Watch, warn_of_serial
-from kart_runtime.schedule.waiting import Wait, Waits
+from kart_runtime.schedule.waiting import LockedTasks, PausedTasks
 from kart_runtime.task.base import kart_task
 from kart_runtime.task.naming import display_name
 from kart_runtime.task.publishing import check_publications, publish_finished, publishing
 from kart_runtime.task.state import TaskRun, fresh_copy
 
 logger = logging.getLogger(__name__)
-
-_FIRST_PAUSE, _LAST_PAUSE = 0.05, 1.0
-"""Seconds between two tries at locked tasks, growing from the first to the last."""
 
 _LOOK_SECONDS = 0.2
 """How often to look whether a try whose time is limited has begun."""
@@ -168,23 +164,15 @@ class Scheduler:
         self._watches: dict[Node, Watch] = {}
         """Those in threads of this process whose time is limited."""
         self._time_limits = TimeLimits(context.timeout)
-        self._paused: list[tuple[float, int, Node]] = []
-        """Heap of tasks that are tried again, by the time of the monotonic clock."""
-        self._n_paused = 0
+        self._paused = PausedTasks()
         self._first_failure: luigi.Task | None = None
         """The failure that ends the build, if it ends at the first."""
         self._finished: queue.SimpleQueue[tuple[Node, Finishing[Outcome]] | Event] = queue.SimpleQueue()
         """What other threads have to say: which attempts have ended, and the events of those that have not."""
         self._thread = threading.get_ident()
-        self._locked: list[Node] = []
-        self._pause = _FIRST_PAUSE
-        self._waits = Waits()
-        self._tried = 0.0
-        """When locked tasks were last tried again."""
+        self._locked = LockedTasks(context.lock_wait)
         self._suspended: set[Node] = set()
         """Tasks that have yielded others, and may hold their locks meanwhile."""
-        self._waited = 0.0
-        """Seconds in which only locked tasks could have started."""
         self._counts: Counter[AttemptState | Reason] = Counter()
         self._failed: dict[luigi.Task, BaseException] = {}
         self._tries: dict[luigi.Task, tuple[BaseException, ...]] = {}
@@ -516,7 +504,7 @@ class Scheduler:
 
     def _wait(self) -> None:
         """Handle the next result; retry locked and paused tasks when it is time, and end those that are late."""
-        pauses = [self._pause] if self._locked else []
+        pauses = [self._locked.pause] if self._locked else []
         if self._watches or self._paused:
             pauses.append(self._until_next())
         pause = min(pauses, default=None)
@@ -530,7 +518,7 @@ class Scheduler:
                     self._handle_future(*news)
                 else:
                     self._emit(news)
-                if self._locked and time.monotonic() - self._tried > _LAST_PAUSE:  # also while others come and go
+                if self._locked.are_late:
                     self._try_locked(0.0)
         elif pause is not None and not self._ready:
             time.sleep(pause)
@@ -545,51 +533,42 @@ class Scheduler:
         lefts = [watch.clock.left() for watch in self._watches.values()]
         moments = [_LOOK_SECONDS if left is None else left for left in lefts]
         if self._paused:
-            moments.append(self._paused[0][0] - time.monotonic())
+            moments.append(self._paused.seconds_left)
         return max(min(moments), 0.0)
 
     def _after(self, seconds: float) -> None:
         """Go on with what waited, after some seconds without a result."""
         if self._locked:
             self._try_locked(seconds)
-        while self._paused and self._paused[0][0] <= time.monotonic():
-            self._ready.add(heapq.heappop(self._paused)[-1])
+        for node in self._paused.take():
+            self._ready.add(node)
 
     def _break_deadlock(self) -> None:
         """Let others run what is suspended here, if nothing can go on before they have: they may wait for that."""
-        if self._suspended and any(node.wait is not None and node.wait.error.is_suspended for node in self._locked):
+        if self._suspended and self._locked.wait_for_suspended:
             for node in self._suspended:
                 _attempt(node).release_lock()
 
     def _try_locked(self, seconds: float) -> None:
-        self._waited += seconds
-        self._tried = time.monotonic()
-        self._pause = min(self._pause * 1.5, _LAST_PAUSE)
-        self._say_for_whom()
-        locked, self._locked = self._locked, []
-        for node in locked:
-            self._ready.add(node)
-
-    def _say_for_whom(self) -> None:
-        """Say now and then for whom the build waits."""
-        event = self._waits.event([node.wait for node in self._locked if node.wait is not None])
+        """Try locked tasks again, and say now and then for whom the build waits."""
+        event = self._locked.event()
         if event is not None:
             if self._context.listener is None:
                 warn(logger, "%s", waiting_text(event, display_name(event.task)))
             self._emit(event)
+        for node in self._locked.take(seconds):
+            self._ready.add(node)
 
     def _requeue_locked(self, node: Node, outcome: Outcome) -> None:
         """Let other tasks go first while another process runs this one; fail it after `lock_wait`."""
         error = outcome.error if isinstance(outcome.error, LockTimeout) else LockTimeout("", 0.0, "another process")
-        if node.wait is None:
-            node.locked_since, node.wait = self._waited, Wait(node.task, error)
-            self._emit(node.wait.event())
-        node.wait.error = error
-        waited = self._waited - node.locked_since
-        if waited >= self._context.lock_wait:
-            self._fail(node, LockTimeout(display_name(node.task), waited, error.holder))
+        try:
+            event = self._locked.add(node, error)
+        except LockTimeout as last:
+            self._fail(node, last)
         else:
-            self._locked.append(node)
+            if event is not None:
+                self._emit(event)
 
     def _on_done(self, node: Node, future: Finishing[Outcome]) -> None:
         self._finished.put((node, future))  # called in whichever thread the executor has
@@ -626,10 +605,8 @@ class Scheduler:
 
     def _handle_outcome(self, node: Node, outcome: Outcome) -> None:
         self._release(node)
-        if node.wait is not None and outcome.state is not AttemptState.LOCKED:
-            node.wait, self._pause = None, _FIRST_PAUSE
-            if not self._locked:
-                self._waits.end()
+        if outcome.state is not AttemptState.LOCKED:
+            self._locked.remove(node)
         if self._suspended:
             self._suspended.discard(node)
         if outcome.state is AttemptState.SUSPENDED:
@@ -699,8 +676,7 @@ class Scheduler:
         elif not isinstance(outcome.error, WorkerDied | LockLost):  # of which it was said
             warn(logger, "%s %s", display_name(node.task), retry_text(event))
         if pause:
-            self._n_paused += 1
-            heapq.heappush(self._paused, (time.monotonic() + pause, self._n_paused, node))
+            self._paused.add(node, pause)
         else:
             self._ready.add(node)
 

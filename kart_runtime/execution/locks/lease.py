@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import random
 import socket
 import threading
 import time
@@ -17,7 +18,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from kart_runtime.errors import LockLost, warn
+from kart_runtime.errors import LockLost, LockTimeout, warn
 from kart_runtime.storage.system import after_fork
 
 logger = logging.getLogger(__name__)
@@ -30,6 +31,9 @@ _PATIENCE = 3.0
 
 _MARGIN = 1.0
 """Seconds before the end of a lease from which on our own clock is not enough."""
+
+_random = random.SystemRandom()
+"""Not the global generator, which belongs to the task that runs, and is seeded alike in processes that wait."""
 
 
 def _make_clock() -> Callable[[], float]:
@@ -170,6 +174,25 @@ class Lease:
             silent = self._confirmed.elapsed()
             self._why_lost = f"it was not renewed for {silent:.0f} s, so it expired or another process acquired it"
         return True
+
+
+def granted(name: str, wait: float, ask: Callable[[], str | None], pauses: tuple[float, float]) -> Instant:
+    """Ask for a lease until nobody else holds it; return a moment before the server granted it.
+
+    `ask` returns who holds it, or None if it is granted now. `pauses` are the seconds between two tries, growing from
+    the first to the last. After `wait` seconds, raise `LockTimeout`.
+    """
+    started, (pause, last) = time.monotonic(), pauses
+    while True:
+        began = Instant.now()
+        holder = ask()
+        if holder is None:
+            return began
+        waited = time.monotonic() - started
+        if waited >= wait:
+            raise LockTimeout(name, waited, holder)
+        time.sleep(min(pause * _random.uniform(0.5, 1.0), wait - waited))
+        pause = min(pause * 1.5, last)
 
 
 class LeaseRenewer:

@@ -11,15 +11,13 @@ import contextlib
 import json
 import logging
 import os
-import random
 import secrets
 import socket
-import time
 from typing import Any
 
-from kart_runtime.errors import ConfigError, LockTimeout
+from kart_runtime.errors import ConfigError
 from kart_runtime.execution.locks.base import Locks
-from kart_runtime.execution.locks.lease import Instant, Lease, LeaseRenewer, holder_text, now_text
+from kart_runtime.execution.locks.lease import Lease, LeaseRenewer, granted, holder_text, now_text
 from kart_runtime.storage.processes import is_alive, this_process
 from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.stores import Conditional, Versioned
@@ -30,11 +28,10 @@ logger = logging.getLogger(__name__)
 LOCK_TIMEOUT = 60.0
 """Seconds after which a lock that nobody renews may be taken over."""
 
-_FIRST_PAUSE, _LAST_PAUSE = 0.2, 1.0
+_PAUSES = 0.2, 1.0
 """Seconds between two tries at a lock that is held; each is one or two requests."""
 
 _renewals = LeaseRenewer("kart-store-locks")
-_random = random.SystemRandom()  # the global generator is seeded alike in processes that wait for one another
 
 
 class StoreLocks(Locks):
@@ -54,7 +51,7 @@ class StoreLocks(Locks):
     def acquire(self, name: str, workspace: str | None, wait: float) -> Lease:
         """Lock a name, and renew it until it is released; wait for it for at most `wait` seconds."""
         claim = _Claim(*conditional_store(Workspace(workspace or self.workspace).lock(name)))
-        began = self._acquire(claim, name, wait)
+        began = granted(name, wait, lambda: claim.acquire(self.timeout), _PAUSES)
 
         def release() -> None:
             _renewals.remove(lease)
@@ -67,20 +64,6 @@ class StoreLocks(Locks):
         lease = Lease(name, self.timeout, claim.renew, began, trusted=self.timeout / 2, release=release)
         _renewals.add(lease)
         return lease
-
-    def _acquire(self, claim: _Claim, name: str, wait: float) -> Instant:
-        """Acquire a lock; return a moment before the store wrote it."""
-        started, pause = time.monotonic(), _FIRST_PAUSE
-        while True:
-            began = Instant.now()
-            holder = claim.acquire(self.timeout)
-            if holder is None:
-                return began
-            waited = time.monotonic() - started
-            if waited >= wait:
-                raise LockTimeout(name, waited, holder)
-            time.sleep(min(pause * _random.uniform(0.5, 1.0), wait - waited))
-            pause = min(pause * 1.5, _LAST_PAUSE)
 
 
 def conditional_store(url: str) -> tuple[Conditional, str]:

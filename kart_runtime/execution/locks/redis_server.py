@@ -15,9 +15,9 @@ from functools import lru_cache
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, quote, urlsplit
 
-from kart_runtime.errors import ConfigError, LockSettingsIncomplete, LockTimeout, require_extra
+from kart_runtime.errors import ConfigError, LockSettingsIncomplete, require_extra
 from kart_runtime.execution.locks.base import Locks
-from kart_runtime.execution.locks.lease import Instant, Lease, LeaseRenewer, holder_id
+from kart_runtime.execution.locks.lease import Lease, LeaseRenewer, granted, holder_id
 from kart_runtime.storage.processes import is_alive, this_process
 from kart_runtime.storage.workspace import Workspace
 
@@ -37,7 +37,7 @@ _TRIES, _FIRST_RETRY = 9, 0.02
 _FAIL_FAST_SECONDS = 10.0
 """Seconds after such a failure in which the server is not asked again."""
 
-_FIRST_PAUSE, _LAST_PAUSE = 0.1, 0.5
+_PAUSES = 0.1, 0.5
 """Seconds between two tries at a lock that another process holds."""
 
 _MARGIN = 1.0
@@ -75,7 +75,8 @@ class RedisLocks(Locks):
         """Lock a name, and renew it until it is released; wait for it for at most `wait` seconds."""
         key = f"kart:{Workspace(workspace or self.workspace).normalized}:{name}"
         lock = _client(self.url).lock(key, timeout=self.timeout, thread_local=False)
-        began = self._acquire(lock, name, wait)
+        token = f"{holder_id()}#{this_process()}#{uuid.uuid4()}"
+        began = granted(name, wait, lambda: self._asked(lambda: _holder(lock, token)), _PAUSES)
 
         def release() -> None:
             _renewals.remove(lease)
@@ -88,21 +89,6 @@ class RedisLocks(Locks):
         lease = Lease(name, self.timeout, lambda: _renew(lock, lease), began, release=release)
         _renewals.add(lease)
         return lease
-
-    def _acquire(self, lock: Any, name: str, wait: float) -> Instant:
-        """Acquire a lock; return a moment before the server granted it."""
-        started, pause = time.monotonic(), _FIRST_PAUSE
-        token = f"{holder_id()}#{this_process()}#{uuid.uuid4()}"
-        while True:
-            began = Instant.now()
-            holder = self._asked(lambda: _holder(lock, token))
-            if holder is None:
-                return began
-            waited = time.monotonic() - started
-            if waited >= wait:
-                raise LockTimeout(name, waited, holder)
-            time.sleep(min(pause * _random.uniform(0.5, 1.0), wait - waited))
-            pause = min(pause * 1.5, _LAST_PAUSE)
 
     def _asked(self, ask: Callable[[], T]) -> T:
         """Return the server's answer; ask again for a while, and raise `ConfigError` if there is none."""
