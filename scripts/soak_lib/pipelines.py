@@ -114,12 +114,12 @@ class Step(TaskOnKart[Any]):
         self._dump(_value(self.number, inputs))
 
     def _note(self) -> None:
-        """Add a line to the journal of all runs; fail as often as the description says."""
-        journal = f"{self.pipeline}.runs"
+        """Add a line to the journal of all runs; fail as often in each program as the description says."""
+        journal, line = f"{self.pipeline}.runs", f"{self.number} {os.environ.get('SOAK_PROGRAM', os.getpid())}"
         descriptor = os.open(journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.write(descriptor, f"{self.number} {os.getpid()}\n".encode())
+        os.write(descriptor, f"{line}\n".encode())
         os.close(descriptor)
-        if Path(journal).read_text().split("\n").count(f"{self.number} {os.getpid()}") <= self.step["failures"]:
+        if Path(journal).read_text().split("\n").count(line) <= self.step["failures"]:
             raise RuntimeError("a failure of the schedule")
 
     def _dump(self, value: int) -> None:

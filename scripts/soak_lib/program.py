@@ -22,6 +22,7 @@ from soak_lib.pipelines import Step, _loaded, _pipeline, decode
 
 def main() -> None:
     """Build, and print what came of it."""
+    os.environ["SOAK_PROGRAM"] = str(os.getpid())  # its workers are part of it
     path, workspace, options = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
     _shift_dates()
     if options["executor"] == "dask":

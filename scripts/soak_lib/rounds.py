@@ -308,7 +308,7 @@ class Round:
     # -- checks ------------------------------------------------------------------------------------------------------
 
     def _check_runs(self, path: Path, pipeline: dict[str, Any]) -> None:
-        """Check that with locks each task ran once, and once more for each fault at most."""
+        """Check that with locks each task ended once, and ran once more for each failure and each fault at most."""
         plan = self.schedule
         if plan.locks == "none" and plan.programs > 1:
             return
@@ -320,7 +320,7 @@ class Round:
             if plan.fault in _RETRIED:
                 allowed *= 1 + Step.retries
             if plan.fault == "none" and plan.locks != "none":
-                allowed = tries
+                allowed = (1 + step["failures"] * plan.programs) * (1 + len(step["yields"]) * plan.programs)
             if not 1 <= counts[number] <= allowed:
                 raise Failure(f"step {number} ran {counts[number]} times; at most {allowed} are right")
 
