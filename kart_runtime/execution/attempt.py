@@ -426,8 +426,9 @@ class Attempt:
                 return ()
             yielded = _flat(self._yielded)
             asked = [task for task in yielded if task not in self.satisfied]
+            since = time.monotonic()
             waiting_for = _incomplete(asked)
-            if not waiting_for and asked and note_used(self.task, asked, self.task_run.run_id):
+            if not waiting_for and asked and note_used(self.task, asked, self.task_run.run_id, since):
                 waiting_for = _incomplete(asked)
             if waiting_for:
                 return waiting_for

@@ -74,7 +74,7 @@ class PublishedFile:
 
     def _read_id(self, stat: Stat) -> str:
         """Return the id of the published file by its content: somebody copied it there, or a process has died."""
-        version = stat.version or f"{stat.modified} {stat.size}"
+        version = stat.identity
         known = _contents.get(self.url)
         if known is None or known[0] != version or not stat.version:
             known = _contents[self.url] = (version, self._kind.id_of(self._store, self._key))

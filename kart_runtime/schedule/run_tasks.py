@@ -54,9 +54,9 @@ class TasksRecorder:
             self._ledger.record_tasks(workspace, RunTasks(grouping.names(workspace), requires, verdicts))
         return "s" in letters and self._changes.await_deletions(grouping.orders)
 
-    def add_more(self, plan: Plan) -> None:
-        """Record the tasks of a further plan that were not known."""
-        self._add(plan)
+    def add_more(self, plan: Plan) -> bool:
+        """Record the tasks of a further plan that were not known; return whether it has to be made again."""
+        return self._add(plan)
 
     def add_yielded(self, plan: Plan, task: luigi.Task, waited_for: Sequence[luigi.Task]) -> bool:
         """Record the tasks that the `run()` of a task has yielded, of which a plan was made, before they are used.

@@ -119,7 +119,7 @@ class BuildContext:
     feed
         What asks for further tasks while the build runs, or None.
     on_more
-        Called with the plan of further tasks, before they run.
+        Called with the plan of further tasks, before they run; returns whether the plan has to be made again.
     on_yield
         Called with the plan of tasks that a task has yielded, that task, and those that it waits for; returns whether
         the plan has to be made again.
@@ -141,7 +141,7 @@ class BuildContext:
     keeps_logs: bool = True
     seconds: Mapping[TaskClass, float] = field(default_factory=dict)
     feed: Feed | None = None
-    on_more: Callable[[Plan], None] | None = None
+    on_more: Callable[[Plan], bool] | None = None
     on_yield: Callable[[Plan, luigi.Task, Sequence[luigi.Task]], bool] | None = None
     timeout: float | None = None
     retries: Retries = field(default_factory=Retries)
@@ -367,8 +367,9 @@ class Scheduler:
                 if publishing(plan.tasks):
                     check_publications(dict.fromkeys([*self._nodes, *plan.tasks]))
                 self._context.executors.open(plan.to_run)
-                if self._context.on_more is not None:
-                    self._context.on_more(plan)
+                while self._context.on_more is not None and self._context.on_more(plan):
+                    plan = make_plan(tasks, changes=self._context.changes)
+                    self._context.executors.open(plan.to_run)
                 self._add(plan)
             except KeyboardInterrupt:
                 raise

@@ -5,6 +5,9 @@ for the notice, and plans again if there is one; a deletion puts up its notice, 
 Whichever comes second sees the other. On a disk that costs a build one system call. On a remote store, a build sees
 the notice in the list of the folder of runs, which it asks for anyway; what it records may be on its way, so a deletion
 waits for `GRACE_SECONDS` first, and a build whose plan took half of that asks once more.
+
+A deletion may begin and end while a build plans. So each writes a small file anew when it ends, and a build whose plan
+began before that plans again.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import contextlib
 import json
 import logging
 import math
+import secrets
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -24,7 +28,7 @@ from kart_runtime.storage.processes import is_alive, parsed, this_process
 from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.stores import is_remote, put
 from kart_runtime.storage.stores.local import LocalStore
-from kart_runtime.storage.workspace import DELETING, RUNS, as_folder
+from kart_runtime.storage.workspace import DELETING, LAST_DELETION, RUNS, as_folder
 
 logger = logging.getLogger(__name__)
 
@@ -55,14 +59,14 @@ class Notice:
         When it was put up, by the clock of the store, in seconds since the epoch.
     """
 
-    def __init__(self, store: Any, key: str) -> None:
-        self._store, self._key = store, key
+    def __init__(self, workspace: str, store: Any, key: str) -> None:
+        self._workspace, self._store, self._key = workspace, store, key
         self._count = 0
         self._write()
         stat = store.stat(key)
         if stat is None:
             raise FileNotFoundError(f"{key} vanished")
-        self.moment, self._version, self._renewed = stat.modified, _version(stat), time.monotonic()
+        self.moment, self._version, self._renewed = stat.modified, stat.identity, time.monotonic()
 
     def _write(self) -> None:
         self._count += 1
@@ -70,7 +74,7 @@ class Notice:
 
     def _own_version(self) -> str:
         stat = self._store.stat(self._key)
-        return "" if stat is None else _version(stat)
+        return "" if stat is None else stat.identity
 
     def check(self) -> None:
         """Renew the notice if that is due; raise `DeletionLost` if it is no longer that of this process."""
@@ -84,8 +88,9 @@ class Notice:
             self._version, self._renewed = self._own_version(), time.monotonic()
 
     def take_down(self) -> None:
-        """Delete the notice."""
+        """Delete the notice, when it is written that a deletion has ended."""
         with contextlib.suppress(OSError):
+            note_deletion(self._workspace)
             if self._own_version() == self._version:
                 self._store.delete(self._key)
 
@@ -106,7 +111,7 @@ def deleting_from(workspace: str) -> Iterator[Notice | None]:
         reason = f"{_named(holder)} deletes files of it at this moment. Retry when it has ended."
         raise UnsafeWorkspace(workspace, reason)
     try:
-        notice = Notice(store, key)
+        notice = Notice(workspace, store, key)
     except OSError as error:
         reason = f"cannot tell builds to wait, because {store_url(workspace, key)} cannot be written: {error}"
         raise UnsafeWorkspace(workspace, f"{reason}. Allow it.") from error
@@ -143,14 +148,17 @@ class Watch:
 
     def __init__(self) -> None:
         self._looked: dict[str, float] = {}
+        self._last: dict[str, str] = {}
+        """Which deletion of a workspace was the last one before outputs were looked for."""
 
-    def listed(self, workspace: str, *, has_notice: bool) -> None:
-        """Take over what a list of the files of a remote workspace has shown."""
+    def listed(self, workspace: str, last_deletion: str, *, has_notice: bool) -> None:
+        """Take over what a list of the files of a workspace has shown."""
+        self._last[workspace] = last_deletion
         if not has_notice:
             self._looked[workspace] = time.monotonic()
 
     def await_deletions(self, workspaces: Iterable[str]) -> bool:
-        """Wait while other processes delete files of some workspaces; return whether any did.
+        """Wait while others delete files of some workspaces; return whether any did since outputs were checked.
 
         To be called when it is recorded what the build uses. It then has to look again which outputs exist.
         """
@@ -158,9 +166,25 @@ class Watch:
         for workspace in workspaces:
             if time.monotonic() - self._looked.get(workspace, -math.inf) > _LOOK_SECONDS:
                 found |= await_deletions(workspace)
+                last = last_deletion(workspace)
+                found |= self._last.get(workspace, last) != last
+                self._last[workspace] = last
                 if is_remote(store_for(workspace)[0]):
                     self._looked[workspace] = time.monotonic()
         return found
+
+
+def last_deletion(workspace: str) -> str:
+    """Return which deletion in a workspace was the last one that ended; "" if there was none."""
+    store, key = store_for(f"{as_folder(workspace)}{RUNS}/{LAST_DELETION}")
+    stat = store.stat(key)
+    return "" if stat is None else stat.identity
+
+
+def note_deletion(workspace: str) -> None:
+    """Let builds that plan at this moment know that a deletion has ended."""
+    store, key = store_for(f"{as_folder(workspace)}{RUNS}/{LAST_DELETION}")
+    put(store, key, json.dumps({"id": secrets.token_hex(8)}).encode())  # some stores tell versions by content
 
 
 def await_deletions(workspace: str) -> bool:
@@ -168,27 +192,43 @@ def await_deletions(workspace: str) -> bool:
     store, folder = store_for(f"{as_folder(workspace)}{RUNS}")
     key = f"{folder}/{DELETING}"
     stat = store.stat(key)
-    if stat is None:
+    if stat is None or (key, stat.identity) in _left:
         return False
-    version, since = _version(stat), time.monotonic()
-    holder = _holder(store, key)
-    warn(logger, "Waiting for %s, which deletes files of %s.", _named(holder), workspace)
+    version, since = stat.identity, time.monotonic()
+    holder, is_said = _holder(store, key), False
     while True:
         if is_alive(holder) is False or time.monotonic() - since > STALE_SECONDS:
-            with contextlib.suppress(OSError):
-                store.delete(key)
+            _remove_left(workspace, store, key, version)
             return True
+        if not is_said:
+            warn(logger, "Waiting for %s, which deletes files of %s.", _named(holder), workspace)
+            is_said = True
         time.sleep(_PAUSES[is_remote(store)])
         stat = store.stat(key)
         if stat is None:
             return True
-        if _version(stat) != version:
-            version, since = _version(stat), time.monotonic()
+        if stat.identity != version:
+            version, since = stat.identity, time.monotonic()
             holder = _holder(store, key)
 
 
-def _version(stat: Any) -> str:
-    return stat.version or f"{stat.modified}"
+def may_have_missed(workspace: str, since: float) -> bool:
+    """Return whether a deletion may have begun and ended since a moment of the monotonic clock."""
+    return not is_remote(store_for(workspace)[0]) or time.monotonic() - since > _LOOK_SECONDS
+
+
+def _remove_left(workspace: str, store: Any, key: str, version: str) -> None:
+    """Remove what a dead process has left, which may have deleted something: other builds have to know."""
+    try:
+        note_deletion(workspace)
+        store.delete(key)
+    except OSError as error:
+        _left.add((key, version))
+        warn(logger, "Cannot remove the notice of a dead process: %s. Delete %s.", error, store_url(workspace, key))
+
+
+_left: set[tuple[str, str]] = set()
+"""Notices of dead processes, and their versions, that cannot be removed: they keep no further build waiting."""
 
 
 def _holder(store: Any, key: str) -> str:
@@ -211,7 +251,7 @@ def _is_left(store: Any, key: str) -> bool:
     before = store.stat(key)
     time.sleep(2 * _RENEWAL_SECONDS)
     after = store.stat(key)
-    return before is None or after is None or _version(before) == _version(after)
+    return before is None or after is None or before.identity == after.identity
 
 
 def _named(holder: str) -> str:

@@ -46,6 +46,11 @@ class Stat(NamedTuple):
     modified: float
     version: str = ""
 
+    @property
+    def identity(self) -> str:
+        """A text that changes when the object is replaced: its version, or time and size where there is none."""
+        return self.version or f"{self.modified} {self.size}"
+
 
 class Store(Protocol):
     """Bytes under keys: what a store has to do.

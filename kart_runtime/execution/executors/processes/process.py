@@ -54,6 +54,9 @@ _POLL_SECONDS = 5.0
 _STACK_SECONDS = 0.01
 """How often to look whether a worker has written where it stands."""
 
+_LAST_LOOKS = 5
+"""Looks without anything new after which it has written all."""
+
 logger = logging.getLogger(__name__)
 
 Specs = Mapping[str, ModuleSpec]
@@ -158,15 +161,18 @@ class WorkerProcess:
 
     def stack_text(self, seconds: float) -> str:
         """Return what `faulthandler` has written in the process about its threads, after `seconds` at the latest."""
-        deadline, text = time.monotonic() + seconds, b""
-        while self._stacks is not None and time.monotonic() < deadline:
-            with contextlib.suppress(BlockingIOError):
-                text += os.read(self._stacks, 1 << 16)
-                if not text.endswith(b"\n"):
-                    continue
-            if text:
+        deadline, text, silent = time.monotonic() + seconds, b"", 0
+        # It writes line by line, and does not say which line is the last one.
+        while self._stacks is not None and time.monotonic() < deadline and not (text and silent > _LAST_LOOKS):
+            try:
+                part = os.read(self._stacks, 1 << 16)
+            except BlockingIOError:
+                silent += 1
+                time.sleep(_STACK_SECONDS)
+                continue
+            if not part:  # it has ended
                 break
-            time.sleep(_STACK_SECONDS)
+            text, silent = text + part, 0
         return text.decode(errors="replace")
 
     def forget_stacks(self) -> None:

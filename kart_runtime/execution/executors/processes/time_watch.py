@@ -20,7 +20,7 @@ _START_SECONDS = 60.0
 _GRACE_SECONDS = 1.0
 """How long a call may take to release its locks."""
 
-_STACK_SECONDS = 0.3
+_STACK_SECONDS = 1.0
 """How long a worker may take to write where it stands."""
 
 

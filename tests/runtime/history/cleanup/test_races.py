@@ -19,12 +19,13 @@ import pytest
 
 from kart_runtime import BuildFailed, TaskOnKart, build
 from kart_runtime.errors import KartError
-from kart_runtime.execution import used_tasks
+from kart_runtime.execution import attempt, used_tasks
 from kart_runtime.history.cleanup import garbage, notice
 from kart_runtime.history.cleanup.garbage import find_garbage, remove
 from kart_runtime.history.cleanup.local_files import UnsafeWorkspace
 from kart_runtime.history.cleanup.notice import await_deletions, deleting_from
 from kart_runtime.history.cleanup.retention import DAY, RetentionPolicy
+from kart_runtime.schedule.run_tasks import TasksRecorder
 from kart_runtime.storage.workspace import DELETING
 
 NOTICE = Path("resources/log/runs") / DELETING
@@ -51,6 +52,17 @@ class User(TaskOnKart[int]):
     def run(self):
         time.sleep(0.4)
         self.dump(self.load())
+
+
+class YieldsAtOnce(TaskOnKart[int]):
+    """Yields a leaf that is complete."""
+
+    number: luigi.IntParameter = luigi.IntParameter()
+
+    def run(self):
+        leaf = Leaf(number=self.number)
+        yield leaf
+        self.dump(leaf.output().load())
 
 
 class Yields(TaskOnKart[int]):
@@ -146,6 +158,93 @@ def test_a_build_that_does_not_look_for_a_deletion_fails(cls, monkeypatch):
             build(cls(number=1))
 
 
+def delete_garbage():
+    """Delete an old leaf from the first look to the last deletion; return whether there was one."""
+    found = find_garbage(["resources"], Path.cwd(), RetentionPolicy())
+    return bool(remove(found).deleted)
+
+
+def test_a_deletion_that_begins_and_ends_while_a_build_plans_is_noticed(monkeypatch):
+    add_plan, deleted = TasksRecorder.add_plan, []
+
+    def after_deletion(*args, **options):
+        deleted.append(delete_garbage())
+        return add_plan(*args, **options)
+
+    monkeypatch.setattr(TasksRecorder, "add_plan", after_deletion)
+    unused_leaf()
+    deleted.clear()
+    assert build(User(number=1)) == 1
+    assert deleted == [True, False]  # it planned again, once
+    assert made() == ["1", "2", "1"]
+
+
+def test_a_deletion_that_begins_and_ends_while_a_task_yields_is_noticed(monkeypatch):
+    note_used, deleted = attempt.note_used, []
+
+    def after_deletion(*args):
+        deleted.append(delete_garbage())
+        return note_used(*args)
+
+    monkeypatch.setattr(attempt, "note_used", after_deletion)
+    unused_leaf()
+    assert build(YieldsAtOnce(number=1)) == 1
+    assert deleted == [True]
+    assert made() == ["1", "2", "1"]
+
+
+@pytest.mark.parametrize("cls", [User, YieldsAtOnce])
+def test_a_build_that_does_not_look_for_the_last_deletion_fails(cls, monkeypatch):
+    unused_leaf()
+    monkeypatch.setattr(notice, "last_deletion", lambda _: "")
+    monkeypatch.setattr(used_tasks, "may_have_missed", lambda *_: False)
+    for owner, name in ((TasksRecorder, "add_plan"), (attempt, "note_used")):
+        original = getattr(owner, name)
+
+        def after_deletion(*args, original=original, **options):
+            delete_garbage()
+            return original(*args, **options)
+
+        if (owner is attempt) == (cls is YieldsAtOnce):
+            monkeypatch.setattr(owner, name, after_deletion)
+    with pytest.raises((BuildFailed, KartError, OSError)):
+        build(cls(number=1))
+
+
+def test_builds_before_and_after_a_deletion_plan_once(monkeypatch):
+    add_plan, again = TasksRecorder.add_plan, []
+
+    def noted(*args, **options):
+        again.append(add_plan(*args, **options))
+        return again[-1]
+
+    monkeypatch.setattr(TasksRecorder, "add_plan", noted)
+    unused_leaf()
+    assert build(Leaf(number=2)) == 2
+    assert delete_garbage()
+    assert build(Leaf(number=2)) == 2
+    assert again == [False] * 4
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no processes of this kind here")
+def test_a_notice_of_a_dead_process_that_cannot_be_removed_keeps_nobody_waiting(monkeypatch, caplog):
+    build(Leaf(number=1), return_value=False)
+    process = os.fork()
+    if not process:
+        with deleting_from("resources"):
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(process, 0)
+
+    def refused(_):
+        raise PermissionError(13, "Permission denied", str(NOTICE))
+
+    monkeypatch.setattr(notice, "note_deletion", refused)
+    assert build(User(number=1)) == 1
+    assert NOTICE.exists()
+    assert f"Delete {NOTICE.resolve()}" in caplog.text
+    assert "Waiting for" not in caplog.text
+
+
 def check_races(times, seed):
     """Start builds and deletions at random moments; return how many leaves were deleted and how many stayed."""
     print(f"seed {seed}")
@@ -156,7 +255,7 @@ def check_races(times, seed):
         age(1)
         build(Leaf(number=1000 + number), return_value=False)
         age()
-        cls, before = moments.choice([User, Leaf]), made().count(str(number))
+        cls, before = moments.choice([User, Leaf, YieldsAtOnce]), made().count(str(number))
         with deletion(moments.random() / 10, codes=(0, 2)):
             time.sleep(moments.random() / 5)
             assert build(cls(number=number)) == number
