@@ -39,7 +39,7 @@ from kart_runtime.storage.signing_keys import keyring, with_trailer, without_tra
 from kart_runtime.storage.stores import Stat, Store, is_marked, is_remote
 from kart_runtime.storage.stores.local import LocalStore
 from kart_runtime.storage.target import OutputRecord
-from kart_runtime.storage.workspace import DELETING, LAST_DELETION, Workspace
+from kart_runtime.storage.workspace import DELETING, Workspace
 
 logger = logging.getLogger(__name__)
 
@@ -105,8 +105,6 @@ class Records:
         """The newest runs as of the last refresh: by their names, and by the time of the last write."""
         self.has_notice = True
         """Whether a list of a remote store has shown that a process deletes files, or none was asked for."""
-        self.last_deletion = ""
-        """Which deletion was the last one when the folder of runs was listed; "" if there was none."""
 
     # -- looking up --------------------------------------------------------------------------------------------------
 
@@ -365,7 +363,6 @@ class Records:
         try:
             names = self._names()
             self.has_notice = isinstance(self._store, LocalStore) or DELETING in names
-            self.last_deletion = self._version(names, LAST_DELETION)
             self.pending = recover(self.workspace, names.keys() - self._ended)
             is_first = not self._is_loaded
             if is_first and names:  # where nothing has run there is no cache
@@ -389,10 +386,6 @@ class Records:
                 return dict.fromkeys(os.listdir(self._runs))  # noqa: PTH208 - there may be thousands, in each build
             return {}
         return {_name(stat): stat for stat in self._store.list(self._runs)}
-
-    def _version(self, names: Mapping[str, Stat | None], name: str) -> str:
-        stat = (names[name] or self._store.stat(f"{self._runs}/{name}")) if name in names else None
-        return "" if stat is None else stat.identity
 
     def _stats(self, names: Mapping[str, Stat | None], *, all_files: bool) -> Iterator[Stat]:
         """Yield the states of the files of runs, unless they are known to have ended."""

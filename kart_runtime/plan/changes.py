@@ -85,7 +85,7 @@ class Changes:
             if self.run_id:
                 records.own_file(self.run_id)
             records.refresh()
-            self._watch.listed(workspace, records.last_deletion, has_notice=records.has_notice)
+            self._watch.listed(workspace, has_notice=records.has_notice)
         return records
 
     def await_deletions(self, workspaces: Iterable[str]) -> bool:

@@ -110,6 +110,8 @@ class Plan:
         Comparison of the tasks with the records of their outputs.
     warnings
         Complete tasks that stay as they are although something has changed since they ran, and the reason.
+    found
+        Outputs on disks because of which tasks are complete.
     """
 
     roots: tuple[luigi.Task, ...]
@@ -119,6 +121,7 @@ class Plan:
     outputs: Mapping[int, Any] = field(default_factory=dict)
     changes: Changes = field(default_factory=Changes)
     warnings: Sequence[tuple[luigi.Task, Decision]] = ()
+    found: list[Target] = field(default_factory=list)
 
     def __repr__(self) -> str:
         return f"<Plan of {self._counted()}>"
@@ -162,6 +165,12 @@ class Plan:
     def to_run(self) -> list[luigi.Task]:
         """Return the tasks that run, or may have to, upstream before downstream."""
         return [task for task, decision in zip(self.tasks, self.decisions, strict=True) if decision.action in RUNNING]
+
+    def has_lost_outputs(self) -> bool:
+        """Return whether outputs were deleted since they were found, so that the plan has to be made again."""
+        has_lost = not all(target.exists() for target in self.found)
+        self.found.clear()  # nobody asks twice
+        return has_lost
 
     def warning_lines(self) -> Iterator[str]:
         """Yield a line for each change because of which outputs may be out of date, with the tasks that it concerns."""
@@ -212,6 +221,7 @@ def make_plan(
         decider.outputs,
         decider.changes,
         decider.warnings,
+        decider.found(),
     )
 
 
@@ -285,6 +295,13 @@ class _Decider:
             elif decision is _NOT_NEEDED:
                 decisions[index] = self._not_needed(index, check_all)
         return decisions
+
+    def found(self) -> list[Target]:
+        """Return the outputs on disks of the complete tasks."""
+        outputs = [
+            output for decision, output in self._decided.values() if decision is _COMPLETE and output is not None
+        ]
+        return [target for output in outputs for target in flatten(output) if getattr(target, "is_on_disk", False)]
 
     def _forced(self) -> dict[int, Decision]:
         """Return the tasks that run, whether or not another one needs them, because of a change or by request."""

@@ -52,7 +52,7 @@ class TasksRecorder:
             requires = [grouping.numbered(plan.graph.upstream[index], workspace) for index in order]
             verdicts = "".join([letters[index] for index in order])
             self._ledger.record_tasks(workspace, RunTasks(grouping.names(workspace), requires, verdicts))
-        return "s" in letters and self._changes.await_deletions(grouping.orders)
+        return "s" in letters and (self._changes.await_deletions(grouping.orders) or plan.has_lost_outputs())
 
     def add_more(self, plan: Plan) -> bool:
         """Record the tasks of a further plan that were not known; return whether it has to be made again."""
@@ -93,7 +93,7 @@ class TasksRecorder:
                 values = RunTasks(grouping.names(workspace), requires, verdicts, yielded)
                 # What is to run is young when it is there: it may be stored with the next records.
                 self._ledger.record_tasks(workspace, values, runs=found_complete)
-        return found_complete and self._changes.await_deletions(grouping.orders)
+        return found_complete and (self._changes.await_deletions(grouping.orders) or plan.has_lost_outputs())
 
     def finish(self, summary: Summary | None, files: Callable[[], Mapping[str, str]]) -> None:
         """Record how the run has ended, and of which `files` it used code, if something was to run.

@@ -98,6 +98,11 @@ class Target(luigi.Target):
         run = self._run()
         return run.staged.get(self.url) if run is not None and run.staged else None
 
+    @property
+    def is_on_disk(self) -> bool:
+        """Whether it is not in a remote store."""
+        return not is_remote(self._store)
+
     def exists(self) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride] - luigi states no type
         """Return whether the value is stored, or has been dumped by the run in progress."""
         return self._staged() is not None or self._store.stat(self._key) is not None

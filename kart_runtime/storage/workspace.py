@@ -6,8 +6,7 @@
     <workspace>/log/<kind>/<class>_<unique id><suffix>     five log files for each output, as gokart writes them
     <workspace>/log/{lines,series}/<class>_<unique id>...  log records of the last attempt, and metrics by step
     <workspace>/log/runs/<run id>.jsonl                    one file for each run
-    <workspace>/log/runs/{deleting,last_deletion}.json     notice of a deletion that goes on, and that one has ended
-    <workspace>/log/runs/deleted.json                      runs that were deleted
+    <workspace>/log/runs/{deleting,deleted}.json           notice of a deletion that goes on, and runs that are deleted
     <workspace>/log/locks/tasks.lock                       the locks of all tasks, in a workspace on disk
     <workspace>/log/locks/<name>.lock                      one object for each lock, in an object store
     <workspace>/log/scratch/<class>_<unique id>/           scratch folders of tasks, in a workspace on disk
@@ -27,8 +26,6 @@ RUNS = f"{LOG}/runs"
 LOCKS = f"{LOG}/locks"
 DELETING = "deleting.json"
 """Name, in the folder of runs, of the notice that a process deletes files of the workspace."""
-LAST_DELETION = "last_deletion.json"
-"""Name, there, of what each deletion writes anew at its end."""
 
 LOG_FILES: Mapping[str, str] = {
     "task_log": ".pkl",

@@ -6,8 +6,8 @@ Whichever comes second sees the other. On a disk that costs a build one system c
 the notice in the list of the folder of runs, which it asks for anyway; what it records may be on its way, so a deletion
 waits for `GRACE_SECONDS` first, and a build whose plan took half of that asks once more.
 
-A deletion may begin and end while a build plans. So each writes a small file anew when it ends, and a build whose plan
-began before that plans again.
+A deletion may begin and end while a build plans. So a build whose plan found outputs on a disk looks once more whether
+they are there. On a remote store a deletion takes longer than the build relies on its last look.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import contextlib
 import json
 import logging
 import math
-import secrets
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -28,7 +27,7 @@ from kart_runtime.storage.processes import is_alive, parsed, this_process
 from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.stores import is_remote, put
 from kart_runtime.storage.stores.local import LocalStore
-from kart_runtime.storage.workspace import DELETING, LAST_DELETION, RUNS, as_folder
+from kart_runtime.storage.workspace import DELETING, RUNS, as_folder
 
 logger = logging.getLogger(__name__)
 
@@ -59,8 +58,8 @@ class Notice:
         When it was put up, by the clock of the store, in seconds since the epoch.
     """
 
-    def __init__(self, workspace: str, store: Any, key: str) -> None:
-        self._workspace, self._store, self._key = workspace, store, key
+    def __init__(self, store: Any, key: str) -> None:
+        self._store, self._key = store, key
         self._count = 0
         self._write()
         stat = store.stat(key)
@@ -88,9 +87,8 @@ class Notice:
             self._version, self._renewed = self._own_version(), time.monotonic()
 
     def take_down(self) -> None:
-        """Delete the notice, when it is written that a deletion has ended."""
+        """Delete the notice."""
         with contextlib.suppress(OSError):
-            note_deletion(self._workspace)
             if self._own_version() == self._version:
                 self._store.delete(self._key)
 
@@ -111,7 +109,7 @@ def deleting_from(workspace: str) -> Iterator[Notice | None]:
         reason = f"{_named(holder)} deletes files of it at this moment. Retry when it has ended."
         raise UnsafeWorkspace(workspace, reason)
     try:
-        notice = Notice(workspace, store, key)
+        notice = Notice(store, key)
     except OSError as error:
         reason = f"cannot tell builds to wait, because {store_url(workspace, key)} cannot be written: {error}"
         raise UnsafeWorkspace(workspace, f"{reason}. Allow it.") from error
@@ -148,17 +146,14 @@ class Watch:
 
     def __init__(self) -> None:
         self._looked: dict[str, float] = {}
-        self._last: dict[str, str] = {}
-        """Which deletion of a workspace was the last one before outputs were looked for."""
 
-    def listed(self, workspace: str, last_deletion: str, *, has_notice: bool) -> None:
-        """Take over what a list of the files of a workspace has shown."""
-        self._last[workspace] = last_deletion
+    def listed(self, workspace: str, *, has_notice: bool) -> None:
+        """Take over what a list of the files of a remote workspace has shown."""
         if not has_notice:
             self._looked[workspace] = time.monotonic()
 
     def await_deletions(self, workspaces: Iterable[str]) -> bool:
-        """Wait while others delete files of some workspaces; return whether any did since outputs were checked.
+        """Wait while other processes delete files of some workspaces; return whether any did.
 
         To be called when it is recorded what the build uses. It then has to look again which outputs exist.
         """
@@ -166,25 +161,9 @@ class Watch:
         for workspace in workspaces:
             if time.monotonic() - self._looked.get(workspace, -math.inf) > _LOOK_SECONDS:
                 found |= await_deletions(workspace)
-                last = last_deletion(workspace)
-                found |= self._last.get(workspace, last) != last
-                self._last[workspace] = last
                 if is_remote(store_for(workspace)[0]):
                     self._looked[workspace] = time.monotonic()
         return found
-
-
-def last_deletion(workspace: str) -> str:
-    """Return which deletion in a workspace was the last one that ended; "" if there was none."""
-    store, key = store_for(f"{as_folder(workspace)}{RUNS}/{LAST_DELETION}")
-    stat = store.stat(key)
-    return "" if stat is None else stat.identity
-
-
-def note_deletion(workspace: str) -> None:
-    """Let builds that plan at this moment know that a deletion has ended."""
-    store, key = store_for(f"{as_folder(workspace)}{RUNS}/{LAST_DELETION}")
-    put(store, key, json.dumps({"id": secrets.token_hex(8)}).encode())  # some stores tell versions by content
 
 
 def await_deletions(workspace: str) -> bool:
@@ -218,9 +197,8 @@ def may_have_missed(workspace: str, since: float) -> bool:
 
 
 def _remove_left(workspace: str, store: Any, key: str, version: str) -> None:
-    """Remove what a dead process has left, which may have deleted something: other builds have to know."""
+    """Remove what a dead process has left."""
     try:
-        note_deletion(workspace)
         store.delete(key)
     except OSError as error:
         _left.add((key, version))

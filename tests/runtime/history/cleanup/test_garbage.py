@@ -152,8 +152,8 @@ def test_what_no_kept_run_refers_to_goes_on_every_store(workspace):
     assert urls_in(workspace) == before
     gone = {which(workspace, name) for name in ("Old 1", "Old 2") for which in (output, log_file)}
     assert collect(workspace, now=now) == gone | {run_file(workspace, older)}
-    notes = {f"{workspace}/log/runs/{name}.json" for name in ("deleted", "last_deletion")}
-    assert urls_in(workspace) == before - gone - {run_file(workspace, older)} | notes
+    note = f"{workspace}/log/runs/deleted.json"
+    assert urls_in(workspace) == before - gone - {run_file(workspace, older)} | {note}
     assert {mine, gokarts, output(workspace, "Used 1"), run_file(workspace, old), run_file(workspace, new)} < before
     assert [(one.retained_runs, one.all_runs, list(one.by_task)) for one in found] == [(1, 3, ["Old"])]
     assert collect(workspace, now=now) == set()
@@ -508,8 +508,8 @@ def test_requests_are_few(s3):
     assert s3.count() == {"list": 4, "get": 1}  # the index knows the others
     s3.reset()
     assert len(remove(found, now).deleted) == 110
-    # The runs once more, and what builds and later calls see: the notice, which runs are gone, and that it has ended.
-    assert s3.count() == {"list": 1, "get": 2, "head": 3, "put": 3, "delete": 3}
+    # The runs once more, and what builds and later calls see: the notice, and which runs are gone.
+    assert s3.count() == {"list": 1, "get": 2, "head": 3, "put": 2, "delete": 3}
 
 
 # -- real tasks ------------------------------------------------------------------------------------------------------

@@ -25,7 +25,9 @@ from kart_runtime.history.cleanup.garbage import find_garbage, remove
 from kart_runtime.history.cleanup.local_files import UnsafeWorkspace
 from kart_runtime.history.cleanup.notice import await_deletions, deleting_from
 from kart_runtime.history.cleanup.retention import DAY, RetentionPolicy
+from kart_runtime.plan.decisions import Plan
 from kart_runtime.schedule.run_tasks import TasksRecorder
+from kart_runtime.storage.stores.local import LocalStore
 from kart_runtime.storage.workspace import DELETING
 
 NOTICE = Path("resources/log/runs") / DELETING
@@ -194,9 +196,9 @@ def test_a_deletion_that_begins_and_ends_while_a_task_yields_is_noticed(monkeypa
 
 
 @pytest.mark.parametrize("cls", [User, YieldsAtOnce])
-def test_a_build_that_does_not_look_for_the_last_deletion_fails(cls, monkeypatch):
+def test_a_build_that_does_not_look_once_more_fails(cls, monkeypatch):
     unused_leaf()
-    monkeypatch.setattr(notice, "last_deletion", lambda _: "")
+    monkeypatch.setattr(Plan, "has_lost_outputs", lambda _: False)
     monkeypatch.setattr(used_tasks, "may_have_missed", lambda *_: False)
     for owner, name in ((TasksRecorder, "add_plan"), (attempt, "note_used")):
         original = getattr(owner, name)
@@ -235,10 +237,13 @@ def test_a_notice_of_a_dead_process_that_cannot_be_removed_keeps_nobody_waiting(
             os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(process, 0)
 
-    def refused(_):
-        raise PermissionError(13, "Permission denied", str(NOTICE))
+    def refused(store, key):
+        if key.endswith(DELETING):
+            raise PermissionError(13, "Permission denied", key)
+        return delete(store, key)
 
-    monkeypatch.setattr(notice, "note_deletion", refused)
+    delete = LocalStore.delete
+    monkeypatch.setattr(LocalStore, "delete", refused)
     assert build(User(number=1)) == 1
     assert NOTICE.exists()
     assert f"Delete {NOTICE.resolve()}" in caplog.text
