@@ -51,7 +51,7 @@ class GCSStore(ObjectStore):
         bucket, name = split(key)
         with self._request(key, "look for"):
             blob = _bucket(bucket).get_blob(name, **retries())
-        return None if blob is None else _stat_of(key, blob)
+            return None if blob is None else _stat_of(key, blob)
 
     def get(self, key: str, start: int, length: int, unless: str = "", only: str = "") -> Chunk | None:
         """Return up to `length` bytes of an object, None if its generation is still `unless`."""
@@ -234,6 +234,8 @@ class GCSStore(ObjectStore):
         except (RequestException, ConnectionError) as error:
             note_silence(SERVICE)
             raise RequestFailed(self.url(key), what, str(error), REACH) from error
+        except (ValueError, TypeError) as error:  # a number or a time in the answer was damaged on its way
+            raise RequestFailed(self.url(key), what, f"the answer cannot be read: {error}", REACH) from error
 
 
 def _stat_of(key: str, blob: Any) -> Stat:

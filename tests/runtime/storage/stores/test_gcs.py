@@ -66,6 +66,23 @@ def test_bytes_that_changed_on_the_way_are_an_error_and_no_object(store, gcs_buc
         assert store.stat(f"{gcs_bucket.name}/x") is None
 
 
+@pytest.mark.parametrize(("field", "damaged"), [("timeCreated", "2026-11-28T06:08;34Z"), ("size", "5!")])
+def test_a_damaged_answer_is_an_error_that_names_the_object(store, gcs_bucket, monkeypatch, field, damaged):
+    key, passed_on = f"{gcs_bucket.name}/x", gcs_bucket.proxy.passed_on
+    store.put(key, b"bytes")
+
+    def changed(asked):
+        answer = passed_on(asked)
+        if asked.kind != "head":
+            return answer
+        fields = json.loads(answer.body)
+        return answer._replace(body=json.dumps({**fields, field: damaged}).encode())
+
+    monkeypatch.setattr(gcs_bucket.proxy, "passed_on", changed)
+    with pytest.raises(RequestFailed, match=rf"{key}.*the answer cannot be read"):
+        store.stat(key)
+
+
 def test_an_emulator_that_tells_nothing_beside_the_bytes_can_be_used(store, gcs_bucket, monkeypatch):
     answer = gcs_bucket.proxy.answer
 
