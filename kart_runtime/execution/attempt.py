@@ -58,7 +58,7 @@ from kart_runtime.task.nested import flatten, iter_flat
 from kart_runtime.task.origin import recorded_inputs
 from kart_runtime.task.parameters import ActiveOverrides, active_overrides, using_overrides
 from kart_runtime.task.progress import remote_report, report_percentage, report_status
-from kart_runtime.task.state import TaskRun, close_scratch, own_overrides
+from kart_runtime.task.state import TaskRun, close_scratch, note_given_up, own_overrides
 
 logger = logging.getLogger(__name__)
 
@@ -390,6 +390,7 @@ class Attempt:
         """
         if not self.task_run.give_up(error):
             return False
+        note_given_up(self.task)
         if self._folder is not None:
             self._folder.leave()
         with suppress(Exception):  # its thread may release it at this moment

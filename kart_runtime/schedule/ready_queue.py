@@ -53,8 +53,6 @@ class Node:
         The attempt that is in flight, suspended or locked.
     errors
         Errors of the failed attempts, after which the task is tried again.
-    goes_on
-        Whether the thread of a failed attempt may still run, so that the next one has a task object of its own.
     call_limits, gpus
         Limits of the attempt in flight, and the GPUs that it was given.
     ready_at
@@ -67,7 +65,6 @@ class Node:
         "decision",
         "dependents",
         "errors",
-        "goes_on",
         "gpus",
         "n_pending",
         "needs",
@@ -90,7 +87,6 @@ class Node:
         self.output: Any = None
         self.attempt: Attempt | None = None
         self.errors: list[BaseException] = []
-        self.goes_on = False
         self.call_limits: CallLimits | None = None
         self.gpus: tuple[str, ...] = ()
 

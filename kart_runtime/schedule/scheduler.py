@@ -71,17 +71,20 @@ from kart_runtime.schedule.ready_queue import Node, NodeState, ReadyQueue, find_
 from kart_runtime.schedule.recorder import Recorder
 from kart_runtime.schedule.resources import Limits
 from kart_runtime.schedule.retries import Retries, may_help, note_tries
-from kart_runtime.schedule.time_limits import GIVEN_UP, TimeLimits, Watch, warn_of_serial
+from kart_runtime.schedule.time_limits import TimeLimits, Watch, warn_of_serial
 from kart_runtime.schedule.waiting import LockedTasks, PausedTasks
 from kart_runtime.task.base import kart_task
 from kart_runtime.task.naming import display_name
 from kart_runtime.task.publishing import check_publications, publish_finished, publishing
-from kart_runtime.task.state import TaskRun, fresh_copy
+from kart_runtime.task.state import TaskRun, unused_object
 
 logger = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.2
 """How often to look whether a try whose time is limited has begun."""
+
+_SERIAL_SECONDS = 1.0
+"""How long a task of the serial executor, of which the time is limited, may take to end after Ctrl-C."""
 
 _LAST_SECONDS = 5.0
 """How long outputs may take to become visible when the build is to end at once."""
@@ -228,21 +231,47 @@ class Scheduler:
     def _stop(self) -> None:
         """End what runs, and wait for threads, which nothing can end; a second Ctrl-C gives these up."""
         try:
+            for node, future in list(self._running.items()):
+                if future is not None:  # Ctrl-C may have come when its end was taken, and before it was handled
+                    future.add_done_callback(partial(self._on_done, node))
             for watch in self._watches.values():
                 watch.interrupt()
             self._tell_waiting(BuildStopping(self._waiting()))
             self._context.executors.stop()
             self._take_finished()
-            while self._threads():
-                self._take_finished(self._finished.get())
+            self._await_threads()
         except KeyboardInterrupt:
             self._context.executors.stop()
-            for node in self._threads():
-                if node.attempt is not None and node.attempt.give_up(KeyboardInterrupt()):
-                    self._context.executors.give_up(self._running[node])
+            self._give_up(self._threads())
             with suppress(queue.Empty):  # what becomes visible at this moment gets its record
-                while any(node.attempt is not None and not node.attempt.is_given_up for node in self._threads()):
+                while self._threads():
                     self._take_finished(self._finished.get(timeout=_LAST_SECONDS))
+
+    def _await_threads(self) -> None:
+        """Wait for threads as long as their tries may take; for those of `serial`, which Ctrl-C has ended, a second."""
+        until = time.monotonic() + _SERIAL_SECONDS
+        serial = [node for node, watch in self._watches.items() if watch.executor.in_context]
+        while self._threads():
+            pauses = [self._until_late()] if self._watches else []
+            if serial:
+                pauses.append(max(until - time.monotonic(), 0.0))
+            with suppress(queue.Empty):
+                self._take_finished(self._finished.get(timeout=min(pauses, default=None)))
+            if serial and time.monotonic() >= until:
+                self._give_up([node for node in serial if self._running.get(node) is not None])
+                serial = []
+            self._end_late(self._end_stopped)
+
+    def _end_stopped(self, node: Node, outcome: Outcome) -> None:
+        self._release(node)
+        self._end(node, outcome)
+
+    def _give_up(self, nodes: Iterable[Node]) -> None:
+        """Wait no longer for tries in threads, and store nothing of them, unless that has begun."""
+        for node in nodes:
+            if node.attempt is not None and node.attempt.give_up(KeyboardInterrupt()):
+                self._context.executors.give_up(self._running[node])
+                self._watches.pop(node, None)
 
     def abandon(self) -> None:
         """Give up all that runs, since the process ends at once: nothing becomes visible without a record."""
@@ -253,11 +282,13 @@ class Scheduler:
         self.summary = self._summary(interrupted=True)
 
     def _threads(self) -> list[Node]:
-        """Return the tasks that run in threads of this process."""
+        """Return the tasks that run in threads of this process, and are waited for."""
         return [
             node
             for node, future in self._running.items()
-            if future is not None and self._executors[type(node.task)].runs_here
+            if future is not None
+            and self._executors[type(node.task)].runs_here
+            and not (node.attempt is not None and node.attempt.is_given_up)
         ]
 
     def _waiting(self) -> tuple[tuple[luigi.Task, float], ...]:
@@ -432,12 +463,13 @@ class Scheduler:
         if executor is None:
             executor = self._executors[cls] = self._context.executors.get(requested_executor(cls))
         if node.attempt is None:
-            run = TaskRun(node.output, checks_types=self._context.checks_types, keeps_logs=self._context.keeps_logs)
+            task = unused_object(node.task)
+            output = node.output if task is node.task else None  # its targets know their task
+            run = TaskRun(output, checks_types=self._context.checks_types, keeps_logs=self._context.keeps_logs)
             run.allows_outside = self._context.changes.allows_outside
             run.run_id = self._context.ledger.run_id
             replaces = node.decision is not None and node.decision.reason in REPLACING
             run.marks = self._recorder.announce(node.task)
-            task = fresh_copy(node.task) if node.goes_on else node.task
             node.attempt = Attempt(
                 task, self._context.locks, task_run=run, replaces=replaces, is_retry=bool(node.errors)
             )
@@ -475,8 +507,8 @@ class Scheduler:
             self._watches[node] = Watch(attempt, attempt.clock, executor)
         return executor
 
-    def _end_late(self) -> None:
-        """End the tries in threads of this process that take longer than they may."""
+    def _end_late(self, handle: Callable[[Node, Outcome], None]) -> None:
+        """End the tries in threads of this process that take longer than they may, and have the outcomes handled."""
         for node, watch in list(self._watches.items()):
             left = watch.clock.left()
             if left is not None and left <= 0:
@@ -484,8 +516,7 @@ class Scheduler:
                 if outcome is None:
                     del self._watches[node]
                 else:
-                    node.goes_on = isinstance(outcome.error, TaskTimeout) and outcome.error.how == GIVEN_UP
-                    self._handle_outcome(node, outcome)
+                    handle(node, outcome)
 
     def _tell_start(self, node: Node) -> None:
         """Tell the listener that an attempt begins; another thread leaves that to the one that builds."""
@@ -526,21 +557,28 @@ class Scheduler:
             if self._locked:
                 self._break_deadlock()
             self._after(pause)
+        self._take_paused()  # also while others come and go, which with `serial` they always do
         if self._watches:
-            self._end_late()
+            self._end_late(self._handle_outcome)
 
     def _until_next(self) -> float:
         """Return the seconds until a try is late, or a pause is over."""
-        lefts = [watch.clock.left() for watch in self._watches.values()]
-        moments = [_LOOK_SECONDS if left is None else left for left in lefts]
+        moments = [self._until_late()] if self._watches else []
         if self._paused:
             moments.append(self._paused.seconds_left)
         return max(min(moments), 0.0)
+
+    def _until_late(self) -> float:
+        lefts = [watch.clock.left() for watch in self._watches.values()]
+        return max(min(_LOOK_SECONDS if left is None else left for left in lefts), 0.0)
 
     def _after(self, seconds: float) -> None:
         """Go on with what waited, after some seconds without a result."""
         if self._locked:
             self._try_locked(seconds)
+
+    def _take_paused(self) -> None:
+        """Let tasks begin whose pause is over."""
         for node in self._paused.take():
             self._ready.add(node)
 

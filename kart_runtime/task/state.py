@@ -123,11 +123,19 @@ def close_scratch(run: TaskRun, *, delete: bool) -> None:
         run.scratch = None
 
 
-def fresh_copy(task: luigi.Task) -> luigi.Task:
-    """Return another object for a task, whose own one is still used by a thread that was given up."""
+def note_given_up(task: luigi.Task) -> None:
+    """Note that a thread may go on with a task object for which nobody waits, in this build and in later ones."""
+    vars(task)["_kart_given_up"] = True
+
+
+def unused_object(task: luigi.Task) -> luigi.Task:
+    """Return a task object with which no thread goes on that was given up: that of the task, or else a copy."""
+    if "_kart_given_up" not in vars(task):
+        return task
     again: luigi.Task = object.__new__(type(task))
     vars(again).update(vars(task) | {"_kart_run": None, "task_log": {}} if "_kart" in vars(task) else vars(task))
-    vars(again).pop("_kart_own_run", None)
+    for name in ("_kart_own_run", "_kart_given_up"):
+        vars(again).pop(name, None)
     return again
 
 

@@ -147,3 +147,34 @@ def test_what_is_no_pause_is_refused_before_anything_runs(delay):
     with pytest.raises(ConfigError, match=r"Wrong\.retry_delay"):
         build(Wrong())
     assert not Path("tries").exists()
+
+
+class FlakyAtFirst(TaskOnKart[int]):
+    priority = 9
+    retries = 1
+    retry_delay = 0.01
+
+    def run(self):
+        with Path("order.txt").open("a") as file:
+            file.write("f")
+        if len(Path("order.txt").read_text()) == 1:
+            raise ValueError("the first time")
+        self.dump(1)
+
+
+class Noted(TaskOnKart[int]):
+    n: int = luigi.IntParameter()
+
+    def run(self):
+        with Path("order.txt").open("a") as file:
+            file.write("n")
+        time.sleep(0.02)
+        self.dump(1)
+
+
+@pytest.mark.parametrize("options", [SERIAL, {"executor": "threads", "workers": 1}])
+def test_a_task_that_has_paused_goes_before_others_of_lower_priority(options):
+    build([FlakyAtFirst(), *(Noted(n=n) for n in range(20))], return_value=False, **options)
+    order = Path("order.txt").read_text()
+    assert order.count("f") == 2
+    assert order.rindex("f") < 20

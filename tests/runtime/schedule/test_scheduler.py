@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import queue
 
 import luigi
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from kart_runtime import BuildFailed, TaskOnKart, build
 from kart_runtime.errors import CyclicDependency
 from kart_runtime.history.runs import read_records
+from kart_runtime.schedule import scheduler
 from kart_runtime.schedule.events import BuildFinished, PlanMade, TaskFinished, TaskStarted
 
 GRAPH: dict[int, list[int]] = {}
@@ -164,6 +166,32 @@ class Dynamic(TaskOnKart[int]):
         for number in range(self.how_many):
             total += (yield Node(number=number)).load()
         self.dump(total)
+
+
+class Number(TaskOnKart[int]):
+    number: int = luigi.IntParameter()
+
+    def run(self):
+        self.dump(self.number)
+
+
+@pytest.mark.parametrize("options", [{"executor": "serial"}, {"executor": "threads", "workers": 2}])
+def test_ctrl_c_between_the_end_of_a_task_and_its_handling_hangs_nothing(monkeypatch, options):
+    class Lossy(queue.SimpleQueue):
+        interrupted = False
+
+        def get(self, *args, **kwargs):
+            news = super().get(*args, **kwargs)
+            if isinstance(news, tuple) and not self.interrupted:
+                self.interrupted = True
+                raise KeyboardInterrupt
+            return news
+
+    monkeypatch.setattr(scheduler.queue, "SimpleQueue", Lossy)
+    with pytest.raises(KeyboardInterrupt):
+        build([Number(number=number) for number in range(6)], return_value=False, **options)
+    done = [record for record in read_records("resources") if record.state == "done"]
+    assert len(done) == sum(Number(number=number).complete() for number in range(6)) > 0
 
 
 def test_yielded_tasks_run_and_their_requirements_too():

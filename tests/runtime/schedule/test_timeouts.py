@@ -168,6 +168,74 @@ def test_it_is_a_failed_try_and_the_next_one_is_not_disturbed_by_what_goes_on(op
     assert (second.state, second.timeout) == ("done", None)
 
 
+class GivenUp(TaskOnKart[str]):
+    """Is given up in its first try, which comes back and dumps while the second one runs."""
+
+    timeout = 20 * LIMIT
+
+    def run(self):
+        if not Path("tried").exists():
+            Path("tried").touch()
+            while not Path("second").exists():
+                with contextlib.suppress(BaseException):
+                    time.sleep(0.02)
+            with contextlib.suppress(BaseException):
+                self.task_log["try"] = "first"
+                self.dump("first")
+            Path("late").touch()
+        else:
+            Path("second").touch()
+            assert until(Path("late").exists, 5)
+            assert "try" not in self.task_log
+            self.dump("second")
+
+
+@pytest.mark.parametrize("options", HERE)
+def test_what_is_given_up_stores_nothing_in_a_later_build(options, monkeypatch):
+    monkeypatch.setattr(GivenUp, "timeout", LIMIT)
+    with pytest.raises(BuildFailed):
+        build(GivenUp(), **options)
+    monkeypatch.undo()
+    assert build(GivenUp(), **options) == "second"
+    assert GivenUp().output().load() == "second"
+
+
+class HangsInCode(TaskOnKart[int]):
+    timeout = 2.0
+
+    def run(self):
+        Path("began").touch()
+        event = threading.Event()
+        event.wait(60)
+        self.dump(1)
+
+
+class FailsAfterIt(TaskOnKart[int]):
+    executor = "threads"
+
+    def run(self):
+        until(Path("began").exists, 60)
+        raise ValueError("no")
+
+
+def test_time_limits_hold_after_the_first_failure():
+    began = time.monotonic()
+    with pytest.raises(BuildFailed) as failed:
+        build([HangsInCode(), FailsAfterIt()], executor="threads", workers=2, fail_fast=True)
+    assert time.monotonic() - began < 30
+    assert sorted(type(error).__name__ for error in failed.value.causes.values()) == ["TaskTimeout", "ValueError"]
+
+
+@pytest.mark.parametrize("options", HERE)
+def test_ctrl_c_ends_a_task_with_a_time_limit_by_then(options):
+    threading.Thread(target=lambda: until(Path("began").exists, 60) and os.kill(os.getpid(), signal.SIGINT)).start()
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        build(HangsInCode(), **options)
+    assert time.monotonic() - began < 30
+    assert not HangsInCode().complete()
+
+
 class Waits(TaskOnKart[int]):
     """Yields a task that takes longer than this one may."""
 
