@@ -18,8 +18,10 @@ import luigi
 from luigi import rpc, scheduler
 from luigi.worker import TaskProcess, Worker, worker
 
+from kart_runtime.errors.interpreter import mask_what_python_prints
 from kart_runtime.execution.attempt import FOR_LUIGI
 from kart_runtime.execution.locks.redis_server import RedisLocks, redis_locks_of
+from kart_runtime.execution.log_lines import keep_log_records
 from kart_runtime.execution.log_writer import TaskLogWriter
 from kart_runtime.task.base import TaskOnKart, is_complete
 from kart_runtime.task.naming import lock_name
@@ -51,6 +53,7 @@ def _started(task: TaskOnKart[Any]) -> None:
         return
     if getattr(task, "complete_check_at_run", False) and _skip_if_complete(task):
         return
+    mask_secrets()
     task._kart_run = TaskRun()
     _rerun_from_now(task)
     # A run() that yielded starts again from its beginning under luigi, and so do its log files.
@@ -58,6 +61,12 @@ def _started(task: TaskOnKart[Any]) -> None:
         vars(task)["run"] = _Locked(task)
     logs = _running[id(task)] = TaskLogWriter(task)
     logs.at_start()
+
+
+def mask_secrets() -> None:
+    """Mask secrets in what this process logs and prints from now on, as a build does."""
+    keep_log_records()
+    mask_what_python_prints()
 
 
 def _succeeded(task: TaskOnKart[Any], seconds: float) -> None:
@@ -206,6 +215,7 @@ class WorkerSchedulerFactory:
         assistant
             Whether it also runs tasks of other workers.
         """
+        mask_secrets()
         options: dict[str, Any] = {}
         if not worker().task_process_context:
             options["task_process_context"] = f"{__name__}.{SkipWhenComplete.__name__}"

@@ -10,6 +10,7 @@ import json
 import re
 import threading
 from binascii import b2a_base64
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote, urlsplit
@@ -29,7 +30,7 @@ _SHORTEST_ENCODED = 6
 _LONG_URL_PART = 16
 """Characters from which on the last part of a secret url's path is a secret of its own."""
 
-_PASSWORD = re.compile(r"(?<=://)([^\s/:@'\"]*):([^\s/@'\"]+)(?=@)")
+_PASSWORD = re.compile(r"(?<=://)([^\s/:@'\"]*):([^\s/'\"]+)(?=@)")
 
 _HTML_TEXT = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _HTML = _HTML_TEXT | str.maketrans({'"': "&quot;", "'": "&#x27;"})
@@ -235,14 +236,28 @@ def masked_copy(value: Any) -> Any:
     if isinstance(value, str):
         shown = masked(value)
         return value if shown == value else shown
-    kind = type(value)
-    if kind is dict:
+    if isinstance(value, dict):
         items = {masked_copy(key): masked_copy(item) for key, item in value.items()}
         if len(items) != len(value):
             return items
         pairs = zip(items.items(), value.items(), strict=True)
         return items if any(new[0] is not old[0] or new[1] is not old[1] for new, old in pairs) else value
-    if kind in (list, tuple, set, frozenset):
+    if isinstance(value, list | tuple | set | frozenset | deque):
         copies = [masked_copy(item) for item in value]
-        return kind(copies) if any(new is not old for new, old in zip(copies, value, strict=True)) else value
+        if all(new is old for new, old in zip(copies, value, strict=True)):
+            return value
+        make = getattr(type(value), "_make", None) or type(value)  # that of a named tuple
+        return make(copies)
     return value
+
+
+def masked_objects(values: dict[str, Any], dump: Callable[[object], bytes]) -> dict[str, Any]:
+    """Return values for a file: what still shows a secret when it is dumped is replaced by its masked text."""
+    copy: dict[str, Any] = masked_copy(values)
+    if not _texts or not _shows_secret(dump(copy)):
+        return copy
+    return {key: masked(repr(item)) if _shows_secret(dump(item)) else item for key, item in copy.items()}
+
+
+def _shows_secret(data: bytes) -> bool:
+    return any(text.encode(errors="surrogatepass") in data for text in list(_texts) if len(text) >= WITHIN_WORDS)

@@ -31,6 +31,8 @@ from kart_runtime.errors import (
     warn,
     without_engine,
 )
+from kart_runtime.errors.secret_sources import note_new_environment
+from kart_runtime.errors.secrets import noted_secrets
 from kart_runtime.execution.locks import LockHandle, Locks, NoLocks
 from kart_runtime.execution.locks.redis_server import redis_locks_of
 from kart_runtime.execution.log_lines import keep_log_records
@@ -202,9 +204,12 @@ class Attempt:
         if not self._is_remote:
             return self._bound()
         reset_peak()
+        known = noted_secrets()
         with collected_losses() as losses, durable_writes(self._is_durable):
             outcome = self._stored()
         outcome.losses = tuple(losses)
+        note_new_environment()
+        self.task_run.secrets.update(set(noted_secrets()).difference(known))
         sent = None if outcome.error is None else portable(outcome.error, outcome.trace)
         outcome.error, outcome.peak_mb, outcome.secrets = sent, peak_mb(), tuple(self.task_run.secrets)
         return outcome

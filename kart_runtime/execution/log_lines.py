@@ -129,6 +129,7 @@ class _Factory:
         self.make = make
 
     def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
+        note_new_environment()  # a task may have fetched a token, and logs it now
         record: logging.LogRecord = self.make(*args, **kwargs)
         run: Any = active_run.get()
         if run is not None and (not run.keeps_logs or record.name is None):  # None: to be filled, by makeLogRecord

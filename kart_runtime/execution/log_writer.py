@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from io import BytesIO
 from pickle import dumps
 from typing import Any
 
-from kart_runtime.errors.secrets import masked_copy
+from kart_runtime.errors.secrets import masked_objects
 from kart_runtime.execution.log_lines import LogLines
 from kart_runtime.execution.seeds import set_seed
 from kart_runtime.history import log_files
@@ -63,7 +64,7 @@ class TaskLogWriter:
         if self._wanted:
             try:
                 files.write("processing_time", dumps(seconds, PROTOCOL))
-                files.write("task_log", _pickled(masked_copy(task.task_log)))
+                files.write("task_log", _pickled(masked_objects(task.task_log, partial(dumps, protocol=PROTOCOL))))
                 self.written = tuple(LOG_FILES)
             except Exception as error:  # noqa: BLE001 - as above
                 self._report_loss(error)

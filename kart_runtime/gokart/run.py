@@ -26,7 +26,7 @@ from kart_runtime.gokart.slack.slack_api import SlackAPI
 from kart_runtime.gokart.slack.slack_config import SlackConfig
 from kart_runtime.gokart.tree.task_info import make_tree_info, tree_info
 from kart_runtime.gokart.workspace_management import delete_local_unnecessary_outputs
-from kart_runtime.luigi_bridge import WorkerSchedulerFactory
+from kart_runtime.luigi_bridge import WorkerSchedulerFactory, mask_secrets
 from kart_runtime.task.base import TaskOnKart
 
 _log = logging.getLogger(__name__)
@@ -68,6 +68,7 @@ def run(cmdline_args: Sequence[str] | None = None, set_retcode: bool = True) -> 
         An option has an invalid value; nothing has run.
     """
     args = list(sys.argv[1:] if cmdline_args is None else cmdline_args)
+    mask_secrets()
     check_sections()
     _show_tree(args)
     _delete_outputs(args)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import dataclasses
 import json
+import logging
 import os
+import pickle
 import re
 import subprocess
 import sys
 import threading
 import time
+from collections import defaultdict, deque, namedtuple
+from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
 import luigi
@@ -18,7 +24,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from luigi.parameter import ParameterVisibility
 
-from kart_runtime import ListTaskInstanceParameter, SecretParameter, TaskInstanceParameter, TaskOnKart, build
+from kart_runtime import (
+    BuildFailed,
+    ListTaskInstanceParameter,
+    SecretParameter,
+    TaskInstanceParameter,
+    TaskOnKart,
+    build,
+)
 from kart_runtime.errors import ConfigError, ParameterValueError, described, trace_of
 from kart_runtime.errors.credentials import without_credentials
 from kart_runtime.errors.secret_sources import note_environment, note_variable
@@ -67,6 +80,7 @@ def test_secrets_in_lists_and_maps_and_lines_of_a_key():
         ("s3://bucket/a@b and me@x.example:80", "s3://bucket/a@b and me@x.example:80"),
         ("https://x.example/a:b/c@d", "https://x.example/a:b/c@d"),
         ("two http://a:b@c http://d:e@f", "two http://a:***@c http://d:***@f"),
+        ("postgresql://me:p@ss@w@host/db", "postgresql://me:***@host/db"),
     ],
 )
 def test_a_password_in_a_url_is_replaced(text, shown):
@@ -128,12 +142,21 @@ def test_words_numbers_dates_and_places_of_the_environment_are_no_secrets(value,
         ("SENTRY_DSN", "https://0a1b2c@sentry.example/1"),
         ("KART_SIGNING_KEY", "k1:00ff00ff"),
         ("DEPLOY_KEY", "abcdefgh1234"),
+        *((name, "hunter2-abc") for name in ("PGPASSWORD", "SSHPASS", "dbPassword", "ACCESSTOKEN", "LDAP_BINDPW")),
+        ("DB_PASSWORD2", "hunter2-abc"),
+        ("AZURE_CREDENTIALS", '{"clientSecret": "hunter2-abc"}'),
     ],
 )
 def test_a_variable_whose_name_says_so_is_a_secret(name, value, monkeypatch):
     monkeypatch.setenv(name, value)
     note_environment()
-    assert masked(f"with {value}") == "with ***"
+    assert masked(f"with {value}") == "with ***" or masked(f"with {value}") == 'with {"clientSecret": "***"}'
+
+
+def test_the_secret_in_a_connection_string_is_known_alone(monkeypatch):
+    monkeypatch.setenv("DB_CONNECTION_STRING", "Server=db.example;User Id=reader;Password=hunter2-abc;Timeout=30")
+    note_environment()
+    assert masked("reader of db.example: hunter2-abc") == "reader of db.example: ***"
 
 
 @pytest.mark.parametrize(
@@ -145,6 +168,9 @@ def test_a_variable_whose_name_says_so_is_a_secret(name, value, monkeypatch):
         ("PWD", "/some/where/else"),
         ("TOKEN_TYPE", "bearer-of-rings"),
         ("MLFLOW_EXPERIMENT_NAME", "churn-model-2"),
+        ("BYPASS", "some-host-name"),
+        ("DB_PASSWORD", "test"),
+        ("tokenType", "bearer-of-rings"),
     ],
 )
 def test_a_variable_whose_name_says_nothing_is_none(name, value, monkeypatch):
@@ -218,6 +244,77 @@ class Hides(TaskOnKart[int]):
 
     def run(self):
         self.dump(self.pin)
+
+
+@dataclasses.dataclass(frozen=True)
+class Login:
+    user: str
+    word: str
+
+
+class HidesObjects(TaskOnKart[int]):
+    login = luigi.Parameter(default=Login("me-too", "dataclass-word"), visibility=ParameterVisibility.PRIVATE)
+    raw = luigi.Parameter(default=b"bytes-word", visibility=ParameterVisibility.PRIVATE)
+    ratio = luigi.FloatParameter(default=1234567.98765, visibility=ParameterVisibility.PRIVATE)
+    place = luigi.Parameter(default=PurePosixPath("path-word/x"), visibility=ParameterVisibility.PRIVATE)
+
+
+def test_objects_numbers_and_paths_that_are_not_public_are_known_by_their_texts():
+    task = HidesObjects()
+    text = f"{task.login.word} {task.raw.decode()} {task.ratio} {task.place}"
+    assert masked(text) == "*** *** *** ***"
+
+
+class Renews(TaskOnKart[int]):
+    """Fetches a token, puts it into the environment, as many clients want it, and logs it."""
+
+    fails: bool = luigi.BoolParameter(default=False)
+
+    def run(self):
+        os.environ["APP_TOKEN"] = f"renewed-{os.getpid()}-token"
+        logging.getLogger("mine").warning("got %s", os.environ["APP_TOKEN"])
+        if self.fails:
+            raise ValueError(os.environ["APP_TOKEN"])
+        self.dump(1)
+
+
+@pytest.mark.parametrize("executor", ["serial", "processes"])
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_token_that_a_task_renews_is_masked_from_then_on(executor, fails, monkeypatch, capfd):
+    monkeypatch.setenv("APP_TOKEN", "the-first-token")
+    note_environment()
+    with contextlib.suppress(BuildFailed) if fails else contextlib.nullcontext():
+        build(Renews(fails=fails), executor=executor, return_value=False)
+    kept = [path for path in Path("resources/log").rglob("*") if path.is_file()]
+    assert any(b"***" in path.read_bytes() for path in kept)
+    assert not any(b"renewed-" in path.read_bytes() for path in kept)
+    assert "renewed-" not in "".join(capfd.readouterr())
+
+
+Pair = namedtuple("Pair", "name word")
+
+
+class LogsContainers(TaskOnKart[int]):
+    def run(self):
+        word = "secret-of-the-log"
+        self.task_log["a"] = defaultdict(list, {"x": [word]})
+        self.task_log["b"] = Pair("name", word)
+        self.task_log["c"] = deque([word])
+        self.task_log["d"] = ValueError(word)
+        self.task_log["e"] = Login("me", word)
+        self.task_log["f"] = word.encode()
+        self.task_log["g"] = Pair("kept", "as it is")
+        self.dump(1)
+
+
+def test_containers_and_objects_in_the_log_of_a_task_show_no_secret():
+    note_secret("secret-of-the-log")
+    build(LogsContainers(), return_value=False)
+    (path,) = Path("resources/log/task_log").iterdir()
+    assert b"secret-of-the-log" not in path.read_bytes()
+    log = pickle.loads(path.read_bytes())
+    assert (log["a"], log["b"], log["g"]) == ({"x": ["***"]}, ("name", "***"), ("kept", "as it is"))
+    assert log["e"] == "Login(user='me', word='***')"
 
 
 class Holds(TaskOnKart[int]):

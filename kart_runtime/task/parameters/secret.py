@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import luigi
 from luigi.parameter import ParameterVisibility
 
 from kart_runtime.errors import ConfigError, EnvVarMissing
-from kart_runtime.errors.secret_sources import may_be_secret
+from kart_runtime.errors.secret_sources import may_be_secret, texts_in
 from kart_runtime.errors.secrets import note_secret
 from kart_runtime.storage.staging import active_run
 
@@ -102,18 +101,9 @@ def _note(secret: str) -> None:
 
 def note_held(name: str, value: Any) -> None:
     """Remember the value of a parameter that is not public, unless it is a word or number that any text may hold."""
-    reveal = getattr(value, "get_secret_value", None)  # as pydantic's SecretStr has
-    if callable(reveal):
-        value = reveal()
-    if type(value) is int:
-        value = str(value)
-    if isinstance(value, Mapping):
-        value = tuple(value.values())
-    if isinstance(value, tuple | list | set | frozenset):
-        for item in value:
-            note_held(name, item)
-    elif isinstance(value, str) and "${" not in value and may_be_secret(value, name):
-        note_secret(value)
+    for text in texts_in(value):
+        if "${" not in text and may_be_secret(text, name):
+            note_secret(text)
 
 
 def is_reference(value: object) -> bool:

@@ -260,3 +260,37 @@ def test_logging_is_configured_as_luigi_does():
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0, output
     assert "OURS" in Path("run.log").read_text()
+
+
+OF_SECRETS = """
+import luigi
+from luigi.parameter import ParameterVisibility
+import kart_runtime as gokart
+
+class Fetch(gokart.TaskOnKart):
+    token = gokart.SecretParameter()
+    hidden = luigi.Parameter(visibility=ParameterVisibility.HIDDEN)
+    fails = luigi.BoolParameter()
+
+    def run(self):
+        import logging
+        logging.getLogger("mine").warning("with %s and %s", self.token, self.hidden)
+        if self.fails:
+            raise ValueError(f"refused {self.token}")
+        self.dump(1)
+
+if __name__ == "__main__":
+    gokart.run()
+"""
+
+
+@pytest.mark.parametrize("more", [[], ["--fails"], ["--workers", "2"]])
+def test_luigis_worker_logs_no_secret(tmp_path, more):
+    (tmp_path / "program.py").write_text(OF_SECRETS)
+    words = ["program.py", "Fetch", "--token", "typed-token-123", "--hidden", "typed-hidden-456", *more]
+    command = [sys.executable, *words, "--local-scheduler", "--no-lock"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    text = ended.stdout + ended.stderr
+    assert "with *** and ***" in text
+    assert "typed-token-123" not in text
+    assert "typed-hidden-456" not in text
