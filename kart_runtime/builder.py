@@ -325,8 +325,8 @@ def _run(
         plan = make_plan(roots, check_all=check_all, changes=context.changes, rerun=rerun)
         scheduler, to_run = Scheduler(plan, context), plan.to_run
         context.executors.open(to_run)
-    for workspace, restart in context.changes.restarts():
-        context.ledger.note(workspace, restart)
+    for workspace in context.changes.restarted():
+        context.ledger.begin(workspace)
     if to_run:
         context.ledger.ask_git()
     try:
@@ -347,6 +347,7 @@ def _announce(roots: Sequence[luigi.Task], context: BuildContext) -> None:
     ledger.roots = [root.make_unique_id() for root in roots if isinstance(root, TaskOnKart)]
     ledger.root_classes = [f"{type(root).__module__}.{type(root).__name__}" for root in roots]
     ledger.runs_before = context.changes.runs_before
+    ledger.first_lines = context.changes.restart_lines
 
 
 def _abandon(scheduler: Scheduler, recorder: TasksRecorder) -> None:
