@@ -324,8 +324,8 @@ class _Rows(NamedTuple):
 
     def _insert_run(self, connection: sqlite3.Connection) -> None:
         row = connection.execute("SELECT * FROM runs WHERE run = ?", (self.run,)).fetchone()
-        row = row or (self.run, 0.0, "", "", "", 0, "{}", "[]", "")
-        _, started, _, header, ended, tasks, verdicts, root_names, _ = row
+        row = row or (self.run, 0.0, "", "", "", 0, "{}", "[]", "", 0, "")
+        _, started, _, header, ended, tasks, verdicts, root_names, _, lines, damage = row
         known = json.loads(header) if header else self.lines.header
         roots = known.get("roots")
         wanted = set(roots) if isinstance(roots, list) and all(isinstance(each, str) for each in roots) else set()
@@ -334,7 +334,7 @@ class _Rows(NamedTuple):
         counts = Counter(json.loads(verdicts)) + Counter(self.verdicts[self.names_before :])
         ended = json.dumps(self.lines.end) if self.lines.end is not None else ended
         connection.execute(
-            "REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 self.run,
                 started or _started(self.run, known),
@@ -345,6 +345,8 @@ class _Rows(NamedTuple):
                 json.dumps(counts),
                 json.dumps(names),
                 "" if ended else json.dumps(self.tasks),  # for lines that refer to them
+                lines + self.lines.count,
+                damage or self.lines.damage,
             ),
         )
 

@@ -187,7 +187,7 @@ class Ledger:
         end = shown(end)
         for workspace, file in self._files.items():
             try:
-                file.append(line_of(end))
+                file.append(line_of(end | {"lines": file.count}))
             except Exception as error:  # noqa: BLE001 - as above
                 report_loss("write how the run has ended", Workspace(workspace).runs, error)
         if self._files and self.listeners:
@@ -306,11 +306,14 @@ class _Lines:
         self._path = str(path)
         self._run = path.name.removesuffix(".jsonl")
         self._keys = keyring()
+        self.count = 0
+        """Written lines, but for those that only say that the run goes on."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
         self._descriptor = os.open(path, flags, 0o666)
         self._is_cut = False
         try:
             self._write("".join([self._signed(line) for line in lines]))
+            self.count = len(lines)
         except BaseException:
             self.close()
             raise
@@ -318,6 +321,11 @@ class _Lines:
     def append(self, line: str) -> None:
         # One write call a line: a reader, or a crash, meets whole lines and at most one cut one at the end.
         self._write(line if self._keys is None else self._signed(line))
+        self.count += 1
+
+    def beat(self, line: str) -> None:
+        """Write that the run goes on."""
+        self._write(self._signed(line))
 
     def _signed(self, line: str) -> str:
         return line if self._keys is None else signed_line(line, self._run, self._keys)
@@ -330,8 +338,6 @@ class _Lines:
             if self._is_cut:  # a full disk takes a part, and reports the error only for the rest
                 os.write(self._descriptor, data[written:])
                 self._is_cut = False
-
-    beat = append
 
     def flush(self) -> None:
         """Write the lines to the disk: after a power cut, they say that a run has gone on (`restarts`)."""
@@ -358,6 +364,7 @@ class _Objects:
         self._store, self._key = store, key
         self._run, self._keys = key[key.rfind("/") + 1 :], keyring()
         self._lines = list(map(self._signed, lines))
+        self.count = len(lines)
         self._parts = 0
         self._flushed = time.monotonic()
         self._is_beat = False
@@ -366,6 +373,7 @@ class _Objects:
     def append(self, line: str) -> None:
         with self._lock:
             self._lines.append(self._signed(line))
+            self.count += 1
             if time.monotonic() - self._flushed > _FLUSH_SECONDS:
                 self.flush()
 

@@ -26,6 +26,7 @@ _PARALLEL_REQUESTS = 16
 """Number of files of runs to read from a remote store in parallel."""
 
 _SUFFIX = re.compile(r"(?:\.part(\d+))?\.jsonl$")
+_ZEROS = "a part of its file is full of zeros"
 _RUN_ID = re.compile(r"(\d{8}T\d{6}Z)-\w+")
 
 
@@ -208,6 +209,8 @@ class Run:
         Reason why a file could not be read, or "".
     cut
         Other damage, because of which the run may use more tasks; or "".
+    damage
+        What is gone of lines that were there; or "". A last line may be cut because the run was killed.
     header
         What was asked for, where, and with which versions; empty if it cannot be read.
     end
@@ -229,6 +232,7 @@ class Run:
     has_references: bool
     unread: str = ""
     cut: str = ""
+    damage: str = ""
     header: Mapping[str, Any] = field(default_factory=dict)
     end: Mapping[str, Any] | None = None
     graph: RunGraph | None = None
@@ -333,6 +337,7 @@ def _read_run(store: Store, run: RunFiles) -> Run:
         lines.has_references,
         unread,
         lines.cut,
+        lines.damage or lost_lines(lines.count, lines.end),
         lines.header,
         lines.end,
         graph,
@@ -380,7 +385,10 @@ class RunLines:
         """Numbers of the tasks of which it is known what their `run()` yielded."""
         self.tasks: frozenset[TaskName] = frozenset()
         self.has_references = False
+        self.count = 0
+        """Lines, but for those that only say that the run goes on."""
         self.cut = ""
+        self.damage = ""
         self.header: dict[str, Any] = {}
         self.end: dict[str, Any] | None = None
         self.definitions: dict[str, dict[str, str]] = {}
@@ -393,22 +401,33 @@ class RunLines:
     def add(self, text: str) -> None:
         """Add the lines of a file."""
         for line in text.splitlines():
+            if line.startswith('{"beat":'):
+                continue
+            self.count += 1
             if line.startswith('{"task":'):
                 self.attempts.append(line)
                 continue
             values = _decoded(line)
-            if values is None:
-                self.cut = f"a line of its file is cut: {line[:40]}"
-            elif "tasks" in values:
-                self._add_references(values)
-            elif "unique_id" in values:
-                self.attempts.append(line)
-            elif "end" in values:
-                self.end = values
-            elif "run" in values and not self.header:
-                self.header = values
-            elif "code" in values and isinstance(values.get("definitions"), dict):
-                self.definitions[str(values["code"])] = values["definitions"]
+            if values is not None:
+                self._add_values(line, values)
+                continue
+            self.cut = f"a line of its file is cut: {line[:40]}" if line[:1] != "\0" else _ZEROS
+            if line and not (text.endswith(line) or line.startswith('{"code":')):  # code names no task
+                self.damage = self.cut
+        if "\0" in text and "\0" in text[: text.rfind("\n") + 1]:  # in an attempt's line, others may be in the gap
+            self.damage = self.damage or _ZEROS
+
+    def _add_values(self, line: str, values: dict[str, Any]) -> None:
+        if "tasks" in values:
+            self._add_references(values)
+        elif "unique_id" in values:
+            self.attempts.append(line)
+        elif "end" in values:
+            self.end = values
+        elif "run" in values and not self.header:
+            self.header = values
+        elif "code" in values and isinstance(values.get("definitions"), dict):
+            self.definitions[str(values["code"])] = values["definitions"]
 
     def _add_references(self, values: Mapping[str, Any]) -> None:
         try:
@@ -421,7 +440,7 @@ class RunLines:
             self.tasks |= frozenset(names)
             self.has_references = True
         except (AttributeError, TypeError):
-            self.cut = "a line of its file that should name tasks does not"
+            self.cut = self.damage = "a line of its file that should name tasks does not"
             return
         requires = values.get("requires")
         if isinstance(requires, list) and len(requires) == len(names) == len(values.get("verdicts", "")):
@@ -446,6 +465,12 @@ class RunLines:
         known = range(len(self._names))
         requires = [tuple(each for each in upstream if _is_known(each, known)) for upstream in self._requires]
         return RunGraph(tuple(self._names), tuple(requires), self._verdicts)
+
+
+def lost_lines(count: int, end: Mapping[str, Any] | None) -> str:
+    """Return that some of a run's lines are gone, of which `count` were read; "" if all are there, or nobody knows."""
+    told = (end or {}).get("lines")
+    return f"{told + 1 - count} of the lines of its file are gone" if type(told) is int and count <= told else ""
 
 
 def _is_known(upstream: Any, known: range) -> bool:
