@@ -17,7 +17,7 @@ from stat import S_ISDIR
 from typing import Any, NamedTuple
 
 from kart_runtime.errors import warn
-from kart_runtime.history.runs import RunLines, TaskName, run_of_file, runs_folder, started_at, text_of
+from kart_runtime.history.runs import MOST_SECONDS, RunLines, TaskName, run_of_file, runs_folder, started_at, text_of
 from kart_runtime.history.signed_lines import signed_text
 from kart_runtime.storage.stores import Stat, Store, is_remote
 from kart_runtime.storage.stores.local import LocalStore
@@ -397,13 +397,9 @@ def _decoded_attempt(run: str, line: str, values: Mapping[str, Any]) -> Iterator
     if not all(isinstance(name, str) for name in names) or not isinstance(values.get("outputs", []), list):
         return
     if isinstance(seconds, int | float):
-        duration = float(seconds) if abs(seconds) < _MOST_SECONDS else 0.0
+        duration = float(seconds) if abs(seconds) < MOST_SECONDS else 0.0
         text = json.dumps(metrics) if metrics and isinstance(metrics, dict) else ""
         yield run, *map(_plain, (*names, values.get("state"), values.get("started"))), duration, text, line
-
-
-_MOST_SECONDS = 1e12
-"""More than that is no duration."""
 
 
 def _plain(value: Any) -> str:

@@ -129,6 +129,11 @@ class RunRecord:
         for name, types in _TYPES.items():
             if name in fields and not isinstance(fields[name], types):
                 del fields[name]  # foreign
+        if not isinstance(fields.get("seconds"), int | float):
+            raise TypeError("no record of an attempt")
+        for name in _NUMBERS & fields.keys():
+            if _is_no_number(fields[name]):
+                fields[name] = 0.0 if name == "seconds" else cls.__dataclass_fields__[name].default
         fields["outputs"] = tuple(map(_stored, fields.get("outputs", ())))
         fields["inputs"] = dict(fields.get("inputs", {}))
         fields["metrics"] = dict(fields.get("metrics", {}))
@@ -136,12 +141,16 @@ class RunRecord:
             fields[name] = tuple(fields.get(name, ()))
         record = cls(**fields)
         texts = (record.task, record.module, record.unique_id, *record.log_files)
-        if not all(isinstance(text, str) for text in texts) or not isinstance(record.seconds, int | float):
+        if not all(isinstance(text, str) for text in texts):
             raise TypeError("no record of an attempt")
         return record
 
 
 _TEXTS = ("state", "started", "ended", "worker", "error", "reason", "run_id", "code", "origin", "trace")
+MOST_SECONDS = 1e12
+"""More than that is no duration; nor is what is no number."""
+
+_NUMBERS = frozenset({"seconds", "waited", "cpu", "peak_mb", "timeout", "logged"})
 _TYPES: Mapping[str, Any] = {
     **dict.fromkeys(_TEXTS, str),
     **dict.fromkeys(("cpu", "peak_mb", "seed", "timeout"), (int, float, type(None))),
@@ -149,6 +158,11 @@ _TYPES: Mapping[str, Any] = {
     **dict.fromkeys(("params", "inputs", "metrics"), dict),
 }
 """Types of the fields that may be missing."""
+
+
+def _is_no_number(value: Any) -> bool:
+    """Return whether a value is a number that cannot be one of seconds, or of anything else that is measured."""
+    return isinstance(value, int | float) and not abs(value) < MOST_SECONDS
 
 
 def _stored(values: Mapping[str, Any]) -> OutputRecord:
@@ -423,7 +437,7 @@ class RunLines:
         elif "unique_id" in values:
             self.attempts.append(line)
         elif "end" in values:
-            self.end = values
+            self.end = {key: each for key, each in values.items() if not _is_no_number(each)}
         elif "run" in values and not self.header:
             self.header = values
         elif "code" in values and isinstance(values.get("definitions"), dict):
@@ -442,11 +456,13 @@ class RunLines:
         except (AttributeError, TypeError):
             self.cut = self.damage = "a line of its file that should name tasks does not"
             return
-        requires = values.get("requires")
-        if isinstance(requires, list) and len(requires) == len(names) == len(values.get("verdicts", "")):
+        requires, verdicts = values.get("requires"), values.get("verdicts", "")
+        if not isinstance(verdicts, str) or not isinstance(requires, list | None):
+            self.cut = self.damage = "a line of its file that should say what tasks require does not"
+        elif requires is not None and len(requires) == len(names) == len(verdicts):
             self._names += names
             self._requires += [tuple(upstream) if isinstance(upstream, list) else () for upstream in requires]
-            self._verdicts += values["verdicts"]
+            self._verdicts += verdicts
         uses = values.get("uses")
         for user, others in uses.items() if isinstance(uses, dict) else ():
             if isinstance(others, list):
