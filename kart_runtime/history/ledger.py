@@ -94,7 +94,7 @@ class Ledger:
     info
         What the run was asked for.
     roots, root_classes
-        Unique ids of the requested tasks, and their classes by full names.
+        Unique ids of the requested tasks, and their classes by full names: those of scripts with the script.
     runs_before
         What names the newest runs of a workspace, as far as this process knows them: a later reader of all files then
         sees whether one is missing. None for a run whose loss does not matter.

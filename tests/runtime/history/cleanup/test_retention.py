@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -133,6 +135,36 @@ class Yields(TaskOnKart[int]):
     def run(self):
         yield Leaf(number=7)
         self.dump(1)
+
+
+SCRIPT = """
+import kart_runtime as kart
+
+class NAME(kart.TaskOnKart):
+    def output(self):
+        return self.make_target("NAME.pkl")
+
+    def run(self):
+        self.dump("NAME")
+
+class Main(kart.TaskOnKart):
+    def requires(self):
+        return NAME()
+
+    def run(self):
+        self.dump(self.load())
+
+kart.build(Main(), return_value=False, progress=False)
+"""
+
+
+def test_classes_of_one_name_in_two_scripts_are_two_roots():
+    for name in ("weekly", "daily"):
+        Path(f"{name}.py").write_text(SCRIPT.replace("NAME", name))
+        subprocess.run([sys.executable, f"{name}.py"], check=True, timeout=60)
+    age(60)
+    gc()
+    assert {path.name.partition("_")[0] for path in Path("resources").glob("*.pkl")} == {"weekly", "daily"}
 
 
 # -- gaps ------------------------------------------------------------------------------------------------------------
