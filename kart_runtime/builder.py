@@ -61,6 +61,7 @@ from kart_runtime.task import identity
 from kart_runtime.task.base import TaskOnKart
 from kart_runtime.task.naming import display_name
 from kart_runtime.task.nested import map_structure
+from kart_runtime.task.origin import full_name
 from kart_runtime.task.outside import missing_places
 from kart_runtime.task.parameters import overrides_for, under_active_overrides
 from kart_runtime.task.published import Published
@@ -325,8 +326,8 @@ def _run(
         plan = make_plan(roots, check_all=check_all, changes=context.changes, rerun=rerun)
         scheduler, to_run = Scheduler(plan, context), plan.to_run
         context.executors.open(to_run)
-    for workspace, restart in context.changes.restarts():
-        context.ledger.note(workspace, restart)
+    for workspace in context.changes.restarted():
+        context.ledger.begin(workspace)
     if to_run:
         context.ledger.ask_git()
     try:
@@ -345,8 +346,9 @@ def _announce(roots: Sequence[luigi.Task], context: BuildContext) -> None:
     """Tell the ledger what the header of the run names."""
     ledger = context.ledger
     ledger.roots = [root.make_unique_id() for root in roots if isinstance(root, TaskOnKart)]
-    ledger.root_classes = [f"{type(root).__module__}.{type(root).__name__}" for root in roots]
+    ledger.root_classes = [full_name(type(root)) for root in roots]
     ledger.runs_before = context.changes.runs_before
+    ledger.first_lines = context.changes.restart_lines
 
 
 def _abandon(scheduler: Scheduler, recorder: TasksRecorder) -> None:

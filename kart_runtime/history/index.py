@@ -36,7 +36,8 @@ _HAS_WORK = """(verdicts LIKE '%"r"%'
                 OR EXISTS (SELECT 1 FROM attempts a WHERE a.run = r.run AND a.state IN ('done', 'failed')))"""
 """Condition for the rows of runs that did not find everything complete."""
 
-_RUN_ROWS = "SELECT r.*, (SELECT max(written) FROM files f WHERE f.run = r.run) FROM runs r"
+_RUN_ROWS = """SELECT run, started, label, header, ended, tasks, verdicts, root_names, names,
+               (SELECT max(written) FROM files f WHERE f.run = r.run) FROM runs r"""
 
 _STATES = {"done": "ran", "failed": "failed", "complete": "complete"}
 """State of an attempt to the name of its count."""

@@ -17,7 +17,7 @@ from stat import S_ISDIR
 from typing import Any, NamedTuple
 
 from kart_runtime.errors import warn
-from kart_runtime.history.runs import RunLines, TaskName, run_of_file, runs_folder, started_at, text_of
+from kart_runtime.history.runs import MOST_SECONDS, RunLines, TaskName, run_of_file, runs_folder, started_at, text_of
 from kart_runtime.history.signed_lines import signed_text
 from kart_runtime.storage.stores import Stat, Store, is_remote
 from kart_runtime.storage.stores.local import LocalStore
@@ -324,8 +324,8 @@ class _Rows(NamedTuple):
 
     def _insert_run(self, connection: sqlite3.Connection) -> None:
         row = connection.execute("SELECT * FROM runs WHERE run = ?", (self.run,)).fetchone()
-        row = row or (self.run, 0.0, "", "", "", 0, "{}", "[]", "")
-        _, started, _, header, ended, tasks, verdicts, root_names, _ = row
+        row = row or (self.run, 0.0, "", "", "", 0, "{}", "[]", "", 0, "")
+        _, started, _, header, ended, tasks, verdicts, root_names, _, lines, damage = row
         known = json.loads(header) if header else self.lines.header
         roots = known.get("roots")
         wanted = set(roots) if isinstance(roots, list) and all(isinstance(each, str) for each in roots) else set()
@@ -334,7 +334,7 @@ class _Rows(NamedTuple):
         counts = Counter(json.loads(verdicts)) + Counter(self.verdicts[self.names_before :])
         ended = json.dumps(self.lines.end) if self.lines.end is not None else ended
         connection.execute(
-            "REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 self.run,
                 started or _started(self.run, known),
@@ -345,6 +345,8 @@ class _Rows(NamedTuple):
                 json.dumps(counts),
                 json.dumps(names),
                 "" if ended else json.dumps(self.tasks),  # for lines that refer to them
+                lines + self.lines.count,
+                damage or self.lines.damage,
             ),
         )
 
@@ -395,13 +397,9 @@ def _decoded_attempt(run: str, line: str, values: Mapping[str, Any]) -> Iterator
     if not all(isinstance(name, str) for name in names) or not isinstance(values.get("outputs", []), list):
         return
     if isinstance(seconds, int | float):
-        duration = float(seconds) if abs(seconds) < _MOST_SECONDS else 0.0
+        duration = float(seconds) if abs(seconds) < MOST_SECONDS else 0.0
         text = json.dumps(metrics) if metrics and isinstance(metrics, dict) else ""
         yield run, *map(_plain, (*names, values.get("state"), values.get("started"))), duration, text, line
-
-
-_MOST_SECONDS = 1e12
-"""More than that is no duration."""
 
 
 def _plain(value: Any) -> str:

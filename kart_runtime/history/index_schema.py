@@ -27,7 +27,7 @@ CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE files (run TEXT, name TEXT, size INTEGER, stamp TEXT, written REAL, read INTEGER, tail BLOB,
                     PRIMARY KEY (run, name)) WITHOUT ROWID;
 CREATE TABLE runs (run TEXT PRIMARY KEY, started REAL, label TEXT, header TEXT, ended TEXT, tasks INTEGER,
-                   verdicts TEXT, root_names TEXT, names TEXT) WITHOUT ROWID;
+                   verdicts TEXT, root_names TEXT, names TEXT, lines INTEGER, damage TEXT) WITHOUT ROWID;
 CREATE INDEX runs_started ON runs (started);
 CREATE TABLE edges (uid TEXT PRIMARY KEY, requires TEXT) WITHOUT ROWID;
 CREATE TABLE attempts (id INTEGER PRIMARY KEY, run TEXT, uid TEXT, task TEXT, module TEXT, state TEXT, started TEXT,

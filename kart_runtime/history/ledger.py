@@ -94,10 +94,13 @@ class Ledger:
     info
         What the run was asked for.
     roots, root_classes
-        Unique ids of the requested tasks, and their classes by full names.
+        Unique ids of the requested tasks, and their classes by full names: those of scripts with the script.
     runs_before
         What names the newest runs of a workspace, as far as this process knows them: a later reader of all files then
         sees whether one is missing. None for a run whose loss does not matter.
+    first_lines
+        What gives lines of a workspace that are written with the header, at once: a header alone says that this run has
+        looked for a restart of the machine, and found none.
     listeners
         Receivers of what is recorded; one that raises is left out from then on.
     """
@@ -108,6 +111,7 @@ class Ledger:
         self.roots: Sequence[str] = ()
         self.root_classes: Sequence[str] = ()
         self.runs_before: Callable[[str], Sequence[str]] | None = None
+        self.first_lines: Callable[[str], Sequence[Mapping[str, Any]]] | None = None
         self.listeners: list[RecordListener] = []
         self._files: dict[str, _File] = {}
         self._header: dict[str, Any] | None = None
@@ -134,6 +138,13 @@ class Ledger:
             self._file(workspace).append(json.dumps({"code": code, "definitions": dict(definitions)}) + "\n")
         except Exception as error:  # noqa: BLE001 - as above
             report_loss("write the definitions of the code", Workspace(workspace).runs, error)
+
+    def begin(self, workspace: str) -> None:
+        """Write the header, unless that has been done."""
+        try:
+            self._file(workspace)
+        except Exception as error:  # noqa: BLE001 - as above
+            report_loss("write a line about this run", Workspace(workspace).runs, error)
 
     def note(self, workspace: str, values: Mapping[str, Any]) -> None:
         """Add a line of a kind of its own, which readers of attempts leave out."""
@@ -176,7 +187,7 @@ class Ledger:
         end = shown(end)
         for workspace, file in self._files.items():
             try:
-                file.append(line_of(end))
+                file.append(line_of(end | {"lines": file.count}))
             except Exception as error:  # noqa: BLE001 - as above
                 report_loss("write how the run has ended", Workspace(workspace).runs, error)
         if self._files and self.listeners:
@@ -223,8 +234,10 @@ class Ledger:
         file = self._files.get(place.base)
         if file is None:
             store, key = store_for(f"{place.runs}/{self.run_id}")
-            header = self._header_of(place.base, workspace)
-            file = _Lines(key, header) if isinstance(store, LocalStore) else _Objects(store, key, header)
+            lines = [self._header_of(place.base, workspace)]
+            if self.first_lines is not None:
+                lines += map(line_of, self.first_lines(workspace))
+            file = _Lines(key, lines) if isinstance(store, LocalStore) else _Objects(store, key, lines)
             self._files[place.base] = file
         return file
 
@@ -286,35 +299,45 @@ _BEAT_JOIN_SECONDS = 5.0
 class _Lines:
     """A file of this machine, which grows by one line at a time."""
 
-    def __init__(self, key: str, header: str) -> None:
+    def __init__(self, key: str, lines: Sequence[str]) -> None:
         self._lock = threading.Lock()
         path = Path(f"{key}.jsonl")
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = str(path)
         self._run = path.name.removesuffix(".jsonl")
         self._keys = keyring()
+        self.count = 0
+        """Written lines, but for those that only say that the run goes on."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
         self._descriptor = os.open(path, flags, 0o666)
         self._is_cut = False
         try:
-            self.append(header)
+            self._write("".join([self._signed(line) for line in lines]))
+            self.count = len(lines)
         except BaseException:
             self.close()
             raise
 
     def append(self, line: str) -> None:
         # One write call a line: a reader, or a crash, meets whole lines and at most one cut one at the end.
-        if self._keys is not None:
-            line = signed_line(line, self._run, self._keys)
+        self._write(line if self._keys is None else self._signed(line))
+        self.count += 1
+
+    def beat(self, line: str) -> None:
+        """Write that the run goes on."""
+        self._write(self._signed(line))
+
+    def _signed(self, line: str) -> str:
+        return line if self._keys is None else signed_line(line, self._run, self._keys)
+
+    def _write(self, text: str) -> None:
         with self._lock:
-            data = (f"\n{line}" if self._is_cut else line).encode()
+            data = (f"\n{text}" if self._is_cut else text).encode()
             written = os.write(self._descriptor, data)
             self._is_cut = written < len(data)
             if self._is_cut:  # a full disk takes a part, and reports the error only for the rest
                 os.write(self._descriptor, data[written:])
                 self._is_cut = False
-
-    beat = append
 
     def flush(self) -> None:
         """Write the lines to the disk: after a power cut, they say that a run has gone on (`restarts`)."""
@@ -337,19 +360,20 @@ _FLUSH_SECONDS = 30.0
 class _Objects:
     """Objects of a remote store: ``<run>.jsonl``, and for a long run ``<run>.part0001.jsonl`` and so on."""
 
-    def __init__(self, store: Any, key: str, header: str) -> None:
+    def __init__(self, store: Any, key: str, lines: Sequence[str]) -> None:
         self._store, self._key = store, key
         self._run, self._keys = key[key.rfind("/") + 1 :], keyring()
-        self._lines: list[str] = []
+        self._lines = list(map(self._signed, lines))
+        self.count = len(lines)
         self._parts = 0
         self._flushed = time.monotonic()
         self._is_beat = False
         self._lock = threading.RLock()
-        self.append(header)
 
     def append(self, line: str) -> None:
         with self._lock:
             self._lines.append(self._signed(line))
+            self.count += 1
             if time.monotonic() - self._flushed > _FLUSH_SECONDS:
                 self.flush()
 

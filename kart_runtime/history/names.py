@@ -20,6 +20,9 @@ _SHORTEST_ID = 6
 
 _SHORTEST_RUN = 4
 _MOST_CANDIDATES = 8
+_RUNS_TO_SEARCH = 10
+"""Newest runs whose files are read for a task of which no attempt is known."""
+
 _STEPS = re.compile(r"(.+?)~(\d{0,6})")
 _TASK_WITH_ID = re.compile(r"([\w.]+)[\[_(]([0-9a-f]{4,32})[\])]?")
 _ID = re.compile(rf"[0-9a-f]{{{_SHORTEST_ID},32}}")
@@ -132,6 +135,24 @@ def resolve_task(index: Index, word: str) -> TaskMatch:
         raise ConfigError(f"'{word}' is the start of {len(matches)} ids: {shown}. Write more of the id")
     uid, task = matches[0]
     return TaskMatch(task, uid)
+
+
+def named_by(index: Index, word: str) -> tuple[str, TaskMatch] | None:
+    """Return the newest run that names a task by its class or the start of its id, of those of late; None if none does.
+
+    A run names its tasks before it attempts any of them.
+    """
+    pair = _TASK_WITH_ID.fullmatch(word)
+    name, prefix = (pair[1], pair[2]) if pair else (word, "")
+    name = name.rpartition(".")[2]
+    is_id = not pair and _ID.fullmatch(word.lower()) is not None
+    for run_id in list(index.run_labels())[:_RUNS_TO_SEARCH]:
+        for task in sorted(index.run(run_id).tasks):
+            if task.task == name and task.unique_id.startswith(prefix):
+                return run_id, TaskMatch(task.task, task.unique_id if prefix else "")
+            if is_id and task.unique_id.startswith(word.lower()):
+                return run_id, TaskMatch(task.task, task.unique_id)
+    return None
 
 
 def _unknown(word: str, known: Sequence[str]) -> ConfigError:

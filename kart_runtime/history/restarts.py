@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -30,6 +31,11 @@ KEY = "restart"
 
 _SECONDS = 120.0
 """Seconds before the last sign of life in which writes may be lost: systems write them out within about 35."""
+
+_OF_ONE_MACHINE = frozenset(
+    {"bcachefs", "btrfs", "exfat", "ext2", "ext3", "ext4", "f2fs", "ntfs3", "overlay", "vfat", "xfs", "zfs"}
+)
+"""File systems that only one machine at a time has mounted."""
 
 _ZEROS = 32
 """Bytes at the end of a file that are all 0 where blocks were never written."""
@@ -69,17 +75,34 @@ def restart_before(store: Store, files: Iterable[Stat]) -> tuple[Restart, list[S
     by_age = sorted(files, key=lambda stat: stat.modified, reverse=True)
     if not now or not by_age:
         return None
-    host, newest, before = now.partition(" ")[0], 0.0, list[Stat]()
+    (host, _, boot_id), newest, before = now.rpartition(" "), 0.0, list[Stat]()
+    is_of_this_machine = cache(lambda: is_on_disk(by_age[0].key))
     for stat in by_age:
         if stat.modified < newest - _SECONDS:
             break
-        boot = _boot_of(store, stat.key)
-        if boot == now:
+        host_before, _, id_before = _boot_of(store, stat.key).rpartition(" ")
+        if id_before == boot_id:
             return None  # the build that wrote this has looked
-        if boot.partition(" ")[0] == host:
+        # A container has another name each time, on the same machine: what a disk of it holds was written here.
+        if id_before and (host_before == host or is_of_this_machine()):
             newest = newest or stat.modified
             before.append(stat)
     return (Restart(newest - _SECONDS, _started(newest)), before) if before else None
+
+
+def is_on_disk(path: str, mounts: str | None = None) -> bool:
+    """Return whether a file lies on a disk of this machine, as far as its mounts say, and on no shared file system."""
+    if mounts is None:
+        mounts = ""
+        with suppress(OSError):
+            mounts = Path("/proc/self/mountinfo").read_text()
+    real, longest, kind = os.path.realpath(path), "", ""
+    for line in mounts.splitlines():
+        fields, _, rest = line.partition(" - ")
+        point = re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), " ".join(fields.split()[4:5]))
+        if point and f"{real}/".startswith(f"{point.rstrip('/')}/") and len(point) >= len(longest):
+            longest, kind = point, rest.partition(" ")[0]
+    return kind in _OF_ONE_MACHINE
 
 
 def _boot_of(store: Store, key: str) -> str:

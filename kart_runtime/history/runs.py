@@ -26,6 +26,7 @@ _PARALLEL_REQUESTS = 16
 """Number of files of runs to read from a remote store in parallel."""
 
 _SUFFIX = re.compile(r"(?:\.part(\d+))?\.jsonl$")
+_ZEROS = "a part of its file is full of zeros"
 _RUN_ID = re.compile(r"(\d{8}T\d{6}Z)-\w+")
 
 
@@ -128,6 +129,11 @@ class RunRecord:
         for name, types in _TYPES.items():
             if name in fields and not isinstance(fields[name], types):
                 del fields[name]  # foreign
+        if not isinstance(fields.get("seconds"), int | float):
+            raise TypeError("no record of an attempt")
+        for name in _NUMBERS & fields.keys():
+            if _is_no_number(fields[name]):
+                fields[name] = 0.0 if name == "seconds" else cls.__dataclass_fields__[name].default
         fields["outputs"] = tuple(map(_stored, fields.get("outputs", ())))
         fields["inputs"] = dict(fields.get("inputs", {}))
         fields["metrics"] = dict(fields.get("metrics", {}))
@@ -135,12 +141,16 @@ class RunRecord:
             fields[name] = tuple(fields.get(name, ()))
         record = cls(**fields)
         texts = (record.task, record.module, record.unique_id, *record.log_files)
-        if not all(isinstance(text, str) for text in texts) or not isinstance(record.seconds, int | float):
+        if not all(isinstance(text, str) for text in texts):
             raise TypeError("no record of an attempt")
         return record
 
 
 _TEXTS = ("state", "started", "ended", "worker", "error", "reason", "run_id", "code", "origin", "trace")
+MOST_SECONDS = 1e12
+"""More than that is no duration; nor is what is no number."""
+
+_NUMBERS = frozenset({"seconds", "waited", "cpu", "peak_mb", "timeout", "logged"})
 _TYPES: Mapping[str, Any] = {
     **dict.fromkeys(_TEXTS, str),
     **dict.fromkeys(("cpu", "peak_mb", "seed", "timeout"), (int, float, type(None))),
@@ -148,6 +158,11 @@ _TYPES: Mapping[str, Any] = {
     **dict.fromkeys(("params", "inputs", "metrics"), dict),
 }
 """Types of the fields that may be missing."""
+
+
+def _is_no_number(value: Any) -> bool:
+    """Return whether a value is a number that cannot be one of seconds, or of anything else that is measured."""
+    return isinstance(value, int | float) and not abs(value) < MOST_SECONDS
 
 
 def _stored(values: Mapping[str, Any]) -> OutputRecord:
@@ -208,6 +223,8 @@ class Run:
         Reason why a file could not be read, or "".
     cut
         Other damage, because of which the run may use more tasks; or "".
+    damage
+        What is gone of lines that were there; or "". A last line may be cut because the run was killed.
     header
         What was asked for, where, and with which versions; empty if it cannot be read.
     end
@@ -229,6 +246,7 @@ class Run:
     has_references: bool
     unread: str = ""
     cut: str = ""
+    damage: str = ""
     header: Mapping[str, Any] = field(default_factory=dict)
     end: Mapping[str, Any] | None = None
     graph: RunGraph | None = None
@@ -333,6 +351,7 @@ def _read_run(store: Store, run: RunFiles) -> Run:
         lines.has_references,
         unread,
         lines.cut,
+        lines.damage or lost_lines(lines.count, lines.end),
         lines.header,
         lines.end,
         graph,
@@ -380,7 +399,10 @@ class RunLines:
         """Numbers of the tasks of which it is known what their `run()` yielded."""
         self.tasks: frozenset[TaskName] = frozenset()
         self.has_references = False
+        self.count = 0
+        """Lines, but for those that only say that the run goes on."""
         self.cut = ""
+        self.damage = ""
         self.header: dict[str, Any] = {}
         self.end: dict[str, Any] | None = None
         self.definitions: dict[str, dict[str, str]] = {}
@@ -393,22 +415,33 @@ class RunLines:
     def add(self, text: str) -> None:
         """Add the lines of a file."""
         for line in text.splitlines():
+            if line.startswith('{"beat":'):
+                continue
+            self.count += 1
             if line.startswith('{"task":'):
                 self.attempts.append(line)
                 continue
             values = _decoded(line)
-            if values is None:
-                self.cut = f"a line of its file is cut: {line[:40]}"
-            elif "tasks" in values:
-                self._add_references(values)
-            elif "unique_id" in values:
-                self.attempts.append(line)
-            elif "end" in values:
-                self.end = values
-            elif "run" in values and not self.header:
-                self.header = values
-            elif "code" in values and isinstance(values.get("definitions"), dict):
-                self.definitions[str(values["code"])] = values["definitions"]
+            if values is not None:
+                self._add_values(line, values)
+                continue
+            self.cut = f"a line of its file is cut: {line[:40]}" if line[:1] != "\0" else _ZEROS
+            if line and not (text.endswith(line) or line.startswith('{"code":')):  # code names no task
+                self.damage = self.cut
+        if "\0" in text and "\0" in text[: text.rfind("\n") + 1]:  # in an attempt's line, others may be in the gap
+            self.damage = self.damage or _ZEROS
+
+    def _add_values(self, line: str, values: dict[str, Any]) -> None:
+        if "tasks" in values:
+            self._add_references(values)
+        elif "unique_id" in values:
+            self.attempts.append(line)
+        elif "end" in values:
+            self.end = {key: each for key, each in values.items() if not _is_no_number(each)}
+        elif "run" in values and not self.header:
+            self.header = values
+        elif "code" in values and isinstance(values.get("definitions"), dict):
+            self.definitions[str(values["code"])] = values["definitions"]
 
     def _add_references(self, values: Mapping[str, Any]) -> None:
         try:
@@ -421,13 +454,15 @@ class RunLines:
             self.tasks |= frozenset(names)
             self.has_references = True
         except (AttributeError, TypeError):
-            self.cut = "a line of its file that should name tasks does not"
+            self.cut = self.damage = "a line of its file that should name tasks does not"
             return
-        requires = values.get("requires")
-        if isinstance(requires, list) and len(requires) == len(names) == len(values.get("verdicts", "")):
+        requires, verdicts = values.get("requires"), values.get("verdicts", "")
+        if not isinstance(verdicts, str) or not isinstance(requires, list | None):
+            self.cut = self.damage = "a line of its file that should say what tasks require does not"
+        elif requires is not None and len(requires) == len(names) == len(verdicts):
             self._names += names
             self._requires += [tuple(upstream) if isinstance(upstream, list) else () for upstream in requires]
-            self._verdicts += values["verdicts"]
+            self._verdicts += verdicts
         uses = values.get("uses")
         for user, others in uses.items() if isinstance(uses, dict) else ():
             if isinstance(others, list):
@@ -446,6 +481,12 @@ class RunLines:
         known = range(len(self._names))
         requires = [tuple(each for each in upstream if _is_known(each, known)) for upstream in self._requires]
         return RunGraph(tuple(self._names), tuple(requires), self._verdicts)
+
+
+def lost_lines(count: int, end: Mapping[str, Any] | None) -> str:
+    """Return that some of a run's lines are gone, of which `count` were read; "" if all are there, or nobody knows."""
+    told = (end or {}).get("lines")
+    return f"{told + 1 - count} of the lines of its file are gone" if type(told) is int and count <= told else ""
 
 
 def _is_known(upstream: Any, known: range) -> bool:

@@ -6,7 +6,7 @@ Outputs without a record, those of gokart and of versions before 0.1.0, count as
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, cast
 
@@ -47,6 +47,11 @@ class Change(NamedTuple):
 
     kind: Difference
     detail: str
+
+    @property
+    def is_acceptable(self) -> bool:
+        """Whether somebody may have meant it: what a machine has damaged or a kill interrupted is no result."""
+        return self.kind in (Difference.CODE, Difference.INPUT, Difference.OUTPUT)
 
 
 class Changes:
@@ -218,12 +223,15 @@ class Changes:
             return ""
         return self._changed_inputs(self.records(cast("TaskOnKart[Any]", task).workspace_directory), record.inputs)
 
-    def restarts(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield the restarts of the machine that this build has found, by workspace, as lines of a run's file."""
-        for workspace, records in self._records.items():
-            restart, records.restart = records.restart, None
-            if restart is not None:
-                yield workspace, restart.line(records.damaged)
+    def restarted(self) -> Sequence[str]:
+        """Return the workspaces with a restart of the machine that no run's file tells of yet."""
+        return [workspace for workspace, records in self._records.items() if records.restart is not None]
+
+    def restart_lines(self, workspace: str) -> Sequence[dict[str, Any]]:
+        """Return the line for a restart of the machine that this process was the first to find, when first asked."""
+        records = self.records(workspace)
+        restart, records.restart = records.restart, None
+        return [restart.line(records.damaged)] if restart is not None else []
 
     def accept(self, task: luigi.Task, ledger: Ledger) -> None:
         """Record that the output of a task is what its code gives from what is there now."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
@@ -47,6 +48,15 @@ def script() -> str:
         return _program[0]
     path = getattr(sys.modules.get("__main__"), "__file__", None) or os.environ.get("JPY_SESSION_NAME", "")
     return str(Path(path).resolve()) if path else ""
+
+
+def full_name(cls: type) -> str:
+    """Return module and name of a class; of one in ``__main__`` with the script, as seen from the current folder."""
+    path = script() if cls.__module__ == "__main__" else ""
+    if path:
+        with suppress(ValueError):  # another drive
+            path = os.path.relpath(path)
+    return f"{cls.__module__}{f':{Path(path).as_posix()}' if path else ''}.{cls.__name__}"
 
 
 def _closure(cls: type) -> str:

@@ -27,11 +27,17 @@ def execute(arguments: argparse.Namespace) -> int:
         changes = Changes(session.settings.run)
         labels = TaskLabels(tasks)
         changed = [(task, changes.of(task)) for task in tasks if not classes or type(task) in classes]
-        accepted = [(task, change) for task, change in changed if change is not None]
+        accepted = 0
         with Ledger() as ledger:
-            for task, change in accepted:
-                changes.accept(task, ledger)
-                print(f"{labels(task)}: {REASONS[change.kind].value}{f': {change.detail}' if change.detail else ''}")
+            ledger.first_lines = changes.restart_lines
+            for task, change in changed:
+                if change is None:
+                    continue
+                if change.is_acceptable:
+                    changes.accept(task, ledger)
+                    accepted += 1
+                what = f"{REASONS[change.kind].value}{f': {change.detail}' if change.detail else ''}"
+                print(f"{labels(task)}: {what}{'' if change.is_acceptable else ' (not accepted: it runs again)'}")
         changes.save()
-    print(f"Accepted the changes of {counted(len(accepted), 'task')}." if accepted else "Nothing to accept.")
+    print(f"Accepted the changes of {counted(accepted, 'task')}." if accepted else "Nothing to accept.")
     return ExitCode.OK

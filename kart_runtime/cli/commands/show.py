@@ -11,7 +11,7 @@ from kart_runtime.cli.exit_codes import ExitCode
 from kart_runtime.cli.past_runs import SHOWN, no_run, open_history, print_csv, print_json, width
 from kart_runtime.errors import ConfigError
 from kart_runtime.history.index import Index, RunRow
-from kart_runtime.history.names import default_runs, resolve_run, resolve_task, task_labels
+from kart_runtime.history.names import default_runs, named_by, resolve_run, resolve_task, task_labels
 from kart_runtime.history.places import log_text, stored_output
 from kart_runtime.history.rows import attempt_row, run_row
 from kart_runtime.history.runs import RunRecord
@@ -69,20 +69,36 @@ def _wanted(index: Index, words: Sequence[str]) -> _Wanted:
         try:
             match = resolve_task(index, words[0])
         except ConfigError as no_task_error:
-            raise _neither(words[0], no_run_error, no_task_error) from None
+            raise _neither(index, words[0], no_run_error, no_task_error) from None
     if match.unique_id:
         records = index.attempts(unique_id=match.unique_id)
     else:
-        last = index.attempts(task=match.task)[-1]
-        records = [record for record in index.attempts(run_id=last.run_id) if record.task == match.task]
+        last = [record.run_id for record in index.attempts(task=match.task)][-1:]  # none if their lines are damaged
+        records = [record for run in last for record in index.attempts(run_id=run) if record.task == match.task]
+    if not records:
+        raise _no_attempt(index, words[0]) or ConfigError(f"no attempt of {words[0]} can be read")
     return _Wanted(None, _last_attempts(records))
 
 
-def _neither(word: str, run: ConfigError, task: ConfigError) -> ConfigError:
-    """Return the error for a word that is neither a run nor a task."""
+def _no_attempt(index: Index, word: str) -> ConfigError | None:
+    """Return the error for a task that runs name without a record of an attempt, as if killed in it; else None."""
+    named = named_by(index, word)
+    if named is None:
+        return None
+    run, match = named
+    task = f"{match.task}[{match.unique_id[:8]}]" if match.unique_id else match.task
+    state = index.run_row(run).state
+    return ConfigError(f"no attempt of {task} is recorded. Run {short_id(run)} ({state}) names it: kart show {run}")
+
+
+def _neither(index: Index, word: str, run: ConfigError, task: ConfigError) -> ConfigError:
+    """Return the error for a word that is neither a run nor a task that has run."""
     for error in (run, task):
         if "is the start of" in error.message or "too far" in error.message:
             return error
+    named = _no_attempt(index, word)
+    if named is not None:
+        return named
     suggestions = [error.suggestion for error in (task, run) if error.suggestion]
     return ConfigError(
         f"no run and no task is called '{word}'",

@@ -30,6 +30,7 @@ from kart_runtime.history.cleanup.recorded import NamedFile, id_in, named_files
 from kart_runtime.history.cleanup.retention import (
     DAY,
     RetentionPolicy,
+    check_damage,
     check_missing,
     check_readable,
     check_references,
@@ -155,6 +156,7 @@ class _History:
             self._add_edges(run)
         for summary in found:
             check_version(self._files, summary)
+            check_damage(self._files, summary)
         if missing := missing_runs(found):
             known = set(map(own_part, deleted_runs(self._files.workspace)))
             self.missing = {run: why for run, why in missing.items() if own_part(run) not in known}

@@ -40,6 +40,8 @@ class RunSummary:
         Whether it says which tasks it uses.
     root_classes
         Names of the classes of the requested tasks.
+    damage
+        As in `Run`.
     """
 
     run: RunFiles
@@ -47,6 +49,7 @@ class RunSummary:
     end: Mapping[str, Any] | None = None
     has_references: bool = True
     root_classes: Sequence[str] = ()
+    damage: str = ""
 
     @property
     def written(self) -> float:
@@ -148,17 +151,30 @@ def check_version(files: WorkspaceFiles, run: RunSummary) -> None:
         )
 
 
+def check_damage(files: WorkspaceFiles, run: RunSummary) -> None:
+    """Raise `UnsafeWorkspace` when lines of a run's file are gone, which may have said what a task has yielded.
+
+    A task that is complete does not yield again: the file of an old run may be the only one that says what it needs.
+    """
+    if run.damage and run.started is not None:
+        raise _damaged(files, run.run.id, run.damage, run.run.files[0].key)
+
+
+def _damaged(files: WorkspaceFiles, run_id: str, damage: str, key: str) -> UnsafeWorkspace:
+    return UnsafeWorkspace(
+        files.workspace,
+        f"cannot tell which tasks run {run_id} uses: {damage}. Delete {files.url(key)} if nothing of the run is "
+        "needed.",
+    )
+
+
 def check_references(files: WorkspaceFiles, run: Run, now: float) -> None:
     """Raise `UnsafeWorkspace` when it is not known which tasks a retained run uses."""
     check_readable(files, run)
     if run.started is None:  # what it names stays, but nobody can say what it should name
         return
     if run.cut:
-        raise UnsafeWorkspace(
-            files.workspace,
-            f"cannot tell which tasks run {run.id} uses: {run.cut}. Delete {files.url(run.files[0].key)} if nothing of "
-            "the run is needed.",
-        )
+        raise _damaged(files, run.id, run.cut, run.files[0].key)
     if run.has_references or run.end is not None or is_process_alive(run.header) is False:
         return
     if max(run.written, run.started) > now - DAY or is_process_alive(run.header):

@@ -7,10 +7,11 @@ from collections.abc import MutableMapping, Sequence
 
 from kart_runtime.history.cleanup.retention import RunSummary
 from kart_runtime.history.index import Index
-from kart_runtime.history.runs import Run, RunFiles, read_runs
+from kart_runtime.history.runs import Run, RunFiles, lost_lines, read_runs
 
 _QUERY = """SELECT run, header, ended, root_names,
-            tasks > 0 OR verdicts != '{}' OR EXISTS (SELECT 1 FROM attempts a WHERE a.run = r.run) FROM runs r"""
+            tasks > 0 OR verdicts != '{}' OR EXISTS (SELECT 1 FROM attempts a WHERE a.run = r.run),
+            lines, damage FROM runs r"""
 
 
 def summaries(
@@ -28,7 +29,8 @@ def summaries(
             doubtful.append(files)
             continue
         header, end = json.loads(row[0] or "{}"), json.loads(row[1]) if row[1] else None
-        found[files.id] = RunSummary(files, header, end, bool(row[3]), json.loads(row[2]))
+        damage = row[5] or lost_lines(row[4], end)
+        found[files.id] = RunSummary(files, header, end, bool(row[3]), json.loads(row[2]), damage)
     read.update({run.id: run for run in read_runs(workspace, doubtful)})
     return [found.get(files.id) or _summary(read[files.id]) for files in listed]
 
@@ -38,4 +40,4 @@ def _summary(run: Run) -> RunSummary:
     wanted = set(map(str, roots)) if isinstance(roots, list) else set()
     names = sorted({task.task for task in run.tasks if task.unique_id in wanted})
     has_references = run.has_references or bool(run.records)
-    return RunSummary(RunFiles(run.id, run.files), run.header, run.end, has_references, names)
+    return RunSummary(RunFiles(run.id, run.files), run.header, run.end, has_references, names, run.damage)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -277,3 +278,21 @@ def test_a_store_that_cannot_append_gets_parts(monkeypatch):
     found = {stat.key: store.open(stat.key).read().decode().splitlines() for stat in store.list("w")}
     lengths = {key.removeprefix("w/log/runs/"): len(lines) for key, lines in found.items()}
     assert lengths == {"run.jsonl": 2, "run.part0001.jsonl": 2, "run.part0002.jsonl": 1}
+
+
+def test_first_lines_are_written_with_the_header_at_once(tmp_path, monkeypatch):
+    real, written = os.write, []
+
+    def write_once(descriptor, data):
+        written.append(data)
+        return real(descriptor, data)
+
+    monkeypatch.setattr(os, "write", write_once)
+    with Ledger() as ledger:
+        ledger.first_lines = lambda workspace: [{"restart": 1.0, "workspace": workspace}]
+        ledger.begin(str(tmp_path))
+        ledger.begin(str(tmp_path))
+        header, restart = written[0].decode().splitlines()
+        assert len(written) == 1
+        assert next(iter(json.loads(header))) == "run"
+        assert json.loads(restart) == {"restart": 1.0, "workspace": str(tmp_path)}

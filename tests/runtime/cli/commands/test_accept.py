@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
 
+from kart_runtime.history import restarts, run_header
 from kart_runtime.history.records import forget_records
 
 
@@ -64,3 +67,49 @@ def test_an_edited_output_can_be_accepted(small_project, kart):
     assert kart("accept", "Numbers").code == 0
     forget_records()
     assert kart("verify").code == 0
+
+
+@pytest.fixture
+def start_machine(monkeypatch):
+    """Return a function that makes this process one of another start of the machine."""
+
+    def start(boot):
+        forget_records()
+        for module in (restarts, run_header):
+            monkeypatch.setattr(module, "this_boot", lambda: f"machine {boot}")
+
+    return start
+
+
+@pytest.fixture
+def torn(small_project, kart, start_machine):
+    """Return the output of Numbers, which a power cut has damaged after it and Total have run."""
+    small_project()
+    start_machine("first")
+    assert kart("run").code == 0
+    [output] = [path for path in Path("outputs").rglob("Numbers_*.pkl") if "log" not in path.parts]
+    status = output.stat()
+    output.write_bytes(bytes(status.st_size))
+    os.utime(output, ns=(status.st_atime_ns, status.st_mtime_ns))
+    start_machine("second")
+    return output
+
+
+def test_what_a_power_cut_has_damaged_is_not_accepted(torn, kart):
+    typed = kart("accept")
+    assert "(not accepted: it runs again)" in typed.out
+    assert typed.lines[-1] == "Nothing to accept."
+    forget_records()
+    assert kart("run").code == 0
+    assert any(torn.read_bytes())
+
+
+def test_accepting_a_task_does_not_hide_a_restart_from_later_builds(torn, kart):
+    [total] = [path for path in Path("outputs").rglob("Total_*.pkl") if "log" not in path.parts]
+    total.write_bytes(b"\x80\x05K\x07.")
+    edited = time.time() + 3600  # later than what the restart may have damaged
+    os.utime(total, (edited, edited))
+    assert "Accepted the changes of 1 task." in kart("accept", "Total").out
+    forget_records()
+    assert kart("run").code == 0
+    assert any(torn.read_bytes())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -289,6 +290,49 @@ def test_a_mistake_says_what_there_is(project, kart, words, texts):
     assert (typed.code, typed.out) == (2, "")
     for text in texts:
         assert text in typed.err
+
+
+@pytest.mark.parametrize("word", ["Slow", "p.tasks.Slow", past.uid("slow")[:8], f"Slow[{past.uid('slow')[:8]}]"])
+@pytest.mark.parametrize("state", ["died?", "failed"])
+def test_a_task_that_a_run_names_and_that_was_never_attempted_is_known(project, kart, word, state):
+    run = past.run_id(4)
+    lines = [past.header(run), past.tasks(run, [("Slow", past.uid("slow"), [])])]
+    lines += [past.end(run, state=state)] if state == "failed" else []
+    past.put(project / "outputs", run, *lines)
+    os.utime(project / f"outputs/log/runs/{run}.jsonl", (past.START.timestamp(),) * 2)
+    typed = kart("show", word)
+    assert typed.code == 2
+    assert "no attempt of Slow" in typed.err
+    assert f"({state}) names it: kart show {run}" in typed.err
+    assert run in kart("show", run).out
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('"verdicts": "', '"verdicts": null, "x": "'),
+        ('"verdicts": "', '"verdicts": ["r"], "x": "'),
+        ('"requires": [', '"requires": 5, "x": ['),
+        ('"seconds": 1.5', '"seconds": NaN'),
+        ('"seconds": 1.5', '"seconds": -Infinity'),
+        ('"seconds": 1.5', f'"seconds": 1{"0" * 400}'),
+        ('"seconds": 4.25', '"seconds": NaN'),
+        ('"seconds": 4.25', f'"seconds": 1{"0" * 400}'),
+        ('"cpu": ', '"cpu": NaN, "x": '),
+        ('"outputs": [', '"outputs": [5, '),
+        ('"log_files": [', '"log_files": [5, '),
+    ],
+)
+def test_a_damaged_value_of_a_run_breaks_no_command(project, kart, before, after):
+    for path in (project / "outputs/log/runs").glob("*.jsonl"):
+        text = path.read_text()
+        assert before in text
+        path.write_text(text.replace(before, after))
+    names = (["runs"], ["show"], ["show", "EvaluateModels"], ["show", EVALUATE[2][:8]], ["diff"], ["clean"], ["report"])
+    for words in (*names, ["compare", "EvaluateModels"], ["gc"]):
+        typed = kart(*words)
+        assert typed.code in (0, 2)
+        assert "kart itself" not in typed.err
 
 
 def test_another_workspace_can_be_read(project, kart, tmp_path):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +21,7 @@ from kart_runtime.history.cleanup import garbage
 from kart_runtime.history.cleanup.garbage import find_garbage, remove
 from kart_runtime.history.cleanup.local_files import UnsafeWorkspace
 from kart_runtime.history.cleanup.retention import DAY, RetentionPolicy
-from kart_runtime.history.index import open_index
+from kart_runtime.history.index import Index, open_index
 from kart_runtime.history.ledger import Ledger, RunTasks
 from kart_runtime.history.runs import list_runs, read_runs
 
@@ -106,10 +108,63 @@ def test_what_only_another_run_of_the_task_knows_to_be_yielded_stays():
     assert Leaf(number=7).complete()
 
 
+@pytest.mark.parametrize("damage", ["zeros", "cut", "lost", "hole"])
+@pytest.mark.parametrize("is_indexed", [True, False])
+def test_a_damaged_line_of_a_run_that_is_not_retained_stops_the_deletion(damage, is_indexed, monkeypatch):
+    built(Yields(), days=60)
+    built(Yields(), days=0)
+    path = Path(list_runs("resources")[0].files[0].key)
+    status, lines = path.stat(), path.read_bytes().splitlines(keepends=True)
+    (number,) = (number for number, line in enumerate(lines) if b'"yielded"' in line)
+    line = lines[number]
+    lines[number] = {"zeros": b"\0" * (len(line) - 1) + b"\n", "cut": line[:50] + b"\n"}.get(damage, b"")
+    if damage == "hole":  # in the line of an attempt, and with the lines after it
+        attempt = next(number for number, line in enumerate(lines) if line.startswith(b'{"task":'))
+        lines[number] = line
+        lines[attempt] = lines[attempt][:50] + b"\0" * 50 + lines[attempt][100:]
+    path.write_bytes(b"".join(lines))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    if not is_indexed:
+        monkeypatch.setattr(Index, "knows", lambda *_: False)
+    with pytest.raises(UnsafeWorkspace, match=rf"which tasks run {path.stem} uses.*Delete .*{path.name}"):
+        gc()
+    assert Leaf(number=7).complete()
+
+
 class Yields(TaskOnKart[int]):
     def run(self):
         yield Leaf(number=7)
         self.dump(1)
+
+
+SCRIPT = """
+import kart_runtime as kart
+
+class NAME(kart.TaskOnKart):
+    def output(self):
+        return self.make_target("NAME.pkl")
+
+    def run(self):
+        self.dump("NAME")
+
+class Main(kart.TaskOnKart):
+    def requires(self):
+        return NAME()
+
+    def run(self):
+        self.dump(self.load())
+
+kart.build(Main(), return_value=False, progress=False)
+"""
+
+
+def test_classes_of_one_name_in_two_scripts_are_two_roots():
+    for name in ("weekly", "daily"):
+        Path(f"{name}.py").write_text(SCRIPT.replace("NAME", name))
+        subprocess.run([sys.executable, f"{name}.py"], check=True, timeout=60)
+    age(60)
+    gc()
+    assert {path.name.partition("_")[0] for path in Path("resources").glob("*.pkl")} == {"weekly", "daily"}
 
 
 # -- gaps ------------------------------------------------------------------------------------------------------------
