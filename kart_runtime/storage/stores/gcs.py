@@ -18,8 +18,26 @@ from typing import Any, BinaryIO
 
 from kart_runtime.errors import ObjectMissing, RequestFailed, require_extra
 from kart_runtime.storage.stores import Stat, Versioned, upload
-from kart_runtime.storage.stores.gcs_client import NEEDED, SERVICE, abort, client, requests_sent, retries, writer
-from kart_runtime.storage.stores.gcs_refusals import LOG_IN, REACH, hint_for, message_of, status_of
+from kart_runtime.storage.stores.gcs_client import (
+    NEEDED,
+    SERVICE,
+    abort,
+    client,
+    requests_sent,
+    retries,
+    token_address,
+    writer,
+)
+from kart_runtime.storage.stores.gcs_refusals import (
+    LOG_IN,
+    NOT_GCS,
+    REACH,
+    hint_for,
+    is_about_token,
+    message_of,
+    status_of,
+    token_hint,
+)
 from kart_runtime.storage.stores.object_cache import UNKNOWN_SIZE, ObjectReplaced
 from kart_runtime.storage.stores.objects import Chunk, Labels, ObjectStore, Page, split
 from kart_runtime.storage.stores.threads import without_waiting
@@ -217,25 +235,37 @@ class GCSStore(ObjectStore):
             from google.api_core.exceptions import GoogleAPIError
             from google.auth.exceptions import GoogleAuthError
             from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
-            from requests import RequestException
+            from requests import JSONDecodeError, RequestException
 
         try:
             yield
             if key:  # else nobody was asked
                 note_answer(SERVICE)
         except GoogleAuthError as error:
-            raise RequestFailed(self.url(key), what, str(error), LOG_IN) from error
+            hint = token_hint(token_address()) if is_about_token(error) else LOG_IN
+            raise RequestFailed(self.url(key), what, str(error), hint) from error
         except (GoogleAPIError, InvalidResponse, DataCorruption) as error:
             status, message = status_of(error), message_of(error)
             (note_answer if status else note_silence)(SERVICE)
             if status == _MISSING and "bucket does not exist" not in message:
                 raise ObjectMissing(self.url(key)) from error
-            raise RequestFailed(self.url(key), what, message, hint_for(error, what, self.url(key))) from error
+            hint = token_hint(token_address()) if is_about_token(error) else hint_for(error, what, self.url(key))
+            raise RequestFailed(self.url(key), what, message, hint) from error
+        except JSONDecodeError as error:  # which is a RequestException, too
+            raise self._unreadable(key, what, error) from error
         except (RequestException, ConnectionError) as error:
             note_silence(SERVICE)
-            raise RequestFailed(self.url(key), what, str(error), REACH) from error
-        except (ValueError, TypeError) as error:  # a number or a time in the answer was damaged on its way
-            raise RequestFailed(self.url(key), what, f"the answer cannot be read: {error}", REACH) from error
+            hint = token_hint(token_address()) if is_about_token(error) else REACH
+            raise RequestFailed(self.url(key), what, str(error), hint) from error
+        except (ValueError, TypeError, AttributeError, LookupError) as error:
+            raise self._unreadable(key, what, error) from error
+
+    def _unreadable(self, key: str, what: str, error: Exception) -> RequestFailed:
+        """Return the error for an answer that was damaged on its way, or is not that of the service."""
+        found = f"the answer cannot be read: {error}"
+        if is_about_token(error):
+            return RequestFailed(self.url(key), what, found, token_hint(token_address()))
+        return RequestFailed(self.url(key), what, f"{found} (from {client().api_endpoint})", NOT_GCS)
 
 
 def _stat_of(key: str, blob: Any) -> Stat:
