@@ -92,12 +92,13 @@ class GCSStore(ObjectStore):
         if only:
             return Chunk(data, only, UNKNOWN_SIZE)
         generation = blob.generation
-        if generation is None or len(data) == length:
-            with self._request(key, "read"):  # an answer with a part does not contain the size of the whole
-                blob.reload(**retries())
-        if generation is not None and int(generation) != int(blob.generation):
+        with self._request(key, "read"):
+            if generation is None or len(data) == length:
+                blob.reload(**retries())  # an answer with a part does not contain the size of the whole
+            version, size = str(blob.generation), len(data) if blob.size is None else int(blob.size)
+        if generation is not None and int(generation) != int(version):
             raise ObjectReplaced(self.url(key))
-        return Chunk(data, str(blob.generation), len(data) if blob.size is None else int(blob.size))
+        return Chunk(data, version, size)
 
     def _download(self, key: str, blob: Any, start: int, end: int, conditions: dict[str, Any]) -> bytes:
         with self._request(key, "read"):
@@ -130,7 +131,7 @@ class GCSStore(ObjectStore):
         with self._request(key, "write"):
             blob = _blob(key, labels)
             blob.upload_from_file(io.BytesIO(data), size=len(data), **_UPLOAD, **conditions, **retries())
-        return str(blob.generation)
+            return str(blob.generation)
 
     def upload(self, key: str, file: BinaryIO, labels: Labels | None = None) -> str:
         """Store a large object from a file by a resumable upload, one part after the other; return its generation."""

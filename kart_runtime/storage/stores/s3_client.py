@@ -125,6 +125,7 @@ def _check_answer(client: Any, http_response: Any, parsed: Mapping[str, Any], mo
         class NotS3(BotoCoreError):
             fmt = "the server at {address} does not answer as S3 does"
 
+        http_response.raw.close()  # nobody reads the bytes of an object
         raise NotS3(address=client.meta.endpoint_url)
 
 
