@@ -122,7 +122,7 @@ def _check_answer(client: Any, http_response: Any, parsed: Mapping[str, Any], mo
     )
     if is_page or (members and not any(member in parsed for member in members)):
 
-        class NotS3(BotoCoreError):
+        class NotS3(BotoCoreError):  # type: ignore[misc]
             fmt = "the server at {address} does not answer as S3 does"
 
         http_response.raw.close()  # nobody reads the bytes of an object
