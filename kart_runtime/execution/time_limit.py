@@ -1,13 +1,16 @@
 """Time limits of single tries: the error, where a thread stands, and how it is made to stop.
 
 A try is ended where it can be: a worker process is killed. A thread cannot be: `interrupt` raises an error where its
-Python code stands, which a call that waits in C reaches only when it returns. Such a thread goes on, and nothing of its
-run is stored any more.
+Python code stands, which a call that waits in C reaches only when it returns, and not where it may hold a lock that the
+error would leave taken. Such a thread goes on, and nothing of its run is stored any more.
 """
 
 from __future__ import annotations
 
 import ctypes
+import dis
+import logging
+import queue
 import re
 import sys
 import sysconfig
@@ -18,13 +21,31 @@ from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from types import FrameType
+from typing import Any, Protocol
 
 from kart_runtime.errors import KartError, add_note
 
 _ENGINE = str(Path(__file__).parents[1])
 _MOST_FRAMES = 3
 """Calls that the message of an error names; a note has all."""
+
+_MOMENT_SECONDS = 0.5
+"""How long to look for a moment at which a thread can be interrupted."""
+
+_LOOK_SECONDS = 0.001
+"""How often to look."""
+
+_ENTERING = frozenset({"__enter__", "__exit__"})
+_LOCKING = _ENTERING | {"acquire", "release"}
+"""Functions of any lock that is written in Python, or wrapped in it."""
+
+_LOCKS_INSIDE = frozenset({threading.__file__, queue.__file__})
+_FIRST_CALLS = frozenset({"_bootstrap", "_bootstrap_inner", "run"})
+"""With them a thread begins."""
+
+_WAITING = frozenset({"wait", "wait_for", "join", "_wait_for_tstate_lock"})
+"""Functions of `threading` that leave no lock taken whenever an error comes."""
 
 Stack = Sequence[tuple[str, int, str]]
 """File, line and function of each call, the innermost last."""
@@ -105,9 +126,60 @@ def _foreign() -> tuple[str, ...]:
 
 
 def interrupt(thread: int) -> None:
-    """Raise `Interrupted` where the Python code of a thread stands, or when it returns to it."""
+    """Raise `Interrupted` where the Python code of a thread stands, or when it returns to it.
+
+    Where it may hold a lock that this would leave taken, or imports a module, it is left alone; after a while for good.
+    """
     set_error: Callable[..., int] = ctypes.pythonapi.PyThreadState_SetAsyncExc
-    set_error(ctypes.c_ulong(thread), ctypes.py_object(Interrupted))
+    number, error = ctypes.c_ulong(thread), ctypes.py_object(Interrupted)
+    deadline = time.monotonic() + _MOMENT_SECONDS
+    while True:
+        frame = sys._current_frames().get(thread)
+        if frame is None:
+            return
+        if not _may_leave_lock(frame):
+            set_error(number, error)
+            return
+        if time.monotonic() > deadline:
+            return
+        # After a pause, no other thread gets the interpreter for 5 ms: the thread does not move after the look.
+        del frame
+        time.sleep(_LOOK_SECONDS)
+
+
+def _may_leave_lock(frame: FrameType) -> bool:
+    """Return whether an error where a thread stands might leave a lock taken, or a module half imported.
+
+    Most locks are safe: ``with lock:`` has no moment between taking it and the block. Locks written in Python have.
+    """
+    file, name = _place(frame)
+    caller = frame.f_back
+    if name in _LOCKING or (caller is not None and _place(caller)[1] in _ENTERING):
+        return True
+    if file == logging.__file__ and name != "emit" and not _has_handler(frame):  # `emit` is called where one has it
+        return True
+    is_waiting = file == threading.__file__ and name in _WAITING
+    each: FrameType | None = frame
+    while each is not None:
+        file, name = _place(each)
+        if file.startswith("<frozen importlib"):
+            return True
+        if not is_waiting and file in _LOCKS_INSIDE and (each is frame or name not in _FIRST_CALLS):
+            return True
+        if name == "_advance" and file.startswith(_ENGINE):
+            return False  # above it is the engine
+        each = each.f_back
+    return False
+
+
+def _has_handler(frame: FrameType) -> bool:
+    """Return whether a function stands inside of a ``try`` or ``with``, which ends as it should after an error."""
+    entries: Sequence[Any] = vars(dis.Bytecode(frame.f_code)).get("exception_entries", ())
+    return any(entry.start <= frame.f_lasti < entry.end for entry in entries)
+
+
+def _place(frame: FrameType) -> tuple[str, str]:
+    return frame.f_code.co_filename, frame.f_code.co_name
 
 
 def withdraw_interrupt(thread: int) -> None:

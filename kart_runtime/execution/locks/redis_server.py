@@ -49,6 +49,9 @@ LOCK_TIMEOUT = 180.0
 FORM = "redis://HOST:PORT"
 """The form of a server's url."""
 
+_NEEDS_PASSWORD = ("NOAUTH", "WRONGPASS", "HELLO must be called", "Authentication required")
+"""Beginnings of refusals for want of a password."""
+
 _renewals = LeaseRenewer("kart-redis-locks")
 _random = random.SystemRandom()  # the global generator belongs to the task that runs
 
@@ -115,7 +118,15 @@ class RedisLocks(Locks):
     def _unreachable(self, error: Exception) -> ConfigError:
         server = without_password(self.url).partition("://")[2]
         reason = str(error).rstrip(".")
-        message = f"cannot connect to redis at {server}: {reason}. Start the server, or correct {self.key}."
+        errors = _redis().exceptions
+        if isinstance(error, errors.AuthenticationError) or reason.startswith(_NEEDS_PASSWORD):
+            advice = "Set run.locks to redis://:PASSWORD@HOST:PORT, or with USER:PASSWORD before the @"
+            advice += "." if self.key == "run.locks" else f", instead of {self.key}."
+            message = f"redis at {server} wants a password, or another one: {reason}. {advice}"
+        elif isinstance(error, errors.ResponseError | errors.ReadOnlyError | errors.BusyLoadingError):
+            message = f"redis at {server} refuses: {reason}. Change that there, or correct {self.key}."
+        else:
+            message = f"cannot connect to redis at {server}: {reason}. Start the server, or correct {self.key}."
         return ConfigError(message, key=self.key)
 
 

@@ -18,8 +18,26 @@ from typing import Any, BinaryIO
 
 from kart_runtime.errors import ObjectMissing, RequestFailed, require_extra
 from kart_runtime.storage.stores import Stat, Versioned, upload
-from kart_runtime.storage.stores.gcs_client import NEEDED, SERVICE, abort, client, requests_sent, retries, writer
-from kart_runtime.storage.stores.gcs_refusals import LOG_IN, REACH, hint_for, message_of, status_of
+from kart_runtime.storage.stores.gcs_client import (
+    NEEDED,
+    SERVICE,
+    abort,
+    client,
+    requests_sent,
+    retries,
+    token_address,
+    writer,
+)
+from kart_runtime.storage.stores.gcs_refusals import (
+    LOG_IN,
+    NOT_GCS,
+    REACH,
+    hint_for,
+    is_about_token,
+    message_of,
+    status_of,
+    token_hint,
+)
 from kart_runtime.storage.stores.object_cache import UNKNOWN_SIZE, ObjectReplaced
 from kart_runtime.storage.stores.objects import Chunk, Labels, ObjectStore, Page, split
 from kart_runtime.storage.stores.threads import without_waiting
@@ -74,12 +92,13 @@ class GCSStore(ObjectStore):
         if only:
             return Chunk(data, only, UNKNOWN_SIZE)
         generation = blob.generation
-        if generation is None or len(data) == length:
-            with self._request(key, "read"):  # an answer with a part does not contain the size of the whole
-                blob.reload(**retries())
-        if generation is not None and int(generation) != int(blob.generation):
+        with self._request(key, "read"):
+            if generation is None or len(data) == length:
+                blob.reload(**retries())  # an answer with a part does not contain the size of the whole
+            version, size = str(blob.generation), len(data) if blob.size is None else int(blob.size)
+        if generation is not None and int(generation) != int(version):
             raise ObjectReplaced(self.url(key))
-        return Chunk(data, str(blob.generation), len(data) if blob.size is None else int(blob.size))
+        return Chunk(data, version, size)
 
     def _download(self, key: str, blob: Any, start: int, end: int, conditions: dict[str, Any]) -> bytes:
         with self._request(key, "read"):
@@ -112,7 +131,7 @@ class GCSStore(ObjectStore):
         with self._request(key, "write"):
             blob = _blob(key, labels)
             blob.upload_from_file(io.BytesIO(data), size=len(data), **_UPLOAD, **conditions, **retries())
-        return str(blob.generation)
+            return str(blob.generation)
 
     def upload(self, key: str, file: BinaryIO, labels: Labels | None = None) -> str:
         """Store a large object from a file by a resumable upload, one part after the other; return its generation."""
@@ -217,25 +236,37 @@ class GCSStore(ObjectStore):
             from google.api_core.exceptions import GoogleAPIError
             from google.auth.exceptions import GoogleAuthError
             from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
-            from requests import RequestException
+            from requests import JSONDecodeError, RequestException
 
         try:
             yield
             if key:  # else nobody was asked
                 note_answer(SERVICE)
         except GoogleAuthError as error:
-            raise RequestFailed(self.url(key), what, str(error), LOG_IN) from error
+            hint = token_hint(token_address()) if is_about_token(error) else LOG_IN
+            raise RequestFailed(self.url(key), what, str(error), hint) from error
         except (GoogleAPIError, InvalidResponse, DataCorruption) as error:
             status, message = status_of(error), message_of(error)
             (note_answer if status else note_silence)(SERVICE)
             if status == _MISSING and "bucket does not exist" not in message:
                 raise ObjectMissing(self.url(key)) from error
-            raise RequestFailed(self.url(key), what, message, hint_for(error, what, self.url(key))) from error
+            hint = token_hint(token_address()) if is_about_token(error) else hint_for(error, what, self.url(key))
+            raise RequestFailed(self.url(key), what, message, hint) from error
+        except JSONDecodeError as error:  # which is a RequestException, too
+            raise self._unreadable(key, what, error) from error
         except (RequestException, ConnectionError) as error:
             note_silence(SERVICE)
-            raise RequestFailed(self.url(key), what, str(error), REACH) from error
-        except (ValueError, TypeError) as error:  # a number or a time in the answer was damaged on its way
-            raise RequestFailed(self.url(key), what, f"the answer cannot be read: {error}", REACH) from error
+            hint = token_hint(token_address()) if is_about_token(error) else REACH
+            raise RequestFailed(self.url(key), what, str(error), hint) from error
+        except (ValueError, TypeError, AttributeError, LookupError) as error:
+            raise self._unreadable(key, what, error) from error
+
+    def _unreadable(self, key: str, what: str, error: Exception) -> RequestFailed:
+        """Return the error for an answer that was damaged on its way, or is not that of the service."""
+        found = f"the answer cannot be read: {error}"
+        if is_about_token(error):
+            return RequestFailed(self.url(key), what, found, token_hint(token_address()))
+        return RequestFailed(self.url(key), what, f"{found} (from {client().api_endpoint})", NOT_GCS)
 
 
 def _stat_of(key: str, blob: Any) -> Stat:

@@ -99,6 +99,12 @@ def client() -> Any:
     return _clients.get(_make_client, name, os.environ.get(name))
 
 
+def token_address() -> str:
+    """Return the address of the server that gives tokens, "" if the client needs none or does not tell."""
+    credentials = client()._credentials
+    return str(getattr(credentials, "token_uri", None) or getattr(credentials, "_token_uri", None) or "")
+
+
 def _make_client(name: str, account: str | None) -> Any:
     with require_extra(*NEEDED):
         from google.auth.transport.requests import AuthorizedSession

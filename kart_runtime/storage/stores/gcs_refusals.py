@@ -11,6 +11,10 @@ REACH = (
     "Check that this machine can reach the service, and that STORAGE_EMULATOR_HOST is right if it is set; "
     "`run.network_timeout` says how long to wait for it."
 )
+NOT_GCS = "Is a proxy or a login page in between? Else check STORAGE_EMULATOR_HOST, if it is set."
+_TOKENS = ("google.oauth2", "google.auth.compute_engine", "google.auth.external_account", "google.auth.impersonated")
+"""Modules that ask for tokens."""
+
 _HINTS = {401: LOG_IN, 404: "Create the bucket, or correct the workspace's url."}
 _DENIED = 403
 
@@ -37,6 +41,23 @@ def hint_for(error: Exception, what: str, url: str) -> str:
             "or use others (GOOGLE_APPLICATION_CREDENTIALS)."
         )
     return _HINTS.get(status, "") if status else REACH
+
+
+def is_about_token(error: BaseException) -> bool:
+    """Return whether an error, or that of the last retry, came while a token was asked for."""
+    cause = getattr(error, "cause", None)
+    each = (cause if isinstance(cause, Exception) else error).__traceback__
+    while each is not None:
+        if str(each.tb_frame.f_globals.get("__name__", "")).startswith(_TOKENS):
+            return True
+        each = each.tb_next
+    return False
+
+
+def token_hint(address: str) -> str:
+    """Return what to do where no token came."""
+    where = f" {address}" if address else " the server"
+    return f"Check that this machine can reach{where}, which gives tokens, with no proxy or login page. {LOG_IN}"
 
 
 def status_of(error: BaseException | None) -> int:

@@ -39,6 +39,18 @@ _TRANSIENT_CODES = frozenset(
 )
 """Codes of refusals that another try may not meet; also of bytes that changed on their way."""
 
+_WITH_CONTENT, _REFUSED = 200, 300
+_DELETIONS = frozenset({"DeleteObject", "AbortMultipartUpload"})
+"""Operations whose answers have no content."""
+
+_MEMBERS = {
+    **dict.fromkeys(("HeadObject", "GetObject", "PutObject", "UploadPart", "CompleteMultipartUpload"), ("ETag",)),
+    **dict.fromkeys(("ListObjectsV2", "ListMultipartUploads"), ("IsTruncated", "Name", "Bucket")),
+    "CreateMultipartUpload": ("UploadId",),
+    "CopyObject": ("CopyObjectResult",),
+}
+"""Operation to what its answer has: one of these."""
+
 SERVICE = "s3"
 """Name of the service whose silence is remembered."""
 
@@ -90,8 +102,31 @@ def _make(key: str | None, secret: str | None, timeout: str) -> Any:
     except ValueError as error:
         raise ConfigError(str(error), key="AWS_ENDPOINT_URL", expected="https://HOST or http://HOST:PORT") from error
     _decide_retries(client, limits, core.get_config_variable("max_attempts"))
+    client.meta.events.register("after-call.s3", partial(_check_answer, client))
     client.meta.events.register("after-call.s3.CreateMultipartUpload", partial(_note_upload, client))
     return client
+
+
+def _check_answer(client: Any, http_response: Any, parsed: Mapping[str, Any], model: Any, **_: Any) -> None:
+    """Raise an error if an answer that says "done" does not come from S3: nothing is absent, or stored, by it."""
+    from botocore.exceptions import BotoCoreError
+
+    if http_response.status_code >= _REFUSED:
+        return
+    members = _MEMBERS.get(model.name, ())
+    # S3 says 204 to them. The type of other answers tells nothing: emulators call all of them text/html.
+    is_page = (
+        model.name in _DELETIONS
+        and http_response.status_code == _WITH_CONTENT
+        and http_response.headers.get("content-type", "").startswith("text/html")
+    )
+    if is_page or (members and not any(member in parsed for member in members)):
+
+        class NotS3(BotoCoreError):  # type: ignore[misc]
+            fmt = "the server at {address} does not answer as S3 does"
+
+        http_response.raw.close()  # nobody reads the bytes of an object
+        raise NotS3(address=client.meta.endpoint_url)
 
 
 def _note_upload(client: Any, parsed: Mapping[str, Any], **_: Any) -> None:

@@ -19,6 +19,7 @@ _HINTS = {
     **dict.fromkeys(("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "InvalidToken"), _RENEW),
     **dict.fromkeys(("UnauthorizedSSOTokenError", "SSOTokenLoadError", "TokenRetrievalError"), _RENEW),
     **dict.fromkeys(("RequestTimeTooSkewed", "RequestExpired"), _CLOCK),
+    "NotS3": "Is a proxy or a login page in between? Else check AWS_ENDPOINT_URL.",
     "NoCredentialsError": "Set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
     "NoRegionError": "Set AWS_DEFAULT_REGION.",
     **dict.fromkeys(("EndpointConnectionError", "ConnectTimeoutError", "ConnectionClosedError"), _REACH),

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
+import logging
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -134,6 +137,86 @@ def test_a_stopped_worker_is_ended_and_told():
 def test_what_comes_back_late_is_not_stored_although_nothing_could_end_it(options):
     timed_out(["gil"], **options)
     until(lambda: Path("dumped-gil").exists(), 3)
+
+
+class Blocked(TaskOnKart[int]):
+    """Waits inside of Python code that takes a lock, or imports a module, until it is let go on."""
+
+    timeout = LIMIT
+    where: str = luigi.Parameter()
+
+    def run(self):
+        if self.where == "logging":
+            HANDLER.handle(logging.makeLogRecord({}))
+        elif self.where == "condition":
+            with CONDITION:
+                pass
+        else:
+            __import__("imports_slowly")
+        Path("returned").touch()
+        self.dump(1)
+
+
+HANDLER = logging.NullHandler()
+HANDLER.handle = functools.partial(logging.Handler.handle, HANDLER)
+HANDLER.lock = threading.RLock()
+CONDITION = threading.Condition()
+
+
+@pytest.mark.parametrize("options", HERE)
+@pytest.mark.parametrize("where", ["logging", "condition", "import"])
+def test_an_interruption_leaves_no_lock_taken_and_no_module_half_imported(where, options, monkeypatch):
+    Path("imports_slowly.py").write_text(
+        "import time\nwhile not __import__('os').path.exists('go'): time.sleep(0.01)\n"
+    )
+    monkeypatch.syspath_prepend(".")
+    lock = {"logging": HANDLER.lock, "condition": CONDITION, "import": threading.Lock()}[where]
+    with lock, pytest.raises(BuildFailed) as caught:
+        build(Blocked(where=where), **options)
+    Path("go").touch()
+    (error,) = caught.value.causes.values()
+    assert isinstance(error, TaskTimeout)
+    assert "was given up" in str(error)
+    assert until(lambda: Path("returned").exists(), 10)
+    assert lock.acquire(timeout=10)
+    lock.release()
+    assert where != "import" or "imports_slowly" in sys.modules
+    sys.modules.pop("imports_slowly", None)
+    assert not Blocked(where=where).complete()
+
+
+class Waiting(TaskOnKart[int]):
+    """Does for long what may be interrupted, although it uses locks."""
+
+    timeout = LIMIT
+    kind: str = luigi.Parameter()
+
+    def run(self):
+        logger = logging.getLogger("busy")
+        items, event = queue.Queue(), threading.Event()
+        while not Path("go").exists():
+            if self.kind == "log":
+                logger.warning("again")
+            elif self.kind == "event":
+                event.wait(0.05)
+            else:
+                with contextlib.suppress(queue.Empty):
+                    items.get(timeout=0.05)
+
+
+@pytest.mark.parametrize("kind", ["log", "event", "queue"])
+def test_who_logs_or_waits_is_still_interrupted(kind):
+    handler = logging.FileHandler("x.log")
+    logging.getLogger("busy").addHandler(handler)
+    try:
+        with pytest.raises(BuildFailed, match="was ended"):
+            build(Waiting(kind=kind), executor="threads", workers=2)
+    finally:
+        Path("go").touch()
+        logging.getLogger("busy").removeHandler(handler)
+    assert handler.lock.acquire(timeout=10)
+    handler.lock.release()
+    handler.close()
 
 
 class Slow(TaskOnKart[int]):

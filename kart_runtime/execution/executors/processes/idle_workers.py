@@ -39,11 +39,26 @@ def acquire(number: int) -> list[WorkerProcess]:
     with _pool.lock:
         _pool.size = max(_pool.size, number)
         workers, _pool.workers = _pool.workers, []
-        usable = [worker for worker in workers if worker.is_idle() and not _is_stale(worker, specs)]
+        running = without_stopped(workers)
+        usable = [worker for worker in running if worker.is_idle() and not _is_stale(worker, specs)]
         # The last ones were used last, and have loaded most.
         acquired, _pool.workers = usable[-number:], usable[:-number]
-    end([worker for worker in workers if worker not in usable])
+    end([worker for worker in running if worker not in usable])
     return acquired
+
+
+def without_stopped(workers: Sequence[WorkerProcess], seconds: float = 0.0) -> list[WorkerProcess]:
+    """Return idle workers; kill those of them that were stopped, if they had no call for some seconds.
+
+    A stopped one would never read its call.
+    """
+    now = time.monotonic()
+    stopped = [worker for worker in workers if now - worker.idle_since >= seconds and worker.is_stopped()]
+    for worker in stopped:
+        worker.kill()
+        worker.disconnect()
+        worker.exit_code(_EXIT_SECONDS)
+    return [worker for worker in workers if worker not in stopped] if stopped else list(workers)
 
 
 def start_worker() -> WorkerProcess:

@@ -38,6 +38,9 @@ R = TypeVar("R")
 _LINGER_SECONDS = 0.5
 """How long a thread waits for another call, so that a chain of tasks does not start a thread for each."""
 
+_IDLE_SECONDS = 1.0
+"""How long a worker is without a call until it is asked, before the next one, whether somebody has stopped it."""
+
 _GRACE_SECONDS = 2.0
 """How long a call may take to release its locks when a build is interrupted."""
 
@@ -241,12 +244,13 @@ class ProcessExecutor(TaskExecutor):
             raise
         except (EOFError, OSError) as error:
             # Linux reports "reset", and not "end of file", when something that was sent had not been read.
-            unread = isinstance(error, BrokenPipeError | ConnectionResetError)
+            unread = isinstance(error, BrokenPipeError | ConnectionResetError) or not worker.has_read()
         if answer is not None and answer[0] == LEAVING:
             answer = None
         with self._changed:
             self._busy.discard(worker)
             if answer is not None and not worker.is_ending:
+                worker.idle_since = time.monotonic()
                 self._idle.append(worker)
         if worker.is_ending:
             worker.disconnect()
@@ -273,6 +277,7 @@ class ProcessExecutor(TaskExecutor):
         with self._changed:
             if self._killing:
                 raise BrokenExecutor("the executor was closed")
+            self._idle[:] = idle_workers.without_stopped(self._idle, _IDLE_SECONDS)
             worker = next((idle for idle in reversed(self._idle) if suits(idle, limits)), None)
             if worker is not None:
                 self._idle.remove(worker)

@@ -13,6 +13,7 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
@@ -21,10 +22,13 @@ from multiprocessing import Pipe, spawn
 from pathlib import Path
 from typing import Any, Protocol
 
+import luigi
+
 from kart_runtime.errors import warn
 from kart_runtime.execution.executors.base import Report
 from kart_runtime.execution.executors.calls import PROGRESS, STARTED, Answer
 from kart_runtime.execution.executors.program_state import search_path
+from kart_runtime.task.naming import display_name
 
 _START = """
 import sys
@@ -50,6 +54,12 @@ serve(link, stacks)
 
 _POLL_SECONDS = 5.0
 """How often to look whether a busy worker lives: a process that its call started may hold the connection open."""
+
+_BUFFER = 1 << 16 if sys.platform == "linux" else 1 << 12
+"""Bytes that the system takes at once, although nobody reads them."""
+
+_END_SECONDS = 1.0
+"""How long to wait until a thread notices that the process has ended to which it sends."""
 
 _STACK_SECONDS = 0.01
 """How often to look whether a worker has written where it stands."""
@@ -85,7 +95,7 @@ class WorkerProcess:
     many of its definitions. `specs` and `streams` are the modules that the program had loaded, and the files that it
     wrote to, when the worker started. `is_new` says that it has had no call yet, and `gpus` what kart chose as
     ``CUDA_VISIBLE_DEVICES`` of its calls: libraries look at that once in the life of a process. `is_ending` says
-    that it was told to end, although it has still answered.
+    that it was told to end, although it has still answered, and `idle_since` when it had its last call.
     """
 
     def __init__(self, specs: Specs) -> None:
@@ -109,19 +119,42 @@ class WorkerProcess:
         self.is_new = True
         self.gpus: str | None = None
         self.is_ending = False
+        self.idle_since = time.monotonic()
+        self._sender: threading.Thread | None = None
+        self._has_sent = True
         self.specs = dict(specs)
         self.streams = standard_streams()
         with contextlib.suppress(OSError):  # it died at once, which whoever sends it a call will see
             self._connection.send(search_path())
 
     def send(self, message: Any) -> None:
-        """Send a message as described in `worker`; raise OSError when the process has ended."""
-        self._connection.send_bytes(pickle.dumps(message))
+        """Send a message as described in `worker`; raise OSError when the process has ended.
+
+        A message that the system might not take at once is sent by a thread: `receive` watches over that, too.
+        """
+        data = pickle.dumps(message)
+        if len(data) <= _BUFFER:
+            self._connection.send_bytes(data)
+            return
+        self._sender = threading.Thread(target=self._send_slowly, args=(data,), name="kart-send", daemon=True)
+        self._has_sent = False
+        self._sender.start()
+
+    def _send_slowly(self, data: bytes) -> None:
+        with contextlib.suppress(Exception):  # the process has ended, or the connection was closed
+            self._connection.send_bytes(data)
+            self._has_sent = True
+
+    def has_read(self) -> bool:
+        """Return whether a process that has ended may have read all of the last message."""
+        if self._sender is not None:
+            self._sender.join(_END_SECONDS)
+        return self._has_sent
 
     def receive(self, report: Report | None = None, watches: Sequence[Watch] = (), task: object = None) -> Answer:
         """Wait for an answer, while others watch; raise EOFError or OSError when the process has ended.
 
-        `report` is called with what the call reports meanwhile.
+        `report` is called with what the call reports meanwhile; `task` is whose call it is.
         """
         was_stopped = False
         while True:
@@ -146,7 +179,8 @@ class WorkerProcess:
             text = (
                 "Worker process %s, which runs %s, is stopped (SIGSTOP, or a debugger); `kill -CONT %s` continues it."
             )
-            warn(logger, text, self.pid, task, self.pid)
+            name = display_name(task) if isinstance(task, luigi.Task) else task
+            warn(logger, text, self.pid, name, self.pid)
         return is_stopped
 
     def answer_within(self, seconds: float) -> Answer | None:

@@ -30,7 +30,8 @@ class TimeWatch:
     def __init__(self, worker: WorkerProcess, name: str, seconds: float) -> None:
         self._worker, self._name, self._seconds = worker, name, seconds
         self._thread = 0
-        self._end = time.monotonic() + seconds + _START_SECONDS
+        self._end = time.monotonic() + seconds
+        self._may_start = True
         worker.forget_stacks()
 
     def pause(self) -> float:
@@ -39,13 +40,17 @@ class TimeWatch:
 
     def started(self, thread: int) -> None:
         """Count the time from now on."""
-        self._thread, self._end = thread, time.monotonic() + self._seconds
+        self._thread, self._end, self._may_start = thread, time.monotonic() + self._seconds, False
 
     def check(self) -> Answer | None:
         """End the worker and raise `TaskTimeout` if the time is over; return an answer that was on its way."""
         if self.pause():
             return None
         worker, is_stopped = self._worker, self._worker.is_stopped()
+        if self._may_start and not is_stopped:
+            self._may_start = False
+            self._end += _START_SECONDS
+            return None
         stack = dumped_stack("" if is_stopped else worker.stack_text(_STACK_SECONDS), self._thread)
         tree = process_tree(worker.pid)
         worker.is_ending = True
@@ -56,5 +61,9 @@ class TimeWatch:
         kill_rest(tree)
         if answer is not None:
             return answer
-        how = f"was ended: its worker process {worker.pid} was stopped, and did not run" if is_stopped else "was ended"
+        how = "was ended"
+        if is_stopped:
+            how += f": its worker process {worker.pid} was stopped, and did not run"
+        elif not self._thread:
+            how += f": its worker process {worker.pid} had not begun it {_START_SECONDS:g} s later"
         raise TaskTimeout(self._name, self._seconds, stack, how)

@@ -162,9 +162,35 @@ def test_a_password_and_a_database():
             redis.Redis(host="127.0.0.1", port=port, db=3, password="secret") as client,
         ):
             assert client.get("kart:w:x")
-        with pytest.raises(ConfigError, match=rf"cannot connect to redis at \*\*\*@127.0.0.1:{port}:") as caught:
-            build(Plain(), locks=f"redis://:wrong@127.0.0.1:{port}")
-    assert "wrong@" not in str(caught.value)
+        for given in ("", ":wrong@"):
+            with pytest.raises(ConfigError, match=r"password, or another one.*redis://:PASSWORD@HOST:PORT") as caught:
+                build(Plain(), locks=f"redis://{given}127.0.0.1:{port}")
+            assert "wrong@" not in str(caught.value)
+            assert "Start the server" not in str(caught.value)
+    assert not Plain().complete()
+
+
+@pytest.mark.parametrize(
+    ("setting", "database", "reason"),
+    [
+        ("maxmemory 1", "", "OOM|maxmemory"),
+        ("replicaof 127.0.0.1 1", "", "(?i)read.?only|MASTER"),
+        ("", "/99", "DB index"),
+    ],
+)
+def test_what_a_server_refuses_is_told_as_a_refusal(setting, database, reason):
+    with redis_server() as port:
+        with redis.Redis(host="127.0.0.1", port=port) as client:
+            if setting.startswith("replicaof"):
+                client.execute_command(*setting.split())
+            elif setting:
+                client.config_set(*setting.split())
+        with pytest.raises(
+            (ConfigError, BuildFailed), match=rf"redis at 127.0.0.1:{port}{database} refuses: "
+        ) as caught:
+            build(Plain(), locks=f"redis://127.0.0.1:{port}{database}")
+        assert re.search(reason, str(caught.value))
+        assert "Start the server" not in str(caught.value)
     assert not Plain().complete()
 
 

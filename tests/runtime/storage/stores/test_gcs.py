@@ -17,6 +17,7 @@ from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.stores import gcs_client
 from kart_runtime.storage.stores.clients import Clients
 from kart_runtime.storage.stores.gcs import GCSStore
+from tests.runtime.servers import Given
 
 MIB = 1 << 20
 
@@ -81,6 +82,20 @@ def test_a_damaged_answer_is_an_error_that_names_the_object(store, gcs_bucket, m
     monkeypatch.setattr(gcs_bucket.proxy, "passed_on", changed)
     with pytest.raises(RequestFailed, match=rf"{key}.*the answer cannot be read"):
         store.stat(key)
+
+
+@pytest.mark.parametrize("how", ["page", "away"])
+def test_a_server_of_tokens_that_gives_none_is_named(gcs_bucket, monkeypatch, how):
+    key = rsa.generate_private_key(65537, 2048).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    address = gcs_bucket.proxy.url if how == "page" else "http://127.0.0.1:1"
+    account = {"type": "service_account", "private_key": key.decode(), "client_email": "a@b", "token_uri": address}
+    monkeypatch.setenv("GCS_CREDENTIAL", json.dumps(account))
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST")
+    monkeypatch.setenv("KART_NETWORK_TIMEOUT", "1")
+    monkeypatch.setattr(gcs_bucket.proxy, "answer", lambda _: Given(200, {}, b"<html>Please log in</html>"))
+    with pytest.raises(RequestFailed, match=f"reach {address}, which gives tokens") as caught:
+        store_for("gs://bucket")[0].stat("bucket/x")
+    assert "STORAGE_EMULATOR_HOST" not in str(caught.value)
 
 
 def test_an_emulator_that_tells_nothing_beside_the_bytes_can_be_used(store, gcs_bucket, monkeypatch):

@@ -17,6 +17,7 @@ from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.stores import upload
 from kart_runtime.storage.stores.threads import RequestThreads
 from tests.runtime.network_faults import THROTTLED
+from tests.runtime.servers import Given
 
 
 class Number(TaskOnKart[int]):
@@ -72,6 +73,22 @@ def test_a_refusal_is_told_at_once_with_the_missing_right(store, bucket, operati
     right = gcs_right if bucket.url.startswith("gs") else f"s3:{s3_right}"
     assert f"lack the right {right}" in str(caught.value)
     assert bucket.name in str(caught.value)
+
+
+@pytest.mark.parametrize("page", [b"<html><body>Please log in to the network</body></html>", b""])
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_login_page_is_no_answer_of_the_service(store, bucket, operation, page, monkeypatch):
+    if operation == "delete" and not page:
+        pytest.skip("the answer to it is empty")
+    key = f"{bucket.name}/ws/x"
+    store.put(key, b"1")
+    ask = operations(store, bucket.name)[operation][0]
+    with monkeypatch.context() as patched:
+        patched.setattr(bucket.proxy, "answer", lambda _: Given(200, {"Content-Type": "text/html"}, page))
+        with pytest.raises(RequestFailed, match="a proxy or a login page") as caught:
+            ask()
+    assert bucket.proxy.url in str(caught.value)
+    assert store.stat(key) is not None
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import shutil
@@ -10,14 +11,19 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 from pathlib import Path
 
+import luigi
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kart_runtime.errors import CannotSend, ConfigError, NotImportable, WorkerDied
 from kart_runtime.execution.executors import ProcessExecutor, shutdown_idle_workers
+from kart_runtime.execution.executors.base import CallLimits
+from kart_runtime.execution.executors.processes import pool, process
+from kart_runtime.execution.time_limit import TaskTimeout
 from tests.runtime.execution.executors.scripts import run_script
 
 
@@ -349,3 +355,78 @@ def test_any_mix_of_endings(endings, workers):
                 assert future.exception().args == (number,)
             else:
                 assert future.exception().exit_code == number
+
+
+LARGE = b"x" * 2_000_000  # more than the system takes while nobody reads
+
+
+class Sized(luigi.Task):
+    text = luigi.Parameter()
+
+    def size(self):
+        return len(self.text)
+
+
+class SizeOf:
+    def __init__(self, task):
+        self.task = task
+
+    def run(self):
+        return self.task.size()
+
+
+@pytest.fixture
+def stopped():
+    """Yield an executor whose one worker is idle and was stopped a moment ago, and the worker's process."""
+    shutdown_idle_workers()
+    with ProcessExecutor(1) as executor:
+        pid = executor.submit(os.getpid).result()
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield executor, pid
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("data", [b"", LARGE])
+def test_a_call_for_a_worker_that_does_not_read_it_is_ended_in_its_time(stopped, data):
+    executor, pid = stopped
+    began = time.monotonic()
+    error = executor.submit_ranked((), partial(len, data), CallLimits("Task", timeout=0.5)).exception(30)
+    assert isinstance(error, TaskTimeout)
+    assert f"its worker process {pid} was stopped" in str(error)
+    assert time.monotonic() - began < 20
+    assert executor.submit(os.getpid).result(30) != pid
+
+
+def test_without_a_limit_it_is_told_by_the_name_of_the_task_and_goes_on(stopped, monkeypatch, caplog):
+    monkeypatch.setattr(process, "_POLL_SECONDS", 0.1)
+    executor, pid = stopped
+    future = executor.submit(SizeOf(Sized(text="x" * 2_000_000)).run)
+    deadline = time.monotonic() + 30
+    while "is stopped" not in caplog.text and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert "which runs Sized[" in caplog.text
+    assert len(caplog.text) < 1000
+    os.kill(pid, signal.SIGCONT)
+    assert future.result(30) == 2_000_000
+
+
+def test_a_worker_that_was_stopped_while_it_was_idle_gets_no_call(stopped, monkeypatch):
+    executor, pid = stopped
+    monkeypatch.setattr(pool, "_IDLE_SECONDS", 0.0)
+    assert executor.submit(os.getpid).result(30) != pid
+    pid = executor.submit(os.getpid).result(30)
+    executor.close()
+    os.kill(pid, signal.SIGSTOP)
+    with ProcessExecutor(1) as other:  # the next build
+        assert other.submit(os.getpid).result(30) != pid
+
+
+def test_a_large_call_that_a_dead_worker_has_not_read_goes_to_another(stopped):
+    executor, pid = stopped
+    future = executor.submit(len, LARGE)
+    time.sleep(0.5)
+    os.kill(pid, signal.SIGKILL)
+    assert future.result(30) == len(LARGE)
