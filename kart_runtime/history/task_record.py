@@ -84,8 +84,8 @@ def to_line(record: TaskRecord) -> str | None:
     """Return a record as a line of the index; None if it cannot be one."""
     items = [_IN_ITEM.join((url, str(size), checksum, version)) for url, size, checksum, version in record.outputs]
     loaded = "-" if record.inputs is None else _BETWEEN_ITEMS.join(map(_IN_ITEM.join, record.inputs.items()))
-    names = (record.unique_id, record.module, record.task, record.origin, record.code, record.run_id)
-    names += (record.started, record.ended)
+    names = [record.unique_id, record.module, record.task, record.origin, record.code, record.run_id]
+    names += [record.started, record.ended]
     line = "\t".join((*names, _BETWEEN_ITEMS.join(items), loaded))
     if line.count("\t") != len(names) + 1 or "\n" in line or len(record.unique_id) != ID_LENGTH:
         return None

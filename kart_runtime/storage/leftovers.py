@@ -6,7 +6,8 @@ folders, completely. Without a sign it looks at some names of the folders that i
 earlier versions and other programs have left. The folders for temporary files are looked through in any case; they
 also hold a note of each upload that is going on (`storage.notes`), so no service has to be asked.
 
-Files of this machine go when their process has ended, those of others when nobody has touched them for a day.
+Files of this machine go when their process has ended, those of others when nobody has touched them for a day, and no
+other build works in the workspace. A build touches its marker once a minute, and not what it has staged.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from kart_runtime.storage.commit import pending_temporaries
 from kart_runtime.storage.folder_deletion import delete_files, is_files_folder, sweep
 from kart_runtime.storage.folder_files import folder_key, stored_manifest
 from kart_runtime.storage.folder_markers import modified, newest
-from kart_runtime.storage.processes import is_alive
+from kart_runtime.storage.processes import is_alive, this_process
 from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.stores import UnfinishedUpload
 from kart_runtime.storage.stores.local import LocalStore
@@ -68,6 +69,7 @@ def cleared(folders: Mapping[str, Collection[str]], lost_workers: Callable[[], b
         yield
     finally:
         for path in markers:
+            temporary.lasting.discard(str(path))
             _unlink(path)
         if lost_workers():
             removal = _Removal(time.monotonic() + _SECONDS)
@@ -89,6 +91,7 @@ def _mark(workspace: str, folders: Collection[str]) -> Path | None:
         path.write_text("\n".join(lines), errors="surrogateescape")
     except OSError:  # nothing can be written here, as the build will say
         return None
+    temporary.lasting.add(str(path))
     return path
 
 
@@ -100,6 +103,9 @@ class _Removal:
         self._names = _NAMES
         self._workspaces: set[str] = set()
         self._parents: set[str] = set()
+        self._marked: list[str] = []
+        self._others: bool | None = None
+        """Whether other builds work in these workspaces, once that was asked."""
         self._undecided = False
         """Whether something of a process that may run was found, so that the sign of a dead one has to stay."""
         self.removed: list[str] = []
@@ -133,6 +139,7 @@ class _Removal:
         place = Workspace(workspace)
         if not place.is_local:
             return
+        self._marked.append(workspace)
         base = Path(store_for(place.base)[1]).absolute()
         folders = [*(Path(os.path.abspath(each or ".")) for each in written), base]  # noqa: PTH100
         if written or thorough:  # else there is only what a process left that died before it wrote: marks for Dask
@@ -168,6 +175,16 @@ class _Removal:
             if path not in seen:
                 yield path
 
+    def _is_left(self, name: str, changed: float) -> bool:
+        """Return whether a temporary file or folder was left behind, and no build that lives may have made it."""
+        return is_left(name, changed) and (is_alive(token_in(name)) is False or not self._others_live())
+
+    def _others_live(self) -> bool:
+        """Return whether other builds work in the workspaces: then what is old may be what they will commit."""
+        if self._others is None:
+            self._others = any(map(has_other_builds, self._marked))
+        return self._others
+
     def _left_in(self, folder: Path, *, thorough: bool) -> Iterator[Path]:
         """Yield the temporary files in a folder whose processes have ended."""
         for entry in self._entries(folder, thorough=thorough):
@@ -175,11 +192,16 @@ class _Removal:
                 with suppress(OSError):
                     status = entry.stat(follow_symlinks=False)
                     if stat.S_ISREG(status.st_mode):
-                        if is_left(entry.name, status.st_mtime):
+                        if self._is_left(entry.name, status.st_mtime):
                             yield Path(entry.path)
                         elif token_in(entry.name) and not entry.name.endswith(MARKER_SUFFIX):
                             self._undecided = True
-            elif thorough and entry.name.endswith(FILES_SUFFIX) and is_files_folder(entry.path):
+            elif (
+                thorough
+                and not self._others_live()
+                and entry.name.endswith(FILES_SUFFIX)
+                and is_files_folder(entry.path)
+            ):
                 with suppress(OSError, StoreError):
                     sweep(LocalStore(), folder_key(entry.path))
 
@@ -203,7 +225,7 @@ class _Removal:
                         self._clear_one(Path(entry.path), status)
 
     def _clear_one(self, path: Path, status: os.stat_result) -> None:
-        if not is_left(path.name, status.st_mtime):
+        if not self._is_left(path.name, status.st_mtime):
             return
         if stat.S_ISDIR(status.st_mode):
             if is_left(path.name, newest(path)):
@@ -224,6 +246,18 @@ class _Removal:
         """Log what was removed."""
         if self.removed:
             logger.info("Removed what dead processes have left: %s", ", ".join(self.removed[:20]))
+
+
+def has_other_builds(workspace: str) -> bool:
+    """Return whether builds of other processes, which live as far as this one can tell, work in a workspace."""
+    folder, own = store_for(Workspace(workspace).log)[1], this_process()
+    with suppress(OSError), os.scandir(folder or ".") as entries:
+        for entry in entries:
+            if entry.name.endswith(MARKER_SUFFIX) and entry.name.startswith(TEMPORARY_PREFIX):
+                with suppress(OSError):
+                    if token_in(entry.name) != own and not is_left(entry.name, entry.stat().st_mtime):
+                        return True
+    return False
 
 
 def _dead_markers(workspace: str) -> Iterator[tuple[Path, list[str]]]:

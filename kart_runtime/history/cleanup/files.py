@@ -20,11 +20,14 @@ from kart_runtime.storage.codecs.folder import FILES_SUFFIX, SUFFIX
 from kart_runtime.storage.commit import pending_temporaries
 from kart_runtime.storage.folder_deletion import delete_folder, is_files_folder
 from kart_runtime.storage.folder_files import files_key, folder_key
+from kart_runtime.storage.leftovers import has_other_builds
+from kart_runtime.storage.processes import is_alive
 from kart_runtime.storage.registry import split_url, store_for
 from kart_runtime.storage.signing import SUFFIX as SIGNATURE
 from kart_runtime.storage.signing_keys import keyring
 from kart_runtime.storage.stores import Stat
 from kart_runtime.storage.stores.local import LocalStore
+from kart_runtime.storage.temporary import token_in
 from kart_runtime.storage.workspace import LOG, RUNS, as_folder
 
 _FEW = 64
@@ -164,7 +167,9 @@ class _LocalFiles:
 
     def stale_temp_files(self) -> dict[str, Stat]:
         pending = pending_temporaries(self.workspace)
-        stale = [path for path, name in walk(self.key) if is_stale_temp_file(path, name) and name not in pending]
+        stale = {path: name for path, name in walk(self.key) if is_stale_temp_file(path, name) and name not in pending}
+        if has_other_builds(self.workspace):  # they may commit what nobody has touched for long
+            return self.stats([path for path, name in stale.items() if is_alive(token_in(name)) is False])
         return self.stats(stale) | stale_folders(self.key, {name for name in pending if name})
 
     def all(self) -> Iterator[Stat]:

@@ -21,6 +21,8 @@ import pytest
 
 from kart_runtime import TaskOnKart, build
 from kart_runtime.errors import KartError
+from kart_runtime.history import ledger
+from kart_runtime.history.cleanup.files import files_of
 from kart_runtime.history.history import History
 from kart_runtime.history.records import forget_records
 from kart_runtime.storage import leftovers, temporary
@@ -190,6 +192,52 @@ def test_of_another_machine_only_what_is_old_goes() -> None:
     assert not old.exists()
     assert not any(path.exists() for path in earlier)
     assert all(path.exists() for path in foreign)
+
+
+def test_what_a_living_build_of_another_machine_has_staged_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    build(Other())
+    token = this_process().replace(socket.gethostname(), "elsewhere")
+    host, _, pid, start, rest = token.rsplit("-", 4)
+    token = "-".join((host, "0" * 8, pid, start, rest))
+    staged = output_folder() / f".kart-{token}-1"
+    staged.write_bytes(b"a model of two days ago")
+    age(staged, TWO_DAYS)
+    marker = Path(f"resources/log/.kart-{token}-0.build")
+    marker.write_text("")
+    build(Other(n=1))
+    assert staged.exists()
+    assert files_of("resources", Path.cwd()).stale_temp_files() == {}
+    age(marker, TWO_DAYS)
+    build(Other(n=2))
+    assert not staged.exists()
+    assert not marker.exists()
+
+
+def test_a_build_touches_its_marker_while_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "BEAT_SECONDS", 0.05)
+
+    class Waiting(Other):
+        def run(self) -> None:
+            (marker,) = Path("resources/log").glob(".kart-*.build")
+            age(marker, TWO_DAYS)
+            until = time.monotonic() + 10
+            while marker.stat().st_mtime < time.time() - 60:
+                assert time.monotonic() < until
+                time.sleep(0.02)
+            self.dump(1)
+
+    assert build(Waiting()) == 1
+    assert not temporary.lasting
+
+
+def test_a_staged_file_that_is_gone_is_named_with_the_reason() -> None:
+    class Losing(Other):
+        def run(self) -> None:
+            self.dump(1)
+            next(Path("resources").rglob(f".kart-{this_process()}-*[0-9]")).unlink()
+
+    with pytest.raises(KartError, match="removed the hidden file"):
+        build(Losing())
 
 
 def test_without_a_sign_only_some_names_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
