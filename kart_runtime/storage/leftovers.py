@@ -19,10 +19,10 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Set
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from kart_runtime.errors import StoreError
 from kart_runtime.storage import notes, temporary
@@ -56,26 +56,49 @@ _FOLDERS = 1_000
 """Folders that a marker lists at most."""
 
 
-@contextmanager
-def cleared(folders: Mapping[str, Collection[str]], lost_workers: Callable[[], bool]) -> Iterator[None]:
-    """Remove what dead processes have left, and mark workspaces as written to by this one until the block ends.
+class Clearing:
+    """Removal of what dead processes have left, and the markers of the workspaces that this one writes to.
 
-    `folders` are those that the build writes to, by workspace; without any, only dead processes are looked for. If
-    `lost_workers` says at the end that workers of this build have died, what they have left goes, too.
+    If `lost_workers` says at the end that workers of this build have died, what they have left goes, too.
     """
-    _Removal(time.monotonic() + _SECONDS).clear(folders)
-    markers = [path for workspace, written in folders.items() if written and (path := _mark(workspace, written))]
-    try:
-        yield
-    finally:
-        for path in markers:
+
+    def __init__(self, lost_workers: Callable[[], bool]) -> None:
+        self._lost_workers = lost_workers
+        self._written: dict[str, Collection[str]] = {}
+        self._markers: list[Path] = []
+
+    @property
+    def workspaces(self) -> Set[str]:
+        """Return the workspaces that are marked."""
+        return self._written.keys()
+
+    def add(self, folders: Mapping[str, Collection[str]]) -> None:
+        """Clear the folders that the build writes to, by workspace, and mark them, if their workspace is a new one.
+
+        Of a workspace without folders, only dead processes are looked for.
+        """
+        new = {workspace: written for workspace, written in folders.items() if workspace not in self._written}
+        if not new:
+            return
+        _Removal(time.monotonic() + _SECONDS).clear(new)
+        for workspace, written in new.items():
+            if written:
+                self._written[workspace] = written
+                path = _mark(workspace, written)
+                self._markers += [] if path is None else [path]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for path in self._markers:
             temporary.lasting.discard(str(path))
             _unlink(path)
-        if lost_workers():
+        if self._lost_workers():
             removal = _Removal(time.monotonic() + _SECONDS)
-            for workspace, written in folders.items():
+            for workspace, written in self._written.items():
                 removal.clear_workspace(workspace, written, thorough=True)
-            removal.clear_temporary()
+            removal.clear_temporary(thorough=True)
             removal.tell()
 
 
@@ -106,6 +129,8 @@ class _Removal:
         self._marked: list[str] = []
         self._others: bool | None = None
         """Whether other builds work in these workspaces, once that was asked."""
+        self._found_sign = False
+        """Whether the marker of a dead process was found."""
         self._undecided = False
         """Whether something of a process that may run was found, so that the sign of a dead one has to stay."""
         self.removed: list[str] = []
@@ -118,7 +143,7 @@ class _Removal:
                 self._workspaces.add(place.base)
                 with suppress(OSError, StoreError):
                     self._clear_by_markers(workspace, written)
-        self.clear_temporary()
+        self.clear_temporary(thorough=self._found_sign)
         self.tell()
 
     def _clear_by_markers(self, workspace: str, written: Collection[str]) -> None:
@@ -126,6 +151,7 @@ class _Removal:
         if not dead:
             self.clear_workspace(workspace, written, thorough=False)
             return
+        self._found_sign = True
         known = {line for lines in dead.values() for line in lines}
         self._parents.update(line.removeprefix("temporary ") for line in known if line.startswith("temporary "))
         outputs = [line for line in known if line and not line.startswith("temporary ")]
@@ -213,11 +239,11 @@ class _Removal:
                     return
                 yield entry
 
-    def clear_temporary(self) -> None:
+    def clear_temporary(self, *, thorough: bool) -> None:
         """Remove the folders in which dead processes packed models, and end their uploads."""
         for parent in {tempfile.gettempdir(), *temporary.parents, *self._parents}:
             self._names = max(self._names, _NAMES)
-            found = [entry for entry in self._entries(Path(parent), thorough=False) if token_in(entry.name)]
+            found = [entry for entry in self._entries(Path(parent), thorough=thorough) if token_in(entry.name)]
             for entry in found:
                 with suppress(OSError):
                     status = entry.stat(follow_symlinks=False)

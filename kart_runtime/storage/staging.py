@@ -108,7 +108,7 @@ class StagedWrite:
         try:
             self.writer.commit()
         except BaseException as error:
-            if isinstance(error, FileNotFoundError) and getattr(self.writer, "temporary", ""):
+            if isinstance(error, FileNotFoundError) and getattr(self.writer, "temporary", None):
                 error.strerror = "another program has removed the hidden file in which it was staged; run again"
             if self.cache is not None:
                 self.cache(None)  # an answer may have been lost

@@ -240,6 +240,39 @@ def test_a_staged_file_that_is_gone_is_named_with_the_reason() -> None:
         build(Losing())
 
 
+class Yielding(TaskOnKart[int]):
+    """A task that yields one of another workspace."""
+
+    n: Any = luigi.IntParameter(default=0)
+    dies: Any = luigi.BoolParameter(default=True, significant=False)
+
+    def run(self) -> Any:
+        yield Killed(n=self.n, dies=self.dies, workspace_directory="other")
+        self.dump(1)
+
+
+def test_what_a_killed_one_has_left_in_the_workspace_of_a_yielded_task_goes(temporary_folder: Path) -> None:
+    kill_one(Yielding())
+    kill_one(Yielding(n=1))
+    left = [path for path in Path("other").rglob(".kart-*") if path.suffix != ".build"]
+    assert len(left) == 2, "the second build has removed what the first one left"
+    build(Yielding(n=2, dies=False))
+    assert list(Path("other").rglob(".*")) == hidden() == []
+
+
+def test_with_a_sign_a_full_folder_for_temporary_files_is_looked_through(
+    temporary_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leftovers, "_NAMES", 10)
+    for number in range(200):
+        (temporary_folder / f"other-{number}").touch()
+    for n in range(20):
+        kill_one(Killed(n=n))
+        (made,) = temporary_folder.glob("kart-*")
+        build(Other(n=n))
+        assert not made.exists()
+
+
 def test_without_a_sign_only_some_names_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     build(Other())
     monkeypatch.setattr(leftovers, "_NAMES", 10)
