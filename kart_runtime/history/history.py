@@ -159,7 +159,7 @@ class _Recorded:
         """Return the record."""
         return self._output
 
-    def settle(self, _url: str) -> dict[str, OutputRecord]:
+    def settle(self, url: str) -> dict[str, OutputRecord]:  # noqa: ARG002 - as above
         """Return nothing: what a run of the past has stored does not change."""
         return {}
 
