@@ -50,7 +50,7 @@ from kart_runtime.schedule.signals import before_exit, sigterm_ends_builds
 from kart_runtime.settings import BuildSettings
 from kart_runtime.storage.confinement import check_log_folders
 from kart_runtime.storage.durable import durable_writes
-from kart_runtime.storage.leftovers import cleared
+from kart_runtime.storage.leftovers import Clearing
 from kart_runtime.storage.registry import split_url
 from kart_runtime.storage.signing_keys import keyring
 from kart_runtime.storage.stores.background import background_writes
@@ -318,7 +318,12 @@ def _run(
         for line in plan.warning_lines():
             logger.warning("%s", line)
     tasks_recorder = TasksRecorder(context.ledger, context.changes)
-    context = replace(context, on_more=tasks_recorder.add_more, on_yield=tasks_recorder.add_yielded)
+    clearing = Clearing(lambda: _has_lost_workers(scheduler.summary))
+    context = replace(
+        context,
+        on_more=partial(_after_marking, clearing, tasks_recorder.add_more),
+        on_yield=partial(_after_marking, clearing, tasks_recorder.add_yielded),
+    )
     scheduler = Scheduler(plan, context)
     context.executors.open(to_run)
     _check_places(context, plan, _workspace(roots))
@@ -332,9 +337,10 @@ def _run(
         context.ledger.ask_git()
     try:
         with (
-            cleared(_written(_folders(plan.writers), roots), lambda: _has_lost_workers(scheduler.summary)),
+            clearing,
             before_exit(partial(_abandon, scheduler, tasks_recorder)),
         ):
+            clearing.add(_written(_folders(plan.writers), _workspace(roots)))
             return scheduler.run()
     finally:
         context.changes.save()
@@ -366,9 +372,16 @@ def _folders(writers: Mapping[str, Sequence[luigi.Task]]) -> dict[str, luigi.Tas
     return first
 
 
-def _written(folders: Mapping[str, luigi.Task], roots: Sequence[luigi.Task]) -> dict[str, list[str]]:
-    """Return the folders on this machine that outputs go to, by workspace."""
-    found: dict[str, list[str]] = {_workspace(roots): []}
+def _after_marking(clearing: Clearing, record: Callable[..., bool], plan: Plan, *rest: Any) -> bool:
+    """Mark the workspaces that a further plan brings, record the plan, and return whether to make it again."""
+    if not clearing.workspaces >= {getattr(task, "workspace_directory", "") for task in plan.to_run}:
+        clearing.add(_written(_folders(plan.writers)))
+    return record(plan, *rest)
+
+
+def _written(folders: Mapping[str, luigi.Task], *workspaces: str) -> dict[str, list[str]]:
+    """Return the folders on this machine that outputs go to, by workspace, and those of some workspaces in any case."""
+    found: dict[str, list[str]] = {workspace: [] for workspace in workspaces}
     for folder, task in folders.items():
         scheme, local = split_url(folder)
         if scheme in ("", "file") and isinstance(task, TaskOnKart):

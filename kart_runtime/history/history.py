@@ -159,6 +159,10 @@ class _Recorded:
         """Return the record."""
         return self._output
 
+    def settle(self, url: str) -> dict[str, OutputRecord]:  # noqa: ARG002 - as above
+        """Return nothing: what a run of the past has stored does not change."""
+        return {}
+
     def refresh(self) -> None:
         """Do nothing: the record is of the past."""
 

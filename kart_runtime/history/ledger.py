@@ -30,6 +30,7 @@ from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.signing_keys import keyring, signed_line
 from kart_runtime.storage.stores import background, put
 from kart_runtime.storage.stores.local import LocalStore
+from kart_runtime.storage.temporary import touch_lasting
 from kart_runtime.storage.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -280,6 +281,7 @@ class _Beat:
 
     def _run(self) -> None:
         while not self._ended.wait(BEAT_SECONDS):
+            touch_lasting()
             for workspace, file in list(self._files.items()):
                 try:
                     file.beat(line_of({"beat": now()}))

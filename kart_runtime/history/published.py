@@ -283,6 +283,10 @@ class _Expected:
     def refresh(self) -> None:
         """Do nothing: a content never changes."""
 
+    def settle(self, url: str) -> dict[str, OutputRecord]:  # noqa: ARG002 - the form of `ExpectedOutputs`
+        """Return nothing: a content has one writer."""
+        return {}
+
 
 # -- a workspace -----------------------------------------------------------------------------------------------------
 

@@ -43,7 +43,7 @@ from kart_runtime.storage.workspace import DELETING, Workspace
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = "kart-records-3"
+_FORMAT = "kart-records-4"
 """First line of the cache; another one is ignored."""
 
 _UNSAVED_BYTES, _UNSAVED_FILES = 1 << 16, 16
@@ -55,6 +55,9 @@ _MOST_NAMED = 5
 REPLACING = "replacing"
 """State of the record that precedes the replacement of recorded outputs. A process that dies after it may have replaced
 them without a record: they are neither verified nor taken for complete."""
+
+_MOST_TRIES = 4
+"""Records of simultaneous tries of one task that are kept beside the newest one."""
 
 _COUNTED = frozenset({"done", "accepted"})
 """States of records that describe an output."""
@@ -81,6 +84,9 @@ class Records:
         self._definitions: dict[str, str | Mapping[str, str]] = {}
         self.interrupted: set[tuple[str, str]] = set()
         """Id and module of tasks of which a run has begun to replace the outputs, and has not said how that ended."""
+        self._tries: dict[tuple[str, str], list[TaskRecord]] = {}
+        """Id and module of a task to records of other tries that went on at the same time as the newest one: without
+        locks, what is stored may be theirs."""
         self._contents: dict[str, tuple[str, str]] = {}
         """Url to version and checksum of a file whose content no record states for that version."""
         self._read: dict[str, int] = {}
@@ -216,6 +222,45 @@ class Records:
                 return False
         return True
 
+    def settled(self, record: TaskRecord) -> TaskRecord:
+        """Return the record of what is stored, if several tries of a task went on at the same time.
+
+        Without locks, the one that started last need not be the one that stored last. If the outputs are those of
+        different tries, the task counts as interrupted: its outputs are whole, and make no set.
+        """
+        if not self._tries:
+            return record
+        key = (record.unique_id, record.module)
+        tries = self._tries.get(key)
+        if not tries or self.has_recorded_outputs(record):
+            return record
+        contents = {output.url: self.content(output.url) for output in record.outputs}
+        for index, each in enumerate(tries):
+            if all(contents.get(url) in {None, checksum} for url, checksum in _contents(each).items()):
+                tries[index] = record
+                entries = self._by_id[record.unique_id]
+                entries[:] = [each if module_of(entry) == record.module else entry for entry in entries]
+                for output in each.outputs:
+                    if output.url in self._fixed:
+                        self._fixed[output.url] = (each, output)
+                return each
+        known = [_contents(each) for each in (record, *tries)]
+        if all(found is None or any(each.get(url) == found for each in known) for url, found in contents.items()):
+            self.interrupted.add(key)
+        return record
+
+    def settle(self, url: str) -> Mapping[str, OutputRecord]:
+        """Return the outputs, by url, of the try that has stored an output, if it is another one than was expected."""
+        record = self.writer(url)
+        if record is None or not self.has_tries(record):
+            return {}
+        stored = self.settled(record)
+        return {} if stored is record else {self.absolute(output.url): output for output in stored.outputs}
+
+    def has_tries(self, record: TaskRecord) -> bool:
+        """Return whether other tries of a task went on at the same time as that of its newest record."""
+        return bool(self._tries) and (record.unique_id, record.module) in self._tries
+
     def was_replaced(self, record: TaskRecord) -> bool:
         """Return whether a run of kart's has replaced outputs of a record and died before it recorded that.
 
@@ -311,10 +356,10 @@ class Records:
     def add(self, record: TaskRecord) -> None:
         """Add a record of this process, which is also in the file of its run."""
         base, current = self._base, self._current
-        unique_id, module, task, origin, code, run_id, stored, loaded, started = record
+        unique_id, module, task, origin, code, run_id, stored, loaded, started, ended = record
         outputs = tuple([OutputRecord(one[0].removeprefix(base), one[1], one[2], one[3]) for one in stored])
         inputs = loaded and {url.removeprefix(base): checksum for url, checksum in loaded.items()}
-        self._set(TaskRecord(unique_id, module, task, origin, code, run_id, outputs, inputs, started))
+        self._set(TaskRecord(unique_id, module, task, origin, code, run_id, outputs, inputs, started, ended))
         self._unsaved_bytes += 300
         for output in outputs:
             current.pop(output.url, None)
@@ -337,7 +382,9 @@ class Records:
         else:
             known = self.find(record.unique_id, record.module)
             if known is not None and known.outputs != record.outputs:
-                self._note_left(*((known, record) if known.started <= record.started else (record, known)))
+                older, newer = (known, record) if known.started <= record.started else (record, known)
+                self._note_left(older, newer)
+                self._note_tries(older, newer)
             if known is not None and known.started > record.started:
                 return
             entries[:] = [entry for entry in entries if module_of(entry) != record.module]
@@ -353,6 +400,18 @@ class Records:
         urls = {output.url for output in after.outputs}
         self._left.update(output.url for output in before.outputs if output.url not in urls)
         self._left -= urls
+
+    def _note_tries(self, older: TaskRecord, newer: TaskRecord) -> None:
+        """Keep the records of the tries that may have stored their outputs after the newest one."""
+        key = (newer.unique_id, newer.module)
+        tries = {each.run_id: each for each in (*self._tries.pop(key, ()), older)}
+        kept = [
+            each
+            for run_id, each in tries.items()
+            if run_id != newer.run_id and each.ended > newer.started and _contents(each) != _contents(newer)
+        ]
+        if kept:
+            self._tries[key] = sorted(kept, key=_started)[-_MOST_TRIES:]
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
@@ -505,6 +564,9 @@ class Records:
         elif kind == "!":
             unique_id, _, module = rest.partition("\t")
             self.interrupted.add((unique_id, module))
+        elif kind == "+":
+            record = from_line(rest)
+            self._tries.setdefault((record.unique_id, record.module), []).append(record)
         elif kind == ">":
             self._left.add(rest)
         elif kind == "%":
@@ -553,6 +615,8 @@ class Records:
         for path, (version, checksum) in self._contents.items():
             if not has_separator(path):
                 yield f"~{path}\t{version}\t{checksum}"
+        for tries in self._tries.values():
+            yield from (f"+{line}" for line in map(to_line, tries) if line is not None)
         for entries in self._by_id.values():
             for entry in entries:
                 line = entry if isinstance(entry, str) else to_line(entry)
@@ -587,6 +651,15 @@ def _newest_runs(files: Sequence[Stat], newest: list[Stat]) -> tuple[str, ...]:
     newest[:] = dict.fromkeys((*files[-1:], *heapq.nlargest(_MOST_NEWEST, files, key=_modified)))
     names = dict.fromkeys(run_of_file(_name(stat)) for stat in newest)
     return tuple(name for name in names if started_at(name) is not None)
+
+
+def _started(record: TaskRecord) -> str:
+    return record.started
+
+
+def _contents(record: TaskRecord) -> dict[str, str]:
+    """Return the checksums of the outputs of a record by their urls."""
+    return {output.url: output.checksum for output in record.outputs if output.checksum}
 
 
 def _modified(stat: Stat) -> float:

@@ -35,6 +35,8 @@ class TaskRecord(NamedTuple):
         Url to checksum of what the task loaded; None if that was not recorded.
     started
         When the attempt started, ISO 8601 in UTC; orders the records of runs that went on at the same time.
+    ended
+        When it ended; "" if that is not known.
     """
 
     unique_id: str
@@ -46,6 +48,7 @@ class TaskRecord(NamedTuple):
     outputs: tuple[OutputRecord, ...]
     inputs: Mapping[str, str] | None
     started: str = ""
+    ended: str = ""
 
     def has_fixed_name(self) -> bool:
         """Return whether an output has no unique id in its name."""
@@ -64,12 +67,12 @@ def from_json(values: Mapping[str, Any], base: str) -> TaskRecord:
     )
     inputs = values.get("inputs")
     names = [values["unique_id"], values["module"], values["task"]]
-    names += [values.get(name, "") for name in ("origin", "code", "run_id", "started")]
+    names += [values.get(name, "") for name in ("origin", "code", "run_id", "started", "ended")]
     if not all(type(name) is str for name in names):
         raise TypeError("no record of a task")
-    unique_id, module, task, origin, code, run_id, started = names
+    unique_id, module, task, origin, code, run_id, started, ended = names
     loaded = None if inputs is None else {relative(url): checksum for url, checksum in inputs.items()}
-    return TaskRecord(unique_id, module, task, origin, code, run_id, outputs, loaded, started)
+    return TaskRecord(unique_id, module, task, origin, code, run_id, outputs, loaded, started, ended)
 
 
 def has_separator(text: str) -> bool:
@@ -81,7 +84,8 @@ def to_line(record: TaskRecord) -> str | None:
     """Return a record as a line of the index; None if it cannot be one."""
     items = [_IN_ITEM.join((url, str(size), checksum, version)) for url, size, checksum, version in record.outputs]
     loaded = "-" if record.inputs is None else _BETWEEN_ITEMS.join(map(_IN_ITEM.join, record.inputs.items()))
-    names = (record.unique_id, record.module, record.task, record.origin, record.code, record.run_id, record.started)
+    names = [record.unique_id, record.module, record.task, record.origin, record.code, record.run_id]
+    names += [record.started, record.ended]
     line = "\t".join((*names, _BETWEEN_ITEMS.join(items), loaded))
     if line.count("\t") != len(names) + 1 or "\n" in line or len(record.unique_id) != ID_LENGTH:
         return None
@@ -90,7 +94,7 @@ def to_line(record: TaskRecord) -> str | None:
 
 def from_line(line: str) -> TaskRecord:
     """Return the record in a line of the index."""
-    unique_id, module, task, origin, code, run_id, started, stored, loaded = line.split("\t")
+    unique_id, module, task, origin, code, run_id, started, ended, stored, loaded = line.split("\t")
     outputs = []
     for item in stored.split(_BETWEEN_ITEMS):
         url, size, checksum, version = item.split(_IN_ITEM)
@@ -98,7 +102,7 @@ def from_line(line: str) -> TaskRecord:
     inputs: Mapping[str, str] | None = None
     if loaded != "-":
         inputs = dict(_pairs(loaded))
-    return TaskRecord(unique_id, module, task, origin, code, run_id, tuple(outputs), inputs, started)
+    return TaskRecord(unique_id, module, task, origin, code, run_id, tuple(outputs), inputs, started, ended)
 
 
 def _pairs(loaded: str) -> Iterable[tuple[str, str]]:

@@ -161,6 +161,7 @@ class Changes:
         if record is None:
             return self._lost(task)
         records = self._records[cast("TaskOnKart[Any]", task).workspace_directory]
+        record = records.settled(record)
         if records.interrupted and (record.unique_id, record.module) in records.interrupted:
             return Change(Difference.INTERRUPTED, "")
         has_outputs = records.has_recorded_outputs(record) and not records.damaged
@@ -206,6 +207,9 @@ class Changes:
         if kart is None:
             return False
         records = self.records(kart.workspace_directory)
+        writer = records.writer(error.url)
+        if writer is not None and records.has_tries(writer):  # nobody has changed it: two tries were stored at once
+            return True
         output = records.expected(error.url)
         return output is not None and records.was_damaged(output)
 

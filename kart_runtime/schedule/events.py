@@ -209,6 +209,8 @@ class TaskLocked:
         0 when the task is found locked, then 1, 2 and so on each time that the build says for whom it waits.
     others
         Number of further tasks that wait.
+    note
+        What that process does instead of running the task, and what to do about it; or "".
     """
 
     task: luigi.Task
@@ -217,12 +219,15 @@ class TaskLocked:
     seconds: float = 0.0
     number: int = 0
     others: int = 0
+    note: str = ""
 
 
 def waiting_text(event: TaskLocked, name: str) -> str:
     """Return for whom a build waits: "waiting for Train: process 4711 on host has been running it for 12 s"."""
     seconds = f"{event.seconds:.0f} s" if event.seconds < 90 else _duration(event.seconds)
     more = f" ({event.others} more wait)" if event.others else ""
+    if event.note:
+        return f"waiting for {name}: {event.holder} {event.note}{more}"
     return f"waiting for {name}: {event.holder} has been running it for {seconds}{more}"
 
 

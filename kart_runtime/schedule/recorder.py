@@ -97,4 +97,5 @@ class Recorder:
         if records.add_definitions(code, changes.code(type(task)).definitions):
             ledger.append_definitions(task.workspace_directory, code, records.definitions(code))
         names = (record["unique_id"], record["module"], record["task"], record["origin"])
-        records.add(TaskRecord(*names, code, ledger.run_id, outcome.stored, dict(outcome.inputs), outcome.started))
+        times = (outcome.started, record["ended"])
+        records.add(TaskRecord(*names, code, ledger.run_id, outcome.stored, dict(outcome.inputs), *times))

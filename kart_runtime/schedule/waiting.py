@@ -22,7 +22,7 @@ _FIRST, _SECOND, _GROWTH, _LONGEST = 1.0, 10.0, 3.0, 600.0
 _FIRST_PAUSE, _LAST_PAUSE = 0.05, 1.0
 """Seconds between two tries at locked tasks, growing from the first to the last."""
 
-_HOLDER = re.compile(r"host (?P<host>.*), process (?P<process>\d+), since (?P<since>\S+)")
+_HOLDER = re.compile(r"host (?P<host>.*), process (?P<process>\d+), since (?P<since>[^\s;]+)(; it (?P<note>.*))?")
 
 
 class LockedTasks:
@@ -116,7 +116,8 @@ class _Wait:
         if match is None:
             return TaskLocked(self.task, holder=self.error.holder.partition(",")[0], seconds=waited)
         holder = f"process {match['process']} on {match['host']}"
-        return TaskLocked(self.task, holder=holder, seconds=max(_seconds_since(match["since"]), waited))
+        seconds = max(_seconds_since(match["since"]), waited)
+        return TaskLocked(self.task, holder=holder, seconds=seconds, note=match["note"] or "")
 
 
 class PausedTasks:

@@ -6,7 +6,8 @@ folders, completely. Without a sign it looks at some names of the folders that i
 earlier versions and other programs have left. The folders for temporary files are looked through in any case; they
 also hold a note of each upload that is going on (`storage.notes`), so no service has to be asked.
 
-Files of this machine go when their process has ended, those of others when nobody has touched them for a day.
+Files of this machine go when their process has ended, those of others when nobody has touched them for a day, and no
+other build works in the workspace. A build touches its marker once a minute, and not what it has staged.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Set
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from kart_runtime.errors import StoreError
 from kart_runtime.storage import notes, temporary
@@ -30,7 +31,7 @@ from kart_runtime.storage.commit import pending_temporaries
 from kart_runtime.storage.folder_deletion import delete_files, is_files_folder, sweep
 from kart_runtime.storage.folder_files import folder_key, stored_manifest
 from kart_runtime.storage.folder_markers import modified, newest
-from kart_runtime.storage.processes import is_alive
+from kart_runtime.storage.processes import is_alive, this_process
 from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.stores import UnfinishedUpload
 from kart_runtime.storage.stores.local import LocalStore
@@ -55,25 +56,49 @@ _FOLDERS = 1_000
 """Folders that a marker lists at most."""
 
 
-@contextmanager
-def cleared(folders: Mapping[str, Collection[str]], lost_workers: Callable[[], bool]) -> Iterator[None]:
-    """Remove what dead processes have left, and mark workspaces as written to by this one until the block ends.
+class Clearing:
+    """Removal of what dead processes have left, and the markers of the workspaces that this one writes to.
 
-    `folders` are those that the build writes to, by workspace; without any, only dead processes are looked for. If
-    `lost_workers` says at the end that workers of this build have died, what they have left goes, too.
+    If `lost_workers` says at the end that workers of this build have died, what they have left goes, too.
     """
-    _Removal(time.monotonic() + _SECONDS).clear(folders)
-    markers = [path for workspace, written in folders.items() if written and (path := _mark(workspace, written))]
-    try:
-        yield
-    finally:
-        for path in markers:
+
+    def __init__(self, lost_workers: Callable[[], bool]) -> None:
+        self._lost_workers = lost_workers
+        self._written: dict[str, Collection[str]] = {}
+        self._markers: list[Path] = []
+
+    @property
+    def workspaces(self) -> Set[str]:
+        """Return the workspaces that are marked."""
+        return self._written.keys()
+
+    def add(self, folders: Mapping[str, Collection[str]]) -> None:
+        """Clear the folders that the build writes to, by workspace, and mark them, if their workspace is a new one.
+
+        Of a workspace without folders, only dead processes are looked for.
+        """
+        new = {workspace: written for workspace, written in folders.items() if workspace not in self._written}
+        if not new:
+            return
+        _Removal(time.monotonic() + _SECONDS).clear(new)
+        for workspace, written in new.items():
+            if written:
+                self._written[workspace] = written
+                path = _mark(workspace, written)
+                self._markers += [] if path is None else [path]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for path in self._markers:
+            temporary.lasting.discard(str(path))
             _unlink(path)
-        if lost_workers():
+        if self._lost_workers():
             removal = _Removal(time.monotonic() + _SECONDS)
-            for workspace, written in folders.items():
+            for workspace, written in self._written.items():
                 removal.clear_workspace(workspace, written, thorough=True)
-            removal.clear_temporary()
+            removal.clear_temporary(thorough=True)
             removal.tell()
 
 
@@ -89,6 +114,7 @@ def _mark(workspace: str, folders: Collection[str]) -> Path | None:
         path.write_text("\n".join(lines), errors="surrogateescape")
     except OSError:  # nothing can be written here, as the build will say
         return None
+    temporary.lasting.add(str(path))
     return path
 
 
@@ -100,6 +126,11 @@ class _Removal:
         self._names = _NAMES
         self._workspaces: set[str] = set()
         self._parents: set[str] = set()
+        self._marked: list[str] = []
+        self._others: bool | None = None
+        """Whether other builds work in these workspaces, once that was asked."""
+        self._found_sign = False
+        """Whether the marker of a dead process was found."""
         self._undecided = False
         """Whether something of a process that may run was found, so that the sign of a dead one has to stay."""
         self.removed: list[str] = []
@@ -112,7 +143,7 @@ class _Removal:
                 self._workspaces.add(place.base)
                 with suppress(OSError, StoreError):
                     self._clear_by_markers(workspace, written)
-        self.clear_temporary()
+        self.clear_temporary(thorough=self._found_sign)
         self.tell()
 
     def _clear_by_markers(self, workspace: str, written: Collection[str]) -> None:
@@ -120,6 +151,7 @@ class _Removal:
         if not dead:
             self.clear_workspace(workspace, written, thorough=False)
             return
+        self._found_sign = True
         known = {line for lines in dead.values() for line in lines}
         self._parents.update(line.removeprefix("temporary ") for line in known if line.startswith("temporary "))
         outputs = [line for line in known if line and not line.startswith("temporary ")]
@@ -133,6 +165,7 @@ class _Removal:
         place = Workspace(workspace)
         if not place.is_local:
             return
+        self._marked.append(workspace)
         base = Path(store_for(place.base)[1]).absolute()
         folders = [*(Path(os.path.abspath(each or ".")) for each in written), base]  # noqa: PTH100
         if written or thorough:  # else there is only what a process left that died before it wrote: marks for Dask
@@ -168,6 +201,16 @@ class _Removal:
             if path not in seen:
                 yield path
 
+    def _is_left(self, name: str, changed: float) -> bool:
+        """Return whether a temporary file or folder was left behind, and no build that lives may have made it."""
+        return is_left(name, changed) and (is_alive(token_in(name)) is False or not self._others_live())
+
+    def _others_live(self) -> bool:
+        """Return whether other builds work in the workspaces: then what is old may be what they will commit."""
+        if self._others is None:
+            self._others = any(map(has_other_builds, self._marked))
+        return self._others
+
     def _left_in(self, folder: Path, *, thorough: bool) -> Iterator[Path]:
         """Yield the temporary files in a folder whose processes have ended."""
         for entry in self._entries(folder, thorough=thorough):
@@ -175,11 +218,16 @@ class _Removal:
                 with suppress(OSError):
                     status = entry.stat(follow_symlinks=False)
                     if stat.S_ISREG(status.st_mode):
-                        if is_left(entry.name, status.st_mtime):
+                        if self._is_left(entry.name, status.st_mtime):
                             yield Path(entry.path)
                         elif token_in(entry.name) and not entry.name.endswith(MARKER_SUFFIX):
                             self._undecided = True
-            elif thorough and entry.name.endswith(FILES_SUFFIX) and is_files_folder(entry.path):
+            elif (
+                thorough
+                and not self._others_live()
+                and entry.name.endswith(FILES_SUFFIX)
+                and is_files_folder(entry.path)
+            ):
                 with suppress(OSError, StoreError):
                     sweep(LocalStore(), folder_key(entry.path))
 
@@ -191,11 +239,11 @@ class _Removal:
                     return
                 yield entry
 
-    def clear_temporary(self) -> None:
+    def clear_temporary(self, *, thorough: bool) -> None:
         """Remove the folders in which dead processes packed models, and end their uploads."""
         for parent in {tempfile.gettempdir(), *temporary.parents, *self._parents}:
             self._names = max(self._names, _NAMES)
-            found = [entry for entry in self._entries(Path(parent), thorough=False) if token_in(entry.name)]
+            found = [entry for entry in self._entries(Path(parent), thorough=thorough) if token_in(entry.name)]
             for entry in found:
                 with suppress(OSError):
                     status = entry.stat(follow_symlinks=False)
@@ -203,7 +251,7 @@ class _Removal:
                         self._clear_one(Path(entry.path), status)
 
     def _clear_one(self, path: Path, status: os.stat_result) -> None:
-        if not is_left(path.name, status.st_mtime):
+        if not self._is_left(path.name, status.st_mtime):
             return
         if stat.S_ISDIR(status.st_mode):
             if is_left(path.name, newest(path)):
@@ -224,6 +272,18 @@ class _Removal:
         """Log what was removed."""
         if self.removed:
             logger.info("Removed what dead processes have left: %s", ", ".join(self.removed[:20]))
+
+
+def has_other_builds(workspace: str) -> bool:
+    """Return whether builds of other processes, which live as far as this one can tell, work in a workspace."""
+    folder, own = store_for(Workspace(workspace).log)[1], this_process()
+    with suppress(OSError), os.scandir(folder or ".") as entries:
+        for entry in entries:
+            if entry.name.endswith(MARKER_SUFFIX) and entry.name.startswith(TEMPORARY_PREFIX):
+                with suppress(OSError):
+                    if token_in(entry.name) != own and not is_left(entry.name, entry.stat().st_mtime):
+                        return True
+    return False
 
 
 def _dead_markers(workspace: str) -> Iterator[tuple[Path, list[str]]]:

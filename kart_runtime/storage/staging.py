@@ -107,7 +107,9 @@ class StagedWrite:
         self.sign()
         try:
             self.writer.commit()
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, FileNotFoundError) and getattr(self.writer, "temporary", None):
+                error.strerror = "another program has removed the hidden file in which it was staged; run again"
             if self.cache is not None:
                 self.cache(None)  # an answer may have been lost
             raise

@@ -5,6 +5,7 @@ Created by `TaskOnKart.make_target` and `make_target`; tasks load and dump it, `
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -41,6 +42,17 @@ class ExpectedOutputs(Protocol):
     def refresh(self) -> None:
         """Read what other processes have recorded meanwhile."""
         ...
+
+    def settle(self, url: str) -> Mapping[str, OutputRecord]:
+        """Return the outputs, by url, of the try that has stored an output, if it is another one than was expected."""
+        ...
+
+
+_PAUSES = (0.0, 0.1, 0.2)
+"""Seconds to wait, again and again, for the record of an output that another process has stored just now."""
+
+_NEW_SECONDS = 5.0
+"""Age up to which an output may have been stored just now."""
 
 
 class Target(luigi.Target):
@@ -211,14 +223,19 @@ class Target(luigi.Target):
 
     def _load_again(self, run: Run | None) -> Any:
         """Load bytes that differ from their record: another process may have stored and recorded others meanwhile."""
-        if self.records is not None:
-            self.records.refresh()
-        getattr(self._store, "forget_copy", lambda _: None)(self._key)  # its bytes may have changed on their way here
+        for pause in _PAUSES:
+            if pause and (run is None or self.records is None or not self._is_new()):
+                break
+            time.sleep(pause)  # another process may have stored it just now, and records that next
+            if self.records is not None:
+                self.records.refresh()
+                self._use_stored_try(run, self.records.settle(self.url))
+            getattr(self._store, "forget_copy", lambda _: None)(self._key)  # its bytes may have changed on their way
+            with self._store.open(self._key) as file:
+                source = self._verified(self._authentic(file, run), run)
+                if source is not None:
+                    return self._decode(source)
         with self._store.open(self._key) as file:
-            source = self._verified(self._authentic(file, run), run)
-            if source is not None:
-                return self._decode(source)
-            file.seek(0)
             record = cast("OutputRecord", self._expected(run))
             _, size, checksum = measured(file, algorithm_of(record.checksum))
             if is_marked(self._store, self._key, checksum):  # by a run that has died before it recorded this
@@ -232,6 +249,21 @@ class Target(luigi.Target):
         )
         consumer = None if run is None else run.task
         raise ObjectCorrupt(self.url, found, self.owner, "" if consumer is None else str(consumer))
+
+    def _is_new(self) -> bool:
+        """Return whether what is stored has been stored just now."""
+        stat = self._store.stat(self._key)
+        return stat is not None and abs(time.time() - stat.modified) < _NEW_SECONDS
+
+    def _use_stored_try(self, run: Run | None, outputs: Mapping[str, OutputRecord]) -> None:
+        """Let a run expect the outputs of the try that was stored last, unless it has loaded those of another one."""
+        if run is None or not outputs:
+            return
+        if any(run.loaded.get(url, output.checksum) != output.checksum for url, output in outputs.items()):
+            found = "another process has stored all outputs of its task again while they were loaded"
+            raise ObjectCorrupt(self.url, found, self.owner, str(run.task))
+        if run.expected:
+            run.expected = {**run.expected, **outputs}
 
     def _expected(self, run: Run | None) -> OutputRecord | None:
         record = run.expected.get(self.url) if run is not None and run.expected else None

@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import ClassVar
 
@@ -89,6 +89,20 @@ def temporary_folder(parent: str | None = None) -> Iterator[Path]:
 
 parents: set[str] = set()
 """Folders, besides the system's, in which this process makes temporary folders, or will."""
+
+
+lasting: set[str] = set()
+"""Files of this process whose time says to other machines that it goes on."""
+
+
+def touch_lasting() -> None:
+    """Give the `lasting` files the time of now, as a build does once a minute."""
+    for path in tuple(lasting):
+        with suppress(OSError):
+            os.utime(path)
+
+
+after_fork(lasting.clear)
 
 
 def token_in(name: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -100,6 +100,10 @@ class RecordedOutputs:
     def refresh(self) -> None:
         """Read what other processes have recorded."""
         records_of(self._workspace).refresh()
+
+    def settle(self, url: str) -> Mapping[str, OutputRecord]:
+        """Return the outputs, by url, of the try that has stored an output, if it is another one than was expected."""
+        return records_of(self._workspace).settle(url)
 
 
 @lru_cache(maxsize=256)

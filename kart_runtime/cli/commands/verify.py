@@ -63,7 +63,8 @@ def _verify_published(places: Sequence[str], *, fix: bool) -> int:
 
 
 def _outputs(records: Records, classes: set[tuple[str, str]]) -> Iterator[tuple[TaskRecord, OutputRecord]]:
-    for record in records.all():
+    for newest in list(records.all()):
+        record = records.settled(newest)
         if (record.unique_id, record.module) in records.interrupted:
             continue
         if not classes or (record.module, record.task) in classes:

@@ -132,12 +132,35 @@ class FileLocks(Locks):
 
     def _refused(self, workspace: str, error: OSError | ImportError) -> None:
         """Go on without locks where they are optional."""
-        reason = f"{workspace} has no locks on files: {error}" if isinstance(error, OSError) else _NO_SYSTEM
+        owner = _other_owner(error)
+        reason = f"{workspace} has no locks on files: {error}{owner}" if isinstance(error, OSError) else _NO_SYSTEM
         if not self.optional:
             raise ConfigError(reason, key="run.locks", expected="none or redis://HOST:PORT") from error
         self._files[workspace] = None
         if isinstance(error, OSError) and (error.errno not in _SHARED or os.access(workspace, os.W_OK)):
-            warn(logger, _WITHOUT, workspace, error.strerror or error)
+            warn(logger, _WITHOUT, workspace, f"{error.strerror or error}{owner}")
+
+
+def _other_owner(error: Exception) -> str:
+    """Return whose the lock file is that this user may not write to, and what to do; "" if it is not that."""
+    path = getattr(error, "filename", None)
+    if not isinstance(error, PermissionError) or not isinstance(path, str) or not hasattr(os, "geteuid"):
+        return ""
+    with contextlib.suppress(OSError):
+        owner = os.stat(path).st_uid  # noqa: PTH116
+        if owner != os.geteuid():
+            advice = "give the workspace to a common group, run chmod g+w on the file, and work with umask 002"
+            return f": {path} belongs to {_user_name(owner)}; {advice}"
+    return ""
+
+
+def _user_name(number: int) -> str:
+    try:
+        import pwd
+
+        return f"user {pwd.getpwuid(number).pw_name}"
+    except (ImportError, KeyError):
+        return f"user {number}"
 
 
 def local_folder(workspace: str) -> str:

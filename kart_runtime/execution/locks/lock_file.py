@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 from kart_runtime.errors import LockLost
 from kart_runtime.execution.locks import ranges
 from kart_runtime.execution.locks.lease import boot_clock, holder_text
-from kart_runtime.storage.processes import parsed, this_process
+from kart_runtime.storage.processes import is_alive, parsed, this_process
 from kart_runtime.storage.system import after_fork
 
 NAME = "tasks.lock"
@@ -49,6 +49,9 @@ _INTERVAL = 0.1
 
 _LONG = 0.5
 """Seconds of a task after which a process that is alone keeps the ranges of running tasks only."""
+
+_SILENT = 1.0
+"""Seconds within which a process that is alone surely notices that another one has come, unless it is stopped."""
 
 _MOMENT = 0.01
 """Seconds for which a check holds."""
@@ -296,7 +299,20 @@ class LockFile:
         record = self._record(number)
         if record is None:
             return Busy(f"process {found.pid}" if found.pid > 0 else "another process", suspended)
-        return Busy(_text(record["process"], _wall_time(record, seconds)), suspended)
+        text = _text(record["process"], _wall_time(record, seconds))
+        return Busy(text + self._note(record["process"], holds_all=found.start < _TASKS), suspended)
+
+    def _note(self, process: str, *, holds_all: bool) -> str:
+        """Return what else those who wait for a process should know."""
+        if is_alive(process) is False:
+            return "; it has ended, but a process that it has started has its lock file open: end that one"
+        if holds_all and time.monotonic() - self._born > _SILENT:  # one that can look has seen this process
+            pid = getattr(parsed(process), "pid", "")
+            return (
+                "; it holds the locks of all tasks of the folder and does not answer (stopped, or in compiled code): "
+                f"continue it by kill -CONT {pid}, or set run.locks to none"
+            )
+        return ""
 
     def _record(self, number: int) -> dict[str, Any] | None:
         try:

@@ -8,27 +8,35 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from kart_runtime.errors import StoreError
 from kart_runtime.history.cleanup.local_files import is_stale_temp_file, stale_folders, walk
 from kart_runtime.history.cleanup.notice import DeletionLost
-from kart_runtime.storage.codecs.folder import FILES_SUFFIX, SUFFIX
+from kart_runtime.storage.codecs.folder import FILES_SUFFIX, SUFFIX, decoded, is_token
 from kart_runtime.storage.commit import pending_temporaries
-from kart_runtime.storage.folder_deletion import delete_folder, is_files_folder
+from kart_runtime.storage.folder_deletion import delete_files, delete_folder, is_files_folder
 from kart_runtime.storage.folder_files import files_key, folder_key
+from kart_runtime.storage.leftovers import has_other_builds
+from kart_runtime.storage.processes import is_alive
 from kart_runtime.storage.registry import split_url, store_for
 from kart_runtime.storage.signing import SUFFIX as SIGNATURE
 from kart_runtime.storage.signing_keys import keyring
 from kart_runtime.storage.stores import Stat
 from kart_runtime.storage.stores.local import LocalStore
+from kart_runtime.storage.temporary import DAY, token_in
 from kart_runtime.storage.workspace import LOG, RUNS, as_folder
 
 _FEW = 64
 """Objects that are queried one by one; for more than that the workspace is listed, 1,000 a request."""
+
+_FILLED_WITHIN = 7 * DAY
+"""Age from which the files of a folder that no list names count as left: a `run()` stores the list at its end."""
 
 _LOCAL = ("", "file")
 _PARALLEL_REQUESTS = 16
@@ -60,8 +68,8 @@ class WorkspaceFiles(Protocol):
         """Return the stats of the files that exist."""
         ...
 
-    def stale_temp_files(self) -> dict[str, Stat]:
-        """Return the temporary files that dead processes have left."""
+    def stale_temp_files(self, now: float | None = None) -> dict[str, Stat]:
+        """Return the temporary files, and half-filled folders, that dead processes have left."""
         ...
 
     check: Callable[[], None]
@@ -162,9 +170,11 @@ class _LocalFiles:
     def _stat(self, place: str) -> Stat | None:
         return _folder_stat(LocalStore(), place, _lstat(place)) if place.endswith(SUFFIX) else _lstat(place)
 
-    def stale_temp_files(self) -> dict[str, Stat]:
+    def stale_temp_files(self, now: float | None = None) -> dict[str, Stat]:  # noqa: ARG002 - processes can be asked
         pending = pending_temporaries(self.workspace)
-        stale = [path for path, name in walk(self.key) if is_stale_temp_file(path, name) and name not in pending]
+        stale = {path: name for path, name in walk(self.key) if is_stale_temp_file(path, name) and name not in pending}
+        if has_other_builds(self.workspace):  # they may commit what nobody has touched for long
+            return self.stats([path for path, name in stale.items() if is_alive(token_in(name)) is False])
         return self.stats(stale) | stale_folders(self.key, {name for name in pending if name})
 
     def all(self) -> Iterator[Stat]:
@@ -242,8 +252,28 @@ class _Objects:
                 found |= {} if status is None else {place: status}
         return found
 
-    def stale_temp_files(self) -> dict[str, Stat]:
-        return {}
+    def stale_temp_files(self, now: float | None = None) -> dict[str, Stat]:
+        found: dict[str, Stat] = {}
+        for part in self._store.list(self.key):
+            beginning, is_part, rest = part.key.partition(f"{FILES_SUFFIX}/")
+            token = rest.partition("/")[0]
+            if is_part and is_token(token):
+                place = f"{beginning}{FILES_SUFFIX}/{token}"
+                size, changed = found[place][1:3] if place in found else (0, 0.0)
+                found[place] = Stat(place, size + part.size, max(changed, part.modified))
+        old = (time.time() if now is None else now) - _FILLED_WITHIN
+        return {place: stat for place, stat in found.items() if stat.modified < old and not self._is_listed(place)}
+
+    def _is_listed(self, place: str) -> bool:
+        """Return whether the list of a folder, as it is now, names files that are stored at a place."""
+        files, _, token = place.rpartition("/")
+        try:
+            with self._store.open(folder_key(files)) as file:
+                return decoded(file.read()).token == token
+        except FileNotFoundError:
+            return False
+        except (OSError, StoreError, ValueError, KeyError, TypeError):  # no answer, or a damaged list: it may name them
+            return True
 
     def all(self) -> Iterator[Stat]:
         for status in self._store.list(self.key):
@@ -252,8 +282,8 @@ class _Objects:
 
     def delete(self, places: Sequence[str]) -> dict[str, str]:
         failed: dict[str, str] = {}
-        batches: list[Sequence[str]] = [[place] for place in places if place.endswith(SUFFIX)]
-        others = [place for place in places if not place.endswith(SUFFIX)]
+        batches: list[Sequence[str]] = [[place] for place in places if _is_folder(place)]
+        others = [place for place in places if not _is_folder(place)]
         others += [f"{place}{SIGNATURE}" for place in places if f"/{LOG}/" not in place] if keyring() else []
         batches += [others[start : start + _DELETE_BATCH] for start in range(0, len(others), _DELETE_BATCH)]
         for number, batch in enumerate(batches):
@@ -261,7 +291,7 @@ class _Objects:
                 self.check()
             except DeletionLost:
                 return failed | {place: _LOST for batch in batches[number:] for place in batch}
-            failed |= self._delete_folder(batch[0]) if batch[0].endswith(SUFFIX) else self._delete(batch)
+            failed |= self._delete_folder(batch[0]) if _is_folder(batch[0]) else self._delete(batch)
         return failed
 
     def _delete(self, places: Sequence[str]) -> dict[str, str]:
@@ -275,7 +305,11 @@ class _Objects:
 
     def _delete_folder(self, place: str) -> dict[str, str]:
         try:
-            delete_folder(self._store, place)
+            if place.endswith(SUFFIX):
+                delete_folder(self._store, place)
+            elif not self._is_listed(place):  # a process may have stored its list since it was found
+                files, _, token = place.rpartition("/")
+                delete_files(self._store, folder_key(files), token)
         except OSError as error:
             return {place: str(error)}
         return {}
@@ -287,6 +321,12 @@ class _Objects:
         except OSError as error:
             return str(error)
         return ""
+
+
+def _is_folder(place: str) -> bool:
+    """Return whether a place is that of a folder value, or of the files of one write of it."""
+    folder, _, name = place.rpartition("/")
+    return place.endswith(SUFFIX) or (folder.endswith(FILES_SUFFIX) and is_token(name))
 
 
 def _is_text(name: str) -> bool:

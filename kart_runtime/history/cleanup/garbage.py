@@ -217,7 +217,7 @@ class _History:
                     unused.add(file.place)
                     garbage.by_task.setdefault(file.task, {})[file.place] = stats[file.place].size
         garbage.runs = {stat.key: stat.size for stat in self._spent_runs(frozenset(stats) - unused)}
-        garbage.temporary = {place: stat.size for place, stat in self._files.stale_temp_files().items()}
+        garbage.temporary = {place: stat.size for place, stat in self._files.stale_temp_files(self._now).items()}
         self._add_uploads(garbage)
         return garbage
 

@@ -11,6 +11,7 @@ import luigi
 import pytest
 
 from kart_runtime import TaskInstanceParameter, TaskOnKart, build
+from kart_runtime.errors import ObjectCorrupt
 from kart_runtime.history.records import Records, forget_records, records_of
 from kart_runtime.storage.stores.local import LocalStore
 
@@ -64,7 +65,7 @@ def test_a_saved_index_says_the_same_as_the_files():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{}", '{"format": "kart-records-3"}\n', "\x00\xff", '{"format": "other", "read": {}}\n-x\n']
+    "text", ["", "{}", '{"format": "kart-records-4"}\n', "\x00\xff", '{"format": "other", "read": {}}\n-x\n']
 )
 def test_a_damaged_index_is_read_anew(text):
     build(Sum())
@@ -220,3 +221,73 @@ def test_a_run_that_goes_on_is_read_to_its_end():
     path.write_text("".join([*lines, json.dumps({**json.loads(record), "unique_id": "f" * 32}) + "\n", end]))
     again.refresh()
     assert "f" * 32 in everything(again)
+
+
+class Pair(TaskOnKart[int]):
+    """A task whose value differs from try to try, and which nothing locks."""
+
+    value: ClassVar[int] = 0
+
+    def output(self):
+        return {name: self.make_target(f"{name}.pkl") for name in "ab"}
+
+    def run(self):
+        type(self).value += 1
+        for name in "ab":
+            self.dump(type(self).value, name)
+
+
+def overlapping_tries():
+    """Let two runs of `Pair` go on at once; return the outputs of that which started first, and of the other one."""
+    stored = []
+    for _ in range(2):
+        build(Pair(rerun=True), locks="none")
+        stored.append({path: path.read_bytes() for path in Path("resources").rglob("*_*.pkl")})
+    first, second = sorted(Path("resources/log/runs").glob("*.jsonl"))
+    begun = next(json.loads(line) for line in second.read_text().splitlines() if '"state": "done"' in line)["started"]
+    lines = [json.loads(line) for line in first.read_text().splitlines()]
+    for line in lines:
+        if line.get("state") == "done" and "task" in line:
+            line["ended"] = begun[:4] + "9" + begun[5:]  # long after the other one has begun
+    first.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    forget_records()
+    return stored
+
+
+@pytest.mark.parametrize("is_cached", [False, True])
+def test_without_locks_the_try_that_was_stored_last_is_the_record(is_cached):
+    first, second = overlapping_tries()
+    for path, data in first.items():
+        path.write_bytes(data)
+    if is_cached:
+        records = records_of("./resources/")
+        records.refresh()
+        records._unsaved_bytes = 1 << 30
+        records.save()
+        forget_records()
+    outputs = Pair().output()
+    assert [outputs[name].load() for name in "ab"] == [Pair.value - 1] * 2
+    forget_records()
+    build(Pair(), locks="none")
+    assert {path: path.read_bytes() for path in first} == first != second
+
+
+def test_outputs_of_two_tries_at_once_are_computed_again():
+    first, _second = overlapping_tries()
+    path = next(iter(first))
+    path.write_bytes(first[path])
+    value = Pair.value
+    build(Pair(), locks="none")
+    assert Pair.value == value + 1
+    assert {outputs.load() for outputs in Pair().output().values()} == {Pair.value}
+
+
+def test_an_output_of_an_earlier_try_that_had_ended_is_no_record():
+    build(Pair(rerun=True), locks="none")
+    first = {path: path.read_bytes() for path in Path("resources").rglob("*_*.pkl")}
+    build(Pair(rerun=True), locks="none")
+    for path, data in first.items():
+        path.write_bytes(data)
+    forget_records()
+    with pytest.raises(ObjectCorrupt):
+        Pair().output()["a"].load()

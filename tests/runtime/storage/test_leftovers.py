@@ -21,6 +21,8 @@ import pytest
 
 from kart_runtime import TaskOnKart, build
 from kart_runtime.errors import KartError
+from kart_runtime.history import ledger
+from kart_runtime.history.cleanup.files import files_of
 from kart_runtime.history.history import History
 from kart_runtime.history.records import forget_records
 from kart_runtime.storage import leftovers, temporary
@@ -190,6 +192,85 @@ def test_of_another_machine_only_what_is_old_goes() -> None:
     assert not old.exists()
     assert not any(path.exists() for path in earlier)
     assert all(path.exists() for path in foreign)
+
+
+def test_what_a_living_build_of_another_machine_has_staged_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    build(Other())
+    token = this_process().replace(socket.gethostname(), "elsewhere")
+    host, _, pid, start, rest = token.rsplit("-", 4)
+    token = "-".join((host, "0" * 8, pid, start, rest))
+    staged = output_folder() / f".kart-{token}-1"
+    staged.write_bytes(b"a model of two days ago")
+    age(staged, TWO_DAYS)
+    marker = Path(f"resources/log/.kart-{token}-0.build")
+    marker.write_text("")
+    build(Other(n=1))
+    assert staged.exists()
+    assert files_of("resources", Path.cwd()).stale_temp_files() == {}
+    age(marker, TWO_DAYS)
+    build(Other(n=2))
+    assert not staged.exists()
+    assert not marker.exists()
+
+
+def test_a_build_touches_its_marker_while_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "BEAT_SECONDS", 0.05)
+
+    class Waiting(Other):
+        def run(self) -> None:
+            (marker,) = Path("resources/log").glob(".kart-*.build")
+            age(marker, TWO_DAYS)
+            until = time.monotonic() + 10
+            while marker.stat().st_mtime < time.time() - 60:
+                assert time.monotonic() < until
+                time.sleep(0.02)
+            self.dump(1)
+
+    assert build(Waiting()) == 1
+    assert not temporary.lasting
+
+
+def test_a_staged_file_that_is_gone_is_named_with_the_reason() -> None:
+    class Losing(Other):
+        def run(self) -> None:
+            self.dump(1)
+            next(Path("resources").rglob(f".kart-{this_process()}-*[0-9]")).unlink()
+
+    with pytest.raises(KartError, match="removed the hidden file"):
+        build(Losing())
+
+
+class Yielding(TaskOnKart[int]):
+    """A task that yields one of another workspace."""
+
+    n: Any = luigi.IntParameter(default=0)
+    dies: Any = luigi.BoolParameter(default=True, significant=False)
+
+    def run(self) -> Any:
+        yield Killed(n=self.n, dies=self.dies, workspace_directory="other")
+        self.dump(1)
+
+
+def test_what_a_killed_one_has_left_in_the_workspace_of_a_yielded_task_goes(temporary_folder: Path) -> None:
+    kill_one(Yielding())
+    kill_one(Yielding(n=1))
+    left = [path for path in Path("other").rglob(".kart-*") if path.suffix != ".build"]
+    assert len(left) == 2, "the second build has removed what the first one left"
+    build(Yielding(n=2, dies=False))
+    assert list(Path("other").rglob(".*")) == hidden() == []
+
+
+def test_with_a_sign_a_full_folder_for_temporary_files_is_looked_through(
+    temporary_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leftovers, "_NAMES", 10)
+    for number in range(200):
+        (temporary_folder / f"other-{number}").touch()
+    for n in range(20):
+        kill_one(Killed(n=n))
+        (made,) = temporary_folder.glob("kart-*")
+        build(Other(n=n))
+        assert not made.exists()
 
 
 def test_without_a_sign_only_some_names_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,8 @@ import kart_runtime
 from kart_runtime import TaskOnKart, build
 from kart_runtime.errors import BuildFailed, ConfigError, LockTimeout
 from kart_runtime.execution.locks import FileLocks, lock_file, make_locks, ranges
-from kart_runtime.schedule.events import TaskLocked
+from kart_runtime.schedule.events import TaskLocked, waiting_text
+from kart_runtime.schedule.waiting import _Wait
 from kart_runtime.task.naming import lock_name
 
 SYSTEMS = [ranges.system_ranges, ranges.process_ranges]
@@ -53,6 +54,13 @@ with locks.opened():
     lock = locks.acquire("x", None, 0.0)
     if how == "suspended":
         lock.suspend()
+    if how == "passed":
+        import subprocess
+        numbers = [int(name) for name in os.listdir("/proc/self/fd")]
+        paths = {n: os.path.realpath(f"/proc/self/fd/{n}") for n in numbers}
+        kept = [n for n, path in paths.items() if path.endswith("tasks.lock")]
+        nothing = subprocess.DEVNULL
+        subprocess.Popen(["sleep", "20"], pass_fds=kept, stdin=nothing, stdout=nothing, stderr=nothing)
     if how == "forked" and not os.fork():
         os.close(0), os.close(1), os.close(2)
         time.sleep(30)
@@ -105,6 +113,50 @@ def test_a_stopped_holder_of_a_long_task_keeps_only_that(tmp_path):
         assert held(tmp_path, "y") is None
         assert f"process {process.pid}" in held(tmp_path).holder
         process.send_signal(signal.SIGCONT)
+
+
+def test_a_stopped_holder_of_all_tasks_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock_file, "_SILENT", 0.1)
+    with program(HOLDER, "plain", str(tmp_path)) as process:
+        process.send_signal(signal.SIGSTOP)
+        error = held(tmp_path, "y")
+        process.send_signal(signal.SIGCONT)
+    assert "holds the locks of all tasks of the folder and does not answer" in error.holder
+    assert f"kill -CONT {process.pid}" in str(error)
+    text = waiting_text(_Wait(Plain(), error, 0.0).event(), "x")
+    assert re.match(rf"waiting for x: process {process.pid} on \S+ holds the locks of all", text)
+
+
+def test_a_child_that_keeps_the_file_of_a_dead_holder_is_told(tmp_path):
+    if not Path("/proc/self/fd").is_dir():
+        pytest.skip("the descriptors are not listed")
+    with program(HOLDER, "passed", str(tmp_path)) as process:
+        time.sleep(lock_file._LONG + 3 * lock_file._INTERVAL)
+        process.kill()
+        process.wait()
+        error = held(tmp_path)
+    assert f"process {process.pid}" in error.holder
+    assert "it has ended, but a process that it has started has its lock file open" in str(error)
+
+
+def test_whose_the_lock_file_is_is_told_with_what_to_do(tmp_path, monkeypatch, caplog):
+    path = tmp_path / "log/locks/tasks.lock"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    real = os.open
+
+    def refuse(name, *arguments, **options):
+        if str(name) == str(path):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(name, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
+    make_locks("auto", str(tmp_path)).check()
+    assert f"{path} belongs to user " in caplog.text
+    assert "umask 002" in caplog.text
+    with pytest.raises(ConfigError, match="common group"):
+        make_locks("file", str(tmp_path)).check()
 
 
 def test_a_task_that_opens_and_closes_the_file_loses_no_lock(tmp_path):

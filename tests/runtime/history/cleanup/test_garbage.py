@@ -27,6 +27,7 @@ from kart_runtime.history.cleanup.local_files import UnsafeWorkspace
 from kart_runtime.history.cleanup.retention import DAY, RetentionPolicy
 from kart_runtime.history.ledger import Ledger, RunTasks
 from kart_runtime.history.runs import list_runs, read_records
+from kart_runtime.storage.folder_files import files_key
 from kart_runtime.storage.registry import STORES, store_for
 from kart_runtime.storage.stores import UnfinishedUpload
 from kart_runtime.storage.stores.memory import MemoryStore
@@ -487,6 +488,35 @@ class TellsNothing(MemoryStore):
         raise AssertionError("nothing was found")
 
 
+class Folder(TaskOnKart[Path]):
+    def output(self):
+        return self.make_folder_target("x")
+
+    def run(self):
+        with self.folder() as folder:
+            (folder / "a.txt").write_text("a")
+
+
+def test_half_filled_folders_of_a_bucket_go(s3, monkeypatch):
+    workspace = f"s3://bucket/half{os.getpid()}"
+    task = Folder(workspace_directory=workspace)
+    build(task)
+    store, key = store_for(task.output().url)
+    listed = [stat.key for stat in store.list(files_key(key))]
+    left = [f"{files_key(key)}/{'0' * 16}/{name}" for name in ("a.txt", "b/c.txt")]
+    foreign = f"{files_key(key)}/of-somebody/x.txt"
+    for name in (*left, foreign):
+        with store.write(name) as file:
+            file.write(b"left")
+    now = time.time()
+    assert find_garbage([workspace], Path.cwd(), now=now + 6 * DAY)[0].temporary == {}
+    found = find_garbage([workspace], Path.cwd(), now=now + 8 * DAY)
+    assert list(found[0].temporary.values()) == [8]
+    remove(found, now + 8 * DAY)
+    assert sorted(stat.key for stat in store.list(files_key(key))) == sorted([*listed, foreign])
+    assert (task.output().load() / "a.txt").read_text() == "a"
+
+
 def test_a_service_that_does_not_tell_of_uploads_is_no_reason_to_fail(tmp_path, monkeypatch):
     monkeypatch.setitem(STORES, "silent", f"{__name__}:TellsNothing")
     found = find_garbage(["silent://uploads"], tmp_path)
@@ -502,10 +532,10 @@ def test_requests_are_few(s3):
     run(workspace, 5, now=now)
     s3.reset()
     found = find_garbage([workspace], Path.cwd(), now=now)
-    assert s3.count() == {"list": 4, "get": 12}  # all runs for the index, and the retained one itself
+    assert s3.count() == {"list": 5, "get": 12}  # all runs for the index, and the retained one itself
     s3.reset()
     assert [garbage.sizes() for garbage in find_garbage([workspace], Path.cwd(), now=now)] == [found[0].sizes()]
-    assert s3.count() == {"list": 4, "get": 1}  # the index knows the others
+    assert s3.count() == {"list": 5, "get": 1}  # the index knows the others
     s3.reset()
     assert len(remove(found, now).deleted) == 110
     # The runs once more, and what builds and later calls see: the notice, and which runs are gone.
