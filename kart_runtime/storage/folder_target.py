@@ -21,7 +21,7 @@ from kart_runtime.storage.codecs.folder import Folder, Manifest, decoded
 from kart_runtime.storage.commit import recover
 from kart_runtime.storage.folder_cache import CachedFolder
 from kart_runtime.storage.folder_deletion import delete_files, delete_folder, sweep
-from kart_runtime.storage.folder_files import difference, files_key, listed, send, stored_manifest
+from kart_runtime.storage.folder_files import delete_byte_code, difference, files_key, listed, send, stored_manifest
 from kart_runtime.storage.folder_markers import Marker
 from kart_runtime.storage.notes import Note
 from kart_runtime.storage.signing_keys import Keyring, keyring
@@ -281,6 +281,7 @@ class FolderTarget(Target):
         path = self._on_this_machine(super()._decode(BytesIO(data)))
         if self._staged() is None:
             self._check_parts(data, path, keys)
+            self._drop_byte_code(data, path)
         return folder_tables.value_of(path, self.as_type)
 
     def _check_parts(self, data: bytes, path: Path, keys: Keyring) -> None:
@@ -288,6 +289,15 @@ class FolderTarget(Target):
         output = self._signed_output(active_run.get())
         parts = signing.signed_parts(output, data, keys)
         signing.check_parts(output, path, [entry.name for entry in decoded(data).files], parts)
+
+    def _drop_byte_code(self, data: bytes, path: Path) -> None:
+        """Delete byte code that was not signed with the folder; raise `SignatureError` if it must stay."""
+        left = delete_byte_code(path, {entry.name for entry in decoded(data).files})
+        if left:
+            remedy = "Delete the file: a task that imports from the folder would run it."
+            output = self._signed_output(active_run.get())
+            found = f"its file '{left}' was not stored with it, and cannot be deleted here"
+            raise signing.SignatureError(self.url, found, remedy, output.owner, output.consumer)
 
     def check_signature(self) -> None:
         """Raise `SignatureError` if a key is set and the folder, or one of its files, is not signed."""

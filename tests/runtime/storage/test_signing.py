@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
+import marshal
 import os
 import pickle
 import shutil
+import struct
 import zipfile
 from pathlib import Path
 
@@ -304,6 +307,58 @@ def test_a_folder_is_signed_with_its_files(workspace, key, how, tmp_path):
     if stat is not None:
         with pytest.raises(SignatureError, match=r"its file 'b\.txt' was altered"):
             task.output().load()
+
+
+class Code(TaskOnKart[Path]):
+    def run(self):
+        with self.folder() as path:
+            (path / "planted_here.py").write_text("def predict(): return 'honest'\n")
+
+
+def plant_byte_code(source, ran):
+    """Put byte code beside a module that Python takes for that of its source, as somebody without the key can."""
+    stat = source.stat()
+    text = f"import os\nos.mkdir({str(ran)!r})\ndef predict(): return 'evil'\n"
+    path = Path(importlib.util.cache_from_source(str(source)))
+    path.parent.mkdir(exist_ok=True)
+    head = importlib.util.MAGIC_NUMBER + struct.pack("<III", 0, int(stat.st_mtime), stat.st_size)
+    path.write_bytes(head + marshal.dumps(compile(text, str(source), "exec")))
+    return path
+
+
+def test_byte_code_beside_the_modules_of_a_folder_does_not_run(key, ran, monkeypatch):
+    build(Code())
+    planted = plant_byte_code(Code().output().load() / "planted_here.py", ran)
+
+    folder = Code().output().load()
+
+    assert not planted.exists()
+    monkeypatch.syspath_prepend(str(folder))
+    assert importlib.import_module("planted_here").predict() == "honest"
+    assert not ran.exists()
+    assert Code().output().load() == folder  # though the import may have written byte code again
+
+
+def test_byte_code_that_cannot_be_deleted_is_refused(key, ran, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    build(Code())
+    plant_byte_code(Code().output().load() / "planted_here.py", ran)
+    monkeypatch.setattr(os, "unlink", refuse)  # as in a folder that cannot be written to, which root can
+
+    with pytest.raises(SignatureError, match="cannot be deleted"):
+        Code().output().load()
+
+
+def test_a_file_below_a_folder_with_an_ignored_name_is_refused(key):
+    build(Code())
+    extra = Code().output().load() / "Thumbs.db" / "other.py"
+    extra.parent.mkdir()
+    extra.write_text("")
+
+    with pytest.raises(kart_runtime.KartError, match=r"which was not stored with it"):
+        Code().output().load()
 
 
 def test_a_model_is_not_unpacked_unless_it_is_signed(key, ran):
