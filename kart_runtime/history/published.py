@@ -129,13 +129,18 @@ class PublishedFile:
         stat = self._store.stat(store_for(url)[1]) if publication_id else None
         if stat is None:
             return None
-        target = self._kind.target(url, codec, as_type)
+        target = self._target(url, codec, as_type)
         target.records = _Expected(OutputRecord(url, stat.size, f"{self._kind.algorithm}:{publication_id}"))
         return target
 
     def published_target(self, codec: Codec | None = None, as_type: Any = None) -> Target:
         """Return the target of the published file itself."""
-        return self._kind.target(self.url, codec, as_type)
+        return self._target(self.url, codec, as_type)
+
+    def _target(self, url: str, codec: Codec | None = None, as_type: Any = None) -> Target:
+        target = self._kind.target(url, codec, as_type)
+        target.workspace = self.workspace
+        return target
 
     def missing(self, command: str = "kart publish TASK") -> ObjectMissing:
         """Return the error for a name under which nothing is published."""
@@ -224,7 +229,8 @@ class PublishedFile:
         """Sign a copy if its source is signed; a source that kart has not stored need not be, and stays unsigned."""
         name = url.removeprefix(Workspace(self.workspace).base)
         try:
-            copy_signature(Output(store, key, source), Output(self._store, store_for(url)[1], url), name)
+            whole = Output(store, key, source, workspace=self.workspace)
+            copy_signature(whole, Output(self._store, store_for(url)[1], url), name)
         except SignatureError:
             if may_fail:
                 return

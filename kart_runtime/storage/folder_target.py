@@ -279,15 +279,20 @@ class FolderTarget(Target):
             return folder_tables.value_of(self._on_this_machine(super()._decode(file)), self.as_type)
         data = file.read()
         path = self._on_this_machine(super()._decode(BytesIO(data)))
-        if self._staged() is None:
+        staged = self._staged()
+        if staged is None:
             self._check_parts(data, path, keys)
-            self._drop_byte_code(data, path)
+        elif staged.statement is not None:
+            self._compare(data, path, staged.statement.parts)
+        self._drop_byte_code(data, path)
         return folder_tables.value_of(path, self.as_type)
 
     def _check_parts(self, data: bytes, path: Path, keys: Keyring) -> None:
         """Raise `SignatureError` if the files of the folder are not those that were signed with its list."""
+        self._compare(data, path, signing.signed_parts(self._signed_output(active_run.get()), data, keys))
+
+    def _compare(self, data: bytes, path: Path, parts: Mapping[str, str]) -> None:
         output = self._signed_output(active_run.get())
-        parts = signing.signed_parts(output, data, keys)
         signing.check_parts(output, path, [entry.name for entry in decoded(data).files], parts)
 
     def _drop_byte_code(self, data: bytes, path: Path) -> None:

@@ -75,6 +75,7 @@ class Published(InputFile[T]):
         codec = codec_of(self.path) if self.processor is None else as_codec(self.processor)
         target = _PublishedTarget(self.url, codec, given_type(self))
         target.task = self
+        target.workspace = self.workspace
         if self.schema is not None:
             target.check = lambda value, _: self._check_schema(target.url, value, "input")
         return target

@@ -21,11 +21,14 @@ from kart_runtime import BuildFailed, ConfigError, TaskOnKart, build, make_targe
 from kart_runtime.errors.secrets import masked
 from kart_runtime.execution.executors.processes.idle_workers import shutdown_idle_workers
 from kart_runtime.history.index import open_index
+from kart_runtime.history.published import PublishedFile
 from kart_runtime.history.records import forget_records, records_of
 from kart_runtime.storage import signing
+from kart_runtime.storage import target as target_module
 from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.signing import SignatureError
 from kart_runtime.storage.signing_keys import SHORTEST, keyring
+from kart_runtime.storage.target import OutputRecord
 
 KEY, OTHER = "0123456789abcdef-first", "0123456789abcdef-second"
 
@@ -448,6 +451,128 @@ class Outside(kart_runtime.ExternalTask[object]):
 
     def output(self):
         return self.make_target(f"outside.{self.suffix_of}", use_unique_id=False)
+
+
+def copy_signed(source, url):
+    for end in ("", ".sig"):
+        put(f"{url}{end}", bytes_of(f"{source}{end}"))
+
+
+class Production(TaskOnKart[str]):
+    def output(self):
+        return self.make_target("prod/model.pkl", use_unique_id=False)
+
+    def run(self):
+        self.dump("good")
+
+
+@pytest.mark.parametrize("path", ["scratch/model.pkl", "model.pkl"])
+def test_what_no_task_has_stored_is_no_output_of_a_task(workspace, key, path):
+    task = Production(workspace_directory=f"{workspace}/")
+    make_target(f"{workspace}/{path}").dump("an experiment")
+    assert make_target(f"{workspace}/{path}").load() == "an experiment"
+
+    copy_signed(f"{workspace}/{path}", task.output().url)
+
+    with pytest.raises(SignatureError, match="for another name"):
+        task.output().load()
+
+
+def test_what_is_stored_at_the_place_of_an_external_input_by_its_path_is_read(key):
+    outside = Outside(suffix_of="pkl")
+    make_target(outside.output().url).dump([1])
+
+    assert outside.output().load() == [1]
+
+
+class Publishing(TaskOnKart[str]):
+    name = luigi.Parameter()
+
+    def output(self):
+        return self.make_target("value.pkl")
+
+    def run(self):
+        self.dump(self.name)
+
+
+@pytest.mark.parametrize("of_content", [False, True])
+def test_a_published_output_does_not_pass_for_one_of_a_longer_name(workspace, key, of_content):
+    from kart_runtime.task.publishing import publish
+
+    for name in ("cur.pkl", "models/cur.pkl"):
+        task = Publishing(name=name, workspace_directory=f"{workspace}/")
+        build(task)
+        publish(task, name)
+    short, long = (PublishedFile(f"{workspace}/", name) for name in ("cur.pkl", "models/cur.pkl"))
+    assert kart_runtime.load_published(f"{workspace}/", "models/cur.pkl") == "models/cur.pkl"
+    if of_content:
+        copy_signed(short.content_url(short.current()), long.content_url(long.current()))
+    else:
+        copy_signed(short.url, long.url)
+
+    for load in (
+        lambda: kart_runtime.load_published(f"{workspace}/", "models/cur.pkl"),
+        kart_runtime.Published("models/cur.pkl", workspace=f"{workspace}/").output().load,
+    ):
+        with pytest.raises(SignatureError, match="for another name"):
+            load()
+
+
+class Reading(TaskOnKart[object]):
+    """A task that reads what it has dumped, while somebody else writes beside its outputs."""
+
+    folder_of = luigi.Parameter(default="")
+
+    def output(self):
+        return self.make_target("value.folder" if self.folder_of else "value.pkl")
+
+    def run(self):
+        if self.folder_of:
+            with self.folder() as path:
+                (path / "a.txt").write_text("aaa")
+            written = next(Path(self.workspace_directory).rglob("a.txt"))
+            stat = written.stat()
+            written.write_text("AAA")
+            os.utime(written, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+        else:
+            self.dump([1])
+            (temporary,) = Path(self.workspace_directory).glob(".kart-*")
+            with temporary.open("r+b") as file:
+                file.write(pickle.dumps(Bomb(Path(self.workspace_directory, "code-ran"))))
+        self.output().load()
+
+
+@pytest.mark.parametrize("folder_of", ["", "x"])
+def test_what_a_task_has_dumped_is_verified_when_it_reads_it(key, folder_of):
+    with pytest.raises(BuildFailed) as error:
+        build(Reading(folder_of=folder_of))
+
+    assert isinstance(error.value.__cause__, SignatureError)
+    assert not Path("resources/code-ran").exists()
+
+
+def test_what_is_decoded_after_a_second_look_is_what_was_verified(key, ran, monkeypatch):
+    """The record is missing, as after a crash, and somebody alters the file between its verification and its use."""
+    build(Number())
+    target = Number().output()
+    target.records = _Other(target.url)
+    monkeypatch.setattr(target_module, "is_marked", lambda *_: plant(target.url, ran) or True)
+
+    assert target.load() == 1
+    assert not ran.exists()
+
+
+class _Other:
+    """Records of other bytes than those that are stored."""
+
+    def __init__(self, url):
+        self.url = url
+
+    def expected(self, _):
+        return OutputRecord(self.url, 1, "xxh3_128:" + "0" * 32)
+
+    def refresh(self):
+        pass
 
 
 def test_external_inputs_are_refused_only_if_they_can_run_code(key, ran):
