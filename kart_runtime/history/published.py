@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from kart_runtime.errors import ObjectCorrupt, ObjectMissing, closest_match
-from kart_runtime.history.publication import Publication, PublishRefused, now
+from kart_runtime.history.publication import Publication, PublishRefused, check_path, now
 from kart_runtime.history.published_contents import content_kind
 from kart_runtime.storage.codecs import Codec
 from kart_runtime.storage.registry import store_for
@@ -162,6 +162,7 @@ class PublishedFile:
 
     def publish(self, source: str, record: OutputRecord | None, publication: Publication) -> Publication:
         """Store a content with its record, and make it the published one; `record` says what the source must hold."""
+        self._check_places()
         self._keep_unknown()
         publication = self._keep(source, record, replace(publication, published=now()))
         before = self.find(publication.id)
@@ -173,12 +174,29 @@ class PublishedFile:
 
     def go_back(self, publication: Publication) -> None:
         """Make an earlier publication the published one again; those after it do not count as earlier ones any more."""
+        self._check_places()
         self._keep_unknown()
         for entry in self.history():
             is_withdrawn = entry.id != publication.id and (entry.withdrawn or entry.published > publication.published)
             if entry.withdrawn is not is_withdrawn:
                 self._write(replace(entry, withdrawn=is_withdrawn))
         self._expose(publication.id)
+
+    def _check_places(self) -> None:
+        """Raise `PublishRefused` if a link on the way to what is written leads out of the workspace.
+
+        The folder of all publications may be a link itself, if the settings allow it (see `check_log_folders`).
+        """
+        check_path(self.path, self.workspace)
+        if not Workspace(self.workspace).is_local:
+            return
+        root = Path(store_for(f"{Workspace(self.workspace).base}{FOLDER}")[1]).resolve()
+        folder = Path(store_for(self._folder)[1])
+        places = [folder, *(folder.iterdir() if folder.is_dir() else ())]
+        linked = next((place for place in places if not place.resolve().is_relative_to(root)), None)
+        if linked is not None:
+            why = f"{linked} leads to {linked.resolve()}, which is outside of {root}. Delete the link."
+            raise PublishRefused(self.path, why)
 
     def _keep(self, source: str, record: OutputRecord | None, publication: Publication) -> Publication:
         """Copy a content to its place among the publications, unless it is there; return the record with its id."""
@@ -261,6 +279,7 @@ class PublishedFile:
 
     def restore(self, url: str) -> bool:
         """Copy a damaged file from the other place that has its content, if that is whole; return whether it was."""
+        self._check_places()
         if url == self.url:
             stat = self._store.stat(self._key)
             whole = "" if stat is None else self._recorded(stat)

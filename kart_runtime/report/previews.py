@@ -160,7 +160,12 @@ def preview_of(urls: Sequence[str], *, unpickles: bool, workspace: str = "") -> 
             stat = store.stat(key)
             if stat is not None:
                 with store.open(key) as file:
-                    return _content(url, _authentic(Output(store, key, url, workspace=_around(url, workspace)), file), stat.size, unpickles)
+                    return _content(
+                        url,
+                        _authentic(Output(store, key, url, workspace=_around(url, workspace)), file),
+                        stat.size,
+                        unpickles,
+                    )
     except Exception as error:  # noqa: BLE001 - a file may hold anything, and the report goes on
         return "note", f"No preview: {described(error)}"[:500], ""
     return "note", "The file is gone.", ""

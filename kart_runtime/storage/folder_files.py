@@ -56,6 +56,13 @@ def files_key(key: str) -> str:
     return key[: -len(SUFFIX)] + FILES_SUFFIX
 
 
+def check_no_link(folder: Path) -> None:
+    """Raise `FolderNotStorable` if the folder of the files of a list is a link: they would be written elsewhere."""
+    if folder.is_symlink():
+        reason = f"it is a link to {os.path.realpath(folder)}, and its files would be written there. Delete the link."
+        raise FolderNotStorable(str(folder), reason)
+
+
 def folder_key(path: str) -> str:
     """Return the key of the list, for the key of the folder of its files or of the list itself."""
     return path[: -len(FILES_SUFFIX)] + SUFFIX if path.endswith(FILES_SUFFIX) else path

@@ -21,7 +21,15 @@ from kart_runtime.storage.codecs.folder import Folder, Manifest, decoded
 from kart_runtime.storage.commit import recover
 from kart_runtime.storage.folder_cache import CachedFolder
 from kart_runtime.storage.folder_deletion import delete_files, delete_folder, sweep
-from kart_runtime.storage.folder_files import delete_byte_code, difference, files_key, listed, send, stored_manifest
+from kart_runtime.storage.folder_files import (
+    check_no_link,
+    delete_byte_code,
+    difference,
+    files_key,
+    listed,
+    send,
+    stored_manifest,
+)
 from kart_runtime.storage.folder_markers import Marker
 from kart_runtime.storage.notes import Note
 from kart_runtime.storage.signing_keys import Keyring, keyring
@@ -78,6 +86,7 @@ class _LocalDraft(_Draft):
     def __init__(self, store: Any, key: str, workspace: str) -> None:
         super().__init__(store, key)
         folder = Path(files_key(key)).absolute()
+        check_no_link(folder)
         if folder.exists():
             recover(workspace)  # an unfinished commit may still need what its process has left
             sweep(store, key)
@@ -199,6 +208,7 @@ class FolderTarget(Target):
 
     def draft(self) -> Draft:
         """Return a new folder, to be filled; after that, pass it to `dump`, or call its `discard`."""
+        self._check_inside()  # before the first file of it is written
         if isinstance(self._store, LocalStore):
             return _LocalDraft(self._store, self._key, getattr(self.owner, "workspace_directory", "./resources/"))
         return _RemoteDraft(self._store, self._key)

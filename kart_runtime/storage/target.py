@@ -343,9 +343,7 @@ class Target(luigi.Target):
 
     def _write(self, value: Any, codec: Any, labels: Mapping[str, str] | None) -> StagedWrite:
         """Write a value completely; it is not visible."""
-        if self.owner is not None:
-            run = self._run()
-            check_inside(self.url, self.owner, allowed=run is None or run.allows_outside)
+        self._check_inside()
         writer = writer_for(self._store, self._key, labels)
         write = StagedWrite(self.url, self._store, self._key, writer)
         try:
@@ -374,6 +372,11 @@ class Target(luigi.Target):
             writer.discard()
             raise
         return write
+
+    def _check_inside(self) -> None:
+        if self.owner is not None:
+            run = self._run()
+            check_inside(self.url, self.owner, allowed=run is None or run.allows_outside)
 
     def _cache_entry(self, cache: ValueCache, value: Any, write: StagedWrite, file: Any) -> CacheEntry | None:
         if is_remote(self._store):
