@@ -262,20 +262,57 @@ class PublishedFile:
             with store.write(key) as file:
                 file.write(json.dumps({"id": publication_id, "version": version}).encode())
 
+    # -- signing -----------------------------------------------------------------------------------------------------
+
+    def sign(self, *, dry_run: bool, trusts_unsigned: bool) -> Iterator[tuple[str, str]]:
+        """Sign what the first key has not signed; yield each url, and why it was not signed, "" if it was.
+
+        A content that no key has signed must be the one of its id. What kart has not published is left.
+        """
+        current = self.current()
+        contents = [(self.content_url(entry.id), entry.id) for entry in self.history()]
+        for url, publication_id in [*contents, (self.url, current if self.find(current) else "")]:
+            key = store_for(url)[1]
+            if not publication_id or self._store.stat(key) is None:
+                continue
+            target, problem = self._target(url), ""
+            try:
+                if not target.renew_signature(dry_run=dry_run):
+                    continue
+            except SignatureError as error:
+                is_replaceable = trusts_unsigned and (target.is_unsigned() or error.is_by_other_key)
+                problem = self._kind.problem(self._store, key, publication_id) if is_replaceable else error.found
+                if not problem and not dry_run:
+                    target.sign()
+            yield url, problem
+
     # -- checking ----------------------------------------------------------------------------------------------------
 
     def damaged(self) -> Iterator[tuple[str, str]]:
-        """Yield the urls of stored contents, and of the published file, whose bytes are not what they were, and why."""
+        """Yield the urls of stored contents, and of the published file, whose bytes are not what they were, and why.
+
+        With a key, what is not signed is damaged as well.
+        """
         for entry in self.history():
             url = self.content_url(entry.id)
-            problem = self._kind.problem(self._store, store_for(url)[1], entry.id)
+            problem = self._kind.problem(self._store, store_for(url)[1], entry.id) or self._signature_problem(url)
             if problem:
                 yield url, problem
         stat = self._store.stat(self._key)
         recorded = "" if stat is None else self._recorded(stat)
         problem = self._kind.problem(self._store, self._key, recorded) if recorded else ""
+        if stat is not None:
+            problem = problem or self._signature_problem(self.url)
         if problem:
             yield self.url, problem
+
+    def _signature_problem(self, url: str) -> str:
+        """Return what is wrong with a signature that loading needs, "" if nothing is."""
+        try:
+            self._target(url).check_signature()
+        except SignatureError as error:
+            return f"{error.found}. {error.remedy}".rstrip(".")
+        return ""
 
     def restore(self, url: str) -> bool:
         """Copy a damaged file from the other place that has its content, if that is whole; return whether it was."""

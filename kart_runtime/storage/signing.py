@@ -90,8 +90,8 @@ class Output(NamedTuple):
 class Statement(NamedTuple):
     """What a signature says of an output.
 
-    `name` is its path in the workspace, an absolute one outside of it; `is_loose` says that no workspace is known, since
-    no task has stored it. `task` and `id` are those of the task. `parts` are the SHA-256 of the files of a
+    `name` is its path in the workspace, an absolute one outside of it; `is_loose` says that no workspace is known,
+    since no task has stored it. `task` and `id` are those of the task. `parts` are the SHA-256 of the files of a
     folder.
     """
 
@@ -127,7 +127,13 @@ class SigningFile(ChecksumFile):
 
 
 def statement_of(
-    url: str, owner: Any, size: int, sha256: str, parts: Mapping[str, str] | None = None, workspace: str | None = None
+    url: str,
+    owner: Any,
+    size: int,
+    sha256: str,
+    parts: Mapping[str, str] | None = None,
+    *,
+    workspace: str | None = None,
 ) -> Statement:
     """Return what the signature of an output says; `owner` is the task that stores it, None if there is none."""
     name, is_loose = _name(url, owner, workspace)
@@ -195,6 +201,21 @@ def copy_signature(source: Output, copy: Output, name: str) -> None:
         raise SignatureError(source.url, "it was altered while it was copied")
     copied = before._replace(name=name, is_loose=False, size=size, sha256=sha256)
     write_signature(copy.store, copy.key, copied, keys)
+
+
+def by_earlier_key(output: Output, keys: Keyring) -> Statement | None:
+    """Return the valid statement of an output that the first key has not signed; None if it has.
+
+    Raise `SignatureError` if there is no valid one.
+    """
+    with output.store.open(output.key) as file:
+        _, size, sha256 = hashed(file)
+    statement = _find(output, keys, size, sha256)
+    try:
+        _find(output, keys.newest, size, sha256)
+    except SignatureError:
+        return statement
+    return None
 
 
 def delete_signature(store: Any, key: str) -> None:

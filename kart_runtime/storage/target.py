@@ -192,13 +192,28 @@ class Target(luigi.Target):
         with self._store.open(self._key) as file:
             self._authentic(file, None)
 
+    def renew_signature(self, *, dry_run: bool) -> bool:
+        """Sign by the first key what an earlier one has signed; return whether it was so.
+
+        What is signed is the statement that was verified, so nobody can alter the bytes in between. Raise
+        `SignatureError` if what is stored is not signed.
+        """
+        self.check_signature()
+        keys = keyring()
+        if keys is None or len(keys.keys) == 1 or not self._needs_signature():
+            return False
+        statement = signing.by_earlier_key(self._signed_output(None), keys)
+        if statement is not None and not dry_run:
+            signing.write_signature(self._store, self._key, statement, keys)
+        return statement is not None
+
     def sign(self) -> None:
         """Sign what is stored, if a key is set."""
         if keyring() is not None:
             with self._store.open(self._key) as file:
                 _, size, sha256 = signing.hashed(file)
             parts = self._signed_parts()
-            statement = signing.statement_of(self.url, self.owner, size, sha256, parts, self.workspace)
+            statement = signing.statement_of(self.url, self.owner, size, sha256, parts, workspace=self.workspace)
             signing.write_signature(self._store, self._key, statement)
 
     def _signed_parts(self) -> Mapping[str, str]:

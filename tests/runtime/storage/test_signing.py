@@ -21,6 +21,7 @@ from kart_runtime import BuildFailed, ConfigError, TaskOnKart, build, make_targe
 from kart_runtime.errors.secrets import masked
 from kart_runtime.execution.executors.processes.idle_workers import shutdown_idle_workers
 from kart_runtime.history.index import open_index
+from kart_runtime.history.log_files import LogFiles
 from kart_runtime.history.published import PublishedFile
 from kart_runtime.history.records import forget_records, records_of
 from kart_runtime.storage import signing
@@ -29,6 +30,7 @@ from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.signing import SignatureError
 from kart_runtime.storage.signing_keys import SHORTEST, keyring
 from kart_runtime.storage.target import OutputRecord
+from kart_runtime.task.publishing import publish
 
 KEY, OTHER = "0123456789abcdef-first", "0123456789abcdef-second"
 
@@ -263,6 +265,95 @@ def test_keys_are_replaced(monkeypatch, key):
     assert build(Sum()) == 3
 
 
+def test_what_the_old_key_has_signed_is_signed_by_the_new_one(workspace, monkeypatch, key):
+    place = f"{workspace}/"
+    tasks = [each(workspace_directory=place) for each in (Sum, Files, Publishing)]
+    other = Number(x=7, workspace_directory=place)  # which is not planned any more
+    for task in (*tasks, other):
+        build(task)
+    publish(tasks[2], "models/cur.pkl")
+    publish(tasks[1], "models/files")
+    monkeypatch.setenv("KART_SIGNING_KEY", f"{OTHER} {KEY}")
+    forget_records()
+
+    listed = kart_runtime.sign_outputs(tasks, dry_run=True)
+    signed = kart_runtime.sign_outputs(tasks)
+
+    assert (listed, signed.refused) == (signed, {})
+    assert {task.output().url for task in (*tasks, other)} < set(signed.outputs)
+    monkeypatch.setenv("KART_SIGNING_KEY", OTHER)
+    forget_records()
+    for task in (*tasks, other):
+        assert records_of(place).expected(task.output().url) is not None
+        task.output().load()
+    assert LogFiles(place, "Number", other.make_unique_id()).read("task_log") == {"kept": 7}
+    assert kart_runtime.load_published(place, "models/cur.pkl") == "default"
+    assert kart_runtime.load_published(place, "models/files").is_dir()
+    again = kart_runtime.sign_outputs(tasks)
+    assert (again.outputs, again.others, again.refused) == ([], 0, {})
+
+
+@pytest.mark.parametrize("how", ["altered", "unsigned"])
+def test_a_new_key_signs_nothing_that_the_old_one_has_not(monkeypatch, key, ran, how):
+    build(Sum())
+    plant(Sum().output().url, ran)
+    log = LogFiles("./resources/", "Number", Number().make_unique_id()).url("task_log")
+    plant(log, ran)
+    if how == "unsigned":
+        Path(f"{Sum().output().url}.sig").unlink()
+    monkeypatch.setenv("KART_SIGNING_KEY", f"{OTHER} {KEY}")
+    forget_records()
+
+    signed = kart_runtime.sign_outputs(Sum())
+
+    assert list(signed.refused) == [Sum().output().url]
+    assert len(signed.outputs) == 2
+    with pytest.raises(SignatureError):
+        Sum().output().load()
+    assert LogFiles("./resources/", "Number", Number().make_unique_id()).read("task_log") is None
+    assert not ran.exists()
+
+
+def test_publications_are_signed_afterwards(workspace, monkeypatch):
+    task = Publishing(workspace_directory=f"{workspace}/")
+    build(task)
+    publish(task, "models/cur.pkl")
+    monkeypatch.setenv("KART_SIGNING_KEY", KEY)
+    forget_records()
+    with pytest.raises(SignatureError, match="not signed"):
+        kart_runtime.load_published(f"{workspace}/", "models/cur.pkl")
+
+    assert len(kart_runtime.sign_outputs(task).outputs) == 3
+
+    assert kart_runtime.load_published(f"{workspace}/", "models/cur.pkl") == "default"
+
+
+@pytest.mark.parametrize("how", ["altered", "without signature", "without record"])
+def test_a_published_file_of_data_is_refused_unless_it_is_signed(workspace, key, how):
+    place = f"{workspace}/"
+    task = Publishing(suffix="json", workspace_directory=place)
+    build(task)
+    publish(task, "models/cur.json")
+    published = PublishedFile(place, "models/cur.json")
+    assert kart_runtime.Published("models/cur.json", workspace=place).output().load() == "default"
+    assert list(published.damaged()) == []
+    put(published.url, b'"other"')
+    if how != "altered":
+        delete(f"{published.url}.sig")
+    if how == "without record":
+        delete(f"{published.content_url(published.history()[0].id).rpartition('/')[0]}/record.json")
+    luigi.task_register.Register.clear_instance_cache()
+
+    with pytest.raises(SignatureError, match="altered|not signed"):
+        kart_runtime.Published("models/cur.json", workspace=place).output().load()
+    assert [url for url, _ in published.damaged()] == [published.url]
+
+
+def delete(url):
+    store, place = store_for(url)
+    store.delete(place)
+
+
 def test_a_short_key_is_refused_and_never_shown(monkeypatch):
     monkeypatch.setenv("KART_SIGNING_KEY", f"{KEY} short-secret")
 
@@ -486,10 +577,11 @@ def test_what_is_stored_at_the_place_of_an_external_input_by_its_path_is_read(ke
 
 
 class Publishing(TaskOnKart[str]):
-    name = luigi.Parameter()
+    name = luigi.Parameter(default="default")
+    suffix = luigi.Parameter(default="pkl")
 
     def output(self):
-        return self.make_target("value.pkl")
+        return self.make_target(f"value.{self.suffix}")
 
     def run(self):
         self.dump(self.name)
@@ -497,8 +589,6 @@ class Publishing(TaskOnKart[str]):
 
 @pytest.mark.parametrize("of_content", [False, True])
 def test_a_published_output_does_not_pass_for_one_of_a_longer_name(workspace, key, of_content):
-    from kart_runtime.task.publishing import publish
-
     for name in ("cur.pkl", "models/cur.pkl"):
         task = Publishing(name=name, workspace_directory=f"{workspace}/")
         build(task)
