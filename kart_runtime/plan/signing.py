@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -88,10 +88,11 @@ def sign_outputs(
         for each in graph:
             _sign_task(each, records, result, replace_refused=replace_refused, dry_run=dry_run)
     trusts_unsigned = replace_refused or not _replaces_a_key()
+    planned = {task.make_unique_id() for each in graph if (task := kart_task(each)) is not None}
     for workspace in workspaces:
         _sign_published(workspace, result, trusts_unsigned=trusts_unsigned, dry_run=dry_run)
         if _replaces_a_key():
-            result.others += _renew_recorded(workspace, records[workspace], result, dry_run=dry_run)
+            result.others += _renew_recorded(workspace, records[workspace], result, planned, dry_run=dry_run)
         result.others += sum(_sign_runs(workspace, dry_run, trusts_unsigned=trusts_unsigned))
     return result
 
@@ -154,13 +155,17 @@ def _sign_published(workspace: str, result: SignedFiles, *, trusts_unsigned: boo
                 result.outputs.append(url)
 
 
-def _renew_recorded(workspace: str, records: Records, result: SignedFiles, *, dry_run: bool) -> int:
-    """Sign by the first key what the second one has signed, and the project does not plan now.
+def _renew_recorded(
+    workspace: str, records: Records, result: SignedFiles, planned: Collection[str], *, dry_run: bool
+) -> int:
+    """Sign by the first key what an earlier one has signed of tasks that the project does not plan now.
 
     Return the number of log files. What is not signed, or was altered, stays as it is.
     """
     number = 0
     for record in records.all():
+        if record.unique_id in planned:
+            continue
         for output in record.outputs:
             url = records.absolute(output.url)
             if url in result.outputs or url in result.refused:
