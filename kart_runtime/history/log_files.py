@@ -78,8 +78,11 @@ class LogFiles:
             data = with_trailer(data, self._label(kind))
         self._put(f"{self._key}{kind}{self._name}{suffix}", data)
 
-    def sign(self, kind: str, *, dry_run: bool) -> bool:
-        """Sign a pickled log file that exists without a signature; return whether it was one."""
+    def sign(self, kind: str, *, dry_run: bool, trusts_unsigned: bool = True) -> bool:
+        """Sign a pickled log file that exists without a signature of the first key; return whether it was one.
+
+        One that no key has signed is left if it is not trusted.
+        """
         keys = keyring()
         if keys is None or KEPT_FILES[kind] != _PICKLED:
             return False
@@ -88,10 +91,14 @@ class LogFiles:
                 data = file.read()
         except OSError:
             return False
-        if not data or without_trailer(data, self._label(kind), keys) is not None:
+        label = self._label(kind)
+        if not data or without_trailer(data, label, keys.newest) is not None:
+            return False
+        signed = without_trailer(data, label, keys)
+        if signed is None and not trusts_unsigned:
             return False
         if not dry_run:
-            self.write(kind, data)
+            self.write(kind, data if signed is None else signed)
         return True
 
     def read(self, kind: str) -> Any:

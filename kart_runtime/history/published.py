@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from kart_runtime.errors import ObjectCorrupt, ObjectMissing, closest_match
-from kart_runtime.history.publication import Publication, PublishRefused, now
+from kart_runtime.history.publication import Publication, PublishRefused, check_path, now
 from kart_runtime.history.published_contents import content_kind
 from kart_runtime.storage.codecs import Codec
 from kart_runtime.storage.registry import store_for
@@ -129,13 +129,18 @@ class PublishedFile:
         stat = self._store.stat(store_for(url)[1]) if publication_id else None
         if stat is None:
             return None
-        target = self._kind.target(url, codec, as_type)
+        target = self._target(url, codec, as_type)
         target.records = _Expected(OutputRecord(url, stat.size, f"{self._kind.algorithm}:{publication_id}"))
         return target
 
     def published_target(self, codec: Codec | None = None, as_type: Any = None) -> Target:
         """Return the target of the published file itself."""
-        return self._kind.target(self.url, codec, as_type)
+        return self._target(self.url, codec, as_type)
+
+    def _target(self, url: str, codec: Codec | None = None, as_type: Any = None) -> Target:
+        target = self._kind.target(url, codec, as_type)
+        target.workspace = self.workspace
+        return target
 
     def missing(self, command: str = "kart publish TASK") -> ObjectMissing:
         """Return the error for a name under which nothing is published."""
@@ -157,6 +162,7 @@ class PublishedFile:
 
     def publish(self, source: str, record: OutputRecord | None, publication: Publication) -> Publication:
         """Store a content with its record, and make it the published one; `record` says what the source must hold."""
+        self._check_places()
         self._keep_unknown()
         publication = self._keep(source, record, replace(publication, published=now()))
         before = self.find(publication.id)
@@ -168,12 +174,29 @@ class PublishedFile:
 
     def go_back(self, publication: Publication) -> None:
         """Make an earlier publication the published one again; those after it do not count as earlier ones any more."""
+        self._check_places()
         self._keep_unknown()
         for entry in self.history():
             is_withdrawn = entry.id != publication.id and (entry.withdrawn or entry.published > publication.published)
             if entry.withdrawn is not is_withdrawn:
                 self._write(replace(entry, withdrawn=is_withdrawn))
         self._expose(publication.id)
+
+    def _check_places(self) -> None:
+        """Raise `PublishRefused` if a link on the way to what is written leads out of the workspace.
+
+        The folder of all publications may be a link itself, if the settings allow it (see `check_log_folders`).
+        """
+        check_path(self.path, self.workspace)
+        if not Workspace(self.workspace).is_local:
+            return
+        root = Path(store_for(f"{Workspace(self.workspace).base}{FOLDER}")[1]).resolve()
+        folder = Path(store_for(self._folder)[1])
+        places = [folder, *(folder.iterdir() if folder.is_dir() else ())]
+        linked = next((place for place in places if not place.resolve().is_relative_to(root)), None)
+        if linked is not None:
+            why = f"{linked} leads to {linked.resolve()}, which is outside of {root}. Delete the link."
+            raise PublishRefused(self.path, why)
 
     def _keep(self, source: str, record: OutputRecord | None, publication: Publication) -> Publication:
         """Copy a content to its place among the publications, unless it is there; return the record with its id."""
@@ -224,7 +247,8 @@ class PublishedFile:
         """Sign a copy if its source is signed; a source that kart has not stored need not be, and stays unsigned."""
         name = url.removeprefix(Workspace(self.workspace).base)
         try:
-            copy_signature(Output(store, key, source), Output(self._store, store_for(url)[1], url), name)
+            whole = Output(store, key, source, workspace=self.workspace)
+            copy_signature(whole, Output(self._store, store_for(url)[1], url), name)
         except SignatureError:
             if may_fail:
                 return
@@ -238,23 +262,61 @@ class PublishedFile:
             with store.write(key) as file:
                 file.write(json.dumps({"id": publication_id, "version": version}).encode())
 
+    # -- signing -----------------------------------------------------------------------------------------------------
+
+    def sign(self, *, dry_run: bool, trusts_unsigned: bool) -> Iterator[tuple[str, str]]:
+        """Sign what the first key has not signed; yield each url, and why it was not signed, "" if it was.
+
+        A content that no key has signed must be the one of its id. What kart has not published is left.
+        """
+        current = self.current()
+        contents = [(self.content_url(entry.id), entry.id) for entry in self.history()]
+        for url, publication_id in [*contents, (self.url, current if self.find(current) else "")]:
+            key = store_for(url)[1]
+            if not publication_id or self._store.stat(key) is None:
+                continue
+            target, problem = self._target(url), ""
+            try:
+                if not target.renew_signature(dry_run=dry_run):
+                    continue
+            except SignatureError as error:
+                is_replaceable = trusts_unsigned and (target.is_unsigned() or error.is_by_other_key)
+                problem = self._kind.problem(self._store, key, publication_id) if is_replaceable else error.found
+                if not problem and not dry_run:
+                    target.sign()
+            yield url, problem
+
     # -- checking ----------------------------------------------------------------------------------------------------
 
     def damaged(self) -> Iterator[tuple[str, str]]:
-        """Yield the urls of stored contents, and of the published file, whose bytes are not what they were, and why."""
+        """Yield the urls of stored contents, and of the published file, whose bytes are not what they were, and why.
+
+        With a key, what is not signed is damaged as well.
+        """
         for entry in self.history():
             url = self.content_url(entry.id)
-            problem = self._kind.problem(self._store, store_for(url)[1], entry.id)
+            problem = self._kind.problem(self._store, store_for(url)[1], entry.id) or self._signature_problem(url)
             if problem:
                 yield url, problem
         stat = self._store.stat(self._key)
         recorded = "" if stat is None else self._recorded(stat)
         problem = self._kind.problem(self._store, self._key, recorded) if recorded else ""
+        if stat is not None:
+            problem = problem or self._signature_problem(self.url)
         if problem:
             yield self.url, problem
 
+    def _signature_problem(self, url: str) -> str:
+        """Return what is wrong with a signature that loading needs, "" if nothing is."""
+        try:
+            self._target(url).check_signature()
+        except SignatureError as error:
+            return f"{error.found}. {error.remedy}".rstrip(".")
+        return ""
+
     def restore(self, url: str) -> bool:
         """Copy a damaged file from the other place that has its content, if that is whole; return whether it was."""
+        self._check_places()
         if url == self.url:
             stat = self._store.stat(self._key)
             whole = "" if stat is None else self._recorded(stat)

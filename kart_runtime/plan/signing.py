@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import luigi
 
-from kart_runtime.errors import ConfigError
+from kart_runtime.errors import ConfigError, KartError
 from kart_runtime.history.log_files import LogFiles
+from kart_runtime.history.published import PublishedFile, published_paths
 from kart_runtime.history.records import Records
 from kart_runtime.history.runs import RunFiles, list_runs, runs_folder, text_of
 from kart_runtime.history.signed_lines import counting_unsigned
 from kart_runtime.plan.graph import build_graph
 from kart_runtime.storage.signing import SignatureError
-from kart_runtime.storage.signing_keys import VARIABLE, keyring, line_is_signed, signed_line
-from kart_runtime.storage.target import Target
+from kart_runtime.storage.signing_keys import VARIABLE, bare_line, keyring, line_is_signed, signed_line
+from kart_runtime.storage.target import Target, make_target
 from kart_runtime.storage.workspace import LOG_FILES
 from kart_runtime.task.base import kart_task
 from kart_runtime.task.nested import iter_flat
@@ -52,6 +53,9 @@ def sign_outputs(
     Only call it for a workspace that you trust: whoever could write to it may have put anything there. An output whose
     bytes are not those of its record is refused.
 
+    With several keys, everything in the workspaces that one of them has signed is verified and signed by the first one,
+    and what none of them has signed is refused.
+
     Parameters
     ----------
     tasks
@@ -83,9 +87,20 @@ def sign_outputs(
             known.refresh()
         for each in graph:
             _sign_task(each, records, result, replace_refused=replace_refused, dry_run=dry_run)
+    trusts_unsigned = replace_refused or not _replaces_a_key()
+    planned = {task.make_unique_id() for each in graph if (task := kart_task(each)) is not None}
     for workspace in workspaces:
-        result.others += sum(_sign_runs(workspace, dry_run))
+        _sign_published(workspace, result, trusts_unsigned=trusts_unsigned, dry_run=dry_run)
+        if _replaces_a_key():
+            result.others += _renew_recorded(workspace, records[workspace], result, planned, dry_run=dry_run)
+        result.others += sum(_sign_runs(workspace, dry_run, trusts_unsigned=trusts_unsigned))
     return result
+
+
+def _replaces_a_key() -> bool:
+    """Return whether there are several keys: then only what one of them has signed is trusted."""
+    keys = keyring()
+    return keys is not None and len(keys.keys) > 1
 
 
 def _sign_task(
@@ -94,36 +109,79 @@ def _sign_task(
     kart = kart_task(task)
     for target in iter_flat(task.output()):
         if isinstance(target, Target) and target.owner is task and target._needs_signature() and target.exists():
-            problem = _problem(target, None if kart is None else records[kart.workspace_directory])
-            if problem and not replace_refused:
-                result.refused[target.url] = problem
-            elif problem is not None:
-                result.outputs.append(target.url)
-                if not dry_run:
-                    target.sign()
+            known = None if kart is None else records[kart.workspace_directory]
+            _sign_output(target, known, result, replace_refused=replace_refused, dry_run=dry_run)
     if kart is not None:
         files = LogFiles(kart.workspace_directory, type(kart).__name__, kart.make_unique_id())
-        result.others += sum(files.sign(kind, dry_run=dry_run) for kind in LOG_FILES)
+        trusts = replace_refused or not _replaces_a_key()
+        result.others += sum(files.sign(kind, dry_run=dry_run, trusts_unsigned=trusts) for kind in LOG_FILES)
 
 
-def _problem(target: Target, records: Records | None) -> str | None:
-    """Return None for an output that is signed, "" for one to be signed, and else why it must not be."""
+def _sign_output(
+    target: Target, records: Records | None, result: SignedFiles, *, replace_refused: bool, dry_run: bool
+) -> None:
     try:
-        target.check_signature()
+        if not target.renew_signature(dry_run=dry_run):
+            return
     except SignatureError as error:
-        if not target.is_unsigned() and not error.is_by_other_key:
-            return error.found
-    else:
-        return None
+        problem = _problem(target, error, records)
+        if problem and not replace_refused:
+            result.refused[target.url] = problem
+            return
+        if not dry_run:
+            target.sign()
+    result.outputs.append(target.url)
+
+
+def _problem(target: Target, error: SignatureError, records: Records | None) -> str:
+    """Return why an output that is not signed must not be, "" if it may."""
+    if not target.is_unsigned() and not error.is_by_other_key:
+        return error.found
+    if _replaces_a_key():
+        return f"{error.found}. With several keys, only what one of them has signed is signed anew"
     record = None if records is None else records.expected(target.url)
     if record is None or records is None:
         return ""
     return records.problem(record) or ""
 
 
-def _sign_runs(workspace: str, dry_run: bool) -> Iterator[int]:
-    """Yield the number of files of each run that has ended whose lines were not all signed."""
-    keys = cast("Any", keyring())
+def _sign_published(workspace: str, result: SignedFiles, *, trusts_unsigned: bool, dry_run: bool) -> None:
+    """Sign the publications of a workspace, which no task of the graph may name."""
+    for path in published_paths(workspace):
+        for url, problem in PublishedFile(workspace, path).sign(dry_run=dry_run, trusts_unsigned=trusts_unsigned):
+            if problem:
+                result.refused[url] = problem
+            elif url not in result.outputs:
+                result.outputs.append(url)
+
+
+def _renew_recorded(
+    workspace: str, records: Records, result: SignedFiles, planned: Collection[str], *, dry_run: bool
+) -> int:
+    """Sign by the first key what an earlier one has signed of tasks that the project does not plan now.
+
+    Return the number of log files. What is not signed, or was altered, stays as it is.
+    """
+    number = 0
+    for record in records.all():
+        if record.unique_id in planned:
+            continue
+        for output in record.outputs:
+            url = records.absolute(output.url)
+            if url in result.outputs or url in result.refused:
+                continue
+            with suppress(OSError, KartError):
+                target = make_target(url)
+                target.workspace = workspace
+                if target.exists() and target.renew_signature(dry_run=dry_run):
+                    result.outputs.append(url)
+        files = LogFiles(workspace, record.task, record.unique_id)
+        number += sum(files.sign(kind, dry_run=dry_run, trusts_unsigned=False) for kind in LOG_FILES)
+    return number
+
+
+def _sign_runs(workspace: str, dry_run: bool, *, trusts_unsigned: bool) -> Iterator[int]:
+    """Yield the number of files of each run that has ended whose lines were not all signed by the first key."""
     store, _ = runs_folder(workspace)
     for run in list_runs(workspace):
         texts = {stat.key: text_of(store, stat.key) for stat in run.files}
@@ -131,25 +189,33 @@ def _sign_runs(workspace: str, dry_run: bool) -> Iterator[int]:
             continue  # it may go on, and a file that is replaced would lose its last lines
         for key, text in texts.items():
             lines = text.splitlines()
-            if all(line_is_signed(line, run.id, keys) for line in lines):
+            signed = list(_signed(lines, run, trusts_unsigned=trusts_unsigned))
+            if signed == lines:
                 continue
             yield 1
             if not dry_run:
                 with store.write(key) as file:
-                    file.write("".join(_signed(lines, run)).encode(errors="surrogatepass"))
+                    file.write("".join(f"{line}\n" for line in signed).encode(errors="surrogatepass"))
 
 
 def _has_ended(text: str) -> bool:
-    last = text.rstrip("\n").rpartition("\n")[2]
-    with suppress(ValueError, RecursionError):
-        return "end" in json.loads(last)
+    """Return whether a run has recorded its end; what uses its tasks may be recorded after it."""
+    for line in reversed(text.splitlines()):
+        with suppress(ValueError, RecursionError):
+            if '"end"' in line and "end" in json.loads(line):
+                return True
     return False
 
 
-def _signed(lines: Iterable[str], run: RunFiles) -> Iterator[str]:
+def _signed(lines: Iterable[str], run: RunFiles, *, trusts_unsigned: bool) -> Iterator[str]:
     keys = cast("Any", keyring())
     for line in lines:
-        yield f"{line if line_is_signed(line, run.id, keys) else signed_line(_bare(line), run.id, keys)}\n"
+        if line_is_signed(line, run.id, keys.newest):
+            yield line
+        elif line_is_signed(line, run.id, keys):
+            yield signed_line(bare_line(line), run.id, keys)
+        else:
+            yield signed_line(_bare(line), run.id, keys) if trusts_unsigned else line
 
 
 def _bare(line: str) -> str:

@@ -22,7 +22,7 @@ from kart_runtime.storage.codecs.pickles import Pickle
 from kart_runtime.storage.registry import codec_for, inner_path, store_for, suffix_of
 from kart_runtime.storage.signing import Output, verified
 from kart_runtime.storage.signing_keys import keyring
-from kart_runtime.storage.stores import Store
+from kart_runtime.storage.workspace import Workspace
 
 ROWS, COLUMNS = 10, 20
 MOST_BYTES = 300_000
@@ -94,7 +94,7 @@ def previews(contents: Contents, index: Index, *, unpickles: bool) -> list[Previ
     where = _Places(index, contents.run)
     urls = [where.of(contents.tasks[number].record, place) for number, place in chosen]
     found, left = [], ALL_BYTES
-    for (number, place), (kind, content, remark) in zip(chosen, _read(urls, unpickles), strict=True):
+    for (number, place), (kind, content, remark) in zip(chosen, _read(urls, unpickles, index.workspace), strict=True):
         preview = Preview(number, place, kind, content, remark)
         if preview.size() > min(MOST_BYTES, left):
             full = "the previews of this report are full" if preview.size() <= MOST_BYTES else "it is too large"
@@ -139,9 +139,9 @@ class _Places:
         return places(self._index.workspace, record.outputs[place].url, recorded, folder)
 
 
-def _read(chosen: Sequence[Sequence[str]], unpickles: bool) -> Iterable[Content]:
+def _read(chosen: Sequence[Sequence[str]], unpickles: bool, workspace: str) -> Iterable[Content]:
     def one(urls: Sequence[str]) -> Content:
-        return preview_of(urls, unpickles=unpickles)
+        return preview_of(urls, unpickles=unpickles, workspace=workspace)
 
     if not any("://" in url for urls in chosen for url in urls):
         return map(one, chosen)
@@ -149,23 +149,36 @@ def _read(chosen: Sequence[Sequence[str]], unpickles: bool) -> Iterable[Content]
         return list(threads.map(one, chosen))
 
 
-def preview_of(urls: Sequence[str], *, unpickles: bool) -> Content:
-    """Return the preview of a file, which lies at the first of the urls that exists; else a note that says why."""
+def preview_of(urls: Sequence[str], *, unpickles: bool, workspace: str = "") -> Content:
+    """Return the preview of a file, which lies at the first of the urls that exists; else a note that says why.
+
+    A signature must be for the name that the file has in the workspace, if it lies there.
+    """
     try:
         for url in urls:
             store, key = store_for(url)
             stat = store.stat(key)
             if stat is not None:
                 with store.open(key) as file:
-                    return _content(url, _authentic(store, key, url, file), stat.size, unpickles)
+                    return _content(
+                        url,
+                        _authentic(Output(store, key, url, workspace=_around(url, workspace)), file),
+                        stat.size,
+                        unpickles,
+                    )
     except Exception as error:  # noqa: BLE001 - a file may hold anything, and the report goes on
         return "note", f"No preview: {described(error)}"[:500], ""
     return "note", "The file is gone.", ""
 
 
-def _authentic(store: Store, key: str, url: str, file: BinaryIO) -> BinaryIO:
+def _authentic(output: Output, file: BinaryIO) -> BinaryIO:
     keys = keyring()
-    return file if keys is None else verified(Output(store, key, url), file, keys)
+    return file if keys is None else verified(output, file, keys)
+
+
+def _around(url: str, workspace: str) -> str | None:
+    """Return the workspace if a url lies in it."""
+    return workspace if workspace and url.startswith(Workspace(workspace).base) else None
 
 
 def _content(url: str, file: BinaryIO, size: int, unpickles: bool) -> Content:

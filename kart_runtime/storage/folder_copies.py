@@ -10,7 +10,7 @@ from typing import Any
 from kart_runtime.errors import ObjectMissing
 from kart_runtime.storage.codecs.folder import FileEntry, Manifest
 from kart_runtime.storage.folder_deletion import delete_files, sweep
-from kart_runtime.storage.folder_files import each, files_key, stored_manifest
+from kart_runtime.storage.folder_files import check_no_link, each, files_key, stored_manifest
 from kart_runtime.storage.folder_markers import Marker
 from kart_runtime.storage.stores import copy, copy_between
 from kart_runtime.storage.stores.local import LocalStore
@@ -25,6 +25,8 @@ def copy_folder(store: Any, key: str, into: Any, target: str) -> str:
     manifest = stored_manifest(store, key)
     if manifest is None:
         raise ObjectMissing(key)
+    if isinstance(into, LocalStore):
+        check_no_link(Path(files_key(target)))
     copied = manifest._replace(token=os.urandom(8).hex(), times=())
     with contextlib.suppress(OSError):
         sweep(into, target)

@@ -10,7 +10,7 @@ import contextlib
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -25,8 +25,11 @@ from kart_runtime.storage.system import copy_file, make_executable
 from kart_runtime.storage.temporary import TEMPORARY_PREFIX
 
 _THREADS = 16
-_IGNORED = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", "__pycache__"})
-"""What systems add to any folder that somebody looks at or imports from."""
+_IGNORED = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
+"""Files that systems add to any folder that somebody looks at."""
+
+_BYTE_CODE = "__pycache__"
+"""Folder that Python adds beside what somebody imports."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -51,6 +54,13 @@ class FolderNotStorable(StoreError, ValueError):
 def files_key(key: str) -> str:
     """Return the key of the folder that holds the files of a list ``x.folder``."""
     return key[: -len(SUFFIX)] + FILES_SUFFIX
+
+
+def check_no_link(folder: Path) -> None:
+    """Raise `FolderNotStorable` if the folder of the files of a list is a link: they would be written elsewhere."""
+    if folder.is_symlink():
+        reason = f"it is a link to {os.path.realpath(folder)}, and its files would be written there. Delete the link."
+        raise FolderNotStorable(str(folder), reason)
 
 
 def folder_key(path: str) -> str:
@@ -87,7 +97,7 @@ def _checksum(path: str, algorithm: str = ALGORITHM) -> str:
         return checksum_of(file, algorithm)
 
 
-def _walk(root: Path, *, for_storing: bool = False) -> tuple[list[_File], tuple[str, ...]]:
+def _walk(root: Path, *, for_storing: bool = False, follows_links: bool = True) -> tuple[list[_File], tuple[str, ...]]:
     """Return the files below a folder and its empty subfolders, sorted by name."""
     files: list[_File] = []
     empty: list[str] = []
@@ -107,7 +117,7 @@ def _walk(root: Path, *, for_storing: bool = False) -> tuple[list[_File], tuple[
                 continue
             if for_storing:
                 _check_storable(root, name, entry.path)
-            files.append(_File(name, entry.path, os.stat(entry.path)))  # noqa: PTH116 - a list may be older
+            files.append(_File(name, entry.path, os.stat(entry.path, follow_symlinks=follows_links)))  # noqa: PTH116 - a list may be older
     return sorted(files), tuple(sorted(empty))
 
 
@@ -153,7 +163,7 @@ def difference(path: Path, manifest: Manifest, *, thorough: bool = False) -> str
     if missing is not None:
         return f"its file '{missing}' is missing"
     names = {entry.name for entry in manifest.files}
-    extra = next((name for name in actual if name not in names and _IGNORED.isdisjoint(name.split("/"))), None)
+    extra = next((name for name in actual if name not in names and not _is_ignored(name)), None)
     if extra is not None:
         return f"it has the file '{extra}', which was not stored with it; copy a folder before you change it"
     times = tuple(actual[entry.name].status.st_mtime_ns for entry in manifest.files)
@@ -165,6 +175,31 @@ def difference(path: Path, manifest: Manifest, *, thorough: bool = False) -> str
             return problem
     if times != recorded and not thorough:
         _verified[str(path)] = times
+    return ""
+
+
+def _is_ignored(name: str) -> bool:
+    """Return whether a file that was not stored with a folder does no harm to its value."""
+    parts = name.split("/")
+    return parts[-1] in _IGNORED or _BYTE_CODE in parts
+
+
+def delete_byte_code(path: Path, names: Collection[str]) -> str:
+    """Delete the byte code below a folder that is not among its files; return a file that cannot be deleted, or "".
+
+    An import writes it anew. Python trusts it by the time and size of its source, so whoever can put it there can have
+    any code run.
+    """
+    files, _ = _walk(path, follows_links=False)
+    for file in files:
+        if file.name in names or _BYTE_CODE not in file.name.split("/"):
+            continue
+        try:
+            os.unlink(file.path)  # noqa: PTH108 - a link as well, and not what it leads to
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return file.name
     return ""
 
 

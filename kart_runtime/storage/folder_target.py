@@ -21,7 +21,15 @@ from kart_runtime.storage.codecs.folder import Folder, Manifest, decoded
 from kart_runtime.storage.commit import recover
 from kart_runtime.storage.folder_cache import CachedFolder
 from kart_runtime.storage.folder_deletion import delete_files, delete_folder, sweep
-from kart_runtime.storage.folder_files import difference, files_key, listed, send, stored_manifest
+from kart_runtime.storage.folder_files import (
+    check_no_link,
+    delete_byte_code,
+    difference,
+    files_key,
+    listed,
+    send,
+    stored_manifest,
+)
 from kart_runtime.storage.folder_markers import Marker
 from kart_runtime.storage.notes import Note
 from kart_runtime.storage.signing_keys import Keyring, keyring
@@ -78,6 +86,7 @@ class _LocalDraft(_Draft):
     def __init__(self, store: Any, key: str, workspace: str) -> None:
         super().__init__(store, key)
         folder = Path(files_key(key)).absolute()
+        check_no_link(folder)
         if folder.exists():
             recover(workspace)  # an unfinished commit may still need what its process has left
             sweep(store, key)
@@ -199,6 +208,7 @@ class FolderTarget(Target):
 
     def draft(self) -> Draft:
         """Return a new folder, to be filled; after that, pass it to `dump`, or call its `discard`."""
+        self._check_inside()  # before the first file of it is written
         if isinstance(self._store, LocalStore):
             return _LocalDraft(self._store, self._key, getattr(self.owner, "workspace_directory", "./resources/"))
         return _RemoteDraft(self._store, self._key)
@@ -279,15 +289,30 @@ class FolderTarget(Target):
             return folder_tables.value_of(self._on_this_machine(super()._decode(file)), self.as_type)
         data = file.read()
         path = self._on_this_machine(super()._decode(BytesIO(data)))
-        if self._staged() is None:
+        staged = self._staged()
+        if staged is None:
             self._check_parts(data, path, keys)
+        elif staged.statement is not None:
+            self._compare(data, path, staged.statement.parts)
+        self._drop_byte_code(data, path)
         return folder_tables.value_of(path, self.as_type)
 
     def _check_parts(self, data: bytes, path: Path, keys: Keyring) -> None:
         """Raise `SignatureError` if the files of the folder are not those that were signed with its list."""
+        self._compare(data, path, signing.signed_parts(self._signed_output(active_run.get()), data, keys))
+
+    def _compare(self, data: bytes, path: Path, parts: Mapping[str, str]) -> None:
         output = self._signed_output(active_run.get())
-        parts = signing.signed_parts(output, data, keys)
         signing.check_parts(output, path, [entry.name for entry in decoded(data).files], parts)
+
+    def _drop_byte_code(self, data: bytes, path: Path) -> None:
+        """Delete byte code that was not signed with the folder; raise `SignatureError` if it must stay."""
+        left = delete_byte_code(path, {entry.name for entry in decoded(data).files})
+        if left:
+            remedy = "Delete the file: a task that imports from the folder would run it."
+            output = self._signed_output(active_run.get())
+            found = f"its file '{left}' was not stored with it, and cannot be deleted here"
+            raise signing.SignatureError(self.url, found, remedy, output.owner, output.consumer)
 
     def check_signature(self) -> None:
         """Raise `SignatureError` if a key is set and the folder, or one of its files, is not signed."""

@@ -74,20 +74,24 @@ class SignatureError(ObjectCorrupt):
 
 
 class Output(NamedTuple):
-    """What is read: its store and key, its url, the task that stores it and, as text, the one that loads it."""
+    """What is read: its store and key, its url, the task that stores it and, as text, the one that loads it.
+
+    `workspace` is that in which it lies, if no task that stores it says so.
+    """
 
     store: Any
     key: str
     url: str
     owner: Any = None
     consumer: str = ""
+    workspace: str | None = None
 
 
 class Statement(NamedTuple):
     """What a signature says of an output.
 
-    `name` is its path in the workspace, an absolute one outside of it; `is_loose` says that only its last part is
-    known, since no task has stored it. `task` and `id` are those of the task. `parts` are the SHA-256 of the files of a
+    `name` is its path in the workspace, an absolute one outside of it; `is_loose` says that no workspace is known,
+    since no task has stored it. `task` and `id` are those of the task. `parts` are the SHA-256 of the files of a
     folder.
     """
 
@@ -122,19 +126,28 @@ class SigningFile(ChecksumFile):
 # -- names -----------------------------------------------------------------------------------------------------------
 
 
-def statement_of(url: str, owner: Any, size: int, sha256: str, parts: Mapping[str, str] | None = None) -> Statement:
+def statement_of(
+    url: str,
+    owner: Any,
+    size: int,
+    sha256: str,
+    parts: Mapping[str, str] | None = None,
+    *,
+    workspace: str | None = None,
+) -> Statement:
     """Return what the signature of an output says; `owner` is the task that stores it, None if there is none."""
-    name, is_loose = _name(url, owner)
+    name, is_loose = _name(url, owner, workspace)
     task = "" if owner is None else f"{type(owner).__module__}.{type(owner).__qualname__}"
     make_id = getattr(owner, "make_unique_id", None)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return Statement(name, size, sha256, task, "" if make_id is None else make_id(), now, is_loose, parts or {})
 
 
-def _name(url: str, owner: Any) -> tuple[str, bool]:
-    workspace = getattr(owner, "workspace_directory", None)
+def _name(url: str, owner: Any, workspace: str | None) -> tuple[str, bool]:
+    """Return the name of what lies at a url, and whether no workspace is known."""
+    workspace = getattr(owner, "workspace_directory", None) if workspace is None else workspace
     if workspace is None:
-        return url.rpartition("/")[2], True
+        return _absolute(url), True
     base = Workspace(str(workspace)).base
     return (url.removeprefix(base), False) if url.startswith(base) else (_absolute(url), False)
 
@@ -144,14 +157,15 @@ def _absolute(url: str) -> str:
     return os.path.abspath(path) if scheme in ("", "file") else url  # noqa: PTH100 - a text
 
 
-def _fits(statement: Statement, url: str, owner: Any) -> bool:
-    """Return whether a statement is about what lies at a url."""
-    if statement.is_loose:
-        return statement.name == url.rpartition("/")[2]
-    name, is_loose = _name(url, owner)
-    if not is_loose:
-        return statement.name == name
-    return statement.name == _absolute(url) or f"/{url}".endswith(f"/{statement.name}")
+def _fits(statement: Statement, output: Output) -> bool:
+    """Return whether a statement is about an output; without its workspace, whether it ends in the right way."""
+    url = output.url
+    name, is_loose = _name(url, output.owner, output.workspace)
+    if is_loose and statement.is_loose:
+        return statement.name.replace(os.sep, "/").rpartition("/")[2] == url.replace(os.sep, "/").rpartition("/")[2]
+    if statement.name == name or statement.name == _absolute(url):
+        return True
+    return is_loose and f"/{url}".endswith(f"/{statement.name}")
 
 
 # -- writing ---------------------------------------------------------------------------------------------------------
@@ -187,6 +201,21 @@ def copy_signature(source: Output, copy: Output, name: str) -> None:
         raise SignatureError(source.url, "it was altered while it was copied")
     copied = before._replace(name=name, is_loose=False, size=size, sha256=sha256)
     write_signature(copy.store, copy.key, copied, keys)
+
+
+def by_earlier_key(output: Output, keys: Keyring) -> Statement | None:
+    """Return the valid statement of an output that the first key has not signed; None if it has.
+
+    Raise `SignatureError` if there is no valid one.
+    """
+    with output.store.open(output.key) as file:
+        _, size, sha256 = hashed(file)
+    statement = _find(output, keys, size, sha256)
+    try:
+        _find(output, keys.newest, size, sha256)
+    except SignatureError:
+        return statement
+    return None
 
 
 def delete_signature(store: Any, key: str) -> None:
@@ -281,7 +310,7 @@ def _read(entry: Mapping[str, str], output: Output, keys: Keyring) -> tuple[Stat
         statement = Statement(**json.loads(entry["statement"]))
     except (ValueError, TypeError):
         return None, ("its signature is of a later version of kart", "Use that version.")
-    if _fits(statement, output.url, output.owner):
+    if _fits(statement, output):
         return statement, ("", "")
     of = f", the output of {statement.task} {statement.id[:8]}" if statement.task else ""
     return None, (f"its signature is for another name, {statement.name}{of}: it was swapped or moved", _SIGN)

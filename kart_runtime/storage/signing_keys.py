@@ -45,6 +45,11 @@ class Keyring(NamedTuple):
     first: str
     keys: Mapping[str, bytes]
 
+    @property
+    def newest(self) -> Keyring:
+        """The key that signs, alone: what it does not verify is by one that is to be replaced."""
+        return Keyring(self.first, {self.first: self.keys[self.first]})
+
     def sign(self, label: str, data: bytes) -> Signature:
         """Return the signature of some bytes; the label tells what they are, so that it fits nothing else."""
         return Signature(self.first, _digits(self.keys[self.first], label, data))
@@ -113,6 +118,12 @@ def signed_line(line: str, run: str, keys: Keyring | None = None) -> str:
         return line
     signature = keys.sign(_LINE, _of_run(run, text))
     return f'{text[:-1]}, "signature": "{signature}"}}{line[len(text) :]}'
+
+
+def bare_line(line: str) -> str:
+    """Return a line of a run's file without its signature."""
+    match = _LINE_END.search(line)
+    return line if match is None else f"{line[: match.start()]}}}"
 
 
 def line_is_signed(line: str, run: str, keys: Keyring) -> bool:

@@ -25,6 +25,7 @@ from kart_runtime.storage.codecs.frames import Feather
 from kart_runtime.storage.codecs.losses import declared
 from kart_runtime.storage.confinement import check_inside
 from kart_runtime.storage.registry import codec_for, folder_target_class, inner_path, store_for, suffix_of
+from kart_runtime.storage.signing import SignatureError
 from kart_runtime.storage.signing_keys import keyring
 from kart_runtime.storage.staging import OutputRecord as OutputRecord  # noqa: PLC0414 - a part of dump()
 from kart_runtime.storage.staging import Run, StagedWrite, active_run, this_process, writer_for
@@ -75,6 +76,8 @@ class Target(luigi.Target):
         The task that made the target; None for a target without a task.
     records
         Records by which `load` verifies the bytes before it decodes them. None: nothing is known.
+    workspace
+        Workspace in which it lies, for a target without a task; None if that is not known.
 
     Raises
     ------
@@ -82,7 +85,7 @@ class Target(luigi.Target):
         If there is no store or codec for the url.
     """
 
-    __slots__ = ("_codec", "_key", "_store", "as_type", "check", "owner", "records", "url")
+    __slots__ = ("_codec", "_key", "_store", "as_type", "check", "owner", "records", "url", "workspace")
     is_folder: ClassVar[bool] = False
 
     def __init__(self, url: str, codec: Codec | None = None, as_type: Any = None) -> None:
@@ -91,6 +94,7 @@ class Target(luigi.Target):
         self.check: Callable[[Any, Literal["dump", "load"]], None] | None = None
         self.owner: Any = None
         self.records: ExpectedOutputs | None = None
+        self.workspace: str | None = None
         self._store: Store
         self._store, self._key = store_for(url)
         self._codec: Codec = codec_for(url) if codec is None else codec
@@ -137,7 +141,7 @@ class Target(luigi.Target):
         staged = self._staged()
         if staged is not None:
             with staged.writer.read() as file:
-                value = self._decode(file)
+                value = self._decode(self._as_dumped(file, staged))
         else:
             value = self._load_stored(active_run.get())
         if self.check is not None:
@@ -167,9 +171,21 @@ class Target(luigi.Target):
             return file
         return signing.verified(self._signed_output(run), file, keys)
 
+    def _as_dumped(self, file: BinaryIO, staged: StagedWrite) -> BinaryIO:
+        """Return the file if it holds what was dumped, or no key is set: others may write beside the outputs."""
+        statement = staged.statement
+        if statement is None:
+            return file
+        source, size, sha256 = signing.hashed(file)
+        if (size, sha256) != (statement.size, statement.sha256):
+            output = self._signed_output(active_run.get())
+            found = "its temporary file was altered after it was dumped"
+            raise SignatureError(self.url, found, "Run the task again.", output.owner, output.consumer)
+        return source
+
     def _signed_output(self, run: Run | None) -> signing.Output:
         consumer = "" if run is None or run.task is None else str(run.task)
-        return signing.Output(self._store, self._key, self.url, self.owner, consumer)
+        return signing.Output(self._store, self._key, self.url, self.owner, consumer, self.workspace)
 
     def _needs_signature(self) -> bool:
         """Return whether kart stores it, or whether its format can run code when it is read."""
@@ -188,15 +204,29 @@ class Target(luigi.Target):
         with self._store.open(self._key) as file:
             self._authentic(file, None)
 
+    def renew_signature(self, *, dry_run: bool) -> bool:
+        """Sign by the first key what an earlier one has signed; return whether it was so.
+
+        What is signed is the statement that was verified, so nobody can alter the bytes in between. Raise
+        `SignatureError` if what is stored is not signed.
+        """
+        self.check_signature()
+        keys = keyring()
+        if keys is None or len(keys.keys) == 1 or not self._needs_signature():
+            return False
+        statement = signing.by_earlier_key(self._signed_output(None), keys)
+        if statement is not None and not dry_run:
+            signing.write_signature(self._store, self._key, statement, keys)
+        return statement is not None
+
     def sign(self) -> None:
         """Sign what is stored, if a key is set."""
         if keyring() is not None:
             with self._store.open(self._key) as file:
                 _, size, sha256 = signing.hashed(file)
             parts = self._signed_parts()
-            signing.write_signature(
-                self._store, self._key, signing.statement_of(self.url, self.owner, size, sha256, parts)
-            )
+            statement = signing.statement_of(self.url, self.owner, size, sha256, parts, workspace=self.workspace)
+            signing.write_signature(self._store, self._key, statement)
 
     def _signed_parts(self) -> Mapping[str, str]:
         """Return the SHA-256 of each file of a folder that is stored; a file has none."""
@@ -236,12 +266,13 @@ class Target(luigi.Target):
                 if source is not None:
                     return self._decode(source)
         with self._store.open(self._key) as file:
+            # What is verified is decoded, and not the file again, which may be another one by then.
+            authentic = self._authentic(file, run)
             record = cast("OutputRecord", self._expected(run))
-            _, size, checksum = measured(file, algorithm_of(record.checksum))
+            source, size, checksum = measured(authentic, algorithm_of(record.checksum))
             if is_marked(self._store, self._key, checksum):  # by a run that has died before it recorded this
-                file.seek(0)
                 self._note_use(run, checksum)
-                return self._decode(file)
+                return self._decode(source)
         found = (
             f"it has {size:,} bytes instead of the {record.size:,} that were stored"
             if size != record.size
@@ -360,9 +391,7 @@ class Target(luigi.Target):
 
     def _write(self, value: Any, codec: Any, labels: Mapping[str, str] | None) -> StagedWrite:
         """Write a value completely; it is not visible."""
-        if self.owner is not None:
-            run = self._run()
-            check_inside(self.url, self.owner, allowed=run is None or run.allows_outside)
+        self._check_inside()
         writer = writer_for(self._store, self._key, labels)
         write = StagedWrite(self.url, self._store, self._key, writer)
         try:
@@ -391,6 +420,11 @@ class Target(luigi.Target):
             writer.discard()
             raise
         return write
+
+    def _check_inside(self) -> None:
+        if self.owner is not None:
+            run = self._run()
+            check_inside(self.url, self.owner, allowed=run is None or run.allows_outside)
 
     def _cache_entry(self, cache: ValueCache, value: Any, write: StagedWrite, file: Any) -> CacheEntry | None:
         if is_remote(self._store):

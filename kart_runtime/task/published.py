@@ -75,6 +75,7 @@ class Published(InputFile[T]):
         codec = codec_of(self.path) if self.processor is None else as_codec(self.processor)
         target = _PublishedTarget(self.url, codec, given_type(self))
         target.task = self
+        target.workspace = self.workspace
         if self.schema is not None:
             target.check = lambda value, _: self._check_schema(target.url, value, "input")
         return target
@@ -107,6 +108,10 @@ class _PublishedTarget(InputTarget):
     """Published file, of which the stored content of one version is loaded."""
 
     __slots__ = ()
+
+    def _needs_signature(self) -> bool:
+        """Return True: what has a published name counts as kart's, and its record could be taken away."""
+        return True
 
     def load(self) -> Any:
         """Return the value of the version that the unique id stands for."""

@@ -20,6 +20,7 @@ from kart_runtime.plan.decisions import Action, make_plan
 from kart_runtime.plan.task_labels import TaskLabels
 from kart_runtime.project import Session
 from kart_runtime.schedule.results import place_of
+from kart_runtime.storage.confinement import check_log_folders
 from kart_runtime.task.base import TaskOnKart
 from kart_runtime.task.placeholders import filled_name
 from kart_runtime.task.publishing import checked_output, names_of, publish, publishing
@@ -82,9 +83,15 @@ def _publish(session: Session, names: Sequence[str], arguments: argparse.Namespa
             return code
     else:
         _check_complete(session, task, arguments.words)
+    _check_log_folders(session, task.workspace_directory)
     for path, key in wanted.items():
         _publish_one(task, path, key)
     return ExitCode.OK
+
+
+def _check_log_folders(session: Session, workspace: str) -> None:
+    """Raise `ConfigError` if publications would be written out of the workspace, through a link."""
+    check_log_folders(workspace, allowed=Changes(session.settings.run).allows_outside)
 
 
 def _wanted(task: TaskOnKart[Any], arguments: argparse.Namespace) -> Mapping[str, str | None]:
@@ -196,6 +203,7 @@ def _go_back(session: Session, path: str, words: Sequence[str], to: str | None) 
     if before is not None and before.id == target.id:
         print(f"{path} is {_line(target)} already.")
         return ExitCode.OK
+    _check_log_folders(session, file.workspace)
     file.go_back(target)
     print(f"{path} is {_line(target)} again, as published on {_time(target)}.")
     if before is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import shutil
 import time
 import zipfile
 from pathlib import Path
@@ -12,17 +13,20 @@ from pathlib import Path
 import luigi
 import pytest
 
-from kart_runtime import BuildFailed, ConfigError, TaskOnKart, build
+from kart_runtime import BuildFailed, ConfigError, TaskOnKart, build, load_published
 from kart_runtime.execution.attempt import Attempt
 from kart_runtime.gokart.build import build as gokart_build
 from kart_runtime.history.log_files import LogFiles
+from kart_runtime.history.publication import PublishRefused
 from kart_runtime.storage import confinement
 from kart_runtime.storage.codecs import archive
 from kart_runtime.storage.codecs.archive import Archive, BadArchive
 from kart_runtime.storage.confinement import OutsideWorkspace
+from kart_runtime.storage.folder_files import FolderNotStorable
 from kart_runtime.storage.scratch import open_scratch
 from kart_runtime.storage.stores.local import LocalStore
 from kart_runtime.task.metaclass import InvalidName
+from kart_runtime.task.publishing import publish
 
 links = pytest.mark.skipif(os.name == "nt", reason="links need a right there")
 
@@ -143,6 +147,52 @@ def test_a_link_in_place_of_a_folder_that_was_written_to_is_not_followed(tmp_pat
     assert list((tmp_path / "out").iterdir()) == []
 
 
+class Filled(TaskOnKart[Path]):
+    def output(self):
+        return self.make_target("filled.folder", use_unique_id=False)
+
+    def run(self):
+        with self.folder() as path:
+            (path / "a.txt").write_text("a")
+
+
+@links
+@pytest.mark.parametrize("place", ["out", "resources/other"])
+def test_the_files_of_a_folder_are_not_written_through_a_link(tmp_path, place):
+    Path(place).mkdir(parents=True)
+    Path("resources").mkdir(exist_ok=True)
+    Path("resources/filled.files").symlink_to(tmp_path / place)
+
+    with pytest.raises(BuildFailed, match=r"filled\.files cannot be stored: it is a link to"):
+        build(Filled())
+    assert list(Path(place).iterdir()) == []
+
+    Path("resources/filled.files").unlink()
+    build(Filled())
+    with pytest.raises(FolderNotStorable, match="it is a link to"):
+        Path("resources/models").mkdir()
+        Path("resources/models/bert.files").symlink_to(tmp_path / place)
+        publish(Filled(), "models/bert")
+    assert list(Path(place).iterdir()) == []
+
+
+@links
+@pytest.mark.parametrize("linked", ["log/published/models", "log/published/models/x.pkl", "the id"])
+def test_a_publication_is_not_written_through_a_link(tmp_path, linked):
+    task = Stored(path="x.pkl")
+    build(task)
+    if linked == "the id":
+        linked = f"log/published/models/x.pkl/{publish(task, 'models/x.pkl').id}"
+        shutil.rmtree(f"resources/{linked}")
+    (tmp_path / "out").mkdir()
+    Path("resources", linked).parent.mkdir(parents=True, exist_ok=True)
+    Path("resources", linked).symlink_to(tmp_path / "out")
+
+    with pytest.raises(PublishRefused, match="Delete the link"):
+        publish(task, "models/x.pkl")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 @links
 def test_the_workspace_itself_may_be_a_link(tmp_path):
     (tmp_path / "disk").mkdir()
@@ -150,6 +200,9 @@ def test_the_workspace_itself_may_be_a_link(tmp_path):
 
     assert build(Stored(path="deep/x.pkl")) == 1
     assert (tmp_path / "disk" / "deep" / "x.pkl").exists()
+    build(Filled())
+    publish(Filled(), "models/filled")
+    assert load_published("./resources/", "models/filled").is_dir()
 
 
 @pytest.mark.parametrize("name", ["../../x", "a/b", "x\0y", "a\\b"])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
+import marshal
 import os
 import pickle
 import shutil
+import struct
 import zipfile
 from pathlib import Path
 
@@ -18,11 +21,16 @@ from kart_runtime import BuildFailed, ConfigError, TaskOnKart, build, make_targe
 from kart_runtime.errors.secrets import masked
 from kart_runtime.execution.executors.processes.idle_workers import shutdown_idle_workers
 from kart_runtime.history.index import open_index
+from kart_runtime.history.log_files import LogFiles
+from kart_runtime.history.published import PublishedFile
 from kart_runtime.history.records import forget_records, records_of
 from kart_runtime.storage import signing
+from kart_runtime.storage import target as target_module
 from kart_runtime.storage.registry import store_for
 from kart_runtime.storage.signing import SignatureError
 from kart_runtime.storage.signing_keys import SHORTEST, keyring
+from kart_runtime.storage.target import OutputRecord
+from kart_runtime.task.publishing import publish
 
 KEY, OTHER = "0123456789abcdef-first", "0123456789abcdef-second"
 
@@ -257,6 +265,96 @@ def test_keys_are_replaced(monkeypatch, key):
     assert build(Sum()) == 3
 
 
+def test_what_the_old_key_has_signed_is_signed_by_the_new_one(workspace, monkeypatch, key):
+    place = f"{workspace}/"
+    tasks = [each(workspace_directory=place) for each in (Sum, Files, Publishing)]
+    other = Number(x=7, workspace_directory=place)  # which is not planned any more
+    for task in (*tasks, other):
+        build(task)
+    publish(tasks[2], "models/cur.pkl")
+    publish(tasks[1], "models/files")
+    monkeypatch.setenv("KART_SIGNING_KEY", f"{OTHER} {KEY}")
+    forget_records()
+
+    listed = kart_runtime.sign_outputs(tasks, dry_run=True)
+    signed = kart_runtime.sign_outputs(tasks)
+
+    assert (listed, signed.refused) == (signed, {})
+    assert {task.output().url for task in (*tasks, other)} < set(signed.outputs)
+    monkeypatch.setenv("KART_SIGNING_KEY", OTHER)
+    forget_records()
+    records_of(place).refresh()
+    for task in (*tasks, other):
+        assert records_of(place).expected(task.output().url) is not None
+        task.output().load()
+    assert LogFiles(place, "Number", other.make_unique_id()).read("task_log")["kept"] == 7
+    assert kart_runtime.load_published(place, "models/cur.pkl") == "default"
+    assert kart_runtime.load_published(place, "models/files").is_dir()
+    again = kart_runtime.sign_outputs(tasks)
+    assert (again.outputs, again.others, again.refused) == ([], 0, {})
+
+
+@pytest.mark.parametrize("how", ["altered", "unsigned"])
+def test_a_new_key_signs_nothing_that_the_old_one_has_not(monkeypatch, key, ran, how):
+    build(Sum())
+    plant(Sum().output().url, ran)
+    log = LogFiles("./resources/", "Number", Number().make_unique_id()).url("task_log")
+    plant(log, ran)
+    if how == "unsigned":
+        Path(f"{Sum().output().url}.sig").unlink()
+    monkeypatch.setenv("KART_SIGNING_KEY", f"{OTHER} {KEY}")
+    forget_records()
+
+    signed = kart_runtime.sign_outputs(Sum())
+
+    assert list(signed.refused) == [Sum().output().url]
+    assert len(signed.outputs) == 2
+    with pytest.raises(SignatureError):
+        Sum().output().load()
+    assert LogFiles("./resources/", "Number", Number().make_unique_id()).read("task_log") is None
+    assert not ran.exists()
+
+
+def test_publications_are_signed_afterwards(workspace, monkeypatch):
+    task = Publishing(workspace_directory=f"{workspace}/")
+    build(task)
+    publish(task, "models/cur.pkl")
+    monkeypatch.setenv("KART_SIGNING_KEY", KEY)
+    forget_records()
+    with pytest.raises(SignatureError, match="not signed"):
+        kart_runtime.load_published(f"{workspace}/", "models/cur.pkl")
+
+    assert len(kart_runtime.sign_outputs(task).outputs) == 3
+
+    assert kart_runtime.load_published(f"{workspace}/", "models/cur.pkl") == "default"
+
+
+@pytest.mark.parametrize("how", ["altered", "without signature", "without record"])
+def test_a_published_file_of_data_is_refused_unless_it_is_signed(workspace, key, how):
+    place = f"{workspace}/"
+    task = Publishing(suffix="json", workspace_directory=place)
+    build(task)
+    publish(task, "models/cur.json")
+    published = PublishedFile(place, "models/cur.json")
+    assert kart_runtime.Published("models/cur.json", workspace=place).output().load() == "default"
+    assert list(published.damaged()) == []
+    put(published.url, b'"other"')
+    if how != "altered":
+        delete(f"{published.url}.sig")
+    if how == "without record":
+        delete(f"{published.content_url(published.history()[0].id).rpartition('/')[0]}/record.json")
+    luigi.task_register.Register.clear_instance_cache()
+
+    with pytest.raises(SignatureError, match=r"altered|not signed"):
+        kart_runtime.Published("models/cur.json", workspace=place).output().load()
+    assert [url for url, _ in published.damaged()] == [published.url]
+
+
+def delete(url):
+    store, place = store_for(url)
+    store.delete(place)
+
+
 def test_a_short_key_is_refused_and_never_shown(monkeypatch):
     monkeypatch.setenv("KART_SIGNING_KEY", f"{KEY} short-secret")
 
@@ -304,6 +402,58 @@ def test_a_folder_is_signed_with_its_files(workspace, key, how, tmp_path):
     if stat is not None:
         with pytest.raises(SignatureError, match=r"its file 'b\.txt' was altered"):
             task.output().load()
+
+
+class Code(TaskOnKart[Path]):
+    def run(self):
+        with self.folder() as path:
+            (path / "planted_here.py").write_text("def predict(): return 'honest'\n")
+
+
+def plant_byte_code(source, ran):
+    """Put byte code beside a module that Python takes for that of its source, as somebody without the key can."""
+    stat = source.stat()
+    text = f"import os\nos.mkdir({str(ran)!r})\ndef predict(): return 'evil'\n"
+    path = Path(importlib.util.cache_from_source(str(source)))
+    path.parent.mkdir(exist_ok=True)
+    head = importlib.util.MAGIC_NUMBER + struct.pack("<III", 0, int(stat.st_mtime), stat.st_size)
+    path.write_bytes(head + marshal.dumps(compile(text, str(source), "exec")))
+    return path
+
+
+def test_byte_code_beside_the_modules_of_a_folder_does_not_run(key, ran, monkeypatch):
+    build(Code())
+    planted = plant_byte_code(Code().output().load() / "planted_here.py", ran)
+
+    folder = Code().output().load()
+
+    assert not planted.exists()
+    monkeypatch.syspath_prepend(str(folder))
+    assert importlib.import_module("planted_here").predict() == "honest"
+    assert not ran.exists()
+    assert Code().output().load() == folder  # though the import may have written byte code again
+
+
+def test_byte_code_that_cannot_be_deleted_is_refused(key, ran, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    build(Code())
+    plant_byte_code(Code().output().load() / "planted_here.py", ran)
+    monkeypatch.setattr(os, "unlink", refuse)  # as in a folder that cannot be written to, which root can
+
+    with pytest.raises(SignatureError, match="cannot be deleted"):
+        Code().output().load()
+
+
+def test_a_file_below_a_folder_with_an_ignored_name_is_refused(key):
+    build(Code())
+    extra = Code().output().load() / "Thumbs.db" / "other.py"
+    extra.parent.mkdir()
+    extra.write_text("")
+
+    with pytest.raises(kart_runtime.KartError, match=r"which was not stored with it"):
+        Code().output().load()
 
 
 def test_a_model_is_not_unpacked_unless_it_is_signed(key, ran):
@@ -393,6 +543,127 @@ class Outside(kart_runtime.ExternalTask[object]):
 
     def output(self):
         return self.make_target(f"outside.{self.suffix_of}", use_unique_id=False)
+
+
+def copy_signed(source, url):
+    for end in ("", ".sig"):
+        put(f"{url}{end}", bytes_of(f"{source}{end}"))
+
+
+class Production(TaskOnKart[str]):
+    def output(self):
+        return self.make_target("prod/model.pkl", use_unique_id=False)
+
+    def run(self):
+        self.dump("good")
+
+
+@pytest.mark.parametrize("path", ["scratch/model.pkl", "model.pkl"])
+def test_what_no_task_has_stored_is_no_output_of_a_task(workspace, key, path):
+    task = Production(workspace_directory=f"{workspace}/")
+    make_target(f"{workspace}/{path}").dump("an experiment")
+    assert make_target(f"{workspace}/{path}").load() == "an experiment"
+
+    copy_signed(f"{workspace}/{path}", task.output().url)
+
+    with pytest.raises(SignatureError, match="for another name"):
+        task.output().load()
+
+
+def test_what_is_stored_at_the_place_of_an_external_input_by_its_path_is_read(key):
+    outside = Outside(suffix_of="pkl")
+    make_target(outside.output().url).dump([1])
+
+    assert outside.output().load() == [1]
+
+
+class Publishing(TaskOnKart[str]):
+    name = luigi.Parameter(default="default")
+    suffix = luigi.Parameter(default="pkl")
+
+    def output(self):
+        return self.make_target(f"value.{self.suffix}")
+
+    def run(self):
+        self.dump(self.name)
+
+
+@pytest.mark.parametrize("of_content", [False, True])
+def test_a_published_output_does_not_pass_for_one_of_a_longer_name(workspace, key, of_content):
+    for name in ("cur.pkl", "models/cur.pkl"):
+        task = Publishing(name=name, workspace_directory=f"{workspace}/")
+        build(task)
+        publish(task, name)
+    short, long = (PublishedFile(f"{workspace}/", name) for name in ("cur.pkl", "models/cur.pkl"))
+    assert kart_runtime.load_published(f"{workspace}/", "models/cur.pkl") == "models/cur.pkl"
+    if of_content:
+        copy_signed(short.content_url(short.current()), long.content_url(long.current()))
+    else:
+        copy_signed(short.url, long.url)
+
+    for load in (
+        lambda: kart_runtime.load_published(f"{workspace}/", "models/cur.pkl"),
+        kart_runtime.Published("models/cur.pkl", workspace=f"{workspace}/").output().load,
+    ):
+        with pytest.raises(SignatureError, match="for another name"):
+            load()
+
+
+class Reading(TaskOnKart[object]):
+    """A task that reads what it has dumped, while somebody else writes beside its outputs."""
+
+    folder_of = luigi.Parameter(default="")
+
+    def output(self):
+        return self.make_target("value.folder" if self.folder_of else "value.pkl")
+
+    def run(self):
+        if self.folder_of:
+            with self.folder() as path:
+                (path / "a.txt").write_text("aaa")
+            written = next(Path(self.workspace_directory).rglob("a.txt"))
+            stat = written.stat()
+            written.write_text("AAA")
+            os.utime(written, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+        else:
+            self.dump([1])
+            (temporary,) = Path(self.workspace_directory).glob(".kart-*")
+            with temporary.open("r+b") as file:
+                file.write(pickle.dumps(Bomb(Path(self.workspace_directory, "code-ran"))))
+        self.output().load()
+
+
+@pytest.mark.parametrize("folder_of", ["", "x"])
+def test_what_a_task_has_dumped_is_verified_when_it_reads_it(key, folder_of):
+    with pytest.raises(BuildFailed) as error:
+        build(Reading(folder_of=folder_of))
+
+    assert isinstance(error.value.__cause__, SignatureError)
+    assert not Path("resources/code-ran").exists()
+
+
+def test_what_is_decoded_after_a_second_look_is_what_was_verified(key, ran, monkeypatch):
+    """The record is missing, as after a crash, and somebody alters the file between its verification and its use."""
+    build(Number())
+    target = Number().output()
+    target.records = _Other(target.url)
+    monkeypatch.setattr(target_module, "is_marked", lambda *_: plant(target.url, ran) or True)
+
+    assert target.load() == 1
+    assert not ran.exists()
+
+
+class _Other:
+    """Records of other bytes than those that are stored."""
+
+    def __init__(self, url):
+        self.url = url
+
+    def expected(self, _):
+        return OutputRecord(self.url, 1, "xxh3_128:" + "0" * 32)
+
+    def refresh(self):
+        pass
 
 
 def test_external_inputs_are_refused_only_if_they_can_run_code(key, ran):

@@ -102,6 +102,19 @@ def test_a_promotion_runs_what_uses_it_and_a_step_back_finds_it_again(two, kart)
     assert re.search(rf"Published\({PATH}: Train\[\w{{8}}\]\)  done", kart("tree", "Predict").out)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
+def test_publications_are_not_written_through_a_linked_folder_of_log_files(root, kart, tmp_path):
+    assert kart("run", "Train").code == 0
+    (tmp_path / "out").mkdir()
+    (root / "outputs/log/published").symlink_to(tmp_path / "out")
+
+    typed = kart("publish", "Train", "--as", PATH)
+
+    assert (typed.code, list((tmp_path / "out").iterdir())) == (2, [])
+    assert "run.outside_paths" in typed.err
+    assert kart("publish", "Train", "--as", PATH, "run.outside_paths=allow").code == 0
+
+
 def test_the_list_says_which_one_counts(two, kart):
     kart("publish", "Report", "--key", "table", "--as", "table.json", "--run")
     typed = kart("publish", "--list")
