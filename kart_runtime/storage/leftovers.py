@@ -293,7 +293,7 @@ def _dead_markers(workspace: str) -> Iterator[tuple[Path, list[str]]]:
         for entry in entries:
             if entry.name.endswith(MARKER_SUFFIX) and entry.name.startswith(TEMPORARY_PREFIX):
                 with suppress(OSError):
-                    if is_left(entry.name, entry.stat().st_mtime):
+                    if entry.is_file(follow_symlinks=False) and is_left(entry.name, entry.stat().st_mtime):
                         lines = Path(entry.path).read_text(errors="surrogateescape").split("\n")
                         yield Path(entry.path), [line for line in lines if "\0" not in line]  # zeros after a power cut
 

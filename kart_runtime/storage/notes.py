@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -57,6 +58,8 @@ class Note:
 def read(path: Path) -> dict[str, Any]:
     """Return what is noted in a file; empty if the process died while it wrote it."""
     with suppress(OSError, ValueError):
+        if not stat.S_ISREG(path.lstat().st_mode):  # a pipe of somebody else would keep us waiting
+            return {}
         values = json.loads(path.read_bytes())
         return values if isinstance(values, dict) else {}
     return {}

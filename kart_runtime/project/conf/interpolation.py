@@ -33,6 +33,9 @@ class Interpolation:
         self._tree = tree
         self._sizes: dict[tuple[str, ...], int] = {}
         """Path of a value to the number of references that it stands for."""
+        self._chains: dict[tuple[str, ...], int] = {}
+        """Path of a value to the length of its longest chain of references."""
+        self._reasons: dict[tuple[str, ...], str | None] = {}
 
     @cached_property
     def _plain(self) -> Any:
@@ -57,6 +60,11 @@ class Interpolation:
 
     def _reason(self, path: tuple[str, ...], raw: object) -> str | None:
         """Return why the value at `path` cannot be resolved; None if it can."""
+        if path not in self._reasons:
+            self._reasons[path] = self._why_not(path, raw)
+        return self._reasons[path]
+
+    def _why_not(self, path: tuple[str, ...], raw: object) -> str | None:
         broken = next(filter(None, map(_syntax_error, _texts(raw))), None)
         if broken is not None:
             return broken
@@ -65,6 +73,8 @@ class Interpolation:
         most = _MAX_OF_A_TEXT if isinstance(raw, str) else _MAX_REFERENCES
         if self._size(path, raw) > most:  # before OmegaConf begins, which takes a millisecond for each
             return f"it stands for more than {most:,} references"
+        if self._chains.get(path, 0) > _MAX_CHAIN:
+            return _TOO_LONG
         try:
             _resolved(self._config, path)
         except OmegaConfBaseException as error:
@@ -79,29 +89,33 @@ class Interpolation:
         """Return the number of references that a value stands for, as far as its text shows them."""
         try:
             return self._counted(path, raw)
-        except RecursionError:
-            return 0  # OmegaConf will not come to its end either
+        except RecursionError:  # OmegaConf would not come to its end either
+            unfinished = self._sizes.keys() - self._chains.keys()
+            self._chains.update(dict.fromkeys(unfinished, _MAX_CHAIN + 1))
+            return 0
 
     def _counted(self, path: tuple[str, ...], raw: object) -> int:
         if path in self._sizes:
             return self._sizes[path]
         self._sizes[path] = 0  # of one that refers to itself
-        size = 0
-        if isinstance(raw, Mapping):
-            size = sum(self._counted((*path, name), value) for name, value in raw.items())
-        elif isinstance(raw, list):
-            size = sum(self._counted((*path, str(at)), value) for at, value in enumerate(raw))
-        elif isinstance(raw, str) and "${" in raw:
+        size, chain = 0, 0
+        parts = raw.items() if isinstance(raw, Mapping) else enumerate(raw) if isinstance(raw, list) else ()
+        for name, value in parts:
+            part = (*path, str(name))
+            size += self._counted(part, value)
+            chain = max(chain, self._chains.get(part, 0))
+        if isinstance(raw, str) and "${" in raw:
             for reference in (*_REFERENCE.findall(raw), *_SELECTED.findall(raw)):
                 target = _target(path, reference)
                 size += 1 + self._counted(target, _value_at(self._plain, target))
-        self._sizes[path] = size
+                chain = max(chain, 1 + self._chains.get(target, 0))
+        self._sizes[path], self._chains[path] = size, chain
         return size
 
     def _error(self, path: tuple[str, ...], raw: object, reason: str, origin: str) -> ConfigError:
         """Return the error for a value, at the key whose own text is at fault: others may only refer to it."""
         seen = {path}
-        pending = [(path, reference) for reference in _references(raw)]
+        pending = [] if reason == _TOO_LONG else [(path, reference) for reference in _references(raw)]
         while pending:
             target = _target(*pending.pop())
             found = _value_at(self._plain, target)
@@ -271,6 +285,10 @@ def _contains(raw: object, mark: str) -> bool:
 
 _MAX_OF_A_TEXT, _MAX_REFERENCES = 200, 5_000
 """References that a text, and a map or list, may stand for: a few lines of ${b}${b} double them with each line."""
+
+_MAX_CHAIN = 30
+"""References one after the other: OmegaConf resolves all that follow for each of them, and calls itself."""
+_TOO_LONG = f"it leads through more than {_MAX_CHAIN} references, one after the other"
 
 _MAX_DEPTH = 20
 """Levels of references within references: OmegaConf's parser calls itself for each, and Python ends that."""

@@ -124,14 +124,18 @@ def _files_below(place: Path) -> Iterator[tuple[str, Path]]:
 _CODE = frozenset({".py", ".pyi", ".so", ".pyd"})
 
 _SETTINGS = frozenset(
-    {"", ".cfg", ".cnf", ".conf", ".credentials", ".crt", ".db", ".env", ".ini", ".ipynb", ".jks", ".json", ".kdbx"}
-    | {".key", ".keystore", ".keytab", ".log", ".netrc", ".p12", ".pem", ".pfx", ".pgpass", ".ppk", ".properties"}
-    | {".sqlite", ".sqlite3", ".tfstate", ".tfvars", ".toml", ".xml", ".yaml", ".yml"}
+    {"", ".bak", ".cfg", ".cnf", ".conf", ".credentials", ".crt", ".db", ".env", ".ini", ".ipynb", ".jks", ".json"}
+    | {".json5", ".kdbx", ".key", ".keystore", ".keytab", ".log", ".netrc", ".p12", ".orig", ".pem", ".pfx", ".pgpass"}
+    | {".ppk", ".properties", ".sqlite", ".sqlite3", ".tfstate", ".tfvars", ".toml", ".url"}
+    | {".xml", ".yaml", ".yml"}
 )
 """Suffixes of files in which credentials lie: they go with a package only if they are declared as its data."""
 
 _NAMES = re.compile(r"secret|credential|passw|token|api_?key|private|account|id_(rsa|dsa|ecdsa)|ed25519", re.IGNORECASE)
-_CONTENTS = re.compile(rb"PRIVATE KEY-----|\"private_key\"|aws_secret_access_key|_authToken|\bAKIA[0-9A-Z]{16}\b")
+_CONTENTS = re.compile(
+    rb"PRIVATE KEY-----|\"private_key\"|(?i:passw(?:or)?d\s*[=:]\s*\S)|://[^\s/:@]+:[^\s/@]+@|aws_secret_access_key"
+    rb"|_authToken|\bAKIA[0-9A-Z]{16}\b"
+)
 _HEAD = 1 << 16
 
 
@@ -139,7 +143,8 @@ def _is_sent(path: Path, inside: str, declared: Sequence[str]) -> bool:
     """Return whether a file of a package is code or its data, and does not look like credentials."""
     if path.suffix in _CODE or inside in declared:
         return True
-    is_data = path.suffix.lower() not in _SETTINGS or any(fnmatch(inside, pattern) for pattern in declared)
+    suffixes = {suffix.lower() for suffix in path.suffixes or [path.suffix]}  # also those of config.yaml.j2
+    is_data = _SETTINGS.isdisjoint(suffixes) or any(fnmatch(inside, pattern) for pattern in declared)
     return is_data and not _NAMES.search(path.name) and not _holds_credentials(path)
 
 

@@ -220,6 +220,23 @@ def test_a_text_that_the_parser_would_not_come_to_the_end_of_is_refused(text, wh
     assert time.perf_counter() - began < 10
 
 
+@pytest.mark.parametrize("length", [100, 2000])
+def test_a_long_chain_of_references_is_refused_at_once(length):
+    texts = {"a0": "x", **{f"a{n}": f"${{a{n - 1}}}+" for n in range(1, length)}}
+    tree = Branch({name: Leaf(text, "conf/base/run.yaml:3") for name, text in texts.items()})
+    began = time.perf_counter()
+    values = Interpolation(tree)
+    refused = 0
+    for name, text in reversed(texts.items()):
+        try:
+            values.value((name,), text, origin="conf/base/run.yaml:3")
+        except ConfigError as error:
+            refused += 1
+            assert "leads through more than 30 references" in str(error)  # noqa: PT017 - of most of them
+    assert refused == length - 31
+    assert time.perf_counter() - began < 30
+
+
 def test_references_in_references_are_fine():
     text = "${oc.env:KART_NO_SUCH," * 15 + "x" + "}" * 15
     assert Interpolation(Branch({"b": Leaf(text, "x")})).value(("b",), text, origin="x") == "x"

@@ -9,10 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from kart_runtime import TaskOnKart, build
 from kart_runtime.errors import ObjectMissing
 from kart_runtime.storage.stores.local import LocalStore
+from kart_runtime.storage.temporary import temporary_name
 
 store = LocalStore()
+
+
+class One(TaskOnKart[int]):
+    def run(self):
+        self.dump(1)
 
 
 def put(key, data):
@@ -112,3 +119,21 @@ def test_processes_that_write_one_file_never_mix(tmp_path):
         assert writer.exitcode == 0
     assert seen <= {b"a" * 100_000, b"b" * 100_000}
     assert os.listdir(tmp_path) == ["x"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_named_pipe_keeps_nobody_waiting(tmp_path):
+    os.mkfifo(tmp_path / "pipe.pkl")
+    with store.open(str(tmp_path / "pipe.pkl")) as file:
+        assert file.read() == b""
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_named_pipe_in_place_of_a_marker_keeps_no_build_waiting(tmp_path):
+    (tmp_path / "log").mkdir()
+    pid = os.fork()
+    if not pid:
+        os.mkfifo(tmp_path / "log" / f"{temporary_name()}.build")
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert build(One(workspace_directory=str(tmp_path))) == 1

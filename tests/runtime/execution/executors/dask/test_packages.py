@@ -130,6 +130,11 @@ def test_credentials_beside_the_code_stay(folder):
         own_a__server_DOT_pem="-----BEGIN PRIVATE KEY-----",
         own_a__table_DOT_csv="-----BEGIN RSA PRIVATE KEY-----",
         own_a__id_rsa="x",
+        own_a__config_DOT_yaml_DOT_j2="a: {{ a }}",
+        own_a__settings_DOT_ini_DOT_bak="[a]",
+        own_a__vars_DOT_txt="user=me\npassword=hunter2",
+        own_a__words_DOT_txt="a password is a word",
+        own_a__hosts_DOT_csv="postgresql://me:hunter2@db/x",
         own_a__look_DOT_ipynb="{}",
         own_a___DOT_env="PASSWORD=x",
     )
@@ -138,6 +143,7 @@ def test_credentials_beside_the_code_stay(folder):
 
     sent = sorted(own_packages(["own_a"])["own_a"])
 
-    assert sent == ["own_a/data/a.yaml", "own_a/labels.json", "own_a/query.sql", "own_a/x.py"]
-    left = ["data/secrets.yaml", "gcp.json", "id_rsa", "look.ipynb", "server.pem", "table.csv"]
+    assert sent == ["own_a/data/a.yaml", "own_a/labels.json", "own_a/query.sql", "own_a/words.txt", "own_a/x.py"]
+    left = ["config.yaml.j2", "data/secrets.yaml", "gcp.json", "hosts.csv", "id_rsa", "look.ipynb", "server.pem"]
+    left += ["settings.ini.bak", "table.csv", "vars.txt"]
     assert packages.files_left_out("own_a") == [f"own_a/{name}" for name in left]
