@@ -158,7 +158,10 @@ class Interpolation:
 
     def is_secret(self, path: tuple[str, ...], raw: object) -> bool:
         """Return whether the value at `path` is from outside, directly or through another key, and note the secrets."""
-        return self._is_from_outside(path, raw, set())
+        try:
+            return self._is_from_outside(path, raw, set())
+        except RecursionError:  # so long a chain is refused
+            return True
 
     def note_environment(self, raw: object) -> None:
         """Note as secrets the environment variables that a value refers to."""
