@@ -132,6 +132,10 @@ class FileLocks(Locks):
 
     def _refused(self, workspace: str, error: OSError | ImportError) -> None:
         """Go on without locks where they are optional."""
+        path = _path(workspace)
+        if os.path.islink(path):  # noqa: PTH114
+            message = f"{path} is a link, which is not followed: whoever has made it could switch locks off. Delete it"
+            raise ConfigError(message, key="run.locks") from error
         owner = _other_owner(error)
         reason = f"{workspace} has no locks on files: {error}{owner}" if isinstance(error, OSError) else _NO_SYSTEM
         if not self.optional:

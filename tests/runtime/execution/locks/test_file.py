@@ -159,6 +159,17 @@ def test_whose_the_lock_file_is_is_told_with_what_to_do(tmp_path, monkeypatch, c
         make_locks("file", str(tmp_path)).check()
 
 
+def test_a_link_in_place_of_the_lock_file_is_refused(tmp_path):
+    path = tmp_path / "log/locks/tasks.lock"
+    path.parent.mkdir(parents=True)
+    (tmp_path / "other.txt").write_text("mine")
+    path.symlink_to(tmp_path / "other.txt")
+    for kind in ("auto", "file"):
+        with pytest.raises(ConfigError, match=r"tasks\.lock is a link, .* Delete it"):
+            make_locks(kind, str(tmp_path)).check()
+    assert (tmp_path / "other.txt").read_text() == "mine"
+
+
 def test_a_task_that_opens_and_closes_the_file_loses_no_lock(tmp_path):
     locks = make_locks("auto", str(tmp_path))
     with locks.opened(), locks.hold("x", None, 0.0):
@@ -252,15 +263,6 @@ def test_a_lock_file_of_another_user_is_told(monkeypatch, caplog):
 def test_an_object_store_has_no_locks_unless_they_are_set():
     assert build(Plain(workspace_directory="memory://unlocked")) == 1
     assert make_locks("auto", "memory://unlocked").acquire("x", None, 0.0).alone
-
-
-def test_a_lock_file_that_is_a_link_is_not_followed(tmp_path):
-    (tmp_path / "log/locks").mkdir(parents=True)
-    (tmp_path / "other.txt").write_text("mine")
-    (tmp_path / "log/locks/tasks.lock").symlink_to(tmp_path / "other.txt")
-    with pytest.raises(ConfigError, match="has no locks on files"):
-        make_locks("file", str(tmp_path)).check()
-    assert (tmp_path / "other.txt").read_text() == "mine"
 
 
 # -- builds ----------------------------------------------------------------------------------------------------------
