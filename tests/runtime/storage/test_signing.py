@@ -665,6 +665,9 @@ class _Other:
     def refresh(self):
         pass
 
+    def settle(self, _):
+        return None
+
 
 def test_external_inputs_are_refused_only_if_they_can_run_code(key, ran):
     put("resources/outside.txt", b"text")
