@@ -208,7 +208,6 @@ class Attempt:
         with collected_losses() as losses, durable_writes(self._is_durable):
             outcome = self._stored()
         outcome.losses = tuple(losses)
-        note_new_environment()
         self.task_run.secrets.update(set(noted_secrets()).difference(known))
         sent = None if outcome.error is None else portable(outcome.error, outcome.trace)
         outcome.error, outcome.peak_mb, outcome.secrets = sent, peak_mb(), tuple(self.task_run.secrets)
@@ -493,6 +492,7 @@ class Attempt:
 
     def failed(self, error: BaseException) -> Outcome:
         """Return the outcome of this attempt after an error, in the attempt or in what it waits for."""
+        note_new_environment()  # the error may quote a token that the task has fetched
         log_files = self._logs.written if self._logs is not None else ()
         seed = self._logs.seed if self._logs is not None else None
         trace = trace_of(error)

@@ -27,7 +27,7 @@ def replay(run: Run, workspace: str, exporter: Exporter, on_progress: Callable[[
         for number, record in enumerate(records, 1):
             exporter.task(without_secrets(record_as_json(record) | {"workspace": workspace}))
             on_progress(number, len(records))
-        exporter.end(without_secrets(end))
+        exporter.end(without_secrets({name: value for name, value in end.items() if name != "lines"}))  # of the file
     return len(records)
 
 

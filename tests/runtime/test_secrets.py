@@ -272,9 +272,9 @@ class Renews(TaskOnKart[int]):
 
     def run(self):
         os.environ["APP_TOKEN"] = f"renewed-{os.getpid()}-token"
-        logging.getLogger("mine").warning("got %s", os.environ["APP_TOKEN"])
         if self.fails:
             raise ValueError(os.environ["APP_TOKEN"])
+        logging.getLogger("mine").warning("got %s", os.environ["APP_TOKEN"])
         self.dump(1)
 
 

@@ -311,7 +311,12 @@ def test_time_limits_hold_after_the_first_failure():
 
 @pytest.mark.parametrize("options", HERE)
 def test_ctrl_c_ends_a_task_with_a_time_limit_by_then(options):
-    threading.Thread(target=lambda: until(Path("began").exists, 60) and os.kill(os.getpid(), signal.SIGINT)).start()
+    def interrupt():
+        until(Path("began").exists, 60)
+        time.sleep(0.3)  # until the build waits for it
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         build(HangsInCode(), **options)
