@@ -32,7 +32,7 @@ class Text(TaskOnKart[str]):
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        ("/work/ws", True),
+        ("/projects/ws", True),
         ("/", True),
         ("/home/ws", False),
         ("/homes/ws", True),
