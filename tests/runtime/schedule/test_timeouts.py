@@ -276,8 +276,9 @@ class GivenUp(TaskOnKart[str]):
 @pytest.mark.parametrize("options", HERE)
 def test_what_is_given_up_stores_nothing_in_a_later_build(options, monkeypatch):
     monkeypatch.setattr(GivenUp, "timeout", LIMIT)
-    with pytest.raises(BuildFailed):
-        build(GivenUp(), **options)
+    while not Path("tried").exists():  # on a busy machine the time may be over before it begins
+        with pytest.raises(BuildFailed):
+            build(GivenUp(), **options)
     monkeypatch.undo()
     assert build(GivenUp(), **options) == "second"
     assert GivenUp().output().load() == "second"
