@@ -254,33 +254,39 @@ def test_it_is_a_failed_try_and_the_next_one_is_not_disturbed_by_what_goes_on(op
 class GivenUp(TaskOnKart[str]):
     """Is given up in its first try, which comes back and dumps while the second one runs."""
 
-    timeout = 20 * LIMIT
+    timeout = 60
+    tried, second, late = threading.Event(), threading.Event(), threading.Event()
 
     def run(self):
-        if not Path("tried").exists():
-            Path("tried").touch()
-            while not Path("second").exists():
+        if not self.tried.is_set():
+            self.tried.set()
+            while not self.second.is_set():
                 with contextlib.suppress(BaseException):
                     time.sleep(0.02)
             with contextlib.suppress(BaseException):
                 self.task_log["try"] = "first"
                 self.dump("first")
-            Path("late").touch()
+            self.late.set()
         else:
-            Path("second").touch()
-            assert until(Path("late").exists, 5)
+            self.second.set()
+            assert self.late.wait(30)
             assert "try" not in self.task_log
             self.dump("second")
 
 
 @pytest.mark.parametrize("options", HERE)
 def test_what_is_given_up_stores_nothing_in_a_later_build(options, monkeypatch):
+    for event in (GivenUp.tried, GivenUp.second, GivenUp.late):
+        event.clear()
     monkeypatch.setattr(GivenUp, "timeout", LIMIT)
-    while not Path("tried").exists():  # on a busy machine the time may be over before it begins
-        with pytest.raises(BuildFailed):
-            build(GivenUp(), **options)
-    monkeypatch.undo()
-    assert build(GivenUp(), **options) == "second"
+    try:
+        while not GivenUp.tried.is_set():  # on a busy machine the time may be over before it begins
+            with pytest.raises(BuildFailed):
+                build(GivenUp(), **options)
+        monkeypatch.undo()
+        assert build(GivenUp(), **options) == "second"
+    finally:
+        GivenUp.second.set()
     assert GivenUp().output().load() == "second"
 
 
