@@ -18,8 +18,8 @@ from kart_runtime.errors.secrets import before_first_text, note_password, note_s
 
 _SECRET_NAME = re.compile(
     r"(?:^|[_.-])(?:[A-Z]*(?:PASSWORDS?|PASSWD|PASSPHRASE|PASSCODE|SECRETS?|TOKENS?|(?<!BY)(?<!COM)PASS|PW)|PWD"
-    r"|CREDENTIALS?|CREDS?|BEARER|JWT|COOKIE|SAS|PAT|DSN|AUTH|AUTHORIZATION|WEBHOOKS?|API_?KEYS?|(?:ACCESS|ACCOUNT|CLIENT|ENCRYPTION|HMAC|MASTER|PRIVATE|SECRET|SERVICE"
-    r"|SIGNING|SSH|STORAGE)_?KEYS?|CONN(?:ECTION)?_?STR(?:ING)?)\d*(?:[_.-]|$)",
+    r"|CREDENTIALS?|CREDS?|BEARER|JWT|COOKIE|SAS|PAT|DSN|AUTH|AUTHORIZATION|WEBHOOKS?|API_?KEYS?"
+    r"|(?:ACCESS|ACCOUNT|CLIENT|ENCRYPTION|HMAC|MASTER|PRIVATE|SECRET|SERVICE|SIGNING|SSH|STORAGE)_?KEYS?|CONN(?:ECTION)?_?STR(?:ING)?)\d*(?:[_.-]|$)",
     re.IGNORECASE,
 )
 """Names of variables and of members of JSON that hold secrets, as `_words` gives them."""

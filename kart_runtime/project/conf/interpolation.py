@@ -35,7 +35,6 @@ class Interpolation:
         """Path of a value to the number of references that it stands for."""
         self._chains: dict[tuple[str, ...], int] = {}
         """Path of a value to the length of its longest chain of references."""
-        self._reasons: dict[tuple[str, ...], str | None] = {}
 
     @cached_property
     def _plain(self) -> Any:
@@ -60,11 +59,6 @@ class Interpolation:
 
     def _reason(self, path: tuple[str, ...], raw: object) -> str | None:
         """Return why the value at `path` cannot be resolved; None if it can."""
-        if path not in self._reasons:
-            self._reasons[path] = self._why_not(path, raw)
-        return self._reasons[path]
-
-    def _why_not(self, path: tuple[str, ...], raw: object) -> str | None:
         broken = next(filter(None, map(_syntax_error, _texts(raw))), None)
         if broken is not None:
             return broken
